@@ -1,0 +1,17 @@
+//! Plain types: the words of the library. No I/O and no framework.
+
+pub mod block;
+pub mod dataset;
+pub mod dataset_record;
+pub mod graph;
+pub mod id;
+pub mod image;
+pub mod job;
+pub mod model;
+pub mod page;
+pub mod probe;
+pub mod similarity;
+pub mod text;
+pub mod training;
+pub mod vector;
+pub mod version;

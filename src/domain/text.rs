@@ -1,0 +1,139 @@
+//! Words that people give: checked once, here.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {problem}: got {actual}")]
+pub struct TextError {
+    what: &'static str,
+    problem: String,
+    actual: String,
+}
+
+fn refuse(what: &'static str, problem: impl Into<String>, actual: impl Into<String>) -> TextError {
+    TextError {
+        what,
+        problem: problem.into(),
+        actual: actual.into(),
+    }
+}
+
+fn one_line(what: &'static str, text: &str, longest: usize) -> Result<String, TextError> {
+    let trimmed = text.trim();
+    let length = trimmed.chars().count();
+    if length == 0 || length > longest {
+        return Err(refuse(
+            what,
+            format!("must have 1 to {longest} characters"),
+            length.to_string(),
+        ));
+    }
+    match trimmed.chars().find(|c| c.is_control()) {
+        Some(c) => Err(refuse(
+            what,
+            "must stand on one line without control characters",
+            format!("{c:?}"),
+        )),
+        None => Ok(trimmed.to_owned()),
+    }
+}
+
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident => $check:expr),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text itself.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = TextError;
+
+            fn try_from(text: String) -> Result<Self, TextError> {
+                let check: fn(&str) -> Result<String, TextError> = $check;
+                check(&text).map(Self)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(text: $name) -> String {
+                text.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+texts! {
+    /// A model's name: one line of 1 to 128 characters.
+    ModelName => |text| one_line("a model's name", text, 128),
+    /// A tag: one line of 1 to 64 characters, compared as written.
+    Tag => |text| one_line("a tag", text, 64),
+    /// A description: at most 10,000 characters.
+    Description => |text| match text.chars().count() {
+        0..=10_000 => Ok(text.to_owned()),
+        length => Err(refuse("a description", "must have at most 10,000 characters", length.to_string())),
+    },
+}
+
+/// Most tags a model can have.
+pub const MAX_TAGS: usize = 32;
+
+/// Tags sorted and without repetition.
+///
+/// # Errors
+/// More than [`MAX_TAGS`], or one that is no [`Tag`].
+pub fn tags(texts: Vec<String>) -> Result<Vec<Tag>, TextError> {
+    if texts.len() > MAX_TAGS {
+        return Err(refuse(
+            "the list of tags",
+            format!("must have at most {MAX_TAGS} entries"),
+            texts.len().to_string(),
+        ));
+    }
+    let mut tags = texts.into_iter().map(Tag::try_from).collect::<Result<Vec<_>, _>>()?;
+    tags.sort();
+    tags.dedup();
+    Ok(tags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_trimmed_and_keeps_its_inner_spaces() {
+        let name = ModelName::try_from("  small cnn ".to_owned()).map(String::from);
+        assert_eq!(name, Ok("small cnn".to_owned()));
+    }
+
+    #[test]
+    fn an_empty_name_says_how_long_it_may_be() {
+        let error = ModelName::try_from("  ".to_owned()).map_err(|e| e.to_string());
+        assert_eq!(
+            error,
+            Err("a model's name must have 1 to 128 characters: got 0".to_owned())
+        );
+    }
+
+    #[test]
+    fn tags_are_sorted_and_said_once() {
+        let sorted = tags(["b", "a", "b"].map(str::to_owned).to_vec())
+            .map(|t| t.iter().map(|t| t.as_str().to_owned()).collect::<Vec<_>>());
+        assert_eq!(sorted, Ok(vec!["a".to_owned(), "b".to_owned()]));
+    }
+}
