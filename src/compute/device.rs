@@ -1,0 +1,200 @@
+//! Which device computes: the only file that knows whether CUDA is compiled in.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::Device;
+
+use super::error::ComputeError;
+
+/// The device a user asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The first GPU if there is one, otherwise the CPU.
+    #[default]
+    Auto,
+    /// The CPU, also where there is a GPU.
+    Cpu,
+    /// The GPU of this ordinal, and nothing else.
+    Cuda(usize),
+}
+
+/// A text that names no device.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no device: write `auto`, `cpu`, `cuda`, or `cuda:N` for the GPU of ordinal N")]
+pub struct UnknownDevice(String);
+
+impl FromStr for DeviceChoice {
+    type Err = UnknownDevice;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => return Ok(Self::Auto),
+            "cpu" => return Ok(Self::Cpu),
+            "cuda" => return Ok(Self::Cuda(0)),
+            _ => {}
+        }
+        text.strip_prefix("cuda:")
+            .filter(|ordinal| ordinal.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|ordinal| ordinal.parse().ok())
+            .map(Self::Cuda)
+            .ok_or_else(|| UnknownDevice(text.to_owned()))
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+/// A device ready to compute.
+#[derive(Debug, Clone)]
+pub struct OpenDevice {
+    device: Device,
+    description: String,
+}
+
+impl OpenDevice {
+    /// The device, for tensors.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What an operator reads in the log, such as `CPU, 2 threads` or `cuda:0`.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    fn cpu() -> Self {
+        let threads = candle_core::utils::get_num_threads();
+        let plural = if threads == 1 { "" } else { "s" };
+        Self {
+            device: Device::Cpu,
+            description: format!("CPU, {threads} thread{plural}"),
+        }
+    }
+
+    fn cuda(ordinal: usize) -> Result<Self, String> {
+        let device = open_cuda(ordinal)?;
+        Ok(Self {
+            device,
+            description: format!("cuda:{ordinal}"),
+        })
+    }
+}
+
+/// Opens the device that was asked for.
+///
+/// `auto` falls back to the CPU; it warns of that only in a build that could have used a GPU.
+///
+/// # Errors
+/// [`ComputeError::NoDevice`] for a GPU that cannot be had, with the reason and what to do.
+pub fn open(choice: DeviceChoice) -> Result<OpenDevice, ComputeError> {
+    match choice {
+        DeviceChoice::Cpu => Ok(OpenDevice::cpu()),
+        DeviceChoice::Auto if !CUDA_COMPILED_IN => Ok(OpenDevice::cpu()),
+        DeviceChoice::Auto => Ok(OpenDevice::cuda(0).unwrap_or_else(|reason| {
+            tracing::warn!(%reason, "no GPU can be used, computing on the CPU");
+            OpenDevice::cpu()
+        })),
+        DeviceChoice::Cuda(ordinal) => OpenDevice::cuda(ordinal).map_err(|reason| {
+            ComputeError::NoDevice(format!(
+                "{choice} cannot be used: {reason}; choose `auto` or `cpu` to do without it"
+            ))
+        }),
+    }
+}
+
+const CUDA_COMPILED_IN: bool = cfg!(feature = "cuda");
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(_ordinal: usize) -> Result<Device, String> {
+    Err("this program was built without CUDA, which takes `--features cuda`".to_owned())
+}
+
+/// Without the driver's library candle panics rather than fail, and its errors carry a backtrace
+/// after their first line.
+#[cfg(feature = "cuda")]
+fn open_cuda(ordinal: usize) -> Result<Device, String> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let opened = std::panic::catch_unwind(|| Device::new_cuda(ordinal));
+    std::panic::set_hook(hook);
+    match opened {
+        Ok(Ok(device)) => Ok(device),
+        Ok(Err(error)) => Err(error.to_string().lines().next().unwrap_or("unknown reason").to_owned()),
+        Err(_) => Err(
+            "the NVIDIA driver's library libcuda cannot be loaded; install the driver or put the \
+                       library on the library path"
+                .to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_choice_reads_back_from_what_it_shows() {
+        for choice in [
+            DeviceChoice::Auto,
+            DeviceChoice::Cpu,
+            DeviceChoice::Cuda(0),
+            DeviceChoice::Cuda(7),
+        ] {
+            assert_eq!(choice.to_string().parse(), Ok(choice));
+        }
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
+    }
+
+    #[test]
+    fn a_text_that_names_no_device_is_refused_with_the_texts_that_do() {
+        for text in [
+            "",
+            "gpu",
+            "CPU",
+            "cuda:",
+            "cuda:x",
+            "cuda:+1",
+            "cuda:-1",
+            "cuda:99999999999999999999",
+        ] {
+            let error = text.parse::<DeviceChoice>().unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("`{text}` is no device")) && error.contains("`cuda:N`"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_cpu_says_how_many_threads_it_has() {
+        let open = open(DeviceChoice::Cpu).unwrap();
+        assert!(open.device().is_cpu());
+        assert!(open.description().starts_with("CPU, ") && open.description().contains("thread"));
+    }
+
+    #[test]
+    fn auto_always_finds_a_device() {
+        assert!(open(DeviceChoice::Auto).is_ok());
+    }
+
+    #[test]
+    fn a_gpu_that_cannot_be_had_is_an_error_of_one_line_that_says_what_to_do() {
+        // No machine has this many, and most builds have no CUDA at all.
+        let error = open(DeviceChoice::Cuda(4_096)).unwrap_err().to_string();
+        assert!(
+            error.contains("cuda:4096") && error.contains("choose `auto` or `cpu`"),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}

@@ -1,0 +1,224 @@
+//! One thread that owns the device, and the way to it from async code.
+//!
+//! Jobs wait in a short queue and run one after the other, since two at a time would only share
+//! the same device. Whoever drops the future of a job cancels it.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+use candle_core::Device;
+use tokio::sync::oneshot;
+use tracing::Span;
+
+use super::control::Control;
+use super::device::{self, DeviceChoice, OpenDevice};
+use super::error::ComputeError;
+use super::evaluate::{Evaluated, evaluate};
+use super::ingest::{IngestTask, LayerOutcome, ingest};
+use super::network::Network;
+use super::sketch::Sketcher;
+use super::train::{TrainTask, Trained, train};
+use super::weights::Weights;
+use crate::domain::graph::Graph;
+use crate::domain::image::{ChannelStatistics, LabelledImages};
+
+#[cfg(test)]
+mod tests;
+
+/// Images that go through a network together while it is evaluated.
+const EVALUATION_BATCH: usize = 256;
+
+/// A network and the labelled images to test it on.
+#[derive(Debug, Clone)]
+pub struct EvaluateTask {
+    /// The network.
+    pub graph: Arc<Graph>,
+    /// Its weights, a safetensors file.
+    pub weights: Arc<[u8]>,
+    /// The images with their classes.
+    pub data: LabelledImages,
+    /// How pixels become numbers.
+    pub statistics: ChannelStatistics,
+}
+
+/// A handle on the thread that computes. The thread ends when the last handle is dropped, which
+/// waits for the job in hand.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    device: String,
+    /// Taken only on drop, so that the thread sees the end of the queue before it is joined.
+    queue: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread owns.
+struct Bench {
+    device: Device,
+    sketcher: Sketcher,
+}
+
+type Job = Box<dyn FnOnce(&Bench) + Send>;
+
+/// The backward pass walks the graph recursively, a few frames an operation: deep networks need more than a
+/// thread has by default.
+const STACK_BYTES: usize = 256 << 20;
+
+impl Engine {
+    /// Opens the device and starts its thread. Up to `queue` jobs (at least one) wait for their turn.
+    ///
+    /// # Errors
+    /// [`ComputeError::NoDevice`] if the device cannot be had.
+    pub fn start(choice: DeviceChoice, queue: usize) -> Result<Self, ComputeError> {
+        let open = device::open(choice)?;
+        let device = open.description().to_owned();
+        let (sender, jobs) = sync_channel(queue.max(1));
+        let thread = Builder::new()
+            .name("compute".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || work(open, jobs))
+            .map_err(|error| ComputeError::NoDevice(format!("no thread can be started for {device}: {error}")))?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                device,
+                queue: Some(sender),
+                thread: Some(thread),
+            }),
+        })
+    }
+
+    /// The device, in words.
+    pub fn device(&self) -> &str {
+        &self.shared.device
+    }
+
+    /// Makes the vectors of all layers of a network; see [`ingest`].
+    ///
+    /// # Errors
+    /// Those of [`ingest`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn ingest(&self, task: IngestTask, control: Control) -> Result<Vec<LayerOutcome>, ComputeError> {
+        let span = tracing::info_span!("compute.ingest", probes = task.probes.count());
+        self.run(span, control, move |bench, control| {
+            ingest(&task, &bench.device, &bench.sketcher, control)
+        })
+        .await
+    }
+
+    /// Trains a network; see [`train`].
+    ///
+    /// # Errors
+    /// Those of [`train`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn train(&self, task: TrainTask, control: Control) -> Result<Trained, ComputeError> {
+        let span = tracing::info_span!("compute.train");
+        self.run(span, control, move |bench, control| {
+            train(&task, &bench.device, control)
+        })
+        .await
+    }
+
+    /// Tests a network on labelled images; see [`evaluate`].
+    ///
+    /// # Errors
+    /// Those of [`evaluate`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn evaluate(&self, task: EvaluateTask, control: Control) -> Result<Evaluated, ComputeError> {
+        let span = tracing::info_span!("compute.evaluate", images = task.data.images.count());
+        self.run(span, control, move |bench, control| {
+            let weights = Weights::read(&task.weights, &task.graph, &bench.device)?;
+            let network = Network::new(Arc::clone(&task.graph), weights);
+            evaluate(
+                &network,
+                &task.data,
+                &task.statistics,
+                EVALUATION_BATCH,
+                &bench.device,
+                control,
+            )
+        })
+        .await
+    }
+
+    /// Sends a job to the thread and waits for its answer.
+    async fn run<T, F>(&self, span: Span, control: Control, job: F) -> Result<T, ComputeError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Bench, &Control) -> Result<T, ComputeError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let cancelled = Arc::clone(&control.cancelled);
+        let job: Job = Box::new(move |bench| {
+            let result = span.in_scope(|| {
+                // It may have been cancelled while it waited.
+                control.check()?;
+                catch_unwind(AssertUnwindSafe(|| job(bench, &control)))
+                    .unwrap_or_else(|panic| Err(broken(&format!("panicked: {}", words_of(panic.as_ref())))))
+            });
+            // Nobody listens any more if the job was abandoned.
+            let _ = reply.send(result);
+        });
+        let queue = self
+            .shared
+            .queue
+            .as_ref()
+            .expect("the queue is there until the last handle is dropped");
+        queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => ComputeError::Overloaded,
+            TrySendError::Disconnected(_) => broken("has ended"),
+        })?;
+        let mut abandoned = CancelOnDrop(Some(cancelled));
+        let result = answer.await;
+        abandoned.0 = None;
+        result.unwrap_or_else(|_| Err(broken("has ended")))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // Jobs catch their panics, so the thread has none to pass on.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Cancels a job when its future is dropped before the answer came.
+struct CancelOnDrop(Option<Arc<AtomicBool>>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(cancelled) = &self.0 {
+            cancelled.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn work(open: OpenDevice, jobs: Receiver<Job>) {
+    let device = open.device().clone();
+    let bench = Bench {
+        sketcher: Sketcher::new(device.clone()),
+        device,
+    };
+    for job in jobs {
+        job(&bench);
+    }
+}
+
+/// A mistake of ours on the compute thread.
+fn broken(what: &str) -> ComputeError {
+    ComputeError::Candle(candle_core::Error::Msg(format!("the compute thread {what}")))
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+    words
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}

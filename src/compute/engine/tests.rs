@@ -1,0 +1,158 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::pin::pin;
+use std::sync::mpsc::channel;
+
+use super::*;
+use crate::compute::ingest;
+use crate::domain::vector::Degenerate;
+
+fn engine(queue: usize) -> Engine {
+    Engine::start(DeviceChoice::Cpu, queue).unwrap()
+}
+
+impl Engine {
+    /// Runs any work on the thread.
+    async fn job<T: Send + 'static>(
+        &self,
+        control: Control,
+        job: impl FnOnce(&Control) -> T + Send + 'static,
+    ) -> Result<T, ComputeError> {
+        self.run(Span::none(), control, |_, control| Ok(job(control))).await
+    }
+}
+
+#[tokio::test]
+async fn layers_are_ingested_on_the_thread_of_the_device() {
+    let engine = engine(4);
+    assert!(engine.device().starts_with("CPU, "));
+    let outcomes = engine
+        .ingest(ingest::tests::task(8), Control::unwatched())
+        .await
+        .unwrap();
+    assert_eq!(outcomes.len(), 5);
+    assert_eq!(outcomes[2].vector, Err(Degenerate::Constant));
+}
+
+#[tokio::test]
+async fn jobs_run_one_after_the_other_on_one_thread() {
+    let engine = engine(4);
+    let name = |_: &Control| {
+        (
+            std::thread::current().id(),
+            std::thread::current().name().map(str::to_owned),
+        )
+    };
+    let [a, b] = futures::future::join_all([
+        engine.job(Control::unwatched(), name),
+        engine.job(Control::unwatched(), name),
+    ])
+    .await
+    .try_into()
+    .unwrap();
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert_eq!(a, b);
+    assert_eq!(a.1.as_deref(), Some("compute"));
+}
+
+#[tokio::test]
+async fn a_full_queue_fails_at_once_and_leaves_the_control_alone() {
+    let engine = engine(1);
+    let (started, has_started) = channel();
+    let (release, released) = channel::<()>();
+    let mut running = pin!(engine.job(Control::unwatched(), move |_| {
+        started.send(()).unwrap();
+        released.recv().unwrap();
+    }));
+    assert!(futures::poll!(&mut running).is_pending());
+    has_started.recv().unwrap();
+    let mut waiting = pin!(engine.job(Control::unwatched(), |_| 2));
+    assert!(futures::poll!(&mut waiting).is_pending());
+
+    let control = Control::unwatched();
+    let refused = engine.job(control.clone(), |_| 3).await;
+    assert!(matches!(refused, Err(ComputeError::Overloaded)));
+    assert!(control.check().is_ok());
+
+    release.send(()).unwrap();
+    running.await.unwrap();
+    assert_eq!(waiting.await.unwrap(), 2);
+    assert_eq!(engine.job(control, |_| 3).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn dropping_the_future_cancels_the_job() {
+    let engine = engine(1);
+    let (started, has_started) = channel();
+    let (ended, has_ended) = channel();
+    {
+        let mut abandoned = pin!(engine.job(Control::unwatched(), move |control| {
+            started.send(()).unwrap();
+            while control.check().is_ok() {
+                std::thread::yield_now();
+            }
+            ended.send(()).unwrap();
+        }));
+        assert!(futures::poll!(&mut abandoned).is_pending());
+        has_started.recv().unwrap();
+    }
+    has_ended.recv().unwrap();
+    assert_eq!(engine.job(Control::unwatched(), |_| 7).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_while_it_waits_never_begins() {
+    let engine = engine(1);
+    let control = Control::unwatched();
+    control.cancelled.store(true, Ordering::Relaxed);
+    let result = engine.job(control, |_| panic!("it began")).await;
+    assert!(matches!(result, Err::<(), _>(ComputeError::Cancelled)));
+}
+
+#[tokio::test]
+async fn a_job_that_ends_leaves_its_control_alone() {
+    let control = Control::unwatched();
+    engine(1).job(control.clone(), |_| ()).await.unwrap();
+    assert!(control.check().is_ok());
+}
+
+#[tokio::test]
+async fn the_thread_outlives_a_panic() {
+    let engine = engine(1);
+    let error = engine
+        .job(Control::unwatched(), |_| -> u8 { panic!("out of {}", "luck") })
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("panicked: out of luck"), "{error}");
+    assert_eq!(engine.job(Control::unwatched(), |_| 1).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_waits_for_the_thread_to_end() {
+    let engine = engine(1);
+    let clone = engine.clone();
+    drop(engine);
+    let (started, has_started) = channel();
+    let (ended, has_ended) = channel();
+    {
+        let mut abandoned = pin!(clone.job(Control::unwatched(), move |control| {
+            started.send(()).unwrap();
+            while control.check().is_ok() {
+                std::thread::yield_now();
+            }
+            ended.send(()).unwrap();
+        }));
+        assert!(futures::poll!(&mut abandoned).is_pending());
+        has_started.recv().unwrap();
+    }
+    drop(clone);
+    assert!(has_ended.try_recv().is_ok());
+}
+
+#[test]
+fn a_device_that_cannot_be_had_stops_the_start() {
+    assert!(matches!(
+        Engine::start(DeviceChoice::Cuda(4_096), 1),
+        Err(ComputeError::NoDevice(_))
+    ));
+}

@@ -1,0 +1,90 @@
+//! How well a network does on labelled images.
+
+use candle_core::Device;
+
+use crate::compute::control::{Control, Hundredths};
+use crate::compute::error::{ComputeError, Result};
+use crate::compute::executor::Mode;
+use crate::compute::images::to_tensor;
+use crate::compute::network::Network;
+use crate::compute::ops::{cross_entropy, predictions};
+use crate::domain::image::{ChannelStatistics, LabelledImages};
+
+/// What an evaluation came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evaluated {
+    /// Share of the images classified right; a tie goes to the first class.
+    pub accuracy: f64,
+    /// Mean cross-entropy, in nats.
+    pub loss: f64,
+    /// How many images there were.
+    pub image_count: usize,
+}
+
+/// Runs all images through a network, `batch` at a time.
+///
+/// # Errors
+/// If there are no images, if a label is beyond the network's classes, if the work is cancelled, and
+/// as [`Network::forward`].
+pub fn evaluate(
+    network: &Network,
+    data: &LabelledImages,
+    statistics: &ChannelStatistics,
+    batch: usize,
+    device: &Device,
+    control: &Control,
+) -> Result<Evaluated> {
+    let count = data.images.count();
+    let classes = network.graph().shape(network.graph().logits).iter().product();
+    check_labels(data, classes)?;
+    let starts: Vec<usize> = (0..count).step_by(batch.max(1)).collect();
+    let mut watch = Hundredths::new(control, starts.len());
+    let (mut loss, mut right) = (0.0, 0);
+    for start in starts {
+        control.check()?;
+        let indices: Vec<usize> = (start..(start + batch.max(1)).min(count)).collect();
+        let labels = &data.labels[start..start + indices.len()];
+        let images = to_tensor(&data.images.select(&indices), statistics, device)?;
+        let logits = network.forward(&images, Mode::Inference, &mut |_, _| Ok(()))?;
+        loss += f64::from(cross_entropy(&logits, labels)?.to_scalar::<f32>()?) * indices.len() as f64;
+        right += right_answers(&predictions(&logits)?, labels);
+        watch.step();
+    }
+    Ok(Evaluated {
+        accuracy: right as f64 / count as f64,
+        loss: loss / count as f64,
+        image_count: count,
+    })
+}
+
+/// Refuses labels that do not match the images or the classes.
+pub(super) fn check_labels(data: &LabelledImages, classes: usize) -> Result<()> {
+    let count = data.images.count();
+    if count == 0 {
+        return Err(ComputeError::Invalid("there are no images".into()));
+    }
+    if data.labels.len() != count {
+        return Err(ComputeError::Invalid(format!(
+            "there are {count} images but {} labels",
+            data.labels.len()
+        )));
+    }
+    match data.labels.iter().find(|&&label| usize::from(label) >= classes) {
+        Some(label) => Err(ComputeError::Invalid(format!(
+            "label {label} is beyond the {classes} classes of the network"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// How many predictions equal the labels.
+pub(super) fn right_answers(predictions: &[usize], labels: &[u16]) -> usize {
+    predictions
+        .iter()
+        .zip(labels)
+        .filter(|&(&prediction, &label)| prediction == usize::from(label))
+        .count()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! Small graphs for the tests of this room.
+
+use crate::domain::graph::{Activation, Graph, Node, Operator, Parameter, ParameterRole, ValueId};
+
+/// Builds a graph node by node; every node reads the last value unless told otherwise.
+pub(crate) struct Builder {
+    graph: Graph,
+}
+
+impl Builder {
+    pub(crate) fn new(input_shape: &[usize]) -> Builder {
+        Builder {
+            graph: Graph {
+                input_shape: input_shape.to_vec(),
+                nodes: Vec::new(),
+                logits: ValueId::INPUT,
+            },
+        }
+    }
+
+    /// Adds a node that reads the last value.
+    pub(crate) fn then(
+        self,
+        operator: Operator,
+        output_shape: &[usize],
+        parameters: &[(ParameterRole, &[usize])],
+    ) -> Self {
+        let last = self.graph.output();
+        self.join(operator, &[last], output_shape, parameters)
+    }
+
+    /// Adds a node that reads `inputs`.
+    pub(crate) fn join(
+        mut self,
+        operator: Operator,
+        inputs: &[ValueId],
+        output_shape: &[usize],
+        parameters: &[(ParameterRole, &[usize])],
+    ) -> Self {
+        self.graph.nodes.push(Node {
+            path: self.graph.nodes.len().to_string(),
+            kind: "Test",
+            settings: serde_json::Value::Null,
+            operator,
+            inputs: inputs.to_vec(),
+            output_shape: output_shape.to_vec(),
+            parameters: parameters
+                .iter()
+                .map(|&(role, shape)| Parameter {
+                    role,
+                    shape: shape.to_vec(),
+                })
+                .collect(),
+            multiply_accumulates: 0,
+        });
+        self
+    }
+
+    /// A square convolution of step 1 that keeps the size.
+    pub(crate) fn conv(self, outputs: usize, kernel: usize) -> Self {
+        let shape = self.last_shape();
+        let weight = [outputs, shape[0], kernel, kernel];
+        let operator = Operator::Conv2d {
+            stride: [1, 1],
+            padding: [kernel / 2, kernel / 2],
+            dilation: [1, 1],
+            groups: 1,
+        };
+        let output = [outputs, shape[1], shape[2]];
+        self.then(
+            operator,
+            &output,
+            &[(ParameterRole::Weight, &weight), (ParameterRole::Bias, &[outputs])],
+        )
+    }
+
+    pub(crate) fn batch_norm(self, momentum: Option<f64>) -> Self {
+        let shape = self.last_shape();
+        let channels = [shape[0]];
+        let parameters = [
+            (ParameterRole::Weight, channels.as_slice()),
+            (ParameterRole::Bias, channels.as_slice()),
+            (ParameterRole::RunningMean, channels.as_slice()),
+            (ParameterRole::RunningVar, channels.as_slice()),
+        ];
+        self.then(Operator::BatchNorm2d { eps: 1e-5, momentum }, &shape, &parameters)
+    }
+
+    pub(crate) fn activation(self, activation: Activation) -> Self {
+        let shape = self.last_shape();
+        self.then(Operator::Activation(activation), &shape, &[])
+    }
+
+    pub(crate) fn dropout(self, p: f64) -> Self {
+        let shape = self.last_shape();
+        self.then(Operator::Dropout { p }, &shape, &[])
+    }
+
+    pub(crate) fn flatten(self) -> Self {
+        let length = self.last_shape().iter().product();
+        self.then(Operator::Reshape, &[length], &[])
+    }
+
+    pub(crate) fn linear(self, outputs: usize) -> Self {
+        let inputs = self.last_shape()[0];
+        let weight = [outputs, inputs];
+        self.then(
+            Operator::Linear,
+            &[outputs],
+            &[(ParameterRole::Weight, &weight), (ParameterRole::Bias, &[outputs])],
+        )
+    }
+
+    pub(crate) fn last(&self) -> ValueId {
+        self.graph.output()
+    }
+
+    /// The graph, whose last value is the logits.
+    pub(crate) fn build(mut self) -> Graph {
+        self.graph.logits = self.graph.output();
+        self.graph
+    }
+
+    fn last_shape(&self) -> Vec<usize> {
+        self.graph.shape(self.graph.output()).to_vec()
+    }
+}

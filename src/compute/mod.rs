@@ -1,0 +1,21 @@
+//! Everything that touches numbers: the only room that names candle.
+
+pub mod control;
+pub mod device;
+pub mod engine;
+pub mod error;
+pub mod evaluate;
+pub mod executor;
+pub mod gram;
+pub mod images;
+pub mod ingest;
+pub mod network;
+mod ops;
+mod optimizer;
+pub mod sketch;
+pub mod train;
+pub mod vector;
+pub mod weights;
+
+#[cfg(test)]
+mod fixtures;

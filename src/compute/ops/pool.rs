@@ -1,0 +1,255 @@
+//! Maximum and mean over windows.
+
+use std::ops::Range;
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::Kernels;
+use super::portable;
+use super::slices::{answer, values};
+use super::window::Window;
+
+/// The maximum of every window of `x [batch, channels, ..]`; padding never wins, NaN always does.
+/// The gradient goes to the first maximum of a window.
+pub(super) fn maximum(kernels: Kernels, x: &Tensor, window: Window) -> Result<Tensor> {
+    match kernels {
+        Kernels::Cpu => x.contiguous()?.apply_op1(Maximum(window)),
+        Kernels::Portable => portable::maximum(x, &window),
+    }
+}
+
+/// The mean of every window of `x [batch, channels, ..]`.
+pub(super) fn average(kernels: Kernels, x: &Tensor, means: Means) -> Result<Tensor> {
+    match kernels {
+        Kernels::Cpu => x.contiguous()?.apply_op1(Average(means)),
+        Kernels::Portable => portable::average(x, &means),
+    }
+}
+
+/// Windows whose means are taken: a rectangle of the image an output position, and its divisor.
+#[derive(Debug, Clone)]
+pub(super) struct Means {
+    /// Height and width of the image.
+    pub(super) input: [usize; 2],
+    /// Rows summed, by output row.
+    pub(super) rows: Vec<Range<usize>>,
+    /// Columns summed, by output column.
+    pub(super) columns: Vec<Range<usize>>,
+    /// One over the divisor, by output position.
+    pub(super) factors: Vec<f32>,
+}
+
+impl Means {
+    /// Windows of one size. A window that reaches over the padding is cut there; the divisor counts
+    /// the padding or does not, unless it is given.
+    pub(super) fn sliding(window: Window, count_include_pad: bool, divisor_override: Option<usize>) -> Means {
+        let axis = |axis: usize| -> Vec<(Range<usize>, usize)> {
+            let (length, padding) = (window.input[axis], window.padding[axis]);
+            (0..window.output[axis])
+                .map(|position| {
+                    let start = position * window.stride[axis];
+                    let end = (start + window.kernel[axis]).min(length + 2 * padding);
+                    let real = start.max(padding).min(length + padding)..end.clamp(padding, length + padding);
+                    let real = real.start - padding..real.end.max(real.start) - padding;
+                    let divisor = if count_include_pad {
+                        end.saturating_sub(start)
+                    } else {
+                        real.len()
+                    };
+                    (real, divisor)
+                })
+                .collect()
+        };
+        let (rows, columns) = (axis(0), axis(1));
+        let divisors = rows
+            .iter()
+            .flat_map(|(_, row)| columns.iter().map(move |(_, column)| row * column));
+        let factors = divisors
+            .map(|divisor| 1.0 / divisor_override.unwrap_or(divisor).max(1) as f32)
+            .collect();
+        let ranges = |axis: Vec<(Range<usize>, usize)>| axis.into_iter().map(|(range, _)| range).collect();
+        Means {
+            input: window.input,
+            rows: ranges(rows),
+            columns: ranges(columns),
+            factors,
+        }
+    }
+
+    /// Windows that divide the image into as many parts as there are output positions: output `o`
+    /// of `n` covers `floor(o * length / n) .. ceil((o + 1) * length / n)`.
+    pub(super) fn adaptive(input: [usize; 2], output: [usize; 2]) -> Means {
+        let ranges = |axis: usize| -> Vec<Range<usize>> {
+            let (length, parts) = (input[axis], output[axis]);
+            (0..parts)
+                .map(|part| part * length / parts..((part + 1) * length).div_ceil(parts))
+                .collect()
+        };
+        let (rows, columns) = (ranges(0), ranges(1));
+        let sizes = rows
+            .iter()
+            .flat_map(|row| columns.iter().map(|column| row.len() * column.len()));
+        let factors = sizes.map(|size| 1.0 / size.max(1) as f32).collect();
+        Means {
+            input,
+            rows,
+            columns,
+            factors,
+        }
+    }
+
+    fn input_len(&self) -> usize {
+        self.input[0] * self.input[1]
+    }
+
+    /// Every output position with the input rows it covers, cut to its columns.
+    fn for_each_run(&self, mut visit: impl FnMut(usize, Range<usize>)) {
+        for (row, rows) in self.rows.iter().enumerate() {
+            for (column, columns) in self.columns.iter().enumerate() {
+                for line in rows.clone() {
+                    let start = line * self.input[1];
+                    visit(
+                        row * self.columns.len() + column,
+                        start + columns.start..start + columns.end,
+                    );
+                }
+            }
+        }
+    }
+}
+
+struct Average(Means);
+
+impl CustomOp1 for Average {
+    fn name(&self) -> &'static str {
+        "average pooling"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (batch, channels, ..) = layout.shape().dims4()?;
+        let means = &self.0;
+        let mut y = vec![0.0; batch * channels * means.factors.len()];
+        let planes = y
+            .par_chunks_mut(means.factors.len())
+            .zip(values(storage, layout)?.par_chunks(means.input_len()));
+        planes.for_each(|(y, x)| {
+            means.for_each_run(|position, run| y[position] += x[run].iter().sum::<f32>());
+            y.iter_mut().zip(&means.factors).for_each(|(y, factor)| *y *= factor);
+        });
+        answer(y, (batch, channels, means.rows.len(), means.columns.len()))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(dy.contiguous()?.apply_op1_no_bwd(&SpreadMeans(&self.0))?))
+    }
+}
+
+/// The gradient of a mean: its share to every place it covers.
+struct SpreadMeans<'a>(&'a Means);
+
+impl CustomOp1 for SpreadMeans<'_> {
+    fn name(&self) -> &'static str {
+        "average pooling gradient"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (batch, channels, ..) = layout.shape().dims4()?;
+        let means = self.0;
+        let mut dx = vec![0.0; batch * channels * means.input_len()];
+        let planes = dx
+            .par_chunks_mut(means.input_len())
+            .zip(values(storage, layout)?.par_chunks(means.factors.len()));
+        planes.for_each(|(dx, dy)| {
+            means.for_each_run(|position, run| {
+                let share = dy[position] * means.factors[position];
+                dx[run].iter_mut().for_each(|dx| *dx += share);
+            });
+        });
+        answer(dx, (batch, channels, means.input[0], means.input[1]))
+    }
+}
+
+struct Maximum(Window);
+
+impl CustomOp1 for Maximum {
+    fn name(&self) -> &'static str {
+        "maximum pooling"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (batch, channels, ..) = layout.shape().dims4()?;
+        let window = &self.0;
+        let mut y = vec![f32::NEG_INFINITY; batch * channels * window.output_len()];
+        let planes = y
+            .par_chunks_mut(window.output_len())
+            .zip(values(storage, layout)?.par_chunks(window.input_len()));
+        planes.for_each(|(y, x)| {
+            for_each_winner(window, x, |position, winner| y[position] = x[winner]);
+        });
+        answer(y, (batch, channels, window.output[0], window.output[1]))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &ToWinners(&self.0))?))
+    }
+}
+
+/// The gradient of a maximum: all of it to the place that won.
+struct ToWinners<'a>(&'a Window);
+
+impl CustomOp2 for ToWinners<'_> {
+    fn name(&self) -> &'static str {
+        "maximum pooling gradient"
+    }
+
+    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+        let window = self.0;
+        let (x, dy) = (values(s1, l1)?, values(s2, l2)?);
+        let mut dx = vec![0.0; x.len()];
+        let planes = dx
+            .par_chunks_mut(window.input_len())
+            .zip(x.par_chunks(window.input_len()));
+        planes
+            .zip(dy.par_chunks(window.output_len()))
+            .for_each(|((dx, x), dy)| {
+                for_each_winner(window, x, |position, winner| dx[winner] += dy[position]);
+            });
+        answer(dx, l1.shape().clone())
+    }
+}
+
+/// Every output position of a plane with the input position of its maximum: the first of equals, or
+/// the last NaN, as in PyTorch. A window that lies wholly in the padding has none.
+fn for_each_winner(window: &Window, x: &[f32], mut visit: impl FnMut(usize, usize)) {
+    for row in 0..window.output[0] {
+        let rows = taps_inside(window, 0, row);
+        for column in 0..window.output[1] {
+            let columns = taps_inside(window, 1, column);
+            let mut winner: Option<usize> = None;
+            for tap_row in rows.clone() {
+                for tap_column in columns.clone() {
+                    let place = window.source(0, row, tap_row) * window.input[1] + window.source(1, column, tap_column);
+                    if winner.is_none_or(|winner| x[place] > x[winner] || x[place].is_nan()) {
+                        winner = Some(place);
+                    }
+                }
+            }
+            if let Some(winner) = winner {
+                visit(row * window.output[1] + column, winner);
+            }
+        }
+    }
+}
+
+/// The taps of one output position that fall inside the input.
+fn taps_inside(window: &Window, axis: usize, position: usize) -> Range<usize> {
+    let start = position * window.stride[axis];
+    let dilation = window.dilation[axis];
+    let first = window.padding[axis].saturating_sub(start).div_ceil(dilation);
+    let end = (window.input[axis] + window.padding[axis])
+        .saturating_sub(start)
+        .div_ceil(dilation)
+        .min(window.kernel[axis]);
+    first.min(end)..end
+}

@@ -1,0 +1,358 @@
+//! Every operator against PyTorch, forward and gradient, on both implementations.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor, Var};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+use super::*;
+use crate::compute::fixtures::Builder;
+use crate::domain::graph::{Activation, PadMode};
+
+/// What `scripts/golden_operators.py` wrote.
+const GOLDEN: &str = include_str!("../../../tests/golden/operators.json");
+
+/// Relative to the largest number of the tensor.
+const TOLERANCE: f64 = 3e-6;
+
+#[test]
+fn every_operator_answers_as_pytorch_does_on_the_cpu() {
+    check_all(Kernels::Cpu);
+}
+
+#[test]
+fn every_operator_composed_of_primitives_answers_as_pytorch_does() {
+    check_all(Kernels::Portable);
+}
+
+#[test]
+fn both_implementations_agree_on_shapes_that_are_cut_into_pieces() {
+    // Large and small images, few and many channels and images: every way in which the work is cut.
+    for (batch, inputs, outputs, groups, size, kernel, stride) in [
+        (1, 64, 96, 1, 17, 3, 1),
+        (3, 8, 128, 2, 20, 3, 2),
+        (40, 12, 20, 2, 5, 3, 1),
+        (17, 6, 10, 1, 4, 2, 2),
+        (2, 40, 70, 1, 33, 1, 1),
+        (1, 3, 8, 1, 90, 7, 2),
+    ] {
+        let padding = kernel / 2;
+        let output = (size + 2 * padding - kernel) / stride + 1;
+        let window = Window {
+            input: [size; 2],
+            output: [output; 2],
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+            dilation: [1, 1],
+        };
+        let x = Var::from_tensor(&numbers("input", &[batch, inputs, size, size], 1.0, None)).unwrap();
+        let w = Var::from_tensor(&numbers(
+            "weight",
+            &[outputs, inputs / groups, kernel, kernel],
+            1.0,
+            None,
+        ))
+        .unwrap();
+        let [ours, composed] = [Kernels::Cpu, Kernels::Portable].map(|kernels| {
+            let y = convolution::convolve(kernels, &x, &w, window, groups).unwrap();
+            let gradients = directed_sum(&y).backward().unwrap();
+            [
+                y.detach(),
+                gradients.get(&x).unwrap().clone(),
+                gradients.get(&w).unwrap().clone(),
+            ]
+        });
+        for (ours, composed) in ours.iter().zip(&composed) {
+            let what = format!("batch {batch}, {inputs} to {outputs} channels, size {size}");
+            assert_close(
+                &what,
+                ours,
+                &flat(composed).iter().map(|&x| f64::from(x)).collect::<Vec<_>>(),
+                1e-5,
+            );
+        }
+    }
+}
+
+#[test]
+fn not_a_number_is_never_hidden() {
+    let x = Tensor::new(&[[[[1.0f32, f32::NAN], [3.0, 2.0]]]], &Device::Cpu).unwrap();
+    let activations = [
+        Activation::Relu,
+        Activation::LeakyRelu { negative_slope: 0.1 },
+        Activation::Elu { alpha: 1.0 },
+        Activation::Gelu { tanh: false },
+        Activation::Gelu { tanh: true },
+        Activation::Silu,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Hardtanh { min: 0.0, max: 6.0 },
+        Activation::Softplus {
+            beta: 1.0,
+            threshold: 20.0,
+        },
+    ];
+    let window = Window {
+        input: [2; 2],
+        output: [1; 2],
+        kernel: [2; 2],
+        stride: [2; 2],
+        padding: [0; 2],
+        dilation: [1; 2],
+    };
+    for kernels in [Kernels::Cpu, Kernels::Portable] {
+        for activation in activations {
+            let y = flat(&activation::apply(kernels, &x, activation).unwrap());
+            assert!(
+                y[1].is_nan() && !y[0].is_nan(),
+                "{activation:?} on {kernels:?} gave {y:?}"
+            );
+        }
+        assert!(flat(&pool::maximum(kernels, &x, window).unwrap())[0].is_nan());
+    }
+}
+
+#[test]
+fn dropout_zeroes_a_share_and_keeps_the_expectation() {
+    let x = Tensor::ones((10, 1000), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let draw = |p, seed| flat(&dropout(&x, p, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap());
+
+    let y = draw(0.25, 1);
+    let zeros = y.iter().filter(|&&y| y == 0.0).count();
+    assert!((2300..2700).contains(&zeros), "{zeros} zeros of 10,000");
+    assert!(y.iter().all(|&y| y == 0.0 || (y - 4.0 / 3.0).abs() < 1e-6));
+    assert_eq!(y, draw(0.25, 1));
+    assert_ne!(y, draw(0.25, 2));
+    assert!(draw(1.0, 1).iter().all(|&y| y == 0.0));
+    assert!(draw(0.0, 1).iter().all(|&y| y == 1.0));
+}
+
+#[test]
+fn cross_entropy_is_finite_for_extreme_logits() {
+    let logits = Var::new(&[[1000.0f32, -1000.0], [0.0, 0.0]], &Device::Cpu).unwrap();
+    let loss = cross_entropy(&logits, &[1, 0]).unwrap();
+    assert!((loss.to_scalar::<f32>().unwrap() - (2000.0 + 2f32.ln()) / 2.0).abs() < 1e-3);
+    let gradients = loss.backward().unwrap();
+    assert_eq!(flat(gradients.get(&logits).unwrap()), [0.5, -0.5, -0.25, 0.25]);
+}
+
+#[test]
+fn a_tie_between_classes_goes_to_the_first() {
+    let logits = Tensor::new(&[[1.0f32, 2.0, 2.0], [3.0, 3.0, 1.0]], &Device::Cpu).unwrap();
+    assert_eq!(predictions(&logits).unwrap(), [1, 0]);
+}
+
+fn check_all(kernels: Kernels) {
+    let golden: Value = serde_json::from_str(GOLDEN).unwrap();
+    for case in golden["cases"].as_array().unwrap() {
+        check_case(kernels, case);
+    }
+}
+
+fn check_case(kernels: Kernels, case: &Value) {
+    let name = format!("{} on {kernels:?}", case["name"].as_str().unwrap());
+    let dims = sizes(&case["output_shape"]);
+    let mut parameters = BTreeMap::new();
+    let mut roles = Vec::new();
+    for role in [
+        ParameterRole::Weight,
+        ParameterRole::Bias,
+        ParameterRole::RunningMean,
+        ParameterRole::RunningVar,
+    ] {
+        if let Some(shape) = case["parameters"].get(role.name()) {
+            let tensor = numbers(role.name(), &sizes(shape), 1.0, None);
+            let tensor = match role.is_trainable() {
+                true => Var::from_tensor(&tensor).unwrap().into_inner(),
+                false => tensor,
+            };
+            parameters.insert(format!("0.{}", role.name()), tensor);
+            roles.push((role, sizes(shape)));
+        }
+    }
+    let roles: Vec<_> = roles.iter().map(|(role, shape)| (*role, shape.as_slice())).collect();
+    let operator = operator(&case["operator"]);
+    let graph = Builder::new(&[]).then(operator, &dims[1..], &roles).build();
+    let scale = case["scale"].as_f64().unwrap();
+    let x = Var::from_tensor(&numbers(
+        "input",
+        &sizes(&case["input_shape"]),
+        scale,
+        case["levels"].as_f64(),
+    ))
+    .unwrap();
+
+    let y = if case["training"].as_bool().unwrap() {
+        train_normalisation(kernels, &graph.nodes[0], &x, &Weights(parameters.clone()))
+    } else {
+        forward(
+            kernels,
+            &graph.nodes[0],
+            &[x.as_tensor().clone()],
+            &Weights(parameters.clone()),
+        )
+        .unwrap()
+    };
+
+    assert_eq!(y.dims(), dims, "{name}");
+    assert_close(&name, &y, &floats(&case["output"]), TOLERANCE);
+    let gradients = directed_sum(&y).backward().unwrap();
+    for (role, expected) in case["gradients"].as_object().unwrap() {
+        let tensor = if role == "input" {
+            x.as_tensor()
+        } else {
+            &parameters[&format!("0.{role}")]
+        };
+        let gradient = gradients
+            .get(tensor)
+            .unwrap_or_else(|| panic!("{name}: no gradient of {role}"));
+        assert_close(
+            &format!("{name}, gradient of {role}"),
+            gradient,
+            &floats(expected),
+            TOLERANCE,
+        );
+    }
+}
+
+fn train_normalisation(kernels: Kernels, node: &Node, x: &Tensor, weights: &Weights) -> Tensor {
+    let Operator::BatchNorm2d { eps, .. } = node.operator else {
+        panic!("only normalisation is trained here")
+    };
+    let moments = batch_moments(kernels, x).unwrap();
+    let (weight, bias) = scale_and_shift(node, weights, x).unwrap();
+    normalise_batch(kernels, x, &moments, (&weight, &bias), eps).unwrap()
+}
+
+/// The sum of the elements, each times a number of its own.
+fn directed_sum(y: &Tensor) -> Tensor {
+    (y * numbers("direction", y.dims(), 1.0, None))
+        .unwrap()
+        .sum_all()
+        .unwrap()
+}
+
+/// The numbers that the script makes.
+fn numbers(role: &str, shape: &[usize], scale: f64, levels: Option<f64>) -> Tensor {
+    let roles = ["input", "weight", "bias", "running_mean", "running_var", "direction"];
+    let phase = roles.iter().position(|&known| known == role).unwrap() as f64;
+    let number = |index: usize| {
+        let mut value = (0.37 * index as f64 + phase).sin();
+        if let Some(levels) = levels {
+            value = (value * levels + 0.5).floor() / levels;
+        }
+        let raised = if role == "running_var" { value + 1.5 } else { value };
+        (raised * scale) as f32
+    };
+    let values: Vec<f32> = (0..shape.iter().product()).map(number).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+fn assert_close(what: &str, actual: &Tensor, expected: &[f64], tolerance: f64) {
+    let actual = flat(actual);
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(1.0f64, |largest, x| largest.max(x.abs()));
+    for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
+        let error = (f64::from(*actual) - expected).abs();
+        assert!(
+            error <= tolerance * largest,
+            "{what}: number {index} is {actual}, not {expected}"
+        );
+    }
+}
+
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn sizes(value: &Value) -> Vec<usize> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|size| size.as_u64().unwrap() as usize)
+        .collect()
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|number| number.as_f64().unwrap())
+        .collect()
+}
+
+fn operator(spec: &Value) -> Operator {
+    let pair = |key: &str| -> [usize; 2] { sizes(&spec[key]).try_into().unwrap() };
+    let number = |key: &str| spec[key].as_f64().unwrap();
+    let count = |key: &str| spec[key].as_u64().unwrap() as usize;
+    match spec["type"].as_str().unwrap() {
+        "Conv2d" => Operator::Conv2d {
+            stride: pair("stride"),
+            padding: pair("padding"),
+            dilation: pair("dilation"),
+            groups: count("groups"),
+        },
+        "ConvTranspose2d" => Operator::ConvTranspose2d {
+            stride: pair("stride"),
+            padding: pair("padding"),
+            output_padding: pair("output_padding"),
+            dilation: pair("dilation"),
+            groups: count("groups"),
+        },
+        "MaxPool2d" => Operator::MaxPool2d {
+            kernel: pair("kernel"),
+            stride: pair("stride"),
+            padding: pair("padding"),
+            dilation: pair("dilation"),
+        },
+        "AvgPool2d" => Operator::AvgPool2d {
+            kernel: pair("kernel"),
+            stride: pair("stride"),
+            padding: pair("padding"),
+            count_include_pad: spec["count_include_pad"].as_bool().unwrap(),
+            divisor_override: spec["divisor_override"].as_u64().map(|divisor| divisor as usize),
+        },
+        "AdaptiveAvgPool2d" => Operator::AdaptiveAvgPool2d,
+        "Pad2d" => Operator::Pad2d {
+            mode: match spec["mode"].as_str().unwrap() {
+                "constant" => PadMode::Constant(number("value")),
+                "reflection" => PadMode::Reflection,
+                _ => PadMode::Replication,
+            },
+            padding: std::array::from_fn(|side| spec["padding"][side].as_i64().unwrap()),
+        },
+        "BatchNorm2d" => Operator::BatchNorm2d {
+            eps: number("eps"),
+            momentum: spec["momentum"].as_f64(),
+        },
+        "Linear" => Operator::Linear,
+        "Softmax" => Operator::Softmax { dim: count("dim") },
+        "Relu" => Operator::Activation(Activation::Relu),
+        "LeakyRelu" => Operator::Activation(Activation::LeakyRelu {
+            negative_slope: number("negative_slope"),
+        }),
+        "Elu" => Operator::Activation(Activation::Elu { alpha: number("alpha") }),
+        "Gelu" => Operator::Activation(Activation::Gelu {
+            tanh: spec["tanh"].as_bool().unwrap(),
+        }),
+        "Silu" => Operator::Activation(Activation::Silu),
+        "Sigmoid" => Operator::Activation(Activation::Sigmoid),
+        "Tanh" => Operator::Activation(Activation::Tanh),
+        "Hardtanh" => Operator::Activation(Activation::Hardtanh {
+            min: number("min"),
+            max: number("max"),
+        }),
+        "Softplus" => Operator::Activation(Activation::Softplus {
+            beta: number("beta"),
+            threshold: number("threshold"),
+        }),
+        other => panic!("the tests do not know {other}"),
+    }
+}
