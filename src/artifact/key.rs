@@ -1,0 +1,128 @@
+//! Names of objects: what they are and the hash of what they hold.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+/// What an object holds; the folder it lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ArtifactKind {
+    /// The weights of a version.
+    Weights,
+    /// The pixels of a split.
+    Images,
+    /// The class indices of a split.
+    Labels,
+}
+
+impl ArtifactKind {
+    const ALL: [ArtifactKind; 3] = [Self::Weights, Self::Images, Self::Labels];
+
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Weights => "weights",
+            Self::Images => "images",
+            Self::Labels => "labels",
+        }
+    }
+}
+
+/// The name of an object, such as `weights/9f86…`: its kind and the SHA-256 of its bytes.
+///
+/// Equal bytes of one kind have one key, and the bytes of a key never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ArtifactKey {
+    kind: ArtifactKind,
+    hash: [u8; 32],
+}
+
+impl ArtifactKey {
+    /// The key of `bytes`.
+    pub fn of(kind: ArtifactKind, bytes: &[u8]) -> Self {
+        Self {
+            kind,
+            hash: Sha256::digest(bytes).into(),
+        }
+    }
+
+    /// What the object holds.
+    pub fn kind(&self) -> ArtifactKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for ArtifactKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.folder(), hex::encode(self.hash))
+    }
+}
+
+impl FromStr for ArtifactKey {
+    type Err = ArtifactKeyError;
+
+    fn from_str(text: &str) -> Result<Self, ArtifactKeyError> {
+        let refuse = || ArtifactKeyError { text: text.to_owned() };
+        let (folder, digits) = text.split_once('/').ok_or_else(refuse)?;
+        let kind = ArtifactKind::ALL.into_iter().find(|kind| kind.folder() == folder);
+        let mut hash = [0; 32];
+        hex::decode_to_slice(digits, &mut hash).map_err(|_| refuse())?;
+        let key = Self {
+            kind: kind.ok_or_else(refuse)?,
+            hash,
+        };
+        // One key has one spelling: capital digits would name the same object twice.
+        if key.to_string() == text {
+            Ok(key)
+        } else {
+            Err(refuse())
+        }
+    }
+}
+
+/// A text is no key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no artifact key: weights, images or labels, a slash and 64 lowercase hexadecimal digits expected")]
+pub struct ArtifactKeyError {
+    text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_the_kind_and_the_sha_256_of_the_bytes() {
+        let key = ArtifactKey::of(ArtifactKind::Weights, b"abc");
+        assert_eq!(
+            key.to_string(),
+            "weights/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    #[test]
+    fn every_key_reads_back_from_its_text() {
+        for kind in ArtifactKind::ALL {
+            let key = ArtifactKey::of(kind, b"abc");
+            assert_eq!(key.to_string().parse::<ArtifactKey>().unwrap(), key);
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_keys() {
+        let good = ArtifactKey::of(ArtifactKind::Images, b"abc").to_string();
+        let hash = &good["images/".len()..];
+        for bad in [
+            String::new(),
+            hash.to_owned(),
+            format!("pickles/{hash}"),
+            format!("images/{}", &hash[1..]),
+            format!("images/../{hash}"),
+            format!("images/{}", hash.to_uppercase()),
+        ] {
+            assert!(bad.parse::<ArtifactKey>().is_err(), "{bad}");
+        }
+    }
+}
