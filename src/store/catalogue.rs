@@ -1,0 +1,31 @@
+//! The count of changes to what a search can see.
+
+use super::{Store, StoreError, Tx};
+
+impl Store {
+    /// How often the catalogue has changed. An answer computed under this count stays right until it moves.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn generation(&self) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar!("select generation from catalogue")
+            .fetch_one(&self.pool)
+            .await?)
+    }
+}
+
+impl Tx {
+    /// Counts a change, and tells every server once the transaction commits.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn bump_generation(&mut self) -> Result<(), StoreError> {
+        sqlx::query!(
+            "with bumped as (update catalogue set generation = generation + 1 returning generation)
+             select pg_notify('scv_catalogue', generation::text) from bumped"
+        )
+        .fetch_one(self.connection())
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! All SQL. Reads stand on [`Store`], writes on [`Tx`]; both take and give domain types.
+//!
+//! A missing row is `Ok(None)`. A batch read may give fewer rows than keys, in any order: loaders align.
+
+pub mod embedded;
+pub mod error;
+
+mod catalogue;
+mod dataset;
+mod job;
+mod layer;
+mod listen;
+mod model;
+mod open;
+mod probe;
+mod rows;
+mod search;
+mod vector;
+mod version;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{PgTransaction, Postgres};
+
+pub use dataset::DatasetLock;
+pub use error::StoreError;
+pub use job::{NewJob, TASK};
+pub use model::ModelCursor;
+pub use open::{Database, DatabaseSettings, OpenError, open};
+pub use probe::NewProbeSet;
+pub use search::{SearchScope, SearchWindow};
+pub use vector::MeasuredLayer;
+pub use version::{NewLayer, NewVersion};
+
+/// Settings of every connection, for the search: as many candidates as are reranked, and on with the index
+/// scan while a filter turns candidates away, in any order since the exact scores decide.
+const SESSION: [(&str, &str); 3] = [
+    ("hnsw.ef_search", "200"),
+    ("hnsw.iterative_scan", "relaxed_order"),
+    ("jit", "off"),
+];
+
+/// The catalogue, over a pool of connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+/// Writes that become visible together, or not at all: dropped without [`Tx::commit`], nothing happened.
+#[derive(Debug)]
+pub struct Tx {
+    inner: PgTransaction<'static>,
+}
+
+impl Store {
+    /// Connects with at most `connections` at a time.
+    ///
+    /// # Errors
+    /// The server cannot be reached or refuses.
+    pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<Self, StoreError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(std::time::Duration::from_secs(10))
+            .connect_with(options.application_name("scv").options(SESSION))
+            .await?;
+        Ok(Self { pool })
+    }
+
+    /// The pool, for libraries that keep their own tables beside ours.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Brings the schema up to date. Servers that start together wait for one another.
+    ///
+    /// # Errors
+    /// A migration fails, or the database was migrated by a newer SCV.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        // sqlx holds a PostgreSQL advisory lock while it migrates.
+        sqlx::migrate!().run(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Begins writes that belong together.
+    ///
+    /// # Errors
+    /// No connection can be had.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(Tx {
+            inner: self.pool.begin().await?,
+        })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query_scalar!("select 1 as one").fetch_one(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes all connections, waiting for those in use.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Tx {
+    /// Makes the writes last.
+    ///
+    /// # Errors
+    /// The database cannot, and then nothing happened.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.inner.commit().await?)
+    }
+
+    fn connection(&mut self) -> &mut <Postgres as sqlx::Database>::Connection {
+        &mut self.inner
+    }
+}

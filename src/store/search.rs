@@ -1,0 +1,226 @@
+//! The similarity search: candidates from a sketch index, then the exact scores of those few, in one statement.
+//!
+//! The statements are put together at run time, since only the filters asked for may stand in them: with
+//! nullable parameters for all of them the planner would neither prune partitions nor choose the index well.
+
+use sqlx::{Postgres, QueryBuilder};
+
+use super::{Store, StoreError};
+use crate::domain::id::{DatasetId, LayerId, ModelId, ProbeSetId};
+use crate::domain::similarity::{LayerMatch, MatchCursor};
+use crate::domain::vector::Measure;
+
+/// The rows a search may answer with, its names resolved to keys.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SearchScope {
+    /// Not this model.
+    pub own_model: Option<ModelId>,
+    /// Least accuracy.
+    pub min_accuracy: Option<f64>,
+    /// Accuracy that must be exceeded.
+    pub better_than: Option<f64>,
+    /// One of these data sets.
+    pub datasets: Option<Vec<DatasetId>>,
+    /// One of these kinds. Empty: any.
+    pub layer_kinds: Vec<String>,
+    /// One of these models. Empty: any.
+    pub models: Vec<ModelId>,
+    /// None of these models.
+    pub exclude_models: Vec<ModelId>,
+    /// All of these tags.
+    pub tags: Vec<String>,
+}
+
+/// Which hits of a scope are wanted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SearchWindow {
+    /// What hits are ranked by.
+    pub measure: Measure,
+    /// Look only at this many rows, those whose sketches are nearest; `None` looks at all.
+    pub candidates: Option<usize>,
+    /// Only hits behind this one.
+    pub after: Option<MatchCursor>,
+    /// Hits at most.
+    pub limit: usize,
+}
+
+impl Store {
+    /// How many layers a scope holds, counted no further than `limit`.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.count_scope", skip_all)]
+    pub async fn count_scope(
+        &self,
+        probe_set: ProbeSetId,
+        scope: &SearchScope,
+        limit: Option<usize>,
+    ) -> Result<usize, StoreError> {
+        let mut query = QueryBuilder::new("select count(*) from (select from layer_sketch");
+        push_scope(&mut query, probe_set, scope);
+        if let Some(limit) = limit {
+            query.push(" limit ").push_bind(limit as i64);
+        }
+        query.push(") as admitted");
+        let count: i64 = query.build_query_scalar().fetch_one(&self.pool).await?;
+        Ok(count as usize)
+    }
+
+    /// The hits of a window, best first; equal scores in the order of their keys, the target itself before all.
+    ///
+    /// # Errors
+    /// [`StoreError::NoVector`], or the database fails.
+    #[tracing::instrument(name = "store.search", skip_all)]
+    pub async fn search(
+        &self,
+        target: LayerId,
+        probe_set: ProbeSetId,
+        scope: &SearchScope,
+        window: &SearchWindow,
+    ) -> Result<Vec<LayerMatch>, StoreError> {
+        let mut query = QueryBuilder::new(
+            "with target as (select part, lead, tail, lead_norm from layer_vector where probe_set_id = ",
+        );
+        query.push(probe_set).push(" and layer_id = ").push_bind(target.0);
+        query.push("), candidate as materialized (select layer_id from layer_sketch");
+        push_scope(&mut query, probe_set, scope);
+        if let Some(candidates) = window.candidates {
+            let sketch = sketch_column(window.measure);
+            query.push(" order by ").push(sketch).push(" <#> (select ").push(sketch);
+            query
+                .push(" from layer_sketch where probe_set_id = ")
+                .push(probe_set)
+                .push(" and layer_id = ");
+            query.push_bind(target.0).push(") limit ").push_bind(candidates as i64);
+        }
+        // The sums run in the order of the parts: the same pair always gets the same score to the last bit,
+        // which cursors compare with.
+        query.push(
+            "), product as (
+                select layer_id,
+                       -sum(theirs.lead <#> target.lead order by part) as lead,
+                       -sum(theirs.tail <#> target.tail order by part) as tail,
+                       max(theirs.lead_norm::float8 * target.lead_norm) as norms
+                  from candidate
+                  join layer_vector as theirs using (layer_id)
+                  join target using (part)
+                 where theirs.probe_set_id = ",
+        );
+        query.push(probe_set).push(
+            " group by layer_id
+             ), scored as (
+                select layer_id, least(lead + tail, 1) as cka, greatest(-1, least(lead / norms, 1)) as debiased_cka,
+                       case when layer_id = ",
+        );
+        query
+            .push_bind(target.0)
+            .push(" then 0 else layer_id end as tie from product) ");
+        query.push("select layer_id, cka, debiased_cka from scored where true");
+        let score = score_column(window.measure);
+        if let Some(after) = &window.after {
+            let tie = if after.layer == target { 0 } else { after.layer.0 };
+            query
+                .push(" and (")
+                .push(score)
+                .push(" < ")
+                .push_bind(after.score)
+                .push(" or (")
+                .push(score);
+            query
+                .push(" = ")
+                .push_bind(after.score)
+                .push(" and tie > ")
+                .push_bind(tie)
+                .push("))");
+        }
+        query
+            .push(" order by ")
+            .push(score)
+            .push(" desc, tie limit ")
+            .push_bind(window.limit as i64);
+
+        let rows: Vec<(i64, f64, f64)> = query.build_query_as().fetch_all(&self.pool).await?;
+        let skipped = window.after.map_or(0, |after| after.rank);
+        Ok(rows
+            .into_iter()
+            .zip(skipped + 1..)
+            .map(|((layer, cka, debiased_cka), rank)| LayerMatch {
+                layer: LayerId(layer),
+                rank,
+                cka,
+                debiased_cka,
+            })
+            .collect())
+    }
+
+    /// Whether a layer has a vector on a probe set.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn has_vector(&self, layer: LayerId, probe_set: ProbeSetId) -> Result<bool, StoreError> {
+        let found = sqlx::query_scalar!(
+            r#"select exists (select from layer_sketch where probe_set_id = $1 and layer_id = $2) as "found!""#,
+            probe_set.0,
+            layer.0,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(found)
+    }
+}
+
+fn sketch_column(measure: Measure) -> &'static str {
+    match measure {
+        Measure::DebiasedCka => "debiased_sketch",
+        Measure::Cka => "cka_sketch",
+    }
+}
+
+fn score_column(measure: Measure) -> &'static str {
+    match measure {
+        Measure::DebiasedCka => "debiased_cka",
+        Measure::Cka => "cka",
+    }
+}
+
+fn push_scope(query: &mut QueryBuilder<Postgres>, probe_set: ProbeSetId, scope: &SearchScope) {
+    // The key of the partition is written out, so that the planner sees one table with its index.
+    query
+        .push(" where probe_set_id = ")
+        .push(probe_set)
+        .push(" and searchable");
+    if let Some(own) = scope.own_model {
+        query.push(" and model_id <> ").push_bind(own.0);
+    }
+    if let Some(least) = scope.min_accuracy {
+        query.push(" and accuracy >= ").push_bind(least);
+    }
+    if let Some(bound) = scope.better_than {
+        query.push(" and accuracy > ").push_bind(bound);
+    }
+    if let Some(datasets) = &scope.datasets {
+        query
+            .push(" and dataset_id = any(")
+            .push_bind(datasets.iter().map(|id| id.0).collect::<Vec<_>>())
+            .push(")");
+    }
+    if !scope.layer_kinds.is_empty() {
+        query
+            .push(" and layer_kind = any(")
+            .push_bind(scope.layer_kinds.clone())
+            .push(")");
+    }
+    if !scope.models.is_empty() {
+        query
+            .push(" and model_id = any(")
+            .push_bind(scope.models.iter().map(|id| id.0).collect::<Vec<_>>())
+            .push(")");
+    }
+    if !scope.exclude_models.is_empty() {
+        let excluded: Vec<_> = scope.exclude_models.iter().map(|id| id.0).collect();
+        query.push(" and model_id <> all(").push_bind(excluded).push(")");
+    }
+    if !scope.tags.is_empty() {
+        query.push(" and tags @> ").push_bind(scope.tags.clone());
+    }
+}
