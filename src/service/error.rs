@@ -1,0 +1,105 @@
+//! What can go wrong with a request, by whose doing: that decides the code that is sent and the log level.
+
+use crate::artifact::ArtifactError;
+use crate::compute::error::ComputeError;
+use crate::domain::block::BlockError;
+use crate::store::StoreError;
+use crate::store::error::Conflict;
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The caller can mend it: what is wrong and what to do.
+    #[error("{message}")]
+    BadInput {
+        /// A sentence that says what to do.
+        message: String,
+        /// Every single fault, for programs.
+        details: Option<serde_json::Value>,
+    },
+    /// There is no such thing, or it is deleted.
+    #[error("there is no {what} {key}")]
+    NotFound {
+        /// The kind of thing.
+        what: &'static str,
+        /// What it was asked for by.
+        key: String,
+    },
+    /// It contradicts what is stored.
+    #[error("{0}")]
+    Conflict(String),
+    /// There is too much to do just now; later it will work.
+    #[error("the server is busy: try again in a moment")]
+    Overloaded,
+    /// A fault of the running system or of ours. The caller is told no more than that.
+    #[error("{0:#}")]
+    Internal(anyhow::Error),
+}
+
+impl ServiceError {
+    /// Bad input without single faults to list.
+    pub fn bad_input(message: impl ToString) -> Self {
+        Self::BadInput {
+            message: message.to_string(),
+            details: None,
+        }
+    }
+
+    /// No such thing.
+    pub fn not_found(what: &'static str, key: impl ToString) -> Self {
+        Self::NotFound {
+            what,
+            key: key.to_string(),
+        }
+    }
+
+    /// Blocks that do not fit, each fault in the details.
+    pub fn blocks(errors: &[BlockError]) -> Self {
+        let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        Self::BadInput {
+            message: format!("the blocks do not fit ({} faults): {}", errors.len(), lines.join(" | ")),
+            details: Some(serde_json::json!(errors)),
+        }
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(conflict) => conflict.into(),
+            other => Self::Internal(other.into()),
+        }
+    }
+}
+
+impl From<Conflict> for ServiceError {
+    fn from(conflict: Conflict) -> Self {
+        Self::Conflict(conflict.to_string())
+    }
+}
+
+impl From<ArtifactError> for ServiceError {
+    fn from(error: ArtifactError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<ComputeError> for ServiceError {
+    fn from(error: ComputeError) -> Self {
+        match error {
+            ComputeError::Overloaded => Self::Overloaded,
+            ComputeError::Weights(errors) => {
+                let lines: Vec<_> = errors.iter().map(|fault| fault.message.clone()).collect();
+                Self::BadInput {
+                    message: format!(
+                        "the weights do not fit ({} faults): {}",
+                        errors.len(),
+                        lines.join(" | ")
+                    ),
+                    details: Some(serde_json::json!(errors)),
+                }
+            }
+            other => Self::Internal(other.into()),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Decisions and transactions: what the program does, between those who ask and those who store or compute.
+
+pub mod error;
+pub mod import;
+
+mod catalogue;
+mod dataset;
+mod job;
+mod probe;
+mod search;
+mod source;
+mod version;
+pub mod worker;
+
+use std::sync::Arc;
+
+use moka::future::Cache;
+
+pub use error::ServiceError;
+
+/// News of jobs that changed, for those who watch them.
+pub type JobFeed = tokio::sync::broadcast::Sender<crate::domain::id::JobId>;
+pub use probe::ProbeSetRequest;
+pub use version::{TrainRequest, VersionRequest};
+
+use crate::artifact::ArtifactStore;
+use crate::compute::engine::Engine;
+use crate::domain::similarity::Matches;
+use crate::store::Store;
+
+/// The library: catalogue, artifacts and the device, with everything that can be done with them.
+#[derive(Clone)]
+pub struct Library {
+    store: Store,
+    artifacts: ArtifactStore,
+    engine: Engine,
+    searches: Cache<String, Arc<Matches>>,
+}
+
+impl std::fmt::Debug for Library {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Library").finish_non_exhaustive()
+    }
+}
+
+impl Library {
+    /// A library over its parts, with at most `search_cache_bytes` of search results kept.
+    pub fn new(store: Store, artifacts: ArtifactStore, engine: Engine, search_cache_bytes: u64) -> Self {
+        let searches = Cache::builder()
+            .max_capacity(search_cache_bytes)
+            .weigher(|key: &String, found: &Arc<Matches>| search::weight(key, found))
+            .build();
+        Self {
+            store,
+            artifacts,
+            engine,
+            searches,
+        }
+    }
+
+    /// The catalogue, for reads that need no decision.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What networks run on, in words.
+    pub fn device(&self) -> &str {
+        self.engine.device()
+    }
+}

@@ -1,0 +1,62 @@
+//! Reading back what was stored: the images of a data set and the network of a version.
+
+use std::sync::Arc;
+
+use super::{Library, ServiceError};
+use crate::artifact::{ArtifactError, ArtifactKey, SplitKeys};
+use crate::domain::block::{Block, lower};
+use crate::domain::dataset::Split;
+use crate::domain::dataset_record::Dataset;
+use crate::domain::graph::Graph;
+use crate::domain::id::{DatasetId, VersionId};
+use crate::domain::image::LabelledImages;
+use crate::domain::version::Version;
+
+impl Library {
+    pub(super) async fn dataset(&self, id: DatasetId) -> Result<Dataset, ServiceError> {
+        let found = self.store.datasets_by_id(&[id]).await?.pop();
+        found.ok_or_else(|| ServiceError::not_found("data set", id))
+    }
+
+    pub(super) async fn dataset_named(&self, name: &str) -> Result<Dataset, ServiceError> {
+        let found = self.store.dataset_by_name(name).await?;
+        found.ok_or_else(|| ServiceError::not_found("data set", format!("{name:?}")))
+    }
+
+    pub(super) async fn version(&self, id: VersionId) -> Result<Version, ServiceError> {
+        let found = self.store.versions_by_id(&[id]).await?.pop();
+        found.ok_or_else(|| ServiceError::not_found("version", id))
+    }
+
+    /// The weights of a version, a safetensors file.
+    pub(super) async fn weights(&self, key: &str) -> Result<Arc<[u8]>, ServiceError> {
+        let bytes = self
+            .artifacts
+            .get(&key.parse::<ArtifactKey>().map_err(ArtifactError::from)?)
+            .await?;
+        Ok(Arc::from(&bytes[..]))
+    }
+
+    pub(super) async fn images(&self, dataset: &Dataset, split: Split) -> Result<LabelledImages, ServiceError> {
+        let Some(stored) = self.store.split(dataset.id, split).await? else {
+            return Err(ServiceError::Internal(anyhow::anyhow!(
+                "data set {} has no {split} split",
+                dataset.name
+            )));
+        };
+        let key = |text: &str| text.parse::<ArtifactKey>().map_err(ArtifactError::from);
+        let keys = SplitKeys {
+            images: key(&stored.images_key)?,
+            labels: key(&stored.labels_key)?,
+        };
+        Ok(self.artifacts.get_split(&keys, dataset.shape).await?)
+    }
+
+    /// The network of a block version, lowered anew: lowering is pure, so it is the graph that was checked.
+    pub(super) fn graph(&self, version: &Version, dataset: &Dataset) -> Result<Arc<Graph>, ServiceError> {
+        let blocks = version.blocks.clone().unwrap_or_default();
+        let blocks: Vec<Block> = serde_json::from_value(blocks).map_err(|e| ServiceError::Internal(e.into()))?;
+        let graph = lower(&blocks, dataset.shape, dataset.class_names.len()).map_err(|e| ServiceError::blocks(&e))?;
+        Ok(Arc::new(graph))
+    }
+}
