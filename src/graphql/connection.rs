@@ -1,0 +1,63 @@
+//! Relay connections over slices, with a total that is counted only if asked for.
+
+use async_graphql::connection::{Connection, CursorType, Edge, EmptyFields};
+use async_graphql::{Context, Object, OutputType};
+
+use super::error::Result;
+use super::id::encode_cursor;
+use super::loader::{LayerCount, VersionCount, load};
+use crate::domain::model::ModelFilter;
+use crate::domain::page::{Page, Slice};
+use crate::service::Library;
+
+/// A connection of `N`.
+pub type ListConnection<N> = Connection<String, N, Total, EmptyFields>;
+
+/// What the entries of a list are counted by.
+#[derive(Debug, Clone)]
+pub enum Total {
+    /// Models that a filter admits.
+    Models(ModelFilter),
+    /// Versions of a model.
+    Versions(VersionCount),
+    /// Layers of a version.
+    Layers(LayerCount),
+}
+
+#[Object]
+impl Total {
+    /// Entries of the whole list.
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i64> {
+        Ok(match self {
+            Self::Models(filter) => ctx.data_unchecked::<Library>().store().count_models(filter).await?,
+            Self::Versions(key) => load(ctx, *key).await?.unwrap_or_default(),
+            Self::Layers(key) => load(ctx, *key).await?.unwrap_or_default(),
+        })
+    }
+}
+
+/// A slice as a connection; `cursor` names the place of an entry.
+pub fn connection<T, N, C>(
+    slice: Slice<T>,
+    total: Total,
+    cursor: impl Fn(&T) -> C,
+    node: impl Fn(T) -> N,
+) -> ListConnection<N>
+where
+    N: OutputType,
+    C: serde::Serialize,
+    String: CursorType,
+{
+    let mut connection = Connection::with_additional_fields(slice.has_previous, slice.has_next, total);
+    connection.edges = slice
+        .entries
+        .into_iter()
+        .map(|entry| Edge::new(encode_cursor(&cursor(&entry)), node(entry)))
+        .collect();
+    connection
+}
+
+/// The slice of a list that has no entries.
+pub fn empty<T, C>(page: &Page<C>) -> Slice<T> {
+    Slice::from_rows(Vec::new(), page)
+}

@@ -1,0 +1,111 @@
+//! Errors as clients see them: a sentence and a code. Our own error chains stay in the log.
+
+use async_graphql::ErrorExtensionValues;
+
+use crate::domain::page::PageError;
+use crate::domain::text::TextError;
+use crate::service::ServiceError;
+use crate::store::StoreError;
+
+/// The list of codes in `extensions.code`.
+pub mod code {
+    /// The caller can mend it.
+    pub const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
+    /// There is no such thing.
+    pub const NOT_FOUND: &str = "NOT_FOUND";
+    /// It contradicts what is stored.
+    pub const CONFLICT: &str = "CONFLICT";
+    /// Too much to do just now.
+    pub const OVERLOADED: &str = "OVERLOADED";
+    /// Our fault.
+    pub const INTERNAL: &str = "INTERNAL";
+}
+
+/// An error on its way to the client. Deliberately without `Display`: async-graphql would turn that into an
+/// error without a code.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    code: &'static str,
+    message: String,
+    details: Option<serde_json::Value>,
+}
+
+/// What resolvers answer.
+pub type Result<T> = std::result::Result<T, ApiError>;
+
+impl ApiError {
+    /// Something the caller can mend.
+    pub fn bad_input(message: impl ToString) -> Self {
+        Self {
+            code: code::BAD_USER_INPUT,
+            message: message.to_string(),
+            details: None,
+        }
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        let message = error.to_string();
+        let (code, details) = match error {
+            ServiceError::BadInput { details, .. } => (code::BAD_USER_INPUT, details),
+            ServiceError::NotFound { .. } => (code::NOT_FOUND, None),
+            ServiceError::Conflict(_) => (code::CONFLICT, None),
+            ServiceError::Overloaded => (code::OVERLOADED, None),
+            ServiceError::Internal(error) => return internal(&error),
+        };
+        Self { code, message, details }
+    }
+}
+
+fn internal(error: &anyhow::Error) -> ApiError {
+    tracing::error!(error = format!("{error:#}"), "a request failed by our fault");
+    ApiError {
+        code: code::INTERNAL,
+        message: "the server failed to answer; its log says why".to_owned(),
+        details: None,
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        ServiceError::from(error).into()
+    }
+}
+
+/// Loaders share one failure among all who asked.
+impl From<std::sync::Arc<StoreError>> for ApiError {
+    fn from(error: std::sync::Arc<StoreError>) -> Self {
+        internal(&anyhow::anyhow!("{error}"))
+    }
+}
+
+impl From<PageError> for ApiError {
+    fn from(error: PageError) -> Self {
+        Self::bad_input(error)
+    }
+}
+
+impl From<TextError> for ApiError {
+    fn from(error: TextError) -> Self {
+        Self::bad_input(error)
+    }
+}
+
+impl From<ApiError> for async_graphql::Error {
+    fn from(error: ApiError) -> Self {
+        let mut extensions = ErrorExtensionValues::default();
+        extensions.set("code", error.code);
+        if let Some(details) = error
+            .details
+            .and_then(|details| async_graphql::Value::from_json(details).ok())
+        {
+            extensions.set("details", details);
+        }
+        Self {
+            message: error.message,
+            source: None,
+            extensions: Some(extensions),
+        }
+    }
+}

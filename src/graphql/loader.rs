@@ -1,0 +1,264 @@
+//! Batched reads by key: one statement for all who ask in the same moment. Nothing is kept between requests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::Context;
+use async_graphql::dataloader::{DataLoader, Loader};
+
+use super::error::{ApiError, Result};
+use crate::domain::dataset_record::{Dataset, ProbeSet, StoredSplit};
+use crate::domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, VersionId};
+use crate::domain::job::Job;
+use crate::domain::model::Model;
+use crate::domain::page::{Page, Slice};
+use crate::domain::vector::Degenerate;
+use crate::domain::version::{Evaluation, Layer, Version, VersionChoice};
+use crate::store::{Store, StoreError};
+
+/// Reads the store in batches.
+#[derive(Debug)]
+pub struct Reader {
+    store: Store,
+}
+
+/// A loader over a store, to be put into the schema.
+pub fn loader(store: Store) -> DataLoader<Reader> {
+    DataLoader::new(Reader { store }, tokio::spawn)
+}
+
+/// One entry by key.
+///
+/// # Errors
+/// The database fails.
+pub async fn load<K>(ctx: &Context<'_>, key: K) -> Result<Option<<Reader as Loader<K>>::Value>>
+where
+    K: Send + Sync + std::hash::Hash + Eq + Clone + 'static,
+    Reader: Loader<K, Error = Arc<StoreError>>,
+{
+    Ok(ctx.data_unchecked::<DataLoader<Reader>>().load_one(key).await?)
+}
+
+/// One entry that a foreign key promises.
+///
+/// # Errors
+/// The database fails, or the entry is missing.
+pub async fn load_referenced<K>(ctx: &Context<'_>, key: K) -> Result<<Reader as Loader<K>>::Value>
+where
+    K: Send + Sync + std::hash::Hash + Eq + Clone + std::fmt::Debug + 'static,
+    Reader: Loader<K, Error = Arc<StoreError>>,
+{
+    let missing = anyhow::anyhow!("{key:?} is referred to but missing");
+    let found = load(ctx, key).await?;
+    found.ok_or_else(|| ApiError::from(crate::service::ServiceError::Internal(missing)))
+}
+
+macro_rules! load_by_id {
+    ($($key:ty => $value:ty, $read:ident;)*) => {$(
+        impl Loader<$key> for Reader {
+            type Value = $value;
+            type Error = Arc<StoreError>;
+
+            async fn load(&self, keys: &[$key]) -> std::result::Result<HashMap<$key, $value>, Self::Error> {
+                Ok(self.store.$read(keys).await?.into_iter().map(|entry| (entry.id, entry)).collect())
+            }
+        }
+    )*};
+}
+
+load_by_id! {
+    DatasetId => Dataset, datasets_by_id;
+    ProbeSetId => ProbeSet, probe_sets_by_id;
+    ModelId => Model, models_by_id;
+    VersionId => Version, versions_by_id;
+    LayerId => Layer, layers_by_id;
+    JobId => Job, jobs_by_id;
+}
+
+/// All evaluations of a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EvaluationsOf(pub VersionId);
+
+/// The probe sets on which a layer has no vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DegenerateOn(pub LayerId);
+
+/// All probe sets of a data set, the default first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ProbeSetsOf(pub DatasetId);
+
+/// The splits of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SplitsOf(pub DatasetId);
+
+/// How many versions a model has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VersionCount(pub ModelId);
+
+/// How many layers a version has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LayerCount(pub VersionId);
+
+/// One version of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChosenVersion(pub ModelId, pub VersionChoice);
+
+/// A page of a model's versions, by number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct VersionsPage(pub ModelId, pub Page<i32>);
+
+/// A page of a version's layers, by index.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LayersPage(pub VersionId, pub Page<i32>);
+
+fn grouped<K: std::hash::Hash + Eq, V>(entries: impl IntoIterator<Item = (K, V)>) -> HashMap<K, Vec<V>> {
+    let mut groups: HashMap<K, Vec<V>> = HashMap::new();
+    for (key, value) in entries {
+        groups.entry(key).or_default().push(value);
+    }
+    groups
+}
+
+impl Loader<EvaluationsOf> for Reader {
+    type Value = Vec<Evaluation>;
+    type Error = Arc<StoreError>;
+
+    async fn load(
+        &self,
+        keys: &[EvaluationsOf],
+    ) -> std::result::Result<HashMap<EvaluationsOf, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let evaluations = self.store.evaluations_of(&ids).await?;
+        Ok(grouped(
+            evaluations
+                .into_iter()
+                .map(|evaluation| (EvaluationsOf(evaluation.version_id), evaluation)),
+        ))
+    }
+}
+
+impl Loader<DegenerateOn> for Reader {
+    type Value = Vec<(ProbeSetId, Degenerate)>;
+    type Error = Arc<StoreError>;
+
+    async fn load(
+        &self,
+        keys: &[DegenerateOn],
+    ) -> std::result::Result<HashMap<DegenerateOn, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = self.store.degenerate_layers(&ids).await?;
+        Ok(grouped(found.into_iter().map(|(layer, probe_set, reason)| {
+            (DegenerateOn(layer), (probe_set, reason))
+        })))
+    }
+}
+
+impl Loader<ProbeSetsOf> for Reader {
+    type Value = Vec<ProbeSet>;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[ProbeSetsOf]) -> std::result::Result<HashMap<ProbeSetsOf, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let sets = self.store.probe_sets_of(&ids).await?;
+        Ok(grouped(sets.into_iter().map(|set| (ProbeSetsOf(set.dataset_id), set))))
+    }
+}
+
+impl Loader<SplitsOf> for Reader {
+    type Value = Vec<StoredSplit>;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[SplitsOf]) -> std::result::Result<HashMap<SplitsOf, Self::Value>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let splits = self.store.splits(&ids).await?;
+        Ok(grouped(
+            splits.into_iter().map(|(dataset, split)| (SplitsOf(dataset), split)),
+        ))
+    }
+}
+
+impl Loader<VersionCount> for Reader {
+    type Value = i64;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[VersionCount]) -> std::result::Result<HashMap<VersionCount, i64>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let counts = self.store.count_versions(&ids).await?;
+        Ok(counts
+            .into_iter()
+            .map(|(model, count)| (VersionCount(model), count))
+            .collect())
+    }
+}
+
+impl Loader<LayerCount> for Reader {
+    type Value = i64;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[LayerCount]) -> std::result::Result<HashMap<LayerCount, i64>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let counts = self.store.count_layers(&ids).await?;
+        Ok(counts
+            .into_iter()
+            .map(|(version, count)| (LayerCount(version), count))
+            .collect())
+    }
+}
+
+impl Loader<VersionsPage> for Reader {
+    type Value = Slice<Version>;
+    type Error = Arc<StoreError>;
+
+    async fn load(
+        &self,
+        keys: &[VersionsPage],
+    ) -> std::result::Result<HashMap<VersionsPage, Self::Value>, Self::Error> {
+        let mut pages = HashMap::new();
+        // The parents of one list ask for the same page, so this is one statement but for aliases in the query.
+        for (page, models) in grouped(keys.iter().map(|key| (key.1.clone(), key.0))) {
+            let slices = self.store.versions_pages(&models, &page).await?;
+            pages.extend(
+                slices
+                    .into_iter()
+                    .map(|(model, slice)| (VersionsPage(model, page.clone()), slice)),
+            );
+        }
+        Ok(pages)
+    }
+}
+
+impl Loader<ChosenVersion> for Reader {
+    type Value = Version;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[ChosenVersion]) -> std::result::Result<HashMap<ChosenVersion, Version>, Self::Error> {
+        let mut chosen = HashMap::new();
+        for (choice, models) in grouped(keys.iter().map(|key| (key.1, key.0))) {
+            let versions = self.store.chosen_versions(&models, choice).await?;
+            chosen.extend(
+                versions
+                    .into_iter()
+                    .map(|version| (ChosenVersion(version.model_id, choice), version)),
+            );
+        }
+        Ok(chosen)
+    }
+}
+
+impl Loader<LayersPage> for Reader {
+    type Value = Slice<Layer>;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[LayersPage]) -> std::result::Result<HashMap<LayersPage, Self::Value>, Self::Error> {
+        let mut pages = HashMap::new();
+        for (page, versions) in grouped(keys.iter().map(|key| (key.1.clone(), key.0))) {
+            let slices = self.store.layers_pages(&versions, &page).await?;
+            pages.extend(
+                slices
+                    .into_iter()
+                    .map(|(version, slice)| (LayersPage(version, page.clone()), slice)),
+            );
+        }
+        Ok(pages)
+    }
+}

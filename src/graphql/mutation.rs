@@ -1,0 +1,11 @@
+//! The entry points for writing: one `input` and one payload each.
+
+mod dataset;
+mod model;
+mod version;
+
+use async_graphql::MergedObject;
+
+/// What can be changed.
+#[derive(Debug, Default, MergedObject)]
+pub struct Mutation(model::ModelMutation, version::VersionMutation, dataset::DatasetMutation);

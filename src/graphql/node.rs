@@ -1,0 +1,70 @@
+//! Anything with a global id.
+
+use async_graphql::{Context, ID, Interface};
+
+use super::dataset::{Dataset, ProbeSet};
+use super::error::Result;
+use super::id::Key;
+use super::job::Job;
+use super::layer::Layer;
+use super::loader::load;
+use super::model::Model;
+use super::version::Version;
+use crate::domain::id::{LayerId, ModelId, VersionId};
+
+/// Anything with a global id.
+#[derive(Debug, Clone, Interface)]
+#[graphql(field(name = "id", ty = "ID", desc = "Global id."))]
+pub enum Node {
+    /// A model.
+    Model(Model),
+    /// A version.
+    Version(Version),
+    /// A layer.
+    Layer(Layer),
+    /// A data set.
+    Dataset(Dataset),
+    /// A probe set.
+    ProbeSet(ProbeSet),
+    /// A job.
+    Job(Job),
+}
+
+/// The node of a global id; `None` if there is none or its model is deleted.
+///
+/// # Errors
+/// The id is none of ours, or the database fails.
+pub async fn node(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
+    Ok(match Key::decode(id)? {
+        Key::Model(id) => model(ctx, id).await?.map(Node::Model),
+        Key::Version(id) => version(ctx, id).await?.map(Node::Version),
+        Key::Layer(id) => layer(ctx, id).await?.map(Node::Layer),
+        Key::Dataset(id) => load(ctx, id).await?.map(|found| Node::Dataset(Dataset(found))),
+        Key::ProbeSet(id) => load(ctx, id).await?.map(|found| Node::ProbeSet(ProbeSet(found))),
+        Key::Job(id) => load(ctx, id).await?.map(|found| Node::Job(Job(found))),
+    })
+}
+
+/// A model by key. A deleted one is found too, for those who hold its id: it can be looked at and restored.
+pub(super) async fn model(ctx: &Context<'_>, id: ModelId) -> Result<Option<Model>> {
+    Ok(load(ctx, id).await?.map(Model))
+}
+
+/// A version by key, unless its model is deleted.
+pub(super) async fn version(ctx: &Context<'_>, id: VersionId) -> Result<Option<Version>> {
+    let Some(version) = load(ctx, id).await? else {
+        return Ok(None);
+    };
+    let model = load(ctx, version.model_id).await?;
+    Ok(model
+        .is_some_and(|model| model.deleted_at.is_none())
+        .then_some(Version(version)))
+}
+
+/// A layer by key, unless its model is deleted.
+pub(super) async fn layer(ctx: &Context<'_>, id: LayerId) -> Result<Option<Layer>> {
+    let Some(layer) = load(ctx, id).await? else {
+        return Ok(None);
+    };
+    Ok(version(ctx, layer.version_id).await?.map(|_| Layer(layer)))
+}

@@ -1,0 +1,206 @@
+//! The entry points for reading.
+
+use async_graphql::{Context, ID, Object, SimpleObject};
+
+use super::block::{BlockInput, BlockKind, BlockReport, blocks, kinds};
+use super::connection::{ListConnection, Total, connection};
+use super::dataset::{Dataset, ProbeSet};
+use super::error::{ApiError, Result};
+use super::id::{GlobalId, decode_cursor};
+use super::job::Job;
+use super::layer::Layer;
+use super::loader::load;
+use super::model::{Model, ModelFilter, ModelOrder};
+use super::node::{self, Node};
+use super::version::Version;
+use crate::domain::block::MAX_BLOCKS;
+use crate::domain::id::{JobId, LayerId, ModelId, ProbeSetId, VersionId};
+use crate::domain::page::{MAX_PAGE, Page};
+use crate::domain::probe::DEFAULT_PROBES;
+use crate::domain::vector::{MAX_PROBES, MIN_PROBES};
+use crate::service::Library;
+use crate::store::ModelCursor;
+
+/// What can be read.
+#[derive(Debug)]
+pub struct Query;
+
+#[Object]
+impl Query {
+    /// Anything by its global id. Null if there is no such thing.
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "A global id.")] id: ID) -> Result<Option<Node>> {
+        node::node(ctx, &id).await
+    }
+
+    /// Many things by their global ids, in the same order, null where there is no such thing. At most 100.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global ids.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>> {
+        if ids.len() > MAX_PAGE {
+            return Err(ApiError::bad_input(format!(
+                "`ids` must have at most {MAX_PAGE} entries, got {}",
+                ids.len()
+            )));
+        }
+        futures::future::try_join_all(ids.iter().map(|id| node::node(ctx, id))).await
+    }
+
+    /// All models that a filter admits.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments are those of the schema's contract"
+    )]
+    async fn models(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which models.")] filter: Option<ModelFilter>,
+        #[graphql(desc = "In which order; as registered if left out.")] order_by: Option<ModelOrder>,
+    ) -> Result<ListConnection<Model>> {
+        let page: Page<ModelCursor> = Page::new(
+            first,
+            decode_cursor("after", after)?,
+            last,
+            decode_cursor("before", before)?,
+        )?;
+        let filter = filter.unwrap_or_default().into();
+        let order = order_by.unwrap_or_default().into();
+        let slice = ctx
+            .data_unchecked::<Library>()
+            .store()
+            .models_page(&filter, order, &page)
+            .await?;
+        Ok(connection(
+            slice,
+            Total::Models(filter),
+            |model| ModelCursor::of(model, order),
+            Model,
+        ))
+    }
+
+    /// A model by its id or by its name. Null if there is none.
+    async fn model(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its global id; finds a deleted model too.")] id: Option<ID>,
+        #[graphql(desc = "Its name.")] name: Option<String>,
+    ) -> Result<Option<Model>> {
+        match (id, name) {
+            (Some(id), None) => node::model(ctx, ModelId::decode(&id)?).await,
+            (None, Some(name)) => Ok(ctx
+                .data_unchecked::<Library>()
+                .store()
+                .model_by_name(&name)
+                .await?
+                .map(Model)),
+            _ => Err(ApiError::bad_input("give `id` or `name`, and only one of them")),
+        }
+    }
+
+    /// A version. Null if there is none or its model is deleted.
+    async fn version(&self, ctx: &Context<'_>, #[graphql(desc = "Its global id.")] id: ID) -> Result<Option<Version>> {
+        node::version(ctx, VersionId::decode(&id)?).await
+    }
+
+    /// A layer. Null if there is none or its model is deleted.
+    async fn layer(&self, ctx: &Context<'_>, #[graphql(desc = "Its global id.")] id: ID) -> Result<Option<Layer>> {
+        node::layer(ctx, LayerId::decode(&id)?).await
+    }
+
+    /// All data sets, by name.
+    async fn datasets(&self, ctx: &Context<'_>) -> Result<Vec<Dataset>> {
+        Ok(ctx
+            .data_unchecked::<Library>()
+            .store()
+            .datasets()
+            .await?
+            .into_iter()
+            .map(Dataset)
+            .collect())
+    }
+
+    /// The data set of a name. Null if there is none.
+    async fn dataset(&self, ctx: &Context<'_>, #[graphql(desc = "Its name.")] name: String) -> Result<Option<Dataset>> {
+        Ok(ctx
+            .data_unchecked::<Library>()
+            .store()
+            .dataset_by_name(&name)
+            .await?
+            .map(Dataset))
+    }
+
+    /// A probe set. Null if there is none.
+    async fn probe_set(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its global id.")] id: ID,
+    ) -> Result<Option<ProbeSet>> {
+        Ok(load(ctx, ProbeSetId::decode(&id)?).await?.map(ProbeSet))
+    }
+
+    /// A piece of background work. Null if there is none.
+    async fn job(&self, ctx: &Context<'_>, #[graphql(desc = "Its global id.")] id: ID) -> Result<Option<Job>> {
+        Ok(load(ctx, JobId::decode(&id)?).await?.map(Job))
+    }
+
+    /// Checks a block list against a data set: every fault at once, and shapes and costs as far as they can be told.
+    async fn validate_blocks(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(name = "blocks", desc = "The network.")] inputs: Vec<BlockInput>,
+        #[graphql(desc = "Name of the data set it is made for.")] dataset: String,
+    ) -> Result<BlockReport> {
+        let blocks = blocks(inputs);
+        Ok(ctx
+            .data_unchecked::<Library>()
+            .validate_blocks(&blocks, &dataset)
+            .await?
+            .into())
+    }
+
+    /// The layer kinds of the block language.
+    async fn block_kinds(&self) -> Vec<BlockKind> {
+        kinds()
+    }
+
+    /// What this server is and which limits it keeps.
+    async fn server_info(&self, ctx: &Context<'_>) -> Result<ServerInfo> {
+        let library = ctx.data_unchecked::<Library>();
+        Ok(ServerInfo {
+            version: env!("CARGO_PKG_VERSION"),
+            device: library.device().to_owned(),
+            catalogue_generation: library.store().generation().await? as f64,
+            max_page_size: MAX_PAGE,
+            max_blocks: MAX_BLOCKS,
+            min_probe_images: MIN_PROBES,
+            max_probe_images: MAX_PROBES,
+            default_probe_images: DEFAULT_PROBES,
+        })
+    }
+}
+
+/// What a server is and which limits it keeps.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct ServerInfo {
+    /// Version of SCV.
+    version: &'static str,
+    /// What networks run on.
+    device: String,
+    /// How often the catalogue has changed; a whole number.
+    catalogue_generation: f64,
+    /// Most entries of a page.
+    max_page_size: usize,
+    /// Most blocks of a network.
+    max_blocks: usize,
+    /// Fewest images of a probe set.
+    min_probe_images: usize,
+    /// Most images of a probe set.
+    max_probe_images: usize,
+    /// Images of a data set's first probe set, if it has so many.
+    default_probe_images: usize,
+}

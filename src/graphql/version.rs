@@ -1,0 +1,244 @@
+//! Versions, their evaluations and failures.
+
+use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+
+use super::connection::{ListConnection, Total, connection, empty};
+use super::dataset::Dataset;
+use super::error::Result;
+use super::id::{GlobalId, decode_cursor};
+use super::job::EpochReport;
+use super::layer::Layer;
+use super::loader::{EvaluationsOf, LayerCount, LayersPage, load, load_referenced};
+use super::model::Model;
+use crate::domain::page::Page;
+use crate::domain::version as domain;
+
+/// A numbered, immutable version of a model.
+#[derive(Debug, Clone)]
+pub struct Version(pub domain::Version);
+
+#[Object]
+impl Version {
+    /// Global id.
+    pub async fn id(&self) -> ID {
+        self.0.id.encode()
+    }
+
+    /// From 1, without gaps.
+    async fn number(&self) -> i32 {
+        self.0.number
+    }
+
+    /// How far it has come. Layers and vectors are there once it is READY.
+    async fn status(&self) -> VersionStatus {
+        self.0.status.into()
+    }
+
+    /// What it was brought as.
+    async fn format(&self) -> ModelFormat {
+        self.0.format.into()
+    }
+
+    /// The model it belongs to.
+    async fn model(&self, ctx: &Context<'_>) -> Result<Model> {
+        load_referenced(ctx, self.0.model_id).await.map(Model)
+    }
+
+    /// The data set whose images and classes it is made for.
+    async fn dataset(&self, ctx: &Context<'_>) -> Result<Dataset> {
+        load_referenced(ctx, self.0.dataset_id).await.map(Dataset)
+    }
+
+    /// Share of the test images classified right, 0 to 1: on its own data set, or on the one named. Null if it was not evaluated there.
+    async fn accuracy(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Name of a data set; its own if left out.")] dataset: Option<String>,
+    ) -> Result<Option<f64>> {
+        Ok(self
+            .find_evaluation(ctx, dataset)
+            .await?
+            .map(|evaluation| evaluation.accuracy))
+    }
+
+    /// The evaluation on its own data set, or on the one named. Null if there is none.
+    async fn evaluation(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Name of a data set; its own if left out.")] dataset: Option<String>,
+    ) -> Result<Option<Evaluation>> {
+        Ok(self.find_evaluation(ctx, dataset).await?.map(Evaluation))
+    }
+
+    /// Its layers in execution order; none until it is READY.
+    async fn layers(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+    ) -> Result<ListConnection<Layer>> {
+        let page = Page::new(
+            first,
+            decode_cursor("after", after)?,
+            last,
+            decode_cursor("before", before)?,
+        )?;
+        let slice = load(ctx, LayersPage(self.0.id, page.clone()))
+            .await?
+            .unwrap_or_else(|| empty(&page));
+        Ok(connection(
+            slice,
+            Total::Layers(LayerCount(self.0.id)),
+            |layer| layer.index,
+            Layer,
+        ))
+    }
+
+    /// Trainable numbers.
+    async fn parameter_count(&self) -> i64 {
+        self.0.parameter_count
+    }
+
+    /// Multiply-accumulate operations for one image; a whole number.
+    async fn multiply_accumulates(&self) -> f64 {
+        self.0.multiply_accumulates as f64
+    }
+
+    /// The block list as it was given, for a version of format BLOCKS.
+    async fn blocks(&self) -> Option<Json<serde_json::Value>> {
+        self.0.blocks.clone().map(Json)
+    }
+
+    /// What each epoch came to, if it was trained here.
+    async fn epochs(&self) -> Vec<EpochReport> {
+        self.0.train_epochs.iter().flatten().copied().map(EpochReport).collect()
+    }
+
+    /// Why it failed, if it did.
+    async fn failure(&self) -> Option<Failure> {
+        self.0.failure.clone().map(Failure::from)
+    }
+
+    /// When it was registered.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+}
+
+impl Version {
+    async fn find_evaluation(&self, ctx: &Context<'_>, dataset: Option<String>) -> Result<Option<domain::Evaluation>> {
+        let evaluations = load(ctx, EvaluationsOf(self.0.id)).await?.unwrap_or_default();
+        for evaluation in evaluations {
+            let wanted = match &dataset {
+                None => evaluation.dataset_id == self.0.dataset_id,
+                Some(name) => load_referenced(ctx, evaluation.dataset_id).await?.name == *name,
+            };
+            if wanted {
+                return Ok(Some(evaluation));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// How far a version has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::VersionStatus")]
+pub enum VersionStatus {
+    /// Its job waits.
+    Queued,
+    /// Its job runs.
+    Running,
+    /// Its layers and vectors are there.
+    Ready,
+    /// There are no layers and no vectors; `failure` says why.
+    Failed,
+}
+
+/// What a version was brought as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::ModelFormat")]
+pub enum ModelFormat {
+    /// A list of blocks with safetensors weights, or trained here.
+    Blocks,
+    /// An ONNX file.
+    Onnx,
+    /// Activations on the probe set, computed elsewhere.
+    Activations,
+}
+
+/// How well a version does on the test split of a data set.
+#[derive(Debug, Clone)]
+pub struct Evaluation(pub domain::Evaluation);
+
+#[Object]
+impl Evaluation {
+    /// The data set.
+    async fn dataset(&self, ctx: &Context<'_>) -> Result<Dataset> {
+        load_referenced(ctx, self.0.dataset_id).await.map(Dataset)
+    }
+
+    /// Share of the images classified right, 0 to 1.
+    async fn accuracy(&self) -> f64 {
+        self.0.accuracy
+    }
+
+    /// Mean cross-entropy in nats.
+    async fn loss(&self) -> f64 {
+        self.0.loss
+    }
+
+    /// Images in the split.
+    async fn image_count(&self) -> i32 {
+        self.0.image_count
+    }
+
+    /// When it was computed.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+}
+
+/// Why background work failed, in words its owner can act on.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct Failure {
+    /// The kind of failure.
+    code: FailureCode,
+    /// What happened and what to do.
+    message: String,
+    /// Name of the layer at fault, if there is one.
+    layer: Option<String>,
+}
+
+impl From<domain::Failure> for Failure {
+    fn from(failure: domain::Failure) -> Self {
+        Self {
+            code: failure.code.into(),
+            message: failure.message,
+            layer: failure.layer,
+        }
+    }
+}
+
+/// Kinds of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::FailureCode")]
+pub enum FailureCode {
+    /// The weights are not those of the blocks.
+    WeightsDoNotFit,
+    /// The numbers left the range of floating point.
+    NotFinite,
+    /// A layer could not be computed.
+    LayerFailed,
+    /// Something that was stored is gone or damaged.
+    ArtifactUnreadable,
+    /// It was asked to stop.
+    Cancelled,
+    /// It was begun again and again without coming to an end.
+    TooManyAttempts,
+    /// A fault of the server; its log says more.
+    Internal,
+}

@@ -1,0 +1,51 @@
+//! Routes of the web server.
+
+pub mod graphiql;
+mod graphql;
+mod health;
+
+use std::io;
+use std::net::TcpListener;
+
+use actix_web::dev::Server;
+use actix_web::middleware::Compress;
+use actix_web::{App, HttpServer, web};
+use async_graphql::http::MultipartOptions;
+
+use self::graphql::Executing;
+use self::health::Readiness;
+use crate::graphql::Schema;
+use crate::store::Store;
+
+/// Files in one upload: a data set has four.
+const MAX_FILES: usize = 8;
+
+/// Seconds that open requests are given when the server stops.
+const SHUTDOWN_SECONDS: u64 = 5;
+
+/// A web server on a listener; it runs once awaited, and does its work on the runtime this is called on.
+///
+/// # Errors
+/// The listener cannot be used.
+pub fn server(listener: TcpListener, schema: Schema, store: Store, max_upload_bytes: usize) -> io::Result<Server> {
+    let uploads = MultipartOptions::default()
+        .max_file_size(max_upload_bytes)
+        .max_num_files(MAX_FILES);
+    let executing = web::Data::new(Executing::here(schema));
+    let readiness = web::Data::new(Readiness::here(store));
+    let factory = move || {
+        App::new()
+            .app_data(executing.clone())
+            .app_data(readiness.clone())
+            .app_data(uploads)
+            .wrap(Compress::default())
+            .configure(graphiql::configure)
+            .configure(graphql::configure)
+            .configure(health::configure)
+    };
+    Ok(HttpServer::new(factory)
+        .disable_signals()
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .listen(listener)?
+        .run())
+}
