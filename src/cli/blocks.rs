@@ -1,0 +1,60 @@
+//! Block lists from files.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::client::{Client, Fault};
+use crate::domain::block::Block;
+
+/// The blocks in a file.
+///
+/// # Errors
+/// The file cannot be read, or is no list of blocks: with line and column.
+pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Block>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| {
+        format!(
+            "{} is no list of blocks such as [{{\"kind\": \"Flatten\"}}, …]",
+            path.display()
+        )
+    })
+}
+
+/// Has the server check blocks, before anything is made for them.
+///
+/// # Errors
+/// Every fault on a line of its own.
+pub(super) async fn check(client: &Client, blocks: &[Block], dataset: &str) -> anyhow::Result<()> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        validate_blocks: Report,
+    }
+    #[derive(Deserialize)]
+    struct Report {
+        errors: Vec<Fault>,
+    }
+    let query = "query($blocks: [BlockInput!]!, $dataset: String!) {
+                   validateBlocks(blocks: $blocks, dataset: $dataset) { errors { path kind message } } }";
+    let variables = json!({ "blocks": blocks, "dataset": dataset });
+    let faults = client.ask::<Data>(query, variables).await?.validate_blocks.errors;
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let lines: String = faults.iter().map(|fault| format!("\n  {}", fault.to_text())).collect();
+    bail!(
+        "the blocks do not fit the data set {dataset} ({}){lines}",
+        counted(faults.len(), "fault")
+    );
+}
+
+/// A number with its noun.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}

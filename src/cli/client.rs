@@ -1,0 +1,234 @@
+//! Questions to a running server.
+
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+
+use reqwest::Url;
+use reqwest::multipart::{Form, Part};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::config::{ClientConfig, DEFAULT_SERVER};
+
+/// Characters of an answer that is not GraphQL which an error repeats.
+const LONGEST_QUOTE: usize = 200;
+
+/// A server that is asked over HTTP.
+#[derive(Debug, Clone)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    server: Url,
+    endpoint: Url,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// Nobody listens, or the line broke.
+    #[error(
+        "no server answers at {server} ({reason}): start one with `scv serve`, or say where it is with --server or SCV_SERVER"
+    )]
+    Unreachable {
+        /// Whom we asked.
+        server: Url,
+        /// What the network said.
+        reason: String,
+    },
+    /// Somebody else listens, or something between us and the server answered.
+    #[error("{server} does not answer as an SCV server does: {answer}")]
+    NotGraphql {
+        /// Whom we asked.
+        server: Url,
+        /// What it said.
+        answer: String,
+    },
+    /// The server says no.
+    #[error("{}", .0.iter().map(Refusal::to_text).collect::<Vec<_>>().join("\n"))]
+    Refused(Vec<Refusal>),
+    /// A file to upload cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: std::io::Error,
+    },
+}
+
+/// One error of the server.
+#[derive(Debug, Deserialize)]
+pub(super) struct Refusal {
+    message: String,
+    #[serde(default)]
+    extensions: Extensions,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Extensions {
+    code: Option<String>,
+    #[serde(default)]
+    details: Vec<Fault>,
+}
+
+/// One of the faults that an error lists: of a block, or of the weights.
+#[derive(Debug, Deserialize)]
+pub(super) struct Fault {
+    #[serde(default)]
+    path: String,
+    #[serde(default)]
+    kind: String,
+    message: String,
+}
+
+impl Fault {
+    /// The fault with its place.
+    pub(super) fn to_text(&self) -> String {
+        match self.path.is_empty() {
+            true => self.message.clone(),
+            false => format!("block {} ({}): {}", self.path, self.kind, self.message),
+        }
+    }
+}
+
+impl Refusal {
+    /// The message with its code, and each fault on a line of its own.
+    fn to_text(&self) -> String {
+        let code = match &self.extensions.code {
+            Some(code) => format!(" [{code}]"),
+            None => String::new(),
+        };
+        if self.extensions.details.is_empty() {
+            return format!("{}{code}", self.message);
+        }
+        // The message repeats the faults behind its first clause.
+        let summary = self.message.split(": ").next().unwrap_or_default();
+        let faults = self
+            .extensions
+            .details
+            .iter()
+            .map(|fault| format!("\n  {}", fault.to_text()));
+        format!("{summary}{code}{}", faults.collect::<String>())
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    data: Option<Value>,
+    #[serde(default)]
+    errors: Vec<Refusal>,
+}
+
+impl Client {
+    /// A client; nothing is sent yet.
+    pub(super) fn new(config: &ClientConfig) -> anyhow::Result<Self> {
+        Self::of(config.server.clone())
+    }
+
+    /// A client of the server at an address.
+    pub(super) fn of(server: Url) -> anyhow::Result<Self> {
+        let here = matches!(server.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let builder = reqwest::Client::builder();
+        // A proxy could not reach what is on this machine.
+        let http = if here { builder.no_proxy() } else { builder }.build()?;
+        let mut endpoint = server.clone();
+        endpoint.set_path(&format!("{}/graphql", server.path().trim_end_matches('/')));
+        Ok(Self { http, server, endpoint })
+    }
+
+    /// The option that makes another command ask the same server; empty for the usual one.
+    pub(super) fn option(&self) -> String {
+        match self.server.as_str().trim_end_matches('/') {
+            DEFAULT_SERVER => String::new(),
+            server => format!(" --server {server}"),
+        }
+    }
+
+    /// The address that opens the playground with a query about a layer.
+    pub(super) fn playground(&self, query: &str, layer: &str) -> Url {
+        let mut address = self.server.clone();
+        address
+            .query_pairs_mut()
+            .append_pair("query", query)
+            .append_pair("variables", &json!({ "layer": layer }).to_string());
+        address
+    }
+
+    /// The data of a query.
+    pub(super) async fn ask<T: DeserializeOwned>(&self, query: &str, variables: Value) -> Result<T, ClientError> {
+        let body = json!({ "query": query, "variables": variables });
+        self.send(self.http.post(self.endpoint.clone()).json(&body)).await
+    }
+
+    /// The data of a query with files: each a variable's path, such as `input.weights`, and a file, which is streamed.
+    pub(super) async fn upload<T: DeserializeOwned>(
+        &self,
+        query: &str,
+        variables: Value,
+        files: &[(&str, &Path)],
+    ) -> Result<T, ClientError> {
+        let map: serde_json::Map<_, _> = files
+            .iter()
+            .enumerate()
+            .map(|(i, (variable, _))| (i.to_string(), json!([format!("variables.{variable}")])))
+            .collect();
+        let mut form = Form::new()
+            .text(
+                "operations",
+                json!({ "query": query, "variables": variables }).to_string(),
+            )
+            .text("map", Value::Object(map).to_string());
+        for (index, (_, path)) in files.iter().enumerate() {
+            let part = Part::file(path).await.map_err(|reason| ClientError::File {
+                path: path.to_path_buf(),
+                reason,
+            })?;
+            form = form.part(index.to_string(), part);
+        }
+        self.send(self.http.post(self.endpoint.clone()).multipart(form)).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
+        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
+            server: self.server.clone(),
+            reason: innermost(&error),
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let text = response.text().await.map_err(unreachable)?;
+        let strange = || ClientError::NotGraphql {
+            server: self.server.clone(),
+            answer: format!("{status} {}", text.chars().take(LONGEST_QUOTE).collect::<String>()),
+        };
+        let answer: Answer = serde_json::from_str(&text).map_err(|_| strange())?;
+        if !answer.errors.is_empty() {
+            return Err(ClientError::Refused(answer.errors));
+        }
+        let data = answer.data.ok_or_else(strange)?;
+        serde_json::from_value(data).map_err(|error| ClientError::NotGraphql {
+            server: self.server.clone(),
+            answer: error.to_string(),
+        })
+    }
+}
+
+/// Makes sure that a file can be uploaded, before anything is asked of the server.
+pub(super) fn check_file(path: &Path) -> anyhow::Result<()> {
+    let problem = match std::fs::File::open(path).and_then(|file| file.metadata()) {
+        Ok(metadata) if metadata.is_file() => return Ok(()),
+        Ok(_) => "it is not a file".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    anyhow::bail!("cannot read {}: {problem}", path.display())
+}
+
+/// What happened at the bottom: reqwest itself only says that sending failed.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        reason = inner.to_string();
+        source = inner.source();
+    }
+    reason
+}

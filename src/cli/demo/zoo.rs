@@ -1,0 +1,223 @@
+//! The networks of the demonstration.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::client::Client;
+use crate::cli::job::{self, Job};
+use crate::cli::layer::{self, VersionName};
+use crate::cli::model::{self, Version, percent};
+use crate::cli::terminal::{Bar, Terminal};
+use crate::cli::train::{self, Optimizer, Schedule, Settings, TrainRequest};
+use crate::domain::block::Block;
+
+const DATASET: &str = "digits";
+
+/// Passes over the images that bring each of the networks near its best.
+const EPOCHS: u32 = 10;
+
+/// How often the jobs are looked at.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// A kind of network.
+struct Architecture {
+    name: &'static str,
+    about: &'static str,
+    blocks: &'static str,
+}
+
+const ARCHITECTURES: [Architecture; 3] = [
+    Architecture {
+        name: "plain",
+        about: "3x3 convolutions, ReLU",
+        blocks: include_str!("../../../examples/plain.json"),
+    },
+    Architecture {
+        name: "wide",
+        about: "5x5 convolutions, ELU, mean pooling",
+        blocks: include_str!("../../../examples/wide.json"),
+    },
+    Architecture {
+        name: "residual",
+        about: "residual groups, batch normalisation",
+        blocks: include_str!("../../../examples/residual.json"),
+    },
+];
+
+/// One network to be there.
+struct Plan {
+    name: String,
+    architecture: &'static Architecture,
+    seed: u32,
+    epochs: u32,
+    tags: Vec<String>,
+}
+
+/// Two networks of each architecture from different seeds, and one that has hardly learned.
+fn plans() -> Vec<Plan> {
+    let plan = |architecture: &'static Architecture, suffix: &str, seed, epochs, tags: &[&str]| Plan {
+        name: format!("{}-{suffix}", architecture.name),
+        architecture,
+        seed,
+        epochs,
+        tags: ["demo", architecture.name]
+            .iter()
+            .chain(tags)
+            .map(|&tag| tag.to_owned())
+            .collect(),
+    };
+    ARCHITECTURES
+        .iter()
+        .flat_map(|architecture| {
+            [
+                plan(architecture, "1", 1, EPOCHS, &[]),
+                plan(architecture, "2", 2, EPOCHS, &[]),
+                plan(architecture, "hasty", 3, 1, &["undertrained"]),
+            ]
+        })
+        .collect()
+}
+
+/// The pairs of networks that differ by nothing but their seed.
+pub(super) fn twins() -> impl Iterator<Item = (VersionName, VersionName)> {
+    ARCHITECTURES.iter().map(|architecture| {
+        let name = |seed: u32| VersionName::latest(format!("{}-{seed}", architecture.name));
+        (name(1), name(2))
+    })
+}
+
+/// A network that is there.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Network {
+    pub(super) version: Version,
+    pub(super) about: &'static str,
+    pub(super) layers: usize,
+    pub(super) parameters: u64,
+    pub(super) epochs: u32,
+    pub(super) seed: u32,
+}
+
+/// Sees to it that all networks are there; how many had to be trained is told too.
+pub(super) async fn ensure(
+    client: &Client,
+    terminal: &Terminal,
+    fresh: bool,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Vec<Network>, usize)> {
+    let plans = plans();
+    let mut started = Vec::new();
+    for plan in &plans {
+        if fresh || !plan.is_ready(client).await? {
+            let job = plan.start(client).await?;
+            started.push((plan, job, terminal.bar(&format!("{:<14}", plan.name))));
+        }
+    }
+    let trained = started.len();
+    if trained > 0 {
+        terminal.note(format!(
+            "training {trained} networks on the digits, one after the other"
+        ));
+    }
+    follow(client, started, stop).await?;
+    let mut networks = Vec::new();
+    for plan in plans {
+        let found = layer::layers(client, &VersionName::latest(plan.name)).await?;
+        networks.push(Network {
+            about: plan.architecture.about,
+            layers: found.layers.len(),
+            parameters: found.layers.iter().map(|layer| layer.parameter_count).sum(),
+            epochs: plan.epochs,
+            seed: plan.seed,
+            version: found.version,
+        });
+    }
+    Ok((networks, trained))
+}
+
+impl Plan {
+    async fn is_ready(&self, client: &Client) -> anyhow::Result<bool> {
+        #[derive(Deserialize)]
+        struct Data {
+            model: Option<Model>,
+        }
+        #[derive(Deserialize)]
+        struct Model {
+            tags: Vec<String>,
+            version: Option<Ready>,
+        }
+        #[derive(Deserialize)]
+        struct Ready {
+            blocks: Vec<Block>,
+        }
+        let query = "query($name: String!) { model(name: $name) { tags version(alias: \"latest\") { blocks } } }";
+        let Some(model) = client.ask::<Data>(query, json!({ "name": self.name })).await?.model else {
+            return Ok(false);
+        };
+        if !self.tags.iter().all(|tag| model.tags.contains(tag)) {
+            bail!(
+                "there is a model {:?} that is not of the demonstration: give it another place with --data-dir",
+                self.name
+            );
+        }
+        let blocks = self.blocks()?;
+        Ok(model.version.is_some_and(|version| version.blocks == blocks))
+    }
+
+    async fn start(&self, client: &Client) -> anyhow::Result<Job> {
+        let model = model::ensure(client, &self.name, &self.tags).await?;
+        let settings = Settings {
+            epochs: Some(self.epochs),
+            batch_size: Some(32),
+            learning_rate: Some(0.003),
+            optimizer: Some(Optimizer::Adam),
+            schedule: Some(Schedule::Cosine),
+            seed: Some(self.seed),
+            ..Settings::default()
+        };
+        let request = TrainRequest {
+            model_id: &model.id,
+            dataset: DATASET,
+            blocks: &self.blocks()?,
+            settings: &settings,
+        };
+        Ok(train::start(client, &request).await?)
+    }
+
+    fn blocks(&self) -> anyhow::Result<Vec<Block>> {
+        Ok(serde_json::from_str(self.architecture.blocks)?)
+    }
+}
+
+/// Waits for all jobs; on a wish to stop it takes back those that are not over.
+async fn follow(client: &Client, mut open: Vec<(&Plan, Job, Bar)>, stop: &CancellationToken) -> anyhow::Result<()> {
+    while !open.is_empty() {
+        let mut still = Vec::new();
+        for (plan, job, bar) in open {
+            let job = job::job(client, &job.id).await?;
+            if job.is_over() {
+                job.outcome()?;
+                let right = percent(job.version.version.accuracy);
+                bar.finish(format!("  {:<14}  {right} of the test images right", plan.name));
+            } else {
+                job.show(&bar, Some(plan.epochs));
+                still.push((plan, job, bar));
+            }
+        }
+        open = still;
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = stop.cancelled() => {
+                for (_, job, _) in &open {
+                    job::cancel(client, &job.id).await?;
+                }
+                bail!("stopped; what was ready is kept, and the next `scv demo` trains the rest");
+            }
+        }
+    }
+    Ok(())
+}

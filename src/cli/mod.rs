@@ -1,0 +1,93 @@
+//! The command line: one file a command.
+
+mod blocks;
+mod client;
+mod demo;
+mod import;
+mod job;
+mod layer;
+mod log;
+mod migrate;
+mod model;
+mod push;
+mod schema;
+mod search;
+mod serve;
+mod table;
+mod terminal;
+mod train;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{COMMAND_LOG, LogConfig, SERVER_LOG};
+use terminal::Terminal;
+
+/// Finds which layers of which trained vision networks have learned to compute the same thing.
+#[derive(Debug, Parser)]
+#[command(name = "scv", version, max_term_width = 100)]
+pub struct Cli {
+    /// Answer with one JSON document in place of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    log: LogConfig,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a few small networks and show which of their layers are alike; needs nothing
+    Demo(demo::Demo),
+    /// Run the server
+    Serve(serve::Serve),
+    /// Import a data set
+    Import(import::Import),
+    /// Train a network on the server and wait for it
+    Train(train::Train),
+    /// Bring a trained network to the server and wait until it can be searched
+    Push(push::Push),
+    /// Find the layers of other models that compute most nearly the same as a layer
+    Search(search::Search),
+    /// Follow a job until it ends, or stop it
+    Job(job::Follow),
+    /// Bring the database up to date and stop
+    Migrate(migrate::Migrate),
+    /// Print the GraphQL schema
+    Schema,
+}
+
+impl Command {
+    /// Which log lines it shows if nothing is said.
+    fn usual_log(&self) -> &'static str {
+        match self {
+            Self::Serve(_) | Self::Migrate(_) => SERVER_LOG,
+            _ => COMMAND_LOG,
+        }
+    }
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// What went wrong, for the person at the terminal.
+    pub fn run(self) -> anyhow::Result<()> {
+        let terminal = Terminal::new(self.json);
+        log::start(&self.log, self.command.usual_log(), &terminal)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            match self.command {
+                Command::Demo(demo) => demo.run(&terminal).await,
+                Command::Serve(serve) => serve.run().await,
+                Command::Import(import) => import.run(&terminal).await,
+                Command::Train(train) => train.run(&terminal).await,
+                Command::Push(push) => push.run(&terminal).await,
+                Command::Search(search) => search.run(&terminal).await,
+                Command::Job(job) => job.run(&terminal).await,
+                Command::Migrate(migrate) => migrate.run().await,
+                Command::Schema => schema::run(),
+            }
+        })
+    }
+}

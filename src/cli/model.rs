@@ -1,0 +1,98 @@
+//! Models and versions as commands see them. The names in their JSON are those of the API.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::client::{Client, ClientError};
+
+/// A model's name, as part of a version.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ModelName {
+    pub(super) name: String,
+}
+
+/// What is said of a version everywhere.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Version {
+    pub(super) id: String,
+    pub(super) number: u32,
+    pub(super) accuracy: Option<f64>,
+    pub(super) model: ModelName,
+}
+
+impl Version {
+    /// The fields to ask for.
+    pub(super) const FIELDS: &'static str = "id number accuracy model { name }";
+}
+
+/// `model:version`, as `scv search` takes it.
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.model.name, self.number)
+    }
+}
+
+/// A share as a percentage, a dash for what is not known.
+pub(super) fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))
+}
+
+/// A model to add versions to.
+#[derive(Debug, Deserialize)]
+pub(super) struct Model {
+    pub(super) id: String,
+    pub(super) tags: Vec<String>,
+}
+
+/// The model of a name.
+pub(super) async fn find(client: &Client, name: &str) -> Result<Option<Model>, ClientError> {
+    #[derive(Deserialize)]
+    struct Data {
+        model: Option<Model>,
+    }
+    let query = "query($name: String!) { model(name: $name) { id tags } }";
+    Ok(client.ask::<Data>(query, json!({ "name": name })).await?.model)
+}
+
+/// The model of a name, registered if there is none, with the tags added that it lacks.
+pub(super) async fn ensure(client: &Client, name: &str, tags: &[String]) -> Result<Model, ClientError> {
+    let Some(model) = find(client, name).await? else {
+        return create(client, name, tags).await;
+    };
+    let lacking: Vec<_> = tags.iter().filter(|tag| !model.tags.contains(tag)).collect();
+    if lacking.is_empty() {
+        return Ok(model);
+    }
+    let all: Vec<_> = model.tags.iter().chain(lacking).collect();
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        update_model: Payload,
+    }
+    let query = "mutation($input: UpdateModelInput!) { updateModel(input: $input) { model { id tags } } }";
+    let data: Data = client
+        .ask(query, json!({ "input": { "id": model.id, "tags": all } }))
+        .await?;
+    Ok(data.update_model.model)
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    model: Model,
+}
+
+async fn create(client: &Client, name: &str, tags: &[String]) -> Result<Model, ClientError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        create_model: Payload,
+    }
+    let query = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id tags } } }";
+    let data: Data = client
+        .ask(query, json!({ "input": { "name": name, "tags": tags } }))
+        .await?;
+    Ok(data.create_model.model)
+}

@@ -1,0 +1,146 @@
+//! Every setting, its default and its check. The only reader of the environment.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::compute::device::DeviceChoice;
+use crate::store::DatabaseSettings;
+
+/// Settings of a server. Each can be given as an option or in the environment; the option wins.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Folder for everything that lasts: the embedded database, weights, images
+    #[arg(long, env = "SCV_DATA_DIR", default_value_os_t = default_data_dir(), help_heading = "Storage")]
+    pub data_dir: PathBuf,
+
+    /// PostgreSQL to use in place of the embedded one; it needs pgvector 0.8.4 or later
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, help_heading = "Storage")]
+    pub database_url: Option<String>,
+
+    /// Connections to the database at a time
+    #[arg(long, env = "SCV_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(4..=1000), help_heading = "Storage")]
+    pub database_connections: u32,
+
+    /// Installation of PostgreSQL with pgvector for the embedded database (the folder that holds bin/)
+    #[arg(long, env = "SCV_POSTGRES_DIR", help_heading = "Storage")]
+    pub postgres_dir: Option<PathBuf>,
+
+    /// Folder into which the set-up puts PostgreSQL
+    #[arg(long, env = "SCV_CACHE_DIR", default_value_os_t = default_cache_dir(), help_heading = "Storage")]
+    pub cache_dir: PathBuf,
+
+    /// Where networks run: auto, cpu, cuda or cuda:N
+    #[arg(long, env = "SCV_DEVICE", default_value = "auto", help_heading = "Compute")]
+    pub device: DeviceChoice,
+
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, env = "SCV_LISTEN", default_value = "127.0.0.1:8000", help_heading = "Service")]
+    pub listen: SocketAddr,
+
+    /// Largest upload in bytes, all files of a request together
+    #[arg(long, env = "SCV_MAX_UPLOAD_BYTES", default_value_t = 1 << 30, help_heading = "Service")]
+    pub max_upload_bytes: usize,
+
+    /// Bytes that cached search results may take
+    #[arg(long, env = "SCV_SEARCH_CACHE_BYTES", default_value_t = 64 << 20, help_heading = "Service")]
+    pub search_cache_bytes: u64,
+
+    /// Seconds without a sign of life after which a server's job goes to another one on the same database
+    #[arg(long, env = "SCV_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), hide_short_help = true, help_heading = "Service")]
+    pub lease_seconds: u64,
+}
+
+/// Log lines of a server if nothing is said: without what its parts say of themselves at each start.
+pub const SERVER_LOG: &str = "info,graphile_worker=warn,sqlx::postgres::notice=warn,actix_server=warn";
+
+/// Log lines of a command that someone watches.
+pub const COMMAND_LOG: &str = "warn";
+
+/// How the program speaks of what it does.
+#[derive(Debug, Clone, Args)]
+pub struct LogConfig {
+    /// Which log lines to show, such as info or scv=debug,warn; all that matter to an operator if left out, and only
+    /// warnings for commands that someone watches
+    #[arg(long = "log", env = "SCV_LOG", global = true, help_heading = "Logging")]
+    pub filter: Option<String>,
+
+    /// How log lines are written
+    #[arg(long, env = "SCV_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human, global = true, help_heading = "Logging")]
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where a server usually is.
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
+
+/// Whom the commands ask that talk to a running server.
+#[derive(Debug, Clone, Args)]
+pub struct ClientConfig {
+    /// Address of the server
+    #[arg(long, env = "SCV_SERVER", default_value = DEFAULT_SERVER, value_name = "URL", help_heading = "Server")]
+    pub server: reqwest::Url,
+}
+
+impl Config {
+    /// Where the database is to be found.
+    pub fn database(&self) -> DatabaseSettings {
+        DatabaseSettings {
+            url: self.database_url.clone(),
+            connections: self.database_connections,
+            data_dir: self.data_dir.clone(),
+            postgres_dir: self.postgres_dir.clone(),
+            cache_dir: self.cache_dir.clone(),
+        }
+    }
+
+    /// The settings of the demonstration: what it makes stays apart from the user's own library, in a folder of its
+    /// own below the usual one, unless another folder is named.
+    pub fn for_demo(mut self) -> Self {
+        if self.data_dir == default_data_dir() {
+            self.data_dir.push("demo");
+        }
+        self
+    }
+
+    /// The settings a server has when nothing is said.
+    pub fn defaults() -> Self {
+        #[derive(clap::Parser)]
+        struct Defaults {
+            #[command(flatten)]
+            config: Config,
+        }
+        <Defaults as clap::Parser>::parse_from(["scv"]).config
+    }
+}
+
+/// Root keeps things where an unprivileged user can be let in: the embedded PostgreSQL refuses to run as root.
+fn default_data_dir() -> PathBuf {
+    place("/var/lib/scv", "XDG_DATA_HOME", ".local/share")
+}
+
+fn default_cache_dir() -> PathBuf {
+    place("/var/cache/scv", "XDG_CACHE_HOME", ".cache")
+}
+
+fn place(of_root: &str, variable: &str, below_home: &str) -> PathBuf {
+    if nix::unistd::geteuid().is_root() {
+        return PathBuf::from(of_root);
+    }
+    let given = std::env::var_os(variable)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    given
+        .or_else(|| Some(std::env::home_dir()?.join(below_home)))
+        .unwrap_or_else(|| Path::new(".").into())
+        .join("scv")
+}

@@ -1,0 +1,26 @@
+//! The `scv` command.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use scv::cli::Cli;
+
+/// Activations are large and short-lived: an allocator that keeps and reuses their pages saves a good part of the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(
+                clippy::print_stderr,
+                reason = "the last word of a failed command is for the person at the terminal"
+            )]
+            {
+                eprintln!("error: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
