@@ -1,0 +1,315 @@
+//! The program as somebody at a terminal uses it: the real binary against a real server.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::support::server::{Server, small_cnn};
+
+const SCV: &str = env!("CARGO_BIN_EXE_scv");
+
+/// Runs the program.
+async fn scv(arguments: &[&str]) -> Output {
+    Command::new(SCV)
+        .args(arguments)
+        .env_remove("SCV_SERVER")
+        .env_remove("SCV_LOG")
+        .output()
+        .await
+        .unwrap()
+}
+
+/// Runs a client command against a server.
+async fn ask(server: &Server, arguments: &[&str]) -> Output {
+    scv(&[arguments, &["--server", &server.url]].concat()).await
+}
+
+/// What a command that must succeed writes to standard output.
+async fn text(server: &Server, arguments: &[&str]) -> String {
+    let output = ask(server, arguments).await;
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The one JSON document that a command writes, and nothing else.
+async fn document(server: &Server, arguments: &[&str]) -> Value {
+    let output = ask(server, &[arguments, &["--json"]].concat()).await;
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What a command that must fail says.
+async fn complaint(server: &Server, arguments: &[&str]) -> String {
+    let output = ask(server, arguments).await;
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    stderr(&output)
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A file in a folder, with its path as an argument.
+fn file(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> String {
+    let path: PathBuf = folder.join(name);
+    std::fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// Options that train a small network for one epoch.
+fn training<'a>(model: &'a str, blocks: &'a str, seed: &'a str) -> Vec<&'a str> {
+    let fixed = ["train", "--dataset", "digits", "--epochs", "1", "--model", model];
+    [&fixed[..], &["--blocks", blocks, "--seed", seed]].concat()
+}
+
+#[tokio::test]
+async fn networks_are_trained_and_searched_from_the_command_line() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    let blocks = file(folder.path(), "cnn.json", small_cnn().to_string());
+
+    let job = document(&server, &[training("a", &blocks, "1"), vec!["--tag", "first"]].concat()).await;
+    assert_eq!(job["status"], "SUCCEEDED");
+    assert_eq!(job["epochs"].as_array().unwrap().len(), 1);
+    assert_eq!(job["version"]["model"]["name"], "a");
+    assert_eq!(job["version"]["layers"]["totalCount"], 7);
+    let said = text(&server, &training("b", &blocks, "2")).await;
+    assert!(
+        said.starts_with("b:1 is ready: ") && said.contains("scv search b:1"),
+        "{said}"
+    );
+
+    let answer = document(&server, &["search", "a:1", "4", "-n", "3", "--kind", "Conv2d"]).await;
+    assert_eq!(answer["layer"]["name"], "4");
+    assert_eq!(answer["exact"], true);
+    assert_eq!(answer["totalCount"], 2);
+    let hits = answer["hits"].as_array().unwrap();
+    assert_eq!(hits.len(), 2);
+    assert!(hits.iter().all(|hit| hit["layer"]["version"]["model"]["name"] == "b"));
+
+    let table = text(&server, &["search", "a", "@4", "--measure", "cka"]).await;
+    assert!(table.contains("debiased CKA") && table.contains(" b:1 "), "{table}");
+    assert!(table.contains("7 layers could answer; each was compared"), "{table}");
+    let list = text(&server, &["search", "a"]).await;
+    assert!(list.contains("MaxPool2d") && list.contains("8x4x4"), "{list}");
+    let own = document(&server, &["search", "b", "4", "--tag", "first", "--exclude-model", "b"]).await;
+    assert_eq!(own["totalCount"], 7);
+    let none = text(&server, &["search", "a", "4", "--exclude-model", "b"]).await;
+    assert!(none.contains("no layer is admitted by the filter"), "{none}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_can_be_left_and_followed_later() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    let blocks = file(folder.path(), "cnn.json", small_cnn().to_string());
+    let left = document(&server, &[training("a", &blocks, "1"), vec!["--detach"]].concat()).await;
+    let ended = document(&server, &["job", left["id"].as_str().unwrap()]).await;
+    assert_eq!(ended["status"], "SUCCEEDED");
+
+    let long = [
+        "train",
+        "--dataset",
+        "digits",
+        "--epochs",
+        "1000",
+        "--model",
+        "b",
+        "--blocks",
+    ];
+    let left = document(&server, &[&long[..], &[&blocks, "--detach"]].concat()).await;
+    let id = left["id"].as_str().unwrap();
+    text(&server, &["job", id, "--cancel"]).await;
+    let said = complaint(&server, &["job", id]).await;
+    assert!(said.contains("the job of b:1 was stopped on request"), "{said}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_training_that_fails_says_why() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    let blocks = json!([
+        { "kind": "Conv2d", "parameters": { "out_channels": 8, "kernel_size": 3 } },
+        { "kind": "Conv2d", "parameters": { "out_channels": 8, "kernel_size": 3 } },
+        { "kind": "Flatten" },
+        { "kind": "Linear", "parameters": { "out_features": 10 } },
+    ]);
+    let blocks = file(folder.path(), "deep.json", blocks.to_string());
+    let wild = ["--learning-rate", "10", "--optimizer", "sgd"];
+    let said = complaint(&server, &[&training("a", &blocks, "1")[..], &wild].concat()).await;
+    assert!(said.contains("the job of a:1 failed"), "{said}");
+    assert!(said.contains("[NOT_FINITE]"), "{said}");
+    server.stop().await.unwrap();
+}
+
+fn perceptron() -> Value {
+    json!([{ "kind": "Flatten" }, { "kind": "Linear", "parameters": { "out_features": 10 } }])
+}
+
+/// A safetensors file with the weights of a perceptron whose rows have `inputs` numbers.
+fn weights(inputs: usize) -> Vec<u8> {
+    let numbers = |count: usize| -> Vec<u8> {
+        (0..count)
+            .flat_map(|_| (rand::random::<f32>() - 0.5).to_le_bytes())
+            .collect()
+    };
+    let (weight, bias) = (numbers(10 * inputs), numbers(10));
+    let tensors = [
+        (
+            "1.weight",
+            TensorView::new(Dtype::F32, vec![10, inputs], &weight).unwrap(),
+        ),
+        ("1.bias", TensorView::new(Dtype::F32, vec![10], &bias).unwrap()),
+    ];
+    safetensors::serialize(tensors, None).unwrap()
+}
+
+#[tokio::test]
+async fn a_trained_network_is_brought_with_its_weights() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    let blocks = file(folder.path(), "blocks.json", perceptron().to_string());
+    let right = file(folder.path(), "right.safetensors", weights(64));
+    let push = [
+        "push",
+        "--model",
+        "mine",
+        "--dataset",
+        "digits",
+        "--blocks",
+        &blocks,
+        "--weights",
+    ];
+
+    let job = document(&server, &[&push[..], &[&right]].concat()).await;
+    assert_eq!(job["status"], "SUCCEEDED");
+    assert_eq!(job["kind"], "INGEST");
+    assert_eq!(job["version"]["parameterCount"], 650);
+
+    let wrong = file(folder.path(), "wrong.safetensors", weights(63));
+    let said = complaint(&server, &[&push[..], &[&wrong]].concat()).await;
+    assert!(
+        said.contains("the weights do not fit") && said.contains("[BAD_USER_INPUT]"),
+        "{said}"
+    );
+    assert!(said.lines().count() > 1 && said.contains("1.weight"), "{said}");
+    server.stop().await.unwrap();
+}
+
+/// A pair of IDX files: `count` images of 8x8 pixels, and labels that begin at 1.
+fn idx(count: u32) -> (Vec<u8>, Vec<u8>) {
+    let numbers = |numbers: &[u32]| -> Vec<u8> { numbers.iter().flat_map(|number| number.to_be_bytes()).collect() };
+    let mut images = numbers(&[0x0803, count, 8, 8]);
+    images.extend((0..count * 64).map(|_| rand::random::<u8>()));
+    let mut labels = numbers(&[0x0801, count]);
+    labels.extend((0..count).map(|index| (index % 2) as u8 + 1));
+    (images, labels)
+}
+
+#[tokio::test]
+async fn data_sets_are_imported_from_files() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    let ((images, labels), (test_images, test_labels)) = (idx(40), idx(20));
+    let place = |name, content| file(folder.path(), name, content);
+    let files = [
+        "--train-images",
+        &place("train-images", images),
+        "--train-labels",
+        &place("train-labels", labels),
+        "--test-images",
+        &place("test-images", test_images),
+        "--test-labels",
+        &place("test-labels", test_labels),
+    ];
+    let words = [
+        "import",
+        "idx",
+        "--name",
+        "noise",
+        "--class-names",
+        "even,odd",
+        "--first-label",
+        "1",
+    ];
+    let dataset = document(&server, &[&words[..], &files].concat()).await;
+    assert_eq!(dataset["classNames"], json!(["even", "odd"]));
+    assert_eq!(dataset["height"], 8);
+
+    let said = text(&server, &["import", "digits", "--name", "numbers"]).await;
+    assert!(
+        said.starts_with("numbers: ") && said.contains("in 10 classes"),
+        "{said}"
+    );
+    let said = complaint(&server, &["import", "digits", "--name", "numbers"]).await;
+    assert!(said.contains("[CONFLICT]"), "{said}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn complaints_say_what_is_wrong_and_where() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    let said = complaint(&server, &["search", "nobody", "0"]).await;
+    assert!(
+        said.contains("there is no model \"nobody\": the server has none yet"),
+        "{said}"
+    );
+
+    let broken = file(
+        folder.path(),
+        "broken.json",
+        "[\n  {\"kind\": \"ReLU\"},\n  {\"sort\": \"ReLU\"}\n]",
+    );
+    let said = complaint(&server, &training("a", &broken, "1")).await;
+    assert!(said.contains("broken.json") && said.contains("line 3 column"), "{said}");
+    let said = complaint(&server, &training("a", "/nowhere/blocks.json", "1")).await;
+    assert!(said.contains("cannot read /nowhere/blocks.json"), "{said}");
+
+    let faulty = json!([{ "kind": "Conv3d" }, { "kind": "Flatten" }, { "kind": "Linear", "parameters": {} }]);
+    let faulty = file(folder.path(), "faulty.json", faulty.to_string());
+    let said = complaint(&server, &training("a", &faulty, "1")).await;
+    assert!(said.contains("\n  block 0 (Conv3d): "), "{said}");
+    assert!(said.contains("\n  block 2 (Linear): "), "{said}");
+
+    let good = file(folder.path(), "good.json", perceptron().to_string());
+    let elsewhere = ["train", "--model", "a", "--dataset", "moon", "--blocks", &good];
+    let said = complaint(&server, &elsewhere).await;
+    assert!(said.contains("moon") && said.contains("[NOT_FOUND]"), "{said}");
+    let said = complaint(&server, &["search", "a"]).await;
+    assert!(
+        said.contains("there is no model"),
+        "what was refused left nothing behind: {said}"
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_with_what_to_do() {
+    // Bound and closed again: nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let output = scv(&["search", "a", "--server", &format!("http://127.0.0.1:{port}")]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(
+        said.contains(&format!("no server answers at http://127.0.0.1:{port}/")),
+        "{said}"
+    );
+    assert!(said.contains("scv serve"), "{said}");
+}
+
+#[tokio::test]
+async fn the_schema_in_the_repository_is_the_one_the_program_prints() {
+    let output = scv(&["schema"]).await;
+    let recorded = include_str!("../../schema.graphql");
+    assert!(
+        String::from_utf8(output.stdout).unwrap() == recorded,
+        "schema.graphql is out of date: write it again with `just schema`"
+    );
+}

@@ -1,0 +1,78 @@
+//! Equal settings and data give equal networks, and equal networks equal vectors.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+
+use crate::support::client::Client;
+use crate::support::rows;
+use crate::support::server::{Server, small_cnn};
+
+/// Dropout and the order of the images are drawn as well as the first weights.
+fn blocks() -> Value {
+    let Value::Array(mut blocks) = small_cnn() else {
+        unreachable!("it is a list")
+    };
+    blocks.insert(3, json!({ "kind": "Dropout", "parameters": { "p": 0.2 } }));
+    Value::Array(blocks)
+}
+
+async fn versions(server: &Server) -> Vec<Value> {
+    let url = server.config.database_url.as_deref().unwrap();
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    rows::versions(&mut connection).await
+}
+
+/// Everything that was measured of a version: its layers with vectors and sketches, and its evaluation.
+fn measured(version: &Value) -> [&Value; 2] {
+    [&version["layers"], &version["evaluations"]]
+}
+
+#[tokio::test]
+async fn training_twice_with_one_seed_gives_the_same_weights_and_vectors_and_another_seed_others() {
+    let server = Server::start().await;
+    for (model, seed) in [("1", 5), ("2", 5), ("3", 6)] {
+        let model = server.model(model).await;
+        server
+            .train(&model, blocks(), json!({ "epochs": 2, "seed": seed }))
+            .await;
+    }
+    let versions = versions(&server).await;
+    let [one, again, other] = &versions[..] else {
+        panic!("{} versions", versions.len())
+    };
+    assert_eq!(one["weights"], again["weights"]);
+    assert_eq!(one["epochs"], again["epochs"]);
+    assert_eq!(measured(one), measured(again));
+    assert_ne!(one["weights"], other["weights"]);
+    for (one, other) in one["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(other["layers"].as_array().unwrap())
+    {
+        assert_ne!(one["vectors"], other["vectors"], "{}", one["name"]);
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn trained_weights_pushed_back_give_the_very_vectors_that_training_gave() {
+    let server = Server::start().await;
+    let model = server.model("m").await;
+    server.train(&model, blocks(), json!({ "epochs": 2, "seed": 5 })).await;
+    let key = versions(&server).await[0]["weights"].as_str().unwrap().to_owned();
+    let weights = fs::read(server.config.data_dir.join("artifacts").join(key)).unwrap();
+    let api = Client::new(server.url.clone());
+    let job = api.push(&model, blocks(), weights).await;
+    assert_eq!(api.finish(&job).await["status"], "SUCCEEDED");
+
+    let versions = versions(&server).await;
+    let [trained, pushed] = &versions[..] else {
+        panic!("{} versions", versions.len())
+    };
+    assert_eq!(trained["weights"], pushed["weights"], "equal bytes are stored once");
+    assert_eq!(measured(trained), measured(pushed));
+    server.stop().await.unwrap();
+}

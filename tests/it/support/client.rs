@@ -1,0 +1,107 @@
+//! A client of a server that may be killed at any moment: what is asked may go unanswered.
+
+use std::time::{Duration, Instant};
+
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+/// How long a job may take: twenty times what it takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client of one server.
+#[derive(Clone)]
+pub struct Client {
+    /// `http://127.0.0.1:<port>`
+    pub url: String,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// A client of the server at a URL.
+    pub fn new(url: String) -> Self {
+        let http = reqwest::Client::new();
+        Self { url, http }
+    }
+
+    /// The response to a query, or why there is none.
+    pub async fn ask(&self, query: &str, variables: Value) -> reqwest::Result<Value> {
+        let body = json!({ "query": query, "variables": variables });
+        let request = self.http.post(format!("{}/graphql", self.url)).json(&body);
+        request.send().await?.json().await
+    }
+
+    /// The data of a query that must succeed.
+    pub async fn data(&self, query: &str, variables: Value) -> Value {
+        data(self.ask(query, variables).await.unwrap())
+    }
+
+    /// A new model's id; `None` if there was no answer.
+    pub async fn try_model(&self, name: &str) -> Option<String> {
+        let query = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }";
+        let answer = self.ask(query, json!({ "input": { "name": name } })).await.ok()?;
+        Some(text(&data(answer)["createModel"]["model"]["id"]))
+    }
+
+    /// A new model's id.
+    pub async fn model(&self, name: &str) -> String {
+        self.try_model(name).await.unwrap()
+    }
+
+    /// A new version's id and that of its job; `None` if there was no answer.
+    pub async fn try_push(&self, model: &str, blocks: Value, weights: Vec<u8>) -> Option<(String, String)> {
+        let query =
+            "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } job { id } } }";
+        let input = json!({ "modelId": model, "dataset": "digits", "blocks": blocks, "weights": null });
+        let operations = json!({ "query": query, "variables": { "input": input } });
+        let form = Form::new()
+            .text("operations", operations.to_string())
+            .text("map", json!({ "0": ["variables.input.weights"] }).to_string())
+            .part("0", Part::bytes(weights).file_name("weights.safetensors"));
+        let request = self.http.post(format!("{}/graphql", self.url)).multipart(form);
+        let answer: Value = request.send().await.ok()?.json().await.ok()?;
+        let payload = &data(answer)["createVersion"];
+        Some((text(&payload["version"]["id"]), text(&payload["job"]["id"])))
+    }
+
+    /// The job that takes in a version with its weights.
+    pub async fn push(&self, model: &str, blocks: Value, weights: Vec<u8>) -> String {
+        self.try_push(model, blocks, weights).await.unwrap().1
+    }
+
+    /// The job that trains a version on the digits.
+    pub async fn train(&self, model: &str, blocks: Value, settings: Value) -> String {
+        let query = "mutation($input: TrainVersionInput!) { trainVersion(input: $input) { job { id } } }";
+        let input = json!({ "modelId": model, "dataset": "digits", "blocks": blocks, "settings": settings });
+        let data = self.data(query, json!({ "input": input })).await;
+        text(&data["trainVersion"]["job"]["id"])
+    }
+
+    /// A job once a condition holds.
+    pub async fn job_once(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let query = "query($id: ID!) { job(id: $id) { status phase progress attempts failure { code message } } }";
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let job = self.data(query, json!({ "id": id })).await["job"].take();
+            if condition(&job) {
+                return job;
+            }
+            assert!(Instant::now() < end, "this does not come: {job:#}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// A job once it has ended.
+    pub async fn finish(&self, id: &str) -> Value {
+        let over = |job: &Value| !matches!(job["status"].as_str(), Some("QUEUED" | "RUNNING"));
+        self.job_once(id, over).await
+    }
+}
+
+fn data(mut answer: Value) -> Value {
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    answer["data"].take()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
