@@ -53,7 +53,7 @@ pub struct Config {
 }
 
 /// Log lines of a server if nothing is said: without what its parts say of themselves at each start.
-pub const SERVER_LOG: &str = "info,graphile_worker=warn,sqlx::postgres::notice=warn,actix_server=warn";
+pub const SERVER_LOG: &str = "info,graphile_worker=warn,actix_server=warn";
 
 /// Log lines of a command that someone watches.
 pub const COMMAND_LOG: &str = "warn";

@@ -45,13 +45,13 @@ impl Dataset {
     }
 
     /// Mean of each channel after pixels are scaled to 0..1.
-    async fn mean(&self) -> &[f32] {
-        &self.0.statistics.mean
+    async fn mean(&self) -> Vec<f64> {
+        self.0.statistics.mean.iter().copied().map(as_written).collect()
     }
 
     /// Standard deviation of each channel after pixels are scaled to 0..1.
-    async fn std(&self) -> &[f32] {
-        &self.0.statistics.std
+    async fn std(&self) -> Vec<f64> {
+        self.0.statistics.std.iter().copied().map(as_written).collect()
     }
 
     /// Its parts: train and test.
@@ -80,6 +80,11 @@ impl Dataset {
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
+}
+
+/// The number a person would write: 0.1307 in single precision is 0.13070000708… in double precision.
+fn as_written(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or(f64::from(number))
 }
 
 /// A part of a data set.

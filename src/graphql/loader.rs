@@ -50,7 +50,7 @@ where
 {
     let missing = anyhow::anyhow!("{key:?} is referred to but missing");
     let found = load(ctx, key).await?;
-    found.ok_or_else(|| ApiError::from(crate::service::ServiceError::Internal(missing)))
+    found.ok_or_else(|| ApiError::from(crate::service::ServiceError::internal(missing)))
 }
 
 macro_rules! load_by_id {

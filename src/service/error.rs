@@ -1,5 +1,7 @@
 //! What can go wrong with a request, by whose doing: that decides the code that is sent and the log level.
 
+use std::sync::Arc;
+
 use crate::artifact::ArtifactError;
 use crate::compute::error::ComputeError;
 use crate::domain::block::BlockError;
@@ -7,7 +9,7 @@ use crate::store::StoreError;
 use crate::store::error::Conflict;
 
 /// Why a request was not carried out.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ServiceError {
     /// The caller can mend it: what is wrong and what to do.
     #[error("{message}")]
@@ -33,7 +35,7 @@ pub enum ServiceError {
     Overloaded,
     /// A fault of the running system or of ours. The caller is told no more than that.
     #[error("{0:#}")]
-    Internal(anyhow::Error),
+    Internal(Arc<anyhow::Error>),
 }
 
 impl ServiceError {
@@ -43,6 +45,11 @@ impl ServiceError {
             message: message.to_string(),
             details: None,
         }
+    }
+
+    /// A fault of ours or of the running system.
+    pub fn internal(error: impl Into<anyhow::Error>) -> Self {
+        Self::Internal(Arc::new(error.into()))
     }
 
     /// No such thing.
@@ -67,7 +74,7 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(conflict) => conflict.into(),
-            other => Self::Internal(other.into()),
+            other => Self::internal(other),
         }
     }
 }
@@ -80,7 +87,7 @@ impl From<Conflict> for ServiceError {
 
 impl From<ArtifactError> for ServiceError {
     fn from(error: ArtifactError) -> Self {
-        Self::Internal(error.into())
+        Self::internal(error)
     }
 }
 
@@ -99,7 +106,7 @@ impl From<ComputeError> for ServiceError {
                     details: Some(serde_json::json!(errors)),
                 }
             }
-            other => Self::Internal(other.into()),
+            other => Self::internal(other),
         }
     }
 }

@@ -45,10 +45,8 @@ impl Library {
         let computed = self
             .searches
             .try_get_with(key, async { self.search(query).await.map(Arc::new) });
-        computed.await.map_err(|shared| {
-            Arc::try_unwrap(shared)
-                .unwrap_or_else(|shared| ServiceError::Internal(anyhow::anyhow!("a shared search failed: {shared}")))
-        })
+        // All who wait for the same search share its error too.
+        computed.await.map_err(|shared| ServiceError::clone(&shared))
     }
 
     /// How many layers a search is about: those that its filter admits, whatever their scores.
@@ -121,7 +119,7 @@ impl Library {
             return of_dataset
                 .into_iter()
                 .find(|set| set.is_default)
-                .ok_or_else(|| ServiceError::Internal(anyhow::anyhow!("a data set has no default probe set")));
+                .ok_or_else(|| ServiceError::internal(anyhow::anyhow!("a data set has no default probe set")));
         };
         if let Some(found) = of_dataset.into_iter().find(|set| set.id == wanted) {
             return Ok(found);

@@ -39,7 +39,7 @@ impl Library {
 
     pub(super) async fn images(&self, dataset: &Dataset, split: Split) -> Result<LabelledImages, ServiceError> {
         let Some(stored) = self.store.split(dataset.id, split).await? else {
-            return Err(ServiceError::Internal(anyhow::anyhow!(
+            return Err(ServiceError::internal(anyhow::anyhow!(
                 "data set {} has no {split} split",
                 dataset.name
             )));
@@ -55,7 +55,7 @@ impl Library {
     /// The network of a block version, lowered anew: lowering is pure, so it is the graph that was checked.
     pub(super) fn graph(&self, version: &Version, dataset: &Dataset) -> Result<Arc<Graph>, ServiceError> {
         let blocks = version.blocks.clone().unwrap_or_default();
-        let blocks: Vec<Block> = serde_json::from_value(blocks).map_err(|e| ServiceError::Internal(e.into()))?;
+        let blocks: Vec<Block> = serde_json::from_value(blocks).map_err(ServiceError::internal)?;
         let graph = lower(&blocks, dataset.shape, dataset.class_names.len()).map_err(|e| ServiceError::blocks(&e))?;
         Ok(Arc::new(graph))
     }

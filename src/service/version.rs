@@ -59,7 +59,7 @@ impl Library {
             check_weights(&request.weights, &graph).map(|()| (graph, request.weights))
         })
         .await
-        .map_err(|e| ServiceError::Internal(e.into()))?
+        .map_err(ServiceError::internal)?
         .map_err(crate::compute::error::ComputeError::Weights)?;
         let key = self.artifacts.put(ArtifactKind::Weights, weights).await?;
         let version = new_version(request.model, &dataset, &graph, &request.blocks);

@@ -32,11 +32,13 @@ pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
 
 /// Settings of every connection, for the search: as many candidates as are reranked, and on with the index
-/// scan while a filter turns candidates away, in any order since the exact scores decide.
-const SESSION: [(&str, &str); 3] = [
+/// scan while a filter turns candidates away, in any order since the exact scores decide. And no notices, which migrations
+/// give at every start.
+const SESSION: [(&str, &str); 4] = [
     ("hnsw.ef_search", "200"),
     ("hnsw.iterative_scan", "relaxed_order"),
     ("jit", "off"),
+    ("client_min_messages", "warning"),
 ];
 
 /// The catalogue, over a pool of connections.

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::server::{Server, small_cnn};
+use crate::support::idx;
+use crate::support::networks::{constant_weights, first_weights, perceptron, small_cnn};
+use crate::support::server::Server;
 
 const SCV: &str = env!("CARGO_BIN_EXE_scv");
 
@@ -25,7 +25,7 @@ async fn scv(arguments: &[&str]) -> Output {
 
 /// Runs a client command against a server.
 async fn ask(server: &Server, arguments: &[&str]) -> Output {
-    scv(&[arguments, &["--server", &server.url]].concat()).await
+    scv(&[arguments, &["--server", &server.api.url]].concat()).await
 }
 
 /// What a command that must succeed writes to standard output.
@@ -147,33 +147,11 @@ async fn a_training_that_fails_says_why() {
     server.stop().await.unwrap();
 }
 
-fn perceptron() -> Value {
-    json!([{ "kind": "Flatten" }, { "kind": "Linear", "parameters": { "out_features": 10 } }])
-}
-
-/// A safetensors file with the weights of a perceptron whose rows have `inputs` numbers.
-fn weights(inputs: usize) -> Vec<u8> {
-    let numbers = |count: usize| -> Vec<u8> {
-        (0..count)
-            .flat_map(|_| (rand::random::<f32>() - 0.5).to_le_bytes())
-            .collect()
-    };
-    let (weight, bias) = (numbers(10 * inputs), numbers(10));
-    let tensors = [
-        (
-            "1.weight",
-            TensorView::new(Dtype::F32, vec![10, inputs], &weight).unwrap(),
-        ),
-        ("1.bias", TensorView::new(Dtype::F32, vec![10], &bias).unwrap()),
-    ];
-    safetensors::serialize(tensors, None).unwrap()
-}
-
 #[tokio::test]
 async fn a_trained_network_is_brought_with_its_weights() {
     let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
     let blocks = file(folder.path(), "blocks.json", perceptron().to_string());
-    let right = file(folder.path(), "right.safetensors", weights(64));
+    let right = file(folder.path(), "right.safetensors", first_weights(&perceptron(), 1));
     let push = [
         "push",
         "--model",
@@ -190,7 +168,11 @@ async fn a_trained_network_is_brought_with_its_weights() {
     assert_eq!(job["kind"], "INGEST");
     assert_eq!(job["version"]["parameterCount"], 650);
 
-    let wrong = file(folder.path(), "wrong.safetensors", weights(63));
+    let wrong = file(
+        folder.path(),
+        "wrong.safetensors",
+        constant_weights(&[("1.weight", &[10, 63], 0.5), ("1.bias", &[10], 0.0)]),
+    );
     let said = complaint(&server, &[&push[..], &[&wrong]].concat()).await;
     assert!(
         said.contains("the weights do not fit") && said.contains("[BAD_USER_INPUT]"),
@@ -200,30 +182,19 @@ async fn a_trained_network_is_brought_with_its_weights() {
     server.stop().await.unwrap();
 }
 
-/// A pair of IDX files: `count` images of 8x8 pixels, and labels that begin at 1.
-fn idx(count: u32) -> (Vec<u8>, Vec<u8>) {
-    let numbers = |numbers: &[u32]| -> Vec<u8> { numbers.iter().flat_map(|number| number.to_be_bytes()).collect() };
-    let mut images = numbers(&[0x0803, count, 8, 8]);
-    images.extend((0..count * 64).map(|_| rand::random::<u8>()));
-    let mut labels = numbers(&[0x0801, count]);
-    labels.extend((0..count).map(|index| (index % 2) as u8 + 1));
-    (images, labels)
-}
-
 #[tokio::test]
 async fn data_sets_are_imported_from_files() {
     let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
-    let ((images, labels), (test_images, test_labels)) = (idx(40), idx(20));
     let place = |name, content| file(folder.path(), name, content);
     let files = [
         "--train-images",
-        &place("train-images", images),
+        &place("train-images", idx::images(40, 8)),
         "--train-labels",
-        &place("train-labels", labels),
+        &place("train-labels", idx::labels(40, 2, 1)),
         "--test-images",
-        &place("test-images", test_images),
+        &place("test-images", idx::images(20, 8)),
         "--test-labels",
-        &place("test-labels", test_labels),
+        &place("test-labels", idx::labels(20, 2, 1)),
     ];
     let words = [
         "import",

@@ -19,14 +19,17 @@ async fn most_layers_find_their_counterpart_in_a_network_trained_from_another_se
     let blocks: Value = serde_json::from_str(include_str!("../../examples/wide.json")).unwrap();
     let mut networks = Vec::new();
     for seed in [11, 12] {
-        let model = server.model(&format!("seed {seed}")).await;
+        let model = server.api.model(&format!("seed {seed}")).await;
         let settings = json!({ "epochs": 6, "batchSize": 32, "learningRate": 0.003, "seed": seed });
-        networks.push((model.clone(), server.train(&model, blocks.clone(), settings).await));
+        networks.push((
+            model.clone(),
+            server.api.trained(&model, blocks.clone(), settings).await,
+        ));
     }
     let query = "query($id: ID!, $other: ID!) { version(id: $id) { layers(first: 100) { nodes { name
                    similar(first: 1, filter: { models: [$other] }) { edges { debiasedCka node { name } } } } } } }";
     let variables = json!({ "id": networks[0].1, "other": networks[1].0 });
-    let data = server.data(query, variables).await;
+    let data = server.api.data(query, variables).await;
     let layers = data["version"]["layers"]["nodes"].as_array().unwrap();
     let found = layers
         .iter()

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, query_scalar};
 
+use crate::support::networks::{first_weights, perceptron, small_cnn};
 use crate::support::process::{Place, Process};
 use crate::support::rows;
-use crate::support::server::small_cnn;
 
 fn settings() -> Value {
     json!({ "epochs": 6, "seed": 7 })
@@ -144,8 +144,8 @@ async fn a_version_that_was_registered_is_there_however_soon_the_server_is_kille
 async fn every_write_that_was_answered_is_there_after_a_kill_in_the_middle_of_many() {
     let place = Place::with_database().await;
     let server = Process::start(&place).await;
-    let blocks = json!([{ "kind": "Flatten" }, { "kind": "Linear", "parameters": { "out_features": 10 } }]);
-    let weights = linear_weights();
+    let blocks = perceptron();
+    let weights = first_weights(&blocks, 1);
     let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
     let clients: Vec<_> = (0..4)
         .map(|client| {
@@ -199,21 +199,4 @@ async fn every_write_that_was_answered_is_there_after_a_kill_in_the_middle_of_ma
     .unwrap();
     assert_eq!(alone, 0, "versions and jobs come in pairs");
     assert!(server.terminate().success());
-}
-
-/// Weights of one linear layer on the digits; any will do.
-fn linear_weights() -> Vec<u8> {
-    let numbers = |count: usize| -> Vec<u8> {
-        (0..count)
-            .flat_map(|i| ((i % 7) as f32 / 7.0 - 0.4).to_le_bytes())
-            .collect()
-    };
-    let (weight, bias) = (numbers(640), numbers(10));
-    let view =
-        |shape: Vec<usize>, bytes| safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, bytes).unwrap();
-    let tensors = [
-        ("1.weight", view(vec![10, 64], &weight)),
-        ("1.bias", view(vec![10], &bias)),
-    ];
-    safetensors::serialize(tensors, None).unwrap()
 }

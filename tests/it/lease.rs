@@ -6,8 +6,8 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use sqlx::{ConnectOptions, PgConnection, query_scalar};
 
+use crate::support::networks::small_cnn;
 use crate::support::process::{Place, Process};
-use crate::support::server::small_cnn;
 use crate::support::{cluster, rows};
 
 /// Two servers that share a database and the artifacts, and a connection of the test's own.

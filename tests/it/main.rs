@@ -4,13 +4,17 @@
 
 mod support;
 
+mod catalogue;
 mod command_line;
+mod datasets;
 mod demo;
 mod durability;
 mod embedded_server;
 mod lease;
 mod reproducibility;
+mod requests;
+mod search;
 mod shutdown;
-mod similarity;
 mod throwaway_database;
 mod tidy;
+mod versions;

@@ -5,9 +5,9 @@ use std::fs;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
-use crate::support::client::Client;
+use crate::support::networks::small_cnn;
 use crate::support::rows;
-use crate::support::server::{Server, small_cnn};
+use crate::support::server::Server;
 
 /// Dropout and the order of the images are drawn as well as the first weights.
 fn blocks() -> Value {
@@ -33,9 +33,10 @@ fn measured(version: &Value) -> [&Value; 2] {
 async fn training_twice_with_one_seed_gives_the_same_weights_and_vectors_and_another_seed_others() {
     let server = Server::start().await;
     for (model, seed) in [("1", 5), ("2", 5), ("3", 6)] {
-        let model = server.model(model).await;
+        let model = server.api.model(model).await;
         server
-            .train(&model, blocks(), json!({ "epochs": 2, "seed": seed }))
+            .api
+            .trained(&model, blocks(), json!({ "epochs": 2, "seed": seed }))
             .await;
     }
     let versions = versions(&server).await;
@@ -60,13 +61,14 @@ async fn training_twice_with_one_seed_gives_the_same_weights_and_vectors_and_ano
 #[tokio::test]
 async fn trained_weights_pushed_back_give_the_very_vectors_that_training_gave() {
     let server = Server::start().await;
-    let model = server.model("m").await;
-    server.train(&model, blocks(), json!({ "epochs": 2, "seed": 5 })).await;
+    let model = server.api.model("m").await;
+    server
+        .api
+        .trained(&model, blocks(), json!({ "epochs": 2, "seed": 5 }))
+        .await;
     let key = versions(&server).await[0]["weights"].as_str().unwrap().to_owned();
     let weights = fs::read(server.config.data_dir.join("artifacts").join(key)).unwrap();
-    let api = Client::new(server.url.clone());
-    let job = api.push(&model, blocks(), weights).await;
-    assert_eq!(api.finish(&job).await["status"], "SUCCEEDED");
+    server.api.pushed(&model, blocks(), weights).await;
 
     let versions = versions(&server).await;
     let [trained, pushed] = &versions[..] else {

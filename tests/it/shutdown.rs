@@ -2,16 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use futures::{SinkExt as _, StreamExt as _};
 use nix::sys::signal::Signal;
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
+use crate::support::networks::small_cnn;
 use crate::support::process::{Place, Process};
 use crate::support::rows;
-use crate::support::server::small_cnn;
+use crate::support::socket::Subscription;
 
 /// Twenty times what stopping takes, and less than waiting for any timeout would.
 const SOON: Duration = Duration::from_secs(2);
@@ -63,7 +61,7 @@ async fn a_job_that_does_not_end_soon_is_handed_back_and_goes_on_after_the_next_
     let place = Place::with_database().await;
     let mut server = Process::start(&place).await;
     let model = server.api.model("m").await;
-    let long = json!({ "epochs": 60, "seed": 3 });
+    let long = json!({ "epochs": 1000, "seed": 3 });
     let job = server.api.train(&model, small_cnn(), long).await;
     server.api.job_once(&job, |job| job["phase"] == "TRAINING").await;
     let begin = Instant::now();
@@ -82,12 +80,9 @@ async fn a_job_that_does_not_end_soon_is_handed_back_and_goes_on_after_the_next_
     rows::assert_nothing_is_half_done(&mut place.database().await).await;
     let again = server.api.job_once(&job, |job| job["phase"] == "TRAINING").await;
     assert_eq!(again["attempts"], 1, "a stop in order is no attempt that failed");
-    let job = server.api.finish(&job).await;
-    assert_eq!(
-        (&job["status"], &job["attempts"]),
-        (&json!("SUCCEEDED"), &json!(1)),
-        "{job:#}"
-    );
+    let cancel = "mutation($input: CancelJobInput!) { cancelJob(input: $input) { job { status } } }";
+    server.api.data(cancel, json!({ "input": { "id": job } })).await;
+    assert_eq!(server.api.finish(&job).await["status"], "CANCELLED");
     assert!(server.terminate().success());
 }
 
@@ -123,22 +118,9 @@ async fn an_open_socket_does_not_hold_up_the_end() {
     let mut server = Process::start(&place).await;
     let model = server.api.model("m").await;
     let job = server.api.train(&model, small_cnn(), json!({ "epochs": 1000 })).await;
-    let url = format!("{}/graphql/ws", server.api.url.replace("http", "ws"));
-    let mut request = url.into_client_request().unwrap();
-    request
-        .headers_mut()
-        .insert("Sec-WebSocket-Protocol", "graphql-transport-ws".parse().unwrap());
-    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
     let query = "subscription($id: ID!) { job(id: $id) { phase } }";
-    let subscribe =
-        json!({ "id": "1", "type": "subscribe", "payload": { "query": query, "variables": { "id": job } } });
-    for message in [json!({ "type": "connection_init" }), subscribe] {
-        socket.send(Message::text(message.to_string())).await.unwrap();
-    }
-    let mut seen = String::new();
-    while !seen.contains("TRAINING") {
-        seen = socket.next().await.unwrap().unwrap().into_text().unwrap().to_string();
-    }
+    let mut socket = Subscription::start(&server.api, query, json!({ "id": job })).await;
+    while socket.next().await.unwrap()["data"]["job"]["phase"] != "TRAINING" {}
     let cancel = "mutation($input: CancelJobInput!) { cancelJob(input: $input) { job { status } } }";
     server.api.data(cancel, json!({ "input": { "id": job } })).await;
     assert_eq!(server.api.finish(&job).await["status"], "CANCELLED");

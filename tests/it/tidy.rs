@@ -219,6 +219,25 @@ fn nothing_depends_on_the_machine_it_was_written_on() {
 }
 
 #[test]
+fn every_snapshot_belongs_to_a_test() {
+    let code = sources(&["src", "tests"], &[".rs"]);
+    let orphans: Vec<_> = sources(&["src", "tests"], &[".snap"])
+        .into_iter()
+        .map(|snapshot| snapshot.path)
+        .filter(|path| {
+            let file = path.rsplit('/').next().unwrap().trim_end_matches(".snap");
+            let test = file.rsplit("__").next().unwrap();
+            // Further snapshots of one test are numbered.
+            let test = test
+                .trim_end_matches(|c: char| c.is_ascii_digit())
+                .trim_end_matches('-');
+            !code.iter().any(|source| source.text.contains(&format!("fn {test}()")))
+        })
+        .collect();
+    assert_eq!(orphans, Vec::<String>::new());
+}
+
+#[test]
 fn migrations_are_numbered_without_gaps() {
     let mut names: Vec<_> = sources(&["migrations"], &[".sql"])
         .into_iter()

@@ -3,10 +3,14 @@
 use std::time::{Duration, Instant};
 
 use reqwest::multipart::{Form, Part};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// How long a job may take: twenty times what it takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Registers a version with its weights.
+pub const CREATE_VERSION: &str =
+    "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } job { id } } }";
 
 /// A client of one server.
 #[derive(Clone)]
@@ -35,6 +39,30 @@ impl Client {
         data(self.ask(query, variables).await.unwrap())
     }
 
+    /// The code and message of the first error of a query that must fail.
+    pub async fn error(&self, query: &str, variables: Value) -> (String, String) {
+        first_error(&self.ask(query, variables).await.unwrap())
+    }
+
+    /// The response to a query with files; `files` are variables (such as `input.weights`) and contents.
+    pub async fn upload(&self, query: &str, variables: Value, files: &[(&str, &[u8])]) -> reqwest::Result<Value> {
+        let map: Map<String, Value> = files
+            .iter()
+            .enumerate()
+            .map(|(index, (name, _))| (index.to_string(), json!([format!("variables.{name}")])))
+            .collect();
+        let operations = json!({ "query": query, "variables": variables });
+        let mut form = Form::new()
+            .text("operations", operations.to_string())
+            .text("map", Value::Object(map).to_string());
+        for (index, (name, content)) in files.iter().enumerate() {
+            let part = Part::bytes(content.to_vec()).file_name(name.to_string());
+            form = form.part(index.to_string(), part);
+        }
+        let request = self.http.post(format!("{}/graphql", self.url)).multipart(form);
+        request.send().await?.json().await
+    }
+
     /// A new model's id; `None` if there was no answer.
     pub async fn try_model(&self, name: &str) -> Option<String> {
         let query = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }";
@@ -49,16 +77,15 @@ impl Client {
 
     /// A new version's id and that of its job; `None` if there was no answer.
     pub async fn try_push(&self, model: &str, blocks: Value, weights: Vec<u8>) -> Option<(String, String)> {
-        let query =
-            "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } job { id } } }";
         let input = json!({ "modelId": model, "dataset": "digits", "blocks": blocks, "weights": null });
-        let operations = json!({ "query": query, "variables": { "input": input } });
-        let form = Form::new()
-            .text("operations", operations.to_string())
-            .text("map", json!({ "0": ["variables.input.weights"] }).to_string())
-            .part("0", Part::bytes(weights).file_name("weights.safetensors"));
-        let request = self.http.post(format!("{}/graphql", self.url)).multipart(form);
-        let answer: Value = request.send().await.ok()?.json().await.ok()?;
+        let answer = self
+            .upload(
+                CREATE_VERSION,
+                json!({ "input": input }),
+                &[("input.weights", &weights)],
+            )
+            .await
+            .ok()?;
         let payload = &data(answer)["createVersion"];
         Some((text(&payload["version"]["id"]), text(&payload["job"]["id"])))
     }
@@ -66,6 +93,13 @@ impl Client {
     /// The job that takes in a version with its weights.
     pub async fn push(&self, model: &str, blocks: Value, weights: Vec<u8>) -> String {
         self.try_push(model, blocks, weights).await.unwrap().1
+    }
+
+    /// A version with its weights, once it is READY.
+    pub async fn pushed(&self, model: &str, blocks: Value, weights: Vec<u8>) -> String {
+        let (version, job) = self.try_push(model, blocks, weights).await.unwrap();
+        self.succeed(&job).await;
+        version
     }
 
     /// The job that trains a version on the digits.
@@ -76,9 +110,16 @@ impl Client {
         text(&data["trainVersion"]["job"]["id"])
     }
 
+    /// A version that was trained on the digits, once it is READY.
+    pub async fn trained(&self, model: &str, blocks: Value, settings: Value) -> String {
+        let job = self.train(model, blocks, settings).await;
+        text(&self.succeed(&job).await["version"]["id"])
+    }
+
     /// A job once a condition holds.
     pub async fn job_once(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
-        let query = "query($id: ID!) { job(id: $id) { status phase progress attempts failure { code message } } }";
+        let query = "query($id: ID!) { job(id: $id) { status phase progress attempts epochs { epoch loss accuracy }
+                     failure { code message layer } version { id status } } }";
         let end = Instant::now() + PATIENCE;
         loop {
             let job = self.data(query, json!({ "id": id })).await["job"].take();
@@ -95,6 +136,20 @@ impl Client {
         let over = |job: &Value| !matches!(job["status"].as_str(), Some("QUEUED" | "RUNNING"));
         self.job_once(id, over).await
     }
+
+    /// A job once it has ended well.
+    pub async fn succeed(&self, id: &str) -> Value {
+        let job = self.finish(id).await;
+        assert_eq!(job["status"], "SUCCEEDED", "{job:#}");
+        job
+    }
+}
+
+/// The code and message of the first error of a response.
+pub fn first_error(response: &Value) -> (String, String) {
+    let error = &response["errors"][0];
+    assert!(error.is_object(), "no error in {response:#}");
+    (text(&error["extensions"]["code"]), text(&error["message"]))
 }
 
 fn data(mut answer: Value) -> Value {
@@ -102,6 +157,7 @@ fn data(mut answer: Value) -> Value {
     answer["data"].take()
 }
 
-fn text(value: &Value) -> String {
+/// A string of an answer.
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }

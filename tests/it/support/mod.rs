@@ -2,6 +2,9 @@
 
 pub mod client;
 pub mod cluster;
+pub mod idx;
+pub mod networks;
 pub mod process;
 pub mod rows;
 pub mod server;
+pub mod socket;

@@ -1,0 +1,257 @@
+//! Data sets and probe sets: brought in whole, or refused with the place of the fault.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, first_error, text};
+use crate::support::idx;
+use crate::support::networks::{first_weights, perceptron};
+use crate::support::server::Server;
+
+const IMPORT: &str = "mutation($input: ImportDatasetInput!) { importDataset(input: $input) { dataset { name } } }";
+const FILES: [&str; 4] = ["trainImages", "trainLabels", "testImages", "testLabels"];
+
+/// Four files that make a data set of two classes; no two calls differ.
+fn files(side: u32, first_label: u8) -> [Vec<u8>; 4] {
+    [
+        idx::images(120, side),
+        idx::labels(120, 2, first_label),
+        idx::images(30, side),
+        idx::labels(30, 2, first_label),
+    ]
+}
+
+fn gzipped(file: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(file).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The response to an import of IDX files.
+async fn import(api: &Client, mut input: Value, files: &[Vec<u8>; 4]) -> Value {
+    let names = FILES.map(|field| format!("input.{field}"));
+    let files: Vec<_> = names
+        .iter()
+        .map(String::as_str)
+        .zip(files.iter().map(Vec::as_slice))
+        .collect();
+    for field in FILES {
+        input[field] = Value::Null;
+    }
+    api.upload(IMPORT, json!({ "input": input }), &files).await.unwrap()
+}
+
+async fn described(api: &Client, name: &str) -> Value {
+    let query = "query($name: String!) { dataset(name: $name) { name channels height width classNames mean std
+                   splits { split imageCount }
+                   probeSets { split imageCount isDefault contentHash imageIndices } } }";
+    api.data(query, json!({ "name": name })).await["dataset"].take()
+}
+
+#[tokio::test]
+async fn the_digits_are_there_after_the_first_start() {
+    let server = Server::start().await;
+    let digits = described(&server.api, "digits").await;
+    insta::assert_json_snapshot!(digits, { ".probeSets[].imageIndices" => "[100 indices]" });
+    let indices = digits["probeSets"][0]["imageIndices"].as_array().unwrap();
+    assert_eq!(indices.len(), 100);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn raw_and_gzipped_files_make_the_same_data_set_and_the_same_probe_set() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let raw = files(8, 0);
+    for (name, files) in [("raw", &raw), ("gzipped", &raw.each_ref().map(|file| gzipped(file)))] {
+        let answer = import(api, json!({ "name": name }), files).await;
+        assert_eq!(answer["data"]["importDataset"]["dataset"]["name"], name, "{answer:#}");
+    }
+    let (raw, mut gzipped) = (described(api, "raw").await, described(api, "gzipped").await);
+    gzipped["name"] = json!("raw");
+    assert_eq!(raw, gzipped);
+    assert_eq!(raw["classNames"], json!(["0", "1"]));
+    assert_eq!(
+        raw["splits"],
+        json!([{ "split": "TRAIN", "imageCount": 120 }, { "split": "TEST", "imageCount": 30 }])
+    );
+    assert_eq!(raw["probeSets"][0]["imageCount"], 100);
+    assert_eq!(
+        raw["probeSets"][0]["split"], "TRAIN",
+        "probes come from outside the test split"
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_published_name_fills_in_what_is_known_of_the_data_set() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let answer = import(api, json!({ "name": "emnist" }), &files(28, 1)).await;
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    let emnist = described(api, "emnist").await;
+    assert_eq!(emnist["classNames"][25], "Z");
+    assert_eq!((&emnist["mean"], &emnist["std"]), (&json!([0.1751]), &json!([0.3332])));
+
+    let own = json!({ "name": "mnist", "classNames": ["even", "odd"], "mean": [0.5], "std": [0.25] });
+    let answer = import(api, own, &files(28, 0)).await;
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    let mnist = described(api, "mnist").await;
+    assert_eq!(mnist["classNames"], json!(["even", "odd"]), "what is said goes first");
+    assert_eq!((&mnist["mean"], &mnist["std"]), (&json!([0.5]), &json!([0.25])));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn files_that_make_no_data_set_are_refused_at_the_place_of_the_fault_and_leave_nothing() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let good = files(8, 0);
+    let changed = |index: usize, change: fn(&mut Vec<u8>)| {
+        let mut files = good.clone();
+        change(&mut files[index]);
+        files
+    };
+    let named = json!({ "name": "new" });
+    let bad = [
+        (named.clone(), changed(0, |file| file.truncate(1000))),
+        (named.clone(), changed(1, |file| file.truncate(5))),
+        (named.clone(), changed(2, |file| file[2] = 9)),
+        (named.clone(), changed(0, |file| file[..4].copy_from_slice(b"\x89PNG"))),
+        (named.clone(), changed(1, |file| file.push(0))),
+        (
+            json!({ "name": "new", "classNames": ["a", "b"] }),
+            changed(3, |file| file[20] = 7),
+        ),
+        (json!({ "name": "new", "mean": [0.5] }), good.clone()),
+        (json!({ "name": "new", "mean": [0.5], "std": [0.0] }), good.clone()),
+        (json!({ "name": "Not A Name" }), good.clone()),
+        (json!({ "name": "digits" }), good.clone()),
+    ];
+    let mut said = Vec::new();
+    for (input, files) in bad {
+        said.push(first_error(&import(api, input, &files).await));
+    }
+    let input = json!({ "name": "new", "trainImages": null, "trainLabels": null, "testImages": null });
+    let three: Vec<_> = [
+        ("input.trainImages", 0),
+        ("input.trainLabels", 1),
+        ("input.testImages", 2),
+    ]
+    .map(|(field, index)| (field, good[index].as_slice()))
+    .to_vec();
+    said.push(first_error(
+        &api.upload(IMPORT, json!({ "input": input }), &three).await.unwrap(),
+    ));
+    insta::assert_json_snapshot!(said);
+
+    let data = api.data("{ datasets { name } }", json!({})).await;
+    assert_eq!(data["datasets"], json!([{ "name": "digits" }]), "nothing was written");
+    server.stop().await.unwrap();
+}
+
+const CREATE_PROBE_SET: &str = "mutation($input: CreateProbeSetInput!) { createProbeSet(input: $input) {
+    probeSet { id imageCount split isDefault imageIndices contentHash } jobs { id } } }";
+
+#[tokio::test]
+async fn a_probe_set_of_any_size_takes_in_the_versions_that_are_there() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let blocks = perceptron();
+    let mut versions = Vec::new();
+    for (name, seed) in [("a", 1), ("b", 2)] {
+        let model = api.model(name).await;
+        versions.push(api.pushed(&model, blocks.clone(), first_weights(&blocks, seed)).await);
+    }
+    let mut hashes = Vec::new();
+    for count in [4, 1000] {
+        let input = json!({ "dataset": "digits", "imageCount": count, "seed": 3 });
+        let payload = api.data(CREATE_PROBE_SET, json!({ "input": input })).await["createProbeSet"].take();
+        let probe_set = &payload["probeSet"];
+        assert_eq!(
+            (&probe_set["imageCount"], &probe_set["isDefault"]),
+            (&json!(count), &json!(false))
+        );
+        let jobs = payload["jobs"].as_array().unwrap();
+        assert_eq!(jobs.len(), 2, "one for each version");
+        for job in jobs {
+            api.succeed(job["id"].as_str().unwrap()).await;
+        }
+        let query = "query($id: ID!, $on: ID!) { version(id: $id) { layers { nodes { name
+                       similar(probeSet: $on) { exact edges { cka debiasedCka node { name } } } } } } }";
+        let data = api
+            .data(query, json!({ "id": versions[0], "on": probe_set["id"] }))
+            .await;
+        for layer in data["version"]["layers"]["nodes"].as_array().unwrap() {
+            let edges = layer["similar"]["edges"].as_array().unwrap();
+            assert!(!edges.is_empty(), "{layer:#}");
+            for edge in edges {
+                let (cka, debiased) = (edge["cka"].as_f64().unwrap(), edge["debiasedCka"].as_f64().unwrap());
+                assert!(
+                    (0.0..=1.0).contains(&cka) && (-1.0..=1.0).contains(&debiased),
+                    "{edge:#}"
+                );
+            }
+        }
+        hashes.push(text(&probe_set["contentHash"]));
+    }
+    let again = json!({ "dataset": "digits", "imageCount": 4, "seed": 3 });
+    let (code, message) = api.error(CREATE_PROBE_SET, json!({ "input": again })).await;
+    assert_eq!(code, "CONFLICT");
+    assert!(message.contains("another seed"), "{message}");
+    let listed = described(api, "digits").await;
+    let listed: Vec<_> = listed["probeSets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|set| text(&set["contentHash"]))
+        .collect();
+    assert_eq!(listed[1..], hashes, "the default one first");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_that_comes_later_is_taken_in_on_every_probe_set() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let input = json!({ "dataset": "digits", "imageCount": 20 });
+    let payload = api.data(CREATE_PROBE_SET, json!({ "input": input })).await["createProbeSet"].take();
+    assert_eq!(payload["jobs"], json!([]));
+    let blocks = perceptron();
+    for (name, seed) in [("a", 1), ("b", 2)] {
+        let model = api.model(name).await;
+        api.pushed(&model, blocks.clone(), first_weights(&blocks, seed)).await;
+    }
+    let query = "query($on: ID!) { model(name: \"a\") { version(number: 1) { layers { nodes {
+                   default: similar { totalCount } other: similar(probeSet: $on) { totalCount } } } } } }";
+    let data = api.data(query, json!({ "on": payload["probeSet"]["id"] })).await;
+    let layer = &data["model"]["version"]["layers"]["nodes"][0];
+    assert_eq!(
+        layer,
+        &json!({ "default": { "totalCount": 1 }, "other": { "totalCount": 1 } })
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_probe_set_that_cannot_be_drawn_is_refused() {
+    let server = Server::start().await;
+    let answer = import(&server.api, json!({ "name": "few" }), &files(8, 0)).await;
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    let mut said = Vec::new();
+    for (dataset, count) in [
+        ("digits", 3),
+        ("digits", 1001),
+        ("digits", -1),
+        ("few", 121),
+        ("moon", 10),
+    ] {
+        let input = json!({ "dataset": dataset, "imageCount": count });
+        said.push(server.api.error(CREATE_PROBE_SET, json!({ "input": input })).await);
+    }
+    insta::assert_json_snapshot!(said);
+    server.stop().await.unwrap();
+}

@@ -1,0 +1,197 @@
+//! What goes over the wire besides the answers themselves: pages, health, limits, subscriptions, and the price of a query.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+
+use crate::support::client::Client;
+use crate::support::networks::{first_weights, perceptron, small_cnn};
+use crate::support::server::Server;
+use crate::support::socket::Subscription;
+
+#[tokio::test]
+async fn the_playground_is_at_the_root_and_health_beside_it() {
+    let server = Server::start().await;
+    for (path, wanted) in [("/", "GraphiQL"), ("/healthz", "alive"), ("/readyz", "ready")] {
+        let response = reqwest::get(format!("{}{path}", server.api.url)).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert!(response.text().await.unwrap().contains(wanted), "{path}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_server_says_what_it_is_and_which_limits_it_keeps() {
+    let server = Server::start().await;
+    let query = "{ serverInfo { version device catalogueGeneration maxPageSize maxBlocks minProbeImages maxProbeImages
+                   defaultProbeImages } }";
+    let info = server.api.data(query, json!({})).await["serverInfo"].take();
+    insta::assert_json_snapshot!(info, { ".device" => "[device]", ".version" => "[version]" });
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_query_that_nests_too_deep_is_refused() {
+    let server = Server::start().await;
+    let nested = |times: usize| {
+        let open = "versions(first: 1) { nodes { model { ".repeat(times);
+        format!("{{ models {{ nodes {{ {open} name {} }} }} }}", "} } }".repeat(times))
+    };
+    assert!(
+        server
+            .api
+            .ask(&nested(7), json!({}))
+            .await
+            .unwrap()
+            .get("errors")
+            .is_none()
+    );
+    let answer = server.api.ask(&nested(8), json!({})).await.unwrap();
+    assert_eq!(
+        answer["errors"][0]["message"], "Query is nested too deep.",
+        "{answer:#}"
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_training_is_watched_to_its_end() {
+    let server = Server::start().await;
+    let model = server.api.model("m").await;
+    let job = server.api.train(&model, small_cnn(), json!({ "epochs": 5 })).await;
+    let query = "subscription($id: ID!) { job(id: $id) { status phase progress epochs { epoch } version { status } } }";
+    let mut events = Subscription::start(&server.api, query, json!({ "id": job })).await;
+    let mut seen = Vec::new();
+    while let Some(mut event) = events.next().await {
+        seen.push(event["data"]["job"].take());
+    }
+    let last = seen.last().unwrap();
+    assert_eq!(
+        last,
+        &json!({ "status": "SUCCEEDED", "phase": "FINISHED", "progress": 1.0, "version": { "status": "READY" },
+                 "epochs": (1..=5).map(|epoch| json!({ "epoch": epoch })).collect::<Vec<_>>() })
+    );
+    assert!(seen.len() > 2, "{seen:#?}");
+    for pair in seen.windows(2) {
+        assert_ne!(pair[0], pair[1], "every event is news");
+        assert!(
+            pair[0]["progress"].as_f64() <= pair[1]["progress"].as_f64(),
+            "{pair:#?}"
+        );
+    }
+    // The id of a job that was never asked for: base64 of "Job:999".
+    let mut events = Subscription::start(&server.api, query, json!({ "id": "Sm9iOjk5OQ" })).await;
+    let refused = events.next().await.unwrap();
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "NOT_FOUND", "{refused:#}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_upload_beyond_the_limit_is_refused() {
+    let server = Server::with(|config| config.max_upload_bytes = 100_000).await;
+    let input =
+        json!({ "modelId": server.api.model("m").await, "dataset": "digits", "blocks": perceptron(), "weights": null });
+    let query = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { job { id } } }";
+    let fits = first_weights(&perceptron(), 1);
+    let answer = server
+        .api
+        .upload(query, json!({ "input": input }), &[("input.weights", &fits)])
+        .await
+        .unwrap();
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    let large = vec![0; 200_000];
+    let answer = server
+        .api
+        .upload(query, json!({ "input": input }), &[("input.weights", &large)])
+        .await;
+    let refused = match answer {
+        Ok(answer) => answer["data"].is_null(),
+        Err(_) => true,
+    };
+    assert!(refused);
+    server.stop().await.unwrap();
+}
+
+/// Counts the SQL statements of the thread it is the default subscriber of, but for those of the job queue.
+#[derive(Clone, Default)]
+struct Statements(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber> Layer<S> for Statements {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() != "sqlx::query" {
+            return;
+        }
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        if !fields.0.contains("graphile_worker") {
+            self.0.lock().unwrap().push(fields.0);
+        }
+    }
+}
+
+/// All fields of an event as text.
+#[derive(Default)]
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!("{}={value:?} ", field.name()));
+    }
+}
+
+/// The statements that one query takes.
+async fn statements(api: &Client, query: &str) -> (Value, Vec<String>) {
+    let counted = Statements::default();
+    let subscriber = tracing_subscriber::registry().with(counted.clone());
+    // The schema runs on the thread of the test.
+    let guard = tracing::subscriber::set_default(subscriber);
+    let data = api.data(query, json!({})).await;
+    drop(guard);
+    let statements = counted.0.lock().unwrap().clone();
+    (data, statements)
+}
+
+#[tokio::test]
+async fn a_nested_page_takes_as_many_statements_for_many_entries_as_for_few() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let blocks = perceptron();
+    for name in 0..6 {
+        let model = api.model(&name.to_string()).await;
+        for seed in 0..2 {
+            api.pushed(&model, blocks.clone(), first_weights(&blocks, 10 * name + seed))
+                .await;
+        }
+    }
+    let query = |first: usize| {
+        format!(
+            "{{ models(first: {first}) {{ totalCount nodes {{ name
+                 version(alias: \"best\") {{ number }}
+                 versions(first: 5) {{ totalCount nodes {{ number accuracy evaluation {{ dataset {{ name }} }}
+                   dataset {{ name splits {{ imageCount }} probeSets {{ contentHash dataset {{ name }} }} }}
+                   layers(first: 5) {{ totalCount nodes {{ name degenerate {{ reason }} version {{ model {{ name }} }} }} }}
+                 }} }} }} }} }}"
+        )
+    };
+    let (few, of_few) = statements(api, &query(2)).await;
+    let (many, of_many) = statements(api, &query(6)).await;
+    assert_eq!(few["models"]["nodes"].as_array().unwrap().len(), 2);
+    assert_eq!(many["models"]["nodes"].as_array().unwrap().len(), 6);
+    assert!(of_few.len() > 5, "they are counted: {of_few:#?}");
+    assert!(of_many.len() <= of_few.len(), "{of_few:#?}\n{of_many:#?}");
+
+    let hits = |first: usize| {
+        format!(
+            "{{ model(name: \"0\") {{ version(number: 1) {{ layers(first: 1) {{ nodes {{ similar(first: {first}) {{
+                 edges {{ node {{ name version {{ accuracy model {{ name }} dataset {{ name }} }} }} }} }} }} }} }} }} }}"
+        )
+    };
+    let (_, of_few) = statements(api, &hits(2)).await;
+    let (_, of_many) = statements(api, &hits(10)).await;
+    assert!(of_few.len() > 5, "they are counted: {of_few:#?}");
+    assert!(of_many.len() <= of_few.len(), "{of_few:#?}\n{of_many:#?}");
+    server.stop().await.unwrap();
+}

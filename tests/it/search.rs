@@ -1,0 +1,374 @@
+//! The main job: networks in, similar layers out.
+
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::support::client::{Client, text};
+use crate::support::networks::{constant_weights, first_weights, perceptron, small_cnn};
+use crate::support::server::Server;
+
+/// A model with tags and one version of the small convolutional network, whose first weights come from a seed.
+async fn add(api: &Client, name: &str, tags: &[&str], seed: u64) -> String {
+    let query = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }";
+    let data = api
+        .data(query, json!({ "input": { "name": name, "tags": tags } }))
+        .await;
+    let model = text(&data["createModel"]["model"]["id"]);
+    api.pushed(&model, small_cnn(), first_weights(&small_cnn(), seed)).await;
+    model
+}
+
+/// The layer of a name in the latest version of a model.
+async fn layer(api: &Client, model: &str, name: &str) -> String {
+    let query = "query($id: ID!) { model(id: $id) { version(alias: \"latest\") { layers { nodes { id name } } } } }";
+    let data = api.data(query, json!({ "id": model })).await;
+    let layers = data["model"]["version"]["layers"]["nodes"].as_array().unwrap();
+    text(&layers.iter().find(|layer| layer["name"] == name).unwrap()["id"])
+}
+
+/// The answer to a search for the layers most like one.
+async fn similar(api: &Client, layer: &str, arguments: Value) -> Value {
+    api.data(SIMILAR, question(layer, arguments)).await["layer"]["similar"].take()
+}
+
+/// Why a search is refused.
+async fn refusal(api: &Client, layer: &str, arguments: Value) -> (String, String) {
+    api.error(SIMILAR, question(layer, arguments)).await
+}
+
+const SIMILAR: &str = "query($layer: ID!, $first: Int!, $after: String, $measure: Measure!, $filter: SimilarityFilter,
+                              $exact: Boolean!, $probeSet: ID) {
+    layer(id: $layer) {
+      similar(first: $first, after: $after, measure: $measure, filter: $filter, exact: $exact, probeSet: $probeSet) {
+        exact totalCount pageInfo { hasNextPage endCursor }
+        edges { rank cka debiasedCka node { id name kind version { number accuracy model { name } } } } } } }";
+
+fn question(layer: &str, arguments: Value) -> Value {
+    let mut variables = json!({ "layer": layer, "first": 100, "measure": "DEBIASED_CKA", "exact": false });
+    for (name, value) in arguments.as_object().unwrap() {
+        variables[name] = value.clone();
+    }
+    variables
+}
+
+fn edges(answer: &Value) -> &[Value] {
+    answer["edges"].as_array().unwrap()
+}
+
+/// The models that answer, each once, by name.
+fn models(answer: &Value) -> Vec<String> {
+    let mut names: Vec<_> = edges(answer)
+        .iter()
+        .map(|edge| text(&edge["node"]["version"]["model"]["name"]))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[tokio::test]
+async fn a_layer_is_found_again_first_with_a_score_of_one_when_its_own_model_may_answer() {
+    let server = Server::start().await;
+    let model = server.api.model("a").await;
+    let version = server
+        .api
+        .trained(&model, small_cnn(), json!({ "epochs": 2, "seed": 1 }))
+        .await;
+    let query = "query($id: ID!) { version(id: $id) { layers(first: 100) { nodes { id name
+                   similar(first: 1, filter: { includeOwnModel: true }) { edges { cka debiasedCka node { id } } } } } } }";
+    let data = server.api.data(query, json!({ "id": version })).await;
+    let layers = data["version"]["layers"]["nodes"].as_array().unwrap();
+    assert_eq!(layers.len(), 7);
+    for layer in layers {
+        let best = &layer["similar"]["edges"][0];
+        assert_eq!(best["node"]["id"], layer["id"], "{layer:#}");
+        assert!((best["cka"].as_f64().unwrap() - 1.0).abs() < 1e-5, "{best:#}");
+        assert!((best["debiasedCka"].as_f64().unwrap() - 1.0).abs() < 1e-5, "{best:#}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_filter_admits_what_it_says_and_nothing_else() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let target = add(api, "target", &["x"], 1).await;
+    let other = add(api, "other", &["x", "y"], 2).await;
+    let good = api.model("good").await;
+    api.trained(&good, small_cnn(), json!({ "epochs": 3, "seed": 3 })).await;
+    // A second version of the target's model: it is left out like the first.
+    api.pushed(&target, small_cnn(), first_weights(&small_cnn(), 4)).await;
+    api.data(
+        "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { id } } }",
+        json!({}),
+    )
+    .await;
+    let conv = layer(api, &target, "4").await;
+
+    let cases = [
+        (json!({}), vec!["good", "other"]),
+        (json!({ "includeOwnModel": true }), vec!["good", "other", "target"]),
+        (json!({ "models": [other] }), vec!["other"]),
+        (json!({ "models": [target] }), vec![]),
+        (json!({ "excludeModels": [other] }), vec!["good"]),
+        (json!({ "tags": ["y"] }), vec!["other"]),
+        (
+            json!({ "tags": ["x"], "includeOwnModel": true }),
+            vec!["other", "target"],
+        ),
+        (json!({ "tags": ["x", "y"], "includeOwnModel": true }), vec!["other"]),
+        (json!({ "tags": ["z"] }), vec![]),
+        (json!({ "minAccuracy": 0.5 }), vec!["good"]),
+        (
+            json!({ "betterThanTarget": true, "excludeModels": [other] }),
+            vec!["good"],
+        ),
+        (json!({ "datasets": ["digits"] }), vec!["good", "other"]),
+        (json!({ "datasets": ["numbers"] }), vec![]),
+        (json!({ "layerKinds": ["Conv2d"] }), vec!["good", "other"]),
+        (json!({ "layerKinds": ["Softmax"] }), vec![]),
+        (json!({ "minScore": 1.0 }), vec![]),
+        (
+            json!({ "minAccuracy": 0.5, "layerKinds": ["Linear"], "models": [good, other] }),
+            vec!["good"],
+        ),
+    ];
+    for (filter, expected) in cases {
+        let answer = similar(api, &conv, json!({ "filter": filter })).await;
+        assert_eq!(models(&answer), expected, "{filter}");
+        assert_eq!(answer["exact"], true, "so few rows are all compared");
+        if filter.get("minScore").is_none() {
+            assert_eq!(answer["totalCount"], edges(&answer).len(), "{filter}");
+        }
+    }
+    let answer = similar(api, &conv, json!({ "filter": { "layerKinds": ["Conv2d", "Linear"] } })).await;
+    assert_eq!(edges(&answer).len(), 6);
+    assert!(edges(&answer).iter().all(|edge| edge["node"]["kind"] != "ReLU"));
+    let answer = similar(api, &conv, json!({ "filter": { "minScore": 0.5 } })).await;
+    assert!(
+        edges(&answer)
+            .iter()
+            .all(|edge| edge["debiasedCka"].as_f64().unwrap() >= 0.5)
+    );
+    assert_eq!(answer["totalCount"], 14, "the filter on scores comes after the count");
+
+    let mut said = Vec::new();
+    for filter in [
+        json!({ "minAccuracy": 1.5 }),
+        json!({ "minScore": -2.0 }),
+        json!({ "datasets": ["moon"] }),
+        json!({ "tags": vec!["x"; 101] }),
+    ] {
+        said.push(refusal(api, &conv, json!({ "filter": filter })).await);
+    }
+    insta::assert_json_snapshot!(said);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn paging_through_equal_scores_repeats_and_drops_nothing_in_either_measure() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let target = add(api, "target", &[], 1).await;
+    // The same network three times, once the very target: scores tie.
+    for (name, seed) in [("a", 2), ("b", 2), ("c", 2), ("d", 1)] {
+        add(api, name, &[], seed).await;
+    }
+    let conv = layer(api, &target, "0").await;
+    for (measure, score) in [("DEBIASED_CKA", "debiasedCka"), ("CKA", "cka")] {
+        let whole = similar(api, &conv, json!({ "measure": measure })).await;
+        let (mut paged, mut after) = (Vec::new(), Value::Null);
+        loop {
+            let page = similar(api, &conv, json!({ "measure": measure, "first": 3, "after": after })).await;
+            paged.extend_from_slice(edges(&page));
+            if page["pageInfo"]["hasNextPage"] == false {
+                break;
+            }
+            after = page["pageInfo"]["endCursor"].clone();
+        }
+        assert_eq!(paged, edges(&whole), "{measure}");
+        assert_eq!(paged.len(), 28, "{measure}");
+        assert!((paged[0][score].as_f64().unwrap() - 1.0).abs() < 1e-5);
+        assert_eq!(paged[0]["node"]["version"]["model"]["name"], "d");
+        for (pair, rank) in paged.windows(2).zip(1..) {
+            assert!(
+                pair[0][score].as_f64() >= pair[1][score].as_f64(),
+                "{measure}: {pair:#?}"
+            );
+            assert_eq!(pair[0]["rank"], rank);
+        }
+    }
+    let (code, message) = refusal(api, &conv, json!({ "first": 100_000 })).await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    assert!(message.contains("must be 0 to 100, got 100000"), "{message}");
+    let (code, _) = refusal(api, &conv, json!({ "after": "nonsense" })).await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_new_changed_deleted_or_restored_is_seen_by_the_very_next_search() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let target = add(api, "target", &[], 1).await;
+    let conv = layer(api, &target, "0").await;
+    let tagged = || similar(api, &conv, json!({ "filter": { "tags": ["x"] } }));
+    let all = || similar(api, &conv, json!({}));
+    assert_eq!(models(&all().await), Vec::<String>::new());
+    let other = add(api, "other", &[], 2).await;
+    assert_eq!(models(&all().await), ["other"]);
+    assert_eq!(models(&tagged().await), Vec::<String>::new());
+    let change = |mutation: &str, input: Value| {
+        let kind = format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]);
+        let query = format!("mutation($input: {kind}!) {{ {mutation}(input: $input) {{ model {{ id }} }} }}");
+        async move { api.data(&query, json!({ "input": input })).await }
+    };
+    change("updateModel", json!({ "id": other, "tags": ["x"] })).await;
+    assert_eq!(models(&tagged().await), ["other"]);
+    change("deleteModel", json!({ "id": other })).await;
+    assert_eq!(models(&all().await), Vec::<String>::new());
+    change("restoreModel", json!({ "id": other })).await;
+    assert_eq!(models(&all().await), ["other"]);
+    api.pushed(&other, small_cnn(), first_weights(&small_cnn(), 3)).await;
+    let numbers: Vec<_> = edges(&all().await)
+        .iter()
+        .map(|edge| edge["node"]["version"]["number"].clone())
+        .collect();
+    assert!(
+        numbers.contains(&json!(1)) && numbers.contains(&json!(2)),
+        "{numbers:?}"
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_layer_that_answers_every_image_alike_is_marked_and_not_compared() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let weights = constant_weights(&[("1.weight", &[10, 64], 0.0), ("1.bias", &[10], 1.0)]);
+    let model = api.model("flat").await;
+    api.pushed(&model, perceptron(), weights).await;
+    let other = api.model("other").await;
+    api.pushed(&other, perceptron(), first_weights(&perceptron(), 1)).await;
+    let flat = layer(api, &model, "1").await;
+    let query = "query($id: ID!) { layer(id: $id) { degenerate { reason message probeSet { isDefault } } } }";
+    let data = api.data(query, json!({ "id": flat })).await;
+    assert_eq!(data["layer"]["degenerate"][0]["reason"], "CONSTANT");
+    assert_eq!(data["layer"]["degenerate"][0]["probeSet"]["isDefault"], true);
+    let (code, message) = refusal(api, &flat, json!({})).await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    assert!(message.starts_with("layer 1 cannot be compared: "), "{message}");
+    let sound = layer(api, &other, "1").await;
+    assert_eq!(models(&similar(api, &sound, json!({})).await), Vec::<String>::new());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_probe_set_of_another_data_set_or_one_that_is_not_there_is_refused() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let import =
+        "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { probeSets { id } } } }";
+    let data = api.data(import, json!({})).await;
+    let elsewhere = text(&data["importDataset"]["dataset"]["probeSets"][0]["id"]);
+    let target = add(api, "target", &[], 1).await;
+    let conv = layer(api, &target, "0").await;
+    let (code, message) = refusal(api, &conv, json!({ "probeSet": elsewhere })).await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    assert!(message.contains("of another data set"), "{message}");
+    // The id of a probe set that was never drawn: base64 of "ProbeSet:999".
+    let (code, _) = refusal(api, &conv, json!({ "probeSet": "UHJvYmVTZXQ6OTk5" })).await;
+    assert_eq!(code, "NOT_FOUND");
+    server.stop().await.unwrap();
+}
+
+/// Copies of all layers of the library, each a model of its own name with the tag `copy` or, for one of them, `rare`.
+const COPIES: &str = "
+    do $$
+    declare
+        new_model bigint;
+        new_version bigint;
+    begin
+        for copy in 1..300 loop
+            insert into model (name, tags)
+                 values ('copy ' || copy, array[case copy when 150 then 'rare' else 'copy' end])
+              returning model_id into new_model;
+            insert into version (model_id, number, status, format, dataset_id, parameter_count, multiply_accumulates)
+                 select new_model, 1, 'READY', 'BLOCKS', dataset_id, parameter_count, multiply_accumulates
+                   from version
+                  order by version_id
+                  limit 1
+              returning version_id into new_version;
+            insert into layer (version_id, index, name, kind, parameters, input_shape, output_shape, parameter_count,
+                               multiply_accumulates)
+                 select new_version, index, name, kind, parameters, input_shape, output_shape, parameter_count,
+                        multiply_accumulates
+                   from layer
+                  where version_id = (select min(version_id) from layer);
+            insert into layer_vector
+                 select probe_set_id, theirs.layer_id, part, lead, tail, lead_norm
+                   from layer_vector
+                   join layer as mine using (layer_id)
+                   join layer as theirs on theirs.version_id = new_version and theirs.index = mine.index
+                  where mine.version_id = (select min(version_id) from layer);
+            insert into layer_sketch
+                 select probe_set_id, theirs.layer_id, new_version, new_model, dataset_id, layer_kind, accuracy,
+                        (select tags from model where model_id = new_model), true, debiased_sketch, cka_sketch
+                   from layer_sketch
+                   join layer as mine using (layer_id)
+                   join layer as theirs on theirs.version_id = new_version and theirs.index = mine.index
+                  where mine.version_id = (select min(version_id) from layer);
+        end loop;
+    end $$";
+
+#[tokio::test]
+async fn a_large_library_is_searched_through_the_index_and_no_filter_starves_the_answer() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let target = add(api, "target", &[], 1).await;
+    let conv = layer(api, &target, "4").await;
+    let mut database = PgConnection::connect(server.config.database_url.as_deref().unwrap())
+        .await
+        .unwrap();
+    sqlx::query(AssertSqlSafe(COPIES)).execute(&mut database).await.unwrap();
+    // Straight into the tables, so the catalogue has to be told.
+    sqlx::query("update catalogue set generation = generation + 1")
+        .execute(&mut database)
+        .await
+        .unwrap();
+    sqlx::query("analyze layer_sketch")
+        .execute(&mut database)
+        .await
+        .unwrap();
+
+    let indexed = similar(api, &conv, json!({ "first": 10 })).await;
+    assert_eq!(
+        (&indexed["exact"], &indexed["totalCount"]),
+        (&json!(false), &json!(2100))
+    );
+    assert_eq!(edges(&indexed).len(), 10);
+    for edge in edges(&indexed) {
+        assert_eq!(
+            edge["node"]["name"], "4",
+            "the copies of the layer itself are nearest: {edge:#}"
+        );
+        assert!((edge["debiasedCka"].as_f64().unwrap() - 1.0).abs() < 1e-5, "{edge:#}");
+    }
+    let exact = similar(api, &conv, json!({ "first": 10, "exact": true })).await;
+    assert_eq!(exact["exact"], true);
+    let scores = |answer| {
+        edges(answer)
+            .iter()
+            .map(|edge| edge["debiasedCka"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(scores(&indexed), scores(&exact));
+
+    let rare = similar(api, &conv, json!({ "filter": { "tags": ["rare"] } })).await;
+    assert_eq!((&rare["exact"], edges(&rare).len()), (&json!(true), 7), "{rare:#}");
+    // More rows than are compared without the index, and none of them among the nearest candidates.
+    let far = json!({ "layerKinds": ["Conv2d", "Linear", "BatchNorm2d", "MaxPool2d", "ReLU"], "tags": ["copy"] });
+    let far = similar(api, &conv, json!({ "filter": far, "first": 100 })).await;
+    assert_eq!(edges(&far).len(), 100);
+    server.stop().await.unwrap();
+}

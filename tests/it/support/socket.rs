@@ -1,0 +1,46 @@
+//! Subscriptions over a WebSocket, in the protocol `graphql-transport-ws`.
+
+use futures::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use super::client::Client;
+
+/// One subscription on a socket of its own.
+pub struct Subscription {
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Subscription {
+    /// Subscribes.
+    pub async fn start(api: &Client, query: &str, variables: Value) -> Self {
+        let url = format!("{}/graphql/ws", api.url.replace("http", "ws"));
+        let mut request = url.into_client_request().unwrap();
+        let protocol = "graphql-transport-ws".parse().unwrap();
+        request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
+        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        let payload = json!({ "query": query, "variables": variables });
+        let subscribe = json!({ "id": "1", "type": "subscribe", "payload": payload });
+        for message in [json!({ "type": "connection_init" }), subscribe] {
+            socket.send(Message::text(message.to_string())).await.unwrap();
+        }
+        Self { socket }
+    }
+
+    /// The next event; `None` once the server has said that there are no more.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            let message = self.socket.next().await.unwrap().unwrap();
+            let Ok(text) = message.to_text() else { continue };
+            let mut message: Value = serde_json::from_str(text).unwrap_or_default();
+            match message["type"].as_str() {
+                Some("next") => return Some(message["payload"].take()),
+                Some("complete") => return None,
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Versions: checked before anything is written, evaluated where they fit.
+
+use half::f16;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::{Value, json};
+
+use crate::support::client::{CREATE_VERSION, first_error};
+use crate::support::networks::{constant_weights, first_weights, perceptron, small_cnn};
+use crate::support::server::Server;
+
+/// The error of a registration that must be refused, whole.
+async fn refusal(server: &Server, blocks: Value, weights: &[u8]) -> Value {
+    let model = server.api.model(&uuid::Uuid::new_v4().to_string()).await;
+    let input = json!({ "modelId": model, "dataset": "digits", "blocks": blocks, "weights": null });
+    let answer = server
+        .api
+        .upload(CREATE_VERSION, json!({ "input": input }), &[("input.weights", weights)])
+        .await
+        .unwrap();
+    assert_eq!(first_error(&answer).0, "BAD_USER_INPUT");
+    let query = "query($id: ID!) { model(id: $id) { versions { totalCount } } }";
+    let data = server.api.data(query, json!({ "id": model })).await;
+    assert_eq!(data["model"]["versions"]["totalCount"], 0, "nothing was written");
+    answer["errors"][0].clone()
+}
+
+#[tokio::test]
+async fn blocks_that_do_not_fit_are_refused_with_every_fault_at_its_place() {
+    let server = Server::start().await;
+    let blocks = json!([
+        { "kind": "Conv2d", "parameters": { "out_channels": 8, "kernel_size": 9 } },
+        { "kind": "Relu" },
+        { "kind": "Flatten" },
+        { "kind": "Linear", "parameters": { "out_features": 7 } },
+    ]);
+    let error = refusal(&server, blocks.clone(), &first_weights(&perceptron(), 1)).await;
+    insta::assert_json_snapshot!(error, { ".locations" => "[locations]" });
+
+    let query = "query($blocks: [BlockInput!]!) { validateBlocks(blocks: $blocks, dataset: \"digits\") {
+                   valid outputShape parameterCount multiplyAccumulates
+                   errors { path kind parameter rule expected actual message }
+                   layers { path kind inputShape outputShape parameterCount multiplyAccumulates } } }";
+    let report = server.api.data(query, json!({ "blocks": blocks })).await;
+    insta::assert_json_snapshot!(report);
+    let report = server.api.data(query, json!({ "blocks": small_cnn() })).await;
+    insta::assert_json_snapshot!(report);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn weights_that_do_not_fit_are_refused_with_every_mismatch() {
+    let server = Server::start().await;
+    let weights = constant_weights(&[("1.weight", &[10, 63], 0.5), ("2.bias", &[10], 0.0)]);
+    let error = refusal(&server, perceptron(), &weights).await;
+    insta::assert_json_snapshot!(error, { ".locations" => "[locations]" });
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_claims_a_header_of_two_gigabytes_is_refused() {
+    let server = Server::start().await;
+    let mut weights = (2_u64 << 30).to_le_bytes().to_vec();
+    weights.extend(b"{\"1.weight\"");
+    let error = refusal(&server, perceptron(), &weights).await;
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("2147483648"), "{message}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn weights_in_half_precision_are_accepted() {
+    let server = Server::start().await;
+    let model = server.api.model("m").await;
+    server.api.trained(&model, perceptron(), json!({ "epochs": 3 })).await;
+    let query = "{ model(name: \"m\") { version(alias: \"latest\") { accuracy } } }";
+    let whole = server.api.data(query, json!({})).await["model"]["version"]["accuracy"]
+        .as_f64()
+        .unwrap();
+    let stored = std::fs::read_dir(server.config.data_dir.join("artifacts/weights"))
+        .unwrap()
+        .next();
+    let halved = halved(&std::fs::read(stored.unwrap().unwrap().path()).unwrap());
+    server.api.pushed(&model, perceptron(), halved).await;
+    let half = server.api.data(query, json!({})).await["model"]["version"]["accuracy"]
+        .as_f64()
+        .unwrap();
+    assert!((whole - half).abs() < 0.02, "{whole} and {half}");
+    server.stop().await.unwrap();
+}
+
+/// The same tensors in f16.
+fn halved(file: &[u8]) -> Vec<u8> {
+    let tensors = SafeTensors::deserialize(file).unwrap();
+    let halves: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(key, view)| {
+            let numbers = view
+                .data()
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|bytes| f32::from_le_bytes(*bytes));
+            let bytes = numbers.flat_map(|number| f16::from_f32(number).to_le_bytes()).collect();
+            (key.to_owned(), view.shape().to_vec(), bytes)
+        })
+        .collect();
+    let views = halves
+        .iter()
+        .map(|(key, shape, bytes)| (key, TensorView::new(Dtype::F16, shape.clone(), bytes).unwrap()));
+    safetensors::serialize(views, None).unwrap()
+}
+
+#[tokio::test]
+async fn a_version_is_evaluated_on_any_data_set_that_fits() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let import = "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { id } } }";
+    api.data(import, json!({})).await;
+    let model = api.model("m").await;
+    let version = api.trained(&model, perceptron(), json!({ "epochs": 3 })).await;
+    let of = "query($id: ID!) { version(id: $id) { own: accuracy other: accuracy(dataset: \"numbers\")
+                evaluation { accuracy loss imageCount dataset { name } }
+                elsewhere: evaluation(dataset: \"numbers\") { accuracy loss imageCount dataset { name } } } }";
+    let before = api.data(of, json!({ "id": version })).await["version"].take();
+    assert_eq!(before["other"], Value::Null);
+    assert_eq!(before["evaluation"]["imageCount"], 355);
+
+    let evaluate = "mutation($id: ID!, $on: String) {
+                      evaluateVersion(input: { versionId: $id, dataset: $on }) { job { id kind } } }";
+    let job = api.data(evaluate, json!({ "id": version, "on": "numbers" })).await["evaluateVersion"]["job"].take();
+    assert_eq!(job["kind"], "EVALUATE");
+    api.succeed(job["id"].as_str().unwrap()).await;
+    let after = api.data(of, json!({ "id": version })).await["version"].take();
+    assert_eq!(after["other"], before["own"], "they are the same images");
+    assert_eq!(after["elsewhere"]["loss"], before["evaluation"]["loss"]);
+    assert_eq!(after["elsewhere"]["dataset"]["name"], "numbers");
+
+    let (code, _) = api.error(evaluate, json!({ "id": version, "on": "moon" })).await;
+    assert_eq!(code, "NOT_FOUND");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn settings_of_a_training_that_cannot_be_are_refused_by_name() {
+    let server = Server::start().await;
+    let model = server.api.model("m").await;
+    let train = "mutation($input: TrainVersionInput!) { trainVersion(input: $input) { job { id } } }";
+    let bad = [
+        json!({ "epochs": 0 }),
+        json!({ "epochs": 1001 }),
+        json!({ "batchSize": 0 }),
+        json!({ "batchSize": 4097 }),
+        json!({ "learningRate": 0.0 }),
+        json!({ "learningRate": 10.5 }),
+        json!({ "momentum": 1.0 }),
+        json!({ "weightDecay": -0.1 }),
+        json!({ "seed": -1 }),
+    ];
+    for settings in bad {
+        let input = json!({ "modelId": model, "dataset": "digits", "blocks": perceptron(), "settings": settings });
+        let (code, message) = server.api.error(train, json!({ "input": input })).await;
+        assert_eq!(code, "BAD_USER_INPUT", "{settings}");
+        let field = settings.as_object().unwrap().keys().next().unwrap();
+        assert!(message.contains(&format!("`settings.{field}` must be")), "{message}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_waiting_job_is_cancelled_at_once_and_one_that_is_over_stays_as_it_is() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("m").await;
+    let running = api.train(&model, small_cnn(), json!({ "epochs": 1000 })).await;
+    api.job_once(&running, |job| job["status"] == "RUNNING").await;
+    let waiting = api.train(&model, perceptron(), json!({})).await;
+    let cancel =
+        "mutation($id: ID!) { cancelJob(input: { id: $id }) { job { status version { status failure { code } } } } }";
+    let job = api.data(cancel, json!({ "id": waiting })).await["cancelJob"]["job"].take();
+    assert_eq!(
+        job,
+        json!({ "status": "CANCELLED", "version": { "status": "FAILED", "failure": { "code": "CANCELLED" } } })
+    );
+    api.data(cancel, json!({ "id": running })).await;
+    assert_eq!(api.finish(&running).await["status"], "CANCELLED");
+
+    let done = api.push(&model, perceptron(), first_weights(&perceptron(), 1)).await;
+    api.succeed(&done).await;
+    let job = api.data(cancel, json!({ "id": done })).await["cancelJob"]["job"].take();
+    assert_eq!(
+        job,
+        json!({ "status": "SUCCEEDED", "version": { "status": "READY", "failure": null } })
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_block_language_describes_itself() {
+    let server = Server::start().await;
+    let query = "{ blockKinds { name summary parameters { name values required default rule } } }";
+    let data = server.api.data(query, json!({})).await;
+    let kinds = data["blockKinds"].as_array().unwrap();
+    let names: Vec<_> = kinds.iter().map(|kind| kind["name"].as_str().unwrap()).collect();
+    for wanted in [
+        "Conv2d",
+        "ConvTranspose2d",
+        "MaxPool2d",
+        "AvgPool2d",
+        "AdaptiveAvgPool2d",
+        "ReflectionPad2d",
+        "ReplicationPad2d",
+        "ZeroPad2d",
+        "ConstantPad2d",
+        "BatchNorm2d",
+        "Dropout",
+        "Flatten",
+        "Linear",
+        "Softmax",
+        "ReLU",
+        "LeakyReLU",
+        "ELU",
+        "GELU",
+        "SiLU",
+        "Sigmoid",
+        "Tanh",
+        "Hardtanh",
+        "ReLU6",
+        "Softplus",
+        "Residual",
+    ] {
+        assert!(names.contains(&wanted), "{wanted} is missing in {names:?}");
+    }
+    insta::assert_json_snapshot!(kinds[0]);
+    server.stop().await.unwrap();
+}
