@@ -10,6 +10,7 @@ pub mod gram;
 pub mod images;
 pub mod ingest;
 pub mod network;
+pub mod onnx;
 mod ops;
 mod optimizer;
 pub mod sketch;

@@ -1,0 +1,3 @@
+//! Networks in ONNX files.
+
+pub mod proto;
