@@ -19,7 +19,7 @@ mod vector;
 mod version;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{PgTransaction, Postgres};
+use sqlx::{ConnectOptions as _, PgTransaction, Postgres};
 
 pub use dataset::DatasetLock;
 pub use error::StoreError;
@@ -41,6 +41,9 @@ const SESSION: [(&str, &str); 4] = [
     ("client_min_messages", "warning"),
 ];
 
+/// Statements that take longer are told in the log.
+const SLOW: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// The catalogue, over a pool of connections.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -59,6 +62,8 @@ impl Store {
     /// # Errors
     /// The server cannot be reached or refuses.
     pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<Self, StoreError> {
+        // Told to operators, and not to somebody who watches a command on a busy machine.
+        let options = options.log_slow_statements(log::LevelFilter::Info, SLOW);
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(std::time::Duration::from_secs(10))

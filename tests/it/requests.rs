@@ -1,10 +1,12 @@
 //! What goes over the wire besides the answers themselves: pages, health, limits, subscriptions, and the price of a query.
 
-use std::sync::{Arc, Mutex};
+use std::cell::RefCell;
+use std::sync::Once;
 
 use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use crate::support::client::Client;
@@ -115,20 +117,23 @@ async fn an_upload_beyond_the_limit_is_refused() {
     server.stop().await.unwrap();
 }
 
-/// Counts the SQL statements of the thread it is the default subscriber of, but for those of the job queue.
-#[derive(Clone, Default)]
-struct Statements(Arc<Mutex<Vec<String>>>);
+thread_local! {
+    /// The SQL statements of this thread while they are counted.
+    static STATEMENTS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
 
-impl<S: Subscriber> Layer<S> for Statements {
+/// Counts statements, but for those of the job queue.
+struct Counter;
+
+impl<S: Subscriber> Layer<S> for Counter {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if event.metadata().target() != "sqlx::query" {
-            return;
-        }
         let mut fields = Fields::default();
         event.record(&mut fields);
-        if !fields.0.contains("graphile_worker") {
-            self.0.lock().unwrap().push(fields.0);
-        }
+        STATEMENTS.with_borrow_mut(|statements| {
+            if let Some(statements) = statements.as_mut().filter(|_| !fields.0.contains("graphile_worker")) {
+                statements.push(fields.0);
+            }
+        });
     }
 }
 
@@ -144,14 +149,17 @@ impl Visit for Fields {
 
 /// The statements that one query takes.
 async fn statements(api: &Client, query: &str) -> (Value, Vec<String>) {
-    let counted = Statements::default();
-    let subscriber = tracing_subscriber::registry().with(counted.clone());
+    static SUBSCRIBED: Once = Once::new();
+    // For all threads: whether an event is wanted is decided once, by whichever thread comes by first.
+    SUBSCRIBED.call_once(|| {
+        let only_statements = Targets::new().with_target("sqlx::query", LevelFilter::DEBUG);
+        let subscriber = tracing_subscriber::registry().with(Counter.with_filter(only_statements));
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
     // The schema runs on the thread of the test.
-    let guard = tracing::subscriber::set_default(subscriber);
+    STATEMENTS.set(Some(Vec::new()));
     let data = api.data(query, json!({})).await;
-    drop(guard);
-    let statements = counted.0.lock().unwrap().clone();
-    (data, statements)
+    (data, STATEMENTS.take().unwrap())
 }
 
 #[tokio::test]
