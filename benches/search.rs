@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use scv::artifact::ArtifactStore;
 use scv::compute::control::Control;
 use scv::compute::engine::Engine;
-use scv::compute::ingest::{DEFAULT_ACTIVATION_LIMIT, IngestTask, ingest};
+use scv::compute::ingest::{IngestTask, ingest};
 use scv::compute::sketch::Sketcher;
 use scv::compute::weights::Weights;
 use scv::config::Config;
@@ -27,8 +27,8 @@ use scv::domain::model::NewModel;
 use scv::domain::similarity::{Matches, SimilarityFilter, SimilarityQuery};
 use scv::domain::vector::{LayerVector, Measure};
 use scv::domain::version::ModelFormat;
-use scv::service::Library;
 use scv::service::import::digits;
+use scv::service::{Library, LibraryLimits};
 use scv::store::{DatabaseSettings, MeasuredLayer, NewLayer, NewVersion, Store, open};
 use serde_json::json;
 
@@ -61,7 +61,10 @@ async fn bench(wanted: usize) -> anyhow::Result<()> {
         database.store.clone(),
         ArtifactStore::open(&folder.path().join("artifacts"))?,
         engine,
-        defaults.search_cache_bytes,
+        LibraryLimits {
+            search_cache_bytes: defaults.search_cache_bytes,
+            activation_bytes: defaults.activation_bytes,
+        },
     );
     library.ensure_digits().await?;
     let targets = fill(library.store(), wanted).await?;
@@ -115,7 +118,7 @@ fn real_vectors(probes: &[usize]) -> anyhow::Result<Vec<LayerVector>> {
                 weights: Weights::init(&graph, seed, &device)?.to_safetensors()?.into(),
                 probes: images.clone(),
                 statistics: data.statistics().clone(),
-                activation_limit: DEFAULT_ACTIVATION_LIMIT,
+                activation_limit: u64::MAX,
             };
             let layers = ingest(&task, &device, &sketcher, &control)?;
             vectors.extend(layers.into_iter().filter_map(|layer| Some(layer.vector.ok()?.vector)));
@@ -239,9 +242,21 @@ async fn ask(
     measure: Measure,
     exact: bool,
 ) -> anyhow::Result<(Arc<Matches>, Duration)> {
+    let store = library.store();
+    let layer = store
+        .layers_by_id(&[target])
+        .await?
+        .pop()
+        .context("the layer is there")?;
+    let version = store
+        .versions_by_id(&[layer.version_id])
+        .await?
+        .pop()
+        .context("so is its version")?;
+    let probe_sets = store.probe_sets_of(&[version.dataset_id]).await?;
     let query = SimilarityQuery {
         target,
-        probe_set: None,
+        probe_set: probe_sets.first().context("so is a probe set")?.id,
         measure,
         filter: SimilarityFilter::default(),
         exact,
@@ -249,6 +264,6 @@ async fn ask(
         after: None,
     };
     let started = Instant::now();
-    let matches = library.similar(&query).await?;
+    let matches = library.similar(&query, &version, store.generation().await?).await?;
     Ok((matches, started.elapsed()))
 }

@@ -18,12 +18,22 @@ use crate::{graphql, http};
 /// Requests that may wait for the device; one more is told that the server is busy.
 const DEVICE_QUEUE: usize = 16;
 
+/// How long to wait before a worker that failed is started again: most failures are those of a database that is away.
+const REST: Duration = Duration::from_secs(1);
+
 /// A server that is ready to run.
 pub struct App {
     address: SocketAddr,
     server: Server,
-    worker: Worker,
+    jobs: Jobs,
     database: Database,
+}
+
+/// Everything that brings jobs to an end.
+struct Jobs {
+    library: Library,
+    lease: Duration,
+    worker: Worker,
 }
 
 impl App {
@@ -43,10 +53,10 @@ impl App {
         let database = open(&config.database()).await?;
         let embedded = database.cluster.is_some();
         match Self::assemble(config, listener, engine, &database, embedded).await {
-            Ok((server, worker)) => Ok(Self {
+            Ok((server, jobs)) => Ok(Self {
                 address,
                 server,
-                worker,
+                jobs,
                 database,
             }),
             Err(error) => {
@@ -62,19 +72,23 @@ impl App {
         engine: Engine,
         database: &Database,
         embedded: bool,
-    ) -> anyhow::Result<(Server, Worker)> {
+    ) -> anyhow::Result<(Server, Jobs)> {
         let artifacts = ArtifactStore::open(&config.data_dir.join("artifacts"))?;
-        let library = Library::new(database.store.clone(), artifacts, engine, config.search_cache_bytes);
-        worker::migrate(&library).await?;
+        let library = Library::new(database.store.clone(), artifacts, engine, config.limits());
+        worker::migrate(&database.store).await?;
         if embedded {
             worker::release_orphans(&library).await?;
         }
         library.ensure_digits().await?;
-        let worker = worker::worker(&library, Duration::from_secs(config.lease_seconds)).await?;
-        let jobs = database.store.job_changes().await?;
-        let schema = graphql::schema(library, jobs);
+        let lease = Duration::from_secs(config.lease_seconds);
+        let jobs = Jobs {
+            worker: worker::worker(&library, lease).await?,
+            library: library.clone(),
+            lease,
+        };
+        let schema = graphql::schema(library, database.store.job_changes().await?);
         let server = http::server(listener, schema, database.store.clone(), config.max_upload_bytes)?;
-        Ok((server, worker))
+        Ok((server, jobs))
     }
 
     /// Where it listens.
@@ -85,35 +99,54 @@ impl App {
     /// Runs until `shutdown`, then lets requests end, hands back what jobs cannot end soon, and stops the database.
     ///
     /// # Errors
-    /// The web server or the worker failed.
+    /// The web server failed.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self {
-            server,
-            worker,
-            database,
-            ..
+            server, jobs, database, ..
         } = self;
         let handle = server.handle();
         let stop = async {
             shutdown.cancelled().await;
-            worker.request_shutdown();
             handle.stop(true).await;
         };
-        let (served, worked, ()) = tokio::join!(
-            async {
-                let outcome = server.await;
-                shutdown.cancel();
-                outcome
-            },
-            async {
-                let outcome = worker.run().await;
-                shutdown.cancel();
-                outcome
-            },
-            stop
-        );
+        let serve = async {
+            let outcome = server.await;
+            shutdown.cancel();
+            outcome
+        };
+        let (served, (), ()) = tokio::join!(serve, jobs.run(&shutdown), stop);
         database.close().await;
-        served.context("the web server failed")?;
-        worked.context("the worker failed")
+        served.context("the web server failed")
     }
+}
+
+impl Jobs {
+    /// Works until `shutdown`. A worker that fails is replaced: requests are answered all the while.
+    async fn run(self, shutdown: &CancellationToken) {
+        let mut worker = self.worker;
+        loop {
+            if let Err(error) = run_worker(&worker, shutdown).await {
+                tracing::warn!(%error, "the worker failed and is started again");
+            }
+            worker = loop {
+                tokio::select! {
+                    () = tokio::time::sleep(REST) => {}
+                    () = shutdown.cancelled() => return,
+                }
+                match worker::worker(&self.library, self.lease).await {
+                    Ok(worker) => break worker,
+                    Err(error) => tracing::warn!(error = format!("{error:#}"), "the worker cannot be started"),
+                }
+            };
+        }
+    }
+}
+
+async fn run_worker(worker: &Worker, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let mut running = std::pin::pin!(worker.run());
+    tokio::select! {
+        outcome = &mut running => return Ok(outcome?),
+        () = shutdown.cancelled() => worker.request_shutdown(),
+    }
+    Ok(running.await?)
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::compute::device::DeviceChoice;
+use crate::service::LibraryLimits;
 use crate::store::DatabaseSettings;
 
 /// Settings of a server. Each can be given as an option or in the environment; the option wins.
@@ -19,8 +20,8 @@ pub struct Config {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, help_heading = "Storage")]
     pub database_url: Option<String>,
 
-    /// Connections to the database at a time
-    #[arg(long, env = "SCV_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(4..=1000), help_heading = "Storage")]
+    /// Connections to the database at a time, beside those of the job queue
+    #[arg(long, env = "SCV_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(4..=80), help_heading = "Storage")]
     pub database_connections: u32,
 
     /// Installation of PostgreSQL with pgvector for the embedded database (the folder that holds bin/)
@@ -34,6 +35,10 @@ pub struct Config {
     /// Where networks run: auto, cpu, cuda or cuda:N
     #[arg(long, env = "SCV_DEVICE", default_value = "auto", help_heading = "Compute")]
     pub device: DeviceChoice,
+
+    /// Bytes of activations that a computation may hold; half of the machine's memory if left out
+    #[arg(long, env = "SCV_ACTIVATION_BYTES", default_value_t = default_activation_bytes(), hide_default_value = true, help_heading = "Compute")]
+    pub activation_bytes: u64,
 
     /// Address to listen on; port 0 takes a free one
     #[arg(long, env = "SCV_LISTEN", default_value = "127.0.0.1:8000", help_heading = "Service")]
@@ -103,10 +108,19 @@ impl Config {
         }
     }
 
+    /// How much of the machine the library may take.
+    pub fn limits(&self) -> LibraryLimits {
+        LibraryLimits {
+            search_cache_bytes: self.search_cache_bytes,
+            activation_bytes: self.activation_bytes,
+        }
+    }
+
     /// The settings of the demonstration: what it makes stays apart from the user's own library, in a folder of its
     /// own below the usual one, unless another folder is named.
     pub fn for_demo(mut self) -> Self {
-        if self.data_dir == default_data_dir() {
+        // A database of the user's own and the artifacts it speaks of stay together.
+        if self.database_url.is_none() && self.data_dir == default_data_dir() {
             self.data_dir.push("demo");
         }
         self
@@ -130,6 +144,11 @@ fn default_data_dir() -> PathBuf {
 
 fn default_cache_dir() -> PathBuf {
     place("/var/cache/scv", "XDG_CACHE_HOME", ".cache")
+}
+
+/// What is computed on shares the memory with the database and with everything else.
+fn default_activation_bytes() -> u64 {
+    nix::sys::sysinfo::sysinfo().map_or(4 << 30, |system| system.ram_total() / 2)
 }
 
 fn place(of_root: &str, variable: &str, below_home: &str) -> PathBuf {

@@ -44,7 +44,7 @@ impl ArtifactStore {
         })
     }
 
-    /// Stores `bytes` and returns their key. What is already there is not written again.
+    /// Stores `bytes` and returns their key. What is already there, undamaged, is not written again.
     ///
     /// # Errors
     /// [`ArtifactError::Full`] or another failure to write; then nothing is stored.
@@ -52,11 +52,11 @@ impl ArtifactStore {
         let bytes: Bytes = bytes.into();
         let key = key_of(kind, bytes.clone()).await?;
         let location = location(&key);
-        match self.objects.head(&location).await {
-            // An object of another length has been damaged: it is replaced by the good bytes.
-            Ok(found) if found.size == bytes.len() as u64 => return Ok(key),
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(source) => return Err(ArtifactError::from_store("look for", key, source)),
+        match self.get(&key).await {
+            Ok(_) => return Ok(key),
+            // What has been damaged is replaced by the good bytes.
+            Err(ArtifactError::Missing { .. } | ArtifactError::Corrupt { .. }) => {}
+            Err(other) => return Err(other),
         }
         match self.objects.put(&location, bytes.into()).await {
             Ok(_) => Ok(key),

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::config::Config;
+use crate::service::worker;
 use crate::store::open;
 
 /// Bring the database up to date and stop
@@ -14,7 +15,10 @@ pub(super) struct Migrate {
 
 impl Migrate {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        open(&self.config.database()).await?.close().await;
+        let database = open(&self.config.database()).await?;
+        let migrated = worker::migrate(&database.store).await;
+        database.close().await;
+        migrated?;
         tracing::info!("the database is up to date");
         Ok(())
     }

@@ -216,7 +216,10 @@ impl Answer {
         });
         let head = [">rank", ">debiased CKA", ">CKA", "model", "layer", "kind", ">accuracy"];
         if self.hits.is_empty() {
-            text.push_str("no layer is admitted by the filter\n");
+            text.push_str(match self.total_count {
+                0 => "no layer is admitted by the filter\n",
+                _ => "no layer that the filter admits has so high a score\n",
+            });
         } else {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{}", table(&head, rows));

@@ -17,9 +17,20 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let shutdown = on_signal()?;
-        let app = App::build(&self.config).await?;
+        let Some(app) = unless(&shutdown, App::build(&self.config)).await else {
+            return Ok(());
+        };
+        let app = app?;
         tracing::info!("listening on http://{}", app.address());
         app.run(shutdown).await
+    }
+}
+
+/// What a future comes to, unless the program is asked to stop before.
+pub(super) async fn unless<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        outcome = work => Some(outcome),
+        () = stop.cancelled() => None,
     }
 }
 

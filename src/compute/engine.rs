@@ -19,6 +19,7 @@ use super::device::{self, DeviceChoice, OpenDevice};
 use super::error::ComputeError;
 use super::evaluate::{Evaluated, evaluate};
 use super::ingest::{IngestTask, LayerOutcome, ingest};
+use super::memory;
 use super::network::Network;
 use super::sketch::Sketcher;
 use super::train::{TrainTask, Trained, train};
@@ -43,6 +44,8 @@ pub struct EvaluateTask {
     pub data: LabelledImages,
     /// How pixels become numbers.
     pub statistics: ChannelStatistics,
+    /// Bytes of activations that may be held at a time.
+    pub activation_limit: u64,
 }
 
 /// A handle on the thread that computes. The thread ends when the last handle is dropped, which
@@ -133,11 +136,14 @@ impl Engine {
         self.run(span, control, move |bench, control| {
             let weights = Weights::read(&task.weights, &task.graph, &bench.device)?;
             let network = Network::new(Arc::clone(&task.graph), weights);
+            memory::check(memory::of_inference(&task.graph, 1), task.activation_limit, || {
+                "one image: make its values smaller".to_owned()
+            })?;
             evaluate(
                 &network,
                 &task.data,
                 &task.statistics,
-                EVALUATION_BATCH,
+                memory::batch_within(&task.graph, EVALUATION_BATCH, task.activation_limit),
                 &bench.device,
                 control,
             )

@@ -14,6 +14,7 @@ use super::error::ComputeError;
 use super::executor::Mode;
 use super::gram::CentredGram;
 use super::images;
+use super::memory;
 use super::network::Network;
 use super::sketch::Sketcher;
 use super::vector::layer_vector;
@@ -21,9 +22,6 @@ use super::weights::Weights;
 use crate::domain::graph::{Graph, Node};
 use crate::domain::image::{ChannelStatistics, Images};
 use crate::domain::vector::{Degenerate, LayerVector, MIN_PROBES, SketchedVector};
-
-/// Bytes of activations that a pass may hold when nothing else is configured: 8 GiB.
-pub const DEFAULT_ACTIVATION_LIMIT: u64 = 8 << 30;
 
 /// A network and the probe images that its layers are to be measured on.
 #[derive(Debug, Clone)]
@@ -88,16 +86,10 @@ pub fn ingest(
 }
 
 fn check_memory(task: &IngestTask, probes: usize) -> Result<(), ComputeError> {
-    let needed = peak_activation_bytes(&task.graph, probes);
-    if needed <= task.activation_limit {
-        return Ok(());
-    }
-    Err(ComputeError::Invalid(format!(
-        "{probes} probe images at once take {} MiB of activations in this network, and {} MiB may be held; \
-         use fewer probe images or raise the limit",
-        needed.div_ceil(1 << 20),
-        task.activation_limit >> 20
-    )))
+    let needed = memory::of_inference(&task.graph, probes);
+    memory::check(needed, task.activation_limit, || {
+        format!("{probes} probe images at once: use a probe set of fewer images")
+    })
 }
 
 fn vector_of(node: &Node, activations: &Tensor) -> Result<Result<LayerVector, Degenerate>, ComputeError> {
@@ -129,31 +121,6 @@ fn with_sketches(
         }),
     };
     Ok(places.into_iter().map(outcome).collect())
-}
-
-/// Most bytes of single-precision values that are alive together while `probes` images pass: the
-/// images all the time, any other value from the node that makes it to the last node that reads it.
-fn peak_activation_bytes(graph: &Graph, probes: usize) -> u64 {
-    let mut last_reader: Vec<usize> = (0..=graph.nodes.len()).map(|value| value.saturating_sub(1)).collect();
-    for (reader, node) in graph.nodes.iter().enumerate() {
-        for input in &node.inputs {
-            last_reader[input.0] = reader;
-        }
-    }
-    last_reader[0] = graph.nodes.len();
-    let size = |shape: &[usize]| shape.iter().map(|&length| length as u64).product::<u64>();
-    let sizes: Vec<u64> = std::iter::once(size(&graph.input_shape))
-        .chain(graph.nodes.iter().map(|node| size(&node.output_shape)))
-        .collect();
-    let mut alive = sizes[0];
-    let mut peak = alive;
-    for reader in 0..graph.nodes.len() {
-        alive += sizes[reader + 1];
-        peak = peak.max(alive);
-        let freed = (0..=reader + 1).filter(|&value| last_reader[value] == reader);
-        alive -= freed.map(|value| sizes[value]).sum::<u64>();
-    }
-    peak * probes as u64 * size_of::<f32>() as u64
 }
 
 #[cfg(test)]

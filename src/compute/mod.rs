@@ -9,6 +9,7 @@ pub mod executor;
 pub mod gram;
 pub mod images;
 pub mod ingest;
+mod memory;
 pub mod network;
 pub mod onnx;
 mod ops;

@@ -13,6 +13,7 @@ use crate::compute::error::{ComputeError, Result};
 use crate::compute::evaluate::{check_labels, right_answers};
 use crate::compute::executor::{Mode, TrainingState};
 use crate::compute::images::to_tensor;
+use crate::compute::memory;
 use crate::compute::network::Network;
 use crate::compute::ops::{cross_entropy, predictions};
 use crate::compute::optimizer::{Descent, learning_rate};
@@ -34,6 +35,8 @@ pub struct TrainTask {
     pub settings: TrainSettings,
     /// Classes of the data set: logits of the network.
     pub classes: usize,
+    /// Bytes of activations that may be held at a time.
+    pub activation_limit: u64,
 }
 
 /// A trained network.
@@ -121,6 +124,10 @@ fn check(task: &TrainTask) -> Result<()> {
         );
         return Err(ComputeError::Invalid(message));
     }
+    let images = (task.settings.batch_size as usize).min(task.data.images.count());
+    memory::check(memory::of_training(&task.graph, images), task.activation_limit, || {
+        format!("a batch of {images} images and its gradient: use a smaller batch size")
+    })?;
     if batches(task, 0).is_empty() {
         let message = "a batch of one image has no variance for the batch normalisation after which nothing but \
                        one position a channel is left; use a batch size of at least 2";

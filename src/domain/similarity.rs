@@ -33,8 +33,8 @@ pub struct SimilarityFilter {
 pub struct SimilarityQuery {
     /// The layer asked about.
     pub target: LayerId,
-    /// The probe set to compare on; `None` is the default one of the target's data set.
-    pub probe_set: Option<ProbeSetId>,
+    /// The probe set to compare on.
+    pub probe_set: ProbeSetId,
     /// What hits are ranked by.
     pub measure: Measure,
     /// Which layers may answer.
@@ -52,7 +52,9 @@ pub struct SimilarityQuery {
 pub struct MatchCursor {
     /// Rank of the hit, from 1.
     pub rank: u32,
-    /// Its score in the measure of the search.
+    /// What the search ranks by.
+    pub measure: Measure,
+    /// Its score in that measure.
     pub score: f64,
     /// Its layer.
     pub layer: LayerId,
@@ -69,6 +71,17 @@ pub struct LayerMatch {
     pub cka: f64,
     /// Debiased CKA with the target.
     pub debiased_cka: f64,
+}
+
+impl Matches {
+    /// No hit at all, which is certain.
+    pub fn none() -> Self {
+        Self {
+            hits: Vec::new(),
+            has_next: false,
+            exact: true,
+        }
+    }
 }
 
 impl LayerMatch {

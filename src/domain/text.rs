@@ -85,6 +85,7 @@ texts! {
     Tag => |text| one_line("a tag", text, 64),
     /// A description: at most 10,000 characters.
     Description => |text| match text.chars().count() {
+        _ if text.contains('\0') => Err(refuse("a description", "may not contain the character U+0000", "one".to_owned())),
         0..=10_000 => Ok(text.to_owned()),
         length => Err(refuse("a description", "must have at most 10,000 characters", length.to_string())),
     },

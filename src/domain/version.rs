@@ -97,6 +97,8 @@ pub enum FailureCode {
     NotFinite,
     /// A layer could not be computed.
     LayerFailed,
+    /// The network cannot be run as it was asked for: the message says what to change.
+    CannotRun,
     /// Something that was stored is gone or damaged.
     ArtifactUnreadable,
     /// It was asked to stop.
@@ -130,6 +132,21 @@ pub struct Layer {
     pub parameter_count: i64,
     /// Multiply-accumulates for one image.
     pub multiply_accumulates: i64,
+}
+
+/// What an evaluation came to, to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvaluation {
+    /// The version.
+    pub version_id: VersionId,
+    /// The data set.
+    pub dataset_id: DatasetId,
+    /// See [`Evaluation::accuracy`].
+    pub accuracy: f64,
+    /// See [`Evaluation::loss`].
+    pub loss: f64,
+    /// See [`Evaluation::image_count`].
+    pub image_count: i32,
 }
 
 /// How well a version does on the test split of a data set.

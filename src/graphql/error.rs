@@ -1,6 +1,6 @@
 //! Errors as clients see them: a sentence and a code. Our own error chains stay in the log.
 
-use async_graphql::ErrorExtensionValues;
+use async_graphql::{ErrorExtensionValues, Response, ServerError};
 
 use crate::domain::page::PageError;
 use crate::domain::text::TextError;
@@ -15,8 +15,12 @@ pub mod code {
     pub const NOT_FOUND: &str = "NOT_FOUND";
     /// It contradicts what is stored.
     pub const CONFLICT: &str = "CONFLICT";
+    /// An upload or a request is larger than the server takes.
+    pub const PAYLOAD_TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
     /// Too much to do just now.
     pub const OVERLOADED: &str = "OVERLOADED";
+    /// A query asks for more than one request may.
+    pub const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
     /// Our fault.
     pub const INTERNAL: &str = "INTERNAL";
 }
@@ -52,6 +56,7 @@ impl From<ServiceError> for ApiError {
             ServiceError::NotFound { .. } => (code::NOT_FOUND, None),
             ServiceError::Conflict(_) => (code::CONFLICT, None),
             ServiceError::Overloaded => (code::OVERLOADED, None),
+            ServiceError::Damaged(message) => return internal(&anyhow::anyhow!(message)),
             ServiceError::Internal(error) => return internal(&error),
         };
         Self { code, message, details }
@@ -108,4 +113,42 @@ impl From<ApiError> for async_graphql::Error {
             extensions: Some(extensions),
         }
     }
+}
+
+/// What async-graphql says of queries that ask for too much.
+const TOO_COMPLEX: [&str; 3] = [
+    "Query is nested too deep.",
+    "Query is too complex.",
+    "The recursion depth of the query cannot be greater than",
+];
+
+/// A response in which every error has a code: those of documents that are no queries of this schema have none yet.
+pub fn complete(mut response: Response) -> Response {
+    response.errors = response.errors.into_iter().map(complete_error).collect();
+    response
+}
+
+fn complete_error(error: ServerError) -> ServerError {
+    if error
+        .extensions
+        .as_ref()
+        .is_some_and(|extensions| extensions.get("code").is_some())
+    {
+        return error;
+    }
+    let too_complex = TOO_COMPLEX.iter().any(|beginning| error.message.starts_with(beginning));
+    with_code(
+        error,
+        if too_complex {
+            code::QUERY_TOO_COMPLEX
+        } else {
+            code::BAD_USER_INPUT
+        },
+    )
+}
+
+/// The error with a code.
+pub fn with_code(mut error: ServerError, code: &str) -> ServerError {
+    error.extensions.get_or_insert_default().set("code", code);
+    error
 }

@@ -1,18 +1,20 @@
 //! Layers and the search for their like.
 
+use std::sync::Arc;
+
 use async_graphql::connection::{Connection, ConnectionNameType, Edge, EdgeNameType};
 use async_graphql::{Context, Enum, ID, InputObject, Json, Object, OutputType, SimpleObject};
 
 use super::dataset::ProbeSet;
 use super::error::{ApiError, Result};
 use super::id::{GlobalId, decode_cursor, encode_cursor};
-use super::loader::{DegenerateOn, load, load_referenced};
+use super::loader::{DegenerateOn, Generation, HasVector, ProbeSetsOf, load, load_referenced};
 use super::version::Version;
 use crate::domain::id::{ModelId, ProbeSetId};
 use crate::domain::page::{MAX_PAGE, Page};
-use crate::domain::similarity::{self, LayerMatch, MatchCursor, SimilarityQuery};
+use crate::domain::similarity::{self, LayerMatch, MatchCursor, Matches, SimilarityQuery};
 use crate::domain::{vector, version as domain};
-use crate::service::Library;
+use crate::service::{Library, ServiceError};
 
 /// A layer of a version: one step of its computation.
 #[derive(Debug, Clone)]
@@ -80,7 +82,8 @@ impl Layer {
             .collect())
     }
 
-    /// The layers that compute most nearly the same, best first. The layer's own model is left out unless the filter says otherwise.
+    /// The layers that compute most nearly the same, best first. The layer's own model is left out unless the filter says
+    /// otherwise. Nothing is like a layer that is `degenerate` on the probe set.
     #[expect(
         clippy::too_many_arguments,
         reason = "the arguments are those of the schema's contract"
@@ -97,30 +100,44 @@ impl Layer {
         probe_set: Option<ID>,
     ) -> Result<LayerMatchConnection> {
         let page: Page<MatchCursor> = Page::new(Some(first), decode_cursor("after", after)?, None, None)?;
+        let measure = measure.into();
+        if page.after.is_some_and(|after| after.measure != measure) {
+            return Err(ApiError::bad_input(
+                "`after` is a cursor of a search by the other measure: begin that list anew, without it",
+            ));
+        }
+        let version = load_referenced(ctx, self.0.version_id).await?;
         let query = SimilarityQuery {
             target: self.0.id,
-            probe_set: probe_set.as_ref().map(ProbeSetId::decode).transpose()?,
-            measure: measure.into(),
+            probe_set: probe_set_for(ctx, &version, probe_set.as_ref()).await?,
+            measure,
             filter: filter.unwrap_or_default().try_into()?,
             exact,
             first: page.limit,
             after: page.after,
         };
-        let matches = ctx.data_unchecked::<Library>().similar(&query).await?;
-        let mut nodes = Vec::new();
-        for hit in &matches.hits {
-            nodes.push(load_referenced(ctx, hit.layer));
-        }
+        let library = ctx.data_unchecked::<Library>();
+        let has_vector = self.is_comparable(ctx, query.probe_set).await?;
+        let matches = match has_vector {
+            true => {
+                let generation = load(ctx, Generation).await?.unwrap_or_default();
+                library.similar(&query, &version, generation).await?
+            }
+            false => Arc::new(Matches::none()),
+        };
+        let nodes = matches.hits.iter().map(|hit| load_referenced(ctx, hit.layer));
         let nodes = futures::future::try_join_all(nodes).await?;
         let fields = SearchFacts {
             exact: matches.exact,
+            has_vector,
             query,
+            version,
         };
         let mut connection = Connection::with_additional_fields(fields.query.after.is_some(), matches.has_next, fields);
         for (hit, node) in matches.hits.iter().zip(nodes) {
-            let measure = measure.into();
             let cursor = MatchCursor {
                 rank: hit.rank,
+                measure,
                 score: hit.score(measure),
                 layer: hit.layer,
             };
@@ -133,6 +150,46 @@ impl Layer {
         }
         Ok(connection)
     }
+}
+
+impl Layer {
+    /// Whether it has a vector on a probe set. One that can have none is like nothing, and says why in `degenerate`.
+    async fn is_comparable(&self, ctx: &Context<'_>, probe_set: ProbeSetId) -> Result<bool> {
+        if load(ctx, HasVector(self.0.id, probe_set)).await?.is_some() {
+            return Ok(true);
+        }
+        let degenerate = load(ctx, DegenerateOn(self.0.id)).await?.unwrap_or_default();
+        if degenerate.iter().any(|(on, _)| *on == probe_set) {
+            return Ok(false);
+        }
+        Err(ApiError::bad_input(format!(
+            "layer {} has no vector on this probe set: its version has not been ingested on it yet. Wait for that job, or \
+             queue it again with createProbeSet and the count and seed that the probe set was drawn with",
+            self.0.name
+        )))
+    }
+}
+
+/// The probe set to compare on: the one that is asked for, or the default one of the version's data set.
+async fn probe_set_for(ctx: &Context<'_>, version: &domain::Version, wanted: Option<&ID>) -> Result<ProbeSetId> {
+    let wanted = wanted.map(ProbeSetId::decode).transpose()?;
+    let own = load(ctx, ProbeSetsOf(version.dataset_id)).await?.unwrap_or_default();
+    let found = own.iter().find(|set| match wanted {
+        Some(wanted) => set.id == wanted,
+        None => set.is_default,
+    });
+    if let Some(found) = found {
+        return Ok(found.id);
+    }
+    if let Some(wanted) = wanted {
+        load(ctx, wanted)
+            .await?
+            .ok_or_else(|| ServiceError::not_found("probe set", wanted))?;
+    }
+    Err(ApiError::bad_input(
+        "the probe set is of another data set than the layer: vectors are comparable within one probe set only, \
+         so choose one of the layer's own data set (Dataset.probeSets lists them)",
+    ))
 }
 
 /// A probe set on which a layer has no vector.
@@ -179,14 +236,20 @@ pub type LayerMatchConnection = Connection<String, Layer, SearchFacts, MatchScor
 #[derive(Debug)]
 pub struct SearchFacts {
     exact: bool,
+    has_vector: bool,
     query: SimilarityQuery,
+    version: domain::Version,
 }
 
 #[Object]
 impl SearchFacts {
     /// Layers that the filter admits, whatever their scores: those the search was about.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        let count = ctx.data_unchecked::<Library>().count_admitted(&self.query).await?;
+        if !self.has_vector {
+            return Ok(0);
+        }
+        let library = ctx.data_unchecked::<Library>();
+        let count = library.count_admitted(&self.query, &self.version).await?;
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 

@@ -83,6 +83,14 @@ pub struct EvaluationsOf(pub VersionId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DegenerateOn(pub LayerId);
 
+/// Whether a layer has a vector on a probe set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HasVector(pub LayerId, pub ProbeSetId);
+
+/// The catalogue's count of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Generation;
+
 /// All probe sets of a data set, the default first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProbeSetsOf(pub DatasetId);
@@ -150,6 +158,29 @@ impl Loader<DegenerateOn> for Reader {
         Ok(grouped(found.into_iter().map(|(layer, probe_set, reason)| {
             (DegenerateOn(layer), (probe_set, reason))
         })))
+    }
+}
+
+impl Loader<HasVector> for Reader {
+    type Value = ();
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[HasVector]) -> std::result::Result<HashMap<HasVector, ()>, Self::Error> {
+        let pairs: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
+        let found = self.store.with_vector(&pairs).await?;
+        Ok(found
+            .into_iter()
+            .map(|(layer, set)| (HasVector(layer, set), ()))
+            .collect())
+    }
+}
+
+impl Loader<Generation> for Reader {
+    type Value = i64;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, _: &[Generation]) -> std::result::Result<HashMap<Generation, i64>, Self::Error> {
+        Ok(HashMap::from([(Generation, self.store.generation().await?)]))
     }
 }
 

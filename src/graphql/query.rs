@@ -70,6 +70,15 @@ impl Query {
         )?;
         let filter = filter.unwrap_or_default().into();
         let order = order_by.unwrap_or_default().into();
+        if [&page.after, &page.before]
+            .into_iter()
+            .flatten()
+            .any(|cursor| !cursor.fits(order))
+        {
+            return Err(ApiError::bad_input(
+                "the cursor is of a list in another order: begin this list anew, without it",
+            ));
+        }
         let slice = ctx
             .data_unchecked::<Library>()
             .store()

@@ -233,6 +233,8 @@ pub enum FailureCode {
     NotFinite,
     /// A layer could not be computed.
     LayerFailed,
+    /// The network cannot be run as it was asked for: the message says what to change.
+    CannotRun,
     /// Something that was stored is gone or damaged.
     ArtifactUnreadable,
     /// It was asked to stop.

@@ -3,15 +3,21 @@
 //! The web server's threads only speak HTTP. Everything else runs on the main runtime: a database connection
 //! belongs to the runtime that opened it, and would die with a web thread when the server stops.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest as _, HttpRequest, HttpResponse, Responder as _, web};
 use async_graphql::{Data, Executor, Request, Response, ServerError};
 use async_graphql_actix_web::{GraphQLRequest, GraphQLResponse, GraphQLSubscription};
-use futures::stream::BoxStream;
-use futures::{SinkExt as _, StreamExt as _, channel::mpsc};
-use std::sync::Arc;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use serde_json::json;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
+use super::body::{BodyLimits, Counted};
 use crate::graphql::Schema;
+use crate::graphql::error::{code, with_code};
 
 /// Events of a subscription that may wait for a slow client.
 const BACKLOG: usize = 16;
@@ -37,26 +43,31 @@ impl Executor for Executing {
     async fn execute(&self, request: Request) -> Response {
         let schema = self.schema.clone();
         let executed = self.runtime.spawn(async move { schema.execute(request).await });
-        executed.await.unwrap_or_else(|error| {
+        let response = executed.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a request panicked");
-            Response::from_errors(vec![ServerError::new(
-                "the server failed to answer; its log says why",
-                None,
-            )])
-        })
+            let error = ServerError::new("the server failed to answer; its log says why", None);
+            Response::from_errors(vec![with_code(error, code::INTERNAL)])
+        });
+        crate::graphql::error::complete(response)
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        let (mut events, received) = mpsc::channel(BACKLOG);
+        let (events, mut received) = mpsc::channel(BACKLOG);
         let mut stream = Executor::execute_stream(&self.schema, request, session_data);
         self.runtime.spawn(async move {
-            while let Some(response) = stream.next().await {
-                if events.send(response).await.is_err() {
-                    break;
+            loop {
+                let response = tokio::select! {
+                    response = stream.next() => response,
+                    // The client is gone: nobody waits for what may not come for hours.
+                    () = events.closed() => None,
+                };
+                let Some(response) = response else { return };
+                if events.send(crate::graphql::error::complete(response)).await.is_err() {
+                    return;
                 }
             }
         });
-        received.boxed()
+        stream::poll_fn(move |context| received.poll_recv(context)).boxed()
     }
 }
 
@@ -67,8 +78,38 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/graphql/ws", web::get().to(subscribe));
 }
 
-async fn execute(executing: web::Data<Executing>, request: GraphQLRequest) -> GraphQLResponse {
-    executing.execute(request.into_inner()).await.into()
+async fn execute(
+    executing: web::Data<Executing>,
+    limits: web::Data<BodyLimits>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let counted = Counted::new(payload.into_inner(), limits.of(&request));
+    let overflow = counted.overflow();
+    let mut payload = Payload::Stream {
+        payload: counted.boxed_local(),
+    };
+    match GraphQLRequest::from_request(&request, &mut payload).await {
+        Ok(parsed) => {
+            let response = executing.execute(parsed.into_inner()).await;
+            GraphQLResponse::from(response)
+                .respond_to(&request)
+                .map_into_boxed_body()
+        }
+        Err(_) if overflow.happened() => {
+            let message = format!(
+                "the request is larger than {} bytes, which is the limit",
+                limits.of(&request)
+            );
+            refusal(HttpResponse::PayloadTooLarge(), code::PAYLOAD_TOO_LARGE, &message)
+        }
+        Err(error) => refusal(HttpResponse::BadRequest(), code::BAD_USER_INPUT, &error.to_string()),
+    }
+}
+
+/// An answer to what is no request at all.
+fn refusal(mut response: actix_web::HttpResponseBuilder, code: &str, message: &str) -> HttpResponse {
+    response.json(json!({ "data": null, "errors": [{ "message": message, "extensions": { "code": code } }] }))
 }
 
 async fn subscribe(

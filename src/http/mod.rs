@@ -1,5 +1,6 @@
 //! Routes of the web server.
 
+mod body;
 pub mod graphiql;
 mod graphql;
 mod health;
@@ -12,6 +13,7 @@ use actix_web::middleware::Compress;
 use actix_web::{App, HttpServer, web};
 use async_graphql::http::MultipartOptions;
 
+use self::body::BodyLimits;
 use self::graphql::Executing;
 use self::health::Readiness;
 use crate::graphql::Schema;
@@ -32,11 +34,15 @@ pub fn server(listener: TcpListener, schema: Schema, store: Store, max_upload_by
         .max_file_size(max_upload_bytes)
         .max_num_files(MAX_FILES);
     let executing = web::Data::new(Executing::here(schema));
+    let limits = web::Data::new(BodyLimits {
+        upload: max_upload_bytes,
+    });
     let readiness = web::Data::new(Readiness::here(store));
     let factory = move || {
         App::new()
             .app_data(executing.clone())
             .app_data(readiness.clone())
+            .app_data(limits.clone())
             .app_data(uploads)
             .wrap(Compress::default())
             .configure(graphiql::configure)

@@ -47,15 +47,20 @@ impl Library {
         Ok(dataset)
     }
 
-    /// Imports the digits, which ship with the program, unless they are there.
+    /// Imports the digits, which ship with the program, unless they are there. Their images are brought in even so: the
+    /// artifacts may lie in another folder than at the last start.
     ///
     /// # Errors
     /// The store or the database fails.
     pub async fn ensure_digits(&self) -> Result<(), ServiceError> {
+        let digits = digits();
         if self.store.dataset_by_name(DIGITS_NAME).await?.is_some() {
+            for split in Split::ALL {
+                self.artifacts.put_split(digits.split(split)).await?;
+            }
             return Ok(());
         }
-        match self.import_dataset(&digits()).await {
+        match self.import_dataset(&digits).await {
             // Another server on the same database was quicker.
             Err(ServiceError::Conflict(reason)) if reason == Conflict::DatasetName.to_string() => Ok(()),
             outcome => outcome.map(drop),

@@ -33,6 +33,9 @@ pub enum ServiceError {
     /// There is too much to do just now; later it will work.
     #[error("the server is busy: try again in a moment")]
     Overloaded,
+    /// Something that was stored is gone or no longer what it was: an operator's to mend.
+    #[error("{0}")]
+    Damaged(String),
     /// A fault of the running system or of ours. The caller is told no more than that.
     #[error("{0:#}")]
     Internal(Arc<anyhow::Error>),
@@ -74,6 +77,8 @@ impl From<StoreError> for ServiceError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict(conflict) => conflict.into(),
+            StoreError::Busy => Self::Overloaded,
+            StoreError::Text => Self::bad_input(error),
             other => Self::internal(other),
         }
     }
@@ -87,7 +92,12 @@ impl From<Conflict> for ServiceError {
 
 impl From<ArtifactError> for ServiceError {
     fn from(error: ArtifactError) -> Self {
-        Self::internal(error)
+        match error {
+            ArtifactError::Missing { .. } | ArtifactError::Corrupt { .. } | ArtifactError::NotASplit { .. } => {
+                Self::Damaged(error.to_string())
+            }
+            other => Self::internal(other),
+        }
     }
 }
 

@@ -35,6 +35,17 @@ pub struct Library {
     artifacts: ArtifactStore,
     engine: Engine,
     searches: Cache<String, Arc<Matches>>,
+    /// Bytes of activations that a computation may hold.
+    activation_limit: u64,
+}
+
+/// How much of the machine a library may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LibraryLimits {
+    /// Bytes of search results that are kept.
+    pub search_cache_bytes: u64,
+    /// Bytes of activations that a computation may hold.
+    pub activation_bytes: u64,
 }
 
 impl std::fmt::Debug for Library {
@@ -44,10 +55,10 @@ impl std::fmt::Debug for Library {
 }
 
 impl Library {
-    /// A library over its parts, with at most `search_cache_bytes` of search results kept.
-    pub fn new(store: Store, artifacts: ArtifactStore, engine: Engine, search_cache_bytes: u64) -> Self {
+    /// A library over its parts.
+    pub fn new(store: Store, artifacts: ArtifactStore, engine: Engine, limits: LibraryLimits) -> Self {
         let searches = Cache::builder()
-            .max_capacity(search_cache_bytes)
+            .max_capacity(limits.search_cache_bytes)
             .weigher(|key: &String, found: &Arc<Matches>| search::weight(key, found))
             .build();
         Self {
@@ -55,6 +66,7 @@ impl Library {
             artifacts,
             engine,
             searches,
+            activation_limit: limits.activation_bytes,
         }
     }
 

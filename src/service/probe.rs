@@ -18,10 +18,11 @@ pub struct ProbeSetRequest {
 }
 
 impl Library {
-    /// Draws a probe set and queues the ingest of every `READY` version of its data set on it.
+    /// Draws a probe set and queues the ingest of every `READY` version of its data set on it. Images that were drawn
+    /// before are no new probe set: it is given back, and versions that still lack it are queued.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the data set, `BAD_USER_INPUT` for a count that cannot be had, `CONFLICT` for images drawn before.
+    /// `NOT_FOUND` for the data set, `BAD_USER_INPUT` for a count that cannot be had.
     pub async fn create_probe_set(&self, request: ProbeSetRequest) -> Result<(ProbeSet, Vec<Job>), ServiceError> {
         let dataset = self.dataset_named(&request.dataset).await?;
         let train = self.images(&dataset, Split::Train).await?;
@@ -29,9 +30,12 @@ impl Library {
         let drawn = draw(&dataset, &train, &test, request.draw, false)?;
         let mut tx = self.store.begin().await?;
         tx.lock_dataset(dataset.id, DatasetLock::AddingProbeSet).await?;
-        let probe_set = tx.insert_probe_set(&drawn).await?;
+        let probe_set = match tx.probe_set_of_content(&drawn).await? {
+            Some(drawn_before) => drawn_before,
+            None => tx.insert_probe_set(&drawn).await?,
+        };
         let mut jobs = Vec::new();
-        for version_id in self.store.ready_versions_of(dataset.id).await? {
+        for version_id in tx.unmeasured_versions(dataset.id, probe_set.id).await? {
             jobs.push(
                 tx.insert_job(NewJob {
                     kind: JobKind::Ingest,

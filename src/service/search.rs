@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::{Library, ServiceError};
-use crate::domain::dataset_record::ProbeSet;
-use crate::domain::id::{DatasetId, ProbeSetId};
+use crate::domain::id::DatasetId;
 use crate::domain::similarity::{LayerMatch, Matches, SimilarityFilter, SimilarityQuery};
-use crate::domain::version::{Layer, Version};
+use crate::domain::version::Version;
 use crate::store::{SearchScope, SearchWindow};
 
 /// Rows whose exact scores are computed after an index scan.
@@ -25,26 +24,23 @@ pub(super) fn weight(key: &str, matches: &Arc<Matches>) -> u32 {
     bytes.try_into().unwrap_or(u32::MAX)
 }
 
-/// A search with its names resolved.
-struct Prepared {
-    probe_set: ProbeSetId,
-    scope: SearchScope,
-}
-
 impl Library {
-    /// The layers most like a layer.
+    /// The layers most like a layer, which must have a vector on the probe set. `generation` is the catalogue's, read
+    /// before: an answer that is newer than its key says is never wrong, an older one would be.
     ///
     /// # Errors
-    /// `NOT_FOUND` for a layer that is not there; `BAD_USER_INPUT` for a probe set of another data set, a layer
-    /// without a vector, an unknown data set, or a comparison with a target that has no accuracy.
+    /// `BAD_USER_INPUT` for an unknown data set, or a comparison with a target that has no accuracy.
     #[tracing::instrument(name = "service.similar", skip_all, fields(target = %query.target))]
-    pub async fn similar(&self, query: &SimilarityQuery) -> Result<Arc<Matches>, ServiceError> {
-        // Read before the search: an answer that is newer than its key says is never wrong, an older one would be.
-        let generation = self.store.generation().await?;
+    pub async fn similar(
+        &self,
+        query: &SimilarityQuery,
+        version: &Version,
+        generation: i64,
+    ) -> Result<Arc<Matches>, ServiceError> {
         let key = format!("{generation} {}", serde_json::json!(query));
         let computed = self
             .searches
-            .try_get_with(key, async { self.search(query).await.map(Arc::new) });
+            .try_get_with(key, async { self.search(query, version).await.map(Arc::new) });
         // All who wait for the same search share its error too.
         computed.await.map_err(|shared| ServiceError::clone(&shared))
     }
@@ -53,100 +49,68 @@ impl Library {
     ///
     /// # Errors
     /// As for [`Library::similar`].
-    pub async fn count_admitted(&self, query: &SimilarityQuery) -> Result<usize, ServiceError> {
-        let prepared = self.prepare(query).await?;
-        Ok(self
-            .store
-            .count_scope(prepared.probe_set, &prepared.scope, None)
-            .await?)
+    pub async fn count_admitted(&self, query: &SimilarityQuery, version: &Version) -> Result<usize, ServiceError> {
+        let scope = self.scope(&query.filter, version).await?;
+        Ok(self.store.count_scope(query.probe_set, &scope, None).await?)
     }
 
-    async fn search(&self, query: &SimilarityQuery) -> Result<Matches, ServiceError> {
-        let Prepared { probe_set, scope } = self.prepare(query).await?;
+    async fn search(&self, query: &SimilarityQuery, version: &Version) -> Result<Matches, ServiceError> {
+        let scope = self.scope(&query.filter, version).await?;
         let depth = query.after.map_or(0, |after| after.rank as usize) + query.first;
-        let few = !query.exact && self.store.count_scope(probe_set, &scope, Some(EXACT_ROWS + 1)).await? <= EXACT_ROWS;
-        let indexed = !query.exact && !few && depth < INDEXED_DEPTH;
-        let mut window = SearchWindow {
-            measure: query.measure,
-            candidates: indexed.then_some(CANDIDATES),
-            after: query.after,
-            limit: query.first + 1,
+        let few = || self.store.count_scope(query.probe_set, &scope, Some(EXACT_ROWS + 1));
+        let indexed = !query.exact && depth < INDEXED_DEPTH && few().await? > EXACT_ROWS;
+        let through_index = match indexed {
+            true => self.search_index(query, &scope).await?,
+            false => None,
         };
-        let mut hits = self.store.search(query.target, probe_set, &scope, &window).await?;
-        // An index scan gives up after a bounded number of rows. If a filter starved it, every row is looked at.
-        if indexed && hits.len() <= query.first {
-            window.candidates = None;
-            hits = self.store.search(query.target, probe_set, &scope, &window).await?;
-        }
+        let exact = through_index.is_none();
+        let mut hits = match through_index {
+            Some(hits) => hits,
+            None => self.search_exactly(query, &scope).await?,
+        };
         if let Some(least) = query.filter.min_score {
             hits.retain(|hit| hit.score(query.measure) >= least);
         }
         let has_next = hits.len() > query.first;
         hits.truncate(query.first);
-        Ok(Matches {
-            hits,
-            has_next,
-            exact: window.candidates.is_none(),
-        })
+        Ok(Matches { hits, has_next, exact })
     }
 
-    async fn prepare(&self, query: &SimilarityQuery) -> Result<Prepared, ServiceError> {
-        let not_found = || ServiceError::not_found("layer", query.target);
-        let layer = self
-            .store
-            .layers_by_id(&[query.target])
-            .await?
-            .pop()
-            .ok_or_else(not_found)?;
-        let version = self
-            .store
-            .versions_by_id(&[layer.version_id])
-            .await?
-            .pop()
-            .ok_or_else(not_found)?;
-        let probe_set = self.probe_set_for(&version, query.probe_set).await?;
-        self.check_vector(&layer, &probe_set).await?;
-        let scope = self.scope(&query.filter, &version).await?;
-        Ok(Prepared {
-            probe_set: probe_set.id,
-            scope,
-        })
-    }
-
-    async fn probe_set_for(&self, version: &Version, wanted: Option<ProbeSetId>) -> Result<ProbeSet, ServiceError> {
-        let of_dataset = self.store.probe_sets_of(&[version.dataset_id]).await?;
-        let Some(wanted) = wanted else {
-            return of_dataset
-                .into_iter()
-                .find(|set| set.is_default)
-                .ok_or_else(|| ServiceError::internal(anyhow::anyhow!("a data set has no default probe set")));
+    async fn search_exactly(
+        &self,
+        query: &SimilarityQuery,
+        scope: &SearchScope,
+    ) -> Result<Vec<LayerMatch>, ServiceError> {
+        let window = SearchWindow {
+            measure: query.measure,
+            candidates: None,
+            after: query.after,
+            limit: query.first + 1,
         };
-        if let Some(found) = of_dataset.into_iter().find(|set| set.id == wanted) {
-            return Ok(found);
-        }
-        if self.store.probe_sets_by_id(&[wanted]).await?.is_empty() {
-            return Err(ServiceError::not_found("probe set", wanted));
-        }
-        Err(ServiceError::bad_input(
-            "the probe set is of another data set than the layer: vectors are comparable within one probe set only, \
-             so choose one of the layer's own data set (Dataset.probeSets lists them)",
-        ))
+        Ok(self.store.search(query.target, query.probe_set, scope, &window).await?)
     }
 
-    async fn check_vector(&self, layer: &Layer, probe_set: &ProbeSet) -> Result<(), ServiceError> {
-        if self.store.has_vector(layer.id, probe_set.id).await? {
-            return Ok(());
-        }
-        let degenerate = self.store.degenerate_layers(&[layer.id]).await?;
-        Err(ServiceError::bad_input(
-            match degenerate.iter().find(|(_, on, _)| *on == probe_set.id) {
-                Some((_, _, reason)) => format!("layer {} cannot be compared: {reason}", layer.name),
-                None => format!(
-                    "layer {} has no vector on this probe set yet: wait for the ingest job of its version",
-                    layer.name
-                ),
-            },
-        ))
+    /// The page, and one hit more if there is one, among the candidates that an index gives. `None` where those cannot
+    /// be trusted to hold it: an index scan gives up after a bounded number of rows, so that a filter may starve it; and
+    /// where the last hit ties with the last candidate, others that tie were cut off.
+    async fn search_index(
+        &self,
+        query: &SimilarityQuery,
+        scope: &SearchScope,
+    ) -> Result<Option<Vec<LayerMatch>>, ServiceError> {
+        let window = SearchWindow {
+            measure: query.measure,
+            candidates: Some(CANDIDATES),
+            after: query.after,
+            limit: CANDIDATES,
+        };
+        let mut hits = self.store.search(query.target, query.probe_set, scope, &window).await?;
+        let score = |hit: &LayerMatch| hit.score(query.measure);
+        let worst = hits.last().map(score);
+        let is_full = hits.len() > query.first;
+        hits.truncate(query.first + 1);
+        let is_clear = hits.last().map(score) > worst;
+        Ok((is_full && is_clear).then_some(hits))
     }
 
     async fn scope(&self, filter: &SimilarityFilter, target: &Version) -> Result<SearchScope, ServiceError> {

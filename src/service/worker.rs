@@ -21,7 +21,7 @@ use super::{Library, ServiceError};
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus, MAX_ATTEMPTS};
 use crate::domain::version::{Failure, FailureCode};
-use crate::store::TASK;
+use crate::store::{Store, TASK};
 use perform::JobError;
 
 /// How many times within its lease a worker says that it lives, and looks for others that no longer do.
@@ -59,8 +59,8 @@ impl TaskHandler for RunJob {
 ///
 /// # Errors
 /// The database fails.
-pub async fn migrate(library: &Library) -> anyhow::Result<()> {
-    utils(library).migrate().await?;
+pub async fn migrate(store: &Store) -> anyhow::Result<()> {
+    utils(store).migrate().await?;
     Ok(())
 }
 
@@ -75,7 +75,7 @@ pub async fn release_orphans(library: &Library) -> anyhow::Result<()> {
         recovery_delay: Some(Duration::ZERO),
         dry_run: false,
     };
-    let swept = utils(library).sweep_stale_workers(now).await?;
+    let swept = utils(&library.store).sweep_stale_workers(now).await?;
     if swept.recovered_count > 0 {
         tracing::info!(jobs = swept.recovered_count, "took up jobs that were interrupted");
     }
@@ -109,7 +109,7 @@ pub async fn worker(library: &Library, lease: Duration) -> anyhow::Result<Worker
         })
         .add_extension(library.clone())
         .define_job::<RunJob>()
-        .pg_pool(library.store.pool().clone())
+        .pg_pool(library.store.queue_pool().clone())
         .init()
         .await?;
     Ok(worker)
@@ -129,8 +129,8 @@ async fn hand_back(library: Library, recovery: JobRecoveryContext) -> JobRecover
     JobRecoveryResult::Default
 }
 
-fn utils(library: &Library) -> WorkerUtils {
-    WorkerUtils::new(library.store.pool().clone(), SCHEMA.to_owned())
+fn utils(store: &Store) -> WorkerUtils {
+    WorkerUtils::new(store.pool().clone(), SCHEMA.to_owned())
 }
 
 impl Library {

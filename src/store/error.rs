@@ -1,8 +1,6 @@
 //! What can go wrong with the database. A violated constraint is the caller's doing and has a name;
 //! everything else is the running system's or ours.
 
-use crate::domain::id::ProbeSetId;
-
 /// A failed read or write.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -21,9 +19,12 @@ pub enum StoreError {
         /// What it holds.
         value: String,
     },
-    /// A layer asked about has no vector on the probe set.
-    #[error("the layer has no vector on probe set {0}")]
-    NoVector(ProbeSetId),
+    /// All connections have been in use for too long.
+    #[error("the database is busy")]
+    Busy,
+    /// A text holds what PostgreSQL cannot keep.
+    #[error("a text may not contain the character U+0000: leave it out")]
+    Text,
     /// The schema could not be brought up to date.
     #[error("the database schema could not be brought up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -31,6 +32,9 @@ pub enum StoreError {
     #[error("the database failed: {0}")]
     Database(sqlx::Error),
 }
+
+/// PostgreSQL's codes for texts and JSON that hold U+0000.
+const UNKEEPABLE_TEXT: [&str; 2] = ["22021", "22P05"];
 
 /// A rule of the schema that a write would break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,9 +45,6 @@ pub enum Conflict {
     /// Two data sets of one name.
     #[error("a data set of this name exists already: choose another name")]
     DatasetName,
-    /// Two probe sets of one content.
-    #[error("a probe set with exactly these images exists already: use it, or choose another seed or count")]
-    ProbeSetContent,
     /// Two versions with one number, from registrations at the same moment.
     #[error("another version of the model was registered at the same moment: try again")]
     VersionNumber,
@@ -54,7 +55,6 @@ impl Conflict {
         Some(match name {
             "model_name_key" => Self::ModelName,
             "dataset_name_key" => Self::DatasetName,
-            "probe_set_content_key" => Self::ProbeSetContent,
             "version_number_key" => Self::VersionNumber,
             _ => return None,
         })
@@ -63,6 +63,13 @@ impl Conflict {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::PoolTimedOut = error {
+            return Self::Busy;
+        }
+        let code = error.as_database_error().and_then(|e| e.code());
+        if code.is_some_and(|code| UNKEEPABLE_TEXT.contains(&code.as_ref())) {
+            return Self::Text;
+        }
         let conflict = error
             .as_database_error()
             .and_then(|e| e.constraint())

@@ -41,6 +41,9 @@ const SESSION: [(&str, &str); 4] = [
     ("client_min_messages", "warning"),
 ];
 
+/// What a worker uses at a time: its claim, its heartbeat, and the listener for new entries.
+const QUEUE_CONNECTIONS: u32 = 4;
+
 /// Statements that take longer are told in the log.
 const SLOW: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -48,6 +51,8 @@ const SLOW: std::time::Duration = std::time::Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    /// Connections of the queue alone: requests that wait for one another do not keep it from a job's end.
+    queue: PgPool,
 }
 
 /// Writes that become visible together, or not at all: dropped without [`Tx::commit`], nothing happened.
@@ -64,17 +69,26 @@ impl Store {
     pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<Self, StoreError> {
         // Told to operators, and not to somebody who watches a command on a busy machine.
         let options = options.log_slow_statements(log::LevelFilter::Info, SLOW);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(std::time::Duration::from_secs(10))
-            .connect_with(options.application_name("scv").options(SESSION))
-            .await?;
-        Ok(Self { pool })
+        let options = options.application_name("scv").options(SESSION);
+        let pool = |connections: u32| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(std::time::Duration::from_secs(10))
+        };
+        Ok(Self {
+            queue: pool(QUEUE_CONNECTIONS).connect_lazy_with(options.clone()),
+            pool: pool(connections).connect_with(options).await?,
+        })
     }
 
     /// The pool, for libraries that keep their own tables beside ours.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// The pool of the queue's worker.
+    pub fn queue_pool(&self) -> &PgPool {
+        &self.queue
     }
 
     /// Brings the schema up to date. Servers that start together wait for one another.
@@ -108,6 +122,7 @@ impl Store {
 
     /// Closes all connections, waiting for those in use.
     pub async fn close(&self) {
+        self.queue.close().await;
         self.pool.close().await;
     }
 }

@@ -48,13 +48,18 @@ impl TryFrom<ModelRow> for Model {
 /// A place in a list of models: the value it is ordered by, and the key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ModelCursor {
-    /// The name, in a list ordered by name.
+    /// The name, in a list ordered by name; `None` in one that is not.
     pub name: Option<String>,
     /// The model's key.
     pub id: i64,
 }
 
 impl ModelCursor {
+    /// Whether it is a place in a list of this order.
+    pub fn fits(&self, order: ModelOrder) -> bool {
+        self.name.is_some() == (order.field == ModelOrderField::Name)
+    }
+
     /// The place of a model in a list of this order.
     pub fn of(model: &Model, order: ModelOrder) -> Self {
         let name = (order.field == ModelOrderField::Name).then(|| model.name.as_str().to_owned());

@@ -1,6 +1,7 @@
 //! Probe sets.
 
 use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
 
 use super::rows::{Place, raw, word};
 use super::{Store, StoreError, Tx};
@@ -84,27 +85,48 @@ impl Store {
     /// The database fails or holds what we do not know.
     #[tracing::instrument(name = "store.probe_sets_of", skip_all)]
     pub async fn probe_sets_of(&self, datasets: &[DatasetId]) -> Result<Vec<ProbeSet>, StoreError> {
-        sqlx::query_as!(
-            ProbeSetRow,
-            "select probe_set_id, dataset_id, split, image_indices, seed, content_hash, is_default, created_at
-               from probe_set
-              where dataset_id = any($1)
-              order by dataset_id, is_default desc, probe_set_id",
-            &raw(datasets, |id| id.0),
-        )
-        .fetch_all(&self.pool)
-        .await?
-        .into_iter()
-        .map(ProbeSet::try_from)
-        .collect()
+        probe_sets_of(&self.pool, datasets).await
     }
 }
 
+async fn probe_sets_of(database: impl PgExecutor<'_>, datasets: &[DatasetId]) -> Result<Vec<ProbeSet>, StoreError> {
+    sqlx::query_as!(
+        ProbeSetRow,
+        "select probe_set_id, dataset_id, split, image_indices, seed, content_hash, is_default, created_at
+           from probe_set
+          where dataset_id = any($1)
+          order by dataset_id, is_default desc, probe_set_id",
+        &raw(datasets, |id| id.0),
+    )
+    .fetch_all(database)
+    .await?
+    .into_iter()
+    .map(ProbeSet::try_from)
+    .collect()
+}
+
 impl Tx {
+    /// All probe sets of a data set as this transaction sees them, the default one first.
+    ///
+    /// # Errors
+    /// The database fails or holds what we do not know.
+    pub async fn probe_sets_of(&mut self, dataset: DatasetId) -> Result<Vec<ProbeSet>, StoreError> {
+        probe_sets_of(self.connection(), &[dataset]).await
+    }
+
+    /// The probe set of exactly these images, if it has been drawn before.
+    ///
+    /// # Errors
+    /// The database fails or holds what we do not know.
+    pub async fn probe_set_of_content(&mut self, new: &NewProbeSet) -> Result<Option<ProbeSet>, StoreError> {
+        let all = self.probe_sets_of(new.dataset_id).await?;
+        Ok(all.into_iter().find(|set| set.content_hash == new.content_hash))
+    }
+
     /// Writes a probe set and makes the partition that its vectors are searched in.
     ///
     /// # Errors
-    /// [`super::error::Conflict::ProbeSetContent`], or the database fails.
+    /// The database fails.
     pub async fn insert_probe_set(&mut self, probe_set: &NewProbeSet) -> Result<ProbeSet, StoreError> {
         let row = sqlx::query_as!(
             ProbeSetRow,

@@ -69,7 +69,7 @@ impl Store {
     /// The hits of a window, best first; equal scores in the order of their keys, the target itself before all.
     ///
     /// # Errors
-    /// [`StoreError::NoVector`], or the database fails.
+    /// The database fails.
     #[tracing::instrument(name = "store.search", skip_all)]
     pub async fn search(
         &self,
@@ -140,7 +140,8 @@ impl Store {
             .push_bind(window.limit as i64);
 
         let rows: Vec<(i64, f64, f64)> = query.build_query_as().fetch_all(&self.pool).await?;
-        let skipped = window.after.map_or(0, |after| after.rank);
+        // A rank that nobody was ever given must not overflow.
+        let skipped = window.after.map_or(0, |after| after.rank.min(u32::MAX / 2));
         Ok(rows
             .into_iter()
             .zip(skipped + 1..)
@@ -151,21 +152,6 @@ impl Store {
                 debiased_cka,
             })
             .collect())
-    }
-
-    /// Whether a layer has a vector on a probe set.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn has_vector(&self, layer: LayerId, probe_set: ProbeSetId) -> Result<bool, StoreError> {
-        let found = sqlx::query_scalar!(
-            r#"select exists (select from layer_sketch where probe_set_id = $1 and layer_id = $2) as "found!""#,
-            probe_set.0,
-            layer.0,
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(found)
     }
 }
 

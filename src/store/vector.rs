@@ -1,12 +1,13 @@
 //! Layer vectors and sketches: written with their layers in one transaction, in bulk.
 
 use pgvector::{HalfVector, Vector};
+use sqlx::PgExecutor;
 
 use super::rows::{raw, word};
 use super::version::NewLayer;
 use super::{Store, StoreError, Tx};
 use crate::domain::id::{LayerId, ModelId, ProbeSetId, VersionId};
-use crate::domain::vector::{Degenerate, LayerVector, SketchedVector};
+use crate::domain::vector::{Degenerate, SketchedVector};
 
 /// Most numbers that pgvector keeps in one value.
 const PART_LENGTH: usize = 16_000;
@@ -24,37 +25,34 @@ pub struct MeasuredLayer {
 }
 
 impl Store {
-    /// The vector of a layer on a probe set, put together from its parts.
+    /// The probe sets on which a version's layers have been measured.
     ///
     /// # Errors
     /// The database fails.
-    #[tracing::instrument(name = "store.vector", skip_all)]
-    pub async fn vector(&self, layer: LayerId, probe_set: ProbeSetId) -> Result<Option<LayerVector>, StoreError> {
-        let parts = sqlx::query!(
-            r#"select lead as "lead: Vector", tail as "tail: Vector"
-                 from layer_vector
-                where probe_set_id = $1
-                  and layer_id = $2
-                order by part"#,
-            probe_set.0,
-            layer.0,
+    #[tracing::instrument(name = "store.measured_probe_sets", skip_all)]
+    pub async fn measured_probe_sets(&self, version: VersionId) -> Result<Vec<ProbeSetId>, StoreError> {
+        measured_probe_sets(&self.pool, version).await
+    }
+
+    /// Which of the pairs of a layer and a probe set have a vector.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.with_vector", skip_all)]
+    pub async fn with_vector(&self, pairs: &[(LayerId, ProbeSetId)]) -> Result<Vec<(LayerId, ProbeSetId)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select layer_id as "layer_id!", probe_set_id as "probe_set_id!"
+                 from layer_sketch
+                where (layer_id, probe_set_id) in (select * from unnest($1::bigint[], $2::bigint[]))"#,
+            &raw(pairs, |pair| pair.0.0),
+            &raw(pairs, |pair| pair.1.0),
         )
         .fetch_all(&self.pool)
         .await?;
-        if parts.is_empty() {
-            return Ok(None);
-        }
-        let mut vector = LayerVector {
-            lead: Vec::new(),
-            tail: Vec::new(),
-        };
-        for part in parts {
-            vector.lead.extend(part.lead.to_vec());
-            vector
-                .tail
-                .extend(part.tail.map(|tail| tail.to_vec()).unwrap_or_default());
-        }
-        Ok(Some(vector))
+        Ok(rows
+            .into_iter()
+            .map(|row| (LayerId(row.layer_id), ProbeSetId(row.probe_set_id)))
+            .collect())
     }
 
     /// On which probe sets layers have no vector, and why; layers that have one everywhere are left out.
@@ -89,30 +87,33 @@ impl Store {
         })
         .collect()
     }
+}
 
-    /// The probe sets on which a version's layers have been measured.
-    ///
-    /// # Errors
-    /// The database fails.
-    #[tracing::instrument(name = "store.measured_probe_sets", skip_all)]
-    pub async fn measured_probe_sets(&self, version: VersionId) -> Result<Vec<ProbeSetId>, StoreError> {
-        let ids = sqlx::query_scalar!(
-            r#"select probe_set_id as "probe_set_id!"
-                 from layer join layer_vector using (layer_id)
-                where version_id = $1
-                union
-               select probe_set_id
-                 from layer join degenerate_layer using (layer_id)
-                where version_id = $1"#,
-            version.0,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(ids.into_iter().map(ProbeSetId).collect())
-    }
+async fn measured_probe_sets(database: impl PgExecutor<'_>, version: VersionId) -> Result<Vec<ProbeSetId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        r#"select probe_set_id as "probe_set_id!"
+             from layer join layer_vector using (layer_id)
+            where version_id = $1
+            union
+           select probe_set_id
+             from layer join degenerate_layer using (layer_id)
+            where version_id = $1"#,
+        version.0,
+    )
+    .fetch_all(database)
+    .await?;
+    Ok(ids.into_iter().map(ProbeSetId).collect())
 }
 
 impl Tx {
+    /// The probe sets on which a version's layers have been measured, as this transaction sees it.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn measured_probe_sets(&mut self, version: VersionId) -> Result<Vec<ProbeSetId>, StoreError> {
+        measured_probe_sets(self.connection(), version).await
+    }
+
     /// Writes the layers of a version, unless they are there, and gives the keys of all in order of their index.
     ///
     /// # Errors

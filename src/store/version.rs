@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 
 use super::rows::{Place, raw, word};
 use super::{Store, StoreError, Tx};
-use crate::domain::id::{DatasetId, ModelId, VersionId};
+use crate::domain::id::{DatasetId, ModelId, ProbeSetId, VersionId};
 use crate::domain::page::{Page, Slice};
 use crate::domain::training::{EpochReport, TrainSettings};
-use crate::domain::version::{Evaluation, Failure, ModelFormat, Version, VersionChoice};
+use crate::domain::version::{Evaluation, Failure, ModelFormat, NewEvaluation, Version, VersionChoice};
 
 struct VersionRow {
     version_id: i64,
@@ -233,13 +233,19 @@ impl Store {
             })
             .collect())
     }
+}
 
-    /// The `READY` versions of a data set whose models are not deleted.
+impl Tx {
+    /// The `READY` versions of a data set that have not been measured on a probe set; those of deleted models are left
+    /// out.
     ///
     /// # Errors
     /// The database fails.
-    #[tracing::instrument(name = "store.ready_versions_of", skip_all)]
-    pub async fn ready_versions_of(&self, dataset: DatasetId) -> Result<Vec<VersionId>, StoreError> {
+    pub async fn unmeasured_versions(
+        &mut self,
+        dataset: DatasetId,
+        probe_set: ProbeSetId,
+    ) -> Result<Vec<VersionId>, StoreError> {
         let ids = sqlx::query_scalar!(
             "select version_id
                from version
@@ -247,16 +253,21 @@ impl Store {
               where dataset_id = $1
                 and status = 'READY'
                 and deleted_at is null
+                and not exists (select
+                                  from layer
+                                  left join layer_vector as v on v.layer_id = layer.layer_id and v.probe_set_id = $2
+                                  left join degenerate_layer as d on d.layer_id = layer.layer_id and d.probe_set_id = $2
+                                 where layer.version_id = version.version_id
+                                   and (v.layer_id is not null or d.layer_id is not null))
               order by version_id",
             dataset.0,
+            probe_set.0,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(self.connection())
         .await?;
         Ok(ids.into_iter().map(VersionId).collect())
     }
-}
 
-impl Tx {
     /// Registers a version under the next number of its model, whose row lock must be held.
     ///
     /// # Errors
@@ -302,7 +313,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Keeps what training came to, so that a worker that takes over need not train again.
+    /// Keeps what training came to, so that a worker that takes over need not train again. Of two workers that trained
+    /// the same version the first is kept. The answer is the key of the weights that are kept.
     ///
     /// # Errors
     /// The database fails.
@@ -311,14 +323,32 @@ impl Tx {
         id: VersionId,
         weights_key: &str,
         epochs: &[EpochReport],
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update version set weights_key = $2, train_epochs = $3 where version_id = $1",
+    ) -> Result<String, StoreError> {
+        let kept = sqlx::query_scalar!(
+            r#"update version
+                set weights_key = coalesce(weights_key, $2), train_epochs = coalesce(train_epochs, $3)
+              where version_id = $1
+             returning weights_key as "weights_key!""#,
             id.0,
             weights_key,
             serde_json::json!(epochs),
         )
-        .execute(self.connection())
+        .fetch_one(self.connection())
+        .await?;
+        Ok(kept)
+    }
+
+    /// Waits until no other transaction writes results of a version, and keeps others from it. What is copied from an
+    /// evaluation to the searchable rows could go stale otherwise.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn lock_version(&mut self, id: VersionId) -> Result<(), StoreError> {
+        sqlx::query!(
+            "select version_id from version where version_id = $1 for no key update",
+            id.0
+        )
+        .fetch_optional(self.connection())
         .await?;
         Ok(())
     }
@@ -359,7 +389,7 @@ impl Tx {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn put_evaluation(&mut self, evaluation: &Evaluation) -> Result<(), StoreError> {
+    pub async fn put_evaluation(&mut self, evaluation: &NewEvaluation) -> Result<(), StoreError> {
         sqlx::query!(
             "insert into evaluation (version_id, dataset_id, accuracy, loss, image_count)
              values ($1, $2, $3, $4, $5)

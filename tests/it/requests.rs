@@ -9,7 +9,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-use crate::support::client::Client;
+use crate::support::client::{Client, first_error};
 use crate::support::networks::{first_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 use crate::support::socket::Subscription;
@@ -104,16 +104,18 @@ async fn an_upload_beyond_the_limit_is_refused() {
         .await
         .unwrap();
     assert!(answer.get("errors").is_none(), "{answer:#}");
-    let large = vec![0; 200_000];
+    let large = vec![0; 100_000 + (4 << 20)];
     let answer = server
         .api
         .upload(query, json!({ "input": input }), &[("input.weights", &large)])
-        .await;
-    let refused = match answer {
-        Ok(answer) => answer["data"].is_null(),
-        Err(_) => true,
-    };
-    assert!(refused);
+        .await
+        .unwrap();
+    let (code, message) = first_error(&answer);
+    assert_eq!(code, "PAYLOAD_TOO_LARGE");
+    assert!(message.contains("larger than"), "{message}");
+
+    let long = format!("{{ model(name: \"{}\") {{ id }} }}", "x".repeat(3 << 20));
+    assert_eq!(server.api.error(&long, json!({})).await.0, "PAYLOAD_TOO_LARGE");
     server.stop().await.unwrap();
 }
 
@@ -135,6 +137,33 @@ impl<S: Subscriber> Layer<S> for Counter {
             }
         });
     }
+}
+
+#[tokio::test]
+async fn what_is_no_query_of_this_schema_is_the_callers_to_mend() {
+    let server = Server::start().await;
+    let bad = [
+        "{ models { nodes { colour } } }",
+        "{ models(first: \"many\") { totalCount } }",
+        "{ models(first: 99999999999) { totalCount } }",
+        "this is no query",
+        "{ model(name: \"a\\u0000b\") { id } }",
+        "mutation { createModel(input: { name: \"a\", description: \"b\\u0000\" }) { model { id } } }",
+        "mutation { createModel(input: { name: \"a\", visibility: PRIVATE }) { model { id } } }",
+    ];
+    for query in bad {
+        assert_eq!(server.api.error(query, json!({})).await.0, "BAD_USER_INPUT", "{query}");
+    }
+    let response = reqwest::Client::new()
+        .post(format!("{}/graphql", server.api.url))
+        .header("content-type", "application/json")
+        .body("{")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 400);
+    assert_eq!(first_error(&response.json().await.unwrap()).0, "BAD_USER_INPUT");
+    server.stop().await.unwrap();
 }
 
 /// All fields of an event as text.
@@ -193,7 +222,7 @@ async fn a_nested_page_takes_as_many_statements_for_many_entries_as_for_few() {
 
     let hits = |first: usize| {
         format!(
-            "{{ model(name: \"0\") {{ version(number: 1) {{ layers(first: 1) {{ nodes {{ similar(first: {first}) {{
+            "{{ model(name: \"0\") {{ version(number: 1) {{ layers(first: 5) {{ nodes {{ similar(first: {first}) {{
                  edges {{ node {{ name version {{ accuracy model {{ name }} dataset {{ name }} }} }} }} }} }} }} }} }} }}"
         )
     };

@@ -219,6 +219,45 @@ fn nothing_depends_on_the_machine_it_was_written_on() {
 }
 
 #[test]
+fn the_documents_name_files_that_are_there_and_have_no_gaps() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for name in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/benchmarks.md",
+        "docs/blocks.md",
+    ] {
+        let text = fs::read_to_string(root.join(name)).unwrap();
+        let words = text.split(|c: char| c.is_whitespace() || "()[]`,".contains(c));
+        let beginnings = [
+            "examples/",
+            "docs/",
+            "scripts/",
+            "tests/",
+            "docker/",
+            "src/",
+            "assets/",
+            "migrations/",
+        ];
+        for word in words.map(|word| word.trim_end_matches(['.', ':', ';'])) {
+            // A name with a capital gap in it was meant to be filled in.
+            if word.contains('_') && word.len() > 5 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
+                let known = word.starts_with("SCV_") || ["DATABASE_URL", "POSTGRES_PASSWORD"].contains(&word);
+                found.extend((!known).then(|| format!("{name} has the gap {word}")));
+            }
+            let is_path = beginnings.iter().any(|beginning| word.starts_with(beginning));
+            if is_path && !word.contains('*') && !root.join(word).exists() {
+                found.push(format!("{name} names {word}, which is not there"));
+            }
+        }
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
 fn every_snapshot_belongs_to_a_test() {
     let code = sources(&["src", "tests"], &[".rs"]);
     let orphans: Vec<_> = sources(&["src", "tests"], &[".snap"])

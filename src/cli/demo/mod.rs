@@ -19,7 +19,7 @@ use super::client::Client;
 use super::layer::layers;
 use super::model::percent;
 use super::search::{Answer, Filter, Measure, Question, similar};
-use super::serve::on_signal;
+use super::serve::{on_signal, unless};
 use super::table::table;
 use super::terminal::Terminal;
 use crate::app::App;
@@ -85,7 +85,10 @@ impl Demo {
         config.listen = free_address(config.listen);
         let stop = on_signal()?;
         let opening = terminal.spinner("starting the database and the server");
-        let app = App::build(&config).await?;
+        let Some(app) = unless(&stop, App::build(&config)).await else {
+            bail!("stopped before the server was up");
+        };
+        let app = app?;
         drop(opening);
         let client = Client::of(Url::parse(&format!("http://{}", app.address()))?)?;
         let shutdown = CancellationToken::new();

@@ -94,7 +94,7 @@ pub(crate) fn task(count: usize) -> IngestTask {
             mean: vec![0.4, 0.5],
             std: vec![0.2, 0.3],
         },
-        activation_limit: DEFAULT_ACTIVATION_LIMIT,
+        activation_limit: u64::MAX,
     }
 }
 
@@ -202,10 +202,10 @@ fn a_pass_that_would_hold_too_much_is_refused_before_it_begins() {
 #[test]
 fn values_count_as_held_from_their_maker_to_their_last_reader() {
     // At the first linear layer: the image and the flattened image, 24 numbers each, and the outcome.
-    assert_eq!(peak_activation_bytes(&graph(), 1), (24 + 24 + 6) * 4);
+    assert_eq!(memory::of_inference(&graph(), 1), (24 + 24 + 6) * 4);
     // With small images the most is at the sum: the image, both values that it adds, and the sum itself.
     let mut small = graph();
     small.input_shape = vec![1, 1, 1];
     small.nodes[0].output_shape = vec![1];
-    assert_eq!(peak_activation_bytes(&small, 10), (1 + 6 + 6 + 6) * 4 * 10);
+    assert_eq!(memory::of_inference(&small, 10), (1 + 6 + 6 + 6) * 4 * 10);
 }

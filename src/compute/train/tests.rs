@@ -86,6 +86,7 @@ fn task() -> TrainTask {
             seed: 11,
         },
         classes: 2,
+        activation_limit: u64::MAX,
     }
 }
 

@@ -146,6 +146,12 @@ async fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetS
                 "the digits come with the server: give no files, or the format IDX",
             ));
         }
+        let described = input.class_names.is_some() || input.first_label.is_some() || input.transposed.is_some();
+        if described || input.mean.is_some() || input.std.is_some() {
+            return Err(ApiError::bad_input(
+                "the digits are known whole: give `name` and `format` alone, or the format IDX",
+            ));
+        }
         return Ok(DatasetSource::Digits(name));
     }
     let given = match (input.mean, input.std) {

@@ -7,14 +7,14 @@ use crate::artifact::ArtifactKind;
 use crate::compute::control::Control;
 use crate::compute::engine::EvaluateTask;
 use crate::compute::error::ComputeError;
-use crate::compute::ingest::{DEFAULT_ACTIVATION_LIMIT, IngestTask, LayerOutcome};
+use crate::compute::ingest::{IngestTask, LayerOutcome};
 use crate::compute::train::TrainTask;
 use crate::domain::dataset::Split;
 use crate::domain::dataset_record::{Dataset, ProbeSet};
 use crate::domain::graph::Graph;
 use crate::domain::id::ProbeSetId;
 use crate::domain::job::{Job, JobKind, JobPhase, JobStatus};
-use crate::domain::version::{Evaluation, Failure, FailureCode, Version};
+use crate::domain::version::{Failure, FailureCode, NewEvaluation, Version, VersionStatus};
 use crate::service::{Library, ServiceError};
 use crate::store::{DatasetLock, MeasuredLayer, NewJob, NewLayer, Tx};
 
@@ -44,7 +44,7 @@ struct Measured {
 /// What a job has computed and not yet written.
 struct Results {
     subject: Subject,
-    evaluation: Option<Evaluation>,
+    evaluation: Option<NewEvaluation>,
     /// `None` for a job that only evaluates.
     measured: Option<Vec<Measured>>,
 }
@@ -102,6 +102,7 @@ impl Library {
             statistics: subject.dataset.statistics.clone(),
             settings,
             classes: subject.dataset.class_names.len(),
+            activation_limit: self.activation_limit,
         };
         let control = reporter.phase(JobPhase::Training, 0.0..0.8);
         let trained = self.engine.train(task, control).await?;
@@ -111,31 +112,33 @@ impl Library {
             .await
             .map_err(ServiceError::from)?;
         let mut tx = self.store.begin().await?;
-        tx.set_version_trained(subject.version.id, &key.to_string(), &trained.epochs)
+        let kept = tx
+            .set_version_trained(subject.version.id, &key.to_string(), &trained.epochs)
             .await?;
         tx.commit().await?;
-        Ok(key.to_string())
+        Ok(kept)
     }
 
-    async fn evaluate(&self, subject: &Subject, on: &Dataset, control: Control) -> Result<Evaluation, JobError> {
+    async fn evaluate(&self, subject: &Subject, on: &Dataset, control: Control) -> Result<NewEvaluation, JobError> {
         let task = EvaluateTask {
             graph: Arc::clone(&subject.graph),
             weights: self.weights_of(subject).await?,
             data: self.images(on, Split::Test).await?,
             statistics: on.statistics.clone(),
+            activation_limit: self.activation_limit,
         };
         let evaluated = self.engine.evaluate(task, control).await?;
-        Ok(Evaluation {
+        Ok(NewEvaluation {
             version_id: subject.version.id,
             dataset_id: on.id,
             accuracy: evaluated.accuracy,
             loss: evaluated.loss,
             image_count: evaluated.image_count as i32,
-            created_at: chrono::Utc::now(),
         })
     }
 
-    /// Evaluates a version that has not been, and takes its vectors on every probe set of its data set that lacks them.
+    /// Evaluates a version that has not been, and takes its vectors on the probe sets of its data set that lack them.
+    /// A version that is not ready yet is measured on the default one alone: no other may keep it from becoming so.
     async fn measure(&self, subject: Subject, reporter: &Reporter, done: f64) -> Result<Results, JobError> {
         let middle = f64::midpoint(done, 1.0);
         let evaluations = self.store.evaluations_of(&[subject.version.id]).await?;
@@ -151,6 +154,7 @@ impl Library {
         let missing: Vec<_> = all
             .into_iter()
             .filter(|set| !measured_before.contains(&set.id))
+            .filter(|set| set.is_default || subject.version.status == VersionStatus::Ready)
             .collect();
         let mut measured = Vec::new();
         for (index, probe_set) in missing.iter().enumerate() {
@@ -174,7 +178,7 @@ impl Library {
             weights: self.weights_of(subject).await?,
             probes: split.images.select(&indices),
             statistics: subject.dataset.statistics.clone(),
-            activation_limit: DEFAULT_ACTIVATION_LIMIT,
+            activation_limit: self.activation_limit,
         };
         Ok(Measured {
             probe_set: probe_set.id,
@@ -195,6 +199,7 @@ impl Library {
             return Ok(());
         }
         tx.lock_dataset(version.dataset_id, DatasetLock::AddingVersion).await?;
+        tx.lock_version(version.id).await?;
         if let Some(evaluation) = &evaluation {
             tx.put_evaluation(evaluation).await?;
         }
@@ -215,7 +220,7 @@ impl Library {
         measured: Vec<Measured>,
     ) -> Result<(), JobError> {
         let ids = tx.put_layers(version.id, &new_layers(graph)).await?;
-        let mut done = self.store.measured_probe_sets(version.id).await?;
+        let mut done = tx.measured_probe_sets(version.id).await?;
         for Measured { probe_set, layers } in measured {
             let layers: Vec<_> = ids
                 .iter()
@@ -229,8 +234,8 @@ impl Library {
             done.push(probe_set);
         }
         tx.set_version_ready(version.id).await?;
-        // A probe set that was added since the work began found this version not yet ready.
-        let now = self.store.probe_sets_of(&[version.dataset_id]).await?;
+        // The other probe sets, and those that were added since the work began and found this version not yet ready.
+        let now = tx.probe_sets_of(version.dataset_id).await?;
         if now.iter().any(|set| !done.contains(&set.id)) {
             tx.insert_job(NewJob {
                 kind: JobKind::Ingest,
@@ -287,6 +292,14 @@ impl From<ServiceError> for JobError {
     fn from(error: ServiceError) -> Self {
         match error {
             ServiceError::Internal(_) | ServiceError::Overloaded => Self::Passing(error),
+            ServiceError::Damaged(message) => {
+                tracing::error!(reason = message, "a job could not read what was stored");
+                Self::Failed(Failure {
+                    code: FailureCode::ArtifactUnreadable,
+                    message,
+                    layer: None,
+                })
+            }
             other => Self::Failed(Failure {
                 code: FailureCode::Internal,
                 message: other.to_string(),
@@ -312,7 +325,15 @@ impl From<ComputeError> for JobError {
             ComputeError::Weights(_) => failed(FailureCode::WeightsDoNotFit, None),
             ComputeError::NotFinite { .. } => failed(FailureCode::NotFinite, None),
             ComputeError::Layer { ref path, .. } => failed(FailureCode::LayerFailed, Some(path.clone())),
-            _ => failed(FailureCode::Internal, None),
+            ComputeError::Invalid(_) | ComputeError::TooFewProbes { .. } => failed(FailureCode::CannotRun, None),
+            ComputeError::NoDevice(_) | ComputeError::Candle(_) => {
+                tracing::error!(reason = message, "a job failed by our fault");
+                Self::Failed(Failure {
+                    code: FailureCode::Internal,
+                    message: "the server failed to do it; its log says why".to_owned(),
+                    layer: None,
+                })
+            }
         }
     }
 }

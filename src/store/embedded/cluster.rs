@@ -26,7 +26,7 @@ const SETTINGS: &str = "\
 # Written at every start. To change a setting for good, use ALTER SYSTEM, which comes after this file.
 include 'postgres/postgresql.conf'
 
-max_connections = 50
+max_connections = 100
 shared_buffers = 256MB
 maintenance_work_mem = 512MB
 random_page_cost = 1.1
