@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
 use actix_web::{FromRequest as _, HttpRequest, HttpResponse, Responder as _, web};
 use async_graphql::{Data, Executor, Request, Response, ServerError};
 use async_graphql_actix_web::{GraphQLRequest, GraphQLResponse, GraphQLSubscription};
@@ -96,7 +97,7 @@ async fn execute(
                 .respond_to(&request)
                 .map_into_boxed_body()
         }
-        Err(_) if overflow.happened() => {
+        Err(error) if overflow.happened() || is_too_large(&error) => {
             let message = format!(
                 "the request is larger than {} bytes, which is the limit",
                 limits.of(&request)
@@ -105,6 +106,11 @@ async fn execute(
         }
         Err(error) => refusal(HttpResponse::BadRequest(), code::BAD_USER_INPUT, &error.to_string()),
     }
+}
+
+/// Whether one file among several is.
+fn is_too_large(error: &actix_web::Error) -> bool {
+    error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE
 }
 
 /// An answer to what is no request at all.

@@ -330,13 +330,21 @@ const COPIES: &str = "
         end loop;
     end $$";
 
-/// A little of another layer's vector added to each copy's, more with each.
-const NOISE: &str = "
-    update layer_vector as mine
-       set lead = l2_normalize(mine.lead + other.lead * array_fill(0.001 * mine.layer_id, array[4850])::vector)
-      from layer_vector as other
-     where other.layer_id = (select min(layer_id) from layer_vector)
-       and mine.layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))";
+/// A little of another layer's vector added to each copy's, more with each, and to its sketch likewise.
+const NOISE: [&str; 2] = [
+    "update layer_vector as mine
+        set lead = l2_normalize(mine.lead + other.lead * array_fill(0.0005 * mine.layer_id, array[4850])::vector)
+                   * array_fill(mine.lead_norm, array[4850])::vector
+       from layer_vector as other
+      where other.layer_id = (select min(layer_id) from layer_vector)
+        and mine.layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))",
+    "update layer_sketch as mine
+        set debiased_sketch = l2_normalize(mine.debiased_sketch
+                                           + other.debiased_sketch * array_fill(0.0005 * mine.layer_id, array[512])::halfvec)
+       from layer_sketch as other
+      where other.layer_id = (select min(layer_id) from layer_vector)
+        and mine.layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))",
+];
 
 #[tokio::test]
 async fn a_large_library_is_searched_through_the_index_and_no_filter_starves_the_answer() {
@@ -374,7 +382,9 @@ async fn a_large_library_is_searched_through_the_index_and_no_filter_starves_the
     assert_eq!(seen.len(), 300);
 
     // Noise of its own for each copy: no two tie any more, and the index answers.
-    sqlx::query(AssertSqlSafe(NOISE)).execute(&mut database).await.unwrap();
+    for noise in NOISE {
+        sqlx::query(noise).execute(&mut database).await.unwrap();
+    }
     sqlx::query("update catalogue set generation = generation + 1")
         .execute(&mut database)
         .await

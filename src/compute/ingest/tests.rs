@@ -194,7 +194,7 @@ fn a_pass_that_would_hold_too_much_is_refused_before_it_begins() {
     };
     let error = run(&limited, &Control::unwatched()).unwrap_err().to_string();
     assert!(
-        error.contains("6 probe images at once") && error.contains("raise the limit"),
+        error.contains("6 probe images at once") && error.contains("fewer images"),
         "{error}"
     );
 }
