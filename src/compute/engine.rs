@@ -14,6 +14,7 @@ use candle_core::Device;
 use tokio::sync::oneshot;
 use tracing::Span;
 
+use super::activations::{ActivationTask, MeasuredLayer, measure};
 use super::control::Control;
 use super::device::{self, DeviceChoice, OpenDevice};
 use super::error::ComputeError;
@@ -111,6 +112,18 @@ impl Engine {
         let span = tracing::info_span!("compute.ingest", probes = task.probes.count());
         self.run(span, control, move |bench, control| {
             ingest(&task, &bench.device, &bench.sketcher, control)
+        })
+        .await
+    }
+
+    /// Makes the vectors of all layers of a file of activations; see [`measure`].
+    ///
+    /// # Errors
+    /// Those of [`measure`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn measure(&self, task: ActivationTask, control: Control) -> Result<Vec<MeasuredLayer>, ComputeError> {
+        let span = tracing::info_span!("compute.measure", probes = task.limits.probes, bytes = task.file.len());
+        self.run(span, control, move |bench, control| {
+            measure(&task, &bench.device, &bench.sketcher, control)
         })
         .await
     }

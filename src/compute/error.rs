@@ -6,12 +6,18 @@
 
 use serde::Serialize;
 
+use crate::compute::activations::ActivationError;
+
 /// Why a computation on networks or images did not come to an end.
 #[derive(Debug, thiserror::Error)]
 pub enum ComputeError {
     /// A weights file does not belong to the network. Every mismatch is listed.
-    #[error("the weights do not fit the network: {}", list(.0))]
+    #[error("the weights do not fit the network: {}", list(.0.iter().map(|error| error.message.as_str())))]
     Weights(Vec<WeightError>),
+
+    /// A file of activations cannot be used. Every fault is listed.
+    #[error("the activations cannot be used: {}", list(.0.iter().map(|error| error.message.as_str())))]
+    Activations(Vec<ActivationError>),
 
     /// The task contradicts itself, such as a label beyond the classes.
     #[error("{0}")]
@@ -105,16 +111,12 @@ pub enum WeightRule {
 pub type Result<T> = std::result::Result<T, ComputeError>;
 
 /// The messages in one line; beyond a handful only their number, since the list itself is at hand.
-fn list(errors: &[WeightError]) -> String {
+fn list<'a>(messages: impl ExactSizeIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 5;
-    let mut text = errors
-        .iter()
-        .take(SHOWN)
-        .map(|error| error.message.as_str())
-        .collect::<Vec<_>>()
-        .join(" ");
-    if errors.len() > SHOWN {
-        text.push_str(&format!(" And {} more.", errors.len() - SHOWN));
+    let count = messages.len();
+    let mut text = messages.take(SHOWN).collect::<Vec<_>>().join(" ");
+    if count > SHOWN {
+        text.push_str(&format!(" And {} more.", count - SHOWN));
     }
     text
 }

@@ -82,7 +82,11 @@ pub fn ingest(
         }
         Ok(())
     })?;
-    with_sketches(vectors, sketcher)
+    let outcomes = with_sketches(vectors, sketcher)?;
+    Ok(outcomes
+        .into_iter()
+        .map(|(node, vector)| LayerOutcome { node, vector })
+        .collect())
 }
 
 fn check_memory(task: &IngestTask, probes: usize) -> Result<(), ComputeError> {
@@ -101,26 +105,32 @@ fn vector_of(node: &Node, activations: &Tensor) -> Result<Result<LayerVector, De
     Ok(layer_vector(&gram))
 }
 
-/// Sketches all vectors in one batch and puts them back where they belong.
-fn with_sketches(
-    vectors: Vec<(usize, Result<LayerVector, Degenerate>)>,
+/// A vector of a layer, or why it has none.
+pub(super) type OrDegenerate<V> = Result<V, Degenerate>;
+
+/// Sketches all vectors in one batch and puts them back beside what they belong to.
+///
+/// # Errors
+/// Those of [`Sketcher::sketch`].
+pub(super) fn with_sketches<T>(
+    vectors: Vec<(T, OrDegenerate<LayerVector>)>,
     sketcher: &Sketcher,
-) -> Result<Vec<LayerOutcome>, ComputeError> {
+) -> Result<Vec<(T, OrDegenerate<SketchedVector>)>, ComputeError> {
     let mut whole = Vec::with_capacity(vectors.len());
-    let places: Vec<(usize, Result<(), Degenerate>)> = vectors
+    let places: Vec<(T, OrDegenerate<()>)> = vectors
         .into_iter()
-        .map(|(node, vector)| (node, vector.map(|vector| whole.push(vector))))
+        .map(|(owner, vector)| (owner, vector.map(|vector| whole.push(vector))))
         .collect();
     let mut sketched = sketcher.sketch(whole)?.into_iter();
-    let outcome = |(node, place): (usize, Result<(), Degenerate>)| LayerOutcome {
-        node,
-        vector: place.map(|()| {
+    let with_sketch = |(owner, place): (T, OrDegenerate<()>)| {
+        let vector = place.map(|()| {
             sketched
                 .next()
                 .expect("the sketcher gives back as many vectors as it was given")
-        }),
+        });
+        (owner, vector)
     };
-    Ok(places.into_iter().map(outcome).collect())
+    Ok(places.into_iter().map(with_sketch).collect())
 }
 
 #[cfg(test)]

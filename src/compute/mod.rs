@@ -1,5 +1,6 @@
 //! Everything that touches numbers: the only room that names candle.
 
+pub mod activations;
 pub mod control;
 pub mod device;
 pub mod engine;

@@ -131,21 +131,28 @@ fn open(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, WeightError> {
         ),
         actual,
     };
+    check_header(bytes).map_err(unreadable)?;
+    SafeTensors::deserialize(bytes).map_err(|error| unreadable(format!("{error} (file of {} bytes)", bytes.len())))
+}
+
+/// Holds the length that a safetensors file claims for its header against the size of the file.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(super) fn check_header(bytes: &[u8]) -> std::result::Result<(), String> {
     let size = bytes.len();
     let Some(length) = bytes.first_chunk::<8>().map(|prefix| u64::from_le_bytes(*prefix)) else {
-        return Err(unreadable(format!("a file of {size} bytes is too short for a header")));
+        return Err(format!("a file of {size} bytes is too short for a header"));
     };
     if length > (size - 8) as u64 {
-        return Err(unreadable(format!(
+        return Err(format!(
             "the file has {size} bytes but claims a header of {length} bytes"
-        )));
+        ));
     }
     if length > MAX_HEADER_BYTES {
-        return Err(unreadable(format!(
-            "the header has {length} bytes, the most is {MAX_HEADER_BYTES}"
-        )));
+        return Err(format!("the header has {length} bytes, the most is {MAX_HEADER_BYTES}"));
     }
-    SafeTensors::deserialize(bytes).map_err(|error| unreadable(format!("{error} (file of {size} bytes)")))
+    Ok(())
 }
 
 /// What is wrong with a tensor that is there: its type, else its shape, else its numbers.

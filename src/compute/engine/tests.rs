@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::mpsc::channel;
 
 use super::*;
-use crate::compute::ingest;
+use crate::compute::{activations, ingest};
 use crate::domain::vector::Degenerate;
 
 fn engine(queue: usize) -> Engine {
@@ -32,6 +32,15 @@ async fn layers_are_ingested_on_the_thread_of_the_device() {
         .unwrap();
     assert_eq!(outcomes.len(), 5);
     assert_eq!(outcomes[2].vector, Err(Degenerate::Constant));
+}
+
+#[tokio::test]
+async fn layers_of_a_file_are_measured_on_the_thread_of_the_device() {
+    let task = activations::tests::measured::task();
+    let measured = engine(4).measure(task, Control::unwatched()).await.unwrap();
+    assert_eq!(measured.len(), 5);
+    assert_eq!(measured[0].layer.name, "1");
+    assert_eq!(measured[2].vector, Err(Degenerate::Constant));
 }
 
 #[tokio::test]

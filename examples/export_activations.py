@@ -1,0 +1,83 @@
+"""Writes what every layer of a PyTorch model answers to the probe images, one array a layer, for SCV.
+
+    pixels = probe_pixels(images, image_indices, content_hash, mean, std)
+    activations = record(model, inputs(pixels, mean, std))
+    save("resnet.npz", activations)
+
+docs/activations.md says where the arguments come from and what the file may hold.
+"""
+
+import hashlib
+import json
+
+import numpy
+import torch
+
+
+def probe_pixels(images, image_indices, content_hash, mean, std):
+    """The probe images, uint8 `[n, channels, rows, columns]`, out of all images of their split.
+
+    Fails unless they are, to the last pixel, those that the server holds.
+    """
+    pixels = numpy.ascontiguousarray(numpy.asarray(images)[image_indices], dtype=numpy.uint8)
+    digest = hashlib.sha256(b"scv probe set 1\n")
+    digest.update(numpy.array(pixels.shape, "<u4").tobytes())
+    digest.update(numpy.array([*mean, *std], "<f4").tobytes())
+    digest.update(pixels.tobytes())
+    if digest.hexdigest() != content_hash:
+        raise ValueError("these are not the images of the probe set: look at the split, the order and the layout")
+    return pixels
+
+
+def inputs(pixels, mean, std):
+    """Pixels as the server's own networks see them: scaled to 0..1, then normalised by channel."""
+    mean, std = (torch.tensor(numbers).view(1, -1, 1, 1) for numbers in (mean, std))
+    return (torch.from_numpy(pixels).float() / 255 - mean) / std
+
+
+def record(model, images, batch_size=64, skip=()):
+    """Runs the model; gives an array for each leaf module, in the order in which they are executed.
+
+    A module that is called again gives another array, `relu#2`. What is computed outside modules, such
+    as a sum or torch.nn.functional.relu, is not seen.
+    """
+    batches, calls = {}, {}
+
+    def hook(name):
+        def keep(module, arguments, output):
+            calls[name] = calls.get(name, 0) + 1
+            layer = name if calls[name] == 1 else f"{name}#{calls[name]}"
+            if not torch.is_tensor(output) or output.shape[:1] != batch.shape[:1]:
+                raise ValueError(f"{name} does not answer with one row for each of {len(batch)} images; skip it")
+            # Copied, since a later layer may overwrite it in place.
+            batches.setdefault(layer, []).append(output.detach().to("cpu", torch.float32, copy=True).numpy())
+        return keep
+
+    leaves = [(name, module) for name, module in model.named_modules()
+              if not list(module.children()) and name not in skip]
+    handles = [module.register_forward_hook(hook(name or "model")) for name, module in leaves]
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            for batch in images.split(batch_size):
+                calls.clear()
+                model(batch.to(device))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, was_training in training.items():
+            module.training = was_training
+    return {name: numpy.ascontiguousarray(numpy.concatenate(parts)) for name, parts in batches.items()}
+
+
+def save(path, activations):
+    """Writes `.safetensors`, if that package is installed, or else `.npz`."""
+    if str(path).endswith(".safetensors"):
+        from safetensors.numpy import save_file
+
+        # The package sorts the arrays, so their order is written beside them.
+        save_file(activations, path, metadata={"layers": json.dumps(list(activations))})
+    else:
+        numpy.savez(path, **activations)
