@@ -15,6 +15,7 @@ pub mod network;
 pub mod onnx;
 mod ops;
 mod optimizer;
+pub mod pytorch;
 pub mod sketch;
 pub mod train;
 pub mod vector;

@@ -1,0 +1,96 @@
+//! The element types of PyTorch's tensors.
+
+use std::fmt;
+
+/// What one element of a tensor is. Each has a row in `TYPES`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are those of PyTorch's dtypes")]
+pub enum ElementType {
+    Float8,
+    Float16,
+    Bfloat16,
+    Float32,
+    Float64,
+    Uint8,
+    Uint16,
+    Uint32,
+    Uint64,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    Bool,
+    Complex32,
+    Complex64,
+    Complex128,
+}
+
+/// The type, PyTorch's names of its dtype and of its storage class (newer types have none), and the
+/// bytes of one element.
+const TYPES: [(ElementType, &str, &str, usize); 20] = [
+    (ElementType::Float8, "float8_e4m3fn", "", 1),
+    (ElementType::Float8, "float8_e5m2", "", 1),
+    (ElementType::Float8, "float8_e4m3fnuz", "", 1),
+    (ElementType::Float8, "float8_e5m2fnuz", "", 1),
+    (ElementType::Float16, "float16", "HalfStorage", 2),
+    (ElementType::Bfloat16, "bfloat16", "BFloat16Storage", 2),
+    (ElementType::Float32, "float32", "FloatStorage", 4),
+    (ElementType::Float64, "float64", "DoubleStorage", 8),
+    (ElementType::Uint8, "uint8", "ByteStorage", 1),
+    (ElementType::Uint16, "uint16", "", 2),
+    (ElementType::Uint32, "uint32", "", 4),
+    (ElementType::Uint64, "uint64", "", 8),
+    (ElementType::Int8, "int8", "CharStorage", 1),
+    (ElementType::Int16, "int16", "ShortStorage", 2),
+    (ElementType::Int32, "int32", "IntStorage", 4),
+    (ElementType::Int64, "int64", "LongStorage", 8),
+    (ElementType::Bool, "bool", "BoolStorage", 1),
+    (ElementType::Complex32, "complex32", "", 4),
+    (ElementType::Complex64, "complex64", "ComplexFloatStorage", 8),
+    (ElementType::Complex128, "complex128", "ComplexDoubleStorage", 16),
+];
+
+impl ElementType {
+    /// By the name of a storage class, such as `FloatStorage`.
+    pub(super) fn of_storage(class: &str) -> Option<ElementType> {
+        let row = TYPES.iter().find(|row| row.2 == class && !class.is_empty());
+        row.map(|row| row.0)
+    }
+
+    /// By PyTorch's name for the type, such as `float32`.
+    pub(super) fn of_dtype(name: &str) -> Option<ElementType> {
+        TYPES.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
+
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        self.row().map_or(1, |row| row.3)
+    }
+
+    /// Whether an element is one floating point number that SCV can compute with.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::Float16 | Self::Bfloat16 | Self::Float32 | Self::Float64)
+    }
+
+    /// An element as f32, from its bytes in little-endian order. `None` if it is not a floating point
+    /// number, or if the bytes do not suffice.
+    pub(super) fn number(self, bytes: &[u8]) -> Option<f32> {
+        Some(match self {
+            Self::Float16 => half::f16::from_le_bytes(*bytes.first_chunk()?).to_f32(),
+            Self::Bfloat16 => half::bf16::from_le_bytes(*bytes.first_chunk()?).to_f32(),
+            Self::Float32 => f32::from_le_bytes(*bytes.first_chunk()?),
+            Self::Float64 => f64::from_le_bytes(*bytes.first_chunk()?) as f32,
+            _ => return None,
+        })
+    }
+
+    fn row(self) -> Option<&'static (ElementType, &'static str, &'static str, usize)> {
+        TYPES.iter().find(|row| row.0 == self)
+    }
+}
+
+impl fmt::Display for ElementType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.row().map_or("", |row| row.1))
+    }
+}

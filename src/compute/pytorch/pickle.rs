@@ -1,0 +1,381 @@
+//! The pickle machine, protocols 0 to 5, on plain data.
+//!
+//! A pickle is a list of instructions that push values on a stack and join them. Those that name
+//! something of Python (`GLOBAL`, `INST`, …) are honoured for the names in [`Global`] alone, which
+//! become data of our own; those that call or fill something (`REDUCE`, `NEWOBJ`, `BUILD`, …) for such
+//! a name alone. Nothing is executed, because there is nothing here that could be.
+
+use std::collections::HashMap;
+
+use super::error::{PytorchError, Result};
+use global::{Global, refused, storage};
+use opcode::*;
+use reader::Reader;
+pub(super) use value::{Id, Value, Values, View};
+
+mod global;
+mod opcode;
+mod reader;
+mod value;
+
+/// The most values of one pickle, entries of the stack and of the memo: some 40,000 tensors.
+const MAX_VALUES: usize = 1_000_000;
+
+/// The most marks on the stack at once, which is how deep containers nest.
+const MAX_MARKS: usize = 1_000;
+
+/// The most dimensions of a tensor; PyTorch's own limit.
+const MAX_RANK: usize = 64;
+
+/// What a pickle was read into.
+pub(super) struct Pickle<'a> {
+    /// Every value it made.
+    pub values: Values<'a>,
+    /// The one it is about.
+    pub root: Id,
+    /// The byte after it.
+    pub end: usize,
+}
+
+/// Reads the pickle that begins at byte `start`.
+///
+/// # Errors
+/// If it is broken, too large, or asks for a name that a state dict does not need.
+pub(super) fn read(bytes: &[u8], start: usize) -> Result<Pickle<'_>> {
+    let mut machine = Machine {
+        reader: Reader::new(bytes, start),
+        values: Values::default(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+    };
+    loop {
+        let opcode = machine.reader.opcode()?;
+        if opcode == STOP {
+            let root = machine.pop()?;
+            let end = machine.reader.position();
+            let values = machine.values;
+            return Ok(Pickle { values, root, end });
+        }
+        machine.step(opcode)?;
+        machine.check_limits()?;
+    }
+}
+
+struct Machine<'a> {
+    reader: Reader<'a>,
+    values: Values<'a>,
+    stack: Vec<Id>,
+    /// Heights of the stack; what lies below the last is out of reach until the mark is taken away.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Id>,
+}
+
+impl<'a> Machine<'a> {
+    fn step(&mut self, opcode: u8) -> Result<()> {
+        match opcode {
+            MARK => self.marks.push(self.stack.len()),
+            POP if self.stack.len() == self.floor() => drop(self.pop_mark()?),
+            POP => drop(self.pop()?),
+            POP_MARK => drop(self.pop_mark()?),
+            DUP => self.stack.push(self.top()?),
+            PROTO => self.protocol()?,
+            FRAME => drop(self.reader.length8()?),
+
+            NONE => self.push(Value::None),
+            NEWTRUE | NEWFALSE => self.push(Value::Other),
+            INT | LONG => self.push_read(Reader::decimal)?,
+            BININT => {
+                let integer = i32::from_le_bytes(self.reader.array()?);
+                self.push(Value::Integer(integer.into()));
+            }
+            BININT1 => {
+                let integer = self.reader.byte()?;
+                self.push(Value::Integer(integer.into()));
+            }
+            BININT2 => {
+                let integer = u16::from_le_bytes(self.reader.array()?);
+                self.push(Value::Integer(integer.into()));
+            }
+            LONG1 => self.push_sized(|reader| reader.byte().map(usize::from), Reader::long)?,
+            LONG4 => self.push_sized(Reader::length4, Reader::long)?,
+            FLOAT => self.push_read(|reader| reader.line().map(|_| Value::Other))?,
+            BINFLOAT => self.push_read(|reader| reader.take(8).map(|_| Value::Other))?,
+
+            STRING => self.push_read(Reader::quoted_string)?,
+            BINSTRING => self.push_sized(Reader::length4, Reader::string)?,
+            SHORT_BINSTRING => self.push_sized(|reader| reader.byte().map(usize::from), Reader::string)?,
+            UNICODE => self.push_read(Reader::escaped_text)?,
+            SHORT_BINUNICODE => self.push_sized(|reader| reader.byte().map(usize::from), Reader::text)?,
+            BINUNICODE => self.push_sized(Reader::length4, Reader::text)?,
+            BINUNICODE8 => self.push_sized(Reader::length8, Reader::text)?,
+            SHORT_BINBYTES => self.push_sized(|reader| reader.byte().map(usize::from), skip)?,
+            BINBYTES => self.push_sized(Reader::length4, skip)?,
+            BINBYTES8 | BYTEARRAY8 => self.push_sized(Reader::length8, skip)?,
+
+            EMPTY_LIST | EMPTY_SET => self.push(Value::List(Vec::new())),
+            LIST | FROZENSET => {
+                let items = self.pop_mark()?;
+                self.push(Value::List(items));
+            }
+            APPEND => {
+                let item = self.pop()?;
+                self.extend(vec![item])?;
+            }
+            APPENDS | ADDITEMS => {
+                let items = self.pop_mark()?;
+                self.extend(items)?;
+            }
+            EMPTY_TUPLE => self.push(Value::Tuple(Vec::new())),
+            TUPLE => {
+                let items = self.pop_mark()?;
+                self.push(Value::Tuple(items));
+            }
+            TUPLE1 => self.tuple(1)?,
+            TUPLE2 => self.tuple(2)?,
+            TUPLE3 => self.tuple(3)?,
+            EMPTY_DICT => self.push(Value::Dict(Vec::new())),
+            DICT => {
+                let items = self.pop_mark()?;
+                self.push(Value::Dict(Vec::new()));
+                self.set(items)?;
+            }
+            SETITEM => {
+                let value = self.pop()?;
+                let key = self.pop()?;
+                self.set(vec![key, value])?;
+            }
+            SETITEMS => {
+                let items = self.pop_mark()?;
+                self.set(items)?;
+            }
+
+            GET => self.recall(|reader| memo_line(reader))?,
+            BINGET => self.recall(|reader| reader.byte().map(u32::from))?,
+            LONG_BINGET => self.recall(|reader| reader.array().map(u32::from_le_bytes))?,
+            PUT => self.remember(|reader| memo_line(reader))?,
+            BINPUT => self.remember(|reader| reader.byte().map(u32::from))?,
+            LONG_BINPUT => self.remember(|reader| reader.array().map(u32::from_le_bytes))?,
+            MEMOIZE => {
+                let next = self.memo.len() as u32;
+                self.remember(|_| Ok(next))?;
+            }
+
+            GLOBAL => {
+                let (module, name) = (self.reader.text_line()?, self.reader.text_line()?);
+                self.push_global(module, name)?;
+            }
+            STACK_GLOBAL => self.stack_global()?,
+            BINPERSID => self.persistent()?,
+            REDUCE | NEWOBJ => {
+                let arguments = self.pop()?;
+                let function = self.pop()?;
+                let Some(arguments) = self.values.arguments(arguments) else {
+                    return Err(self.reader.broken("the arguments of a call are no tuple"));
+                };
+                self.call(function, &arguments)?;
+            }
+            INST => {
+                let (module, name) = (self.reader.text_line()?, self.reader.text_line()?);
+                let arguments = self.pop_mark()?;
+                self.push_global(module, name)?;
+                let function = self.pop()?;
+                self.call(function, &arguments)?;
+            }
+            OBJ => match self.pop_mark()?.split_first() {
+                Some((&function, arguments)) => self.call(function, arguments)?,
+                None => return Err(self.reader.broken("an object without a class")),
+            },
+            BUILD => self.build()?,
+
+            PERSID | NEWOBJ_EX | EXT1 | EXT2 | EXT4 | NEXT_BUFFER | READONLY_BUFFER => {
+                return Err(self.reader.broken(format!(
+                    "instruction {opcode:#04x} has no place in what torch.save writes"
+                )));
+            }
+            _ => return Err(self.reader.broken(format!("{opcode:#04x} is no instruction"))),
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<()> {
+        let largest = self.values.size().max(self.stack.len()).max(self.memo.len());
+        let (what, limit) = match () {
+            () if largest > MAX_VALUES => ("more values than a state dict", MAX_VALUES),
+            () if self.marks.len() > MAX_MARKS => ("containers nested deeper than a state dict", MAX_MARKS),
+            () => return Ok(()),
+        };
+        Err(PytorchError::TooLarge { what, limit })
+    }
+
+    /// The height of the stack below which nothing is in reach.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    fn top(&self) -> Result<Id> {
+        let reach = self.stack.get(self.floor()..).unwrap_or_default();
+        reach
+            .last()
+            .copied()
+            .ok_or_else(|| self.reader.broken("the stack is empty"))
+    }
+
+    fn pop(&mut self) -> Result<Id> {
+        let top = self.top()?;
+        self.stack.pop();
+        Ok(top)
+    }
+
+    /// What lies above the last mark, which goes too.
+    fn pop_mark(&mut self) -> Result<Vec<Id>> {
+        match self.marks.pop() {
+            Some(height) => Ok(self.stack.split_off(height)),
+            None => Err(self.reader.broken("there is no mark on the stack")),
+        }
+    }
+
+    fn push(&mut self, value: Value<'a>) {
+        let id = self.values.add(value);
+        self.stack.push(id);
+    }
+
+    fn push_read(&mut self, read: impl FnOnce(&mut Reader<'a>) -> Result<Value<'a>>) -> Result<()> {
+        let value = read(&mut self.reader)?;
+        self.push(value);
+        Ok(())
+    }
+
+    /// Pushes a value that is preceded by its length.
+    fn push_sized(
+        &mut self,
+        length: impl FnOnce(&mut Reader<'a>) -> Result<usize>,
+        read: impl FnOnce(&mut Reader<'a>, usize) -> Result<Value<'a>>,
+    ) -> Result<()> {
+        let length = length(&mut self.reader)?;
+        self.push_read(|reader| read(reader, length))
+    }
+
+    fn protocol(&mut self) -> Result<()> {
+        match self.reader.byte()? {
+            0..=5 => Ok(()),
+            other => Err(self.reader.broken(format!("protocol {other} is none of 0 to 5"))),
+        }
+    }
+
+    fn tuple(&mut self, count: usize) -> Result<()> {
+        let reach = self.stack.len() - self.floor();
+        if reach < count {
+            return Err(self.reader.broken("the stack is empty"));
+        }
+        let items = self.stack.split_off(self.stack.len() - count);
+        self.push(Value::Tuple(items));
+        Ok(())
+    }
+
+    /// Appends to the list on top.
+    fn extend(&mut self, items: Vec<Id>) -> Result<()> {
+        let top = self.top()?;
+        match self.values.get_mut(top) {
+            Value::List(list) => list.extend(items),
+            // The list of a class that is dropped.
+            Value::Other => {}
+            _ => return Err(self.reader.broken("something is appended to what is no list")),
+        }
+        Ok(())
+    }
+
+    /// Sets keys and values, one after the other, in the dict on top.
+    fn set(&mut self, items: Vec<Id>) -> Result<()> {
+        let (pairs, []) = items.as_chunks::<2>() else {
+            return Err(self.reader.broken("a key without a value"));
+        };
+        let top = self.top()?;
+        match self.values.get_mut(top) {
+            Value::Dict(dict) => dict.extend(pairs.iter().map(|&[key, value]| (key, value))),
+            Value::Other => {}
+            _ => return Err(self.reader.broken("a key is set in what is no dict")),
+        }
+        Ok(())
+    }
+
+    fn recall(&mut self, place: impl FnOnce(&mut Reader<'a>) -> Result<u32>) -> Result<()> {
+        let place = place(&mut self.reader)?;
+        match self.memo.get(&place) {
+            Some(&id) => self.stack.push(id),
+            None => return Err(self.reader.broken(format!("nothing was kept in place {place}"))),
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, place: impl FnOnce(&mut Reader<'a>) -> Result<u32>) -> Result<()> {
+        let place = place(&mut self.reader)?;
+        let top = self.top()?;
+        self.memo.insert(place, top);
+        Ok(())
+    }
+
+    /// Pushes what a name stands for, or refuses it.
+    fn push_global(&mut self, module: &str, name: &str) -> Result<()> {
+        let Some(global) = Global::named(module, name) else {
+            return Err(refused(&format!("{module}.{name}"), self.reader.instruction()));
+        };
+        self.push(Value::Global(global));
+        Ok(())
+    }
+
+    fn stack_global(&mut self) -> Result<()> {
+        let name = self.pop()?;
+        let module = self.pop()?;
+        let (Some(module), Some(name)) = (self.values.text(module), self.values.text(name)) else {
+            return Err(self.reader.broken("a name is no text"));
+        };
+        let (module, name) = (module.to_owned(), name.to_owned());
+        self.push_global(&module, &name)
+    }
+
+    /// Replaces a persistent id by the storage it names.
+    fn persistent(&mut self) -> Result<()> {
+        let id = self.pop()?;
+        match storage(id, &self.values) {
+            Some(storage) => self.push(Value::Storage(storage)),
+            None => return Err(self.reader.broken("a persistent id names no storage")),
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, function: Id, arguments: &[Id]) -> Result<()> {
+        let Value::Global(global) = *self.values.get(function) else {
+            return Err(self.reader.broken("something is called that is no name"));
+        };
+        match global.call(arguments, &mut self.values) {
+            Ok(made) => self.stack.push(made),
+            Err(what) => return Err(self.reader.broken(what)),
+        }
+        Ok(())
+    }
+
+    /// Drops the attributes that an object would be given: no tensor of a state dict is among them.
+    fn build(&mut self) -> Result<()> {
+        self.pop()?;
+        match self.values.get(self.top()?) {
+            Value::Dict(_) | Value::Tensor(_) | Value::Other => Ok(()),
+            _ => Err(self.reader.broken("attributes are set of what has none")),
+        }
+    }
+}
+
+/// A place in the memo as a line of digits.
+fn memo_line(reader: &mut Reader<'_>) -> Result<u32> {
+    let line = reader.text_line()?;
+    line.trim()
+        .parse()
+        .map_err(|_| reader.broken("a place in the memo is no number"))
+}
+
+fn skip<'a>(reader: &mut Reader<'a>, count: usize) -> Result<Value<'a>> {
+    reader.take(count).map(|_| Value::Other)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,315 @@
+//! The machine on pickles written by hand, and on any bytes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A pickle as Python's own tools print it: instructions one after the other, then `STOP`.
+fn pickle(parts: &[&[u8]]) -> Vec<u8> {
+    [parts.concat(), vec![STOP]].concat()
+}
+
+fn refusal(parts: &[&[u8]]) -> String {
+    let bytes = pickle(parts);
+    match read(&bytes, 0) {
+        Ok(_) => "it was read".to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// A value in brackets and quotes.
+fn shown(values: &Values<'_>, id: Id) -> String {
+    let list = |items: &[Id]| items.iter().map(|&id| shown(values, id)).collect::<Vec<_>>().join(" ");
+    match values.get(id) {
+        Value::None => "None".to_owned(),
+        Value::Integer(integer) => integer.to_string(),
+        Value::Text(text) => format!("{text:?}"),
+        Value::List(items) => format!("[{}]", list(items)),
+        Value::Tuple(items) => format!("({})", list(items)),
+        Value::Dict(pairs) => {
+            let pairs = pairs
+                .iter()
+                .map(|&(key, value)| format!("{}: {}", shown(values, key), shown(values, value)));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(" "))
+        }
+        Value::Global(global) => format!("{global:?}"),
+        Value::Storage(storage) => format!(
+            "{}[{}+{}]",
+            values.text(storage.key).unwrap(),
+            storage.first,
+            storage.count
+        ),
+        Value::Tensor(view) => format!("{} {:?} {:?}", view.element, view.shape, view.strides),
+        Value::Other => "…".to_owned(),
+    }
+}
+
+fn made(parts: &[&[u8]]) -> String {
+    let bytes = pickle(parts);
+    let pickle = read(&bytes, 0).unwrap();
+    assert_eq!(pickle.end, bytes.len());
+    shown(&pickle.values, pickle.root)
+}
+
+#[test]
+fn every_way_to_write_a_value_is_read() {
+    let cases: [(&[u8], &str); 34] = [
+        (b"N", "None"),
+        (b"I12\n", "12"),
+        (b"I01\n", "…"),
+        (b"L-5L\n", "-5"),
+        (b"L119547037146038801333356L\n", "119547037146038801333356"),
+        (b"K\xff", "255"),
+        (b"M\x01\x02", "513"),
+        (b"J\xfe\xff\xff\xff", "-2"),
+        (b"\x8a\x00", "0"),
+        (b"\x8a\x01\xff", "-1"),
+        (b"\x8b\x02\x00\x00\x00\x00\x80", "-32768"),
+        (b"F1.5e3\n", "…"),
+        (b"G\x3f\xf0\x00\x00\x00\x00\x00\x00", "…"),
+        (b"\x88", "…"),
+        (b"S'one'\n", "\"one\""),
+        (b"S\"it's\"\n", "\"it's\""),
+        (b"U\x02ab", "\"ab\""),
+        (b"T\x02\x00\x00\x00ab", "\"ab\""),
+        (b"U\x01\xff", "…"),
+        (b"Vgr\\u00f6\xdfe\\n\n", "\"größe\\\\n\""),
+        (b"X\x03\x00\x00\x00\xe2\x82\xac", "\"€\""),
+        (b"\x8c\x01a", "\"a\""),
+        (b"\x8d\x01\0\0\0\0\0\0\0a", "\"a\""),
+        (b"C\x01a", "…"),
+        (b"B\x01\0\0\0a", "…"),
+        (b"\x96\x01\0\0\0\0\0\0\0a", "…"),
+        (b"]", "[]"),
+        (b"(K\x01K\x02l", "[1 2]"),
+        (b")", "()"),
+        (b"(K\x01(K\x02tt", "(1 (2))"),
+        (b"K\x01K\x02K\x03\x87", "(1 2 3)"),
+        (b"(U\x01aK\x01U\x01bK\x02d", "{\"a\": 1 \"b\": 2}"),
+        (b"\x8f(K\x01K\x02\x90", "[1 2]"),
+        (b"(K\x01\x91", "[1]"),
+    ];
+    for (bytes, expected) in cases {
+        assert_eq!(made(&[bytes]), expected, "{}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn values_are_kept_taken_up_again_and_changed_wherever_they_stand() {
+    assert_eq!(made(&[b"]q\x05(h\x05K\x07t0h\x05K\x01a0h\x05"]), "[1]");
+    assert_eq!(made(&[b"]p12\n0g12\n"]), "[]");
+    assert_eq!(made(&[b"}r\x00\x01\x00\x00j\x00\x01\x00\x00\x86"]), "({} {})");
+    assert_eq!(
+        made(&[b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00\x8c\x01k\x94}\x94h\x00K\x01sh\x01\x86"]),
+        "({\"k\": 1} {\"k\": 1})"
+    );
+    assert_eq!(made(&[b"K\x012\x86"]), "(1 1)");
+    assert_eq!(made(&[b"K\x01(K\x02K\x031"]), "1");
+    assert_eq!(made(&[b"K\x01(0"]), "1", "POP takes a mark away too");
+    assert_eq!(made(&[b"](K\x01K\x02e}(K\x03K\x04u\x86"]), "([1 2] {3: 4})");
+}
+
+#[test]
+fn the_names_of_a_state_dict_become_plain_data() {
+    let storage: &[u8] = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x0ctQ";
+    let shape: &[u8] = b"K\x02K\x03K\x04\x86K\x04K\x01\x86";
+    assert_eq!(made(&[b"ccollections\nOrderedDict\n)R"]), "{}");
+    assert_eq!(
+        made(&[b"ccollections\nOrderedDict\n]]K\x01aK\x02aa\x85R}b"]),
+        "{1: 2}",
+        "as Python 2 wrote it"
+    );
+    assert_eq!(made(&[b"(icollections\nOrderedDict\n"]), "{}");
+    assert_eq!(made(&[b"(ccollections\nOrderedDict\no"]), "{}");
+    assert_eq!(made(&[b"U\x0bcollectionsU\x0bOrderedDict\x93)\x81"]), "{}");
+    assert_eq!(made(&[b"ctorch\nSize\nK\x01K\x02\x86\x85R"]), "(1 2)");
+    assert_eq!(made(&[b"c__builtin__\nset\n]K\x01a\x85R"]), "[1]");
+    assert_eq!(made(&[b"cargparse\nNamespace\n)\x81}U\x01aK\x01sb"]), "…");
+    assert_eq!(made(&[b"ctorch\nfloat16\n"]), "Dtype(Float16)");
+    assert_eq!(made(&[storage]), "0[0+12]");
+    assert_eq!(
+        made(&[b"ctorch._utils\n_rebuild_tensor\n(", storage, shape, b"tR"]),
+        "float32 [3, 4] [4, 1]"
+    );
+    let tensor: &[u8] = &[b"ctorch._utils\n_rebuild_tensor_v2\n(", storage, shape, b"\x89NtR"].concat();
+    assert_eq!(made(&[tensor]), "float32 [3, 4] [4, 1]");
+    assert_eq!(
+        made(&[b"ctorch._utils\n_rebuild_parameter\n(", tensor, b"\x88NtR"]),
+        "float32 [3, 4] [4, 1]"
+    );
+}
+
+#[test]
+fn storages_of_the_gpu_and_parts_of_storages_are_known() {
+    let part: &[u8] = b"(U\x07storagectorch.cuda\nHalfStorage\nU\x019U\x06cuda:0K\x0c(U\x018K\x04K\x06ttQ";
+    assert_eq!(made(&[part]), "9[4+6]");
+}
+
+#[test]
+fn any_other_name_is_refused_with_its_place() {
+    let ways: [&[u8]; 4] = [
+        b"cos\nsystem\nU\x02ls\x85R",
+        b"(U\x02lsios\nsystem\n",
+        b"U\x02osU\x06system\x93U\x02ls\x85R",
+        b"(cos\nsystem\nU\x02lso",
+    ];
+    for way in ways {
+        let message = refusal(&[b"]", way]);
+        assert!(
+            message.starts_with("the pickle asks for os.system at byte "),
+            "{message}"
+        );
+        assert!(message.contains("SCV never executes pickles"), "{message}");
+        assert!(message.contains("torch.save(model.state_dict(), path)"), "{message}");
+    }
+    assert!(refusal(&[b"]0", ways[0]]).contains("at byte 2,"));
+    for name in [
+        "builtins\neval",
+        "torch\nload",
+        "torch.storage\n_load_from_bytes",
+        "torch\nFloatStorage2",
+        "numpy\ndtype",
+    ] {
+        let message = refusal(&[b"c", name.as_bytes(), b"\n"]);
+        assert!(message.contains(&name.replace('\n', ".")), "{message}");
+    }
+    let long = "a".repeat(100_000);
+    assert!(refusal(&[b"c", long.as_bytes(), b"\nb\n"]).len() < 500);
+}
+
+#[test]
+fn a_layer_of_pytorch_is_told_to_be_a_whole_model() {
+    let module: &[u8] = b"(U\x06modulectorch.nn.modules.linear\nLinear\nU\x01aU\x01btQ";
+    let message = refusal(&[module]);
+    assert!(
+        message.starts_with("the file holds a whole model and not its state dict"),
+        "{message}"
+    );
+    assert!(
+        message.contains("torch.nn.modules.linear.Linear at byte 9;"),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_is_called_or_filled_must_be_ours() {
+    let cases: [(&[u8], &str); 12] = [
+        (b"U\x01a)R", "something is called that is no name"),
+        (b"ctorch\nfloat32\n)R", "a name is called that cannot be"),
+        (
+            b"ccollections\nOrderedDict\nK\x01R",
+            "the arguments of a call are no tuple",
+        ),
+        (b"ccollections\nOrderedDict\nK\x01\x85R", "neither a dict nor pairs"),
+        (b"ctorch._utils\n_rebuild_parameter\nK\x01\x85R", "what is no tensor"),
+        (b"ctorch._utils\n_rebuild_tensor_v2\n)R", "a tensor needs a storage"),
+        (b"K\x01K\x02b", "attributes are set of what has none"),
+        (b"K\x01K\x02a", "appended to what is no list"),
+        (b"K\x01K\x02K\x03s", "a key is set in what is no dict"),
+        (b"}(K\x01u", "a key without a value"),
+        (b"U\x01aQ", "a persistent id names no storage"),
+        (b"\x82\x01", "instruction 0x82 has no place"),
+    ];
+    for (bytes, expected) in cases {
+        let message = refusal(&[bytes]);
+        assert!(message.contains(expected), "{} gives {message}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn a_broken_pickle_is_refused_where_it_breaks() {
+    let cases: [(&[u8], &str); 14] = [
+        (b"", "byte 0: 1 bytes should follow, but 0 do"),
+        (b"K", "byte 0: 1 bytes should follow"),
+        (
+            b"NX\xff\xff\xff\xffab",
+            "byte 1: 4294967295 bytes should follow, but 2 do",
+        ),
+        (b"\x8e\xff\xff\xff\xff\xff\xff\xff\xffab", "bytes should follow"),
+        (b"\x8a\x11aaaaaaaaaaaaaaaaa", "an integer of 17 bytes"),
+        (b"I1", "a line should follow"),
+        (b"Ione\n", "a number is none"),
+        (b"h\x01", "nothing was kept in place 1"),
+        (b"a", "the stack is empty"),
+        (b"t", "there is no mark"),
+        (b"K\x01(\x85", "the stack is empty"),
+        (b"\x80\x06", "protocol 6"),
+        (b"\xf0", "0xf0 is no instruction"),
+        (b".", "the stack is empty"),
+    ];
+    for (bytes, expected) in cases {
+        let error = read(bytes, 0).err().unwrap().to_string();
+        assert!(error.contains(expected), "{} gives {error}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn values_nested_without_end_neither_overflow_nor_stay_undropped() {
+    let deep = [b"]".repeat(300_000), b"a".repeat(299_999)].concat();
+    assert!(read(&pickle(&[&deep]), 0).is_ok());
+    let deep = [b"N".to_vec(), b"\x85".repeat(900_000)].concat();
+    assert!(read(&pickle(&[&deep]), 0).is_ok());
+    assert!(read(b"]q\0h\0a.", 0).is_ok(), "a list within itself");
+}
+
+#[test]
+fn there_are_limits_to_values_marks_and_what_is_kept() {
+    assert!(refusal(&[&b"N".repeat(MAX_VALUES + 1)]).contains("more values than a state dict, the most is 1000000"));
+    assert!(
+        refusal(&[b"N", &b"2".repeat(MAX_VALUES)]).contains("more values"),
+        "DUP"
+    );
+    assert!(
+        refusal(&[b"N", &b"\x94".repeat(MAX_VALUES + 1)]).contains("more values"),
+        "MEMOIZE"
+    );
+    assert!(refusal(&[&b"(".repeat(MAX_MARKS + 1)]).contains("nested deeper"));
+    let list = [
+        b"]q\0(".to_vec(),
+        b"NN\x86".repeat(1000),
+        b"e0ccollections\nOrderedDict\nq\x01".to_vec(),
+    ]
+    .concat();
+    let copies = b"h\x01h\0\x85R0".repeat(2000);
+    assert!(
+        refusal(&[&list, &copies, b"N"]).contains("more values"),
+        "dicts made of one list again and again"
+    );
+}
+
+/// Instructions with arguments that are often right.
+fn instruction() -> impl Strategy<Value = Vec<u8>> {
+    let names = prop::sample::select(vec![
+        "collections\nOrderedDict\n",
+        "torch\nFloatStorage\n",
+        "torch\nSize\n",
+        "torch._utils\n_rebuild_tensor_v2\n",
+        "torch._utils\n_rebuild_tensor_v3\n",
+        "torch._utils\n_rebuild_parameter\n",
+        "torch._tensor\n_rebuild_from_type_v2\n",
+        "torch\nfloat32\n",
+        "os\nsystem\n",
+    ]);
+    prop_oneof![
+        8 => any::<u8>().prop_map(|opcode| vec![opcode]),
+        8 => prop::sample::select(b"(0122])}Q.Rbaesut\x81\x85\x86\x87\x90\x93\x94od".to_vec()).prop_map(|code| vec![code]),
+        4 => (prop::sample::select(b"KhqU".to_vec()), 0..4_u8).prop_map(|(code, byte)| vec![code, byte]),
+        3 => names.prop_map(|name| [b"c", name.as_bytes()].concat()),
+        2 => Just(b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x0ctQ".to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..12),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_machine_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), start in 0..300_usize) {
+        drop(read(&bytes, start));
+    }
+
+    #[test]
+    fn no_instructions_make_the_machine_panic(parts in prop::collection::vec(instruction(), 0..60)) {
+        drop(read(&pickle(&[&parts.concat()]), 0));
+    }
+}
