@@ -82,7 +82,7 @@ impl Network {
         values[0] = Some(input.clone());
         for (index, node) in self.graph.nodes.iter().enumerate().take(node_count) {
             let value = self
-                .compute(node, &values, &mut mode)
+                .compute(node, input, &values, &mut mode)
                 .map_err(|error| at_layer(node, error))?;
             tap(index, &value)?;
             values[index + 1] = Some(value);
@@ -105,16 +105,17 @@ impl Network {
         Ok(())
     }
 
-    fn compute(&self, node: &Node, values: &[Option<Tensor>], mode: &mut Mode<'_>) -> Result<Tensor> {
+    fn compute(&self, node: &Node, images: &Tensor, values: &[Option<Tensor>], mode: &mut Mode<'_>) -> Result<Tensor> {
         let inputs: Vec<Tensor> = node
             .inputs
             .iter()
             .filter_map(|input| values.get(input.0).cloned().flatten())
             .collect();
-        if inputs.len() != node.inputs.len() || inputs.is_empty() {
+        if inputs.len() != node.inputs.len() {
             return Err(ComputeError::Invalid("it reads a value that is not there".into()));
         }
-        let kernels = Kernels::of(inputs[0].device());
+        let kernels = Kernels::of(images.device());
+        let dims = node.dims(images.dims()[0]);
         let value = match (&node.operator, mode) {
             (Operator::Dropout { p }, Mode::Training(state)) => ops::dropout(&inputs[0], *p, &mut state.generator)?,
             (Operator::BatchNorm2d { eps, momentum }, Mode::Training(state)) => {
@@ -123,12 +124,12 @@ impl Network {
                 let (weight, bias) = ops::scale_and_shift(node, &self.weights, &inputs[0])?;
                 ops::normalise_batch(kernels, &inputs[0], &moments, (&weight, &bias), *eps)?
             }
-            _ => ops::forward(kernels, node, &inputs, &self.weights)?,
+            _ => ops::forward(kernels, node, &inputs, &self.weights, &dims)?,
         };
-        if value.dims()[1..] != node.output_shape || value.dims()[0] != inputs[0].dims()[0] {
-            let (expected, actual) = (&node.output_shape, value.dims());
+        if value.dims() != dims {
+            let actual = value.dims();
             return Err(ComputeError::Invalid(format!(
-                "it gives {actual:?} where {expected:?} an image was inferred"
+                "it gives {actual:?} where {dims:?} was inferred"
             )));
         }
         Ok(value)

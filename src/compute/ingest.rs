@@ -18,7 +18,7 @@ use super::network::Network;
 use super::sketch::Sketcher;
 use super::vector::layer_vector;
 use super::weights::Weights;
-use crate::domain::graph::{Graph, Node};
+use crate::domain::graph::{BatchAxis, Graph, Node};
 use crate::domain::image::{ChannelStatistics, Images};
 use crate::domain::vector::{Degenerate, LayerVector, MIN_PROBES, SketchedVector};
 
@@ -78,7 +78,7 @@ pub fn ingest(
     network.forward(&input, Mode::Inference, &mut |index, activations| {
         control.check()?;
         let node = &graph.nodes[index];
-        if node.is_layer() {
+        if node.is_layer {
             vectors.push((index, vector_of(node, activations)?));
             control.report(Progress::Fraction(vectors.len() as f64 / count as f64));
         }
@@ -101,12 +101,29 @@ fn check_memory(task: &IngestTask, probes: usize) -> Result<(), ComputeError> {
 }
 
 fn vector_of(node: &Node, activations: &Tensor) -> Result<Result<LayerVector, Degenerate>, ComputeError> {
-    let gram = CentredGram::of(activations).map_err(|source| ComputeError::Layer {
+    let rows = image_by_image(node, activations).map_err(ComputeError::from);
+    let gram = rows.and_then(|rows| CentredGram::of(&rows)).map_err(|source| ComputeError::Layer {
         path: node.path.clone(),
         kind: node.kind,
         source: Box::new(source),
     })?;
     Ok(layer_vector(&gram))
+}
+
+/// A value with the dimension that counts images in front, and nothing merged into it.
+pub(super) fn image_by_image(node: &Node, value: &Tensor) -> candle_core::Result<Tensor> {
+    let Some(BatchAxis { axis, factor }) = node.batch else {
+        candle_core::bail!("it is the same for every image");
+    };
+    if axis == 0 && factor == 1 {
+        return Ok(value.clone());
+    }
+    let mut axes: Vec<usize> = (0..value.rank()).collect();
+    axes.remove(axis);
+    axes.insert(0, axis);
+    let images = value.dims()[axis] / factor;
+    let rows = value.permute(axes)?.contiguous()?;
+    rows.reshape((images, rows.elem_count() / images.max(1)))
 }
 
 /// Sketches all vectors in one batch and puts them back where they belong.

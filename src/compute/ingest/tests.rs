@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::compute::vector::reference::Activations;
-use crate::domain::graph::{Activation, Operator, Parameter, ParameterRole, ValueId};
+use crate::domain::graph::{BatchAxis, Activation, Operator, Parameter, ParameterRole, ValueId};
 use crate::domain::image::ImageShape;
 
 const PIXELS: usize = 2 * 3 * 4;
@@ -16,9 +16,11 @@ fn node(path: &str, kind: &'static str, operator: Operator, inputs: &[usize], fe
         path: path.to_owned(),
         kind,
         settings: serde_json::json!({}),
+        is_layer: operator.is_measured(),
         operator,
         inputs: inputs.iter().map(|&input| ValueId(input)).collect(),
         output_shape: vec![features],
+        batch: Some(BatchAxis::FIRST),
         parameters: Vec::new(),
         multiply_accumulates: 0,
     }

@@ -12,13 +12,16 @@ mod convolution;
 mod convolution_gradients;
 mod convolution_kernels;
 mod depthwise;
+mod elementwise;
 mod loss;
 mod normalise;
 mod pad;
 mod pool;
 mod portable;
 mod product;
+mod reshaping;
 mod slices;
+mod tensor;
 mod window;
 
 use candle_core::{Device, Tensor};
@@ -29,6 +32,7 @@ use crate::domain::graph::{Node, Operator, ParameterRole};
 
 pub(crate) use loss::{cross_entropy, predictions};
 pub(crate) use normalise::{Moments, batch_moments, dropout, normalise_batch};
+pub(crate) use tensor::{apply, on_tensors};
 
 use window::Window;
 
@@ -52,12 +56,21 @@ impl Kernels {
     }
 }
 
-/// Computes one node at inference from its inputs, `[batch, ..]` each.
+/// Computes one node at inference from its inputs; `dims` is the shape it makes for this batch.
 ///
 /// # Errors
 /// If a weight is missing or candle refuses; the caller adds the layer's name.
-pub(crate) fn forward(kernels: Kernels, node: &Node, inputs: &[Tensor], weights: &Weights) -> Result<Tensor> {
-    let x = inputs[0].contiguous()?;
+pub(crate) fn forward(
+    kernels: Kernels,
+    node: &Node,
+    inputs: &[Tensor],
+    weights: &Weights,
+    dims: &[usize],
+) -> Result<Tensor> {
+    let x = match inputs.first() {
+        Some(x) => x.contiguous()?,
+        None => return tensor::constant(node, weights, dims),
+    };
     let output = &node.output_shape;
     Ok(match &node.operator {
         Operator::Conv2d {
@@ -139,6 +152,7 @@ pub(crate) fn forward(kernels: Kernels, node: &Node, inputs: &[Tensor], weights:
         Operator::Linear => linear(&x, node, weights)?,
         Operator::Softmax { dim } => softmax(&x, dim + 1)?,
         Operator::Activation(activation) => activation::apply(kernels, &x, *activation)?,
+        Operator::Tensor(operator) => return on_tensors(node, operator, inputs, weights, dims),
         Operator::Add => {
             (x + inputs
                 .get(1)

@@ -260,8 +260,8 @@ fn new_layers(graph: &Graph) -> Vec<NewLayer> {
             name: node.path.clone(),
             kind: node.kind.to_owned(),
             parameters: node.settings.clone(),
-            input_shape: numbers(graph.shape(node.inputs[0])),
-            output_shape: numbers(&node.output_shape),
+            input_shape: numbers(&graph.image_shape(node.inputs[0])),
+            output_shape: numbers(&node.image_shape()),
             parameter_count: node.parameter_count() as i64,
             multiply_accumulates: node.multiply_accumulates as i64,
         })

@@ -1,0 +1,95 @@
+//! Functions of one number or of two, element by element, that are no activations.
+
+use candle_core::{DType, Result, Tensor};
+
+use crate::domain::graph::{BinaryFunction, UnaryFunction};
+
+/// A function of two numbers, both spread over `dims`.
+pub(super) fn binary(function: BinaryFunction, a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
+    let (a, b) = alike(a, b)?;
+    let spread = || Ok::<_, candle_core::Error>((a.broadcast_as(dims)?, b.broadcast_as(dims)?));
+    match function {
+        BinaryFunction::Add => a.broadcast_add(&b),
+        BinaryFunction::Sub => a.broadcast_sub(&b),
+        BinaryFunction::Mul => a.broadcast_mul(&b),
+        BinaryFunction::Div => a.broadcast_div(&b),
+        BinaryFunction::Pow => power(&a, &b),
+        BinaryFunction::Min => a.broadcast_minimum(&b),
+        BinaryFunction::Max => a.broadcast_maximum(&b),
+        BinaryFunction::Prelu => {
+            let (a, b) = spread()?;
+            a.detach().gt(0.0)?.where_cond(&a.contiguous()?, &(&a * &b)?)
+        }
+        BinaryFunction::Equal => a.broadcast_eq(&b),
+        BinaryFunction::Less => a.broadcast_lt(&b),
+        BinaryFunction::LessOrEqual => a.broadcast_le(&b),
+        BinaryFunction::Greater => a.broadcast_gt(&b),
+        BinaryFunction::GreaterOrEqual => a.broadcast_ge(&b),
+        BinaryFunction::And => a.broadcast_mul(&b),
+        BinaryFunction::Or => a.broadcast_maximum(&b),
+        BinaryFunction::Xor => a.broadcast_ne(&b),
+    }
+}
+
+/// Powers of whole numbers are taken in floating point, and a float keeps its type whatever its exponent's is.
+fn alike(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
+    match a.dtype() == b.dtype() {
+        true => Ok((a.clone(), b.clone())),
+        false => Ok((a.clone(), b.to_dtype(a.dtype())?)),
+    }
+}
+
+/// One exponent for all is the usual case, and exact for squares and roots.
+fn power(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let whole = a.dtype();
+    let a = a.to_dtype(DType::F32)?;
+    let result = match b.elem_count() {
+        1 => {
+            let exponent = b.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?[0];
+            let power = match exponent {
+                2.0 => a.sqr()?,
+                0.5 => a.sqrt()?,
+                _ => a.powf(f64::from(exponent))?,
+            };
+            let rank = b.rank().saturating_sub(a.rank());
+            (0..rank).try_fold(power, |power, _| power.unsqueeze(0))?
+        }
+        _ => a.broadcast_pow(&b.to_dtype(DType::F32)?)?,
+    };
+    match whole.is_float() {
+        true => Ok(result),
+        false => result.round()?.to_dtype(whole),
+    }
+}
+
+/// A function of one number.
+pub(super) fn unary(function: UnaryFunction, x: &Tensor) -> Result<Tensor> {
+    match function {
+        UnaryFunction::Neg => match x.dtype().is_float() {
+            true => x.neg(),
+            false => x.zeros_like()? - x,
+        },
+        UnaryFunction::Abs => match x.dtype().is_float() {
+            true => x.abs(),
+            false => x.maximum(&(x.zeros_like()? - x)?),
+        },
+        UnaryFunction::Exp => x.exp(),
+        UnaryFunction::Log => x.log(),
+        UnaryFunction::Sqrt => x.sqrt(),
+        UnaryFunction::Reciprocal => x.recip(),
+        UnaryFunction::Erf => x.erf(),
+        UnaryFunction::Floor => x.floor(),
+        UnaryFunction::Ceil => x.ceil(),
+        UnaryFunction::Round => round_half_to_even(x),
+        UnaryFunction::Sign => x.sign(),
+        UnaryFunction::Not => x.eq(&x.zeros_like()?),
+    }
+}
+
+/// candle rounds halves away from zero; twice the rounded half is right for them, and all else agrees.
+fn round_half_to_even(x: &Tensor) -> Result<Tensor> {
+    let nearest = x.round()?;
+    let is_half = (x - x.floor()?)?.eq(0.5)?;
+    let even = ((x * 0.5)?.round()? * 2.0)?;
+    is_half.where_cond(&even, &nearest)
+}
