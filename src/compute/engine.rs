@@ -18,27 +18,23 @@ use super::control::Control;
 use super::device::{self, DeviceChoice, OpenDevice};
 use super::error::ComputeError;
 use super::evaluate::{Evaluated, evaluate};
-use super::ingest::{IngestTask, LayerOutcome, ingest};
-use super::network::Network;
+use super::ingest::{DEFAULT_ACTIVATION_LIMIT, IngestTask, LayerOutcome, ingest};
+use super::network::{Network, NetworkFile, peak_activation_bytes};
 use super::sketch::Sketcher;
 use super::train::{TrainTask, Trained, train};
-use super::weights::Weights;
-use crate::domain::graph::Graph;
 use crate::domain::image::{ChannelStatistics, LabelledImages};
 
 #[cfg(test)]
 mod tests;
 
-/// Images that go through a network together while it is evaluated.
+/// Most images that go through a network together while it is evaluated.
 const EVALUATION_BATCH: usize = 256;
 
 /// A network and the labelled images to test it on.
 #[derive(Debug, Clone)]
 pub struct EvaluateTask {
     /// The network.
-    pub graph: Arc<Graph>,
-    /// Its weights, a safetensors file.
-    pub weights: Arc<[u8]>,
+    pub network: Arc<Network>,
     /// The images with their classes.
     pub data: LabelledImages,
     /// How pixels become numbers.
@@ -100,6 +96,18 @@ impl Engine {
         &self.shared.device
     }
 
+    /// Reads a network onto the device; see [`Network::load`].
+    ///
+    /// # Errors
+    /// Those of [`Network::load`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn load(&self, file: NetworkFile) -> Result<Arc<Network>, ComputeError> {
+        let span = tracing::info_span!("compute.load");
+        self.run(span, Control::unwatched(), move |bench, _| {
+            Network::load(&file, &bench.device).map(Arc::new)
+        })
+        .await
+    }
+
     /// Makes the vectors of all layers of a network; see [`ingest`].
     ///
     /// # Errors
@@ -131,13 +139,11 @@ impl Engine {
     pub async fn evaluate(&self, task: EvaluateTask, control: Control) -> Result<Evaluated, ComputeError> {
         let span = tracing::info_span!("compute.evaluate", images = task.data.images.count());
         self.run(span, control, move |bench, control| {
-            let weights = Weights::read(&task.weights, &task.graph, &bench.device)?;
-            let network = Network::new(Arc::clone(&task.graph), weights);
             evaluate(
-                &network,
+                &task.network,
                 &task.data,
                 &task.statistics,
-                EVALUATION_BATCH,
+                evaluation_batch(&task.network),
                 &bench.device,
                 control,
             )
@@ -198,6 +204,12 @@ impl Drop for CancelOnDrop {
             cancelled.store(true, Ordering::Relaxed);
         }
     }
+}
+
+/// As many images as a quarter of what probe images may hold has room for.
+fn evaluation_batch(network: &Network) -> usize {
+    let room = DEFAULT_ACTIVATION_LIMIT / 4 / peak_activation_bytes(network.graph(), 1).max(1);
+    (room as usize).clamp(1, EVALUATION_BATCH)
 }
 
 fn work(open: OpenDevice, jobs: Receiver<Job>) {

@@ -6,12 +6,18 @@
 
 use serde::Serialize;
 
+use crate::compute::onnx::error::OnnxError;
+
 /// Why a computation on networks or images did not come to an end.
 #[derive(Debug, thiserror::Error)]
 pub enum ComputeError {
     /// A weights file does not belong to the network. Every mismatch is listed.
     #[error("the weights do not fit the network: {}", list(.0))]
     Weights(Vec<WeightError>),
+
+    /// An ONNX file was refused.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
 
     /// The task contradicts itself, such as a label beyond the classes.
     #[error("{0}")]

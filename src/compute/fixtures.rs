@@ -14,6 +14,7 @@ impl Builder {
                 input_shape: input_shape.to_vec(),
                 nodes: Vec::new(),
                 logits: ValueId::INPUT,
+                images_together: true,
             },
         }
     }

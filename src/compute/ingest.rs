@@ -13,12 +13,10 @@ use super::control::{Control, Progress};
 use super::error::ComputeError;
 use super::executor::Mode;
 use super::gram::CentredGram;
-use super::images;
-use super::network::Network;
+use super::network::{Network, peak_activation_bytes};
 use super::sketch::Sketcher;
 use super::vector::layer_vector;
-use super::weights::Weights;
-use crate::domain::graph::{BatchAxis, Graph, Node};
+use crate::domain::graph::Node;
 use crate::domain::image::{ChannelStatistics, Images};
 use crate::domain::vector::{Degenerate, LayerVector, MIN_PROBES, SketchedVector};
 
@@ -29,9 +27,7 @@ pub const DEFAULT_ACTIVATION_LIMIT: u64 = 8 << 30;
 #[derive(Debug, Clone)]
 pub struct IngestTask {
     /// The network.
-    pub graph: Arc<Graph>,
-    /// Its weights, a safetensors file.
-    pub weights: Arc<[u8]>,
+    pub network: Arc<Network>,
     /// The probe set, in its order.
     pub probes: Images,
     /// How pixels become numbers.
@@ -52,15 +48,14 @@ pub struct LayerOutcome {
 /// Makes the vectors of all layers of a network, in execution order.
 ///
 /// # Errors
-/// Too few probe images, more activations than may be held, weights that do not fit the graph, a
-/// layer that cannot be computed (the error names it), or cancellation.
+/// Too few probe images, more activations than may be held, images of another shape, a layer that cannot be computed (the error names it), or cancellation.
 pub fn ingest(
     task: &IngestTask,
     device: &Device,
     sketcher: &Sketcher,
     control: &Control,
 ) -> Result<Vec<LayerOutcome>, ComputeError> {
-    let graph = &task.graph;
+    let (network, graph) = (&task.network, task.network.graph());
     let probes = task.probes.count();
     if probes < MIN_PROBES {
         return Err(ComputeError::TooFewProbes {
@@ -70,8 +65,7 @@ pub fn ingest(
     }
     check_memory(task, probes)?;
     control.check()?;
-    let network = Network::new(Arc::clone(graph), Weights::read(&task.weights, graph, device)?);
-    let input = images::to_tensor(&task.probes, &task.statistics, device)?;
+    let input = network.input_of(&task.probes, &task.statistics, device)?;
 
     let count = graph.layers().count();
     let mut vectors = Vec::with_capacity(count);
@@ -88,7 +82,7 @@ pub fn ingest(
 }
 
 fn check_memory(task: &IngestTask, probes: usize) -> Result<(), ComputeError> {
-    let needed = peak_activation_bytes(&task.graph, probes);
+    let needed = peak_activation_bytes(task.network.graph(), probes);
     if needed <= task.activation_limit {
         return Ok(());
     }
@@ -101,29 +95,12 @@ fn check_memory(task: &IngestTask, probes: usize) -> Result<(), ComputeError> {
 }
 
 fn vector_of(node: &Node, activations: &Tensor) -> Result<Result<LayerVector, Degenerate>, ComputeError> {
-    let rows = image_by_image(node, activations).map_err(ComputeError::from);
-    let gram = rows.and_then(|rows| CentredGram::of(&rows)).map_err(|source| ComputeError::Layer {
+    let gram = CentredGram::of(activations).map_err(|source| ComputeError::Layer {
         path: node.path.clone(),
         kind: node.kind,
         source: Box::new(source),
     })?;
     Ok(layer_vector(&gram))
-}
-
-/// A value with the dimension that counts images in front, and nothing merged into it.
-pub(super) fn image_by_image(node: &Node, value: &Tensor) -> candle_core::Result<Tensor> {
-    let Some(BatchAxis { axis, factor }) = node.batch else {
-        candle_core::bail!("it is the same for every image");
-    };
-    if axis == 0 && factor == 1 {
-        return Ok(value.clone());
-    }
-    let mut axes: Vec<usize> = (0..value.rank()).collect();
-    axes.remove(axis);
-    axes.insert(0, axis);
-    let images = value.dims()[axis] / factor;
-    let rows = value.permute(axes)?.contiguous()?;
-    rows.reshape((images, rows.elem_count() / images.max(1)))
 }
 
 /// Sketches all vectors in one batch and puts them back where they belong.
@@ -146,31 +123,6 @@ fn with_sketches(
         }),
     };
     Ok(places.into_iter().map(outcome).collect())
-}
-
-/// Most bytes of single-precision values that are alive together while `probes` images pass: the
-/// images all the time, any other value from the node that makes it to the last node that reads it.
-fn peak_activation_bytes(graph: &Graph, probes: usize) -> u64 {
-    let mut last_reader: Vec<usize> = (0..=graph.nodes.len()).map(|value| value.saturating_sub(1)).collect();
-    for (reader, node) in graph.nodes.iter().enumerate() {
-        for input in &node.inputs {
-            last_reader[input.0] = reader;
-        }
-    }
-    last_reader[0] = graph.nodes.len();
-    let size = |shape: &[usize]| shape.iter().map(|&length| length as u64).product::<u64>();
-    let sizes: Vec<u64> = std::iter::once(size(&graph.input_shape))
-        .chain(graph.nodes.iter().map(|node| size(&node.output_shape)))
-        .collect();
-    let mut alive = sizes[0];
-    let mut peak = alive;
-    for reader in 0..graph.nodes.len() {
-        alive += sizes[reader + 1];
-        peak = peak.max(alive);
-        let freed = (0..=reader + 1).filter(|&value| last_reader[value] == reader);
-        alive -= freed.map(|value| sizes[value]).sum::<u64>();
-    }
-    peak * probes as u64 * size_of::<f32>() as u64
 }
 
 #[cfg(test)]

@@ -165,11 +165,11 @@ impl Node {
         dims
     }
 
-    /// Shape of the value for one image, with what was merged into the dimension of the images.
+    /// Shape of the value for one image, with what was merged into the dimension of the images in front.
     pub fn image_shape(&self) -> Vec<usize> {
         let mut shape = self.output_shape.clone();
-        if let Some(BatchAxis { axis, factor: 2.. }) = self.batch {
-            shape.insert(axis, self.batch.map_or(1, |batch| batch.factor));
+        if let Some(BatchAxis { factor: factor @ 2.., .. }) = self.batch {
+            shape.insert(0, factor);
         }
         shape
     }

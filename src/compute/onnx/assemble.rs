@@ -6,9 +6,10 @@ use candle_core::Tensor;
 use serde_json::{Map, Value as Json, json};
 
 use super::error::OnnxError;
-use super::import::{BATCHES, Imported, Layout, Parts, entry_of};
+use super::import::{BATCHES, Imported, Parts, entry_of};
 use super::plan::{Plan, Step, Value, parameter};
 use super::proto::{AttributeProto, AttributeType, NodeProto};
+use crate::compute::images::Layout;
 use crate::compute::weights::Weights;
 use crate::domain::graph::{BatchAxis, Graph, Node, Operator, ParameterRole, TensorOperator, ValueId};
 

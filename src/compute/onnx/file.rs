@@ -92,7 +92,7 @@ fn unfold(bytes: &[u8]) -> Result<Vec<NamedFile>, OnnxError> {
         if !entry.is_file() {
             continue;
         }
-        let name = entry.name().to_owned();
+        let name = entry.name().map_err(|error| unreadable(&error))?.into_owned();
         let mut content = Vec::new();
         let read = entry.by_ref().take(left + 1).read_to_end(&mut content).map_err(|error| unreadable(&error))?;
         left = left

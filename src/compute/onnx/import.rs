@@ -15,6 +15,7 @@ use super::file::{is_own, opset};
 use super::lower::{Lowering, OperatorEntry, find};
 use super::plan::{Computed, Plan, Value};
 use super::proto::{DataType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use crate::compute::images::Layout;
 use crate::compute::weights::Weights;
 use crate::domain::graph::{Graph, NumberType, ValueId};
 
@@ -43,15 +44,6 @@ pub struct Imported {
     pub outputs: Vec<(String, ValueId)>,
     /// How images are laid out in its input.
     pub layout: Layout,
-}
-
-/// How the numbers of an image are ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// Channels, rows, columns.
-    ChannelsFirst,
-    /// Rows, columns, channels.
-    ChannelsLast,
 }
 
 /// Turns a file into a graph.

@@ -71,7 +71,6 @@ pub(crate) fn forward(
         Some(x) => x.contiguous()?,
         None => return tensor::constant(node, weights, dims),
     };
-    let output = &node.output_shape;
     Ok(match &node.operator {
         Operator::Conv2d {
             stride,
@@ -82,7 +81,7 @@ pub(crate) fn forward(
             let weight = parameter(node, ParameterRole::Weight, weights)?;
             let plane = Plane {
                 input: plane(x.dims())?,
-                output: plane(output)?,
+                output: plane(dims)?,
             };
             let window = plane.window(kernel(weight)?, *stride, *padding, *dilation);
             let y = convolution::convolve(kernels, &x, weight, window, *groups)?;
@@ -98,7 +97,7 @@ pub(crate) fn forward(
             let weight = parameter(node, ParameterRole::Weight, weights)?;
             // The window is that of the convolution whose gradient this is: it reads our output.
             let plane = Plane {
-                input: plane(output)?,
+                input: plane(dims)?,
                 output: plane(x.dims())?,
             };
             let window = plane.window(kernel(weight)?, *stride, *padding, *dilation);
@@ -113,7 +112,7 @@ pub(crate) fn forward(
         } => {
             let plane = Plane {
                 input: plane(x.dims())?,
-                output: plane(output)?,
+                output: plane(dims)?,
             };
             pool::maximum(kernels, &x, plane.window(*kernel, *stride, *padding, *dilation))?
         }
@@ -126,7 +125,7 @@ pub(crate) fn forward(
         } => {
             let plane = Plane {
                 input: plane(x.dims())?,
-                output: plane(output)?,
+                output: plane(dims)?,
             };
             let window = plane.window(*kernel, *stride, *padding, [1, 1]);
             pool::average(
@@ -136,7 +135,7 @@ pub(crate) fn forward(
             )?
         }
         Operator::AdaptiveAvgPool2d => {
-            pool::average(kernels, &x, pool::Means::adaptive(plane(x.dims())?, plane(output)?))?
+            pool::average(kernels, &x, pool::Means::adaptive(plane(x.dims())?, plane(dims)?))?
         }
         Operator::Pad2d { mode, padding } => pad::pad(&x, *mode, *padding)?,
         Operator::BatchNorm2d { eps, .. } => {
@@ -148,8 +147,8 @@ pub(crate) fn forward(
             channels::affine(kernels, &x, &scale, &shift)?
         }
         Operator::Dropout { .. } => x,
-        Operator::Reshape => x.reshape([&[x.dims()[0]], output.as_slice()].concat())?,
-        Operator::Linear => linear(&x, node, weights)?,
+        Operator::Reshape => x.reshape(dims)?,
+        Operator::Linear => linear(&x, node, weights, dims)?,
         Operator::Softmax { dim } => softmax(&x, dim + 1)?,
         Operator::Activation(activation) => activation::apply(kernels, &x, *activation)?,
         Operator::Tensor(operator) => return on_tensors(node, operator, inputs, weights, dims),
@@ -222,15 +221,16 @@ fn add_bias(kernels: Kernels, y: Tensor, node: &Node, weights: &Weights) -> Resu
     }
 }
 
-fn linear(x: &Tensor, node: &Node, weights: &Weights) -> Result<Tensor> {
+fn linear(x: &Tensor, node: &Node, weights: &Weights, dims: &[usize]) -> Result<Tensor> {
     let weight = parameter(node, ParameterRole::Weight, weights)?;
-    let rows = x.elem_count() / x.dims()[x.rank() - 1].max(1);
-    let y = x.reshape((rows, x.dims()[x.rank() - 1]))?.matmul(&weight.t()?)?;
+    let inputs = weight.dim(1)?;
+    let rows = x.elem_count() / inputs.max(1);
+    let y = x.reshape((rows, inputs))?.matmul(&weight.t()?)?;
     let y = match weights.get(&node.key(ParameterRole::Bias)) {
         Some(bias) => y.broadcast_add(bias)?,
         None => y,
     };
-    Ok(y.reshape([&[x.dims()[0]], node.output_shape.as_slice()].concat())?)
+    Ok(y.reshape(dims)?)
 }
 
 /// Composed of primitives: candle's `softmax_last_dim` lets go of the gradient without a word.
