@@ -102,8 +102,12 @@ impl Network {
                 let inputs = inputs_of(node, &values, portion)?;
                 self.compute(node, &inputs, batch, &mut mode)
             });
-            let value = value.collect::<Result<Portions>>().map_err(|error| at_layer(node, error))?;
-            let whole = self.image_by_image(node, &value).map_err(|error| at_layer(node, error.into()))?;
+            let value = value
+                .collect::<Result<Portions>>()
+                .map_err(|error| at_layer(node, error))?;
+            let whole = self
+                .image_by_image(node, &value)
+                .map_err(|error| at_layer(node, error.into()))?;
             tap(index, &whole)?;
             if target.0 == index + 1 {
                 answer = Some(whole);
@@ -122,7 +126,9 @@ impl Network {
             return Ok(vec![input.clone()]);
         }
         let images = input.dim(0)?;
-        Ok((0..images).map(|image| input.narrow(0, image, 1)).collect::<candle_core::Result<_>>()?)
+        Ok((0..images)
+            .map(|image| input.narrow(0, image, 1))
+            .collect::<candle_core::Result<_>>()?)
     }
 
     /// A value with its images along the first dimension and nothing merged into it. One that is the same for every
@@ -209,7 +215,11 @@ fn inputs_of(node: &Node, values: &[Portions], portion: usize) -> Result<Vec<Ten
 /// into it behind. One without such a dimension belongs to a single image, or is the same for all.
 fn images_first(node: &Node, value: &Tensor) -> candle_core::Result<Tensor> {
     let Some(BatchAxis { axis, factor }) = node.batch else {
-        return if node.inputs.is_empty() { Ok(value.clone()) } else { value.unsqueeze(0) };
+        return if node.inputs.is_empty() {
+            Ok(value.clone())
+        } else {
+            value.unsqueeze(0)
+        };
     };
     if axis == 0 && factor == 1 {
         return Ok(value.clone());

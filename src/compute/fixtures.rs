@@ -1,6 +1,6 @@
 //! Small graphs for the tests of this room.
 
-use crate::domain::graph::{BatchAxis, Activation, Graph, Node, Operator, Parameter, ParameterRole, ValueId};
+use crate::domain::graph::{Activation, BatchAxis, Graph, Node, Operator, Parameter, ParameterRole, ValueId};
 
 /// Builds a graph node by node; every node reads the last value unless told otherwise.
 pub(crate) struct Builder {

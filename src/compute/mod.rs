@@ -14,6 +14,7 @@ pub mod onnx;
 mod ops;
 mod optimizer;
 pub mod sketch;
+pub mod trace;
 pub mod train;
 pub mod vector;
 pub mod weights;

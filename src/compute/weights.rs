@@ -73,7 +73,10 @@ impl Weights {
     /// # Errors
     /// If it has no memory left.
     pub fn to_device(&self, device: &Device) -> Result<Weights> {
-        let moved = self.0.iter().map(|(key, tensor)| Ok((key.clone(), tensor.to_device(device)?)));
+        let moved = self
+            .0
+            .iter()
+            .map(|(key, tensor)| Ok((key.clone(), tensor.to_device(device)?)));
         moved.collect::<Result<_>>().map(Weights)
     }
 

@@ -168,7 +168,10 @@ impl Node {
     /// Shape of the value for one image, with what was merged into the dimension of the images in front.
     pub fn image_shape(&self) -> Vec<usize> {
         let mut shape = self.output_shape.clone();
-        if let Some(BatchAxis { factor: factor @ 2.., .. }) = self.batch {
+        if let Some(BatchAxis {
+            factor: factor @ 2.., ..
+        }) = self.batch
+        {
             shape.insert(0, factor);
         }
         shape

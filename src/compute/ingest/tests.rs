@@ -72,7 +72,12 @@ fn weights() -> Weights {
         ("4.weight", tensor(vec![3e38; 36], &[6, 6])),
         ("4.bias", tensor(vec![0.0; 6], &[6])),
     ];
-    Weights(tensors.into_iter().map(|(key, tensor)| (key.to_owned(), tensor)).collect())
+    Weights(
+        tensors
+            .into_iter()
+            .map(|(key, tensor)| (key.to_owned(), tensor))
+            .collect(),
+    )
 }
 
 fn images(count: usize) -> Images {

@@ -1,6 +1,6 @@
 //! From plans to the network graph: which dimensions count images, and one node a step.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use candle_core::Tensor;
 use serde_json::{Map, Value as Json, json};
@@ -11,6 +11,7 @@ use super::plan::{Plan, Step, Value, parameter};
 use super::proto::{AttributeProto, AttributeType, NodeProto};
 use crate::compute::images::Layout;
 use crate::compute::weights::Weights;
+use crate::domain::block::MAX_MULTIPLY_ACCUMULATES;
 use crate::domain::graph::{BatchAxis, Graph, Node, Operator, ParameterRole, TensorOperator, ValueId};
 
 /// A graph whose output has not been chosen yet.
@@ -126,7 +127,8 @@ struct Assembly<'a> {
     weights: BTreeMap<String, Tensor>,
     /// By step: the value it makes.
     values: Vec<ValueId>,
-    paths: HashSet<String>,
+    /// Paths that are taken, each with the number of those made from it.
+    paths: HashMap<String, usize>,
     /// By node of the file: how many steps it has had.
     seen: HashMap<usize, usize>,
 }
@@ -139,7 +141,7 @@ impl<'a> Assembly<'a> {
             names: Vec::new(),
             weights: BTreeMap::new(),
             values: Vec::new(),
-            paths: HashSet::new(),
+            paths: HashMap::new(),
             seen: HashMap::new(),
         }
     }
@@ -147,11 +149,15 @@ impl<'a> Assembly<'a> {
     fn add(&mut self, step: &Step, inputs: Vec<Input>, batch: Option<BatchAxis>, images: usize) {
         let source = &self.parts.graph.node[step.node];
         let base = self.path_of(source, step);
-        let ids: Vec<ValueId> = inputs.into_iter().enumerate().map(|(place, input)| match input {
-            Input::Step(None) => ValueId::INPUT,
-            Input::Step(Some(step)) => self.values[step],
-            Input::Constant(tensor, batch) => self.constant(format!("{base}.input{place}"), tensor, batch),
-        }).collect();
+        let ids: Vec<ValueId> = inputs
+            .into_iter()
+            .enumerate()
+            .map(|(place, input)| match input {
+                Input::Step(None) => ValueId::INPUT,
+                Input::Step(Some(step)) => self.values[step],
+                Input::Constant(tensor, batch) => self.constant(format!("{base}.input{place}"), tensor, batch),
+            })
+            .collect();
         let multiply_accumulates = match &step.operator {
             Operator::Tensor(TensorOperator::MatMul) => {
                 let inner = step.inputs[0].dims().last().copied().unwrap_or(0);
@@ -166,18 +172,25 @@ impl<'a> Assembly<'a> {
         if let Some(batch) = batch {
             output_shape.remove(batch.axis);
         }
-        self.push(source, Node {
-            path: base,
-            kind: entry_of(source).map_or("", |entry| entry.kind),
-            settings: if step.is_layer { settings(source) } else { json!({}) },
-            operator: step.operator.clone(),
-            inputs: ids,
-            output_shape,
-            batch,
-            parameters: step.owned.iter().map(|(role, tensor)| parameter(*role, tensor)).collect(),
-            multiply_accumulates,
-            is_layer: step.is_layer,
-        });
+        self.push(
+            source,
+            Node {
+                path: base,
+                kind: entry_of(source).map_or("", |entry| entry.kind),
+                settings: if step.is_layer { settings(source) } else { json!({}) },
+                operator: step.operator.clone(),
+                inputs: ids,
+                output_shape,
+                batch,
+                parameters: step
+                    .owned
+                    .iter()
+                    .map(|(role, tensor)| parameter(*role, tensor))
+                    .collect(),
+                multiply_accumulates,
+                is_layer: step.is_layer,
+            },
+        );
         self.values.push(ValueId(self.nodes.len()));
     }
 
@@ -206,7 +219,11 @@ impl<'a> Assembly<'a> {
 
     fn push(&mut self, source: &NodeProto, node: Node) {
         // A measured step is the last of its node, and makes the value that the file has a name for.
-        let name = if node.is_layer { source.output.first().cloned() } else { None };
+        let name = if node.is_layer {
+            source.output.first().cloned()
+        } else {
+            None
+        };
         self.names.push(name.unwrap_or_default());
         self.nodes.push(node);
     }
@@ -219,13 +236,21 @@ impl<'a> Assembly<'a> {
             "" => source.output.first().map_or("", String::as_str),
             name => name,
         };
-        let mut path = match (step.is_layer, *count) {
+        let path = match (step.is_layer, *count) {
             (true, _) => name.to_owned(),
             (false, count) => format!("{name}#{count}"),
         };
-        while !self.paths.insert(path.clone()) {
-            path.push('\'');
+        self.unique(path)
+    }
+
+    fn unique(&mut self, wanted: String) -> String {
+        let mut path = wanted.clone();
+        while self.paths.contains_key(&path) {
+            let count = self.paths.entry(wanted.clone()).or_default();
+            *count += 1;
+            path = format!("{wanted}~{count}");
         }
+        self.paths.insert(path.clone(), 0);
         path
     }
 
@@ -267,6 +292,12 @@ impl Assembled {
             (None, [only]) => only,
             (None, _) => return Err(OnnxError::Outputs(known())),
         };
+        if self.graph.multiply_accumulates() > MAX_MULTIPLY_ACCUMULATES {
+            return Err(OnnxError::Mismatch(format!(
+                "the network takes {} multiply-accumulates an image: the most is {MAX_MULTIPLY_ACCUMULATES}",
+                self.graph.multiply_accumulates()
+            )));
+        }
         let id = chosen.1.ok_or_else(|| OnnxError::ConstantOutput(chosen.0.clone()))?;
         self.graph.logits = before_softmax(&self.graph, id);
         let outputs = self.outputs.into_iter().filter_map(|(name, id)| Some((name, id?)));
@@ -292,9 +323,15 @@ fn before_softmax(graph: &Graph, id: ValueId) -> ValueId {
     }
 }
 
+/// Longest list that is a setting and no table of numbers.
+const MAX_LISTED: usize = 16;
+
 /// The attributes of a node as JSON.
 fn settings(node: &NodeProto) -> Json {
-    let fields = node.attribute.iter().filter_map(|attribute| Some((attribute.name.clone(), setting(attribute)?)));
+    let fields = node
+        .attribute
+        .iter()
+        .filter_map(|attribute| Some((attribute.name.clone(), setting(attribute)?)));
     Json::Object(fields.collect::<Map<_, _>>())
 }
 
@@ -303,8 +340,8 @@ fn setting(attribute: &AttributeProto) -> Option<Json> {
         AttributeType::Float => Some(json!(attribute.f)),
         AttributeType::Int => Some(json!(attribute.i)),
         AttributeType::String => std::str::from_utf8(&attribute.s).ok().map(|text| json!(text)),
-        AttributeType::Floats => Some(json!(attribute.floats)),
-        AttributeType::Ints => Some(json!(attribute.ints)),
+        AttributeType::Floats if attribute.floats.len() <= MAX_LISTED => Some(json!(attribute.floats)),
+        AttributeType::Ints if attribute.ints.len() <= MAX_LISTED => Some(json!(attribute.ints)),
         _ => None,
     }
 }

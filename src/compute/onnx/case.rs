@@ -9,24 +9,30 @@ use super::constant;
 use super::error::OnnxError;
 use super::file::{decode, opset};
 use super::import::lower_all;
+use super::limit::Spent;
 use super::plan::{Plan, Value};
 use super::proto::TensorProto;
-
-/// A tensor of a case: its shape and its numbers.
-pub type CaseTensor = (Vec<usize>, Vec<f32>);
+use crate::compute::trace::Numbers;
 
 /// Computes the outputs of a case. Its inputs are known, so all of it is computed while it is planned.
 ///
 /// # Errors
 /// The file is refused, or in words what is wrong with a tensor.
-pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<CaseTensor>, OnnxError> {
+pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<Numbers>, OnnxError> {
     let model = decode(model)?;
     let graph = model.graph.clone().unwrap_or_default();
     let mut values = HashMap::new();
     for tensor in &graph.initializer {
-        values.insert(tensor.name.clone(), Value::Constant(constant::tensor(tensor).map_err(OnnxError::Unreadable)?));
+        values.insert(
+            tensor.name.clone(),
+            Value::Constant(constant::tensor(tensor).map_err(OnnxError::Unreadable)?),
+        );
     }
-    let open = graph.input.iter().filter(|input| !values.contains_key(&input.name)).map(|input| input.name.clone());
+    let open = graph
+        .input
+        .iter()
+        .filter(|input| !values.contains_key(&input.name))
+        .map(|input| input.name.clone());
     let open: Vec<String> = open.collect();
     for (name, bytes) in open.into_iter().zip(inputs) {
         values.insert(name, Value::Constant(tensor(bytes)?));
@@ -36,6 +42,7 @@ pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<CaseTensor>, OnnxErro
         fixed_batch: None,
         steps: Vec::new(),
         values,
+        spent: Spent::default(),
     };
     lower_all(&graph, opset(&model), &mut plan).map_err(OnnxError::Nodes)?;
     graph
@@ -52,7 +59,7 @@ pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<CaseTensor>, OnnxErro
 ///
 /// # Errors
 /// In words what is wrong with it.
-pub fn expected(bytes: &[u8]) -> Result<CaseTensor, OnnxError> {
+pub fn expected(bytes: &[u8]) -> Result<Numbers, OnnxError> {
     numbers(&tensor(bytes)?)
 }
 
@@ -61,7 +68,8 @@ fn tensor(bytes: &[u8]) -> Result<Tensor, OnnxError> {
     constant::tensor(&proto).map_err(OnnxError::Unreadable)
 }
 
-fn numbers(tensor: &Tensor) -> Result<CaseTensor, OnnxError> {
-    let numbers = constant::floats(tensor).map_err(|error| OnnxError::Unreadable(error.to_string()))?;
-    Ok((tensor.dims().to_vec(), numbers))
+fn numbers(tensor: &Tensor) -> Result<Numbers, OnnxError> {
+    let values = constant::floats(tensor).map_err(|error| OnnxError::Unreadable(error.to_string()))?;
+    let shape = tensor.dims().to_vec();
+    Ok(Numbers { shape, values })
 }

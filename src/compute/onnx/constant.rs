@@ -3,7 +3,11 @@
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
 
+use super::limit;
 use super::proto::{DataType, TensorProto};
+
+/// Most numbers of a tensor, so that products of two shapes can be computed.
+const MAX_NUMBERS: u64 = 1 << 30;
 
 /// The tensor in the types that SCV computes with: every floating-point type becomes f32, every other one i64, and
 /// truths bytes of 1 and 0.
@@ -17,9 +21,13 @@ pub fn tensor(proto: &TensorProto) -> Result<Tensor, String> {
         .map(|&dim| usize::try_from(dim))
         .collect::<Result<_, _>>()
         .map_err(|_| format!("tensor {:?} has a negative dimension", proto.name))?;
-    let wanted = dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim));
+    let room = limit::length(&dims).filter(|&room| dims.len() <= limit::MAX_RANK && room <= MAX_NUMBERS);
+    let wanted = room.map(|_| dims.iter().product::<usize>());
     let wrong = |found: usize| {
-        format!("tensor {:?} of shape {dims:?} holds {found} numbers: the file is damaged or incomplete", proto.name)
+        format!(
+            "tensor {:?} of shape {dims:?} holds {found} numbers: the file is damaged or incomplete",
+            proto.name
+        )
     };
     let kind = DataType::try_from(proto.data_type).unwrap_or(DataType::Undefined);
     let numbers = numbers(proto, kind)?;
@@ -60,13 +68,9 @@ fn numbers(proto: &TensorProto, kind: DataType) -> Result<Numbers, String> {
         DataType::Double if has_raw => Numbers::Floats(read(raw, |bytes| f64::from_le_bytes(*bytes) as f32)),
         DataType::Double => Numbers::Floats(proto.double_data.iter().map(|&value| value as f32).collect()),
         DataType::Float16 if has_raw => Numbers::Floats(read(raw, |bytes| f16::from_le_bytes(*bytes).to_f32())),
-        DataType::Float16 => {
-            Numbers::Floats(ints().map(|bits| f16::from_bits(bits as u16).to_f32()).collect())
-        }
+        DataType::Float16 => Numbers::Floats(ints().map(|bits| f16::from_bits(bits as u16).to_f32()).collect()),
         DataType::Bfloat16 if has_raw => Numbers::Floats(read(raw, |bytes| bf16::from_le_bytes(*bytes).to_f32())),
-        DataType::Bfloat16 => {
-            Numbers::Floats(ints().map(|bits| bf16::from_bits(bits as u16).to_f32()).collect())
-        }
+        DataType::Bfloat16 => Numbers::Floats(ints().map(|bits| bf16::from_bits(bits as u16).to_f32()).collect()),
         DataType::Int64 if has_raw => Numbers::Integers(read(raw, |bytes| i64::from_le_bytes(*bytes))),
         DataType::Int64 => Numbers::Integers(proto.int64_data.clone()),
         DataType::Int32 if has_raw => Numbers::Integers(read(raw, |bytes| i64::from(i32::from_le_bytes(*bytes)))),

@@ -108,7 +108,10 @@ fn listed(faults: &[NodeFault]) -> String {
             "" => String::new(),
             domain => format!("{domain}."),
         };
-        format!("{} ({domain}{}-{}): {}", fault.node, fault.operator, fault.opset, fault.reason)
+        format!(
+            "{} ({domain}{}-{}): {}",
+            fault.node, fault.operator, fault.opset, fault.reason
+        )
     });
     let mut text = lines.collect::<Vec<_>>().join(" | ");
     if let Some(more) = faults.len().checked_sub(LISTED).filter(|&more| more > 0) {

@@ -12,6 +12,7 @@ use super::attributes::Attributes;
 use super::constant;
 use super::error::{NodeFault, OnnxError};
 use super::file::{is_own, opset};
+use super::limit::{self, Spent};
 use super::lower::{Lowering, OperatorEntry, find};
 use super::plan::{Computed, Plan, Value};
 use super::proto::{DataType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
@@ -21,6 +22,9 @@ use crate::domain::graph::{Graph, NumberType, ValueId};
 
 /// The two batch sizes that are compared.
 pub(super) const BATCHES: [usize; 2] = [2, 3];
+
+/// Largest batch that may be written into a file.
+const MAX_FIXED_BATCH: usize = 1024;
 
 /// What the user says about a file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -51,7 +55,10 @@ pub struct Imported {
 /// # Errors
 /// Everything that is wrong with it, each fault with its node.
 pub fn import(model: &ModelProto, options: &ImportOptions) -> Result<Imported, OnnxError> {
-    let graph = model.graph.as_ref().ok_or_else(|| OnnxError::Unreadable("it holds no graph".to_owned()))?;
+    let graph = model
+        .graph
+        .as_ref()
+        .ok_or_else(|| OnnxError::Unreadable("it holds no graph".to_owned()))?;
     let constants = constants(graph).map_err(OnnxError::Unreadable)?;
     let input = the_input(graph, &constants)?;
     let shape = InputShape::of(input, options.size)?;
@@ -69,6 +76,7 @@ pub fn import(model: &ModelProto, options: &ImportOptions) -> Result<Imported, O
             fixed_batch: shape.fixed_batch,
             steps: Vec::new(),
             values,
+            spent: Spent::default(),
         };
         lower_all(graph, opset(model), &mut plan).map(|()| plan)
     };
@@ -105,10 +113,16 @@ fn constants(graph: &GraphProto) -> Result<HashMap<String, Value>, String> {
 
 /// Older files list their weights among the inputs.
 fn the_input<'a>(graph: &'a GraphProto, constants: &HashMap<String, Value>) -> Result<&'a ValueInfoProto, OnnxError> {
-    let inputs: Vec<_> = graph.input.iter().filter(|input| !constants.contains_key(&input.name)).collect();
+    let inputs: Vec<_> = graph
+        .input
+        .iter()
+        .filter(|input| !constants.contains_key(&input.name))
+        .collect();
     match inputs.as_slice() {
         [only] => Ok(only),
-        several => Err(OnnxError::Inputs(several.iter().map(|input| input.name.clone()).collect())),
+        several => Err(OnnxError::Inputs(
+            several.iter().map(|input| input.name.clone()).collect(),
+        )),
     }
 }
 
@@ -121,18 +135,35 @@ struct InputShape {
 impl InputShape {
     fn of(input: &ValueInfoProto, size: Option<[usize; 2]>) -> Result<Self, OnnxError> {
         let tensor = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
-        let dims = tensor.and_then(|tensor| tensor.shape.as_ref()).map(|shape| shape.dim.as_slice()).unwrap_or_default();
+        let dims = tensor
+            .and_then(|tensor| tensor.shape.as_ref())
+            .map(|shape| shape.dim.as_slice())
+            .unwrap_or_default();
         let known: Vec<Option<usize>> = dims
             .iter()
-            .map(|dim| dim.dim_value.and_then(|value| usize::try_from(value).ok()).filter(|&value| value > 0))
+            .map(|dim| {
+                dim.dim_value
+                    .and_then(|value| usize::try_from(value).ok())
+                    .filter(|&value| value > 0)
+            })
             .collect();
-        let shape = known.iter().map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string())).collect::<Vec<_>>().join("x");
+        let shape = known
+            .iter()
+            .map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string()))
+            .collect::<Vec<_>>()
+            .join("x");
         let no_images = || OnnxError::NoImages {
             input: input.name.clone(),
             shape: shape.clone(),
         };
         let is_float = tensor.is_none_or(|tensor| {
-            let floats = [DataType::Float, DataType::Float16, DataType::Double, DataType::Bfloat16, DataType::Undefined];
+            let floats = [
+                DataType::Float,
+                DataType::Float16,
+                DataType::Double,
+                DataType::Bfloat16,
+                DataType::Undefined,
+            ];
             floats.iter().any(|&float| float as i32 == tensor.elem_type)
         });
         let [batch, a, b, c] = known[..] else {
@@ -171,6 +202,11 @@ impl InputShape {
             Layout::ChannelsFirst => vec![channels, filled[0], filled[1]],
             Layout::ChannelsLast => vec![filled[0], filled[1], channels],
         };
+        limit::shape(&image, 1).map_err(OnnxError::Mismatch)?;
+        if let Some(fixed) = batch.filter(|&fixed| fixed > MAX_FIXED_BATCH) {
+            let message = format!("the file is made for batches of {fixed} images: export it with a dynamic batch");
+            return Err(OnnxError::Mismatch(message));
+        }
         Ok(Self {
             image,
             fixed_batch: batch,
@@ -182,7 +218,9 @@ impl InputShape {
 /// All nodes whose operator is not known, before any is planned.
 fn check_operators(graph: &GraphProto, opset: i64) -> Result<(), OnnxError> {
     let unknown = graph.node.iter().filter(|node| entry_of(node).is_none());
-    let faults: Vec<_> = unknown.map(|node| fault(node, opset, "there is no such operator in SCV".to_owned())).collect();
+    let faults: Vec<_> = unknown
+        .map(|node| fault(node, opset, "there is no such operator in SCV".to_owned()))
+        .collect();
     match faults.is_empty() {
         true => Ok(()),
         false => Err(OnnxError::Nodes(faults)),
@@ -223,10 +261,19 @@ fn lower_one(node: &NodeProto, index: usize, opset: i64, plan: &mut Plan) -> Res
     let entry = entry_of(node).ok_or("there is no such operator in SCV")?;
     let inputs = node.input.iter().map(|name| match name.as_str() {
         "" => Ok(None),
-        name => plan.values.get(name).cloned().map(Some).ok_or_else(|| format!("nothing before it makes {name:?}")),
+        name => plan
+            .values
+            .get(name)
+            .cloned()
+            .map(Some)
+            .ok_or_else(|| format!("nothing before it makes {name:?}")),
     });
     let inputs: Vec<_> = inputs.collect::<Result<_, _>>()?;
-    let computed = inputs.iter().flatten().filter(|value| value.constant().is_none()).count();
+    let computed = inputs
+        .iter()
+        .flatten()
+        .filter(|value| value.constant().is_none())
+        .count();
     let before = plan.steps.len();
     let mut lowering = Lowering {
         attributes: Attributes(node),
@@ -237,7 +284,9 @@ fn lower_one(node: &NodeProto, index: usize, opset: i64, plan: &mut Plan) -> Res
     };
     let made = (entry.lower)(&mut lowering)?;
     let is_float = made.first().is_some_and(|value| value.kind() == NumberType::Float);
-    if entry.is_measured(computed) && is_float && plan.steps.len() > before
+    if entry.is_measured(computed)
+        && is_float
+        && plan.steps.len() > before
         && let Some(last) = plan.steps.last_mut()
     {
         last.is_layer = true;

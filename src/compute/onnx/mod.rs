@@ -10,6 +10,7 @@ mod constant;
 pub mod error;
 pub mod file;
 pub mod import;
+mod limit;
 mod lower;
 mod plan;
 pub mod proto;

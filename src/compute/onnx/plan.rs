@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{Device, Tensor};
 
+use super::limit::{self, Spent};
 use crate::compute::ops::{self, Kernels};
 use crate::compute::weights::Weights;
 use crate::domain::graph::{Node, NumberType, Operator, Parameter, ParameterRole, TensorOperator};
@@ -73,15 +74,21 @@ pub(super) struct Plan {
     pub(super) fixed_batch: Option<usize>,
     pub(super) steps: Vec<Step>,
     pub(super) values: HashMap<String, Value>,
+    pub(super) spent: Spent,
 }
 
 impl Plan {
     /// Adds a step, or computes it at once if it depends on nothing.
     ///
     /// # Errors
-    /// In words: what is wrong with an operation on constants.
+    /// In words: it is too large, its operands are no numbers for it, or what is wrong with an operation on constants.
     pub(super) fn emit(&mut self, step: Step, kind: NumberType) -> Result<Value, String> {
-        if step.inputs.iter().all(|input| input.constant().is_some()) {
+        limit::shape(&step.dims, self.batch)?;
+        let work = limit::work(&step, self.batch)?;
+        let constant = step.inputs.iter().all(|input| input.constant().is_some());
+        check_operands(&step, constant)?;
+        if constant {
+            self.spent.constant(&step.dims, work)?;
             return fold(step).map(Value::Constant);
         }
         let computed = Computed {
@@ -94,8 +101,47 @@ impl Plan {
     }
 }
 
+/// Only what moves constants about may be empty: lists of no places are common between operations on shapes.
+fn check_operands(step: &Step, constant: bool) -> Result<(), String> {
+    let (moves, any_kind) = match &step.operator {
+        Operator::Tensor(operator) => (
+            matches!(
+                operator,
+                TensorOperator::Reshape
+                    | TensorOperator::Expand
+                    | TensorOperator::Transpose(_)
+                    | TensorOperator::Concat(_)
+                    | TensorOperator::Slice { .. }
+                    | TensorOperator::Gather { .. }
+                    | TensorOperator::Cast(_)
+            ),
+            !matches!(
+                operator,
+                TensorOperator::MatMul
+                    | TensorOperator::Softmax { .. }
+                    | TensorOperator::Normalise { .. }
+                    | TensorOperator::LocalResponse { .. }
+                    | TensorOperator::Resize(_)
+            ),
+        ),
+        _ => (false, false),
+    };
+    let is_empty = step.dims.contains(&0) || step.inputs.iter().any(|input| input.dims().contains(&0));
+    if is_empty && !(moves && constant) {
+        return Err("one of its values has no numbers at all".to_owned());
+    }
+    match any_kind || step.inputs.iter().all(|input| input.kind() == NumberType::Float) {
+        true => Ok(()),
+        false => Err("it computes with floating-point numbers, and others arrive".to_owned()),
+    }
+}
+
 fn fold(step: Step) -> Result<Tensor, String> {
-    let inputs: Vec<Tensor> = step.inputs.iter().filter_map(|input| input.constant().cloned()).collect();
+    let inputs: Vec<Tensor> = step
+        .inputs
+        .iter()
+        .filter_map(|input| input.constant().cloned())
+        .collect();
     if let Operator::Tensor(operator) = &step.operator
         && !matches!(operator, TensorOperator::Normalise { .. })
     {
@@ -114,7 +160,11 @@ fn fold(step: Step) -> Result<Tensor, String> {
         inputs: Vec::new(),
         output_shape: step.dims[1.min(step.dims.len())..].to_vec(),
         batch: None,
-        parameters: step.owned.iter().map(|(role, tensor)| parameter(*role, tensor)).collect(),
+        parameters: step
+            .owned
+            .iter()
+            .map(|(role, tensor)| parameter(*role, tensor))
+            .collect(),
         multiply_accumulates: 0,
         is_layer: false,
     };

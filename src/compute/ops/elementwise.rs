@@ -7,6 +7,9 @@ use crate::domain::graph::{BinaryFunction, UnaryFunction};
 /// A function of two numbers, both spread over `dims`.
 pub(super) fn binary(function: BinaryFunction, a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
     let (a, b) = alike(a, b)?;
+    if let (DType::I64, Some(function)) = (a.dtype(), whole(function)) {
+        return whole_numbers(function, &a, &b, dims);
+    }
     let spread = || Ok::<_, candle_core::Error>((a.broadcast_as(dims)?, b.broadcast_as(dims)?));
     match function {
         BinaryFunction::Add => a.broadcast_add(&b),
@@ -29,6 +32,23 @@ pub(super) fn binary(function: BinaryFunction, a: &Tensor, b: &Tensor, dims: &[u
         BinaryFunction::Or => a.broadcast_maximum(&b),
         BinaryFunction::Xor => a.broadcast_ne(&b),
     }
+}
+
+/// Arithmetic on whole numbers, which wraps around: candle's would end the program at a division by zero.
+fn whole(function: BinaryFunction) -> Option<fn(i64, i64) -> i64> {
+    match function {
+        BinaryFunction::Add => Some(i64::wrapping_add),
+        BinaryFunction::Sub => Some(i64::wrapping_sub),
+        BinaryFunction::Mul => Some(i64::wrapping_mul),
+        BinaryFunction::Div => Some(|a, b| if b == 0 { 0 } else { a.wrapping_div(b) }),
+        _ => None,
+    }
+}
+
+fn whole_numbers(function: fn(i64, i64) -> i64, a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
+    let numbers = |x: &Tensor| x.broadcast_as(dims)?.flatten_all()?.to_vec1::<i64>();
+    let pairs = numbers(a)?.into_iter().zip(numbers(b)?);
+    Tensor::from_vec(pairs.map(|(a, b)| function(a, b)).collect(), dims, a.device())
 }
 
 /// Powers of whole numbers are taken in floating point, and a float keeps its type whatever its exponent's is.
@@ -64,15 +84,18 @@ fn power(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 /// A function of one number.
 pub(super) fn unary(function: UnaryFunction, x: &Tensor) -> Result<Tensor> {
+    if x.dtype() == DType::I64 {
+        let function: fn(i64, i64) -> i64 = match function {
+            UnaryFunction::Neg => |x, _| x.wrapping_neg(),
+            UnaryFunction::Abs => |x, _| x.wrapping_abs(),
+            UnaryFunction::Sign => |x, _| x.signum(),
+            other => candle_core::bail!("{other:?} is not defined for whole numbers"),
+        };
+        return whole_numbers(function, x, x, x.dims());
+    }
     match function {
-        UnaryFunction::Neg => match x.dtype().is_float() {
-            true => x.neg(),
-            false => x.zeros_like()? - x,
-        },
-        UnaryFunction::Abs => match x.dtype().is_float() {
-            true => x.abs(),
-            false => x.maximum(&(x.zeros_like()? - x)?),
-        },
+        UnaryFunction::Neg => x.neg(),
+        UnaryFunction::Abs => x.abs(),
         UnaryFunction::Exp => x.exp(),
         UnaryFunction::Log => x.log(),
         UnaryFunction::Sqrt => x.sqrt(),

@@ -38,7 +38,9 @@ fn filled(x: &Tensor, dim: usize, value: f64, count: i64) -> Result<Option<Tenso
     }
     let mut dims = x.dims().to_vec();
     dims[dim] = count as usize;
-    Tensor::full(value as f32, dims, x.device())?.to_dtype(x.dtype()).map(Some)
+    Tensor::full(value as f32, dims, x.device())?
+        .to_dtype(x.dtype())
+        .map(Some)
 }
 
 /// Adds places that repeat others, by an index of where each place comes from.

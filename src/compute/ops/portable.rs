@@ -206,8 +206,7 @@ pub(super) fn activation(x: &Tensor, function: Activation) -> Result<Tensor> {
         Activation::HardSigmoid { alpha, beta } => clipped(&x.affine(alpha, beta)?, 0.0, 1.0),
         Activation::HardSwish => x * clipped(&x.affine(1.0 / 6.0, 0.5)?, 0.0, 1.0)?,
         Activation::Selu { alpha, gamma } => activation(x, Activation::Elu { alpha })? * gamma,
-        Activation::Celu { alpha } => activation(&(x / alpha)?, Activation::Elu { alpha: 1.0 })?
-            .affine(alpha, 0.0),
+        Activation::Celu { alpha } => activation(&(x / alpha)?, Activation::Elu { alpha: 1.0 })?.affine(alpha, 0.0),
         Activation::ThresholdedRelu { alpha } => below(x, alpha)?.where_cond(&x.zeros_like()?, x),
         Activation::Softsign => x / (x.abs()? + 1.0)?,
         Activation::Mish => x * softplus(x)?.tanh()?,

@@ -7,7 +7,13 @@ use crate::domain::graph::{Activation, BinaryFunction, NumberType, Operator, Ten
 pub(super) fn activation(lowering: &mut Lowering<'_>, function: Activation) -> Lowered {
     let x = lowering.input(0)?;
     let dims = x.dims().to_vec();
-    Ok(vec![lowering.layer(Operator::Activation(function), x, Vec::new(), dims, 0)?])
+    Ok(vec![lowering.layer(
+        Operator::Activation(function),
+        x,
+        Vec::new(),
+        dims,
+        0,
+    )?])
 }
 
 /// An activation whose settings are attributes with defaults.
@@ -74,13 +80,20 @@ fn clip_integers(lowering: &mut Lowering<'_>) -> Lowered {
     Ok(vec![value])
 }
 
-pub(super) fn pair(
-    lowering: &mut Lowering<'_>,
-    function: BinaryFunction,
-    a: Value,
-    b: Value,
-) -> Result<Value, String> {
+pub(super) fn pair(lowering: &mut Lowering<'_>, function: BinaryFunction, a: Value, b: Value) -> Result<Value, String> {
     let dims = broadcast(a.dims(), b.dims())?;
+    let logic = matches!(function, BinaryFunction::And | BinaryFunction::Or | BinaryFunction::Xor);
+    if a.kind() != b.kind() && function != BinaryFunction::Pow {
+        return Err("its two inputs are numbers of different types".to_owned());
+    }
+    let allowed = match a.kind() {
+        NumberType::Truth => logic || function == BinaryFunction::Equal,
+        NumberType::Integer => !logic && function != BinaryFunction::Prelu,
+        NumberType::Float => !logic,
+    };
+    if !allowed {
+        return Err("it does not compute with numbers of this type".to_owned());
+    }
     let kind = match function {
         BinaryFunction::Equal
         | BinaryFunction::Less
@@ -148,17 +161,35 @@ pub(super) fn mean(lowering: &mut Lowering<'_>) -> Lowered {
     let count = lowering.inputs.len() as f32;
     let total = of_many(lowering, BinaryFunction::Add)?;
     let count = crate::compute::onnx::constant::scalar(count).map_err(|error| error.to_string())?;
-    Ok(vec![pair(lowering, BinaryFunction::Div, total, Value::Constant(count))?])
+    Ok(vec![pair(
+        lowering,
+        BinaryFunction::Div,
+        total,
+        Value::Constant(count),
+    )?])
 }
 
 macro_rules! functions_of_one {
     ($($name:ident => $function:ident;)*) => {$(
         pub(super) fn $name(lowering: &mut Lowering<'_>) -> Lowered {
-            let x = lowering.input(0)?;
-            let dims = x.dims().to_vec();
-            Ok(vec![lowering.tensor(TensorOperator::Unary(UnaryFunction::$function), vec![x], dims)?])
+            Ok(vec![of_one(lowering, UnaryFunction::$function)?])
         }
     )*};
+}
+
+fn of_one(lowering: &mut Lowering<'_>, function: UnaryFunction) -> Result<Value, String> {
+    let x = lowering.input(0)?;
+    let for_integers = matches!(function, UnaryFunction::Neg | UnaryFunction::Abs | UnaryFunction::Sign);
+    let allowed = match x.kind() {
+        NumberType::Float => function != UnaryFunction::Not,
+        NumberType::Integer => for_integers,
+        NumberType::Truth => function == UnaryFunction::Not,
+    };
+    if !allowed {
+        return Err("it does not compute with numbers of this type".to_owned());
+    }
+    let dims = x.dims().to_vec();
+    lowering.tensor(TensorOperator::Unary(function), vec![x], dims)
 }
 
 functions_of_one! {

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use super::{Lowered, Lowering, product};
+use crate::compute::onnx::limit;
 use crate::compute::onnx::plan::{Value, first_line};
 use crate::domain::graph::{Operator, ParameterRole};
 
@@ -22,6 +23,9 @@ impl WindowSpec {
     /// In words: what cannot be.
     pub(super) fn read(lowering: &Lowering<'_>, kernel: &[usize], size: [usize; 2]) -> Result<Self, String> {
         let rank = kernel.len();
+        if kernel.contains(&0) {
+            return Err(format!("a kernel of {kernel:?} places reads nothing"));
+        }
         let pair = |name: &str, default: usize| -> Result<[usize; 2], String> {
             let given = lowering.attributes.integers(name).unwrap_or_default();
             let numbers = match given {
@@ -29,10 +33,14 @@ impl WindowSpec {
                 given if given.len() == rank => given.to_vec(),
                 given => return Err(format!("{name} has {} numbers where {rank} are needed", given.len())),
             };
-            let numbers: Option<Vec<usize>> = numbers.iter().map(|&n| usize::try_from(n).ok()).collect();
-            let numbers = numbers.filter(|numbers| !numbers.contains(&0));
-            let numbers = numbers.ok_or_else(|| format!("{name} must be above zero"))?;
-            Ok(over_rows(&numbers, 1))
+            let numbers = numbers
+                .iter()
+                .map(|&number| limit::places(name, number))
+                .collect::<Result<Vec<_>, _>>()?;
+            match numbers.contains(&0) {
+                true => Err(format!("{name} must be above zero")),
+                false => Ok(over_rows(&numbers, 1)),
+            }
         };
         let mut spec = Self {
             kernel: over_rows(kernel, 1),
@@ -46,9 +54,13 @@ impl WindowSpec {
             "VALID" => {}
             "NOTSET" | "" if pads.is_empty() => {}
             "NOTSET" | "" => {
-                let pads: Option<Vec<usize>> = pads.iter().map(|&pad| usize::try_from(pad).ok()).collect();
-                let pads = pads.filter(|pads| pads.len() == 2 * rank);
-                let pads = pads.ok_or("pads must be two numbers a dimension, none below zero")?;
+                if pads.len() != 2 * rank {
+                    return Err("pads must be two numbers a dimension".to_owned());
+                }
+                let pads = pads
+                    .iter()
+                    .map(|&pad| limit::places("a padding", pad))
+                    .collect::<Result<Vec<_>, _>>()?;
                 spec.before = over_rows(&pads[..rank], 0);
                 spec.after = over_rows(&pads[rank..], 0);
             }
@@ -62,7 +74,7 @@ impl WindowSpec {
     fn keep_size(&mut self, size: [usize; 2], more_behind: bool) {
         for axis in 0..2 {
             let wanted = size[axis].div_ceil(self.stride[axis]);
-            let covered = (wanted - 1) * self.stride[axis] + self.reach(axis);
+            let covered = wanted.saturating_sub(1) * self.stride[axis] + self.reach(axis);
             let total = covered.saturating_sub(size[axis]);
             let (less, more) = (total / 2, total - total / 2);
             (self.before[axis], self.after[axis]) = if more_behind { (less, more) } else { (more, less) };
@@ -81,7 +93,10 @@ impl WindowSpec {
             let padded = size[axis] + self.before[axis] + self.after[axis];
             let stride = self.stride[axis];
             let room = padded.checked_sub(self.reach(axis)).ok_or_else(|| {
-                format!("the window spans {} places of {padded}, padding included", self.reach(axis))
+                format!(
+                    "the window spans {} places of {padded}, padding included",
+                    self.reach(axis)
+                )
             })?;
             output[axis] = room / stride + 1;
             // A last window that hangs over the end has to start inside the image or the padding before it.
@@ -134,11 +149,11 @@ pub(super) fn conv(lowering: &mut Lowering<'_>) -> Lowered {
     let [batch, channels, rows, columns] = x.dims()[..] else {
         return Err("its input is no image".to_owned());
     };
-    if depth * groups != channels || made % groups != 0 {
+    if depth.saturating_mul(groups) != channels || made % groups != 0 {
         return Err(format!(
             "{channels} channels arrive, but the kernel {:?} in {groups} groups reads {}",
             weight.dims(),
-            depth * groups
+            depth.saturating_mul(groups)
         ));
     }
     let spec = WindowSpec::read(lowering, &weight.dims()[4 - planes..], [rows, columns])?;
@@ -149,7 +164,9 @@ pub(super) fn conv(lowering: &mut Lowering<'_>) -> Lowered {
         dilation: spec.dilation,
         groups,
     };
-    let cost = product(weight.dims()) * out_rows * out_columns;
+    let cost = product(weight.dims())
+        .saturating_mul(out_rows)
+        .saturating_mul(out_columns);
     let owned = with_bias(lowering, weight, made)?;
     let dims = vec![batch, made, out_rows, out_columns];
     let y = lowering.layer(operator, x, owned, dims, cost as u64)?;
@@ -165,31 +182,52 @@ pub(super) fn conv_transpose(lowering: &mut Lowering<'_>) -> Lowered {
         return Err("its input is no image".to_owned());
     };
     if weight.dims()[0] != channels {
-        return Err(format!("{channels} channels arrive, but the kernel reads {}", weight.dims()[0]));
+        return Err(format!(
+            "{channels} channels arrive, but the kernel reads {}",
+            weight.dims()[0]
+        ));
     }
-    let made = weight.dims()[1] * groups;
+    let made = weight.dims()[1].saturating_mul(groups);
+    if channels % groups != 0 {
+        return Err(format!("{channels} channels do not divide into {groups} groups"));
+    }
     let mut spec = WindowSpec::read(lowering, &weight.dims()[4 - planes..], [rows, columns])?;
     let extra = lowering.attributes.integers("output_padding").unwrap_or_default();
-    let extra: Vec<usize> = extra.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+    let extra = extra
+        .iter()
+        .map(|&n| limit::places("output_padding", n))
+        .collect::<Result<Vec<_>, _>>()?;
     let extra = over_rows(&extra, 0);
-    let full = |axis: usize, size: usize| (size - 1) * spec.stride[axis] + spec.reach(axis) + extra[axis];
+    let full = |axis: usize, size: usize| size.saturating_sub(1) * spec.stride[axis] + spec.reach(axis) + extra[axis];
     let mut output = [full(0, rows), full(1, columns)];
     if let Some(wanted) = lowering.attributes.integers("output_shape") {
-        let wanted: Vec<usize> = wanted.iter().map(|&n| usize::try_from(n).unwrap_or(0)).collect();
+        let wanted = wanted
+            .iter()
+            .map(|&n| limit::places("output_shape", n))
+            .collect::<Result<Vec<_>, _>>()?;
         let wanted = over_rows(&wanted[wanted.len().saturating_sub(planes)..], 1);
         let upper = lowering.attributes.text("auto_pad") == Some("SAME_UPPER");
         for axis in 0..2 {
-            let total = output[axis].checked_sub(wanted[axis]).ok_or("output_shape is larger than the result")?;
+            let total = output[axis]
+                .checked_sub(wanted[axis])
+                .ok_or("output_shape is larger than the result")?;
             // What is left over is cut off behind, or in front for SAME_UPPER, as the definition has it.
             spec.before[axis] = if upper { total / 2 } else { total - total / 2 };
             output[axis] = wanted[axis];
         }
-    } else if lowering.attributes.text("auto_pad").is_some_and(|pad| pad.starts_with("SAME")) {
+    } else if lowering
+        .attributes
+        .text("auto_pad")
+        .is_some_and(|pad| pad.starts_with("SAME"))
+    {
         return Err("auto_pad SAME without output_shape is not supported: give pads".to_owned());
     } else {
         for axis in 0..2 {
             let cut = spec.before[axis] + spec.after[axis];
-            output[axis] = output[axis].checked_sub(cut).filter(|&left| left > 0).ok_or("pads take everything away")?;
+            output[axis] = output[axis]
+                .checked_sub(cut)
+                .filter(|&left| left > 0)
+                .ok_or("pads take everything away")?;
         }
     }
     let operator = Operator::ConvTranspose2d {
@@ -199,7 +237,7 @@ pub(super) fn conv_transpose(lowering: &mut Lowering<'_>) -> Lowered {
         dilation: spec.dilation,
         groups,
     };
-    let cost = product(weight.dims()) * rows * columns;
+    let cost = product(weight.dims()).saturating_mul(rows).saturating_mul(columns);
     let owned = with_bias(lowering, weight, made)?;
     let dims = vec![batch, made, output[0], output[1]];
     let y = lowering.layer(operator, x, owned, dims, cost as u64)?;
@@ -210,7 +248,10 @@ pub(super) fn conv_transpose(lowering: &mut Lowering<'_>) -> Lowered {
 fn kernel_of(lowering: &Lowering<'_>, planes: usize) -> Result<Tensor, String> {
     let weight = lowering.constant(1)?;
     if weight.rank() != planes + 2 {
-        return Err(format!("its kernel {:?} does not fit images of {planes} dimensions", weight.dims()));
+        return Err(format!(
+            "its kernel {:?} does not fit images of {planes} dimensions",
+            weight.dims()
+        ));
     }
     match planes {
         1 => weight.unsqueeze(2).map_err(|error| first_line(&error)),
@@ -220,7 +261,10 @@ fn kernel_of(lowering: &Lowering<'_>, planes: usize) -> Result<Tensor, String> {
 
 fn groups(lowering: &Lowering<'_>) -> Result<usize, String> {
     let groups = lowering.attributes.integer("group").unwrap_or(1);
-    usize::try_from(groups).ok().filter(|&groups| groups > 0).ok_or("group must be above zero".to_owned())
+    match limit::places("group", groups)? {
+        0 => Err("group must be above zero".to_owned()),
+        groups => Ok(groups),
+    }
 }
 
 fn with_bias(lowering: &Lowering<'_>, weight: Tensor, made: usize) -> Result<Vec<(ParameterRole, Tensor)>, String> {
@@ -228,9 +272,15 @@ fn with_bias(lowering: &Lowering<'_>, weight: Tensor, made: usize) -> Result<Vec
     if lowering.optional(2).is_some() {
         let bias = lowering.constant(2)?;
         if bias.elem_count() != made {
-            return Err(format!("its bias has {} numbers for {made} channels", bias.elem_count()));
+            return Err(format!(
+                "its bias has {} numbers for {made} channels",
+                bias.elem_count()
+            ));
         }
-        owned.push((ParameterRole::Bias, bias.flatten_all().map_err(|error| first_line(&error))?));
+        owned.push((
+            ParameterRole::Bias,
+            bias.flatten_all().map_err(|error| first_line(&error))?,
+        ));
     }
     Ok(owned)
 }

@@ -1,8 +1,8 @@
 //! Operators that give numbers another shape or order, and those that say how large something is.
 
 use super::{Lowered, Lowering, axis, broadcast, product};
-use crate::compute::onnx::constant;
 use crate::compute::onnx::plan::{Value, first_line};
+use crate::compute::onnx::{constant, limit};
 use crate::domain::graph::{NumberType, TensorOperator};
 
 pub(super) fn identity(lowering: &mut Lowering<'_>) -> Lowered {
@@ -68,7 +68,7 @@ fn target_shape(value: &Value, target: &[i64], keep_zero: bool, lowering: &Lower
     }
     let misfit = || format!("{from:?} cannot be given the shape {target:?}");
     if let Some(open) = target.iter().position(|&wanted| wanted == -1) {
-        let rest: usize = dims.iter().enumerate().filter(|&(place, _)| place != open).map(|(_, &dim)| dim).product();
+        let rest = product_without(&dims, open).ok_or_else(misfit)?;
         // A batch that is written into the file: what is left over belongs to its dimension.
         if let Some(dims) = for_this_batch(&dims, from, open, lowering) {
             return Ok(dims);
@@ -79,21 +79,35 @@ fn target_shape(value: &Value, target: &[i64], keep_zero: bool, lowering: &Lower
         dims[open] = count / rest;
         return Ok(dims);
     }
-    if product(&dims) == count {
+    if checked_product(&dims) == Some(count) {
         return Ok(dims);
     }
     let plan = &lowering.plan;
-    let Some(fixed) = plan.fixed_batch else { return Err(misfit()) };
+    let Some(fixed) = plan.fixed_batch else {
+        return Err(misfit());
+    };
     let first = dims.first_mut().ok_or_else(misfit)?;
-    let scaled = *first * plan.batch;
+    let scaled = first.checked_mul(plan.batch).ok_or_else(misfit)?;
     if !scaled.is_multiple_of(fixed) {
         return Err(misfit());
     }
     *first = scaled / fixed;
-    match product(&dims) == count {
+    match checked_product(&dims) == Some(count) {
         true => Ok(dims),
         false => Err(misfit()),
     }
+}
+
+fn checked_product(dims: &[usize]) -> Option<usize> {
+    dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim))
+}
+
+fn product_without(dims: &[usize], left_out: usize) -> Option<usize> {
+    let (before, after) = (
+        checked_product(&dims[..left_out])?,
+        checked_product(&dims[left_out + 1..])?,
+    );
+    before.checked_mul(after)
 }
 
 /// In a file of a fixed batch size, a shape that begins with that size and leaves another dimension open means the batch
@@ -105,7 +119,7 @@ fn for_this_batch(dims: &[usize], from: &[usize], open: usize, lowering: &Loweri
     }
     let mut scaled = dims.to_vec();
     scaled[0] = batch;
-    let rest: usize = scaled.iter().enumerate().filter(|&(place, _)| place != open).map(|(_, &dim)| dim).product();
+    let rest = product_without(&scaled, open)?;
     let count = product(from);
     if rest == 0 || !count.is_multiple_of(rest) {
         return None;
@@ -127,13 +141,20 @@ pub(super) fn squeeze(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let rank = value.dims().len();
     let axes = match lowering.list("axes", 1)? {
-        Some(axes) => axes.iter().map(|&given| axis(given, rank)).collect::<Result<Vec<_>, _>>()?,
+        Some(axes) => axes
+            .iter()
+            .map(|&given| axis(given, rank))
+            .collect::<Result<Vec<_>, _>>()?,
         None => (0..rank).filter(|&place| value.dims()[place] == 1).collect(),
     };
     if let Some(&place) = axes.iter().find(|&&place| value.dims()[place] != 1) {
         return Err(format!("dimension {place} of {:?} is not 1", value.dims()));
     }
-    let dims = value.dims().iter().enumerate().filter(|(place, _)| !axes.contains(place));
+    let dims = value
+        .dims()
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| !axes.contains(place));
     let dims = dims.map(|(_, &dim)| dim).collect();
     Ok(vec![lowering.reshape(value, dims)?])
 }
@@ -142,7 +163,13 @@ pub(super) fn unsqueeze(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let given = lowering.list("axes", 1)?.ok_or("axes are missing")?;
     let rank = value.dims().len() + given.len();
-    let axes = given.iter().map(|&given| axis(given, rank)).collect::<Result<Vec<_>, _>>()?;
+    if rank > limit::MAX_RANK {
+        return Err(format!("a value of {rank} dimensions is not supported"));
+    }
+    let axes = given
+        .iter()
+        .map(|&given| axis(given, rank))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut left = value.dims().iter();
     let dims = (0..rank).map(|place| match axes.contains(&place) {
         true => Some(1),
@@ -156,7 +183,10 @@ pub(super) fn transpose(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let rank = value.dims().len();
     let order = match lowering.attributes.integers("perm") {
-        Some(given) => given.iter().map(|&place| axis(place, rank)).collect::<Result<Vec<_>, _>>()?,
+        Some(given) => given
+            .iter()
+            .map(|&place| axis(place, rank))
+            .collect::<Result<Vec<_>, _>>()?,
         None => (0..rank).rev().collect(),
     };
     if order.len() != rank || (0..rank).any(|place| !order.contains(&place)) {
@@ -183,45 +213,65 @@ pub(super) fn expand(lowering: &mut Lowering<'_>) -> Lowered {
 
 pub(super) fn constant_of_shape(lowering: &mut Lowering<'_>) -> Lowered {
     let dims = lowering.integers(0)?.ok_or("its shape is missing")?;
-    let dims: Vec<usize> = dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).collect();
-    if dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim)).is_none_or(|count| count > 1 << 28) {
-        return Err(format!("a constant of shape {dims:?} is too large"));
-    }
+    let dims = dims
+        .iter()
+        .map(|&dim| usize::try_from(dim).map_err(|_| format!("{dim} is no dimension")));
+    let dims = dims.collect::<Result<Vec<_>, _>>()?;
+    lowering.plan.spent.constant(&dims, 0)?;
     let value = match lowering.attributes.tensor("value") {
         Some(tensor) => constant::tensor(tensor)?,
         None => constant::scalar(0.0).map_err(|error| first_line(&error))?,
     };
+    if value.elem_count() != 1 {
+        return Err("its value must be a single number".to_owned());
+    }
     let one = value.flatten_all().and_then(|value| value.get(0));
-    let filled = one.and_then(|one| one.broadcast_as(dims)).and_then(|filled| filled.contiguous());
+    let filled = one
+        .and_then(|one| one.broadcast_as(dims))
+        .and_then(|filled| filled.contiguous());
     Ok(vec![Value::Constant(filled.map_err(|error| first_line(&error))?)])
 }
 
 pub(super) fn range(lowering: &mut Lowering<'_>) -> Lowered {
     if lowering.input(0)?.kind() == NumberType::Float {
-        let [start, limit, step] = [lowering.scalar(0)?, lowering.scalar(1)?, lowering.scalar(2)?].map(|n| n.unwrap_or(0.0));
-        let count = ((limit - start) / step).ceil().clamp(0.0, 1e6) as usize;
+        let [start, limit, step] =
+            [lowering.scalar(0)?, lowering.scalar(1)?, lowering.scalar(2)?].map(|n| n.unwrap_or(0.0));
+        let count = ((limit - start) / step).ceil().max(0.0) as usize;
+        lowering.plan.spent.constant(&[count], 0)?;
         let numbers: Vec<f32> = (0..count).map(|place| (start + place as f64 * step) as f32).collect();
         let made = candle_core::Tensor::new(numbers.as_slice(), &candle_core::Device::Cpu);
         return Ok(vec![Value::Constant(made.map_err(|error| first_line(&error))?)]);
     }
     let number = |position: usize| -> Result<i64, String> {
         let numbers = lowering.integers(position)?.unwrap_or_default();
-        numbers.first().copied().ok_or_else(|| format!("input {position} is missing"))
+        numbers
+            .first()
+            .copied()
+            .ok_or_else(|| format!("input {position} is missing"))
     };
     let (start, limit, step) = (number(0)?, number(1)?, number(2)?);
-    let numbers: Vec<i64> = match step {
+    let distance = i128::from(limit) - i128::from(start);
+    let count = match i128::from(step) {
         0 => return Err("a range needs a step".to_owned()),
-        1.. => (start..limit).step_by(step as usize).take(1 << 20).collect(),
-        _ => (limit + 1..=start).rev().step_by(step.unsigned_abs() as usize).take(1 << 20).collect(),
+        step if (distance > 0) != (step > 0) => 0,
+        step => usize::try_from(distance.unsigned_abs().div_ceil(step.unsigned_abs())).unwrap_or(usize::MAX),
     };
-    Ok(vec![Value::Constant(constant::list(numbers).map_err(|error| first_line(&error))?)])
+    lowering.plan.spent.constant(&[count], 0)?;
+    let numbers = (0..count as i64)
+        .map(|place| start.wrapping_add(place.wrapping_mul(step)))
+        .collect();
+    Ok(vec![Value::Constant(
+        constant::list(numbers).map_err(|error| first_line(&error))?,
+    )])
 }
 
 pub(super) fn depth_to_space(lowering: &mut Lowering<'_>) -> Lowered {
     let (value, [batch, channels, rows, columns], block) = blocks(lowering)?;
     let depth = channels / (block * block);
     if depth * block * block != channels {
-        return Err(format!("{channels} channels do not divide into blocks of {block}x{block}"));
+        return Err(format!(
+            "{channels} channels do not divide into blocks of {block}x{block}"
+        ));
     }
     let by_column = lowering.attributes.text("mode") == Some("CRD");
     let (shape, order) = match by_column {
@@ -230,26 +280,34 @@ pub(super) fn depth_to_space(lowering: &mut Lowering<'_>) -> Lowered {
     };
     let value = lowering.reshape(value, shape)?;
     let value = transposed(lowering, value, order)?;
-    Ok(vec![lowering.reshape(value, vec![batch, depth, rows * block, columns * block])?])
+    Ok(vec![
+        lowering.reshape(value, vec![batch, depth, rows * block, columns * block])?,
+    ])
 }
 
 pub(super) fn space_to_depth(lowering: &mut Lowering<'_>) -> Lowered {
     let (value, [batch, channels, rows, columns], block) = blocks(lowering)?;
     if rows % block != 0 || columns % block != 0 {
-        return Err(format!("{rows}x{columns} does not divide into blocks of {block}x{block}"));
+        return Err(format!(
+            "{rows}x{columns} does not divide into blocks of {block}x{block}"
+        ));
     }
     let (rows, columns) = (rows / block, columns / block);
     let value = lowering.reshape(value, vec![batch, channels, rows, block, columns, block])?;
     let value = transposed(lowering, value, vec![0, 3, 5, 1, 2, 4])?;
-    Ok(vec![lowering.reshape(value, vec![batch, channels * block * block, rows, columns])?])
+    Ok(vec![lowering.reshape(
+        value,
+        vec![batch, channels * block * block, rows, columns],
+    )?])
 }
 
 fn blocks(lowering: &Lowering<'_>) -> Result<(Value, [usize; 4], usize), String> {
     let value = lowering.input(0)?;
     let dims = <[usize; 4]>::try_from(value.dims()).map_err(|_| "its input is no image".to_owned())?;
-    let block = lowering.attributes.integer("blocksize").and_then(|block| usize::try_from(block).ok());
-    let block = block.filter(|&block| block > 0).ok_or("blocksize must be above zero")?;
-    Ok((value, dims, block))
+    match limit::places("blocksize", lowering.attributes.integer("blocksize").unwrap_or(0))? {
+        0 => Err("blocksize must be above zero".to_owned()),
+        block => Ok((value, dims, block)),
+    }
 }
 
 pub(super) fn cast(lowering: &mut Lowering<'_>) -> Lowered {
@@ -265,5 +323,10 @@ pub(super) fn cast(lowering: &mut Lowering<'_>) -> Lowered {
         return Ok(vec![value]);
     }
     let dims = value.dims().to_vec();
-    Ok(vec![lowering.tensor_of(kind, TensorOperator::Cast(kind), vec![value], dims)?])
+    Ok(vec![lowering.tensor_of(
+        kind,
+        TensorOperator::Cast(kind),
+        vec![value],
+        dims,
+    )?])
 }

@@ -9,8 +9,15 @@ use crate::domain::graph::{BinaryFunction, Operator, ParameterRole, TensorOperat
 
 pub(super) fn matmul(lowering: &mut Lowering<'_>) -> Lowered {
     let (a, b) = (lowering.input(0)?, lowering.input(1)?);
-    if let Some(weight) = b.constant().filter(|weight| weight.rank() == 2 && a.dims().len() >= 2).cloned() {
-        let turned = weight.t().and_then(|turned| turned.contiguous()).map_err(|error| first_line(&error))?;
+    if let Some(weight) = b
+        .constant()
+        .filter(|weight| weight.rank() == 2 && a.dims().len() >= 2)
+        .cloned()
+    {
+        let turned = weight
+            .t()
+            .and_then(|turned| turned.contiguous())
+            .map_err(|error| first_line(&error))?;
         return Ok(vec![linear(lowering, a, turned, None)?]);
     }
     Ok(vec![multiply(lowering, a, b)?])
@@ -29,12 +36,17 @@ pub(super) fn gemm(lowering: &mut Lowering<'_>) -> Lowered {
     }
     let a = turned(lowering, a, turn_a)?;
     let outputs = b.dims()[usize::from(!turn_b)];
-    let bias = lowering.optional(2).map(|c| c.constant().filter(|c| c.elem_count() == outputs && is_row(c)).cloned());
+    let bias = lowering
+        .optional(2)
+        .map(|c| c.constant().filter(|c| c.elem_count() == outputs && is_row(c)).cloned());
     if let (Some(weight), None | Some(Some(_))) = (b.constant(), &bias) {
         let scaled = |tensor: &Tensor, by: f64| tensor.affine(by, 0.0);
         let weight = match turn_b {
             true => weight.clone(),
-            false => weight.t().and_then(|t| t.contiguous()).map_err(|error| first_line(&error))?,
+            false => weight
+                .t()
+                .and_then(|t| t.contiguous())
+                .map_err(|error| first_line(&error))?,
         };
         let weight = scaled(&weight, alpha).map_err(|error| first_line(&error))?;
         let bias = bias.flatten().map(|c| c.flatten_all().and_then(|c| scaled(&c, beta)));
@@ -79,8 +91,16 @@ fn multiply(lowering: &mut Lowering<'_>, a: Value, b: Value) -> Result<Value, St
     if left.is_empty() || right.is_empty() {
         return Err("a product needs at least one dimension on either side".to_owned());
     }
-    let row = if left.len() == 1 { [&[1], left].concat() } else { left.to_vec() };
-    let column = if right.len() == 1 { vec![right[0], 1] } else { right.to_vec() };
+    let row = if left.len() == 1 {
+        [&[1], left].concat()
+    } else {
+        left.to_vec()
+    };
+    let column = if right.len() == 1 {
+        vec![right[0], 1]
+    } else {
+        right.to_vec()
+    };
     let (rows, inner) = (row[row.len() - 2], row[row.len() - 1]);
     let (other, columns) = (column[column.len() - 2], column[column.len() - 1]);
     if inner != other {

@@ -63,7 +63,9 @@ impl<'a> Lowering<'a> {
         if self.optional(position).is_none() {
             return Ok(None);
         }
-        constant::integers(&self.constant(position)?).map(Some).map_err(|e| first_line(&e))
+        constant::integers(&self.constant(position)?)
+            .map(Some)
+            .map_err(|e| first_line(&e))
     }
 
     /// A list that older operator sets give as an attribute and newer ones as an input.

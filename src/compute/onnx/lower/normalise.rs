@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Lowered, Lowering, axis};
+use super::{Lowered, Lowering, axis, broadcast};
 use crate::compute::onnx::plan::first_line;
 use crate::domain::graph::{Operator, ParameterRole, TensorOperator};
 
@@ -22,7 +22,10 @@ pub(super) fn batch(lowering: &mut Lowering<'_>) -> Lowered {
     for (role, position) in roles.into_iter().zip(1..) {
         let tensor = lowering.constant(position)?;
         if tensor.elem_count() != channels {
-            return Err(format!("input {position} has {} numbers for {channels} channels", tensor.elem_count()));
+            return Err(format!(
+                "input {position} has {} numbers for {channels} channels",
+                tensor.elem_count()
+            ));
         }
         owned.push((role, tensor.flatten_all().map_err(|error| first_line(&error))?));
     }
@@ -36,8 +39,11 @@ pub(super) fn batch(lowering: &mut Lowering<'_>) -> Lowered {
 
 pub(super) fn instance(lowering: &mut Lowering<'_>) -> Lowered {
     let rank = lowering.input(0)?.dims().len();
+    if rank < 3 {
+        return Err("its input is no image".to_owned());
+    }
     let by_channel = |tensor: Tensor| {
-        let mut dims = vec![1; rank.saturating_sub(1)];
+        let mut dims = vec![1; rank - 1];
         dims[0] = tensor.elem_count();
         tensor.reshape(dims).map_err(|error| first_line(&error))
     };
@@ -68,14 +74,28 @@ fn normalised(lowering: &mut Lowering<'_>, axes: Vec<usize>, owned: Vec<(Paramet
         eps: lowering.attributes.float("epsilon").unwrap_or(1e-5),
     });
     let dims = x.dims().to_vec();
+    for (_, tensor) in &owned {
+        if broadcast(&dims, tensor.dims())? != dims {
+            return Err(format!(
+                "scale or bias of shape {:?} do not fit {dims:?}",
+                tensor.dims()
+            ));
+        }
+    }
     Ok(vec![lowering.layer(operator, x, owned, dims, 0)?])
 }
 
 pub(super) fn local_response(lowering: &mut Lowering<'_>) -> Lowered {
     let x = lowering.input(0)?;
-    let size = lowering.attributes.integer("size").and_then(|size| usize::try_from(size).ok());
+    let channels = *x.dims().get(1).ok_or("its input has no channels")?;
+    let size = lowering
+        .attributes
+        .integer("size")
+        .and_then(|size| usize::try_from(size).ok());
     let operator = TensorOperator::LocalResponse {
-        size: size.filter(|&size| size > 0).ok_or("size must be above zero")?,
+        size: size
+            .filter(|size| (1..=2 * channels).contains(size))
+            .ok_or("size must be above zero, and not beyond all channels")?,
         alpha: lowering.attributes.float("alpha").unwrap_or(1e-4),
         beta: lowering.attributes.float("beta").unwrap_or(0.75),
         bias: lowering.attributes.float("bias").unwrap_or(1.0),
@@ -101,7 +121,11 @@ fn softmax_or_log(lowering: &mut Lowering<'_>, log: bool) -> Lowered {
     let first = axis(lowering.attributes.integer("axis").unwrap_or(default), rank)?;
     let axes = if together { (first..rank).collect() } else { vec![first] };
     let dims = x.dims().to_vec();
-    Ok(vec![lowering.tensor(TensorOperator::Softmax { axes, log }, vec![x], dims)?])
+    Ok(vec![lowering.tensor(
+        TensorOperator::Softmax { axes, log },
+        vec![x],
+        dims,
+    )?])
 }
 
 /// Does nothing at inference.

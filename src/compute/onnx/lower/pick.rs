@@ -3,7 +3,7 @@
 use super::{Lowered, Lowering, axis, broadcast};
 use crate::compute::onnx::constant;
 use crate::compute::onnx::plan::{Value, first_line};
-use crate::domain::graph::{PadMode, TensorOperator};
+use crate::domain::graph::{NumberType, PadMode, TensorOperator};
 
 pub(super) fn concat(lowering: &mut Lowering<'_>) -> Lowered {
     let inputs: Vec<Value> = lowering.inputs.iter().flatten().cloned().collect();
@@ -11,6 +11,9 @@ pub(super) fn concat(lowering: &mut Lowering<'_>) -> Lowered {
     let along = axis(lowering.attributes.integer("axis").unwrap_or(1), first.dims().len())?;
     let mut dims = first.dims().to_vec();
     for input in &inputs[1..] {
+        if input.kind() != first.kind() {
+            return Err("it joins numbers of different types".to_owned());
+        }
         if input.dims().len() != dims.len() {
             return Err(format!("{:?} and {:?} cannot be joined", first.dims(), input.dims()));
         }
@@ -37,14 +40,21 @@ pub(super) fn split(lowering: &mut Lowering<'_>) -> Lowered {
     let length = value.dims()[along];
     let count = lowering.node().output.len();
     let parts: Vec<usize> = match lowering.list("split", 1)? {
-        Some(given) => given.iter().map(|&part| usize::try_from(part).unwrap_or(0)).collect(),
+        Some(given) => given
+            .iter()
+            .map(|&part| usize::try_from(part).unwrap_or(0).min(length + 1))
+            .collect(),
         None => {
             let part = length.div_ceil(count.max(1));
-            (0..count).map(|place| part.min(length.saturating_sub(place * part))).collect()
+            (0..count)
+                .map(|place| part.min(length.saturating_sub(place * part)))
+                .collect()
         }
     };
     if parts.iter().sum::<usize>() != length || parts.len() != count {
-        return Err(format!("{length} places cannot be split into {parts:?} for {count} outputs"));
+        return Err(format!(
+            "{length} places cannot be split into {parts:?} for {count} outputs"
+        ));
     }
     let mut start = 0;
     let mut made = Vec::with_capacity(count);
@@ -55,12 +65,25 @@ pub(super) fn split(lowering: &mut Lowering<'_>) -> Lowered {
     Ok(made)
 }
 
-fn narrowed(lowering: &mut Lowering<'_>, value: Value, along: usize, start: usize, length: usize) -> Result<Value, String> {
+fn narrowed(
+    lowering: &mut Lowering<'_>,
+    value: Value,
+    along: usize,
+    start: usize,
+    length: usize,
+) -> Result<Value, String> {
     let rank = value.dims().len();
     let (mut starts, mut dims) = (vec![0; rank], value.dims().to_vec());
     starts[along] = start;
     dims[along] = length;
-    lowering.tensor(TensorOperator::Slice { starts, steps: vec![1; rank] }, vec![value], dims)
+    lowering.tensor(
+        TensorOperator::Slice {
+            starts,
+            steps: vec![1; rank],
+        },
+        vec![value],
+        dims,
+    )
 }
 
 /// Bounds are attributes up to operator set 9, and inputs afterwards.
@@ -69,15 +92,25 @@ pub(super) fn slice(lowering: &mut Lowering<'_>) -> Lowered {
     let rank = value.dims().len();
     let from = lowering.list("starts", 1)?.ok_or("starts are missing")?;
     let to = lowering.list("ends", 2)?.ok_or("ends are missing")?;
-    let axes = lowering.list("axes", 3)?.unwrap_or_else(|| (0..from.len() as i64).collect());
+    let axes = lowering
+        .list("axes", 3)?
+        .unwrap_or_else(|| (0..from.len() as i64).collect());
     let by = lowering.integers(4)?.unwrap_or_else(|| vec![1; from.len()]);
-    if [to.len(), axes.len(), by.len()].iter().any(|&length| length != from.len()) {
+    if [to.len(), axes.len(), by.len()]
+        .iter()
+        .any(|&length| length != from.len())
+    {
         return Err("starts, ends, axes and steps differ in length".to_owned());
     }
     let (mut starts, mut steps, mut dims) = (vec![0; rank], vec![1; rank], value.dims().to_vec());
     for (((&from, &to), &given), &step) in from.iter().zip(&to).zip(&axes).zip(&by) {
         let place = axis(given, rank)?;
         let length = value.dims()[place] as i64;
+        if length == 0 {
+            return Err("there is nothing to take a part of".to_owned());
+        }
+        // A longer step than the dimension leads out of it just as well.
+        let step = step.clamp(-length - 1, length + 1);
         let resolve = |bound: i64, least: i64, most: i64| {
             (if bound < 0 { bound.saturating_add(length) } else { bound }).clamp(least, most)
         };
@@ -89,20 +122,19 @@ pub(super) fn slice(lowering: &mut Lowering<'_>) -> Lowered {
             }
             _ => {
                 let (start, end) = (resolve(from, 0, length - 1), resolve(to, -1, length - 1));
-                // An end so far down that it means before the first place.
-                let end = if to < -length { -1 } else { end };
                 (start, (start - end - step - 1).max(0) / -step)
             }
         };
-        if count == 0 {
-            return Err(format!("nothing of {length} places lies between {from} and {to}"));
-        }
         (starts[place], steps[place], dims[place]) = (start as usize, step, count as usize);
     }
     if dims == value.dims() && steps.iter().all(|&step| step == 1) {
         return Ok(vec![value]);
     }
-    Ok(vec![lowering.tensor(TensorOperator::Slice { starts, steps }, vec![value], dims)?])
+    Ok(vec![lowering.tensor(
+        TensorOperator::Slice { starts, steps },
+        vec![value],
+        dims,
+    )?])
 }
 
 pub(super) fn gather(lowering: &mut Lowering<'_>) -> Lowered {
@@ -118,7 +150,11 @@ pub(super) fn gather(lowering: &mut Lowering<'_>) -> Lowered {
     });
     let indices = indices.collect::<Result<Vec<_>, _>>()?;
     let dims = [&value.dims()[..along], places.dims(), &value.dims()[along + 1..]].concat();
-    Ok(vec![lowering.tensor(TensorOperator::Gather { axis: along, indices }, vec![value], dims)?])
+    Ok(vec![lowering.tensor(
+        TensorOperator::Gather { axis: along, indices },
+        vec![value],
+        dims,
+    )?])
 }
 
 pub(super) fn choose(lowering: &mut Lowering<'_>) -> Lowered {
@@ -126,8 +162,14 @@ pub(super) fn choose(lowering: &mut Lowering<'_>) -> Lowered {
     let dims = broadcast(inputs[0].dims(), inputs[1].dims())?;
     let dims = broadcast(&dims, inputs[2].dims())?;
     let kind = inputs[1].kind();
+    if inputs[2].kind() != kind || inputs[0].kind() != NumberType::Truth {
+        return Err("it chooses by truths between numbers of one type".to_owned());
+    }
     Ok(vec![lowering.tensor_of(kind, TensorOperator::Where, inputs, dims)?])
 }
+
+/// More places than any value has.
+const FAR: i64 = 1 << 40;
 
 /// Counts are attributes up to operator set 10, and inputs afterwards.
 pub(super) fn pad(lowering: &mut Lowering<'_>) -> Lowered {
@@ -144,7 +186,10 @@ pub(super) fn pad(lowering: &mut Lowering<'_>) -> Lowered {
         other => return Err(format!("mode {other:?} is not supported")),
     };
     let axes = match lowering.integers(3)? {
-        Some(axes) => axes.iter().map(|&given| axis(given, rank)).collect::<Result<Vec<_>, _>>()?,
+        Some(axes) => axes
+            .iter()
+            .map(|&given| axis(given, rank))
+            .collect::<Result<Vec<_>, _>>()?,
         None => (0..rank).collect(),
     };
     if pads.len() != 2 * axes.len() {
@@ -156,11 +201,24 @@ pub(super) fn pad(lowering: &mut Lowering<'_>) -> Lowered {
     }
     let mut dims = Vec::with_capacity(rank);
     for place in 0..rank {
-        let length = value.dims()[place] as i64 + before[place] + after[place];
-        dims.push(usize::try_from(length).ok().filter(|&length| length > 0).ok_or("pads take everything away")?);
+        let length = value.dims()[place] as i64;
+        let (front, back) = (before[place].clamp(-FAR, FAR), after[place].clamp(-FAR, FAR));
+        if length + front.min(0) + back.min(0) <= 0 {
+            return Err("pads take everything away".to_owned());
+        }
+        if mode == PadMode::Reflection && (front >= length || back >= length) {
+            return Err(format!(
+                "reflection by {front} and {back} needs more than {length} places"
+            ));
+        }
+        dims.push((length + front + back) as usize);
     }
     if dims == value.dims() && before.iter().all(|&count| count == 0) {
         return Ok(vec![value]);
     }
-    Ok(vec![lowering.tensor(TensorOperator::Pad { mode, before, after }, vec![value], dims)?])
+    Ok(vec![lowering.tensor(
+        TensorOperator::Pad { mode, before, after },
+        vec![value],
+        dims,
+    )?])
 }

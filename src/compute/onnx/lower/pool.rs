@@ -2,6 +2,7 @@
 
 use super::convolution::{WindowSpec, as_image, from_image};
 use super::{Lowered, Lowering};
+use crate::compute::onnx::limit;
 use crate::domain::graph::{Operator, PadMode, Reduction, TensorOperator};
 
 pub(super) fn max_pool(lowering: &mut Lowering<'_>) -> Lowered {
@@ -17,7 +18,11 @@ pub(super) fn max_pool(lowering: &mut Lowering<'_>) -> Lowered {
 }
 
 pub(super) fn average_pool(lowering: &mut Lowering<'_>) -> Lowered {
-    if lowering.attributes.integers("dilations").is_some_and(|given| given.iter().any(|&n| n != 1)) {
+    if lowering
+        .attributes
+        .integers("dilations")
+        .is_some_and(|given| given.iter().any(|&n| n != 1))
+    {
         return Err("dilations other than 1 are not supported".to_owned());
     }
     window(lowering, |spec, counts_padding| Operator::AvgPool2d {
@@ -32,9 +37,17 @@ pub(super) fn average_pool(lowering: &mut Lowering<'_>) -> Lowered {
 fn window(lowering: &mut Lowering<'_>, operator: fn(&WindowSpec, bool) -> Operator) -> Lowered {
     let images = lowering.input(0)?;
     let (mut x, planes) = as_image(lowering, images)?;
-    let kernel = lowering.attributes.integers("kernel_shape").ok_or("kernel_shape is missing")?;
-    let kernel: Option<Vec<usize>> = kernel.iter().map(|&n| usize::try_from(n).ok().filter(|&n| n > 0)).collect();
-    let kernel = kernel.filter(|kernel| kernel.len() == planes).ok_or("kernel_shape must be one number a dimension")?;
+    let kernel = lowering
+        .attributes
+        .integers("kernel_shape")
+        .ok_or("kernel_shape is missing")?;
+    let kernel = kernel
+        .iter()
+        .map(|&n| limit::places("kernel_shape", n))
+        .collect::<Result<Vec<_>, _>>()?;
+    if kernel.len() != planes {
+        return Err("kernel_shape must be one number a dimension".to_owned());
+    }
     let size = [x.dims()[2], x.dims()[3]];
     let mut spec = WindowSpec::read(lowering, &kernel, size)?;
     let output = spec.output(size, lowering.attributes.flag("ceil_mode", false))?;
@@ -67,7 +80,14 @@ pub(super) fn global_max(lowering: &mut Lowering<'_>) -> Lowered {
 fn global(lowering: &mut Lowering<'_>, function: Reduction) -> Lowered {
     let x = lowering.input(0)?;
     let mut dims = x.dims().to_vec();
+    if dims.len() < 3 {
+        return Err("its input is no image".to_owned());
+    }
     let axes: Vec<usize> = (2..dims.len()).collect();
     dims[2..].fill(1);
-    Ok(vec![lowering.tensor(TensorOperator::Reduce { function, axes }, vec![x], dims)?])
+    Ok(vec![lowering.tensor(
+        TensorOperator::Reduce { function, axes },
+        vec![x],
+        dims,
+    )?])
 }

@@ -1,8 +1,8 @@
 //! Images made larger or smaller.
 
 use super::{Lowered, Lowering};
-use crate::compute::onnx::constant;
 use crate::compute::onnx::plan::first_line;
+use crate::compute::onnx::{constant, limit};
 use crate::domain::graph::{Interpolation, TensorOperator};
 
 /// How a file wants places of the result to be found in the input.
@@ -16,7 +16,10 @@ pub(super) fn resize(lowering: &mut Lowering<'_>) -> Lowered {
     let text = |name: &str, default: &'static str| lowering.attributes.text(name).unwrap_or(default).to_owned();
     let mode = text("mode", "nearest");
     let old = lowering.opset < 11;
-    let coordinates = text("coordinate_transformation_mode", if old { "asymmetric" } else { "half_pixel" });
+    let coordinates = text(
+        "coordinate_transformation_mode",
+        if old { "asymmetric" } else { "half_pixel" },
+    );
     let nearest = text("nearest_mode", if old { "floor" } else { "round_prefer_floor" });
     let linear = match mode.as_str() {
         "nearest" => false,
@@ -40,6 +43,10 @@ pub(super) fn resize(lowering: &mut Lowering<'_>) -> Lowered {
     if sizes[..rank - 2] != value.dims()[..rank - 2] {
         return Err("only rows and columns can be resized".to_owned());
     }
+    if value.dims().contains(&0) {
+        return Err("its input is empty".to_owned());
+    }
+    limit::shape(&sizes, lowering.plan.batch)?;
     let rules = Rules {
         linear,
         coordinates: &coordinates,
@@ -54,7 +61,11 @@ pub(super) fn resize(lowering: &mut Lowering<'_>) -> Lowered {
 /// Scales and sizes, whichever of the two is given.
 fn sizes(lowering: &Lowering<'_>, dims: &[usize]) -> Result<(Vec<f64>, Vec<usize>), String> {
     // Inputs: of Upsample and Resize-10 the scales, of later ones a region of interest, scales and sizes.
-    let position = if lowering.opset < 11 || lowering.node().op_type == "Upsample" { 1 } else { 2 };
+    let position = if lowering.opset < 11 || lowering.node().op_type == "Upsample" {
+        1
+    } else {
+        2
+    };
     let given = match lowering.attributes.floats("scales") {
         Some(scales) => scales.to_vec(),
         None => match lowering.optional(position) {
@@ -67,7 +78,10 @@ fn sizes(lowering: &Lowering<'_>, dims: &[usize]) -> Result<(Vec<f64>, Vec<usize
             return Err(format!("scales {given:?} do not fit {dims:?}"));
         }
         let scales: Vec<f64> = given.iter().map(|&scale| f64::from(scale)).collect();
-        let sizes = dims.iter().zip(&scales).map(|(&dim, scale)| (dim as f64 * scale).floor().max(1.0) as usize);
+        let sizes = dims
+            .iter()
+            .zip(&scales)
+            .map(|(&dim, scale)| (dim as f64 * scale).floor().max(1.0) as usize);
         return Ok((scales.clone(), sizes.collect()));
     }
     let mut sizes = lowering.integers(3)?.ok_or("neither scales nor sizes are given")?;
@@ -91,7 +105,9 @@ impl Rules<'_> {
             if self.linear {
                 let at = at.clamp(0.0, last);
                 let below = at.floor();
-                interpolation.sources.push([below as u32, (below + 1.0).min(last) as u32]);
+                interpolation
+                    .sources
+                    .push([below as u32, (below + 1.0).min(last) as u32]);
                 interpolation.weights.push((at - below) as f32);
             } else {
                 let chosen = self.rounded(at)?.clamp(0.0, last) as u32;
