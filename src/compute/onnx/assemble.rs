@@ -255,7 +255,13 @@ impl<'a> Assembly<'a> {
     }
 
     fn end(self, plan: &Plan, together: bool) -> Assembled {
-        let outputs = self.parts.graph.output.iter().map(|output| {
+        let made = self
+            .parts
+            .graph
+            .output
+            .iter()
+            .filter(|output| plan.values.contains_key(&output.name));
+        let outputs = made.map(|output| {
             let id = match plan.values.get(&output.name) {
                 Some(Value::Computed(computed)) => Some(computed.step.map_or(ValueId::INPUT, |step| self.values[step])),
                 _ => None,

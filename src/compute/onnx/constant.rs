@@ -82,7 +82,10 @@ fn numbers(proto: &TensorProto, kind: DataType) -> Result<Numbers, String> {
         DataType::Int32 | DataType::Int16 | DataType::Int8 | DataType::Uint16 | DataType::Uint8 => {
             Numbers::Integers(ints().collect())
         }
-        DataType::Uint32 => Numbers::Integers(proto.uint64_data.iter().map(|&value| value as i64).collect()),
+        DataType::Uint64 if has_raw => Numbers::Integers(read(raw, |bytes| u64::from_le_bytes(*bytes) as i64)),
+        DataType::Uint32 | DataType::Uint64 => {
+            Numbers::Integers(proto.uint64_data.iter().map(|&value| value as i64).collect())
+        }
         DataType::Bool if has_raw => Numbers::Truths(raw.iter().map(|&byte| u8::from(byte != 0)).collect()),
         DataType::Bool => Numbers::Truths(proto.int32_data.iter().map(|&value| u8::from(value != 0)).collect()),
         other => {

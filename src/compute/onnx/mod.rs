@@ -14,6 +14,8 @@ mod limit;
 mod lower;
 mod plan;
 pub mod proto;
+#[cfg(test)]
+mod tests;
 
 /// Oldest operator set that is read.
 pub const OLDEST_OPSET: i64 = 7;

@@ -16,7 +16,9 @@ pub(super) fn binary(function: BinaryFunction, a: &Tensor, b: &Tensor, dims: &[u
         BinaryFunction::Sub => a.broadcast_sub(&b),
         BinaryFunction::Mul => a.broadcast_mul(&b),
         BinaryFunction::Div => a.broadcast_div(&b),
-        BinaryFunction::Pow => power(&a, &b),
+        BinaryFunction::Mod => each(&a, &b, dims, |a, b| a - b * (a / b).floor()),
+        BinaryFunction::Fmod => each(&a, &b, dims, |a, b| a % b),
+        BinaryFunction::Pow => power(&a, &b, dims),
         BinaryFunction::Min => a.broadcast_minimum(&b),
         BinaryFunction::Max => a.broadcast_maximum(&b),
         BinaryFunction::Prelu => {
@@ -41,6 +43,11 @@ fn whole(function: BinaryFunction) -> Option<fn(i64, i64) -> i64> {
         BinaryFunction::Sub => Some(i64::wrapping_sub),
         BinaryFunction::Mul => Some(i64::wrapping_mul),
         BinaryFunction::Div => Some(|a, b| if b == 0 { 0 } else { a.wrapping_div(b) }),
+        BinaryFunction::Fmod => Some(|a, b| if b == 0 { 0 } else { a.wrapping_rem(b) }),
+        BinaryFunction::Mod => Some(|a, b| match b {
+            0 => 0,
+            b => a.wrapping_rem(b).wrapping_add(b).wrapping_rem(b),
+        }),
         _ => None,
     }
 }
@@ -60,7 +67,7 @@ fn alike(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
 }
 
 /// One exponent for all is the usual case, and exact for squares and roots.
-fn power(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+fn power(a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
     let whole = a.dtype();
     let a = a.to_dtype(DType::F32)?;
     let result = match b.elem_count() {
@@ -74,12 +81,27 @@ fn power(a: &Tensor, b: &Tensor) -> Result<Tensor> {
             let rank = b.rank().saturating_sub(a.rank());
             (0..rank).try_fold(power, |power, _| power.unsqueeze(0))?
         }
-        _ => a.broadcast_pow(&b.to_dtype(DType::F32)?)?,
+        _ => powers(&a, &b.to_dtype(DType::F32)?, dims)?,
     };
     match whole.is_float() {
         true => Ok(result),
         false => result.round()?.to_dtype(whole),
     }
+}
+
+/// candle takes powers through logarithms, which negative numbers have none of: only where a gradient is wanted.
+fn powers(a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
+    if a.track_op() || b.track_op() {
+        return a.broadcast_pow(b);
+    }
+    each(a, b, dims, f32::powf)
+}
+
+/// A function that candle has not, without a gradient.
+fn each(a: &Tensor, b: &Tensor, dims: &[usize], function: fn(f32, f32) -> f32) -> Result<Tensor> {
+    let numbers = |x: &Tensor| x.broadcast_as(dims)?.flatten_all()?.to_vec1::<f32>();
+    let pairs = numbers(a)?.into_iter().zip(numbers(b)?);
+    Tensor::from_vec(pairs.map(|(a, b)| function(a, b)).collect(), dims, a.device())
 }
 
 /// A function of one number.
@@ -101,6 +123,8 @@ pub(super) fn unary(function: UnaryFunction, x: &Tensor) -> Result<Tensor> {
         UnaryFunction::Sqrt => x.sqrt(),
         UnaryFunction::Reciprocal => x.recip(),
         UnaryFunction::Erf => x.erf(),
+        UnaryFunction::Sin => x.sin(),
+        UnaryFunction::Cos => x.cos(),
         UnaryFunction::Floor => x.floor(),
         UnaryFunction::Ceil => x.ceil(),
         UnaryFunction::Round => round_half_to_even(x),

@@ -192,3 +192,6 @@ fn resize_axis(x: &Tensor, interpolation: &Interpolation, axis: usize) -> Result
     let difference = (side(1)? - &first)?;
     first + difference.broadcast_mul(&weights)?
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,6 +108,10 @@ pub enum BinaryFunction {
     Mul,
     /// `a / b`, towards zero for whole numbers.
     Div,
+    /// What `a / b` leaves, with the sign of `b`.
+    Mod,
+    /// What `a / b` leaves, with the sign of `a`.
+    Fmod,
     /// `a` to the power of `b`
     Pow,
     /// The smaller.
@@ -151,6 +155,10 @@ pub enum UnaryFunction {
     Reciprocal,
     /// Error function.
     Erf,
+    /// Sine.
+    Sin,
+    /// Cosine.
+    Cos,
     /// Largest whole number not above.
     Floor,
     /// Smallest whole number not below.

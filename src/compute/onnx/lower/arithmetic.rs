@@ -134,6 +134,16 @@ functions_of_two! {
     xor => Xor;
 }
 
+/// Remainders take the sign of the divisor, or of the dividend if it is asked for.
+pub(super) fn modulo(lowering: &mut Lowering<'_>) -> Lowered {
+    let (a, b) = (lowering.input(0)?, lowering.input(1)?);
+    let function = match lowering.attributes.flag("fmod", false) {
+        true => BinaryFunction::Fmod,
+        false => BinaryFunction::Mod,
+    };
+    Ok(vec![pair(lowering, function, a, b)?])
+}
+
 macro_rules! functions_of_many {
     ($($name:ident => $function:ident;)*) => {$(
         pub(super) fn $name(lowering: &mut Lowering<'_>) -> Lowered {
@@ -200,6 +210,8 @@ functions_of_one! {
     sqrt => Sqrt;
     reciprocal => Reciprocal;
     erf => Erf;
+    sin => Sin;
+    cos => Cos;
     floor => Floor;
     ceil => Ceil;
     round => Round;

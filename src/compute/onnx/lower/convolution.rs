@@ -200,27 +200,14 @@ pub(super) fn conv_transpose(lowering: &mut Lowering<'_>) -> Lowered {
     let extra = over_rows(&extra, 0);
     let full = |axis: usize, size: usize| size.saturating_sub(1) * spec.stride[axis] + spec.reach(axis) + extra[axis];
     let mut output = [full(0, rows), full(1, columns)];
-    if let Some(wanted) = lowering.attributes.integers("output_shape") {
-        let wanted = wanted
-            .iter()
-            .map(|&n| limit::places("output_shape", n))
-            .collect::<Result<Vec<_>, _>>()?;
-        let wanted = over_rows(&wanted[wanted.len().saturating_sub(planes)..], 1);
+    if let Some(wanted) = wanted_size(lowering, planes, [rows, columns], &spec)? {
         let upper = lowering.attributes.text("auto_pad") == Some("SAME_UPPER");
         for axis in 0..2 {
-            let total = output[axis]
-                .checked_sub(wanted[axis])
-                .ok_or("output_shape is larger than the result")?;
             // What is left over is cut off behind, or in front for SAME_UPPER, as the definition has it.
+            let total = output[axis].saturating_sub(wanted[axis]);
             spec.before[axis] = if upper { total / 2 } else { total - total / 2 };
             output[axis] = wanted[axis];
         }
-    } else if lowering
-        .attributes
-        .text("auto_pad")
-        .is_some_and(|pad| pad.starts_with("SAME"))
-    {
-        return Err("auto_pad SAME without output_shape is not supported: give pads".to_owned());
     } else {
         for axis in 0..2 {
             let cut = spec.before[axis] + spec.after[axis];
@@ -242,6 +229,27 @@ pub(super) fn conv_transpose(lowering: &mut Lowering<'_>) -> Lowered {
     let dims = vec![batch, made, output[0], output[1]];
     let y = lowering.layer(operator, x, owned, dims, cost as u64)?;
     Ok(vec![from_image(lowering, y, planes)?])
+}
+
+/// The size that the result of a transposed convolution is to have, where that is stated.
+fn wanted_size(
+    lowering: &Lowering<'_>,
+    planes: usize,
+    size: [usize; 2],
+    spec: &WindowSpec,
+) -> Result<Option<[usize; 2]>, String> {
+    if let Some(wanted) = lowering.attributes.integers("output_shape") {
+        let wanted = wanted
+            .iter()
+            .map(|&n| limit::places("output_shape", n))
+            .collect::<Result<Vec<_>, _>>()?;
+        return Ok(Some(over_rows(&wanted[wanted.len().saturating_sub(planes)..], 1)));
+    }
+    let same = lowering
+        .attributes
+        .text("auto_pad")
+        .is_some_and(|pad| pad.starts_with("SAME"));
+    Ok(same.then(|| [0, 1].map(|axis| size[axis] * spec.stride[axis])))
 }
 
 /// The kernel as `[.., .., rows, columns]`.

@@ -1,5 +1,7 @@
 //! Operators that give numbers another shape or order, and those that say how large something is.
 
+use candle_core::{Device, Tensor};
+
 use super::{Lowered, Lowering, axis, broadcast, product};
 use crate::compute::onnx::plan::{Value, first_line};
 use crate::compute::onnx::{constant, limit};
@@ -22,7 +24,7 @@ pub(super) fn constant_of_file(lowering: &mut Lowering<'_>) -> Lowered {
     } else if let Some(numbers) = lowering.attributes.integers("value_ints") {
         constant::list(numbers.to_vec())
     } else if let Some(numbers) = lowering.attributes.floats("value_floats") {
-        candle_core::Tensor::new(numbers, &candle_core::Device::Cpu)
+        Tensor::new(numbers, &Device::Cpu)
     } else {
         return Err("a constant of this kind (text or sparse) is not supported".to_owned());
     };
@@ -211,6 +213,67 @@ pub(super) fn expand(lowering: &mut Lowering<'_>) -> Lowered {
     Ok(vec![lowering.tensor(TensorOperator::Expand, vec![value], dims)?])
 }
 
+/// Every dimension gets one in front of it that is repeated and then merged into it.
+pub(super) fn tile(lowering: &mut Lowering<'_>) -> Lowered {
+    let value = lowering.input(0)?;
+    let from = value.dims().to_vec();
+    let repeats = lowering.integers(1)?.ok_or("repeats are missing")?;
+    if repeats.len() != from.len() {
+        return Err(format!(
+            "{} repeats are given for {} dimensions",
+            repeats.len(),
+            from.len()
+        ));
+    }
+    let (mut apart, mut spread, mut dims) = (Vec::new(), Vec::new(), Vec::new());
+    for (&dim, &count) in from.iter().zip(&repeats) {
+        let count = limit::places("repeats", count)?;
+        if count != 1 {
+            apart.push(1);
+            spread.push(count);
+        }
+        apart.push(dim);
+        spread.push(dim);
+        dims.push(dim.saturating_mul(count));
+    }
+    if dims == from {
+        return Ok(vec![value]);
+    }
+    let value = lowering.reshape(value, apart)?;
+    let value = lowering.tensor(TensorOperator::Expand, vec![value], spread)?;
+    Ok(vec![lowering.reshape(value, dims)?])
+}
+
+/// Keeps one side of the diagonal of matrices.
+pub(super) fn triangle(lowering: &mut Lowering<'_>) -> Lowered {
+    let value = lowering.input(0)?;
+    let [.., rows, columns] = value.dims()[..] else {
+        return Err("its input is no matrix".to_owned());
+    };
+    lowering.plan.spent.constant(&[rows, columns], 0)?;
+    let diagonal = lowering
+        .integers(1)?
+        .and_then(|numbers| numbers.first().copied())
+        .unwrap_or(0);
+    let upper = lowering.attributes.flag("upper", true);
+    let places = (0..rows as i64).flat_map(|row| (0..columns as i64).map(move |column| column - row));
+    let kept = places.map(|place| u8::from(if upper { place >= diagonal } else { place <= diagonal }));
+    let kept = Tensor::from_vec(kept.collect::<Vec<u8>>(), (rows, columns), &Device::Cpu);
+    let zero = match value.kind() {
+        NumberType::Float => constant::scalar(0.0),
+        NumberType::Integer => Tensor::new(0_i64, &Device::Cpu),
+        NumberType::Truth => return Err("it does not compute with numbers of this type".to_owned()),
+    };
+    let [kept, zero] = [kept, zero].map(|made| made.map(Value::Constant).map_err(|error| first_line(&error)));
+    let (kind, dims) = (value.kind(), value.dims().to_vec());
+    Ok(vec![lowering.tensor_of(
+        kind,
+        TensorOperator::Where,
+        vec![kept?, value, zero?],
+        dims,
+    )?])
+}
+
 pub(super) fn constant_of_shape(lowering: &mut Lowering<'_>) -> Lowered {
     let dims = lowering.integers(0)?.ok_or("its shape is missing")?;
     let dims = dims
@@ -239,7 +302,7 @@ pub(super) fn range(lowering: &mut Lowering<'_>) -> Lowered {
         let count = ((limit - start) / step).ceil().max(0.0) as usize;
         lowering.plan.spent.constant(&[count], 0)?;
         let numbers: Vec<f32> = (0..count).map(|place| (start + place as f64 * step) as f32).collect();
-        let made = candle_core::Tensor::new(numbers.as_slice(), &candle_core::Device::Cpu);
+        let made = Tensor::new(numbers.as_slice(), &Device::Cpu);
         return Ok(vec![Value::Constant(made.map_err(|error| first_line(&error))?)]);
     }
     let number = |position: usize| -> Result<i64, String> {
@@ -319,6 +382,16 @@ pub(super) fn cast(lowering: &mut Lowering<'_>) -> Lowered {
         9 => NumberType::Truth,
         other => return Err(format!("type {other} is not supported")),
     };
+    as_kind(lowering, value, kind)
+}
+
+/// Numbers of the type of another value.
+pub(super) fn cast_like(lowering: &mut Lowering<'_>) -> Lowered {
+    let (value, kind) = (lowering.input(0)?, lowering.input(1)?.kind());
+    as_kind(lowering, value, kind)
+}
+
+fn as_kind(lowering: &mut Lowering<'_>, value: Value, kind: NumberType) -> Lowered {
     if value.kind() == kind {
         return Ok(vec![value]);
     }

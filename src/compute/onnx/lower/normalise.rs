@@ -3,7 +3,8 @@
 use candle_core::Tensor;
 
 use super::{Lowered, Lowering, axis, broadcast};
-use crate::compute::onnx::plan::first_line;
+use crate::compute::onnx::limit;
+use crate::compute::onnx::plan::{Value, first_line};
 use crate::domain::graph::{Operator, ParameterRole, TensorOperator};
 
 pub(super) fn batch(lowering: &mut Lowering<'_>) -> Lowered {
@@ -51,24 +52,61 @@ pub(super) fn instance(lowering: &mut Lowering<'_>) -> Lowered {
         (ParameterRole::Weight, by_channel(lowering.constant(1)?)?),
         (ParameterRole::Bias, by_channel(lowering.constant(2)?)?),
     ];
-    normalised(lowering, (2..rank).collect(), owned)
+    let x = lowering.input(0)?;
+    Ok(vec![normalised(lowering, x, (2..rank).collect(), owned)?])
 }
 
 pub(super) fn layer(lowering: &mut Lowering<'_>) -> Lowered {
-    if lowering.node().output.iter().skip(1).any(|name| !name.is_empty()) {
-        return Err("its outputs for training (mean and deviation) are not supported".to_owned());
-    }
     let rank = lowering.input(0)?.dims().len();
     let first = axis(lowering.attributes.integer("axis").unwrap_or(-1), rank)?;
     let mut owned = vec![(ParameterRole::Weight, lowering.constant(1)?)];
     if lowering.optional(2).is_some() {
         owned.push((ParameterRole::Bias, lowering.constant(2)?));
     }
-    normalised(lowering, (first..rank).collect(), owned)
+    let x = lowering.input(0)?;
+    Ok(vec![normalised(lowering, x, (first..rank).collect(), owned)?])
 }
 
-fn normalised(lowering: &mut Lowering<'_>, axes: Vec<usize>, owned: Vec<(ParameterRole, Tensor)>) -> Lowered {
+/// Groups of channels become the second dimension, and are normalised over all behind it.
+pub(super) fn group(lowering: &mut Lowering<'_>) -> Lowered {
     let x = lowering.input(0)?;
+    let dims = x.dims().to_vec();
+    let groups = limit::places("num_groups", lowering.attributes.integer("num_groups").unwrap_or(0))?;
+    let (batch, channels) = match dims.as_slice() {
+        [batch, channels, _, ..] if groups > 0 && channels % groups == 0 => (*batch, *channels),
+        _ => return Err(format!("{dims:?} does not divide into {groups} groups of channels")),
+    };
+    let rest: usize = dims[2..].iter().product();
+    let grouped = lowering.reshape(x, vec![batch, groups, channels / groups, rest])?;
+    // Operator set 18 has a scale and a bias for each group, later ones for each channel.
+    let by_group = lowering.opset < 21;
+    let affine = |position: usize| -> Result<Tensor, String> {
+        let tensor = lowering.constant(position)?;
+        let wanted = if by_group { groups } else { channels };
+        if tensor.elem_count() != wanted {
+            return Err(format!(
+                "input {position} has {} numbers, not {wanted}",
+                tensor.elem_count()
+            ));
+        }
+        let shape = if by_group {
+            (groups, 1, 1)
+        } else {
+            (groups, channels / groups, 1)
+        };
+        tensor.reshape(shape).map_err(|error| first_line(&error))
+    };
+    let owned = vec![(ParameterRole::Weight, affine(1)?), (ParameterRole::Bias, affine(2)?)];
+    let normal = normalised(lowering, grouped, vec![2, 3], owned)?;
+    Ok(vec![lowering.reshape(normal, dims)?])
+}
+
+fn normalised(
+    lowering: &mut Lowering<'_>,
+    x: Value,
+    axes: Vec<usize>,
+    owned: Vec<(ParameterRole, Tensor)>,
+) -> Result<Value, String> {
     let operator = Operator::Tensor(TensorOperator::Normalise {
         axes,
         eps: lowering.attributes.float("epsilon").unwrap_or(1e-5),
@@ -82,7 +120,7 @@ fn normalised(lowering: &mut Lowering<'_>, axes: Vec<usize>, owned: Vec<(Paramet
             ));
         }
     }
-    Ok(vec![lowering.layer(operator, x, owned, dims, 0)?])
+    lowering.layer(operator, x, owned, dims, 0)
 }
 
 pub(super) fn local_response(lowering: &mut Lowering<'_>) -> Lowered {
@@ -128,13 +166,10 @@ fn softmax_or_log(lowering: &mut Lowering<'_>, log: bool) -> Lowered {
     )?])
 }
 
-/// Does nothing at inference.
+/// Does nothing at inference. The mask that it can make besides is for training.
 pub(super) fn dropout(lowering: &mut Lowering<'_>) -> Lowered {
     if lowering.optional(2).is_some() && lowering.scalar(2)? != Some(0.0) {
         return Err("training mode is not supported: export the network for inference".to_owned());
-    }
-    if lowering.node().output.get(1).is_some_and(|name| !name.is_empty()) {
-        return Err("its second output, the mask, is not supported".to_owned());
     }
     Ok(vec![lowering.input(0)?])
 }

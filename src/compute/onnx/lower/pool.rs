@@ -6,9 +6,6 @@ use crate::compute::onnx::limit;
 use crate::domain::graph::{Operator, PadMode, Reduction, TensorOperator};
 
 pub(super) fn max_pool(lowering: &mut Lowering<'_>) -> Lowered {
-    if lowering.node().output.get(1).is_some_and(|name| !name.is_empty()) {
-        return Err("its second output, the places of the maxima, is not supported".to_owned());
-    }
     window(lowering, |spec, _| Operator::MaxPool2d {
         kernel: spec.kernel,
         stride: spec.stride,

@@ -1,7 +1,8 @@
 //! One number from many.
 
 use super::{Lowered, Lowering, axis};
-use crate::domain::graph::{NumberType, Reduction, TensorOperator};
+use crate::compute::onnx::plan::Value;
+use crate::domain::graph::{NumberType, Reduction, TensorOperator, UnaryFunction};
 
 macro_rules! reductions {
     ($($name:ident => $function:ident;)*) => {$(
@@ -72,10 +73,21 @@ fn reduce(lowering: &mut Lowering<'_>, function: Reduction) -> Lowered {
 }
 
 pub(super) fn arg_max(lowering: &mut Lowering<'_>) -> Lowered {
+    let value = lowering.input(0)?;
+    place_of_largest(lowering, value)
+}
+
+pub(super) fn arg_min(lowering: &mut Lowering<'_>) -> Lowered {
+    let value = lowering.input(0)?;
+    let dims = value.dims().to_vec();
+    let negated = lowering.tensor(TensorOperator::Unary(UnaryFunction::Neg), vec![value], dims)?;
+    place_of_largest(lowering, negated)
+}
+
+fn place_of_largest(lowering: &mut Lowering<'_>, value: Value) -> Lowered {
     if lowering.attributes.flag("select_last_index", false) {
         return Err("select_last_index is not supported".to_owned());
     }
-    let value = lowering.input(0)?;
     let along = axis(lowering.attributes.integer("axis").unwrap_or(0), value.dims().len())?;
     let dims = kept(value.dims(), &[along], lowering.attributes.flag("keepdims", true));
     Ok(vec![lowering.tensor_of(

@@ -74,7 +74,7 @@ fn sizes(lowering: &Lowering<'_>, dims: &[usize]) -> Result<(Vec<f64>, Vec<usize
         },
     };
     if !given.is_empty() {
-        if given.len() != dims.len() || given.iter().any(|&scale| scale <= 0.0) {
+        if given.len() != dims.len() || !given.iter().all(|scale| scale.is_finite() && *scale > 0.0) {
             return Err(format!("scales {given:?} do not fit {dims:?}"));
         }
         let scales: Vec<f64> = given.iter().map(|&scale| f64::from(scale)).collect();

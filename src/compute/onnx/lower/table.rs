@@ -67,7 +67,7 @@ const fn part(name: &'static str, lower: fn(&mut Lowering<'_>) -> Lowered) -> Op
     }
 }
 
-static OPERATORS: [OperatorEntry; 94] = [
+static OPERATORS: [OperatorEntry; 102] = [
     layer("Conv", "Conv2d", convolution::conv),
     layer("ConvTranspose", "ConvTranspose2d", convolution::conv_transpose),
     layer("Gemm", "Linear", matrix::gemm),
@@ -79,6 +79,7 @@ static OPERATORS: [OperatorEntry; 94] = [
     layer("BatchNormalization", "BatchNorm2d", normalise::batch),
     layer("InstanceNormalization", "InstanceNormalization", normalise::instance),
     layer("LayerNormalization", "LayerNormalization", normalise::layer),
+    layer("GroupNormalization", "GroupNormalization", normalise::group),
     layer("LRN", "LRN", normalise::local_response),
     layer("Softmax", "Softmax", normalise::softmax),
     layer("LogSoftmax", "LogSoftmax", normalise::log_softmax),
@@ -105,6 +106,7 @@ static OPERATORS: [OperatorEntry; 94] = [
     part("Sub", arithmetic::sub),
     part("Div", arithmetic::div),
     part("Pow", arithmetic::pow),
+    part("Mod", arithmetic::modulo),
     part("Max", arithmetic::max),
     part("Min", arithmetic::min),
     part("Mean", arithmetic::mean),
@@ -115,6 +117,8 @@ static OPERATORS: [OperatorEntry; 94] = [
     part("Sqrt", arithmetic::sqrt),
     part("Reciprocal", arithmetic::reciprocal),
     part("Erf", arithmetic::erf),
+    part("Sin", arithmetic::sin),
+    part("Cos", arithmetic::cos),
     part("Floor", arithmetic::floor),
     part("Ceil", arithmetic::ceil),
     part("Round", arithmetic::round),
@@ -138,6 +142,9 @@ static OPERATORS: [OperatorEntry; 94] = [
     part("Unsqueeze", layout::unsqueeze),
     part("Transpose", layout::transpose),
     part("Expand", layout::expand),
+    part("Tile", layout::tile),
+    part("Trilu", layout::triangle),
+    part("CastLike", layout::cast_like),
     part("ConstantOfShape", layout::constant_of_shape),
     part("Range", layout::range),
     part("DepthToSpace", layout::depth_to_space),
@@ -152,6 +159,7 @@ static OPERATORS: [OperatorEntry; 94] = [
     part("Resize", resize::resize),
     part("Upsample", resize::resize),
     part("ArgMax", reduce::arg_max),
+    part("ArgMin", reduce::arg_min),
     part("ReduceSum", reduce::sum),
     part("ReduceMean", reduce::mean),
     part("ReduceMax", reduce::max),
