@@ -17,6 +17,7 @@ use scv::artifact::ArtifactStore;
 use scv::compute::control::Control;
 use scv::compute::engine::Engine;
 use scv::compute::ingest::{IngestTask, ingest};
+use scv::compute::network::Network;
 use scv::compute::sketch::Sketcher;
 use scv::compute::weights::Weights;
 use scv::config::Config;
@@ -114,8 +115,7 @@ fn real_vectors(probes: &[usize]) -> anyhow::Result<Vec<LayerVector>> {
         let graph = Arc::new(lower(&blocks, data.shape(), 10).map_err(|errors| anyhow::anyhow!("{errors:?}"))?);
         for seed in 0..10 {
             let task = IngestTask {
-                graph: Arc::clone(&graph),
-                weights: Weights::init(&graph, seed, &device)?.to_safetensors()?.into(),
+                network: Arc::new(Network::new(Arc::clone(&graph), Weights::init(&graph, seed, &device)?)),
                 probes: images.clone(),
                 statistics: data.statistics().clone(),
                 activation_limit: u64::MAX,

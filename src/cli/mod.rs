@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod bench_ingest;
 mod blocks;
 mod client;
 mod demo;
@@ -9,12 +10,15 @@ mod layer;
 mod log;
 mod migrate;
 mod model;
+mod network;
+mod npy;
 mod push;
 mod schema;
 mod search;
 mod serve;
 mod table;
 mod terminal;
+mod trace;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -51,6 +55,10 @@ enum Command {
     Search(search::Search),
     /// Follow a job until it ends, or stop it
     Job(job::Follow),
+    /// Run an ONNX file on tensors and keep what each of its layers makes; needs no server
+    Trace(trace::Trace),
+    /// Time a pass of images through an ONNX file; needs no server
+    BenchIngest(bench_ingest::BenchIngest),
     /// Bring the database up to date and stop
     Migrate(migrate::Migrate),
     /// Print the GraphQL schema
@@ -85,6 +93,8 @@ impl Cli {
                 Command::Push(push) => push.run(&terminal).await,
                 Command::Search(search) => search.run(&terminal).await,
                 Command::Job(job) => job.run(&terminal).await,
+                Command::Trace(trace) => trace.run(&terminal),
+                Command::BenchIngest(bench) => bench.run(&terminal),
                 Command::Migrate(migrate) => migrate.run().await,
                 Command::Schema => schema::run(),
             }

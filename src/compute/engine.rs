@@ -21,26 +21,22 @@ use super::error::ComputeError;
 use super::evaluate::{Evaluated, evaluate};
 use super::ingest::{IngestTask, LayerOutcome, ingest};
 use super::memory;
-use super::network::Network;
+use super::network::{Network, NetworkFile};
 use super::sketch::Sketcher;
 use super::train::{TrainTask, Trained, train};
-use super::weights::Weights;
-use crate::domain::graph::Graph;
 use crate::domain::image::{ChannelStatistics, LabelledImages};
 
 #[cfg(test)]
 mod tests;
 
-/// Images that go through a network together while it is evaluated.
+/// Most images that go through a network together while it is evaluated.
 const EVALUATION_BATCH: usize = 256;
 
 /// A network and the labelled images to test it on.
 #[derive(Debug, Clone)]
 pub struct EvaluateTask {
     /// The network.
-    pub graph: Arc<Graph>,
-    /// Its weights, a safetensors file.
-    pub weights: Arc<[u8]>,
+    pub network: Arc<Network>,
     /// The images with their classes.
     pub data: LabelledImages,
     /// How pixels become numbers.
@@ -104,6 +100,18 @@ impl Engine {
         &self.shared.device
     }
 
+    /// Reads a network onto the device; see [`Network::load`].
+    ///
+    /// # Errors
+    /// Those of [`Network::load`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn load(&self, file: NetworkFile) -> Result<Arc<Network>, ComputeError> {
+        let span = tracing::info_span!("compute.load");
+        self.run(span, Control::unwatched(), move |bench, _| {
+            Network::load(&file, &bench.device).map(Arc::new)
+        })
+        .await
+    }
+
     /// Makes the vectors of all layers of a network; see [`ingest`].
     ///
     /// # Errors
@@ -147,16 +155,15 @@ impl Engine {
     pub async fn evaluate(&self, task: EvaluateTask, control: Control) -> Result<Evaluated, ComputeError> {
         let span = tracing::info_span!("compute.evaluate", images = task.data.images.count());
         self.run(span, control, move |bench, control| {
-            let weights = Weights::read(&task.weights, &task.graph, &bench.device)?;
-            let network = Network::new(Arc::clone(&task.graph), weights);
-            memory::check(memory::of_inference(&task.graph, 1), task.activation_limit, || {
+            let graph = task.network.graph();
+            memory::check(memory::of_inference(graph, 1), task.activation_limit, || {
                 "one image: make its values smaller".to_owned()
             })?;
             evaluate(
-                &network,
+                &task.network,
                 &task.data,
                 &task.statistics,
-                memory::batch_within(&task.graph, EVALUATION_BATCH, task.activation_limit),
+                memory::batch_within(graph, EVALUATION_BATCH, task.activation_limit),
                 &bench.device,
                 control,
             )

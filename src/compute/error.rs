@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use crate::compute::activations::ActivationError;
+use crate::compute::onnx::error::OnnxError;
 
 /// Why a computation on networks or images did not come to an end.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum ComputeError {
     /// A file of activations cannot be used. Every fault is listed.
     #[error("the activations cannot be used: {}", list(.0.iter().map(|error| error.message.as_str())))]
     Activations(Vec<ActivationError>),
+    /// An ONNX file was refused.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
 
     /// The task contradicts itself, such as a label beyond the classes.
     #[error("{0}")]

@@ -5,7 +5,6 @@ use candle_core::Device;
 use crate::compute::control::{Control, Hundredths};
 use crate::compute::error::{ComputeError, Result};
 use crate::compute::executor::Mode;
-use crate::compute::images::to_tensor;
 use crate::compute::network::Network;
 use crate::compute::ops::{cross_entropy, predictions};
 use crate::domain::image::{ChannelStatistics, LabelledImages};
@@ -35,7 +34,7 @@ pub fn evaluate(
     control: &Control,
 ) -> Result<Evaluated> {
     let count = data.images.count();
-    let classes = network.graph().shape(network.graph().logits).iter().product();
+    let classes = network.graph().image_shape(network.graph().logits).iter().product();
     check_labels(data, classes)?;
     let starts: Vec<usize> = (0..count).step_by(batch.max(1)).collect();
     let mut watch = Hundredths::new(control, starts.len());
@@ -44,8 +43,9 @@ pub fn evaluate(
         control.check()?;
         let indices: Vec<usize> = (start..(start + batch.max(1)).min(count)).collect();
         let labels = &data.labels[start..start + indices.len()];
-        let images = to_tensor(&data.images.select(&indices), statistics, device)?;
+        let images = network.input_of(&data.images.select(&indices), statistics, device)?;
         let logits = network.forward(&images, Mode::Inference, &mut |_, _| Ok(()))?;
+        let logits = logits.reshape((indices.len(), classes))?;
         loss += f64::from(cross_entropy(&logits, labels)?.to_scalar::<f32>()?) * indices.len() as f64;
         right += right_answers(&predictions(&logits)?, labels);
         watch.step();

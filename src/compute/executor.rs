@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::compute::error::{ComputeError, Result};
 use crate::compute::network::Network;
 use crate::compute::ops::{self, Kernels};
-use crate::domain::graph::{Node, Operator, ParameterRole, ValueId};
+use crate::domain::graph::{BatchAxis, Node, Operator, ParameterRole, ValueId};
 
 /// Whether dropout and batch normalisation behave as in training.
 pub enum Mode<'a> {
@@ -39,12 +39,23 @@ impl TrainingState {
     }
 }
 
+/// A value: of all images together, or of each image as a portion of its own.
+type Portions = Vec<Tensor>;
+
+/// What all nodes have in common while a batch passes.
+#[derive(Clone, Copy)]
+struct Batch {
+    kernels: Kernels,
+    /// Images in a portion.
+    images: usize,
+}
+
 impl Network {
     /// Runs images `[batch, channels, height, width]` through the network and answers with the
     /// logits, `[batch, classes]`.
     ///
-    /// `tap` is shown the index and the output of every node, in execution order. A value is freed
-    /// after the last node that reads it, unless the tap keeps it or a gradient needs it: gradients
+    /// `tap` is shown the index and the output of every node, in execution order, image by image: with the images
+    /// along the first dimension and nothing merged into it. A value is freed after the last node that reads it, unless the tap keeps it or a gradient needs it: gradients
     /// are followed only from variables, so plain weights and images cost no memory.
     ///
     /// # Errors
@@ -78,20 +89,59 @@ impl Network {
         if let Mode::Training(state) = &mut mode {
             state.batches += 1;
         }
-        let mut values: Vec<Option<Tensor>> = vec![None; self.graph.nodes.len() + 1];
-        values[0] = Some(input.clone());
+        let mut values: Vec<Portions> = vec![Portions::new(); self.graph.nodes.len() + 1];
+        values[0] = self.portions(input)?;
+        let portions = values[0].len();
+        let batch = Batch {
+            kernels: Kernels::of(input.device()),
+            images: values[0].first().map_or(Ok(0), |first| first.dim(0))?,
+        };
+        let mut answer = (target == ValueId::INPUT).then(|| input.clone());
         for (index, node) in self.graph.nodes.iter().enumerate().take(node_count) {
-            let value = self
-                .compute(node, &values, &mut mode)
+            let value = (0..portions).map(|portion| {
+                let inputs = inputs_of(node, &values, portion)?;
+                self.compute(node, &inputs, batch, &mut mode)
+            });
+            let value = value
+                .collect::<Result<Portions>>()
                 .map_err(|error| at_layer(node, error))?;
-            tap(index, &value)?;
-            values[index + 1] = Some(value);
-            for spent in self.spent[index].iter().filter(|&&spent| spent != target) {
-                values[spent.0] = None;
+            let whole = self
+                .image_by_image(node, &value)
+                .map_err(|error| at_layer(node, error.into()))?;
+            tap(index, &whole)?;
+            if target.0 == index + 1 {
+                answer = Some(whole);
+            }
+            values[index + 1] = value;
+            for spent in &self.spent[index] {
+                values[spent.0] = Portions::new();
             }
         }
-        let missing = || ComputeError::Invalid(format!("the network has no value {}", target.0));
-        values.get_mut(target.0).and_then(Option::take).ok_or_else(missing)
+        answer.ok_or_else(|| ComputeError::Invalid(format!("the network has no value {}", target.0)))
+    }
+
+    /// All images as one portion, or each as its own.
+    fn portions(&self, input: &Tensor) -> Result<Portions> {
+        if self.graph.images_together {
+            return Ok(vec![input.clone()]);
+        }
+        let images = input.dim(0)?;
+        Ok((0..images)
+            .map(|image| input.narrow(0, image, 1))
+            .collect::<candle_core::Result<_>>()?)
+    }
+
+    /// A value with its images along the first dimension and nothing merged into it. One that is the same for every
+    /// image stays as it is.
+    fn image_by_image(&self, node: &Node, portions: &[Tensor]) -> candle_core::Result<Tensor> {
+        match portions {
+            [only] if self.graph.images_together => images_first(node, only),
+            [first, ..] if node.inputs.is_empty() => Ok(first.clone()),
+            portions => {
+                let images = portions.iter().map(|portion| images_first(node, portion));
+                Tensor::cat(&images.collect::<candle_core::Result<Vec<_>>>()?, 0)
+            }
+        }
     }
 
     fn check_input(&self, input: &Tensor) -> Result<()> {
@@ -105,16 +155,9 @@ impl Network {
         Ok(())
     }
 
-    fn compute(&self, node: &Node, values: &[Option<Tensor>], mode: &mut Mode<'_>) -> Result<Tensor> {
-        let inputs: Vec<Tensor> = node
-            .inputs
-            .iter()
-            .filter_map(|input| values.get(input.0).cloned().flatten())
-            .collect();
-        if inputs.len() != node.inputs.len() || inputs.is_empty() {
-            return Err(ComputeError::Invalid("it reads a value that is not there".into()));
-        }
-        let kernels = Kernels::of(inputs[0].device());
+    fn compute(&self, node: &Node, inputs: &[Tensor], batch: Batch, mode: &mut Mode<'_>) -> Result<Tensor> {
+        let kernels = batch.kernels;
+        let dims = node.dims(batch.images);
         let value = match (&node.operator, mode) {
             (Operator::Dropout { p }, Mode::Training(state)) => ops::dropout(&inputs[0], *p, &mut state.generator)?,
             (Operator::BatchNorm2d { eps, momentum }, Mode::Training(state)) => {
@@ -123,12 +166,12 @@ impl Network {
                 let (weight, bias) = ops::scale_and_shift(node, &self.weights, &inputs[0])?;
                 ops::normalise_batch(kernels, &inputs[0], &moments, (&weight, &bias), *eps)?
             }
-            _ => ops::forward(kernels, node, &inputs, &self.weights)?,
+            _ => ops::forward(kernels, node, inputs, &self.weights, &dims)?,
         };
-        if value.dims()[1..] != node.output_shape || value.dims()[0] != inputs[0].dims()[0] {
-            let (expected, actual) = (&node.output_shape, value.dims());
+        if value.dims() != dims {
+            let actual = value.dims();
             return Err(ComputeError::Invalid(format!(
-                "it gives {actual:?} where {expected:?} an image was inferred"
+                "it gives {actual:?} where {dims:?} was inferred"
             )));
         }
         Ok(value)
@@ -159,6 +202,37 @@ impl Network {
             state.running.insert(key, after.detach());
         }
         Ok(())
+    }
+}
+
+fn inputs_of(node: &Node, values: &[Portions], portion: usize) -> Result<Vec<Tensor>> {
+    let input = |input: &ValueId| values.get(input.0)?.get(portion).cloned();
+    let inputs: Option<Vec<Tensor>> = node.inputs.iter().map(input).collect();
+    inputs.ok_or_else(|| ComputeError::Invalid("it reads a value that is not there".into()))
+}
+
+/// A value, or the images of one portion of it, with the dimension that counts images in front and what was merged
+/// into it behind. One without such a dimension belongs to a single image, or is the same for all.
+fn images_first(node: &Node, value: &Tensor) -> candle_core::Result<Tensor> {
+    let Some(BatchAxis { axis, factor }) = node.batch else {
+        return if node.inputs.is_empty() {
+            Ok(value.clone())
+        } else {
+            value.unsqueeze(0)
+        };
+    };
+    if axis == 0 && factor == 1 {
+        return Ok(value.clone());
+    }
+    let mut axes: Vec<usize> = (0..value.rank()).collect();
+    axes.remove(axis);
+    axes.insert(0, axis);
+    let merged = value.permute(axes)?.contiguous()?;
+    let (places, rest) = merged.dims().split_at(1);
+    let images = places[0] / factor.max(1);
+    match factor {
+        1 => Ok(merged),
+        _ => merged.reshape([&[images, factor], rest].concat()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Small graphs for the tests of this room.
 
-use crate::domain::graph::{Activation, Graph, Node, Operator, Parameter, ParameterRole, ValueId};
+use crate::domain::graph::{Activation, BatchAxis, Graph, Node, Operator, Parameter, ParameterRole, ValueId};
 
 /// Builds a graph node by node; every node reads the last value unless told otherwise.
 pub(crate) struct Builder {
@@ -14,6 +14,7 @@ impl Builder {
                 input_shape: input_shape.to_vec(),
                 nodes: Vec::new(),
                 logits: ValueId::INPUT,
+                images_together: true,
             },
         }
     }
@@ -41,9 +42,11 @@ impl Builder {
             path: self.graph.nodes.len().to_string(),
             kind: "Test",
             settings: serde_json::Value::Null,
+            is_layer: operator.is_measured(),
             operator,
             inputs: inputs.to_vec(),
             output_shape: output_shape.to_vec(),
+            batch: Some(BatchAxis::FIRST),
             parameters: parameters
                 .iter()
                 .map(|&(role, shape)| Parameter {
@@ -122,6 +125,6 @@ impl Builder {
     }
 
     fn last_shape(&self) -> Vec<usize> {
-        self.graph.shape(self.graph.output()).to_vec()
+        self.graph.image_shape(self.graph.output())
     }
 }

@@ -4,6 +4,15 @@ use candle_core::{Device, Result, Tensor};
 
 use crate::domain::image::{ChannelStatistics, Images};
 
+/// How the numbers of an image are ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Channels, rows, columns.
+    ChannelsFirst,
+    /// Rows, columns, channels.
+    ChannelsLast,
+}
+
 /// `[images, channels, height, width]` in f32: `(pixel / 255 - mean) / std` by channel.
 ///
 /// # Errors

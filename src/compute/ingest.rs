@@ -13,13 +13,11 @@ use super::control::{Control, Progress};
 use super::error::ComputeError;
 use super::executor::Mode;
 use super::gram::CentredGram;
-use super::images;
 use super::memory;
 use super::network::Network;
 use super::sketch::Sketcher;
 use super::vector::layer_vector;
-use super::weights::Weights;
-use crate::domain::graph::{Graph, Node};
+use crate::domain::graph::Node;
 use crate::domain::image::{ChannelStatistics, Images};
 use crate::domain::vector::{Degenerate, LayerVector, MIN_PROBES, SketchedVector};
 
@@ -27,9 +25,7 @@ use crate::domain::vector::{Degenerate, LayerVector, MIN_PROBES, SketchedVector}
 #[derive(Debug, Clone)]
 pub struct IngestTask {
     /// The network.
-    pub graph: Arc<Graph>,
-    /// Its weights, a safetensors file.
-    pub weights: Arc<[u8]>,
+    pub network: Arc<Network>,
     /// The probe set, in its order.
     pub probes: Images,
     /// How pixels become numbers.
@@ -50,15 +46,14 @@ pub struct LayerOutcome {
 /// Makes the vectors of all layers of a network, in execution order.
 ///
 /// # Errors
-/// Too few probe images, more activations than may be held, weights that do not fit the graph, a
-/// layer that cannot be computed (the error names it), or cancellation.
+/// Too few probe images, more activations than may be held, images of another shape, a layer that cannot be computed (the error names it), or cancellation.
 pub fn ingest(
     task: &IngestTask,
     device: &Device,
     sketcher: &Sketcher,
     control: &Control,
 ) -> Result<Vec<LayerOutcome>, ComputeError> {
-    let graph = &task.graph;
+    let (network, graph) = (&task.network, task.network.graph());
     let probes = task.probes.count();
     if probes < MIN_PROBES {
         return Err(ComputeError::TooFewProbes {
@@ -68,15 +63,14 @@ pub fn ingest(
     }
     check_memory(task, probes)?;
     control.check()?;
-    let network = Network::new(Arc::clone(graph), Weights::read(&task.weights, graph, device)?);
-    let input = images::to_tensor(&task.probes, &task.statistics, device)?;
+    let input = network.input_of(&task.probes, &task.statistics, device)?;
 
     let count = graph.layers().count();
     let mut vectors = Vec::with_capacity(count);
     network.forward(&input, Mode::Inference, &mut |index, activations| {
         control.check()?;
         let node = &graph.nodes[index];
-        if node.is_layer() {
+        if node.is_layer {
             vectors.push((index, vector_of(node, activations)?));
             control.report(Progress::Fraction(vectors.len() as f64 / count as f64));
         }
@@ -90,7 +84,7 @@ pub fn ingest(
 }
 
 fn check_memory(task: &IngestTask, probes: usize) -> Result<(), ComputeError> {
-    let needed = memory::of_inference(&task.graph, probes);
+    let needed = memory::of_inference(task.network.graph(), probes);
     memory::check(needed, task.activation_limit, || {
         format!("{probes} probe images at once: use a probe set of fewer images")
     })

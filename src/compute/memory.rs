@@ -1,7 +1,8 @@
 //! What a network takes of the memory before it is run: better refused than killed by the system.
 
 use super::error::ComputeError;
-use crate::domain::graph::Graph;
+use super::network::spent_values;
+use crate::domain::graph::{Graph, ValueId};
 
 /// Bytes of a number.
 const FLOAT: u64 = size_of::<f32>() as u64;
@@ -26,33 +27,25 @@ pub(super) fn check(needed: u64, limit: u64, what: impl FnOnce() -> String) -> R
     )))
 }
 
-/// Most bytes of single-precision values that are alive together while `images` pass at once: the
-/// images all the time, any other value from the node that makes it to the last node that reads it.
+/// Most bytes of single-precision values that are alive together while `images` pass: the images all the time, any
+/// other value from the node that makes it to the last node that reads it.
 pub(super) fn of_inference(graph: &Graph, images: usize) -> u64 {
-    let mut last_reader: Vec<usize> = (0..=graph.nodes.len()).map(|value| value.saturating_sub(1)).collect();
-    for (reader, node) in graph.nodes.iter().enumerate() {
-        for input in &node.inputs {
-            last_reader[input.0] = reader;
-        }
-    }
-    last_reader[0] = graph.nodes.len();
-    let sizes = sizes(graph);
+    let sizes = sizes(graph, images);
     let mut alive = sizes[0];
     let mut peak = alive;
-    for reader in 0..graph.nodes.len() {
-        alive += sizes[reader + 1];
+    for (index, spent) in spent_values(graph).iter().enumerate() {
+        alive = alive.saturating_add(sizes[index + 1]);
         peak = peak.max(alive);
-        let freed = (0..=reader + 1).filter(|&value| last_reader[value] == reader);
-        alive -= freed.map(|value| sizes[value]).sum::<u64>();
+        let freed = spent.iter().filter(|&&value| value != ValueId::INPUT);
+        alive = alive.saturating_sub(freed.map(|value| sizes[value.0]).sum::<u64>());
     }
-    peak.saturating_mul(images as u64).saturating_mul(FLOAT)
+    peak.saturating_mul(FLOAT)
 }
 
 /// Bytes that a training step on so many images holds: the gradient needs every value of the network.
 pub(super) fn of_training(graph: &Graph, images: usize) -> u64 {
-    let all = sizes(graph).into_iter().fold(0_u64, u64::saturating_add);
-    all.saturating_mul(images as u64)
-        .saturating_mul(FLOAT * HELD_BY_TRAINING)
+    let all = sizes(graph, images).into_iter().fold(0_u64, u64::saturating_add);
+    all.saturating_mul(FLOAT * HELD_BY_TRAINING)
 }
 
 /// How many images can go through at once, at most `wanted`; 0 if not even one.
@@ -61,10 +54,10 @@ pub(super) fn batch_within(graph: &Graph, wanted: usize, limit: u64) -> usize {
     usize::try_from(limit / one).unwrap_or(usize::MAX).min(wanted)
 }
 
-/// Numbers of every value of the network for one image, its input first.
-fn sizes(graph: &Graph) -> Vec<u64> {
-    let size = |shape: &[usize]| shape.iter().map(|&length| length as u64).product::<u64>();
-    std::iter::once(size(&graph.input_shape))
-        .chain(graph.nodes.iter().map(|node| size(&node.output_shape)))
-        .collect()
+/// Numbers of every value of the network for so many images, its input first.
+fn sizes(graph: &Graph, images: usize) -> Vec<u64> {
+    let count = |dims: &[usize]| dims.iter().fold(1_u64, |count, &dim| count.saturating_mul(dim as u64));
+    let mut sizes = vec![count(&graph.input_shape).saturating_mul(images as u64)];
+    sizes.extend(graph.nodes.iter().map(|node| count(&node.dims(images))));
+    sizes
 }

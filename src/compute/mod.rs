@@ -17,6 +17,7 @@ mod ops;
 mod optimizer;
 pub mod pytorch;
 pub mod sketch;
+pub mod trace;
 pub mod train;
 pub mod vector;
 pub mod weights;

@@ -116,7 +116,7 @@ pub fn train(task: &TrainTask, device: &Device, control: &Control) -> Result<Tra
 
 fn check(task: &TrainTask) -> Result<()> {
     check_labels(&task.data, task.classes)?;
-    let logits = task.graph.shape(task.graph.logits);
+    let logits = task.graph.image_shape(task.graph.logits);
     if logits != [task.classes] {
         let message = format!(
             "the network gives logits {logits:?} but the data set has {} classes",

@@ -68,6 +68,24 @@ impl Weights {
         self.0.get(key)
     }
 
+    /// The same weights on another device.
+    ///
+    /// # Errors
+    /// If it has no memory left.
+    pub fn to_device(&self, device: &Device) -> Result<Weights> {
+        let moved = self
+            .0
+            .iter()
+            .map(|(key, tensor)| Ok((key.clone(), tensor.to_device(device)?)));
+        moved.collect::<Result<_>>().map(Weights)
+    }
+
+    /// Bytes that the tensors take.
+    pub fn byte_len(&self) -> u64 {
+        let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
+        self.0.values().map(|tensor| bytes(tensor) as u64).sum()
+    }
+
     /// The bytes of a safetensors file in f32; equal weights give equal bytes.
     ///
     /// # Errors
@@ -249,7 +267,7 @@ fn first_value(node: &Node, role: ParameterRole) -> Option<f32> {
         ParameterRole::RunningMean => Some(0.0),
         ParameterRole::Weight if normalises => Some(1.0),
         ParameterRole::Bias if normalises => Some(0.0),
-        ParameterRole::Weight | ParameterRole::Bias => None,
+        ParameterRole::Weight | ParameterRole::Bias | ParameterRole::Value => None,
     }
 }
 

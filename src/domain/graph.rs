@@ -6,6 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
+mod operator;
+mod tensor;
+
+pub use operator::{Activation, Operator, PadMode};
+pub use tensor::{BinaryFunction, Interpolation, NumberType, Reduction, TensorOperator, UnaryFunction};
+
 /// Names a value of the graph: 0 is the input image, `i + 1` the output of node `i`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ValueId(pub usize);
@@ -27,6 +33,8 @@ pub struct Graph {
     /// One unnormalised score a class, `[classes]`. A closing softmax stands behind this value,
     /// so that the loss can be computed from it without losing digits.
     pub logits: ValueId,
+    /// Whether a batch of images runs at once. A network that cannot keep them apart runs on one after the other.
+    pub images_together: bool,
 }
 
 /// One operation with the tensors it owns.
@@ -42,12 +50,30 @@ pub struct Node {
     pub operator: Operator,
     /// The values read: one, or two for [`Operator::Add`].
     pub inputs: Vec<ValueId>,
-    /// Shape of the value made, for one image.
+    /// Shape of the value made, for one image: without the dimension that counts images.
     pub output_shape: Vec<usize>,
+    /// Which dimension counts images; `None` for a value that is the same for every image.
+    pub batch: Option<BatchAxis>,
     /// Weights and buffers, in the order of PyTorch's state dict.
     pub parameters: Vec<Parameter>,
     /// Multiply-accumulate operations for one image.
     pub multiply_accumulates: u64,
+    /// Whether it gets a layer vector.
+    pub is_layer: bool,
+}
+
+/// The dimension of a value that counts images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BatchAxis {
+    /// Its position.
+    pub axis: usize,
+    /// Places along it for each image: more than 1 where a network has merged another dimension into it.
+    pub factor: usize,
+}
+
+impl BatchAxis {
+    /// One place for each image, in front of all other dimensions.
+    pub const FIRST: BatchAxis = BatchAxis { axis: 0, factor: 1 };
 }
 
 /// A weight or a buffer of a node.
@@ -70,6 +96,8 @@ pub enum ParameterRole {
     RunningMean,
     /// `running_var`, a buffer like the running mean.
     RunningVar,
+    /// `value`, a constant of the network.
+    Value,
 }
 
 impl ParameterRole {
@@ -80,6 +108,7 @@ impl ParameterRole {
             Self::Bias => "bias",
             Self::RunningMean => "running_mean",
             Self::RunningVar => "running_var",
+            Self::Value => "value",
         }
     }
 
@@ -89,146 +118,6 @@ impl ParameterRole {
     }
 }
 
-/// What a node computes. The semantics are those of the PyTorch module of the same name.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Operator {
-    /// Cross-correlation; weight `[out, in / groups, kh, kw]`, optional bias `[out]`.
-    Conv2d {
-        /// Rows, columns.
-        stride: [usize; 2],
-        /// Zeros added on both sides: rows, columns.
-        padding: [usize; 2],
-        /// Rows, columns.
-        dilation: [usize; 2],
-        /// Channel groups.
-        groups: usize,
-    },
-    /// The gradient of a convolution with regard to its input; weight `[in, out / groups, kh, kw]`.
-    ConvTranspose2d {
-        /// Rows, columns.
-        stride: [usize; 2],
-        /// Rows and columns taken off both sides of the result.
-        padding: [usize; 2],
-        /// Rows and columns added on one side of the result.
-        output_padding: [usize; 2],
-        /// Rows, columns.
-        dilation: [usize; 2],
-        /// Channel groups.
-        groups: usize,
-    },
-    /// Maximum over a window; padding never wins.
-    MaxPool2d {
-        /// Rows, columns.
-        kernel: [usize; 2],
-        /// Rows, columns.
-        stride: [usize; 2],
-        /// Rows, columns.
-        padding: [usize; 2],
-        /// Rows, columns.
-        dilation: [usize; 2],
-    },
-    /// Mean over a window. The output shape already says how `ceil_mode` rounded.
-    AvgPool2d {
-        /// Rows, columns.
-        kernel: [usize; 2],
-        /// Rows, columns.
-        stride: [usize; 2],
-        /// Rows, columns.
-        padding: [usize; 2],
-        /// Whether padded zeros count in the divisor.
-        count_include_pad: bool,
-        /// A divisor to use in place of the window's size.
-        divisor_override: Option<usize>,
-    },
-    /// Mean over windows chosen so that the output has the node's output shape.
-    AdaptiveAvgPool2d,
-    /// Adds rows and columns; a negative count takes them away (constant mode only).
-    Pad2d {
-        /// What the new places hold.
-        mode: PadMode,
-        /// Left, right, top, bottom: PyTorch's order.
-        padding: [i64; 4],
-    },
-    /// Normalisation by channel; weight, bias (both optional), running mean and variance `[channels]`.
-    BatchNorm2d {
-        /// Added to the variance.
-        eps: f64,
-        /// Share of the new batch in the running statistics; `None` is the cumulative mean.
-        momentum: Option<f64>,
-    },
-    /// Zeroes values at random while training; the identity otherwise.
-    Dropout {
-        /// Probability of a zero.
-        p: f64,
-    },
-    /// Gives the value the node's output shape, same elements in the same order.
-    Reshape,
-    /// `x Wᵀ + b`; weight `[out, in]`, optional bias `[out]`.
-    Linear,
-    /// Softmax over a dimension of one image's value (0 is the channel).
-    Softmax {
-        /// The dimension, not counting the batch.
-        dim: usize,
-    },
-    /// A function of each element.
-    Activation(Activation),
-    /// Sum of two values of one shape.
-    Add,
-}
-
-/// How [`Operator::Pad2d`] fills the places it adds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum PadMode {
-    /// One number everywhere.
-    Constant(f64),
-    /// Mirrored at the border, which itself is not repeated.
-    Reflection,
-    /// The border repeated.
-    Replication,
-}
-
-/// Element-wise functions, with PyTorch's definitions.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Activation {
-    /// `max(x, 0)`
-    Relu,
-    /// `x` above zero, `negative_slope * x` below.
-    LeakyRelu {
-        /// Slope below zero.
-        negative_slope: f64,
-    },
-    /// `x` above zero, `alpha * (exp(x) - 1)` below.
-    Elu {
-        /// Scale below zero.
-        alpha: f64,
-    },
-    /// `x Φ(x)`; exact through erf, or the tanh approximation.
-    Gelu {
-        /// Use the tanh approximation.
-        tanh: bool,
-    },
-    /// `x * sigmoid(x)`
-    Silu,
-    /// `1 / (1 + exp(-x))`
-    Sigmoid,
-    /// Hyperbolic tangent.
-    Tanh,
-    /// `x` clipped to `[min, max]`; `ReLU6` is the interval `[0, 6]`.
-    Hardtanh {
-        /// Lower bound.
-        min: f64,
-        /// Upper bound.
-        max: f64,
-    },
-    /// `log(1 + exp(beta x)) / beta`, and `x` itself where `beta x > threshold`.
-    Softplus {
-        /// Sharpness.
-        beta: f64,
-        /// Where it is the identity, for numerical safety.
-        threshold: f64,
-    },
-}
-
 impl Graph {
     /// The value that the last node makes; a network without nodes answers with its input.
     pub fn output(&self) -> ValueId {
@@ -236,16 +125,16 @@ impl Graph {
     }
 
     /// Shape of a value, for one image.
-    pub fn shape(&self, value: ValueId) -> &[usize] {
+    pub fn image_shape(&self, value: ValueId) -> Vec<usize> {
         match value.0 {
-            0 => &self.input_shape,
-            id => &self.nodes[id - 1].output_shape,
+            0 => self.input_shape.clone(),
+            id => self.nodes[id - 1].image_shape(),
         }
     }
 
     /// The nodes that are layers, each with its position in `nodes`, in execution order.
     pub fn layers(&self) -> impl Iterator<Item = (usize, &Node)> {
-        self.nodes.iter().enumerate().filter(|(_, node)| node.is_layer())
+        self.nodes.iter().enumerate().filter(|(_, node)| node.is_layer)
     }
 
     /// All weights and buffers with their keys, in the order of PyTorch's state dict.
@@ -267,13 +156,25 @@ impl Graph {
 }
 
 impl Node {
-    /// Whether the node computes something, and so gets a layer vector. Dropout is the identity at
-    /// inference, reshaping and padding only move numbers: their vectors would repeat their input's.
-    pub fn is_layer(&self) -> bool {
-        !matches!(
-            self.operator,
-            Operator::Dropout { .. } | Operator::Reshape | Operator::Pad2d { .. }
-        )
+    /// All dimensions of the value for a batch of images.
+    pub fn dims(&self, batch: usize) -> Vec<usize> {
+        let mut dims = self.output_shape.clone();
+        if let Some(BatchAxis { axis, factor }) = self.batch {
+            dims.insert(axis, batch * factor);
+        }
+        dims
+    }
+
+    /// Shape of the value for one image, with what was merged into the dimension of the images in front.
+    pub fn image_shape(&self) -> Vec<usize> {
+        let mut shape = self.output_shape.clone();
+        if let Some(BatchAxis {
+            factor: factor @ 2.., ..
+        }) = self.batch
+        {
+            shape.insert(0, factor);
+        }
+        shape
     }
 
     /// The key of one of the node's tensors, such as `3.main.0.weight`.

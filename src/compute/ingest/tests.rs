@@ -1,12 +1,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::compute::vector::reference::Activations;
-use crate::domain::graph::{Activation, Operator, Parameter, ParameterRole, ValueId};
+use crate::compute::weights::Weights;
+use crate::domain::graph::{Activation, BatchAxis, Graph, Operator, Parameter, ParameterRole, ValueId};
 use crate::domain::image::ImageShape;
 
 const PIXELS: usize = 2 * 3 * 4;
@@ -16,9 +16,11 @@ fn node(path: &str, kind: &'static str, operator: Operator, inputs: &[usize], fe
         path: path.to_owned(),
         kind,
         settings: serde_json::json!({}),
+        is_layer: operator.is_measured(),
         operator,
         inputs: inputs.iter().map(|&input| ValueId(input)).collect(),
         output_shape: vec![features],
+        batch: Some(BatchAxis::FIRST),
         parameters: Vec::new(),
         multiply_accumulates: 0,
     }
@@ -55,21 +57,27 @@ fn graph() -> Graph {
             node("5", "Add", Operator::Add, &[3, 4], 6),
         ],
         logits: ValueId(6),
+        images_together: true,
     }
 }
 
-fn weights() -> Arc<[u8]> {
+fn weights() -> Weights {
     let tensor = |values: Vec<f32>, shape: &[usize]| Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
     let first = Activations::noise(6, PIXELS, 1).tensor();
-    let tensors = HashMap::from([
+    let tensors = [
         ("1.weight", first),
         ("1.bias", tensor(vec![0.1; 6], &[6])),
         ("3.weight", tensor(vec![0.0; 36], &[6, 6])),
         ("3.bias", tensor(vec![2.5; 6], &[6])),
         ("4.weight", tensor(vec![3e38; 36], &[6, 6])),
         ("4.bias", tensor(vec![0.0; 6], &[6])),
-    ]);
-    safetensors::serialize(tensors, None).unwrap().into()
+    ];
+    Weights(
+        tensors
+            .into_iter()
+            .map(|(key, tensor)| (key.to_owned(), tensor))
+            .collect(),
+    )
 }
 
 fn images(count: usize) -> Images {
@@ -87,8 +95,7 @@ fn images(count: usize) -> Images {
 /// A network of five layers on `count` probe images.
 pub(crate) fn task(count: usize) -> IngestTask {
     IngestTask {
-        graph: Arc::new(graph()),
-        weights: weights(),
+        network: Arc::new(Network::new(Arc::new(graph()), weights())),
         probes: images(count),
         statistics: ChannelStatistics {
             mean: vec![0.4, 0.5],
@@ -107,7 +114,7 @@ fn every_layer_gets_a_vector_or_the_reason_why_it_has_none() {
     let task = task(12);
     let outcomes = run(&task, &Control::unwatched()).unwrap();
 
-    let layers: Vec<usize> = task.graph.layers().map(|(node, _)| node).collect();
+    let layers: Vec<usize> = task.network.graph().layers().map(|(node, _)| node).collect();
     assert_eq!(outcomes.iter().map(|outcome| outcome.node).collect::<Vec<_>>(), layers);
     assert_eq!(layers, [1, 2, 3, 4, 5]);
     assert_eq!(outcomes[2].vector, Err(Degenerate::Constant));
@@ -123,7 +130,7 @@ fn vectors_are_those_of_the_activations() {
     let task = task(12);
     let outcomes = run(&task, &Control::unwatched()).unwrap();
 
-    let pixels = images::to_tensor(&task.probes, &task.statistics, &Device::Cpu).unwrap();
+    let pixels = crate::compute::images::to_tensor(&task.probes, &task.statistics, &Device::Cpu).unwrap();
     let flat = pixels.reshape((12, PIXELS)).unwrap();
     let weight = Activations::noise(6, PIXELS, 1).tensor();
     let first = (flat.matmul(&weight.t().unwrap()).unwrap() + 0.1).unwrap();

@@ -99,6 +99,25 @@ fn all_values(activation: Activation, x: &[f32]) -> Vec<f32> {
                 }
             })
         }
+        Activation::HardSigmoid { alpha, beta } => {
+            let (alpha, beta) = (alpha as f32, beta as f32);
+            map(x, |x| (alpha * x + beta).clamp(0.0, 1.0))
+        }
+        Activation::HardSwish => map(x, |x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)),
+        Activation::Selu { alpha, gamma } => {
+            let (alpha, gamma) = (alpha as f32, gamma as f32);
+            map(x, |x| gamma * if x > 0.0 { x } else { alpha * x.exp_m1() })
+        }
+        Activation::Celu { alpha } => {
+            let alpha = alpha as f32;
+            map(x, |x| if x > 0.0 { x } else { alpha * (x / alpha).exp_m1() })
+        }
+        Activation::ThresholdedRelu { alpha } => {
+            let alpha = alpha as f32;
+            map(x, |x| if x <= alpha { 0.0 } else { x })
+        }
+        Activation::Softsign => map(x, |x| x / (1.0 + x.abs())),
+        Activation::Mish => map(x, |x| x * softplus(x).tanh()),
     }
 }
 
@@ -143,6 +162,33 @@ fn all_slopes(activation: Activation, x: &[f32]) -> Vec<f32> {
             let (beta, threshold) = (beta as f32, threshold as f32);
             map(x, |x| if x * beta > threshold { 1.0 } else { sigmoid(x * beta) })
         }
+        Activation::HardSigmoid { alpha, beta } => {
+            let (alpha, beta) = (alpha as f32, beta as f32);
+            let inside = move |x: f32| (0.0..1.0).contains(&(alpha * x + beta));
+            map(x, |x| if inside(x) { alpha } else { 0.0 })
+        }
+        Activation::HardSwish => map(x, |x| match x {
+            ..=-3.0 => 0.0,
+            3.0.. => 1.0,
+            _ => x / 3.0 + 0.5,
+        }),
+        Activation::Selu { alpha, gamma } => {
+            let (alpha, gamma) = (alpha as f32, gamma as f32);
+            map(x, |x| gamma * if x > 0.0 { 1.0 } else { alpha * x.exp() })
+        }
+        Activation::Celu { alpha } => {
+            let alpha = alpha as f32;
+            map(x, |x| if x > 0.0 { 1.0 } else { (x / alpha).exp() })
+        }
+        Activation::ThresholdedRelu { alpha } => {
+            let alpha = alpha as f32;
+            map(x, |x| if x <= alpha { 0.0 } else { 1.0 })
+        }
+        Activation::Softsign => map(x, |x| (1.0 + x.abs()).powi(-2)),
+        Activation::Mish => map(x, |x| {
+            let tanh = softplus(x).tanh();
+            tanh + x * (1.0 - tanh * tanh) * sigmoid(x)
+        }),
     }
 }
 

@@ -12,13 +12,16 @@ mod convolution;
 mod convolution_gradients;
 mod convolution_kernels;
 mod depthwise;
+mod elementwise;
 mod loss;
 mod normalise;
 mod pad;
 mod pool;
 mod portable;
 mod product;
+mod reshaping;
 mod slices;
+mod tensor;
 mod window;
 
 use candle_core::{Device, Tensor};
@@ -29,6 +32,7 @@ use crate::domain::graph::{Node, Operator, ParameterRole};
 
 pub(crate) use loss::{cross_entropy, predictions};
 pub(crate) use normalise::{Moments, batch_moments, dropout, normalise_batch};
+pub(crate) use tensor::{apply, on_tensors};
 
 use window::Window;
 
@@ -52,13 +56,21 @@ impl Kernels {
     }
 }
 
-/// Computes one node at inference from its inputs, `[batch, ..]` each.
+/// Computes one node at inference from its inputs; `dims` is the shape it makes for this batch.
 ///
 /// # Errors
 /// If a weight is missing or candle refuses; the caller adds the layer's name.
-pub(crate) fn forward(kernels: Kernels, node: &Node, inputs: &[Tensor], weights: &Weights) -> Result<Tensor> {
-    let x = inputs[0].contiguous()?;
-    let output = &node.output_shape;
+pub(crate) fn forward(
+    kernels: Kernels,
+    node: &Node,
+    inputs: &[Tensor],
+    weights: &Weights,
+    dims: &[usize],
+) -> Result<Tensor> {
+    let x = match inputs.first() {
+        Some(x) => x.contiguous()?,
+        None => return tensor::constant(node, weights, dims),
+    };
     Ok(match &node.operator {
         Operator::Conv2d {
             stride,
@@ -69,7 +81,7 @@ pub(crate) fn forward(kernels: Kernels, node: &Node, inputs: &[Tensor], weights:
             let weight = parameter(node, ParameterRole::Weight, weights)?;
             let plane = Plane {
                 input: plane(x.dims())?,
-                output: plane(output)?,
+                output: plane(dims)?,
             };
             let window = plane.window(kernel(weight)?, *stride, *padding, *dilation);
             let y = convolution::convolve(kernels, &x, weight, window, *groups)?;
@@ -85,7 +97,7 @@ pub(crate) fn forward(kernels: Kernels, node: &Node, inputs: &[Tensor], weights:
             let weight = parameter(node, ParameterRole::Weight, weights)?;
             // The window is that of the convolution whose gradient this is: it reads our output.
             let plane = Plane {
-                input: plane(output)?,
+                input: plane(dims)?,
                 output: plane(x.dims())?,
             };
             let window = plane.window(kernel(weight)?, *stride, *padding, *dilation);
@@ -100,7 +112,7 @@ pub(crate) fn forward(kernels: Kernels, node: &Node, inputs: &[Tensor], weights:
         } => {
             let plane = Plane {
                 input: plane(x.dims())?,
-                output: plane(output)?,
+                output: plane(dims)?,
             };
             pool::maximum(kernels, &x, plane.window(*kernel, *stride, *padding, *dilation))?
         }
@@ -113,7 +125,7 @@ pub(crate) fn forward(kernels: Kernels, node: &Node, inputs: &[Tensor], weights:
         } => {
             let plane = Plane {
                 input: plane(x.dims())?,
-                output: plane(output)?,
+                output: plane(dims)?,
             };
             let window = plane.window(*kernel, *stride, *padding, [1, 1]);
             pool::average(
@@ -123,7 +135,7 @@ pub(crate) fn forward(kernels: Kernels, node: &Node, inputs: &[Tensor], weights:
             )?
         }
         Operator::AdaptiveAvgPool2d => {
-            pool::average(kernels, &x, pool::Means::adaptive(plane(x.dims())?, plane(output)?))?
+            pool::average(kernels, &x, pool::Means::adaptive(plane(x.dims())?, plane(dims)?))?
         }
         Operator::Pad2d { mode, padding } => pad::pad(&x, *mode, *padding)?,
         Operator::BatchNorm2d { eps, .. } => {
@@ -135,10 +147,11 @@ pub(crate) fn forward(kernels: Kernels, node: &Node, inputs: &[Tensor], weights:
             channels::affine(kernels, &x, &scale, &shift)?
         }
         Operator::Dropout { .. } => x,
-        Operator::Reshape => x.reshape([&[x.dims()[0]], output.as_slice()].concat())?,
-        Operator::Linear => linear(&x, node, weights)?,
+        Operator::Reshape => x.reshape(dims)?,
+        Operator::Linear => linear(&x, node, weights, dims)?,
         Operator::Softmax { dim } => softmax(&x, dim + 1)?,
         Operator::Activation(activation) => activation::apply(kernels, &x, *activation)?,
+        Operator::Tensor(operator) => return on_tensors(node, operator, inputs, weights, dims),
         Operator::Add => {
             (x + inputs
                 .get(1)
@@ -208,15 +221,16 @@ fn add_bias(kernels: Kernels, y: Tensor, node: &Node, weights: &Weights) -> Resu
     }
 }
 
-fn linear(x: &Tensor, node: &Node, weights: &Weights) -> Result<Tensor> {
+fn linear(x: &Tensor, node: &Node, weights: &Weights, dims: &[usize]) -> Result<Tensor> {
     let weight = parameter(node, ParameterRole::Weight, weights)?;
-    let rows = x.elem_count() / x.dims()[x.rank() - 1].max(1);
-    let y = x.reshape((rows, x.dims()[x.rank() - 1]))?.matmul(&weight.t()?)?;
+    let inputs = weight.dim(1)?;
+    let rows = x.elem_count() / inputs.max(1);
+    let y = x.reshape((rows, inputs))?.matmul(&weight.t()?)?;
     let y = match weights.get(&node.key(ParameterRole::Bias)) {
         Some(bias) => y.broadcast_add(bias)?,
         None => y,
     };
-    Ok(y.reshape([&[x.dims()[0]], node.output_shape.as_slice()].concat())?)
+    Ok(y.reshape(dims)?)
 }
 
 /// Composed of primitives: candle's `softmax_last_dim` lets go of the gradient without a word.

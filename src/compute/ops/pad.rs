@@ -38,11 +38,13 @@ fn filled(x: &Tensor, dim: usize, value: f64, count: i64) -> Result<Option<Tenso
     }
     let mut dims = x.dims().to_vec();
     dims[dim] = count as usize;
-    Tensor::full(value as f32, dims, x.device()).map(Some)
+    Tensor::full(value as f32, dims, x.device())?
+        .to_dtype(x.dtype())
+        .map(Some)
 }
 
 /// Adds places that repeat others, by an index of where each place comes from.
-fn repeat(x: &Tensor, dim: usize, mode: PadMode, before: i64, after: i64) -> Result<Tensor> {
+pub(super) fn repeat(x: &Tensor, dim: usize, mode: PadMode, before: i64, after: i64) -> Result<Tensor> {
     if before == 0 && after == 0 {
         return Ok(x.clone());
     }

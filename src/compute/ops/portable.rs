@@ -15,7 +15,8 @@ use crate::domain::graph::Activation;
 pub(super) fn convolve(x: &Tensor, weight: &Tensor, window: &Window, groups: usize) -> Result<Tensor> {
     let square = |pair: [usize; 2]| pair[0] == pair[1];
     let tracked = x.track_op() || weight.track_op();
-    if !tracked && groups == 1 && square(window.stride) && square(window.padding) && square(window.dilation) {
+    let plain = square(window.stride) && square(window.padding) && square(window.dilation) && window.is_even();
+    if !tracked && groups == 1 && plain {
         let (padding, stride, dilation) = (window.padding[0], window.stride[0], window.dilation[0]);
         return x.conv2d(weight, padding, stride, dilation, groups);
     }
@@ -169,8 +170,8 @@ pub(super) fn average(x: &Tensor, means: &Means) -> Result<Tensor> {
 
 /// A function of each element. Branches are chosen by `where_cond`, whose arguments are kept finite:
 /// an infinite branch that is not chosen would still turn the gradient into NaN.
-pub(super) fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    match activation {
+pub(super) fn activation(x: &Tensor, function: Activation) -> Result<Tensor> {
+    match function {
         Activation::Relu => below(x, 0.0)?.where_cond(&x.zeros_like()?, x),
         Activation::LeakyRelu { negative_slope } => below(x, 0.0)?.where_cond(&(x * negative_slope)?, x),
         Activation::Elu { alpha } => {
@@ -202,7 +203,24 @@ pub(super) fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
             let smooth = ((above + (sunk.exp()? + 1.0)?.log()?)? / beta)?;
             scaled.detach().gt(threshold)?.where_cond(x, &smooth)
         }
+        Activation::HardSigmoid { alpha, beta } => clipped(&x.affine(alpha, beta)?, 0.0, 1.0),
+        Activation::HardSwish => x * clipped(&x.affine(1.0 / 6.0, 0.5)?, 0.0, 1.0)?,
+        Activation::Selu { alpha, gamma } => activation(x, Activation::Elu { alpha })? * gamma,
+        Activation::Celu { alpha } => activation(&(x / alpha)?, Activation::Elu { alpha: 1.0 })?.affine(alpha, 0.0),
+        Activation::ThresholdedRelu { alpha } => below(x, alpha)?.where_cond(&x.zeros_like()?, x),
+        Activation::Softsign => x / (x.abs()? + 1.0)?,
+        Activation::Mish => x * softplus(x)?.tanh()?,
     }
+}
+
+fn clipped(x: &Tensor, min: f64, max: f64) -> Result<Tensor> {
+    activation(x, Activation::Hardtanh { min, max })
+}
+
+/// Without a threshold: the logarithm is taken of numbers between 1 and 2 only.
+fn softplus(x: &Tensor) -> Result<Tensor> {
+    let threshold = f64::INFINITY;
+    activation(x, Activation::Softplus { beta: 1.0, threshold })
 }
 
 /// Where `x` is at or below a bound.

@@ -195,6 +195,7 @@ fn check_case(kernels: Kernels, case: &Value) {
             &graph.nodes[0],
             &[x.as_tensor().clone()],
             &Weights(parameters.clone()),
+            &graph.nodes[0].dims(x.dims()[0]),
         )
         .unwrap()
     };

@@ -43,6 +43,15 @@ impl Window {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0] && self.input == self.output
     }
 
+    /// Whether there is as much padding behind the input as in front of it.
+    pub(super) fn is_even(&self) -> bool {
+        (0..2).all(|axis| {
+            let reach = (self.kernel[axis] - 1) * self.dilation[axis] + 1;
+            let room = (self.input[axis] + 2 * self.padding[axis]).checked_sub(reach);
+            room.is_some_and(|room| room / self.stride[axis] + 1 == self.output[axis])
+        })
+    }
+
     /// The output positions along an axis for which a tap falls inside the input.
     pub(super) fn inside(&self, axis: usize, tap: usize) -> Range<usize> {
         let offset = tap * self.dilation[axis];

@@ -65,6 +65,7 @@ pub fn lower(blocks: &[Block], input: ImageShape, classes: usize) -> Result<Grap
         input_shape: input.dims(),
         nodes: walk.nodes,
         logits,
+        images_together: true,
     })
 }
 

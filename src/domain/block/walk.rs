@@ -9,7 +9,7 @@ use super::lower::BlockSummary;
 use super::residual::RESIDUAL;
 use super::whole;
 use super::{Block, MAX_MULTIPLY_ACCUMULATES, MAX_NESTING, MAX_PARAMETERS};
-use crate::domain::graph::{Node, Operator, ValueId};
+use crate::domain::graph::{BatchAxis, Node, Operator, ValueId};
 use crate::domain::image::ImageShape;
 
 /// One pass over the blocks, in execution order.
@@ -114,9 +114,11 @@ impl Walk {
                     path: place.path.clone(),
                     kind: kind.name,
                     settings,
+                    is_layer: layer.operator.is_measured(),
                     operator: layer.operator,
                     inputs: vec![flow.value],
                     output_shape,
+                    batch: Some(BatchAxis::FIRST),
                     parameters: layer.parameters,
                     multiply_accumulates: layer.multiply_accumulates,
                 };
@@ -155,7 +157,9 @@ impl Walk {
                     settings: json!({}),
                     operator: Operator::Add,
                     inputs: vec![main.value, shortcut.value],
+                    is_layer: true,
                     output_shape,
+                    batch: Some(BatchAxis::FIRST),
                     parameters: Vec::new(),
                     multiply_accumulates: 0,
                 };

@@ -8,6 +8,7 @@ use crate::compute::control::Control;
 use crate::compute::engine::EvaluateTask;
 use crate::compute::error::ComputeError;
 use crate::compute::ingest::{IngestTask, LayerOutcome};
+use crate::compute::network::{Network, NetworkFile};
 use crate::compute::train::TrainTask;
 use crate::domain::dataset::Split;
 use crate::domain::dataset_record::{Dataset, ProbeSet};
@@ -121,8 +122,7 @@ impl Library {
 
     async fn evaluate(&self, subject: &Subject, on: &Dataset, control: Control) -> Result<NewEvaluation, JobError> {
         let task = EvaluateTask {
-            graph: Arc::clone(&subject.graph),
-            weights: self.weights_of(subject).await?,
+            network: self.network_of(subject).await?,
             data: self.images(on, Split::Test).await?,
             statistics: on.statistics.clone(),
             activation_limit: self.activation_limit,
@@ -174,8 +174,7 @@ impl Library {
         let split = self.images(&subject.dataset, probe_set.split).await?;
         let indices: Vec<_> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
         let task = IngestTask {
-            graph: Arc::clone(&subject.graph),
-            weights: self.weights_of(subject).await?,
+            network: self.network_of(subject).await?,
             probes: split.images.select(&indices),
             statistics: subject.dataset.statistics.clone(),
             activation_limit: self.activation_limit,
@@ -247,11 +246,15 @@ impl Library {
         Ok(())
     }
 
-    async fn weights_of(&self, subject: &Subject) -> Result<Arc<[u8]>, JobError> {
-        match &subject.version.weights_key {
-            Some(key) => Ok(self.weights(key).await?),
-            None => Err(internal("a version has no weights")),
-        }
+    async fn network_of(&self, subject: &Subject) -> Result<Arc<Network>, JobError> {
+        let Some(key) = &subject.version.weights_key else {
+            return Err(internal("a version has no weights"));
+        };
+        let file = NetworkFile::Blocks {
+            graph: Arc::clone(&subject.graph),
+            weights: self.weights(key).await?,
+        };
+        Ok(self.engine.load(file).await?)
     }
 }
 
@@ -265,8 +268,8 @@ fn new_layers(graph: &Graph) -> Vec<NewLayer> {
             name: node.path.clone(),
             kind: node.kind.to_owned(),
             parameters: node.settings.clone(),
-            input_shape: numbers(graph.shape(node.inputs[0])),
-            output_shape: numbers(&node.output_shape),
+            input_shape: numbers(&graph.image_shape(node.inputs[0])),
+            output_shape: numbers(&node.image_shape()),
             parameter_count: node.parameter_count() as i64,
             multiply_accumulates: node.multiply_accumulates as i64,
         })

@@ -105,7 +105,7 @@ proptest! {
             }
             Ok(graph) => {
                 prop_assert!(report.errors.is_empty());
-                prop_assert_eq!(graph.shape(graph.logits), [classes]);
+                prop_assert_eq!(graph.image_shape(graph.logits), [classes]);
                 for (position, node) in graph.nodes.iter().enumerate() {
                     prop_assert!(node.inputs.iter().all(|input| input.0 <= position));
                     prop_assert!(!node.output_shape.contains(&0));

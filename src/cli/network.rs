@@ -1,0 +1,57 @@
+//! An ONNX file named on the command line.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+
+use crate::compute::onnx::file::{NamedFile, read};
+use crate::compute::onnx::import::{ImportOptions, Imported, import};
+
+/// What is said about a file besides its name.
+#[derive(Debug, Clone, Args)]
+pub(super) struct NetworkOptions {
+    /// A file that the network keeps weights in; can be given several times
+    #[arg(long = "data", value_name = "FILE")]
+    data: Vec<PathBuf>,
+    /// The output to take, where the network has several
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
+    /// Rows of an image, where the network leaves them open
+    #[arg(long, value_name = "ROWS", requires = "width")]
+    height: Option<usize>,
+    /// Columns of an image, where the network leaves them open
+    #[arg(long, value_name = "COLUMNS", requires = "height")]
+    width: Option<usize>,
+}
+
+impl NetworkOptions {
+    /// Reads the network in a file.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or a network that is refused.
+    pub(super) fn import(&self, model: &Path) -> anyhow::Result<Imported> {
+        let mut files = Vec::new();
+        for path in std::iter::once(model).chain(self.data.iter().map(PathBuf::as_path)) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push(NamedFile {
+                name,
+                bytes: bytes(path)?,
+            });
+        }
+        ensure!(files[0].bytes.len() > 1, "{} is empty", model.display());
+        let options = ImportOptions {
+            size: self.height.zip(self.width).map(|(height, width)| [height, width]),
+            output: self.output_name.clone(),
+        };
+        Ok(import(&read(files)?, &options)?)
+    }
+}
+
+/// The bytes of a file.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}

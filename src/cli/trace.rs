@@ -1,0 +1,130 @@
+//! `scv trace`
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::json;
+
+use super::network::{NetworkOptions, bytes};
+use super::npy;
+use super::terminal::Terminal;
+use crate::compute::onnx::case;
+use crate::compute::trace::{Numbers, Traced, trace};
+
+/// Run an ONNX file on tensors and keep what each of its layers makes; needs no server
+#[derive(Debug, Args)]
+pub(super) struct Trace {
+    /// The ONNX file
+    #[arg(required_unless_present = "case", requires = "input", requires = "output")]
+    model: Option<PathBuf>,
+    /// A .npy file of float32 that goes into the network as it is, images along the first dimension
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// The safetensors file to write; `order` in its metadata lists the names in the order they were made
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// In place of a network: a folder with one of the cases that the ONNX project publishes for its operators
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["model", "input", "output"])]
+    case: Option<PathBuf>,
+    #[command(flatten)]
+    network: NetworkOptions,
+}
+
+/// How near the numbers of a case have to be: relative and absolute.
+const NEAR: (f32, f32) = (1e-3, 1e-5);
+
+impl Trace {
+    pub(super) fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
+        if let Some(folder) = &self.case {
+            let (status, reason) = judge(folder)?;
+            let verdict = json!({ "status": status, "reason": reason });
+            return terminal.answer(&verdict, &verdict);
+        }
+        let (Some(model), Some(input), Some(output)) = (&self.model, &self.input, &self.output) else {
+            unreachable!("required as arguments");
+        };
+        let numbers = npy::read(&bytes(input)?).with_context(|| format!("{} cannot be used", input.display()))?;
+        let traced = trace(self.network.import(model)?, &numbers)?;
+        write(&traced, output).with_context(|| format!("cannot write {}", output.display()))?;
+        let document = json!({ "values": traced.len(), "output": output });
+        terminal.answer(
+            &document,
+            format!("{} values are in {}", traced.len(), output.display()),
+        )
+    }
+}
+
+fn write(traced: &[Traced], path: &Path) -> anyhow::Result<()> {
+    let stored: Vec<(&str, &[usize], Vec<u8>)> = traced
+        .iter()
+        .map(|Traced { name, numbers }| {
+            let bytes = numbers.values.iter().flat_map(|number| number.to_le_bytes());
+            (name.as_str(), numbers.shape.as_slice(), bytes.collect())
+        })
+        .collect();
+    let mut views = Vec::with_capacity(stored.len());
+    for (name, shape, bytes) in &stored {
+        views.push((*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes)?));
+    }
+    let order: Vec<&str> = traced.iter().map(|value| value.name.as_str()).collect();
+    let metadata = HashMap::from([("order".to_owned(), serde_json::to_string(&order)?)]);
+    Ok(safetensors::serialize_to_file(views, Some(metadata), path)?)
+}
+
+/// Whether a case comes out as published, for each of its sets of inputs.
+fn judge(folder: &Path) -> anyhow::Result<(&'static str, String)> {
+    let model = bytes(&folder.join("model.onnx"))?;
+    for set in 0.. {
+        let folder = folder.join(format!("test_data_set_{set}"));
+        if !folder.is_dir() {
+            break;
+        }
+        let made = match case::run(&model, &tensors(&folder, "input")?) {
+            Ok(made) => made,
+            Err(refusal) => return Ok(("refused", refusal.to_string())),
+        };
+        for (place, bytes) in tensors(&folder, "output")?.iter().enumerate() {
+            let expected = match case::expected(bytes) {
+                Ok(expected) => expected,
+                Err(refusal) => return Ok(("refused", refusal.to_string())),
+            };
+            let fault = match made.get(place) {
+                Some(made) => difference(made, &expected),
+                None => Some("it is not made".to_owned()),
+            };
+            if let Some(fault) = fault {
+                return Ok(("failed", format!("output {place} of set {set}: {fault}")));
+            }
+        }
+    }
+    Ok(("passed", String::new()))
+}
+
+/// The published tensors of one kind, in their order.
+fn tensors(folder: &Path, kind: &str) -> anyhow::Result<Vec<Vec<u8>>> {
+    let paths = (0..).map(|place| folder.join(format!("{kind}_{place}.pb")));
+    paths
+        .take_while(|path| path.is_file())
+        .map(|path| bytes(&path))
+        .collect()
+}
+
+fn difference(made: &Numbers, expected: &Numbers) -> Option<String> {
+    if made.shape != expected.shape {
+        return Some(format!("its shape is {:?}, not {:?}", made.shape, expected.shape));
+    }
+    let (relative, absolute) = NEAR;
+    let near = |a: f32, b: f32| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= absolute + relative * b.abs();
+    let far = made
+        .values
+        .iter()
+        .zip(&expected.values)
+        .position(|(&a, &b)| !near(a, b))?;
+    Some(format!(
+        "number {far} is {}, not {}",
+        made.values[far], expected.values[far]
+    ))
+}

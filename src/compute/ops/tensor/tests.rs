@@ -1,0 +1,174 @@
+//! Gradients of operations on whole tensors, against finite differences.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use candle_core::{Device, Var};
+
+use super::*;
+use crate::domain::graph::{BinaryFunction, PadMode, UnaryFunction};
+
+/// Positive numbers that differ from each other, so that logarithms, roots and maxima are smooth nearby.
+fn numbers(shape: &[usize], seed: usize) -> Tensor {
+    let count = shape.iter().product::<usize>();
+    let number = |place: usize| 0.4 + ((place * 37 + seed * 17) % 101) as f32 * 0.013;
+    Tensor::from_vec((0..count).map(number).collect::<Vec<_>>(), shape, &Device::Cpu).unwrap()
+}
+
+/// Compares the slope along each input's gradient with the gradient's own length.
+fn check(operator: TensorOperator, inputs: &[&[usize]], dims: &[usize]) {
+    let variables: Vec<Var> = inputs
+        .iter()
+        .enumerate()
+        .map(|(seed, shape)| Var::from_tensor(&numbers(shape, seed)).unwrap())
+        .collect();
+    let weights = (numbers(dims, 7) - 0.9).unwrap();
+    let loss = || {
+        let inputs: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
+        let value = apply(&operator, &inputs, dims).unwrap();
+        assert_eq!(value.dims(), dims, "{operator:?}");
+        (value * &weights).unwrap().sum_all().unwrap()
+    };
+    let gradients = loss().backward().unwrap();
+    for (place, variable) in variables.iter().enumerate() {
+        let gradient = gradients.get(variable).unwrap();
+        let length = gradient
+            .sqr()
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .to_scalar::<f32>()
+            .unwrap()
+            .sqrt();
+        assert!(length > 1e-4, "{operator:?} has no slope for input {place}");
+        let direction = (gradient / f64::from(length)).unwrap();
+        let before = variable.as_tensor().copy().unwrap();
+        let at = |step: f64| {
+            variable
+                .set(&(&before + (&direction * step).unwrap()).unwrap())
+                .unwrap();
+            f64::from(loss().to_scalar::<f32>().unwrap())
+        };
+        let step = 2e-3;
+        let slope = (at(step) - at(-step)) / (2.0 * step);
+        variable.set(&before).unwrap();
+        let error = (slope - f64::from(length)).abs() / f64::from(length);
+        assert!(
+            error < 0.01,
+            "{operator:?}, input {place}: slope {slope}, gradient {length}"
+        );
+    }
+}
+
+#[test]
+fn gradients_of_what_moves_numbers_match_finite_differences() {
+    check(TensorOperator::Reshape, &[&[2, 6]], &[3, 4]);
+    check(TensorOperator::Expand, &[&[2, 1, 3]], &[2, 4, 3]);
+    check(TensorOperator::Transpose(vec![2, 0, 1]), &[&[2, 3, 4]], &[4, 2, 3]);
+    check(TensorOperator::Concat(1), &[&[2, 3], &[2, 1]], &[2, 4]);
+    let slice = TensorOperator::Slice {
+        starts: vec![1, 4],
+        steps: vec![1, -2],
+    };
+    check(slice, &[&[3, 5]], &[2, 3]);
+    let gather = TensorOperator::Gather {
+        axis: 1,
+        indices: vec![2, 0, 2, 1],
+    };
+    check(gather, &[&[2, 3, 2]], &[2, 4, 2]);
+    for mode in [PadMode::Constant(0.5), PadMode::Reflection, PadMode::Replication] {
+        let pad = TensorOperator::Pad {
+            mode,
+            before: vec![0, 2],
+            after: vec![1, -1],
+        };
+        check(pad, &[&[3, 4]], &[4, 5]);
+    }
+}
+
+#[test]
+fn gradients_of_functions_of_each_number_match_finite_differences() {
+    for function in [
+        BinaryFunction::Add,
+        BinaryFunction::Sub,
+        BinaryFunction::Mul,
+        BinaryFunction::Div,
+        BinaryFunction::Pow,
+        BinaryFunction::Min,
+        BinaryFunction::Max,
+    ] {
+        check(TensorOperator::Binary(function), &[&[2, 3, 4], &[3, 1]], &[2, 3, 4]);
+    }
+    for function in [
+        UnaryFunction::Neg,
+        UnaryFunction::Abs,
+        UnaryFunction::Exp,
+        UnaryFunction::Log,
+        UnaryFunction::Sqrt,
+        UnaryFunction::Reciprocal,
+        UnaryFunction::Erf,
+    ] {
+        check(TensorOperator::Unary(function), &[&[3, 5]], &[3, 5]);
+    }
+}
+
+#[test]
+fn gradients_of_products_and_sums_match_finite_differences() {
+    check(TensorOperator::MatMul, &[&[2, 3, 4], &[4, 2]], &[2, 3, 2]);
+    check(TensorOperator::MatMul, &[&[2, 1, 3, 4], &[2, 4, 2]], &[2, 2, 3, 2]);
+    check(TensorOperator::MatMul, &[&[4], &[4, 2]], &[2]);
+    for function in [
+        Reduction::Sum,
+        Reduction::Mean,
+        Reduction::Max,
+        Reduction::Min,
+        Reduction::Prod,
+        Reduction::L1,
+        Reduction::L2,
+        Reduction::SumSquare,
+        Reduction::LogSum,
+        Reduction::LogSumExp,
+    ] {
+        let axes = vec![0, 2];
+        check(TensorOperator::Reduce { function, axes }, &[&[2, 3, 4]], &[3]);
+    }
+}
+
+#[test]
+fn gradients_of_what_normalises_match_finite_differences() {
+    for log in [false, true] {
+        let axes = vec![1, 2];
+        check(TensorOperator::Softmax { axes, log }, &[&[2, 3, 4]], &[2, 3, 4]);
+    }
+    let axes = vec![2];
+    check(TensorOperator::Normalise { axes, eps: 1e-5 }, &[&[2, 3, 4]], &[2, 3, 4]);
+    let local = TensorOperator::LocalResponse {
+        size: 3,
+        alpha: 0.5,
+        beta: 0.75,
+        bias: 1.0,
+    };
+    check(local, &[&[2, 5, 3]], &[2, 5, 3]);
+    let axis = |sources: &[[u32; 2]], weights: &[f32]| Interpolation {
+        sources: sources.to_vec(),
+        weights: weights.to_vec(),
+    };
+    let rows = axis(&[[0, 1], [0, 1], [1, 1]], &[0.0, 0.5, 0.25]);
+    let columns = axis(&[[2, 2], [0, 1]], &[0.0, 0.0]);
+    check(
+        TensorOperator::Resize(Box::new([rows, columns])),
+        &[&[1, 2, 2, 3]],
+        &[1, 2, 3, 2],
+    );
+}
+
+#[test]
+fn powers_of_negative_numbers_are_those_of_the_definition() {
+    let base = Tensor::new(&[-2.0_f32, -2.0, 3.0], &Device::Cpu).unwrap();
+    let exponent = Tensor::new(&[3.0_f32, 2.0, -1.0], &Device::Cpu).unwrap();
+    let power = TensorOperator::Binary(BinaryFunction::Pow);
+    let values = apply(&power, &[base, exponent], &[3])
+        .unwrap()
+        .to_vec1::<f32>()
+        .unwrap();
+    assert_eq!(values, [-8.0, 4.0, 1.0 / 3.0]);
+}
