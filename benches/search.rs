@@ -65,6 +65,7 @@ async fn bench(wanted: usize) -> anyhow::Result<()> {
         LibraryLimits {
             search_cache_bytes: defaults.search_cache_bytes,
             activation_bytes: defaults.activation_bytes,
+            network_cache_bytes: defaults.network_cache_bytes,
         },
     );
     library.ensure_digits().await?;

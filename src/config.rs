@@ -40,6 +40,10 @@ pub struct Config {
     #[arg(long, env = "SCV_ACTIVATION_BYTES", default_value_t = default_activation_bytes(), hide_default_value = true, help_heading = "Compute")]
     pub activation_bytes: u64,
 
+    /// Bytes of networks that are kept loaded
+    #[arg(long, env = "SCV_NETWORK_CACHE_BYTES", default_value_t = 1 << 30, help_heading = "Compute")]
+    pub network_cache_bytes: u64,
+
     /// Address to listen on; port 0 takes a free one
     #[arg(long, env = "SCV_LISTEN", default_value = "127.0.0.1:8000", help_heading = "Service")]
     pub listen: SocketAddr,
@@ -113,6 +117,7 @@ impl Config {
         LibraryLimits {
             search_cache_bytes: self.search_cache_bytes,
             activation_bytes: self.activation_bytes,
+            network_cache_bytes: self.network_cache_bytes,
         }
     }
 

@@ -10,6 +10,10 @@ use sha2::{Digest, Sha256};
 pub enum ArtifactKind {
     /// The weights of a version.
     Weights,
+    /// The ONNX file of a version, with all of its weights.
+    Onnx,
+    /// Activations that another program has computed.
+    Activations,
     /// The pixels of a split.
     Images,
     /// The class indices of a split.
@@ -17,11 +21,13 @@ pub enum ArtifactKind {
 }
 
 impl ArtifactKind {
-    const ALL: [ArtifactKind; 3] = [Self::Weights, Self::Images, Self::Labels];
+    const ALL: [ArtifactKind; 5] = [Self::Weights, Self::Onnx, Self::Activations, Self::Images, Self::Labels];
 
     fn folder(self) -> &'static str {
         match self {
             Self::Weights => "weights",
+            Self::Onnx => "onnx",
+            Self::Activations => "activations",
             Self::Images => "images",
             Self::Labels => "labels",
         }
@@ -82,7 +88,7 @@ impl FromStr for ArtifactKey {
 
 /// A text is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no artifact key: weights, images or labels, a slash and 64 lowercase hexadecimal digits expected")]
+#[error("{text:?} is no artifact key: weights, onnx, activations, images or labels, a slash and 64 lowercase hexadecimal digits expected")]
 pub struct ArtifactKeyError {
     text: String,
 }

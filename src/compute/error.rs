@@ -79,7 +79,8 @@ pub enum ComputeError {
 }
 
 /// One way in which a weights file does not fit a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
 pub struct WeightError {
     /// The tensor at fault; `None` if the file as a whole is.
     pub key: Option<String>,

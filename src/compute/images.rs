@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use crate::domain::image::{ChannelStatistics, Images};
+use crate::domain::image::{ChannelOrder, ChannelStatistics, ImageShape, Images};
 
 /// How the numbers of an image are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,76 @@ pub fn to_tensor(images: &Images, statistics: &ChannelStatistics, device: &Devic
     )
 }
 
+/// Shares of red, green and blue in the lightness of a pixel (ITU-R BT.601).
+const LIGHTNESS: [f32; 3] = [0.299, 0.587, 0.114];
+
+/// Images of another shape as a network of this one reads them: grey from colours by lightness, colours from grey by
+/// repetition, other sizes by bilinear interpolation between the centres of pixels, averaging where it shrinks.
+pub fn fitted(images: &Images, shape: ImageShape, order: ChannelOrder) -> Images {
+    let from = images.shape;
+    if from == shape && (order == ChannelOrder::Rgb || shape.channels == 1) {
+        return images.clone();
+    }
+    let (rows, columns) = (weights(from.height, shape.height), weights(from.width, shape.width));
+    let mut pixels = Vec::with_capacity(images.count() * shape.len());
+    for index in 0..images.count() {
+        let planes: Vec<Vec<f32>> = images
+            .image(index)
+            .chunks_exact(from.height * from.width)
+            .map(|plane| resized(plane, from.width, &rows, &columns))
+            .collect();
+        for channel in 0..shape.channels {
+            let source = match order {
+                ChannelOrder::Rgb => channel,
+                ChannelOrder::Bgr => shape.channels - 1 - channel,
+            };
+            pixels.extend((0..shape.height * shape.width).map(|place| {
+                let value = match (planes.as_slice(), shape.channels) {
+                    ([red, green, blue], 1) => {
+                        LIGHTNESS[0] * red[place] + LIGHTNESS[1] * green[place] + LIGHTNESS[2] * blue[place]
+                    }
+                    ([grey], _) => grey[place],
+                    (planes, _) => planes[source][place],
+                };
+                value.round().clamp(0.0, 255.0) as u8
+            }));
+        }
+    }
+    let pixels = pixels.into();
+    Images { shape, pixels }
+}
+
+/// By place of the result: the places it is made of, with their weights. The filter is a triangle, as wide as the step
+/// from place to place where that is more than one.
+fn weights(from: usize, to: usize) -> Vec<Vec<(usize, f32)>> {
+    let step = from as f32 / to as f32;
+    let reach = step.max(1.0);
+    let weights_at = |place: usize| {
+        let centre = (place as f32 + 0.5) * step - 0.5;
+        let near = (centre - reach).ceil().max(0.0) as usize..=((centre + reach).floor() as usize).min(from - 1);
+        let raw: Vec<(usize, f32)> = near
+            .map(|source| (source, 1.0 - (source as f32 - centre).abs() / reach))
+            .filter(|&(_, weight)| weight > 0.0)
+            .collect();
+        let sum: f32 = raw.iter().map(|(_, weight)| weight).sum();
+        raw.into_iter().map(|(source, weight)| (source, weight / sum)).collect()
+    };
+    (0..to).map(weights_at).collect()
+}
+
+fn resized(plane: &[u8], width: usize, rows: &[Vec<(usize, f32)>], columns: &[Vec<(usize, f32)>]) -> Vec<f32> {
+    let lines = plane.chunks_exact(width).map(|line| {
+        let at = |weights: &Vec<(usize, f32)>| weights.iter().map(|&(x, weight)| weight * f32::from(line[x])).sum();
+        columns.iter().map(at).collect::<Vec<f32>>()
+    });
+    let lines: Vec<Vec<f32>> = lines.collect();
+    let row = |weights: &Vec<(usize, f32)>| {
+        let at = |x: usize| weights.iter().map(|&(y, weight)| weight * lines[y][x]).sum::<f32>();
+        (0..columns.len()).map(at).collect::<Vec<f32>>()
+    };
+    rows.iter().flat_map(row).collect()
+}
+
 /// What each of the 256 pixel levels becomes.
 fn levels(mean: f32, std: f32) -> [f32; 256] {
     std::array::from_fn(|level| (level as f32 / 255.0 - mean) / std)
@@ -58,7 +128,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
-    use crate::domain::image::ImageShape;
 
     #[test]
     fn pixels_are_scaled_and_normalised_by_channel() {
@@ -100,5 +169,72 @@ mod tests {
             std: vec![0.5],
         };
         assert!(to_tensor(&images, &statistics, &Device::Cpu).is_err());
+    }
+
+    fn grey(height: usize, width: usize, pixels: &[u8]) -> Images {
+        let shape = ImageShape {
+            channels: 1,
+            height,
+            width,
+        };
+        Images {
+            shape,
+            pixels: pixels.into(),
+        }
+    }
+
+    #[test]
+    fn images_of_the_right_shape_stay_as_they_are() {
+        let images = grey(2, 2, &[1, 2, 3, 4]);
+        assert_eq!(fitted(&images, images.shape, ChannelOrder::Bgr), images);
+    }
+
+    #[test]
+    fn enlarging_interpolates_between_the_centres_of_pixels() {
+        let images = grey(1, 2, &[0, 100]);
+        let wide = ImageShape {
+            width: 4,
+            ..images.shape
+        };
+        assert_eq!(fitted(&images, wide, ChannelOrder::Rgb).pixels[..], [0, 25, 75, 100]);
+    }
+
+    #[test]
+    fn shrinking_averages() {
+        let images = grey(4, 4, &[100; 16]);
+        let small = ImageShape {
+            height: 2,
+            width: 2,
+            ..images.shape
+        };
+        assert_eq!(fitted(&images, small, ChannelOrder::Rgb).pixels[..], [100; 4]);
+        let edges = grey(1, 4, &[0, 0, 200, 200]);
+        let small = ImageShape {
+            width: 2,
+            ..edges.shape
+        };
+        let shrunk = fitted(&edges, small, ChannelOrder::Rgb);
+        assert!(shrunk.pixels[0] < 40 && shrunk.pixels[1] > 160, "{shrunk:?}");
+    }
+
+    #[test]
+    fn grey_images_are_repeated_and_colours_reordered() {
+        let colour = ImageShape {
+            channels: 3,
+            height: 1,
+            width: 1,
+        };
+        let from_grey = fitted(&grey(1, 1, &[7]), colour, ChannelOrder::Bgr);
+        assert_eq!(from_grey.pixels[..], [7, 7, 7]);
+        let colours = Images {
+            shape: colour,
+            pixels: [10, 20, 30].as_slice().into(),
+        };
+        assert_eq!(fitted(&colours, colour, ChannelOrder::Bgr).pixels[..], [30, 20, 10]);
+        let one = ImageShape {
+            channels: 1,
+            ..colour
+        };
+        assert_eq!(fitted(&colours, one, ChannelOrder::Rgb).pixels[..], [18]);
     }
 }

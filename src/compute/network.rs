@@ -6,11 +6,11 @@ use candle_core::{Device, Tensor};
 
 use crate::compute::error::Result;
 use crate::compute::images::{self, Layout};
-use crate::compute::onnx::file::{NamedFile, read};
+use crate::compute::onnx::file::decode;
 use crate::compute::onnx::import::{ImportOptions, Imported, import};
 use crate::compute::weights::Weights;
 use crate::domain::graph::{Graph, ValueId};
-use crate::domain::image::{ChannelStatistics, Images};
+use crate::domain::image::{ChannelOrder, ChannelStatistics, ImageShape, Images};
 
 mod trial;
 
@@ -22,6 +22,8 @@ pub struct Network {
     /// By node: the values that nothing reads once the node is done.
     pub(super) spent: Vec<Vec<ValueId>>,
     layout: Layout,
+    /// What images are made to before they go in; a network of blocks takes those of its data set as they are.
+    reads: Option<(ImageShape, ChannelOrder)>,
 }
 
 /// What a network is loaded from.
@@ -40,6 +42,8 @@ pub enum NetworkFile {
         bytes: Arc<[u8]>,
         /// What the user says about it.
         options: ImportOptions,
+        /// The order of the colours in its input.
+        order: ChannelOrder,
     },
 }
 
@@ -52,6 +56,7 @@ impl Network {
             weights,
             spent,
             layout: Layout::ChannelsFirst,
+            reads: None,
         }
     }
 
@@ -64,13 +69,13 @@ impl Network {
             NetworkFile::Blocks { graph, weights } => {
                 Ok(Network::new(Arc::clone(graph), Weights::read(weights, graph, device)?))
             }
-            NetworkFile::Onnx { bytes, options } => {
-                let name = "network.onnx".to_owned();
-                let model = read(vec![NamedFile {
-                    name,
-                    bytes: bytes.to_vec(),
-                }])?;
-                Network::of_import(import(&model, options)?, device)
+            NetworkFile::Onnx { bytes, options, order } => {
+                let imported = import(&decode(bytes)?, options)?;
+                let reads = Some((imported.image_shape(), *order));
+                Ok(Network {
+                    reads,
+                    ..Network::of_import(imported, device)?
+                })
             }
         }
     }
@@ -119,12 +124,13 @@ impl Network {
         self.weights.byte_len()
     }
 
-    /// Images as the network takes them.
+    /// Images as the network takes them: resized and recoloured where they are of another shape than it reads.
     ///
     /// # Errors
     /// As [`images::to_tensor`].
     pub fn input_of(&self, images: &Images, statistics: &ChannelStatistics, device: &Device) -> Result<Tensor> {
-        let tensor = images::to_tensor(images, statistics, device)?;
+        let fitted = self.reads.map(|(shape, order)| images::fitted(images, shape, order));
+        let tensor = images::to_tensor(fitted.as_ref().unwrap_or(images), statistics, device)?;
         Ok(match self.layout {
             Layout::ChannelsFirst => tensor,
             Layout::ChannelsLast => tensor.permute((0, 2, 3, 1))?.contiguous()?,

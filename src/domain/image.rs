@@ -98,3 +98,40 @@ pub struct ChannelStatistics {
     /// One deviation a channel, above zero.
     pub std: Vec<f32>,
 }
+
+/// In which order a network wants the colours of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ChannelOrder {
+    /// Red, green, blue, as data sets have them.
+    #[default]
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+/// How the images of a data set become the input of a network that was made elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Preprocessing {
+    /// What the network reads: images of another size are resized, and grey ones repeated for each colour.
+    pub shape: ImageShape,
+    /// The order of the colours.
+    pub order: ChannelOrder,
+    /// Means and deviations of pixels from 0 to 1, in the order of the network's channels.
+    pub statistics: ChannelStatistics,
+}
+
+impl ChannelStatistics {
+    /// The statistics of grey images for a network of three colours, or the other way round.
+    pub fn for_channels(&self, channels: usize) -> Self {
+        let mean_of = |numbers: &[f32]| numbers.iter().sum::<f32>() / numbers.len().max(1) as f32;
+        let fitted = |numbers: &[f32]| match numbers.len() == channels {
+            true => numbers.to_vec(),
+            false => vec![mean_of(numbers); channels],
+        };
+        Self {
+            mean: fitted(&self.mean),
+            std: fitted(&self.std),
+        }
+    }
+}

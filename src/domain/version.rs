@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::id::{DatasetId, LayerId, ModelId, VersionId};
+use super::id::{DatasetId, LayerId, ModelId, ProbeSetId, VersionId};
+use super::image::Preprocessing;
 use super::training::{EpochReport, TrainSettings};
 
 /// A numbered, immutable version of a model.
@@ -33,10 +34,30 @@ pub struct Version {
     pub train_settings: Option<TrainSettings>,
     /// What each epoch came to, once trained here.
     pub train_epochs: Option<Vec<EpochReport>>,
+    /// How its file is to be read; none for [`ModelFormat::Blocks`].
+    pub source: Option<Source>,
     /// Why it failed, for [`VersionStatus::Failed`].
     pub failure: Option<Failure>,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
+}
+
+/// How the file of a version is to be read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Source {
+    /// Activations that were computed elsewhere.
+    Activations {
+        /// On these images.
+        probe_set: ProbeSetId,
+    },
+    /// An ONNX file.
+    Onnx {
+        /// The output that is taken, where the file has several.
+        output: Option<String>,
+        /// How images become its input.
+        preprocessing: Preprocessing,
+    },
 }
 
 /// Which version of a model is meant.

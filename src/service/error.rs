@@ -1,9 +1,13 @@
 //! What can go wrong with a request, by whose doing: that decides the code that is sent and the log level.
 
+use std::fmt::Display;
 use std::sync::Arc;
+
+use serde::Serialize;
 
 use crate::artifact::ArtifactError;
 use crate::compute::error::ComputeError;
+use crate::compute::onnx::error::OnnxError;
 use crate::domain::block::BlockError;
 use crate::store::StoreError;
 use crate::store::error::Conflict;
@@ -65,10 +69,19 @@ impl ServiceError {
 
     /// Blocks that do not fit, each fault in the details.
     pub fn blocks(errors: &[BlockError]) -> Self {
-        let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        Self::faults("the blocks do not fit", errors)
+    }
+
+    /// Several faults of one thing, each in the details.
+    fn faults<F: Display + Serialize>(what: &str, faults: &[F]) -> Self {
+        let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        let count = match faults.len() {
+            1 => "1 fault".to_owned(),
+            count => format!("{count} faults"),
+        };
         Self::BadInput {
-            message: format!("the blocks do not fit ({} faults): {}", errors.len(), lines.join(" | ")),
-            details: Some(serde_json::json!(errors)),
+            message: format!("{what} ({count}): {}", lines.join(" | ")),
+            details: Some(serde_json::json!(faults)),
         }
     }
 }
@@ -105,17 +118,10 @@ impl From<ComputeError> for ServiceError {
     fn from(error: ComputeError) -> Self {
         match error {
             ComputeError::Overloaded => Self::Overloaded,
-            ComputeError::Weights(errors) => {
-                let lines: Vec<_> = errors.iter().map(|fault| fault.message.clone()).collect();
-                Self::BadInput {
-                    message: format!(
-                        "the weights do not fit ({} faults): {}",
-                        errors.len(),
-                        lines.join(" | ")
-                    ),
-                    details: Some(serde_json::json!(errors)),
-                }
-            }
+            ComputeError::Weights(faults) => Self::faults("the weights do not fit", &faults),
+            ComputeError::Activations(faults) => Self::faults("the activations do not fit", &faults),
+            ComputeError::Onnx(OnnxError::Nodes(faults)) => Self::faults("the network cannot be computed", &faults),
+            ComputeError::Onnx(refused) => Self::bad_input(refused),
             other => Self::internal(other),
         }
     }

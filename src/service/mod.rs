@@ -21,10 +21,12 @@ pub use error::ServiceError;
 /// News of jobs that changed, for those who watch them.
 pub type JobFeed = tokio::sync::broadcast::Sender<crate::domain::id::JobId>;
 pub use probe::ProbeSetRequest;
-pub use version::{TrainRequest, VersionRequest};
+pub use version::{NetworkFile, OnnxOptions, TrainRequest, VersionRequest};
 
 use crate::artifact::ArtifactStore;
 use crate::compute::engine::Engine;
+use crate::compute::network::Network;
+use crate::domain::id::VersionId;
 use crate::domain::similarity::Matches;
 use crate::store::Store;
 
@@ -35,6 +37,8 @@ pub struct Library {
     artifacts: ArtifactStore,
     engine: Engine,
     searches: Cache<String, Arc<Matches>>,
+    /// Networks on the device, by version.
+    networks: Cache<VersionId, Arc<Network>>,
     /// Bytes of activations that a computation may hold.
     activation_limit: u64,
 }
@@ -46,6 +50,8 @@ pub struct LibraryLimits {
     pub search_cache_bytes: u64,
     /// Bytes of activations that a computation may hold.
     pub activation_bytes: u64,
+    /// Bytes of networks that are kept loaded.
+    pub network_cache_bytes: u64,
 }
 
 impl std::fmt::Debug for Library {
@@ -66,6 +72,10 @@ impl Library {
             artifacts,
             engine,
             searches,
+            networks: Cache::builder()
+                .max_capacity(limits.network_cache_bytes)
+                .weigher(|_, network: &Arc<Network>| network.byte_len().try_into().unwrap_or(u32::MAX))
+                .build(),
             activation_limit: limits.activation_bytes,
         }
     }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{Library, ServiceError};
+use crate::compute::activations::ActivationLimits;
 use crate::artifact::{ArtifactError, ArtifactKey, SplitKeys};
 use crate::domain::block::{Block, lower};
 use crate::domain::dataset::Split;
-use crate::domain::dataset_record::Dataset;
+use crate::domain::dataset_record::{Dataset, ProbeSet};
 use crate::domain::graph::Graph;
-use crate::domain::id::{DatasetId, VersionId};
+use crate::domain::id::{DatasetId, ProbeSetId, VersionId};
 use crate::domain::image::LabelledImages;
 use crate::domain::version::Version;
 
@@ -26,6 +27,34 @@ impl Library {
     pub(super) async fn version(&self, id: VersionId) -> Result<Version, ServiceError> {
         let found = self.store.versions_by_id(&[id]).await?.pop();
         found.ok_or_else(|| ServiceError::not_found("version", id))
+    }
+
+    /// The probe set to measure on: the one that is asked for, or the data set's default one.
+    pub(super) async fn probe_set_of(
+        &self,
+        dataset: &Dataset,
+        wanted: Option<ProbeSetId>,
+    ) -> Result<ProbeSet, ServiceError> {
+        let own = self.store.probe_sets_of(&[dataset.id]).await?;
+        let found = own.into_iter().find(|set| match wanted {
+            Some(wanted) => set.id == wanted,
+            None => set.is_default,
+        });
+        found.ok_or_else(|| match wanted {
+            Some(_) => ServiceError::bad_input(format!(
+                "data set {} has no such probe set: choose one of its own (Dataset.probeSets lists them)",
+                dataset.name
+            )),
+            None => ServiceError::internal(anyhow::anyhow!("a data set has no default probe set")),
+        })
+    }
+
+    /// What a file of activations on a probe set is held against.
+    pub(super) fn activation_limits(&self, probe_set: &ProbeSet) -> ActivationLimits {
+        ActivationLimits {
+            probes: probe_set.image_indices.len(),
+            layer_bytes: self.activation_limit,
+        }
     }
 
     /// The weights of a version, a safetensors file.

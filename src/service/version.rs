@@ -2,27 +2,78 @@
 
 use super::{Library, ServiceError};
 use crate::artifact::ArtifactKind;
+use crate::compute::activations::check;
+use crate::compute::error::ComputeError;
+use crate::compute::onnx::file::{NamedFile, read, write};
+use crate::compute::onnx::import::{ImportOptions, import};
+use crate::compute::pytorch::{Mapping, is_pytorch, map, read_state_dict};
 use crate::compute::weights::check_weights;
 use crate::domain::block::{Block, BlockReport, lower, report};
 use crate::domain::dataset_record::Dataset;
 use crate::domain::graph::Graph;
-use crate::domain::id::{ModelId, VersionId};
+use crate::domain::id::{ModelId, ProbeSetId, VersionId};
+use crate::domain::image::{ChannelOrder, ChannelStatistics, Preprocessing};
 use crate::domain::job::{Job, JobKind};
 use crate::domain::training::TrainSettings;
-use crate::domain::version::{ModelFormat, Version, VersionStatus};
+use crate::domain::version::{ModelFormat, Source, Version, VersionStatus};
 use crate::store::{NewJob, NewVersion};
 
-/// A block version with its weights.
+/// A version to be registered.
 #[derive(Debug, Clone)]
 pub struct VersionRequest {
     /// The model it belongs to.
     pub model: ModelId,
     /// Name of the data set it is made for.
     pub dataset: String,
-    /// Its blocks.
-    pub blocks: Vec<Block>,
-    /// A safetensors file.
-    pub weights: Vec<u8>,
+    /// The network.
+    pub network: NetworkFile,
+}
+
+/// A network as it was brought.
+#[derive(Debug, Clone)]
+pub enum NetworkFile {
+    /// Blocks with a file of weights: safetensors, or a state dict of PyTorch.
+    Blocks {
+        /// The blocks.
+        blocks: Vec<Block>,
+        /// The file.
+        weights: Vec<u8>,
+    },
+    /// An ONNX file, with the files that hold its weights if it does not hold them itself, or a zip of all.
+    Onnx {
+        /// The files.
+        files: Vec<NamedFile>,
+        /// How it is to be read, as far as that is not as usual.
+        options: OnnxOptions,
+    },
+    /// Activations of its layers, computed elsewhere.
+    Activations {
+        /// An `.npz` or safetensors file.
+        file: Vec<u8>,
+        /// The images they are of; the default probe set of the data set if left out.
+        probe_set: Option<ProbeSetId>,
+    },
+}
+
+/// How an ONNX file is to be read; what is `None` follows from the file and the data set.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OnnxOptions {
+    /// The output to take, where there are several.
+    pub output: Option<String>,
+    /// Rows and columns of its images, where the file leaves them open.
+    pub size: Option<[usize; 2]>,
+    /// The order of the colours.
+    pub order: ChannelOrder,
+    /// Means and deviations of pixels from 0 to 1; those of the data set if left out.
+    pub statistics: Option<ChannelStatistics>,
+}
+
+/// A network that was checked, on its way into the catalogue.
+struct Checked {
+    version: NewVersion,
+    kind: ArtifactKind,
+    file: Vec<u8>,
+    mapping: Option<Mapping>,
 }
 
 /// A block version to be trained.
@@ -48,29 +99,81 @@ impl Library {
         Ok(report(blocks, dataset.shape, dataset.class_names.len()))
     }
 
-    /// Registers a version with its weights and queues its evaluation and ingest.
+    /// Registers a version and queues its evaluation and ingest. Where the weights came under other names than the
+    /// network's, the answer says which became which.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the model or data set, `BAD_USER_INPUT` with every fault of the blocks or the weights.
-    pub async fn create_version(&self, request: VersionRequest) -> Result<(Version, Job), ServiceError> {
+    /// `NOT_FOUND` for the model or data set, `BAD_USER_INPUT` with every fault of the blocks or of the file.
+    pub async fn create_version(
+        &self,
+        request: VersionRequest,
+    ) -> Result<(Version, Job, Option<Mapping>), ServiceError> {
+        let checked = self.check(request).await?;
+        let key = self.artifacts.put(checked.kind, checked.file).await?;
+        let version = NewVersion {
+            weights_key: Some(key.to_string()),
+            ..checked.version
+        };
+        let (version, job) = self.register(version, JobKind::Ingest).await?;
+        Ok((version, job, checked.mapping))
+    }
+
+    /// Does everything that [`Library::create_version`] does before it writes.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn try_version(&self, request: VersionRequest) -> Result<Option<Mapping>, ServiceError> {
+        let model = self.store.models_by_id(&[request.model]).await?.pop();
+        if model.is_none_or(|model| model.deleted_at.is_some()) {
+            return Err(ServiceError::not_found("model", request.model));
+        }
+        Ok(self.check(request).await?.mapping)
+    }
+
+    async fn check(&self, request: VersionRequest) -> Result<Checked, ServiceError> {
         let dataset = self.dataset_named(&request.dataset).await?;
-        let graph = checked_graph(&request.blocks, &dataset)?;
-        let (graph, weights) = tokio::task::spawn_blocking(move || {
-            check_weights(&request.weights, &graph).map(|()| (graph, request.weights))
-        })
-        .await
-        .map_err(ServiceError::internal)?
-        .map_err(crate::compute::error::ComputeError::Weights)?;
-        let key = self.artifacts.put(ArtifactKind::Weights, weights).await?;
-        let version = new_version(request.model, &dataset, &graph, &request.blocks);
-        self.register(
-            NewVersion {
-                weights_key: Some(key.to_string()),
-                ..version
-            },
-            JobKind::Ingest,
-        )
-        .await
+        match request.network {
+            NetworkFile::Blocks { blocks, weights } => {
+                let graph = checked_graph(&blocks, &dataset)?;
+                let version = new_version(request.model, &dataset, &graph, &blocks);
+                let read = tokio::task::spawn_blocking(move || weights_of(weights, &graph));
+                let (file, mapping) = read.await.map_err(ServiceError::internal)??;
+                Ok(Checked {
+                    version,
+                    kind: ArtifactKind::Weights,
+                    file,
+                    mapping,
+                })
+            }
+            NetworkFile::Onnx { files, options } => {
+                let read = tokio::task::spawn_blocking(move || check_onnx(request.model, &dataset, files, options));
+                read.await.map_err(ServiceError::internal)?
+            }
+            NetworkFile::Activations { file, probe_set } => {
+                let probe_set = self.probe_set_of(&dataset, probe_set).await?;
+                let limits = self.activation_limits(&probe_set);
+                let read = tokio::task::spawn_blocking(move || check(&file, limits).map(|_| file));
+                let file = read.await.map_err(ServiceError::internal)?.map_err(ComputeError::Activations)?;
+                Ok(Checked {
+                    version: NewVersion {
+                        model_id: request.model,
+                        format: ModelFormat::Activations,
+                        dataset_id: dataset.id,
+                        blocks: None,
+                        weights_key: None,
+                        parameter_count: 0,
+                        multiply_accumulates: 0,
+                        train_settings: None,
+                        source: Some(Source::Activations {
+                            probe_set: probe_set.id,
+                        }),
+                    },
+                    kind: ArtifactKind::Activations,
+                    file,
+                    mapping: None,
+                })
+            }
+        }
     }
 
     /// Registers a version and queues its training, evaluation and ingest.
@@ -101,6 +204,11 @@ impl Library {
         dataset: Option<&str>,
     ) -> Result<(Version, Job), ServiceError> {
         let version = self.version(version).await?;
+        if version.format == ModelFormat::Activations {
+            return Err(ServiceError::bad_input(
+                "a version of activations has no network to evaluate: register its weights to have that",
+            ));
+        }
         if version.status != VersionStatus::Ready {
             return Err(ServiceError::bad_input(
                 "only a version that is READY can be evaluated: wait for its job",
@@ -111,7 +219,8 @@ impl Library {
             None => own.clone(),
             Some(name) => self.dataset_named(name).await?,
         };
-        if wanted.shape != own.shape || wanted.class_names.len() != own.class_names.len() {
+        let shapes_fit = wanted.shape == own.shape || version.format == ModelFormat::Onnx;
+        if !shapes_fit || wanted.class_names.len() != own.class_names.len() {
             return Err(ServiceError::bad_input(format!(
                 "the version reads {} images of {} classes, but data set {} has {} images of {}: choose one that fits",
                 own.shape,
@@ -153,6 +262,71 @@ impl Library {
     }
 }
 
+fn check_onnx(
+    model: ModelId,
+    dataset: &Dataset,
+    files: Vec<NamedFile>,
+    options: OnnxOptions,
+) -> Result<Checked, ServiceError> {
+    let file = read(files).map_err(ComputeError::from)?;
+    let import_options = ImportOptions {
+        size: options.size,
+        output: options.output.clone(),
+    };
+    let imported = import(&file, &import_options).map_err(ComputeError::from)?;
+    let shape = imported.image_shape();
+    let statistics = match options.statistics {
+        Some(given) if given.mean.len() != shape.channels || given.std.len() != shape.channels => {
+            return Err(ServiceError::bad_input(format!(
+                "the network reads {} channels, so `mean` and `std` need as many numbers, got {} and {}",
+                shape.channels,
+                given.mean.len(),
+                given.std.len()
+            )));
+        }
+        Some(given) => given,
+        None => dataset.statistics.for_channels(shape.channels),
+    };
+    let graph = &imported.graph;
+    let version = NewVersion {
+        model_id: model,
+        format: ModelFormat::Onnx,
+        dataset_id: dataset.id,
+        blocks: None,
+        weights_key: None,
+        parameter_count: graph.parameter_count() as i64,
+        multiply_accumulates: graph.multiply_accumulates() as i64,
+        train_settings: None,
+        source: Some(Source::Onnx {
+            output: options.output,
+            preprocessing: Preprocessing {
+                shape,
+                order: options.order,
+                statistics,
+            },
+        }),
+    };
+    Ok(Checked {
+        version,
+        kind: ArtifactKind::Onnx,
+        file: write(&file),
+        mapping: None,
+    })
+}
+
+/// Weights as a safetensors file that fits the graph, and how a state dict became it.
+fn weights_of(file: Vec<u8>, graph: &Graph) -> Result<(Vec<u8>, Option<Mapping>), ServiceError> {
+    if !is_pytorch(&file) {
+        check_weights(&file, graph).map_err(ComputeError::Weights)?;
+        return Ok((file, None));
+    }
+    let state = read_state_dict(&file).map_err(ServiceError::bad_input)?;
+    let mapping = map(graph, &state).map_err(ComputeError::Weights)?;
+    let weights = mapping.to_safetensors(&state)?;
+    check_weights(&weights, graph).map_err(ComputeError::Weights)?;
+    Ok((weights, Some(mapping)))
+}
+
 fn checked_graph(blocks: &[Block], dataset: &Dataset) -> Result<Graph, ServiceError> {
     lower(blocks, dataset.shape, dataset.class_names.len()).map_err(|errors| ServiceError::blocks(&errors))
 }
@@ -167,5 +341,6 @@ fn new_version(model: ModelId, dataset: &Dataset, graph: &Graph, blocks: &[Block
         parameter_count: graph.parameter_count() as i64,
         multiply_accumulates: graph.multiply_accumulates() as i64,
         train_settings: None,
+        source: None,
     }
 }

@@ -7,7 +7,7 @@ use super::{Store, StoreError, Tx};
 use crate::domain::id::{DatasetId, ModelId, ProbeSetId, VersionId};
 use crate::domain::page::{Page, Slice};
 use crate::domain::training::{EpochReport, TrainSettings};
-use crate::domain::version::{Evaluation, Failure, ModelFormat, NewEvaluation, Version, VersionChoice};
+use crate::domain::version::{Evaluation, Failure, ModelFormat, NewEvaluation, Source, Version, VersionChoice};
 
 struct VersionRow {
     version_id: i64,
@@ -22,6 +22,7 @@ struct VersionRow {
     multiply_accumulates: i64,
     train_settings: Option<serde_json::Value>,
     train_epochs: Option<serde_json::Value>,
+    source: Option<serde_json::Value>,
     failure: Option<serde_json::Value>,
     created_at: DateTime<Utc>,
 }
@@ -47,6 +48,7 @@ impl TryFrom<VersionRow> for Version {
             multiply_accumulates: row.multiply_accumulates,
             train_settings: place.json_option("train_settings", row.train_settings)?,
             train_epochs: place.json_option("train_epochs", row.train_epochs)?,
+            source: place.json_option("source", row.source)?,
             failure: place.json_option("failure", row.failure)?,
             created_at: row.created_at,
         })
@@ -72,6 +74,8 @@ pub struct NewVersion {
     pub multiply_accumulates: i64,
     /// How it is to be trained, if it is.
     pub train_settings: Option<TrainSettings>,
+    /// How its file is to be read, unless it is a block version.
+    pub source: Option<Source>,
 }
 
 /// A layer to be written.
@@ -105,7 +109,7 @@ impl Store {
         sqlx::query_as!(
             VersionRow,
             "select version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
-                    multiply_accumulates, train_settings, train_epochs, failure, created_at
+                    multiply_accumulates, train_settings, train_epochs, source, failure, created_at
                from version
               where version_id = any($1)",
             &raw(ids, |id| id.0),
@@ -174,7 +178,7 @@ impl Store {
             VersionRow,
             "select distinct on (model_id)
                     version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
-                    multiply_accumulates, train_settings, train_epochs, failure, version.created_at
+                    multiply_accumulates, train_settings, train_epochs, source, failure, version.created_at
                from version
                left join evaluation using (version_id, dataset_id)
               where model_id = any($1)
@@ -236,8 +240,8 @@ impl Store {
 }
 
 impl Tx {
-    /// The `READY` versions of a data set that have not been measured on a probe set; those of deleted models are left
-    /// out.
+    /// The `READY` versions of a data set that have not been measured on a probe set; those of deleted models and
+    /// those that are nothing but activations are left out.
     ///
     /// # Errors
     /// The database fails.
@@ -252,6 +256,7 @@ impl Tx {
                join model using (model_id)
               where dataset_id = $1
                 and status = 'READY'
+                and format <> 'ACTIVATIONS'
                 and deleted_at is null
                 and not exists (select
                                   from layer
@@ -276,12 +281,12 @@ impl Tx {
         sqlx::query_as!(
             VersionRow,
             "insert into version (model_id, number, format, dataset_id, blocks, weights_key, parameter_count,
-                                  multiply_accumulates, train_settings)
-             select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8
+                                  multiply_accumulates, train_settings, source)
+             select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9
                from version
               where model_id = $1
              returning version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
-                       multiply_accumulates, train_settings, train_epochs, failure, created_at",
+                       multiply_accumulates, train_settings, train_epochs, source, failure, created_at",
             version.model_id.0,
             word(version.format),
             version.dataset_id.0,
@@ -293,6 +298,7 @@ impl Tx {
                 .train_settings
                 .as_ref()
                 .map(|settings| serde_json::json!(settings)),
+            version.source.as_ref().map(|source| serde_json::json!(source)),
         )
         .fetch_one(self.connection())
         .await?

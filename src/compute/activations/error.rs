@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 /// One way in which a file of activations cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
 pub struct ActivationError {
     /// The array at fault; `None` if the file as a whole is.
     pub array: Option<String>,

@@ -103,19 +103,24 @@ fn counted(count: usize) -> String {
 }
 
 fn listed(faults: &[NodeFault]) -> String {
-    let lines = faults.iter().take(LISTED).map(|fault| {
-        let domain = match fault.domain.as_str() {
-            "" => String::new(),
-            domain => format!("{domain}."),
-        };
-        format!(
-            "{} ({domain}{}-{}): {}",
-            fault.node, fault.operator, fault.opset, fault.reason
-        )
-    });
+    let lines = faults.iter().take(LISTED).map(ToString::to_string);
     let mut text = lines.collect::<Vec<_>>().join(" | ");
     if let Some(more) = faults.len().checked_sub(LISTED).filter(|&more| more > 0) {
         text.push_str(&format!(" | and {more} more"));
     }
     text
+}
+
+impl std::fmt::Display for NodeFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            node,
+            operator,
+            opset,
+            domain,
+            reason,
+        } = self;
+        let dot = if domain.is_empty() { "" } else { "." };
+        write!(f, "{node} ({domain}{dot}{operator}-{opset}): {reason}")
+    }
 }

@@ -175,3 +175,8 @@ fn bytes_of<'a>(tensor: &TensorProto, data: &'a [NamedFile]) -> Result<&'a [u8],
 fn last_part(name: &str) -> &str {
     name.rsplit(['/', '\\']).next().unwrap_or(name)
 }
+
+/// The bytes of a file.
+pub fn write(model: &ModelProto) -> Vec<u8> {
+    model.encode_to_vec()
+}

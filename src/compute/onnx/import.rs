@@ -19,6 +19,7 @@ use super::proto::{DataType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::compute::images::Layout;
 use crate::compute::weights::Weights;
 use crate::domain::graph::{Graph, NumberType, ValueId};
+use crate::domain::image::ImageShape;
 
 /// The two batch sizes that are compared.
 pub(super) const BATCHES: [usize; 2] = [2, 3];
@@ -48,6 +49,22 @@ pub struct Imported {
     pub outputs: Vec<(String, ValueId)>,
     /// How images are laid out in its input.
     pub layout: Layout,
+}
+
+impl Imported {
+    /// Shape of the images that the network reads, whatever the order of their numbers.
+    pub fn image_shape(&self) -> ImageShape {
+        let [a, b, c] = [0, 1, 2].map(|axis| self.graph.input_shape.get(axis).copied().unwrap_or(1));
+        let (channels, height, width) = match self.layout {
+            Layout::ChannelsFirst => (a, b, c),
+            Layout::ChannelsLast => (c, a, b),
+        };
+        ImageShape {
+            channels,
+            height,
+            width,
+        }
+    }
 }
 
 /// Turns a file into a graph.

@@ -7,15 +7,19 @@ use crate::artifact::ArtifactKind;
 use crate::compute::control::Control;
 use crate::compute::engine::EvaluateTask;
 use crate::compute::error::ComputeError;
-use crate::compute::ingest::{IngestTask, LayerOutcome};
+use crate::compute::activations::{ActivationLayer, ActivationTask};
+use crate::compute::ingest::IngestTask;
 use crate::compute::network::{Network, NetworkFile};
+use crate::compute::onnx::import::ImportOptions;
 use crate::compute::train::TrainTask;
 use crate::domain::dataset::Split;
 use crate::domain::dataset_record::{Dataset, ProbeSet};
 use crate::domain::graph::Graph;
 use crate::domain::id::ProbeSetId;
+use crate::domain::image::ChannelStatistics;
 use crate::domain::job::{Job, JobKind, JobPhase, JobStatus};
-use crate::domain::version::{Failure, FailureCode, NewEvaluation, Version, VersionStatus};
+use crate::domain::vector::{Degenerate, SketchedVector};
+use crate::domain::version::{Failure, FailureCode, ModelFormat, NewEvaluation, Source, Version, VersionStatus};
 use crate::service::{Library, ServiceError};
 use crate::store::{DatasetLock, MeasuredLayer, NewJob, NewLayer, Tx};
 
@@ -33,21 +37,26 @@ pub(super) enum JobError {
 struct Subject {
     version: Version,
     dataset: Dataset,
-    graph: Arc<Graph>,
 }
 
-/// The outcomes of one probe set.
+/// What a version's layers came to on one probe set.
 struct Measured {
     probe_set: ProbeSetId,
-    layers: Vec<LayerOutcome>,
+    vectors: Vec<Result<SketchedVector, Degenerate>>,
+}
+
+/// What was measured: the layers, and their vectors on one or more probe sets.
+struct Measurement {
+    layers: Vec<NewLayer>,
+    measured: Vec<Measured>,
 }
 
 /// What a job has computed and not yet written.
 struct Results {
-    subject: Subject,
+    version: Version,
     evaluation: Option<NewEvaluation>,
     /// `None` for a job that only evaluates.
-    measured: Option<Vec<Measured>>,
+    measurement: Option<Measurement>,
 }
 
 impl Library {
@@ -62,12 +71,7 @@ impl Library {
     async fn compute(&self, job: &Job, reporter: &Reporter) -> Result<Results, JobError> {
         let version = self.version(job.version_id).await?;
         let dataset = self.dataset(version.dataset_id).await?;
-        let graph = self.graph(&version, &dataset)?;
-        let mut subject = Subject {
-            version,
-            dataset,
-            graph,
-        };
+        let mut subject = Subject { version, dataset };
         match job.kind {
             JobKind::Evaluate => {
                 let on = match job.dataset_id {
@@ -75,14 +79,18 @@ impl Library {
                     _ => subject.dataset.clone(),
                 };
                 let control = reporter.phase(JobPhase::Evaluating, 0.0..1.0);
-                let evaluation = Some(self.evaluate(&subject, &on, control).await?);
+                let network = self.network_of(&subject).await?;
+                let evaluation = Some(self.evaluate(&subject, network, &on, control).await?);
                 Ok(Results {
-                    subject,
+                    version: subject.version,
                     evaluation,
-                    measured: None,
+                    measurement: None,
                 })
             }
-            JobKind::Ingest => self.measure(subject, reporter, 0.0).await,
+            JobKind::Ingest => match subject.version.source {
+                Some(Source::Activations { probe_set }) => self.measure_activations(subject, probe_set, reporter).await,
+                _ => self.measure(subject, reporter, 0.0).await,
+            },
             JobKind::Train => {
                 if subject.version.weights_key.is_none() {
                     subject.version.weights_key = Some(self.train(&subject, reporter).await?);
@@ -98,7 +106,7 @@ impl Library {
             return Err(internal("a version to be trained has no settings"));
         };
         let task = TrainTask {
-            graph: Arc::clone(&subject.graph),
+            graph: self.graph(&subject.version, &subject.dataset)?,
             data: self.images(&subject.dataset, Split::Train).await?,
             statistics: subject.dataset.statistics.clone(),
             settings,
@@ -120,11 +128,17 @@ impl Library {
         Ok(kept)
     }
 
-    async fn evaluate(&self, subject: &Subject, on: &Dataset, control: Control) -> Result<NewEvaluation, JobError> {
+    async fn evaluate(
+        &self,
+        subject: &Subject,
+        network: Arc<Network>,
+        on: &Dataset,
+        control: Control,
+    ) -> Result<NewEvaluation, JobError> {
         let task = EvaluateTask {
-            network: self.network_of(subject).await?,
+            network,
             data: self.images(on, Split::Test).await?,
-            statistics: on.statistics.clone(),
+            statistics: statistics_for(&subject.version, on),
             activation_limit: self.activation_limit,
         };
         let evaluated = self.engine.evaluate(task, control).await?;
@@ -141,12 +155,15 @@ impl Library {
     /// A version that is not ready yet is measured on the default one alone: no other may keep it from becoming so.
     async fn measure(&self, subject: Subject, reporter: &Reporter, done: f64) -> Result<Results, JobError> {
         let middle = f64::midpoint(done, 1.0);
+        let network = self.network_of(&subject).await?;
         let evaluations = self.store.evaluations_of(&[subject.version.id]).await?;
-        let evaluation = match evaluations.iter().any(|e| e.dataset_id == subject.dataset.id) {
+        let is_evaluated = evaluations.iter().any(|e| e.dataset_id == subject.dataset.id);
+        let evaluation = match is_evaluated || !answers_classes(&network, &subject.dataset) {
             true => None,
             false => {
                 let control = reporter.phase(JobPhase::Evaluating, done..middle);
-                Some(self.evaluate(&subject, &subject.dataset, control).await?)
+                let network = Arc::clone(&network);
+                Some(self.evaluate(&subject, network, &subject.dataset, control).await?)
             }
         };
         let measured_before = self.store.measured_probe_sets(subject.version.id).await?;
@@ -160,37 +177,79 @@ impl Library {
         for (index, probe_set) in missing.iter().enumerate() {
             let share = |part: usize| middle + (1.0 - middle) * part as f64 / missing.len() as f64;
             let control = reporter.phase(JobPhase::Ingesting, share(index)..share(index + 1));
-            measured.push(self.ingest(&subject, probe_set, control).await?);
+            measured.push(self.ingest(&subject, Arc::clone(&network), probe_set, control).await?);
         }
         reporter.phase(JobPhase::Storing, 1.0..1.0);
         Ok(Results {
-            subject,
+            version: subject.version,
             evaluation,
-            measured: Some(measured),
+            measurement: Some(Measurement {
+                layers: new_layers(network.graph()),
+                measured,
+            }),
         })
     }
 
-    async fn ingest(&self, subject: &Subject, probe_set: &ProbeSet, control: Control) -> Result<Measured, JobError> {
+    async fn ingest(
+        &self,
+        subject: &Subject,
+        network: Arc<Network>,
+        probe_set: &ProbeSet,
+        control: Control,
+    ) -> Result<Measured, JobError> {
         let split = self.images(&subject.dataset, probe_set.split).await?;
         let indices: Vec<_> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
         let task = IngestTask {
-            network: self.network_of(subject).await?,
+            network,
             probes: split.images.select(&indices),
-            statistics: subject.dataset.statistics.clone(),
+            statistics: statistics_for(&subject.version, &subject.dataset),
             activation_limit: self.activation_limit,
         };
+        let outcomes = self.engine.ingest(task, control).await?;
         Ok(Measured {
             probe_set: probe_set.id,
-            layers: self.engine.ingest(task, control).await?,
+            vectors: outcomes.into_iter().map(|outcome| outcome.vector).collect(),
+        })
+    }
+
+    /// Takes the vectors of activations that were computed elsewhere.
+    async fn measure_activations(
+        &self,
+        subject: Subject,
+        probe_set: ProbeSetId,
+        reporter: &Reporter,
+    ) -> Result<Results, JobError> {
+        let probe_set = self.probe_set_of(&subject.dataset, Some(probe_set)).await?;
+        let control = reporter.phase(JobPhase::Ingesting, 0.0..1.0);
+        let task = ActivationTask {
+            file: self.weights(key_of(&subject.version)?).await?,
+            limits: self.activation_limits(&probe_set),
+        };
+        let (layers, vectors) = self
+            .engine
+            .measure(task, control)
+            .await?
+            .into_iter()
+            .enumerate()
+            .map(|(index, measured)| (given_layer(index, measured.layer), measured.vector))
+            .unzip();
+        let probe_set = probe_set.id;
+        Ok(Results {
+            version: subject.version,
+            evaluation: None,
+            measurement: Some(Measurement {
+                layers,
+                measured: vec![Measured { probe_set, vectors }],
+            }),
         })
     }
 
     /// Layers, vectors, evaluation, `READY` and the end of the job: all of it or nothing.
     async fn write(&self, job: &Job, results: Results) -> Result<(), JobError> {
         let Results {
-            subject: Subject { version, graph, .. },
+            version,
             evaluation,
-            measured,
+            measurement,
         } = results;
         let mut tx = self.store.begin().await?;
         if !tx.finish_job(job.id, JobStatus::Succeeded, None).await? {
@@ -202,8 +261,8 @@ impl Library {
         if let Some(evaluation) = &evaluation {
             tx.put_evaluation(evaluation).await?;
         }
-        if let Some(measured) = measured {
-            self.write_vectors(&mut tx, &version, &graph, measured).await?;
+        if let Some(measurement) = measurement {
+            write_vectors(&mut tx, &version, measurement).await?;
         }
         tx.bump_generation().await?;
         tx.commit().await?;
@@ -211,55 +270,99 @@ impl Library {
         Ok(())
     }
 
-    async fn write_vectors(
-        &self,
-        tx: &mut Tx,
-        version: &Version,
-        graph: &Graph,
-        measured: Vec<Measured>,
-    ) -> Result<(), JobError> {
-        let ids = tx.put_layers(version.id, &new_layers(graph)).await?;
-        let mut done = tx.measured_probe_sets(version.id).await?;
-        for Measured { probe_set, layers } in measured {
-            let layers: Vec<_> = ids
-                .iter()
-                .zip(layers)
-                .map(|(&layer, outcome)| MeasuredLayer {
-                    layer,
-                    vector: outcome.vector,
-                })
-                .collect();
-            tx.put_vectors(version.model_id, probe_set, &layers).await?;
-            done.push(probe_set);
-        }
-        tx.set_version_ready(version.id).await?;
-        // The other probe sets, and those that were added since the work began and found this version not yet ready.
-        let now = tx.probe_sets_of(version.dataset_id).await?;
-        if now.iter().any(|set| !done.contains(&set.id)) {
-            tx.insert_job(NewJob {
-                kind: JobKind::Ingest,
-                version_id: version.id,
-                dataset_id: None,
-            })
-            .await?;
-        }
-        Ok(())
-    }
-
     async fn network_of(&self, subject: &Subject) -> Result<Arc<Network>, JobError> {
-        let Some(key) = &subject.version.weights_key else {
-            return Err(internal("a version has no weights"));
+        let Subject { version, dataset } = subject;
+        let key = key_of(version)?;
+        let load = async {
+            let file = match &version.source {
+                Some(Source::Onnx { output, preprocessing }) => NetworkFile::Onnx {
+                    bytes: self.weights(key).await?,
+                    options: ImportOptions {
+                        size: Some([preprocessing.shape.height, preprocessing.shape.width]),
+                        output: output.clone(),
+                    },
+                    order: preprocessing.order,
+                },
+                _ => NetworkFile::Blocks {
+                    graph: self.graph(version, dataset)?,
+                    weights: self.weights(key).await?,
+                },
+            };
+            Ok::<_, ServiceError>(self.engine.load(file).await?)
         };
-        let file = NetworkFile::Blocks {
-            graph: Arc::clone(&subject.graph),
-            weights: self.weights(key).await?,
-        };
-        Ok(self.engine.load(file).await?)
+        // A version's network never changes, so its key is all that tells it from others.
+        let loaded = self.networks.try_get_with(version.id, load).await;
+        loaded.map_err(|shared| JobError::from(ServiceError::clone(&shared)))
+    }
+}
+
+async fn write_vectors(tx: &mut Tx, version: &Version, measurement: Measurement) -> Result<(), JobError> {
+    let ids = tx.put_layers(version.id, &measurement.layers).await?;
+    let mut done = tx.measured_probe_sets(version.id).await?;
+    for Measured { probe_set, vectors } in measurement.measured {
+        let layers: Vec<_> = ids
+            .iter()
+            .zip(vectors)
+            .map(|(&layer, vector)| MeasuredLayer { layer, vector })
+            .collect();
+        tx.put_vectors(version.model_id, probe_set, &layers).await?;
+        done.push(probe_set);
+    }
+    tx.set_version_ready(version.id).await?;
+    if version.format == ModelFormat::Activations {
+        return Ok(());
+    }
+    // The other probe sets, and those that were added since the work began and found this version not yet ready.
+    let now = tx.probe_sets_of(version.dataset_id).await?;
+    if now.iter().any(|set| !done.contains(&set.id)) {
+        tx.insert_job(NewJob {
+            kind: JobKind::Ingest,
+            version_id: version.id,
+            dataset_id: None,
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+fn key_of(version: &Version) -> Result<&str, JobError> {
+    version.weights_key.as_deref().ok_or_else(|| internal("a version has no file"))
+}
+
+/// Whether a network answers with one score for each class of a data set. One from elsewhere may have been made for
+/// something else: its layers are compared all the same.
+fn answers_classes(network: &Network, dataset: &Dataset) -> bool {
+    let graph = network.graph();
+    graph.image_shape(graph.logits) == [dataset.class_names.len()]
+}
+
+/// What pixels are normalised with before a version reads them.
+fn statistics_for(version: &Version, on: &Dataset) -> ChannelStatistics {
+    match &version.source {
+        Some(Source::Onnx { preprocessing, .. }) => preprocessing.statistics.clone(),
+        _ => on.statistics.clone(),
+    }
+}
+
+fn numbers(shape: &[usize]) -> Vec<i32> {
+    shape.iter().map(|&size| size as i32).collect()
+}
+
+/// A layer of which nothing is known but its name and what it makes.
+fn given_layer(index: usize, layer: ActivationLayer) -> NewLayer {
+    NewLayer {
+        index: index as i32,
+        name: layer.name,
+        kind: "Activations".to_owned(),
+        parameters: serde_json::json!({}),
+        input_shape: Vec::new(),
+        output_shape: numbers(&layer.shape),
+        parameter_count: 0,
+        multiply_accumulates: 0,
     }
 }
 
 fn new_layers(graph: &Graph) -> Vec<NewLayer> {
-    let numbers = |shape: &[usize]| shape.iter().map(|&size| size as i32).collect();
     graph
         .layers()
         .enumerate()
@@ -268,7 +371,7 @@ fn new_layers(graph: &Graph) -> Vec<NewLayer> {
             name: node.path.clone(),
             kind: node.kind.to_owned(),
             parameters: node.settings.clone(),
-            input_shape: numbers(&graph.image_shape(node.inputs[0])),
+            input_shape: node.inputs.first().map_or_else(Vec::new, |&input| numbers(&graph.image_shape(input))),
             output_shape: numbers(&node.image_shape()),
             parameter_count: node.parameter_count() as i64,
             multiply_accumulates: node.multiply_accumulates as i64,
@@ -326,6 +429,7 @@ impl From<ComputeError> for JobError {
             ComputeError::Cancelled => Self::Cancelled,
             ComputeError::Overloaded => Self::Passing(ServiceError::Overloaded),
             ComputeError::Weights(_) => failed(FailureCode::WeightsDoNotFit, None),
+            ComputeError::Activations(_) | ComputeError::Onnx(_) => failed(FailureCode::CannotRun, None),
             ComputeError::NotFinite { .. } => failed(FailureCode::NotFinite, None),
             ComputeError::Layer { ref path, .. } => failed(FailureCode::LayerFailed, Some(path.clone())),
             ComputeError::Invalid(_) | ComputeError::TooFewProbes { .. } => failed(FailureCode::CannotRun, None),
