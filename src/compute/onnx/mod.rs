@@ -1,3 +1,4 @@
 //! Networks in ONNX files.
 
+pub mod export;
 pub mod proto;
