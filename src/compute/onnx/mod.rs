@@ -1,13 +1,15 @@
 //! Networks in ONNX files.
 //!
 //! [`file`] brings an upload together, [`import`] turns it into the network graph: `lower` says what each operator means,
-//! `plan` computes what can be computed beforehand, and `assemble` makes the graph of what is left.
+//! `plan` computes what can be computed beforehand, and `assemble` makes the graph of what is left. [`export`] writes
+//! block networks the other way.
 
 mod assemble;
 mod attributes;
 pub mod case;
 mod constant;
 pub mod error;
+pub mod export;
 pub mod file;
 pub mod import;
 mod limit;

@@ -2,7 +2,7 @@
 //!
 //! The catalogue states every kind of block once; reading parameters, telling errors, inferring
 //! shapes and the documentation all follow from it. [`lower`] turns a list into a [`Graph`],
-//! [`report`] says what a list comes to, be it right or wrong.
+//! [`report`] says what a list comes to, be it right or wrong, [`pytorch_source`] writes it in Python.
 //!
 //! [`Graph`]: super::graph::Graph
 
@@ -23,6 +23,7 @@ mod padding;
 mod parameter;
 mod pooling;
 mod residual;
+mod source;
 #[cfg(test)]
 mod tests;
 mod transpose;
@@ -34,6 +35,7 @@ pub use catalogue::{KindSpec, catalogue, catalogue_markdown};
 pub use error::{BlockError, ErrorRule};
 pub use lower::{BlockReport, BlockSummary, lower, report};
 pub use parameter::{ParameterDefault, ParameterSpec, ParameterType};
+pub use source::pytorch_source;
 
 /// Most blocks of a network, those inside residuals counted too.
 pub const MAX_BLOCKS: usize = 512;

@@ -14,6 +14,7 @@ mod golden;
 mod graphs;
 mod limits;
 mod random;
+mod source;
 
 const COLOUR: ImageShape = ImageShape {
     channels: 3,
