@@ -88,7 +88,9 @@ impl FromStr for ArtifactKey {
 
 /// A text is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no artifact key: weights, onnx, activations, images or labels, a slash and 64 lowercase hexadecimal digits expected")]
+#[error(
+    "{text:?} is no artifact key: weights, onnx, activations, images or labels, a slash and 64 lowercase hexadecimal digits expected"
+)]
 pub struct ArtifactKeyError {
     text: String,
 }

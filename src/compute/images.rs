@@ -231,10 +231,7 @@ mod tests {
             pixels: [10, 20, 30].as_slice().into(),
         };
         assert_eq!(fitted(&colours, colour, ChannelOrder::Bgr).pixels[..], [30, 20, 10]);
-        let one = ImageShape {
-            channels: 1,
-            ..colour
-        };
+        let one = ImageShape { channels: 1, ..colour };
         assert_eq!(fitted(&colours, one, ChannelOrder::Rgb).pixels[..], [18]);
     }
 }

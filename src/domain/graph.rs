@@ -124,6 +124,14 @@ impl Graph {
         ValueId(self.nodes.len())
     }
 
+    /// Shape of a value without the dimension that counts images.
+    pub fn shape(&self, value: ValueId) -> &[usize] {
+        match value.0 {
+            0 => &self.input_shape,
+            id => &self.nodes[id - 1].output_shape,
+        }
+    }
+
     /// Shape of a value, for one image.
     pub fn image_shape(&self, value: ValueId) -> Vec<usize> {
         match value.0 {

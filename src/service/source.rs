@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{Library, ServiceError};
-use crate::compute::activations::ActivationLimits;
 use crate::artifact::{ArtifactError, ArtifactKey, SplitKeys};
+use crate::compute::activations::ActivationLimits;
 use crate::domain::block::{Block, lower};
 use crate::domain::dataset::Split;
 use crate::domain::dataset_record::{Dataset, ProbeSet};

@@ -153,7 +153,10 @@ impl Library {
                 let probe_set = self.probe_set_of(&dataset, probe_set).await?;
                 let limits = self.activation_limits(&probe_set);
                 let read = tokio::task::spawn_blocking(move || check(&file, limits).map(|_| file));
-                let file = read.await.map_err(ServiceError::internal)?.map_err(ComputeError::Activations)?;
+                let file = read
+                    .await
+                    .map_err(ServiceError::internal)?
+                    .map_err(ComputeError::Activations)?;
                 Ok(Checked {
                     version: NewVersion {
                         model_id: request.model,

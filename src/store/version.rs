@@ -137,7 +137,7 @@ impl Store {
                       page.status as "status!", page.format as "format!", page.dataset_id as "dataset_id!", page.blocks,
                       page.weights_key, page.parameter_count as "parameter_count!",
                       page.multiply_accumulates as "multiply_accumulates!", page.train_settings, page.train_epochs,
-                      page.failure, page.created_at as "created_at!"
+                      page.source, page.failure, page.created_at as "created_at!"
                  from unnest($1::bigint[]) as wanted (model_id)
                 cross join lateral (
                       select *

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::report::Reporter;
 use crate::artifact::ArtifactKind;
+use crate::compute::activations::{ActivationLayer, ActivationTask};
 use crate::compute::control::Control;
 use crate::compute::engine::EvaluateTask;
 use crate::compute::error::ComputeError;
-use crate::compute::activations::{ActivationLayer, ActivationTask};
 use crate::compute::ingest::IngestTask;
 use crate::compute::network::{Network, NetworkFile};
 use crate::compute::onnx::import::ImportOptions;
@@ -326,7 +326,10 @@ async fn write_vectors(tx: &mut Tx, version: &Version, measurement: Measurement)
 }
 
 fn key_of(version: &Version) -> Result<&str, JobError> {
-    version.weights_key.as_deref().ok_or_else(|| internal("a version has no file"))
+    version
+        .weights_key
+        .as_deref()
+        .ok_or_else(|| internal("a version has no file"))
 }
 
 /// Whether a network answers with one score for each class of a data set. One from elsewhere may have been made for
@@ -371,7 +374,10 @@ fn new_layers(graph: &Graph) -> Vec<NewLayer> {
             name: node.path.clone(),
             kind: node.kind.to_owned(),
             parameters: node.settings.clone(),
-            input_shape: node.inputs.first().map_or_else(Vec::new, |&input| numbers(&graph.image_shape(input))),
+            input_shape: node
+                .inputs
+                .first()
+                .map_or_else(Vec::new, |&input| numbers(&graph.image_shape(input))),
             output_shape: numbers(&node.image_shape()),
             parameter_count: node.parameter_count() as i64,
             multiply_accumulates: node.multiply_accumulates as i64,

@@ -12,9 +12,7 @@ use crate::compute::error::ComputeError;
 use crate::compute::executor::Mode;
 use crate::compute::images;
 use crate::compute::ingest::{self, IngestTask, ingest};
-use crate::compute::network::Network;
 use crate::compute::sketch::Sketcher;
-use crate::compute::weights::Weights;
 use crate::domain::vector::Degenerate;
 
 const PROBES: usize = 12;
@@ -25,13 +23,12 @@ fn sketcher() -> Sketcher {
 
 /// What the layers of a network answer to its probe images.
 fn taps(task: &IngestTask) -> Vec<(String, Vec<usize>, Vec<u8>)> {
-    let weights = Weights::read(&task.weights, &task.graph, &Device::Cpu).unwrap();
-    let network = Network::new(Arc::clone(&task.graph), weights);
+    let network = &task.network;
     let input = images::to_tensor(&task.probes, &task.statistics, &Device::Cpu).unwrap();
     let mut taps = Vec::new();
     let mut tap = |index: usize, activations: &candle_core::Tensor| {
-        let node = &task.graph.nodes[index];
-        if node.is_layer() {
+        let node = &network.graph().nodes[index];
+        if node.is_layer {
             let numbers = activations.flatten_all()?.to_vec1::<f32>()?;
             taps.push((node.path.clone(), activations.dims().to_vec(), floats(&numbers)));
         }
@@ -75,8 +72,11 @@ fn layers_from_a_file_have_the_very_vectors_of_the_network() {
         let measured = measure(&task, &Device::Cpu, &sketcher(), &Control::unwatched()).unwrap();
         assert_eq!(measured.len(), 5);
         for (layer, outcome) in measured.iter().zip(&expected) {
-            assert_eq!(layer.layer.name, network.graph.nodes[outcome.node].path);
-            assert_eq!(layer.layer.shape, network.graph.nodes[outcome.node].output_shape);
+            assert_eq!(layer.layer.name, network.network.graph().nodes[outcome.node].path);
+            assert_eq!(
+                layer.layer.shape,
+                network.network.graph().nodes[outcome.node].output_shape
+            );
             assert_eq!(layer.vector, outcome.vector, "layer {}", layer.layer.name);
         }
         assert_eq!(measured[2].vector, Err(Degenerate::Constant));

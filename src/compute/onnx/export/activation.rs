@@ -32,6 +32,22 @@ pub(super) fn write(step: &mut Step<'_>, function: Activation) -> Result<()> {
             Operation::new("Clip", &[input, min, max])
         }
         Activation::Softplus { beta, threshold } => softplus(step, input, beta, threshold),
+        Activation::HardSigmoid { alpha, beta } => Operation::new("HardSigmoid", &[input])
+            .number("alpha", alpha)
+            .number("beta", beta),
+        Activation::HardSwish => Operation::new("HardSwish", &[input]),
+        Activation::Selu { alpha, gamma } => Operation::new("Selu", &[input])
+            .number("alpha", alpha)
+            .number("gamma", gamma),
+        Activation::Celu { alpha } => Operation::new("Celu", &[input]).number("alpha", alpha),
+        Activation::ThresholdedRelu { alpha } => Operation::new("ThresholdedRelu", &[input]).number("alpha", alpha),
+        Activation::Softsign => Operation::new("Softsign", &[input]),
+        Activation::Mish => {
+            let soft = softplus(step, input.clone(), 1.0, f64::INFINITY);
+            let soft = step.inner("softplus", soft);
+            let share = step.inner("tanh", Operation::new("Tanh", &[soft]));
+            Operation::new("Mul", &[input, share])
+        }
     };
     step.last(operation);
     Ok(())

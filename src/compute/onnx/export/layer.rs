@@ -68,6 +68,10 @@ pub(super) fn write(mut step: Step<'_>) -> Result<()> {
             };
             pool::mean(&mut step, window, *count_include_pad, *divisor_override)?;
         }
+        Operator::Tensor(_) => {
+            let message = "only networks of blocks are written as ONNX files: this one came as one, so take that";
+            return Err(ComputeError::Invalid(message.into()));
+        }
         Operator::AdaptiveAvgPool2d => pool::adaptive_mean(&mut step)?,
         Operator::Pad2d { mode, padding } => {
             let input = step.input()?;

@@ -105,6 +105,7 @@ fn place(role: ParameterRole) -> u8 {
         ParameterRole::Bias => 1,
         ParameterRole::RunningMean => 2,
         ParameterRole::RunningVar => 3,
+        ParameterRole::Value => 4,
     }
 }
 
