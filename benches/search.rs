@@ -256,7 +256,6 @@ async fn ask(
         .context("so is its version")?;
     let probe_sets = store.probe_sets_of(&[version.dataset_id]).await?;
     let query = SimilarityQuery {
-        target,
         probe_set: probe_sets.first().context("so is a probe set")?.id,
         measure,
         filter: SimilarityFilter::default(),
@@ -265,6 +264,8 @@ async fn ask(
         after: None,
     };
     let started = Instant::now();
-    let matches = library.similar(&query, &version, store.generation().await?).await?;
+    let matches = library
+        .similar(target, &query, &version, store.generation().await?)
+        .await?;
     Ok((matches, started.elapsed()))
 }

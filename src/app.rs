@@ -86,8 +86,8 @@ impl App {
             library: library.clone(),
             lease,
         };
-        let schema = graphql::schema(library, database.store.job_changes().await?);
-        let server = http::server(listener, schema, database.store.clone(), config.max_upload_bytes)?;
+        let schema = graphql::schema(library.clone(), database.store.job_changes().await?);
+        let server = http::server(listener, schema, library, config.max_upload_bytes)?;
         Ok((server, jobs))
     }
 

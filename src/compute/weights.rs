@@ -39,6 +39,14 @@ impl Weights {
         Ok(Weights(tensors))
     }
 
+    /// Reads weights into main memory, whatever device networks run on.
+    ///
+    /// # Errors
+    /// As [`Weights::read`].
+    pub fn read_to_memory(bytes: &[u8], graph: &Graph) -> Result<Weights> {
+        Self::read(bytes, graph, &Device::Cpu)
+    }
+
     /// Draws the weights that PyTorch's layers begin with, from `seed` alone.
     ///
     /// Weights and biases are uniform in ±1/√fan_in (`kaiming_uniform_` with a = √5); a batch

@@ -28,11 +28,9 @@ pub struct SimilarityFilter {
     pub min_score: Option<f64>,
 }
 
-/// A search for the layers most like one layer.
+/// What is asked about the layers most like a target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SimilarityQuery {
-    /// The layer asked about.
-    pub target: LayerId,
     /// The probe set to compare on.
     pub probe_set: ProbeSetId,
     /// What hits are ranked by.

@@ -83,7 +83,7 @@ impl Dataset {
 }
 
 /// The number a person would write: 0.1307 in single precision is 0.13070000708… in double precision.
-fn as_written(number: f32) -> f64 {
+pub fn as_written(number: f32) -> f64 {
     number.to_string().parse().unwrap_or(f64::from(number))
 }
 

@@ -48,6 +48,18 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// One of the codes of [`code`].
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The sentence for the client.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
         let message = error.to_string();

@@ -108,7 +108,6 @@ impl Layer {
         }
         let version = load_referenced(ctx, self.0.version_id).await?;
         let query = SimilarityQuery {
-            target: self.0.id,
             probe_set: probe_set_for(ctx, &version, probe_set.as_ref()).await?,
             measure,
             filter: filter.unwrap_or_default().try_into()?,
@@ -121,7 +120,7 @@ impl Layer {
         let matches = match has_vector {
             true => {
                 let generation = load(ctx, Generation).await?.unwrap_or_default();
-                library.similar(&query, &version, generation).await?
+                library.similar(self.0.id, &query, &version, generation).await?
             }
             false => Arc::new(Matches::none()),
         };

@@ -3,6 +3,7 @@
 pub mod error;
 pub mod id;
 
+mod activations;
 mod block;
 mod connection;
 mod dataset;
@@ -14,6 +15,7 @@ mod mutation;
 mod node;
 mod query;
 mod subscription;
+mod upload;
 mod version;
 
 use async_graphql::SchemaBuilder;

@@ -2,10 +2,16 @@
 
 mod dataset;
 mod model;
+mod network;
 mod version;
 
 use async_graphql::MergedObject;
 
 /// What can be changed.
 #[derive(Debug, Default, MergedObject)]
-pub struct Mutation(model::ModelMutation, version::VersionMutation, dataset::DatasetMutation);
+pub struct Mutation(
+    model::ModelMutation,
+    version::VersionMutation,
+    network::NetworkMutation,
+    dataset::DatasetMutation,
+);

@@ -4,15 +4,17 @@ use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::connection::{ListConnection, Total, connection, empty};
-use super::dataset::Dataset;
+use super::dataset::{Dataset, ProbeSet, as_written};
 use super::error::Result;
 use super::id::{GlobalId, decode_cursor};
 use super::job::EpochReport;
 use super::layer::Layer;
 use super::loader::{EvaluationsOf, LayerCount, LayersPage, load, load_referenced};
 use super::model::Model;
+use crate::domain::image;
 use crate::domain::page::Page;
 use crate::domain::version as domain;
+use crate::service::Library;
 
 /// A numbered, immutable version of a model.
 #[derive(Debug, Clone)]
@@ -112,6 +114,55 @@ impl Version {
         self.0.blocks.clone().map(Json)
     }
 
+    /// Source code that builds the network, for a version of format BLOCKS; null for others. The files of a version are at
+    /// `downloads`.
+    async fn code(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "In which language.", default_with = "CodeFormat::Pytorch")] format: CodeFormat,
+    ) -> Result<Option<String>> {
+        if self.0.format != domain::ModelFormat::Blocks {
+            return Ok(None);
+        }
+        match format {
+            CodeFormat::Pytorch => {
+                let model = load_referenced(ctx, self.0.model_id).await?;
+                let library = ctx.data_unchecked::<Library>();
+                Ok(Some(library.pytorch_source(&self.0, model.name.as_str()).await?))
+            }
+        }
+    }
+
+    /// Addresses on this server at which the network can be had as a file.
+    async fn downloads(&self) -> Downloads {
+        let at = |file: &str| format!("/versions/{}/{file}", self.0.id.encode().0);
+        let is_blocks = self.0.format == domain::ModelFormat::Blocks;
+        let has_file = self.0.weights_key.is_some();
+        Downloads {
+            onnx: (has_file && self.0.format != domain::ModelFormat::Activations).then(|| at("network.onnx")),
+            pytorch: is_blocks.then(|| at("network.py")),
+            safetensors: (has_file && is_blocks).then(|| at("weights.safetensors")),
+        }
+    }
+
+    /// How images become the input of an ONNX file; null for versions of other formats.
+    async fn preprocessing(&self) -> Option<Preprocessing> {
+        match &self.0.source {
+            Some(domain::Source::Onnx { preprocessing, .. }) => Some(preprocessing.clone().into()),
+            _ => None,
+        }
+    }
+
+    /// The probe set that activations were computed on; null for versions of other formats.
+    async fn probe_set(&self, ctx: &Context<'_>) -> Result<Option<ProbeSet>> {
+        match self.0.source {
+            Some(domain::Source::Activations { probe_set }) => {
+                Ok(Some(load_referenced(ctx, probe_set).await.map(ProbeSet)?))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// What each epoch came to, if it was trained here.
     async fn epochs(&self) -> Vec<EpochReport> {
         self.0.train_epochs.iter().flatten().copied().map(EpochReport).collect()
@@ -142,6 +193,65 @@ impl Version {
         }
         Ok(None)
     }
+}
+
+/// A language of source code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum CodeFormat {
+    /// Python with PyTorch.
+    Pytorch,
+}
+
+/// Where the network of a version can be had as a file; null for what its format has not, or what is not there yet.
+#[derive(Debug, SimpleObject)]
+pub struct Downloads {
+    /// An ONNX file with all weights.
+    onnx: Option<String>,
+    /// PyTorch source that builds the network and loads its weights.
+    pytorch: Option<String>,
+    /// The weights of a block network.
+    safetensors: Option<String>,
+}
+
+/// How images become the input of a network. It sees `(pixel / 255 - mean) / std`.
+#[derive(Debug, SimpleObject)]
+pub struct Preprocessing {
+    /// Channels that it reads: grey images are repeated for each.
+    channels: usize,
+    /// Rows of its images.
+    height: usize,
+    /// Columns of its images.
+    width: usize,
+    /// The order of the colours.
+    channel_order: ChannelOrder,
+    /// Means of pixels from 0 to 1, in the order of the network's channels.
+    mean: Vec<f64>,
+    /// Deviations of pixels from 0 to 1.
+    std: Vec<f64>,
+}
+
+impl From<image::Preprocessing> for Preprocessing {
+    fn from(given: image::Preprocessing) -> Self {
+        let written = |numbers: Vec<f32>| numbers.into_iter().map(as_written).collect();
+        Self {
+            channels: given.shape.channels,
+            height: given.shape.height,
+            width: given.shape.width,
+            channel_order: given.order.into(),
+            mean: written(given.statistics.mean),
+            std: written(given.statistics.std),
+        }
+    }
+}
+
+/// In which order a network wants the colours of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "image::ChannelOrder")]
+pub enum ChannelOrder {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
 }
 
 /// How far a version has come.

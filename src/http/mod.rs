@@ -1,6 +1,7 @@
 //! Routes of the web server.
 
 mod body;
+mod export;
 pub mod graphiql;
 mod graphql;
 mod health;
@@ -14,10 +15,11 @@ use actix_web::{App, HttpServer, web};
 use async_graphql::http::MultipartOptions;
 
 use self::body::BodyLimits;
+use self::export::Exporting;
 use self::graphql::Executing;
 use self::health::Readiness;
 use crate::graphql::Schema;
-use crate::store::Store;
+use crate::service::Library;
 
 /// Files in one upload: a data set has four.
 const MAX_FILES: usize = 8;
@@ -29,7 +31,7 @@ const SHUTDOWN_SECONDS: u64 = 5;
 ///
 /// # Errors
 /// The listener cannot be used.
-pub fn server(listener: TcpListener, schema: Schema, store: Store, max_upload_bytes: usize) -> io::Result<Server> {
+pub fn server(listener: TcpListener, schema: Schema, library: Library, max_upload_bytes: usize) -> io::Result<Server> {
     let uploads = MultipartOptions::default()
         .max_file_size(max_upload_bytes)
         .max_num_files(MAX_FILES);
@@ -37,16 +39,19 @@ pub fn server(listener: TcpListener, schema: Schema, store: Store, max_upload_by
     let limits = web::Data::new(BodyLimits {
         upload: max_upload_bytes,
     });
-    let readiness = web::Data::new(Readiness::here(store));
+    let readiness = web::Data::new(Readiness::here(library.store().clone()));
+    let exporting = web::Data::new(Exporting::here(library));
     let factory = move || {
         App::new()
             .app_data(executing.clone())
             .app_data(readiness.clone())
             .app_data(limits.clone())
+            .app_data(exporting.clone())
             .app_data(uploads)
             .wrap(Compress::default())
             .configure(graphiql::configure)
             .configure(graphql::configure)
+            .configure(export::configure)
             .configure(health::configure)
     };
     Ok(HttpServer::new(factory)

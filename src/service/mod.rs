@@ -5,6 +5,7 @@ pub mod import;
 
 mod catalogue;
 mod dataset;
+mod export;
 mod job;
 mod probe;
 mod search;
@@ -20,7 +21,9 @@ pub use error::ServiceError;
 
 /// News of jobs that changed, for those who watch them.
 pub type JobFeed = tokio::sync::broadcast::Sender<crate::domain::id::JobId>;
+pub use export::ExportFormat;
 pub use probe::ProbeSetRequest;
+pub use search::ActivationMatches;
 pub use version::{NetworkFile, OnnxOptions, TrainRequest, VersionRequest};
 
 use crate::artifact::ArtifactStore;

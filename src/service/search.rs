@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use super::{Library, ServiceError};
-use crate::domain::id::DatasetId;
+use crate::compute::activations::{ActivationLayer, ActivationTask, MeasuredLayer};
+use crate::compute::control::Control;
+use crate::domain::dataset_record::ProbeSet;
+use crate::domain::id::{DatasetId, LayerId};
 use crate::domain::similarity::{LayerMatch, Matches, SimilarityFilter, SimilarityQuery};
+use crate::domain::vector::Degenerate;
 use crate::domain::version::Version;
-use crate::store::{SearchScope, SearchWindow};
+use crate::store::{SearchScope, SearchTarget, SearchWindow};
 
 /// Rows whose exact scores are computed after an index scan.
 const CANDIDATES: usize = 200;
@@ -17,6 +21,15 @@ const INDEXED_DEPTH: usize = CANDIDATES / 2;
 
 /// Scopes of up to so many rows are scanned whole, which takes no longer than the index would.
 const EXACT_ROWS: usize = 1_000;
+
+/// What is like one layer of a file of activations.
+#[derive(Debug)]
+pub struct ActivationMatches {
+    /// The layer.
+    pub layer: ActivationLayer,
+    /// Its hits, or why it can have none.
+    pub matches: Result<Matches, Degenerate>,
+}
 
 /// Bytes an answer takes in the cache, with its key.
 pub(super) fn weight(key: &str, matches: &Arc<Matches>) -> u32 {
@@ -30,17 +43,21 @@ impl Library {
     ///
     /// # Errors
     /// `BAD_USER_INPUT` for an unknown data set, or a comparison with a target that has no accuracy.
-    #[tracing::instrument(name = "service.similar", skip_all, fields(target = %query.target))]
+    #[tracing::instrument(name = "service.similar", skip_all, fields(%target))]
     pub async fn similar(
         &self,
+        target: LayerId,
         query: &SimilarityQuery,
         version: &Version,
         generation: i64,
     ) -> Result<Arc<Matches>, ServiceError> {
-        let key = format!("{generation} {}", serde_json::json!(query));
-        let computed = self
-            .searches
-            .try_get_with(key, async { self.search(query, version).await.map(Arc::new) });
+        let key = format!("{generation} {target} {}", serde_json::json!(query));
+        let computed = self.searches.try_get_with(key, async {
+            let scope = self.scope(&query.filter, Some(version)).await?;
+            self.search(SearchTarget::Layer(target), query, &scope)
+                .await
+                .map(Arc::new)
+        });
         // All who wait for the same search share its error too.
         computed.await.map_err(|shared| ServiceError::clone(&shared))
     }
@@ -50,23 +67,66 @@ impl Library {
     /// # Errors
     /// As for [`Library::similar`].
     pub async fn count_admitted(&self, query: &SimilarityQuery, version: &Version) -> Result<usize, ServiceError> {
-        let scope = self.scope(&query.filter, version).await?;
+        let scope = self.scope(&query.filter, Some(version)).await?;
         Ok(self.store.count_scope(query.probe_set, &scope, None).await?)
     }
 
-    async fn search(&self, query: &SimilarityQuery, version: &Version) -> Result<Matches, ServiceError> {
-        let scope = self.scope(&query.filter, version).await?;
+    /// The layers most like each layer of a file of activations, none of which is stored.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` with every fault of the file, for an unknown layer or data set, or a comparison with an accuracy
+    /// that activations do not have.
+    pub async fn similar_to_activations(
+        &self,
+        file: Vec<u8>,
+        layers: Option<&[String]>,
+        query: &SimilarityQuery,
+        probe_set: &ProbeSet,
+    ) -> Result<Vec<ActivationMatches>, ServiceError> {
+        let scope = self.scope(&query.filter, None).await?;
+        let task = ActivationTask {
+            file: Arc::from(file),
+            limits: self.activation_limits(probe_set),
+        };
+        let measured = self.engine.measure(task, Control::unwatched()).await?;
+        let unknown = layers
+            .unwrap_or_default()
+            .iter()
+            .find(|name| !measured.iter().any(|m| m.layer.name == **name));
+        if let Some(unknown) = unknown {
+            return Err(ServiceError::bad_input(format!("the file has no array {unknown:?}")));
+        }
+        let mut answers = Vec::new();
+        for MeasuredLayer { layer, vector } in measured {
+            if layers.is_some_and(|names| !names.contains(&layer.name)) {
+                continue;
+            }
+            let matches = match &vector {
+                Ok(sketched) => Ok(self.search(SearchTarget::Vector(sketched), query, &scope).await?),
+                Err(degenerate) => Err(*degenerate),
+            };
+            answers.push(ActivationMatches { layer, matches });
+        }
+        Ok(answers)
+    }
+
+    async fn search(
+        &self,
+        target: SearchTarget<'_>,
+        query: &SimilarityQuery,
+        scope: &SearchScope,
+    ) -> Result<Matches, ServiceError> {
         let depth = query.after.map_or(0, |after| after.rank as usize) + query.first;
-        let few = || self.store.count_scope(query.probe_set, &scope, Some(EXACT_ROWS + 1));
+        let few = || self.store.count_scope(query.probe_set, scope, Some(EXACT_ROWS + 1));
         let indexed = !query.exact && depth < INDEXED_DEPTH && few().await? > EXACT_ROWS;
         let through_index = match indexed {
-            true => self.search_index(query, &scope).await?,
+            true => self.search_index(target, query, scope).await?,
             false => None,
         };
         let exact = through_index.is_none();
         let mut hits = match through_index {
             Some(hits) => hits,
-            None => self.search_exactly(query, &scope).await?,
+            None => self.search_exactly(target, query, scope).await?,
         };
         if let Some(least) = query.filter.min_score {
             hits.retain(|hit| hit.score(query.measure) >= least);
@@ -78,6 +138,7 @@ impl Library {
 
     async fn search_exactly(
         &self,
+        target: SearchTarget<'_>,
         query: &SimilarityQuery,
         scope: &SearchScope,
     ) -> Result<Vec<LayerMatch>, ServiceError> {
@@ -87,7 +148,7 @@ impl Library {
             after: query.after,
             limit: query.first + 1,
         };
-        Ok(self.store.search(query.target, query.probe_set, scope, &window).await?)
+        Ok(self.store.search(target, query.probe_set, scope, &window).await?)
     }
 
     /// The page, and one hit more if there is one, among the candidates that an index gives. `None` where those cannot
@@ -95,6 +156,7 @@ impl Library {
     /// where the last hit ties with the last candidate, others that tie were cut off.
     async fn search_index(
         &self,
+        target: SearchTarget<'_>,
         query: &SimilarityQuery,
         scope: &SearchScope,
     ) -> Result<Option<Vec<LayerMatch>>, ServiceError> {
@@ -104,7 +166,7 @@ impl Library {
             after: query.after,
             limit: CANDIDATES,
         };
-        let mut hits = self.store.search(query.target, query.probe_set, scope, &window).await?;
+        let mut hits = self.store.search(target, query.probe_set, scope, &window).await?;
         let score = |hit: &LayerMatch| hit.score(query.measure);
         let worst = hits.last().map(score);
         let is_full = hits.len() > query.first;
@@ -113,17 +175,24 @@ impl Library {
         Ok((is_full && is_clear).then_some(hits))
     }
 
-    async fn scope(&self, filter: &SimilarityFilter, target: &Version) -> Result<SearchScope, ServiceError> {
-        let better_than = match filter.better_than_target {
-            false => None,
-            true => Some(self.accuracy_of(target).await?),
+    async fn scope(&self, filter: &SimilarityFilter, target: Option<&Version>) -> Result<SearchScope, ServiceError> {
+        let better_than = match (filter.better_than_target, target) {
+            (false, _) => None,
+            (true, Some(target)) => Some(self.accuracy_of(target).await?),
+            (true, None) => {
+                return Err(ServiceError::bad_input(
+                    "betterThanTarget needs a target that has been evaluated: give minAccuracy instead",
+                ));
+            }
         };
         let datasets = match filter.datasets.as_slice() {
             [] => None,
             names => Some(self.dataset_ids(names).await?),
         };
         Ok(SearchScope {
-            own_model: (!filter.include_own_model).then_some(target.model_id),
+            own_model: target
+                .filter(|_| !filter.include_own_model)
+                .map(|target| target.model_id),
             min_accuracy: filter.min_accuracy,
             better_than,
             datasets,

@@ -19,7 +19,11 @@ impl Library {
         found.ok_or_else(|| ServiceError::not_found("data set", id))
     }
 
-    pub(super) async fn dataset_named(&self, name: &str) -> Result<Dataset, ServiceError> {
+    /// The data set of a name.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is none.
+    pub async fn dataset_named(&self, name: &str) -> Result<Dataset, ServiceError> {
         let found = self.store.dataset_by_name(name).await?;
         found.ok_or_else(|| ServiceError::not_found("data set", format!("{name:?}")))
     }
@@ -30,11 +34,10 @@ impl Library {
     }
 
     /// The probe set to measure on: the one that is asked for, or the data set's default one.
-    pub(super) async fn probe_set_of(
-        &self,
-        dataset: &Dataset,
-        wanted: Option<ProbeSetId>,
-    ) -> Result<ProbeSet, ServiceError> {
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` if it is none of the data set's.
+    pub async fn probe_set_of(&self, dataset: &Dataset, wanted: Option<ProbeSetId>) -> Result<ProbeSet, ServiceError> {
         let own = self.store.probe_sets_of(&[dataset.id]).await?;
         let found = own.into_iter().find(|set| match wanted {
             Some(wanted) => set.id == wanted,

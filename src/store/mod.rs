@@ -27,7 +27,7 @@ pub use job::{NewJob, TASK};
 pub use model::ModelCursor;
 pub use open::{Database, DatabaseSettings, OpenError, open};
 pub use probe::NewProbeSet;
-pub use search::{SearchScope, SearchWindow};
+pub use search::{SearchScope, SearchTarget, SearchWindow};
 pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
 

@@ -3,12 +3,14 @@
 //! The statements are put together at run time, since only the filters asked for may stand in them: with
 //! nullable parameters for all of them the planner would neither prune partitions nor choose the index well.
 
+use pgvector::HalfVector;
 use sqlx::{Postgres, QueryBuilder};
 
+use super::vector::parts;
 use super::{Store, StoreError};
 use crate::domain::id::{DatasetId, LayerId, ModelId, ProbeSetId};
 use crate::domain::similarity::{LayerMatch, MatchCursor};
-use crate::domain::vector::Measure;
+use crate::domain::vector::{Measure, SketchedVector};
 
 /// The rows a search may answer with, its names resolved to keys.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -29,6 +31,15 @@ pub struct SearchScope {
     pub exclude_models: Vec<ModelId>,
     /// All of these tags.
     pub tags: Vec<String>,
+}
+
+/// What is searched for.
+#[derive(Debug, Clone, Copy)]
+pub enum SearchTarget<'a> {
+    /// A layer of the library.
+    Layer(LayerId),
+    /// A vector that is not stored.
+    Vector(&'a SketchedVector),
 }
 
 /// Which hits of a scope are wanted.
@@ -73,25 +84,22 @@ impl Store {
     #[tracing::instrument(name = "store.search", skip_all)]
     pub async fn search(
         &self,
-        target: LayerId,
+        target: SearchTarget<'_>,
         probe_set: ProbeSetId,
         scope: &SearchScope,
         window: &SearchWindow,
     ) -> Result<Vec<LayerMatch>, StoreError> {
-        let mut query = QueryBuilder::new(
-            "with target as (select part, lead, tail, lead_norm from layer_vector where probe_set_id = ",
-        );
-        query.push(probe_set).push(" and layer_id = ").push_bind(target.0);
+        let mut query = QueryBuilder::new("with target as (");
+        push_vector(&mut query, target, probe_set);
         query.push("), candidate as materialized (select layer_id from layer_sketch");
         push_scope(&mut query, probe_set, scope);
         if let Some(candidates) = window.candidates {
-            let sketch = sketch_column(window.measure);
-            query.push(" order by ").push(sketch).push(" <#> (select ").push(sketch);
             query
-                .push(" from layer_sketch where probe_set_id = ")
-                .push(probe_set)
-                .push(" and layer_id = ");
-            query.push_bind(target.0).push(") limit ").push_bind(candidates as i64);
+                .push(" order by ")
+                .push(sketch_column(window.measure))
+                .push(" <#> ");
+            push_sketch(&mut query, target, probe_set, window.measure);
+            query.push(" limit ").push_bind(candidates as i64);
         }
         // The sums run in the order of the parts: the same pair always gets the same score to the last bit,
         // which cursors compare with.
@@ -112,13 +120,18 @@ impl Store {
                 select layer_id, least(lead + tail, 1) as cka, greatest(-1, least(lead / norms, 1)) as debiased_cka,
                        case when layer_id = ",
         );
+        // Keys begin at 1.
+        let own = match target {
+            SearchTarget::Layer(layer) => layer,
+            SearchTarget::Vector(_) => LayerId(0),
+        };
         query
-            .push_bind(target.0)
+            .push_bind(own.0)
             .push(" then 0 else layer_id end as tie from product) ");
         query.push("select layer_id, cka, debiased_cka from scored where true");
         let score = score_column(window.measure);
         if let Some(after) = &window.after {
-            let tie = if after.layer == target { 0 } else { after.layer.0 };
+            let tie = if after.layer == own { 0 } else { after.layer.0 };
             query
                 .push(" and (")
                 .push(score)
@@ -152,6 +165,58 @@ impl Store {
                 debiased_cka,
             })
             .collect())
+    }
+}
+
+fn push_vector(query: &mut QueryBuilder<Postgres>, target: SearchTarget<'_>, probe_set: ProbeSetId) {
+    match target {
+        SearchTarget::Layer(layer) => {
+            query
+                .push("select part, lead, tail, lead_norm from layer_vector where probe_set_id = ")
+                .push(probe_set)
+                .push(" and layer_id = ")
+                .push_bind(layer.0);
+        }
+        SearchTarget::Vector(sketched) => {
+            let (mut numbers, mut leads, mut tails, mut norms) = (vec![], vec![], vec![], vec![]);
+            for part in parts(&sketched.vector) {
+                numbers.push(part.number);
+                leads.push(part.lead);
+                tails.push(part.tail);
+                norms.push(part.lead_norm);
+            }
+            query
+                .push("select * from unnest(")
+                .push_bind(numbers)
+                .push(", ")
+                .push_bind(leads)
+                .push(", ");
+            query.push_bind(tails).push(", ").push_bind(norms);
+            query.push(") as given (part, lead, tail, lead_norm)");
+        }
+    }
+}
+
+fn push_sketch(query: &mut QueryBuilder<Postgres>, target: SearchTarget<'_>, probe_set: ProbeSetId, measure: Measure) {
+    match target {
+        SearchTarget::Layer(layer) => {
+            query
+                .push("(select ")
+                .push(sketch_column(measure))
+                .push(" from layer_sketch where probe_set_id = ");
+            query
+                .push(probe_set)
+                .push(" and layer_id = ")
+                .push_bind(layer.0)
+                .push(")");
+        }
+        SearchTarget::Vector(sketched) => {
+            let sketch = match measure {
+                Measure::DebiasedCka => &sketched.debiased_sketch,
+                Measure::Cka => &sketched.cka_sketch,
+            };
+            query.push_bind(HalfVector::from_f32_slice(sketch));
+        }
     }
 }
 

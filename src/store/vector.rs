@@ -7,7 +7,7 @@ use super::rows::{raw, word};
 use super::version::NewLayer;
 use super::{Store, StoreError, Tx};
 use crate::domain::id::{LayerId, ModelId, ProbeSetId, VersionId};
-use crate::domain::vector::{Degenerate, SketchedVector};
+use crate::domain::vector::{Degenerate, LayerVector, SketchedVector};
 
 /// Most numbers that pgvector keeps in one value.
 const PART_LENGTH: usize = 16_000;
@@ -87,6 +87,24 @@ impl Store {
         })
         .collect()
     }
+}
+
+/// A row of a vector.
+pub(super) struct Part {
+    pub(super) number: i16,
+    pub(super) lead: Vector,
+    pub(super) tail: Option<Vector>,
+    pub(super) lead_norm: f32,
+}
+
+/// A vector as it lies in rows.
+pub(super) fn parts(vector: &LayerVector) -> impl Iterator<Item = Part> {
+    vector.lead.chunks(PART_LENGTH).enumerate().map(|(number, lead)| Part {
+        number: number as i16,
+        lead: Vector::from(lead.to_vec()),
+        tail: (number == 0).then(|| Vector::from(vector.tail.clone())),
+        lead_norm: vector.lead_norm() as f32,
+    })
 }
 
 async fn measured_probe_sets(database: impl PgExecutor<'_>, version: VersionId) -> Result<Vec<ProbeSetId>, StoreError> {
@@ -225,14 +243,14 @@ impl Tx {
         probe_set: ProbeSetId,
         layers: &[(LayerId, &SketchedVector)],
     ) -> Result<(), StoreError> {
-        let (mut ids, mut parts, mut leads, mut tails, mut norms) = (vec![], vec![], vec![], vec![], vec![]);
+        let (mut ids, mut numbers, mut leads, mut tails, mut norms) = (vec![], vec![], vec![], vec![], vec![]);
         for (layer, sketched) in layers {
-            for (part, lead) in sketched.vector.lead.chunks(PART_LENGTH).enumerate() {
+            for part in parts(&sketched.vector) {
                 ids.push(layer.0);
-                parts.push(part as i16);
-                leads.push(Vector::from(lead.to_vec()));
-                tails.push((part == 0).then(|| Vector::from(sketched.vector.tail.clone())));
-                norms.push(sketched.vector.lead_norm() as f32);
+                numbers.push(part.number);
+                leads.push(part.lead);
+                tails.push(part.tail);
+                norms.push(part.lead_norm);
             }
         }
         sqlx::query!(
@@ -241,7 +259,7 @@ impl Tx {
                from unnest($2::bigint[], $3::smallint[], $4::vector[], $5::vector[], $6::real[]) as new",
             probe_set.0,
             &ids,
-            &parts,
+            &numbers,
             &leads as &[Vector],
             &tails as &[Option<Vector>],
             &norms,

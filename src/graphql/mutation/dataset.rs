@@ -1,7 +1,5 @@
 //! Importing data sets and drawing probe sets.
 
-use std::io::Read as _;
-
 use async_graphql::{Context, Enum, InputObject, Object, SimpleObject, Upload};
 
 use crate::domain::dataset::DatasetName;
@@ -10,6 +8,7 @@ use crate::domain::probe::{DEFAULT_PROBE_SEED, DEFAULT_PROBES, ProbeRequest};
 use crate::graphql::dataset::{Dataset, ProbeSet};
 use crate::graphql::error::{ApiError, Result};
 use crate::graphql::job::Job;
+use crate::graphql::upload::read_upload;
 use crate::service::import::{DatasetSource, IdxFiles, IdxImport, IdxPreset};
 use crate::service::{Library, ProbeSetRequest};
 
@@ -188,17 +187,4 @@ async fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetS
 async fn read_file(ctx: &Context<'_>, upload: Option<Upload>, field: &str) -> Result<Vec<u8>> {
     let missing = || ApiError::bad_input(format!("`{field}` is missing: the format IDX needs all four files"));
     read_upload(ctx, upload.ok_or_else(missing)?, field).await
-}
-
-/// The bytes of an uploaded file.
-pub(super) async fn read_upload(ctx: &Context<'_>, upload: Upload, field: &str) -> Result<Vec<u8>> {
-    let unreadable = |reason: String| ApiError::bad_input(format!("`{field}` could not be read: {reason}"));
-    let mut file = upload.value(ctx).map_err(|error| unreadable(error.to_string()))?;
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        file.content.read_to_end(&mut bytes).map(|_| bytes)
-    });
-    read.await
-        .map_err(|error| unreadable(error.to_string()))?
-        .map_err(|error| unreadable(error.to_string()))
 }

@@ -1,0 +1,76 @@
+//! Networks on their way out: in the formats of other tools.
+
+use super::{Library, ServiceError};
+use crate::compute::onnx::export::to_onnx;
+use crate::compute::weights::Weights;
+use crate::domain::block::{Block, pytorch_source};
+use crate::domain::id::VersionId;
+use crate::domain::version::{ModelFormat, Version};
+
+/// What a network can be taken out as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// An ONNX file with all weights.
+    Onnx,
+    /// PyTorch source that builds the network and loads the safetensors file.
+    Pytorch,
+    /// The weights of a block network under its state dict's keys.
+    Safetensors,
+}
+
+impl Library {
+    /// A version in a format, as far as it can be had in that.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is none or its model is deleted; `BAD_USER_INPUT` for a format that its kind has not, or weights
+    /// that are not there yet.
+    pub async fn export(&self, id: VersionId, format: ExportFormat) -> Result<Vec<u8>, ServiceError> {
+        let version = self.version(id).await?;
+        let model = self.store.models_by_id(&[version.model_id]).await?.pop();
+        let Some(model) = model.filter(|model| model.deleted_at.is_none()) else {
+            return Err(ServiceError::not_found("version", id));
+        };
+        match (version.format, format) {
+            (ModelFormat::Blocks, ExportFormat::Pytorch) => {
+                Ok(self.pytorch_source(&version, model.name.as_str()).await?.into_bytes())
+            }
+            (ModelFormat::Blocks, ExportFormat::Safetensors) | (ModelFormat::Onnx, ExportFormat::Onnx) => {
+                Ok(self.weights(file_of(&version)?).await?.to_vec())
+            }
+            (ModelFormat::Blocks, ExportFormat::Onnx) => {
+                let dataset = self.dataset(version.dataset_id).await?;
+                let graph = self.graph(&version, &dataset)?;
+                let weights = self.weights(file_of(&version)?).await?;
+                let name = model.name.to_string();
+                let written = tokio::task::spawn_blocking(move || {
+                    let weights = Weights::read_to_memory(&weights, &graph)?;
+                    to_onnx(&graph, &weights, &name)
+                });
+                Ok(written.await.map_err(ServiceError::internal)??)
+            }
+            (ModelFormat::Onnx, _) => Err(ServiceError::bad_input(
+                "the version came as an ONNX file and can be had as that: network.onnx",
+            )),
+            (ModelFormat::Activations, _) => Err(ServiceError::bad_input(
+                "a version of activations has no network to take out",
+            )),
+        }
+    }
+
+    /// PyTorch source of a block version, whether its weights are there or not.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn pytorch_source(&self, version: &Version, name: &str) -> Result<String, ServiceError> {
+        let dataset = self.dataset(version.dataset_id).await?;
+        let blocks = version.blocks.clone().unwrap_or_default();
+        let blocks: Vec<Block> = serde_json::from_value(blocks).map_err(ServiceError::internal)?;
+        let source = pytorch_source(&blocks, dataset.shape, dataset.class_names.len(), name);
+        source.map_err(|errors| ServiceError::blocks(&errors))
+    }
+}
+
+fn file_of(version: &Version) -> Result<&str, ServiceError> {
+    let missing = || ServiceError::bad_input("the version has no weights yet: wait for its job");
+    version.weights_key.as_deref().ok_or_else(missing)
+}
