@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use crate::compute::error::Result;
+use crate::compute::error::{ComputeError, Result};
 use crate::compute::images::{self, Layout};
+use crate::compute::ingest::DEFAULT_ACTIVATION_LIMIT;
 use crate::compute::onnx::file::{NamedFile, read};
 use crate::compute::onnx::import::{ImportOptions, Imported, import};
 use crate::compute::weights::Weights;
@@ -86,6 +87,7 @@ impl Network {
             layout: imported.layout,
             ..Network::new(Arc::new(imported.graph), weights)
         };
+        check_room(&network.graph)?;
         if network.graph.images_together && !trial::keeps_images_apart(&network, device)? {
             network = network.one_by_one();
         }
@@ -129,6 +131,19 @@ impl Network {
             Layout::ChannelsFirst => tensor,
             Layout::ChannelsLast => tensor.permute((0, 2, 3, 1))?.contiguous()?,
         })
+    }
+}
+
+/// A network that two images are too much for cannot be tried, nor measured on probe images.
+fn check_room(graph: &Graph) -> Result<()> {
+    let needed = peak_activation_bytes(graph, 2);
+    match needed <= DEFAULT_ACTIVATION_LIMIT {
+        true => Ok(()),
+        false => Err(ComputeError::Invalid(format!(
+            "two images take {} MiB of activations in this network, and {} MiB may be held",
+            needed.div_ceil(1 << 20),
+            DEFAULT_ACTIVATION_LIMIT >> 20
+        ))),
     }
 }
 
