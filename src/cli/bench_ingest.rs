@@ -31,6 +31,7 @@ impl BenchIngest {
         let document = json!({
             "images": self.images,
             "rounds": self.rounds,
+            "images_together": times.images_together,
             "forward_seconds": forward,
             "forward_and_grams_seconds": whole,
         });

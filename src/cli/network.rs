@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
+use crate::compute::onnx::error::OnnxError;
 use crate::compute::onnx::file::{NamedFile, read};
 use crate::compute::onnx::import::{ImportOptions, Imported, import};
 
@@ -14,7 +15,7 @@ pub(super) struct NetworkOptions {
     /// A file that the network keeps weights in; can be given several times
     #[arg(long = "data", value_name = "FILE")]
     data: Vec<PathBuf>,
-    /// The output to take, where the network has several
+    /// The output to take, where the network has several [default: the first]
     #[arg(long, value_name = "NAME")]
     output_name: Option<String>,
     /// Rows of an image, where the network leaves them open
@@ -44,7 +45,15 @@ impl NetworkOptions {
             size: self.height.zip(self.width).map(|(height, width)| [height, width]),
             output: self.output_name.clone(),
         };
-        Ok(import(&read(files)?, &options)?)
+        let model = read(files)?;
+        match import(&model, &options) {
+            // The layers are the same whichever output is taken.
+            Err(OnnxError::Outputs(outputs)) if !outputs.is_empty() => {
+                let output = outputs.into_iter().next();
+                Ok(import(&model, &ImportOptions { output, ..options })?)
+            }
+            outcome => Ok(outcome?),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 
 use crate::compute::error::Result;
 use crate::compute::images::{self, Layout};
+use crate::compute::memory;
 use crate::compute::onnx::file::decode;
 use crate::compute::onnx::import::{ImportOptions, Imported, import};
 use crate::compute::weights::Weights;
@@ -91,6 +92,7 @@ impl Network {
             layout: imported.layout,
             ..Network::new(Arc::new(imported.graph), weights)
         };
+        check_room(&network.graph)?;
         if network.graph.images_together && !trial::keeps_images_apart(&network, device)? {
             network = network.one_by_one();
         }
@@ -136,6 +138,16 @@ impl Network {
             Layout::ChannelsLast => tensor.permute((0, 2, 3, 1))?.contiguous()?,
         })
     }
+}
+
+/// Bytes of activations that a trial of two images may hold: they run before anybody has said how much there may be.
+const TRIAL_BYTES: u64 = 8 << 30;
+
+/// A network that two images are too much for cannot be tried, nor measured on probe images.
+fn check_room(graph: &Graph) -> Result<()> {
+    memory::check(memory::of_inference(graph, 2), TRIAL_BYTES, || {
+        "two images: make its input smaller".to_owned()
+    })
 }
 
 /// A value is spent at the last node that reads it, or where it is made if nothing reads it.

@@ -35,20 +35,22 @@ pub struct Traced {
 /// Numbers that do not fill their shape or are no input of the network, and a layer that cannot be computed.
 pub fn trace(imported: Imported, input: &Numbers) -> Result<Vec<Traced>> {
     let device = Device::Cpu;
-    let mut names: HashMap<usize, String> = HashMap::new();
-    for (name, value) in &imported.outputs {
-        if let Some(node) = value.0.checked_sub(1) {
-            names.insert(node, name.clone());
-        }
-    }
+    let mut names: HashMap<usize, Vec<String>> = HashMap::new();
     for (node, _) in imported.graph.layers() {
-        names.insert(node, imported.names[node].clone());
+        names.insert(node, vec![imported.names[node].clone()]);
+    }
+    for (name, value) in &imported.outputs {
+        // A value may have one name as a layer's and another as an output of the file.
+        let names = value.0.checked_sub(1).map(|node| names.entry(node).or_default());
+        if let Some(names) = names.filter(|names| !names.contains(name)) {
+            names.push(name.clone());
+        }
     }
     let network = Network::of_import(imported, &device)?;
     let images = Tensor::from_slice(&input.values, input.shape.as_slice(), &device)?;
     let mut traced = Vec::new();
     network.forward(&images, Mode::Inference, &mut |node, value| {
-        if let Some(name) = names.remove(&node) {
+        for name in names.remove(&node).unwrap_or_default() {
             let numbers = numbers(value)?;
             traced.push(Traced { name, numbers });
         }
@@ -65,9 +67,11 @@ fn numbers(value: &Tensor) -> candle_core::Result<Numbers> {
     })
 }
 
-/// How long a pass of probe images takes.
+/// How probe images pass through a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PassTimes {
+    /// Whether they run together, or one after the other.
+    pub images_together: bool,
     /// The network alone.
     pub forward: Duration,
     /// The network with the Gram matrix of every layer.
@@ -97,6 +101,7 @@ pub fn time_passes(imported: Imported, images: usize, rounds: usize) -> Result<P
         with_grams.push(begin.elapsed());
     }
     Ok(PassTimes {
+        images_together: network.graph().images_together,
         forward: median(forward),
         with_grams: median(with_grams),
     })

@@ -44,6 +44,21 @@ async fn layers_of_a_file_are_measured_on_the_thread_of_the_device() {
 }
 
 #[tokio::test]
+async fn a_network_is_loaded_on_the_thread_or_refused_there() {
+    let task = ingest::tests::task(8);
+    let file = |weights: Vec<u8>| NetworkFile::Blocks {
+        graph: Arc::new(task.network.graph().clone()),
+        weights: weights.into(),
+    };
+    let engine = engine(4);
+    let weights = task.network.weights().to_safetensors().unwrap();
+    let loaded = engine.load(file(weights)).await.unwrap();
+    assert_eq!(loaded.byte_len(), task.network.byte_len());
+    let refused = engine.load(file(vec![1, 2, 3])).await;
+    assert!(matches!(refused, Err(ComputeError::Weights(_))));
+}
+
+#[tokio::test]
 async fn jobs_run_one_after_the_other_on_one_thread() {
     let engine = engine(4);
     let name = |_: &Control| {

@@ -158,6 +158,38 @@ fn an_image_alone_gets_the_same_answer_as_in_a_batch() {
 }
 
 #[test]
+fn images_that_run_one_by_one_are_shown_and_answered_together() {
+    let graph = Builder::new(&[2, 4, 4])
+        .conv(3, 3)
+        .activation(Activation::Silu)
+        .flatten()
+        .linear(5)
+        .build();
+    let together = network(graph.clone());
+    let one_by_one = network(Graph {
+        images_together: false,
+        ..graph
+    });
+    let images = images(3, &[2, 4, 4]);
+    let seen = |network: &Network| {
+        let mut seen = Vec::new();
+        let tap = &mut |_: usize, value: &Tensor| {
+            seen.push(value.clone());
+            Ok(())
+        };
+        let answer = network.forward(&images, Mode::Inference, tap).unwrap();
+        seen.push(answer);
+        seen
+    };
+    let (a, b) = (seen(&together), seen(&one_by_one));
+    assert_eq!(a.len(), 5);
+    for (a, b) in a.iter().zip(&b) {
+        assert_eq!(a.dims(), b.dims());
+        assert!(flat(a).iter().zip(flat(b)).all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+}
+
+#[test]
 fn dropout_does_nothing_at_inference_and_draws_from_the_seed_in_training() {
     let network = network(Builder::new(&[1, 10, 10]).dropout(0.5).flatten().build());
     let input = images(1, &[1, 10, 10]);

@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use super::error::OnnxError;
 use super::proto::{GraphProto, ModelProto, TensorProto};
-use super::{NEWEST_OPSET, OLDEST_OPSET};
+use super::{NEWEST_OPSET, OLDEST_OPSET, scan};
 
 /// Most bytes that the parts of a zip may unfold to: those of the largest upload there can be.
 const MAX_UNFOLDED: u64 = 4 << 30;
@@ -60,6 +60,12 @@ pub fn read(files: Vec<NamedFile>) -> Result<ModelProto, OnnxError> {
 /// # Errors
 /// As [`read`].
 pub fn decode(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
+    if scan::parts(bytes, scan::Message::Model) > scan::MOST_PARTS {
+        return Err(OnnxError::Unreadable(format!(
+            "it has more than {} nodes, tensors and names: simplify the file",
+            scan::MOST_PARTS
+        )));
+    }
     let model =
         ModelProto::decode(bytes).map_err(|error| OnnxError::Unreadable(format!("{error}; is it an ONNX file?")))?;
     let graph = model.graph.as_ref().filter(|graph| !graph.node.is_empty());

@@ -12,10 +12,11 @@ use super::attributes::Attributes;
 use super::constant;
 use super::error::{NodeFault, OnnxError};
 use super::file::{is_own, opset};
-use super::limit::{self, Spent};
+use super::input::InputShape;
+use super::limit::Spent;
 use super::lower::{Lowering, OperatorEntry, find};
 use super::plan::{Computed, Plan, Value};
-use super::proto::{DataType, GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use crate::compute::images::Layout;
 use crate::compute::weights::Weights;
 use crate::domain::graph::{Graph, NumberType, ValueId};
@@ -23,9 +24,6 @@ use crate::domain::image::ImageShape;
 
 /// The two batch sizes that are compared.
 pub(super) const BATCHES: [usize; 2] = [2, 3];
-
-/// Largest batch that may be written into a file.
-const MAX_FIXED_BATCH: usize = 1024;
 
 /// What the user says about a file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -140,95 +138,6 @@ fn the_input<'a>(graph: &'a GraphProto, constants: &HashMap<String, Value>) -> R
         several => Err(OnnxError::Inputs(
             several.iter().map(|input| input.name.clone()).collect(),
         )),
-    }
-}
-
-struct InputShape {
-    image: Vec<usize>,
-    fixed_batch: Option<usize>,
-    layout: Layout,
-}
-
-impl InputShape {
-    fn of(input: &ValueInfoProto, size: Option<[usize; 2]>) -> Result<Self, OnnxError> {
-        let tensor = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
-        let dims = tensor
-            .and_then(|tensor| tensor.shape.as_ref())
-            .map(|shape| shape.dim.as_slice())
-            .unwrap_or_default();
-        let known: Vec<Option<usize>> = dims
-            .iter()
-            .map(|dim| {
-                dim.dim_value
-                    .and_then(|value| usize::try_from(value).ok())
-                    .filter(|&value| value > 0)
-            })
-            .collect();
-        let shape = known
-            .iter()
-            .map(|dim| dim.map_or("?".to_owned(), |dim| dim.to_string()))
-            .collect::<Vec<_>>()
-            .join("x");
-        let no_images = || OnnxError::NoImages {
-            input: input.name.clone(),
-            shape: shape.clone(),
-        };
-        let is_float = tensor.is_none_or(|tensor| {
-            let floats = [
-                DataType::Float,
-                DataType::Float16,
-                DataType::Double,
-                DataType::Bfloat16,
-                DataType::Undefined,
-            ];
-            floats.iter().any(|&float| float as i32 == tensor.elem_type)
-        });
-        let [batch, a, b, c] = known[..] else {
-            return Err(no_images());
-        };
-        let is_channels = |dim: Option<usize>| matches!(dim, Some(1 | 3));
-        let layout = match (is_channels(a), is_channels(c)) {
-            (true, _) => Layout::ChannelsFirst,
-            (false, true) => Layout::ChannelsLast,
-            (false, false) => return Err(no_images()),
-        };
-        if !is_float {
-            return Err(no_images());
-        }
-        let (channels, sides) = match layout {
-            Layout::ChannelsFirst => (a, [b, c]),
-            Layout::ChannelsLast => (c, [a, b]),
-        };
-        let mut filled = [0; 2];
-        for side in 0..2 {
-            filled[side] = match (sides[side], size.map(|size| size[side])) {
-                (Some(known), Some(given)) if known != given => {
-                    let message = format!("the network takes images of {shape}, not of {given} rows or columns");
-                    return Err(OnnxError::Mismatch(message));
-                }
-                (Some(known), _) => known,
-                (None, Some(given)) => given,
-                (None, None) => {
-                    let (input, shape) = (input.name.clone(), shape);
-                    return Err(OnnxError::OpenSize { input, shape });
-                }
-            };
-        }
-        let channels = channels.unwrap_or(1);
-        let image = match layout {
-            Layout::ChannelsFirst => vec![channels, filled[0], filled[1]],
-            Layout::ChannelsLast => vec![filled[0], filled[1], channels],
-        };
-        limit::shape(&image, 1).map_err(OnnxError::Mismatch)?;
-        if let Some(fixed) = batch.filter(|&fixed| fixed > MAX_FIXED_BATCH) {
-            let message = format!("the file is made for batches of {fixed} images: export it with a dynamic batch");
-            return Err(OnnxError::Mismatch(message));
-        }
-        Ok(Self {
-            image,
-            fixed_batch: batch,
-            layout,
-        })
     }
 }
 

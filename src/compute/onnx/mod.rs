@@ -6,16 +6,19 @@
 
 mod assemble;
 mod attributes;
+mod batch;
 pub mod case;
 mod constant;
 pub mod error;
 pub mod export;
 pub mod file;
 pub mod import;
+mod input;
 mod limit;
 mod lower;
 mod plan;
 pub mod proto;
+mod scan;
 #[cfg(test)]
 mod tests;
 

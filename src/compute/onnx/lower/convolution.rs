@@ -72,10 +72,10 @@ impl WindowSpec {
 
     /// Pads so that the result has one place for every stride begun.
     fn keep_size(&mut self, size: [usize; 2], more_behind: bool) {
-        for axis in 0..2 {
-            let wanted = size[axis].div_ceil(self.stride[axis]);
+        for (axis, &size) in size.iter().enumerate() {
+            let wanted = size.div_ceil(self.stride[axis]);
             let covered = wanted.saturating_sub(1) * self.stride[axis] + self.reach(axis);
-            let total = covered.saturating_sub(size[axis]);
+            let total = covered.saturating_sub(size);
             let (less, more) = (total / 2, total - total / 2);
             (self.before[axis], self.after[axis]) = if more_behind { (less, more) } else { (more, less) };
         }
@@ -209,9 +209,9 @@ pub(super) fn conv_transpose(lowering: &mut Lowering<'_>) -> Lowered {
             output[axis] = wanted[axis];
         }
     } else {
-        for axis in 0..2 {
+        for (axis, output) in output.iter_mut().enumerate() {
             let cut = spec.before[axis] + spec.after[axis];
-            output[axis] = output[axis]
+            *output = output
                 .checked_sub(cut)
                 .filter(|&left| left > 0)
                 .ok_or("pads take everything away")?;

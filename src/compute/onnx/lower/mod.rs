@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod convolution;
+mod known;
 mod layout;
 mod matrix;
 mod normalise;

@@ -1,6 +1,6 @@
 //! The operators that are known, and which of them are layers.
 
-use super::{Lowered, Lowering, arithmetic, convolution, layout, matrix, normalise, pick, pool, reduce, resize};
+use super::{Lowered, Lowering, arithmetic, convolution, known, layout, matrix, normalise, pick, pool, reduce, resize};
 
 /// What is known of an operator.
 pub(in crate::compute::onnx) struct OperatorEntry {
@@ -133,9 +133,9 @@ static OPERATORS: [OperatorEntry; 102] = [
     part("Or", arithmetic::or),
     part("Xor", arithmetic::xor),
     part("Identity", layout::identity),
-    part("Constant", layout::constant_of_file),
-    part("Shape", layout::shape),
-    part("Size", layout::size),
+    part("Constant", known::constant_of_file),
+    part("Shape", known::shape),
+    part("Size", known::size),
     part("Reshape", layout::reshape),
     part("Flatten", layout::flatten),
     part("Squeeze", layout::squeeze),
@@ -145,8 +145,8 @@ static OPERATORS: [OperatorEntry; 102] = [
     part("Tile", layout::tile),
     part("Trilu", layout::triangle),
     part("CastLike", layout::cast_like),
-    part("ConstantOfShape", layout::constant_of_shape),
-    part("Range", layout::range),
+    part("ConstantOfShape", known::constant_of_shape),
+    part("Range", known::range),
     part("DepthToSpace", layout::depth_to_space),
     part("SpaceToDepth", layout::space_to_depth),
     part("Cast", layout::cast),

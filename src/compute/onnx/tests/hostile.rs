@@ -206,6 +206,16 @@ fn many_nodes_of_one_name_are_told_apart() {
 }
 
 #[test]
+fn a_file_of_nothing_but_empty_parts_is_refused_before_it_is_decoded() {
+    // Field 7 of a model is its graph, field 5 of a graph its constants: each empty one takes two bytes.
+    let graph = [0x2a_u8, 0].repeat(2_000_000);
+    let length = [0, 7, 14].map(|shift| 0x80 | (graph.len() >> shift & 0x7f) as u8);
+    let bytes = [&[0x3a][..], &length, &[(graph.len() >> 21) as u8], &graph].concat();
+    let text = read(vec![named("net.onnx", bytes)]).unwrap_err().to_string();
+    assert!(text.contains("more than 1048576 nodes, tensors and names"), "{text}");
+}
+
+#[test]
 fn a_large_file_beside_the_network_is_not_copied_for_every_tensor() {
     let (mut model, data) = split();
     let graph = model.graph.as_mut().unwrap();

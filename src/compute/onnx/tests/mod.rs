@@ -8,13 +8,19 @@ mod small;
 use std::io::Write as _;
 
 use candle_core::{Device, Tensor};
+use prost::Message as _;
 
+use super::case;
 use super::error::OnnxError;
 use super::file::{NamedFile, read};
 use super::import::{ImportOptions, Imported, import};
 use super::proto::{ModelProto, StringStringEntryProto};
+use crate::compute::error::ComputeError;
 use crate::compute::executor::Mode;
-use crate::compute::network::Network;
+use crate::domain::image::ChannelOrder;
+use crate::compute::network::{Network, NetworkFile};
+use crate::compute::trace::{Numbers, trace};
+use crate::domain::image::{ChannelStatistics, ImageShape, Images};
 use small::{bytes, classifier, file, int, ints, list, node, numbers, output};
 
 fn imported(model: &ModelProto) -> Result<Imported, OnnxError> {
@@ -135,6 +141,99 @@ fn values_are_shown_image_by_image_wherever_a_network_keeps_its_batch() {
             (vec![2, 3, 4, 4], vec![3, 4, 4]),
             (vec![2, 3, 1, 4, 4], vec![3, 1, 4, 4])
         ]
+    );
+}
+
+#[test]
+fn a_file_is_loaded_with_its_images_laid_out_as_it_wants_them() {
+    let channels_last = file(
+        &[None, Some(2), Some(2), Some(3)],
+        vec![
+            node("Transpose", &["x"], "front", vec![ints("perm", &[0, 3, 1, 2])]),
+            node("Relu", &["front"], "relu", Vec::new()),
+        ],
+        Vec::new(),
+    );
+    let load = |model: &ModelProto| {
+        let file = NetworkFile::Onnx {
+            bytes: bytes(model).into(),
+            options: ImportOptions::default(),
+            order: ChannelOrder::Rgb,
+        };
+        Network::load(&file, &Device::Cpu)
+    };
+    let network = load(&channels_last).unwrap();
+    let shape = ImageShape {
+        channels: 3,
+        height: 2,
+        width: 2,
+    };
+    let pixels: Vec<u8> = (0..12).collect();
+    let images = Images {
+        shape,
+        pixels: pixels.clone().into(),
+    };
+    let statistics = ChannelStatistics {
+        mean: vec![0.0; 3],
+        std: vec![1.0 / 255.0; 3],
+    };
+    let input = network.input_of(&images, &statistics, &Device::Cpu).unwrap();
+    assert_eq!(input.dims(), [1, 2, 2, 3]);
+    let seen: Vec<u8> = answer(&network, &input)
+        .iter()
+        .map(|number| number.round() as u8)
+        .collect();
+    assert_eq!(seen, pixels);
+
+    assert_eq!(
+        load(&classifier(None, [0, -1])).unwrap().byte_len(),
+        4 * (108 + 144 * 5 + 5)
+    );
+    let refused = load(&file(
+        &[None, Some(2)],
+        vec![node("Relu", &["x"], "y", Vec::new())],
+        Vec::new(),
+    ));
+    assert!(matches!(refused, Err(ComputeError::Onnx(OnnxError::NoImages { .. }))));
+}
+
+#[test]
+fn a_case_of_an_operator_is_computed_from_its_inputs() {
+    let model = file(
+        &[Some(2), Some(3)],
+        vec![node("Relu", &["x"], "y", Vec::new())],
+        Vec::new(),
+    );
+    let input = numbers("x", &[2, 3]);
+    let made = case::run(&bytes(&model), &[input.encode_to_vec()]).unwrap();
+    let given = case::expected(&input.encode_to_vec()).unwrap();
+    assert_eq!(made[0].shape, [2, 3]);
+    assert_eq!(
+        made[0].values,
+        given.values.iter().map(|&number| number.max(0.0)).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_trace_names_layers_and_outputs_as_the_file_does() {
+    let mut model = classifier(Some(1), [1, -1]);
+    let graph = model.graph.as_mut().unwrap();
+    graph.node.push(node("Identity", &["scores"], "answer", Vec::new()));
+    graph.output = vec![output("answer")];
+    let numbers = images(2, &[3, 6, 6]);
+    let input = Numbers {
+        shape: vec![2, 3, 6, 6],
+        values: numbers.flatten_all().unwrap().to_vec1().unwrap(),
+    };
+    let traced = trace(imported(&model).unwrap(), &input).unwrap();
+    let names: Vec<_> = traced
+        .iter()
+        .map(|value| (value.name.as_str(), value.numbers.shape.as_slice()))
+        .collect();
+    let (conv, scores): (&[usize], &[usize]) = (&[2, 4, 6, 6], &[2, 5]);
+    assert_eq!(
+        names,
+        [("conv", conv), ("relu", conv), ("scores", scores), ("answer", scores)]
     );
 }
 
