@@ -12,6 +12,28 @@ import tempfile
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+# Environments that more than one script goes on in, for continue_in_environment.
+ONNX = (
+    "onnx==1.23.2", "onnxruntime==1.32.0", "numpy==2.4.6", "safetensors==0.8.0", "protobuf==7.36.2", "ml_dtypes==0.6.0",
+    "flatbuffers==25.12.19", "packaging==26.3", "typing_extensions==4.16.0",
+)
+ONNX_MEGABYTES = 300
+
+# PyTorch's packages by name are its CUDA builds, which do not start without CUDA's libraries even if they only compute
+# on the CPU; triton and NVTX's tools can be left out.
+PYTORCH = (
+    "torch==2.6.0", "torchvision==0.21.0", "timm==1.0.31", "onnx2torch==1.5.15", "onnx==1.23.2", "onnxruntime==1.32.0",
+    "numpy==2.4.6", "safetensors==0.8.0", "protobuf==7.36.2", "ml_dtypes==0.6.0", "flatbuffers==25.12.19",
+    "packaging==26.3", "pillow==13.0.0", "PyYAML==6.0.4", "filelock==4.2.12", "fsspec==2026.9.0", "Jinja2==3.1.6",
+    "MarkupSafe==3.0.4", "mpmath==1.4.1", "networkx==3.6.1", "sympy==1.13.1", "typing_extensions==4.16.0",
+    "nvidia-cublas-cu12==12.4.5.8", "nvidia-cuda-cupti-cu12==12.4.127", "nvidia-cuda-nvrtc-cu12==12.4.127",
+    "nvidia-cuda-runtime-cu12==12.4.127", "nvidia-cudnn-cu12==9.1.0.70", "nvidia-cufft-cu12==11.2.1.3",
+    "nvidia-curand-cu12==10.3.5.147", "nvidia-cusolver-cu12==11.6.1.9", "nvidia-cusparse-cu12==12.3.1.170",
+    "nvidia-cusparselt-cu12==0.6.2", "nvidia-nccl-cu12==2.21.5", "nvidia-nvjitlink-cu12==12.4.127",
+    "nvidia-nvtx-cu12==12.4.127",
+)
+PYTORCH_MEGABYTES = 5_500
+
 
 class Problem(Exception):
     """A failure whose text says what to do about it."""
@@ -145,19 +167,3 @@ def table(heading, rows):
     """A Markdown table; the columns after the first are aligned to the right where they hold numbers only."""
     lines = [heading, ["---"] * len(heading), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-# PyTorch's packages by name are its CUDA builds, which do not start without CUDA's libraries even if they only compute
-# on the CPU; triton and NVTX's tools can be left out.
-PYTORCH = (
-    "torch==2.6.0", "torchvision==0.21.0", "timm==1.0.31", "onnx2torch==1.5.15", "onnx==1.23.2", "onnxruntime==1.32.0",
-    "numpy==2.4.6", "safetensors==0.8.0", "protobuf==7.36.2", "ml_dtypes==0.6.0", "flatbuffers==25.12.19",
-    "packaging==26.3", "pillow==13.0.0", "PyYAML==6.0.4", "filelock==4.2.12", "fsspec==2026.9.0", "Jinja2==3.1.6",
-    "MarkupSafe==3.0.4", "mpmath==1.4.1", "networkx==3.6.1", "sympy==1.13.1", "typing_extensions==4.16.0",
-    "nvidia-cublas-cu12==12.4.5.8", "nvidia-cuda-cupti-cu12==12.4.127", "nvidia-cuda-nvrtc-cu12==12.4.127",
-    "nvidia-cuda-runtime-cu12==12.4.127", "nvidia-cudnn-cu12==9.1.0.70", "nvidia-cufft-cu12==11.2.1.3",
-    "nvidia-curand-cu12==10.3.5.147", "nvidia-cusolver-cu12==11.6.1.9", "nvidia-cusparse-cu12==12.3.1.170",
-    "nvidia-cusparselt-cu12==0.6.2", "nvidia-nccl-cu12==2.21.5", "nvidia-nvjitlink-cu12==12.4.127",
-    "nvidia-nvtx-cu12==12.4.127",
-)
-PYTORCH_MEGABYTES = 5_500
