@@ -1,0 +1,76 @@
+"""ONNX files as the scripts beside this one handle them; it is imported once they run in the environment for it."""
+
+import onnx
+import onnxruntime
+
+
+def image_input(model):
+    """The one input of a network that is not a weight."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return next(value for value in model.graph.input if value.name not in constants)
+
+
+def dimensions(model):
+    """How many images, and of which shape; None where the file leaves it open."""
+    shape = image_input(model).type.tensor_type.shape
+    return [entry.dim_value if entry.HasField("dim_value") and entry.dim_value > 0 else None for entry in shape.dim]
+
+
+def takes_any_batch(model):
+    return dimensions(model)[0] is None
+
+
+def opset(model):
+    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def outputs(model):
+    return [value.name for value in model.graph.output]
+
+
+def scv_options(model, path, shape, output):
+    """What `scv` has to be told besides the file.
+
+    That is where else its weights are, the size of images that it leaves open, and one of its outputs if it has several.
+    """
+    places = {
+        entry.value
+        for tensor in onnx.load(path, load_external_data=False).graph.initializer
+        for entry in tensor.external_data if entry.key == "location"
+    }
+    options = [argument for place in sorted(places) for argument in ("--data", path.parent / place)]
+    if None in dimensions(model)[2:]:
+        options += ["--height", str(shape[2]), "--width", str(shape[3])]
+    return options + (["--output-name", output] if len(outputs(model)) > 1 else [])
+
+
+def session(model, names, options):
+    """The network in ONNX Runtime, which answers with these values besides its outputs."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    present = outputs(model)
+    changed.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in present)
+    # None of its notes on what could be done better.
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(changed.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+class Reference:
+    """ONNX Runtime's answers: to the whole batch if the file takes it, and to one image after the other."""
+
+    def __init__(self, model, names, batch):
+        self.names, self.batch, self.input = names, batch, image_input(model).name
+        options = onnxruntime.SessionOptions()
+        # Each node as it is written.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self.session = session(model, names, options)
+        self.at_once = self.answers(batch) if takes_any_batch(model) else {}
+        self.singly = None
+
+    def answers(self, batch):
+        return dict(zip(self.names, self.session.run(self.names, {self.input: batch})))
+
+    def image_by_image(self, name):
+        if self.singly is None:
+            self.singly = [self.answers(image[None]) for image in self.batch]
+        return [answer[name] for answer in self.singly]
