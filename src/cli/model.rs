@@ -57,6 +57,12 @@ pub(super) async fn find(client: &Client, name: &str) -> Result<Option<Model>, C
     Ok(client.ask::<Data>(query, json!({ "name": name })).await?.model)
 }
 
+/// The model of a name, which has to be there.
+pub(super) async fn existing(client: &Client, name: &str) -> anyhow::Result<Model> {
+    let found = find(client, name).await?;
+    found.ok_or_else(|| anyhow::anyhow!("there is no model {name:?}, and a dry run registers none"))
+}
+
 /// The model of a name, registered if there is none, with the tags added that it lacks.
 pub(super) async fn ensure(client: &Client, name: &str, tags: &[String]) -> Result<Model, ClientError> {
     let Some(model) = find(client, name).await? else {

@@ -21,8 +21,8 @@ use self::health::Readiness;
 use crate::graphql::Schema;
 use crate::service::Library;
 
-/// Files in one upload: a data set has four.
-const MAX_FILES: usize = 8;
+/// Files in one upload: a data set has four, an ONNX file may have its weights in many.
+const MAX_FILES: usize = 64;
 
 /// Seconds that open requests are given when the server stops.
 const SHUTDOWN_SECONDS: u64 = 5;

@@ -81,9 +81,18 @@ impl ServiceError {
         };
         Self::BadInput {
             message: format!("{what} ({count}): {}", lines.join(" | ")),
-            details: Some(serde_json::json!(faults)),
+            details: Some(faults.iter().map(with_message).collect()),
         }
     }
+}
+
+/// A fault as programs read it: its fields, and the sentence.
+fn with_message<F: Display + Serialize>(fault: &F) -> serde_json::Value {
+    let mut fields = serde_json::json!(fault);
+    if let Some(fields) = fields.as_object_mut().filter(|fields| !fields.contains_key("message")) {
+        fields.insert("message".to_owned(), fault.to_string().into());
+    }
+    fields
 }
 
 impl From<StoreError> for ServiceError {

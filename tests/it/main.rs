@@ -11,6 +11,7 @@ mod demo;
 mod durability;
 mod embedded_server;
 mod lease;
+mod networks;
 mod reproducibility;
 mod requests;
 mod search;

@@ -17,9 +17,9 @@ use super::import::{ImportOptions, Imported, import};
 use super::proto::{ModelProto, StringStringEntryProto};
 use crate::compute::error::ComputeError;
 use crate::compute::executor::Mode;
-use crate::domain::image::ChannelOrder;
 use crate::compute::network::{Network, NetworkFile};
 use crate::compute::trace::{Numbers, trace};
+use crate::domain::image::ChannelOrder;
 use crate::domain::image::{ChannelStatistics, ImageShape, Images};
 use small::{bytes, classifier, file, int, ints, list, node, numbers, output};
 
