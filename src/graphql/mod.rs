@@ -3,7 +3,6 @@
 pub mod error;
 pub mod id;
 
-mod activations;
 mod block;
 mod connection;
 mod dataset;

@@ -1,5 +1,6 @@
 //! The entry points for writing: one `input` and one payload each.
 
+mod activations;
 mod dataset;
 mod model;
 mod network;

@@ -1,15 +1,14 @@
 //! The entry points for reading.
 
-use async_graphql::{Context, ID, Object, SimpleObject, Upload};
+use async_graphql::{Context, ID, Object, SimpleObject};
 
-use super::activations::{ActivationHit, ActivationMatches, hits_wanted};
 use super::block::{BlockInput, BlockKind, BlockReport, blocks, kinds};
 use super::connection::{ListConnection, Total, connection};
 use super::dataset::{Dataset, ProbeSet};
 use super::error::{ApiError, Result};
 use super::id::{GlobalId, decode_cursor};
 use super::job::Job;
-use super::layer::{Layer, Measure, SimilarityFilter};
+use super::layer::Layer;
 use super::loader::{load, load_referenced};
 use super::model::{Model, ModelFilter, ModelOrder};
 use super::node::{self, Node};
@@ -19,7 +18,6 @@ use crate::domain::block::MAX_BLOCKS;
 use crate::domain::id::{JobId, LayerId, ModelId, ProbeSetId, VersionId};
 use crate::domain::page::{MAX_PAGE, Page};
 use crate::domain::probe::DEFAULT_PROBES;
-use crate::domain::similarity::SimilarityQuery;
 use crate::domain::vector::{MAX_PROBES, MIN_PROBES};
 use crate::service::Library;
 use crate::store::ModelCursor;
@@ -153,65 +151,6 @@ impl Query {
         #[graphql(desc = "Its global id.")] id: ID,
     ) -> Result<Option<ProbeSet>> {
         Ok(load(ctx, ProbeSetId::decode(&id)?).await?.map(ProbeSet))
-    }
-
-    /// The layers most like each layer of an uploaded file of activations on a probe set, one array a layer and its first
-    /// dimension the probe images in order (`.npz` or safetensors). Nothing is stored.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each narrows the search in its own way, and most are left out"
-    )]
-    async fn similar_to_activations(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Name of the data set that the probe images are of.")] dataset: String,
-        #[graphql(desc = "The file.")] activations: Upload,
-        #[graphql(desc = "Only these arrays of the file; all if left out.")] layers: Option<Vec<String>>,
-        #[graphql(desc = "The probe set that was run; the data set's default one if left out.")] probe_set: Option<ID>,
-        #[graphql(desc = "Hits a layer, at most 100.", default = 10)] first: i32,
-        #[graphql(desc = "What hits are ranked by.", default_with = "Measure::DebiasedCka")] measure: Measure,
-        #[graphql(desc = "Which layers may answer.")] filter: Option<SimilarityFilter>,
-        #[graphql(desc = "Compare every admitted layer in place of using the index.", default = false)] exact: bool,
-    ) -> Result<Vec<ActivationMatches>> {
-        let library = ctx.data_unchecked::<Library>();
-        let dataset = library.dataset_named(&dataset).await?;
-        let wanted = probe_set.as_ref().map(ProbeSetId::decode).transpose()?;
-        let probe_set = library.probe_set_of(&dataset, wanted).await?;
-        let query = SimilarityQuery {
-            probe_set: probe_set.id,
-            measure: measure.into(),
-            filter: filter.unwrap_or_default().try_into()?,
-            exact,
-            first: hits_wanted(first)?,
-            after: None,
-        };
-        let file = read_upload(ctx, activations, "activations").await?;
-        let found = library
-            .similar_to_activations(file, layers.as_deref(), &query, &probe_set)
-            .await?;
-        let answers = found.into_iter().map(|answer| async {
-            let (name, shape) = (answer.layer.name, answer.layer.shape);
-            let matches = match answer.matches {
-                Ok(matches) => matches,
-                Err(reason) => return Ok(ActivationMatches::of_degenerate(name, shape, reason)),
-            };
-            let nodes = matches.hits.iter().map(|hit| load_referenced(ctx, hit.layer));
-            let nodes = futures::future::try_join_all(nodes).await?;
-            let hits = matches.hits.iter().zip(nodes).map(|(hit, node)| ActivationHit {
-                rank: hit.rank,
-                cka: hit.cka,
-                debiased_cka: hit.debiased_cka,
-                node: Layer(node),
-            });
-            Ok(ActivationMatches {
-                name,
-                shape,
-                degenerate: None,
-                exact: matches.exact,
-                hits: hits.collect(),
-            })
-        });
-        futures::future::try_join_all(answers).await
     }
 
     /// A piece of background work. Null if there is none.

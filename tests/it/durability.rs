@@ -53,19 +53,19 @@ async fn kill_in(phase: &str, server: Process, place: &Place) {
         return;
     }
     reach(&mut place.database().await, "EVALUATING").await;
-    // The ingest begins with reading the weights: a pipe that nobody writes to keeps it there.
-    let key: String = query_scalar("select weights_key from version")
+    // The ingest begins with reading the train images: a pipe that nobody writes to keeps it there.
+    let key: String = query_scalar("select images_key from dataset_split where split = 'TRAIN'")
         .fetch_one(&mut place.database().await)
         .await
         .unwrap();
-    let weights = place.data_dir().join("artifacts").join(key);
-    let aside = weights.with_extension("aside");
-    fs::rename(&weights, &aside).unwrap();
-    nix::unistd::mkfifo(&weights, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let images = place.data_dir().join("artifacts").join(key);
+    let aside = images.with_extension("aside");
+    fs::rename(&images, &aside).unwrap();
+    nix::unistd::mkfifo(&images, nix::sys::stat::Mode::S_IRWXU).unwrap();
     lock.rollback().await.unwrap();
     reach(&mut place.database().await, phase).await;
     server.kill();
-    fs::rename(&aside, &weights).unwrap();
+    fs::rename(&aside, &images).unwrap();
 }
 
 #[tokio::test]

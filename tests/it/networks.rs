@@ -171,9 +171,8 @@ fn activations(rows: usize, second: f32) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
-const SIMILAR: &str = "query($activations: Upload!, $layers: [String!]) {
-    similarToActivations(dataset: \"digits\", activations: $activations, layers: $layers, first: 3) {
-      name shape degenerate exact hits { rank debiasedCka node { name kind version { format model { name } } } } } }";
+const SIMILAR: &str = "mutation($input: SimilarToActivationsInput!) { similarToActivations(input: $input) { matches {
+    name shape degenerate exact hits { rank debiasedCka node { name kind version { format model { name } } } } } } }";
 
 #[tokio::test]
 async fn activations_become_a_version_or_are_only_asked_about() {
@@ -190,13 +189,15 @@ async fn activations_become_a_version_or_are_only_asked_about() {
     insta::assert_json_snapshot!(data["version"]);
 
     let asked = |file: Vec<u8>, layers: Value| async move {
-        let files = [("activations", file.as_slice())];
-        api.upload(SIMILAR, json!({ "activations": null, "layers": layers }), &files)
+        let files = [("input.activations", file.as_slice())];
+        let input = json!({ "dataset": "digits", "activations": null, "layers": layers, "first": 3 });
+        api.upload(SIMILAR, json!({ "input": input }), &files)
             .await
             .unwrap()
     };
     let answer = asked(file.clone(), Value::Null).await;
-    let [first, second] = answer["data"]["similarToActivations"].as_array().unwrap().as_slice() else {
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    let [first, second] = answer["data"]["similarToActivations"]["matches"].as_array().unwrap().as_slice() else {
         panic!("{answer:#}")
     };
     assert_eq!(first["hits"][0]["node"]["name"], "first");
@@ -209,7 +210,7 @@ async fn activations_become_a_version_or_are_only_asked_about() {
         (&json!("CONSTANT"), &json!([]))
     );
     let answer = asked(file.clone(), json!(["first"])).await;
-    assert_eq!(answer["data"]["similarToActivations"].as_array().unwrap().len(), 1);
+    assert_eq!(answer["data"]["similarToActivations"]["matches"].as_array().unwrap().len(), 1);
     let answer = asked(file, json!(["third"])).await;
     assert!(first_error(&answer).1.contains("no array \"third\""), "{answer:#}");
 
