@@ -164,6 +164,6 @@ def write_between_markers(path, marker, text):
 
 
 def table(heading, rows):
-    """A Markdown table; the columns after the first are aligned to the right where they hold numbers only."""
+    """A Markdown table."""
     lines = [heading, ["---"] * len(heading), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
