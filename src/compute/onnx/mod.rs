@@ -26,4 +26,4 @@ mod tests;
 pub const OLDEST_OPSET: i64 = 7;
 
 /// Newest operator set that is read.
-pub const NEWEST_OPSET: i64 = 26;
+pub const NEWEST_OPSET: i64 = 28;

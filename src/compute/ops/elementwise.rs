@@ -16,7 +16,7 @@ pub(super) fn binary(function: BinaryFunction, a: &Tensor, b: &Tensor, dims: &[u
         BinaryFunction::Sub => a.broadcast_sub(&b),
         BinaryFunction::Mul => a.broadcast_mul(&b),
         BinaryFunction::Div => a.broadcast_div(&b),
-        BinaryFunction::Mod => each(&a, &b, dims, |a, b| a - b * (a / b).floor()),
+        BinaryFunction::Mod => each(&a, &b, dims, floored),
         BinaryFunction::Fmod => each(&a, &b, dims, |a, b| a % b),
         BinaryFunction::Pow => power(&a, &b, dims),
         BinaryFunction::Min => a.broadcast_minimum(&b),
@@ -95,6 +95,15 @@ fn powers(a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
         return a.broadcast_pow(b);
     }
     each(a, b, dims, f32::powf)
+}
+
+/// The remainder with the sign of the divisor.
+fn floored(a: f32, b: f32) -> f32 {
+    let remainder = a % b;
+    match remainder != 0.0 && (remainder < 0.0) != (b < 0.0) {
+        true => remainder + b,
+        false => remainder,
+    }
 }
 
 /// A function that candle has not, without a gradient.

@@ -178,19 +178,23 @@ fn resize(x: &Tensor, axes: &[Interpolation; 2]) -> Result<Tensor> {
 }
 
 fn resize_axis(x: &Tensor, interpolation: &Interpolation, axis: usize) -> Result<Tensor> {
-    let side = |side: usize| {
-        let places: Vec<u32> = interpolation.sources.iter().map(|sources| sources[side]).collect();
-        x.contiguous()?.index_select(&Tensor::new(places, x.device())?, axis)
-    };
-    let first = side(0)?;
-    if interpolation.weights.iter().all(|&weight| weight == 0.0) {
-        return Ok(first);
+    let x = x.contiguous()?;
+    let mut sum: Option<Tensor> = None;
+    for (sources, weights) in interpolation.sources.iter().zip(&interpolation.weights) {
+        let read = x.index_select(&Tensor::new(sources.as_slice(), x.device())?, axis)?;
+        if weights.iter().all(|&weight| weight == 1.0) {
+            return Ok(read);
+        }
+        let mut dims = vec![1; x.rank()];
+        dims[axis] = weights.len();
+        let weights = Tensor::new(weights.as_slice(), x.device())?.reshape(dims)?;
+        let term = read.broadcast_mul(&weights)?;
+        sum = Some(match sum {
+            Some(sum) => (sum + term)?,
+            None => term,
+        });
     }
-    let mut dims = vec![1; x.rank()];
-    dims[axis] = interpolation.weights.len();
-    let weights = Tensor::new(interpolation.weights.as_slice(), x.device())?.reshape(dims)?;
-    let difference = (side(1)? - &first)?;
-    first + difference.broadcast_mul(&weights)?
+    sum.ok_or_else(|| candle_core::Error::Msg("an interpolation needs at least one tap".into()))
 }
 
 #[cfg(test)]

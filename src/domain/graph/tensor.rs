@@ -84,17 +84,17 @@ pub enum TensorOperator {
         /// Added before the power is taken.
         bias: f64,
     },
-    /// Rows and columns interpolated: for each of the last two dimensions, by output place, its sources with weights.
+    /// Rows and columns interpolated: for each of the last two dimensions, what is read for every output place.
     Resize(Box<[Interpolation; 2]>),
 }
 
 /// Where the numbers of one dimension come from when it is resized.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Interpolation {
-    /// By output place: the two places it lies between.
-    pub sources: Vec<[u32; 2]>,
-    /// By output place: the weight of the second.
-    pub weights: Vec<f32>,
+    /// By tap and output place: the place that is read.
+    pub sources: Vec<Vec<u32>>,
+    /// By tap and output place: its weight.
+    pub weights: Vec<Vec<f32>>,
 }
 
 /// A function of two numbers.

@@ -264,7 +264,11 @@ pub(super) fn space_to_depth(lowering: &mut Lowering<'_>) -> Lowered {
     }
     let (rows, columns) = (rows / block, columns / block);
     let value = lowering.reshape(value, vec![batch, channels, rows, block, columns, block])?;
-    let value = transposed(lowering, value, vec![0, 3, 5, 1, 2, 4])?;
+    let order = match lowering.attributes.text("mode") {
+        Some("CRD") => vec![0, 1, 3, 5, 2, 4],
+        _ => vec![0, 3, 5, 1, 2, 4],
+    };
+    let value = transposed(lowering, value, order)?;
     Ok(vec![lowering.reshape(
         value,
         vec![batch, channels * block * block, rows, columns],

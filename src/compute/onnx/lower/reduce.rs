@@ -1,8 +1,9 @@
 //! One number from many.
 
 use super::{Lowered, Lowering, axis};
-use crate::compute::onnx::plan::Value;
-use crate::domain::graph::{NumberType, Reduction, TensorOperator, UnaryFunction};
+use crate::compute::onnx::constant;
+use crate::compute::onnx::plan::{Value, first_line};
+use crate::domain::graph::{BinaryFunction, NumberType, Reduction, TensorOperator, UnaryFunction};
 
 macro_rules! reductions {
     ($($name:ident => $function:ident;)*) => {$(
@@ -84,18 +85,30 @@ pub(super) fn arg_min(lowering: &mut Lowering<'_>) -> Lowered {
     place_of_largest(lowering, negated)
 }
 
+/// The last of equals is the first of them seen from behind.
 fn place_of_largest(lowering: &mut Lowering<'_>, value: Value) -> Lowered {
-    if lowering.attributes.flag("select_last_index", false) {
-        return Err("select_last_index is not supported".to_owned());
+    let rank = value.dims().len();
+    let along = axis(lowering.attributes.integer("axis").unwrap_or(0), rank)?;
+    let length = value.dims()[along];
+    let kept = kept(value.dims(), &[along], lowering.attributes.flag("keepdims", true));
+    if !lowering.attributes.flag("select_last_index", false) {
+        let operator = TensorOperator::ArgMax(along);
+        return Ok(vec![lowering.tensor_of(
+            NumberType::Integer,
+            operator,
+            vec![value],
+            kept,
+        )?]);
     }
-    let along = axis(lowering.attributes.integer("axis").unwrap_or(0), value.dims().len())?;
-    let dims = kept(value.dims(), &[along], lowering.attributes.flag("keepdims", true));
-    Ok(vec![lowering.tensor_of(
-        NumberType::Integer,
-        TensorOperator::ArgMax(along),
-        vec![value],
-        dims,
-    )?])
+    let (mut starts, mut steps, dims) = (vec![0; rank], vec![1; rank], value.dims().to_vec());
+    (starts[along], steps[along]) = (length.saturating_sub(1), -1);
+    let turned = lowering.tensor(TensorOperator::Slice { starts, steps }, vec![value], dims)?;
+    let operator = TensorOperator::ArgMax(along);
+    let place = lowering.tensor_of(NumberType::Integer, operator, vec![turned], kept.clone())?;
+    let last = constant::list(vec![length as i64 - 1]).and_then(|list| list.reshape(()));
+    let last = Value::Constant(last.map_err(|error| first_line(&error))?);
+    let operator = TensorOperator::Binary(BinaryFunction::Sub);
+    Ok(vec![lowering.tensor(operator, vec![last, place], kept)?])
 }
 
 fn kept(dims: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {

@@ -148,12 +148,14 @@ fn gradients_of_what_normalises_match_finite_differences() {
         bias: 1.0,
     };
     check(local, &[&[2, 5, 3]], &[2, 5, 3]);
-    let axis = |sources: &[[u32; 2]], weights: &[f32]| Interpolation {
-        sources: sources.to_vec(),
-        weights: weights.to_vec(),
+    let rows = Interpolation {
+        sources: vec![vec![0, 0, 1], vec![1, 1, 1]],
+        weights: vec![vec![1.0, 0.5, 0.75], vec![0.0, 0.5, 0.25]],
     };
-    let rows = axis(&[[0, 1], [0, 1], [1, 1]], &[0.0, 0.5, 0.25]);
-    let columns = axis(&[[2, 2], [0, 1]], &[0.0, 0.0]);
+    let columns = Interpolation {
+        sources: vec![vec![2, 0]],
+        weights: vec![vec![1.0, 1.0]],
+    };
     check(
         TensorOperator::Resize(Box::new([rows, columns])),
         &[&[1, 2, 2, 3]],
