@@ -14,5 +14,6 @@ pub struct Mutation(
     model::ModelMutation,
     version::VersionMutation,
     network::NetworkMutation,
+    activations::ActivationMutation,
     dataset::DatasetMutation,
 );

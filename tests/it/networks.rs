@@ -191,13 +191,15 @@ async fn activations_become_a_version_or_are_only_asked_about() {
     let asked = |file: Vec<u8>, layers: Value| async move {
         let files = [("input.activations", file.as_slice())];
         let input = json!({ "dataset": "digits", "activations": null, "layers": layers, "first": 3 });
-        api.upload(SIMILAR, json!({ "input": input }), &files)
-            .await
-            .unwrap()
+        api.upload(SIMILAR, json!({ "input": input }), &files).await.unwrap()
     };
     let answer = asked(file.clone(), Value::Null).await;
     assert!(answer.get("errors").is_none(), "{answer:#}");
-    let [first, second] = answer["data"]["similarToActivations"]["matches"].as_array().unwrap().as_slice() else {
+    let [first, second] = answer["data"]["similarToActivations"]["matches"]
+        .as_array()
+        .unwrap()
+        .as_slice()
+    else {
         panic!("{answer:#}")
     };
     assert_eq!(first["hits"][0]["node"]["name"], "first");
@@ -210,7 +212,13 @@ async fn activations_become_a_version_or_are_only_asked_about() {
         (&json!("CONSTANT"), &json!([]))
     );
     let answer = asked(file.clone(), json!(["first"])).await;
-    assert_eq!(answer["data"]["similarToActivations"]["matches"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        answer["data"]["similarToActivations"]["matches"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     let answer = asked(file, json!(["third"])).await;
     assert!(first_error(&answer).1.contains("no array \"third\""), "{answer:#}");
 
