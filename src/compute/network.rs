@@ -121,6 +121,11 @@ impl Network {
         &self.weights
     }
 
+    /// How images are laid out in its input: the order of the dimensions of [`Graph::input_shape`].
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// Bytes that its weights take.
     pub fn byte_len(&self) -> u64 {
         self.weights.byte_len()
