@@ -51,6 +51,23 @@ sqlx-prepare *args:
 bench *args:
     cargo bench --locked "$@"
 
+# Hold networks and operators against ONNX Runtime and PyTorch; fetches both, and the networks, on the first run
+conformance: setup
+    cargo build --locked
+    scripts/conformance
+    scripts/twins
+    scripts/onnx_cases
+
+# Check that exported networks answer in ONNX Runtime and PyTorch as in SCV: `just check-export PYTHON` that has both
+check-export python="python3":
+    cargo run --locked --example export_conformance -- target/exports
+    {{ python }} scripts/check_export.py target/exports
+
+# Measure the way from images to layer vectors beside ONNX Runtime and PyTorch
+bench-ingest *args:
+    cargo build --locked --release
+    scripts/bench_ingest --scv target/release/scv "$@"
+
 # Measure search through the index against the exact scan: `just bench-search 20000` for so many layers
 bench-search *args: setup
     # PostgreSQL does the work: the profile that the tests have built serves as well.

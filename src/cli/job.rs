@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::{Client, ClientError};
-use super::model::{Version, percent};
+use super::model::{Version, percent, right_answers};
 use super::terminal::{Bar, Terminal};
 use crate::config::ClientConfig;
 
@@ -128,8 +128,8 @@ impl Job {
         let version = &self.version;
         if self.status == "SUCCEEDED" {
             return Ok(format!(
-                "{version} is ready: {} of the test images right, {} layers, {} parameters",
-                percent(version.version.accuracy),
+                "{version} is ready: {}, {} layers, {} parameters",
+                right_answers(version.version.accuracy),
                 version.layers.total_count,
                 version.parameter_count,
             ));

@@ -35,6 +35,14 @@ impl fmt::Display for Version {
     }
 }
 
+/// How good a version is, in words.
+pub(super) fn right_answers(accuracy: Option<f64>) -> String {
+    match accuracy {
+        Some(_) => format!("{} of the test images right", percent(accuracy)),
+        None => "not evaluated".to_owned(),
+    }
+}
+
 /// A share as a percentage, a dash for what is not known.
 pub(super) fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))

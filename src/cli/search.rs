@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::client::{Client, ClientError};
 use super::layer::{self, Layers, PlacedLayer, VersionName};
-use super::model::{self, percent};
+use super::model::{self, percent, right_answers};
 use super::table::{score, shape, table};
 use super::terminal::Terminal;
 use crate::config::ClientConfig;
@@ -151,9 +151,9 @@ fn list(layers: &Layers, client: &Client) -> String {
         ]
     });
     format!(
-        "{}, {} of the test images right\n{}\nlayers like one of them: scv search {} LAYER{}",
+        "{}, {}\n{}\nlayers like one of them: scv search {} LAYER{}",
         layers.version,
-        percent(layers.version.accuracy),
+        right_answers(layers.version.accuracy),
         table(&[">place", "layer", "kind", ">output", ">parameters"], rows),
         layers.version,
         client.option(),
@@ -197,10 +197,10 @@ impl Answer {
     pub(super) fn to_text(&self) -> String {
         let (layer, version) = (&self.layer.layer, &self.layer.version);
         let mut text = format!(
-            "layers most like layer {} ({}) of {version}, which has {} of the test images right:\n",
+            "layers most like layer {} ({}) of {version} ({}):\n",
             layer.name,
             layer.kind,
-            percent(version.accuracy)
+            right_answers(version.accuracy)
         );
         let rows = self.hits.iter().map(|hit| {
             let PlacedLayer { layer, version } = &hit.layer;
