@@ -184,6 +184,7 @@ async fn write_version(
         parameter_count: 0,
         multiply_accumulates: 0,
         train_settings: None,
+        source: None,
     };
     let version = tx.insert_version(&version).await?;
     let ids = tx.put_layers(version.id, &layers).await?;

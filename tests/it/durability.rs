@@ -9,6 +9,7 @@ use sqlx::{Connection, PgConnection, query_scalar};
 use crate::support::networks::{first_weights, perceptron, small_cnn};
 use crate::support::process::{Place, Process};
 use crate::support::rows;
+use crate::support::server::Server;
 
 fn settings() -> Value {
     json!({ "epochs": 6, "seed": 7 })
@@ -199,4 +200,28 @@ async fn every_write_that_was_answered_is_there_after_a_kill_in_the_middle_of_ma
     .unwrap();
     assert_eq!(alone, 0, "versions and jobs come in pairs");
     assert!(server.terminate().success());
+}
+
+#[tokio::test]
+async fn a_server_whose_database_cuts_all_connections_goes_on_with_its_jobs() {
+    let server = Server::start().await;
+    let model = server.api.model("m").await;
+    let training = server
+        .api
+        .train(&model, small_cnn(), json!({ "epochs": 20, "seed": 1 }))
+        .await;
+    server.api.job_once(&training, |job| job["phase"] == "TRAINING").await;
+    let mut database = PgConnection::connect(server.config.database_url.as_deref().unwrap())
+        .await
+        .unwrap();
+    let cut = "select pg_terminate_backend(pid)
+                 from pg_stat_activity
+                where datname = current_database()
+                  and pid <> pg_backend_pid()";
+    sqlx::query(cut).execute(&mut database).await.unwrap();
+    let blocks = perceptron();
+    let job = server.api.push(&model, blocks.clone(), first_weights(&blocks, 1)).await;
+    assert_eq!(server.api.finish(&job).await["status"], "SUCCEEDED");
+    assert_eq!(server.api.finish(&training).await["status"], "SUCCEEDED");
+    server.stop().await.unwrap();
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::compute::network::peak_activation_bytes;
+use crate::compute::memory;
 
 const IMAGE: [Option<i64>; 4] = [None, Some(3), Some(8), Some(8)];
 
@@ -237,7 +237,7 @@ static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
 fn try_out(model: &ModelProto) {
     let Ok(imported) = imported(model) else { return };
     let graph = &imported.graph;
-    if graph.multiply_accumulates() < 10_000_000 && peak_activation_bytes(graph, 2) < 16 << 20 {
+    if graph.multiply_accumulates() < 10_000_000 && memory::of_inference(graph, 2) < 16 << 20 {
         let _ = Network::of_import(imported, &Device::Cpu);
     }
 }
