@@ -182,16 +182,17 @@ fn nothing_is_left_for_later_and_nothing_is_skipped() {
 
 #[test]
 fn nothing_depends_on_the_machine_it_was_written_on() {
-    let root_home = ["/ro", "ot/"].concat();
+    // Written in halves, so that this file does not find itself.
     let words = [
-        root_home.as_str(),
-        "/work/",
-        "/home/",
-        "/Users/",
-        "crates.io",
-        "pypi.org",
-        "index-url",
-    ];
+        ("/ro", "ot/"),
+        ("/wo", "rk/"),
+        ("/ho", "me/"),
+        ("/Us", "ers/"),
+        ("crates", ".io"),
+        ("pypi", ".org"),
+        ("index", "-url"),
+    ]
+    .map(|(first, second)| [first, second].concat());
     let mut found = Vec::new();
     let endings = [
         ".rs",
@@ -209,9 +210,7 @@ fn nothing_depends_on_the_machine_it_was_written_on() {
         &endings,
     ) {
         for (index, line) in source.text.lines().enumerate() {
-            let words = words
-                .iter()
-                .filter(|word| line.contains(**word) && source.path != "tests/it/tidy.rs");
+            let words = words.iter().filter(|word| line.contains(word.as_str()));
             found.extend(words.map(|word| format!("{}:{} has {word}", source.path, index + 1)));
         }
     }
