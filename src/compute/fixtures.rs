@@ -1,4 +1,8 @@
-//! Small graphs for the tests of this room.
+//! Small graphs and measures of gradients for the tests of this room.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use candle_core::{Tensor, Var};
 
 use crate::domain::graph::{Activation, BatchAxis, Graph, Node, Operator, Parameter, ParameterRole, ValueId};
 
@@ -127,4 +131,26 @@ impl Builder {
     fn last_shape(&self) -> Vec<usize> {
         self.graph.image_shape(self.graph.output())
     }
+}
+
+/// The length of a tensor as one long vector.
+pub(crate) fn norm(tensor: &Tensor) -> f64 {
+    let squares = tensor.sqr().unwrap().sum_all().unwrap();
+    f64::from(squares.to_scalar::<f32>().unwrap().sqrt())
+}
+
+/// The slope of a loss along the gradient of one of its variables, by central difference over twice `step`. It is the
+/// gradient's own length where the gradient is right, since no direction is steeper. The variable keeps its value.
+pub(crate) fn steepest_slope(variable: &Var, gradient: &Tensor, step: f64, loss: impl Fn() -> Tensor) -> f64 {
+    let direction = (gradient / norm(gradient)).unwrap();
+    let before = variable.as_tensor().copy().unwrap();
+    let at = |step: f64| {
+        variable
+            .set(&(&before + (&direction * step).unwrap()).unwrap())
+            .unwrap();
+        f64::from(loss().to_scalar::<f32>().unwrap())
+    };
+    let slope = (at(step) - at(-step)) / (2.0 * step);
+    variable.set(&before).unwrap();
+    slope
 }

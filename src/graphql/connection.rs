@@ -2,9 +2,10 @@
 
 use async_graphql::connection::{Connection, CursorType, Edge, EmptyFields};
 use async_graphql::{Context, Object, OutputType};
+use serde::de::DeserializeOwned;
 
 use super::error::Result;
-use super::id::encode_cursor;
+use super::id::{decode_cursor, encode_cursor};
 use super::loader::{LayerCount, VersionCount, load};
 use crate::domain::model::ModelFilter;
 use crate::domain::page::{Page, Slice};
@@ -34,6 +35,21 @@ impl Total {
             Self::Layers(key) => load(ctx, *key).await?.unwrap_or_default(),
         })
     }
+}
+
+/// The page that the four arguments of a connection ask for.
+///
+/// # Errors
+/// A cursor is none of this list, or the sizes cannot be.
+pub fn page<C: DeserializeOwned>(
+    first: Option<i32>,
+    after: Option<String>,
+    last: Option<i32>,
+    before: Option<String>,
+) -> Result<Page<C>> {
+    let after = decode_cursor("after", after)?;
+    let before = decode_cursor("before", before)?;
+    Ok(Page::new(first, after, last, before)?)
 }
 
 /// A slice as a connection; `cursor` names the place of an entry.

@@ -3,13 +3,12 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object};
 use chrono::{DateTime, Utc};
 
-use super::connection::{ListConnection, Total, connection, empty};
+use super::connection::{ListConnection, Total, connection, empty, page};
 use super::error::{ApiError, Result};
-use super::id::{GlobalId, decode_cursor};
+use super::id::GlobalId;
 use super::loader::{ChosenVersion, VersionCount, VersionsPage, load};
 use super::version::Version;
 use crate::domain::model as domain;
-use crate::domain::page::Page;
 use crate::domain::version::VersionChoice;
 
 /// A named line of versions.
@@ -62,12 +61,7 @@ impl Model {
         #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
         #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
     ) -> Result<ListConnection<Version>> {
-        let page = Page::new(
-            first,
-            decode_cursor("after", after)?,
-            last,
-            decode_cursor("before", before)?,
-        )?;
+        let page = page(first, after, last, before)?;
         let slice = load(ctx, VersionsPage(self.0.id, page.clone()))
             .await?
             .unwrap_or_else(|| empty(&page));

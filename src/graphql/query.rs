@@ -3,10 +3,10 @@
 use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::block::{BlockInput, BlockKind, BlockReport, blocks, kinds};
-use super::connection::{ListConnection, Total, connection};
+use super::connection::{ListConnection, Total, connection, page};
 use super::dataset::{Dataset, ProbeSet};
 use super::error::{ApiError, Result};
-use super::id::{GlobalId, decode_cursor};
+use super::id::GlobalId;
 use super::job::Job;
 use super::layer::Layer;
 use super::loader::load;
@@ -62,12 +62,7 @@ impl Query {
         #[graphql(desc = "Which models.")] filter: Option<ModelFilter>,
         #[graphql(desc = "In which order; as registered if left out.")] order_by: Option<ModelOrder>,
     ) -> Result<ListConnection<Model>> {
-        let page: Page<ModelCursor> = Page::new(
-            first,
-            decode_cursor("after", after)?,
-            last,
-            decode_cursor("before", before)?,
-        )?;
+        let page: Page<ModelCursor> = page(first, after, last, before)?;
         let filter = filter.unwrap_or_default().into();
         let order = order_by.unwrap_or_default().into();
         if [&page.after, &page.before]

@@ -3,16 +3,15 @@
 use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use super::connection::{ListConnection, Total, connection, empty};
+use super::connection::{ListConnection, Total, connection, empty, page};
 use super::dataset::{Dataset, ProbeSet, as_written};
 use super::error::Result;
-use super::id::{GlobalId, decode_cursor};
+use super::id::GlobalId;
 use super::job::EpochReport;
 use super::layer::Layer;
 use super::loader::{EvaluationsOf, LayerCount, LayersPage, load, load_referenced};
 use super::model::Model;
 use crate::domain::image;
-use crate::domain::page::Page;
 use crate::domain::version as domain;
 use crate::service::Library;
 
@@ -82,12 +81,7 @@ impl Version {
         #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
         #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
     ) -> Result<ListConnection<Layer>> {
-        let page = Page::new(
-            first,
-            decode_cursor("after", after)?,
-            last,
-            decode_cursor("before", before)?,
-        )?;
+        let page = page(first, after, last, before)?;
         let slice = load(ctx, LayersPage(self.0.id, page.clone()))
             .await?
             .unwrap_or_else(|| empty(&page));

@@ -119,6 +119,9 @@ async fn an_upload_beyond_the_limit_is_refused() {
     server.stop().await.unwrap();
 }
 
+/// So many that a statement for every one of them would be seen.
+const MODELS: u64 = 12;
+
 thread_local! {
     /// The SQL statements of this thread while they are counted.
     static STATEMENTS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
@@ -191,44 +194,46 @@ async fn statements(api: &Client, query: &str) -> (Value, Vec<String>) {
     (data, STATEMENTS.take().unwrap())
 }
 
+/// Which fields wait for each other's rows differs with the load of the machine, so that two of them may share a
+/// statement in one run and not in the next. What may never happen is that one field takes a statement for every entry.
 #[tokio::test]
-async fn a_nested_page_takes_as_many_statements_for_many_entries_as_for_few() {
+async fn a_nested_page_takes_at_most_one_statement_for_each_of_its_fields() {
     let server = Server::start().await;
     let api = &server.api;
     let blocks = perceptron();
-    for name in 0..6 {
+    for name in 0..MODELS {
         let model = api.model(&name.to_string()).await;
         for seed in 0..2 {
             api.pushed(&model, blocks.clone(), first_weights(&blocks, 10 * name + seed))
                 .await;
         }
     }
-    let query = |first: usize| {
-        format!(
-            "{{ models(first: {first}) {{ totalCount nodes {{ name
-                 version(alias: \"best\") {{ number }}
-                 versions(first: 5) {{ totalCount nodes {{ number accuracy evaluation {{ dataset {{ name }} }}
-                   dataset {{ name splits {{ imageCount }} probeSets {{ contentHash dataset {{ name }} }} }}
-                   layers(first: 5) {{ totalCount nodes {{ name degenerate {{ reason }} version {{ model {{ name }} }} }} }}
-                 }} }} }} }} }}"
-        )
-    };
-    let (few, of_few) = statements(api, &query(2)).await;
-    let (many, of_many) = statements(api, &query(6)).await;
-    assert_eq!(few["models"]["nodes"].as_array().unwrap().len(), 2);
-    assert_eq!(many["models"]["nodes"].as_array().unwrap().len(), 6);
-    assert!(of_few.len() > 5, "they are counted: {of_few:#?}");
-    assert!(of_many.len() <= of_few.len(), "{of_few:#?}\n{of_many:#?}");
+    let page = format!(
+        "{{ models(first: {MODELS}) {{ totalCount nodes {{ name
+             version(alias: \"best\") {{ number }}
+             versions(first: 5) {{ totalCount nodes {{ number accuracy evaluation {{ dataset {{ name }} }}
+               dataset {{ name splits {{ imageCount }} probeSets {{ contentHash dataset {{ name }} }} }}
+               layers(first: 5) {{ totalCount nodes {{ name degenerate {{ reason }} version {{ model {{ name }} }} }} }}
+             }} }} }} }} }}"
+    );
+    let (answer, taken) = statements(api, &page).await;
+    assert_eq!(answer["models"]["nodes"].as_array().unwrap().len(), MODELS as usize);
+    // All fields above but the plain columns: name, number, imageCount, contentHash and reason.
+    let fields = 17;
+    assert!((5..=fields).contains(&taken.len()), "{}: {taken:#?}", taken.len());
 
-    let hits = |first: usize| {
+    let hits = |first: u64| {
         format!(
-            "{{ model(name: \"0\") {{ version(number: 1) {{ layers(first: 5) {{ nodes {{ similar(first: {first}) {{
+            "{{ model(name: \"0\") {{ version(number: 1) {{ layers(first: 1) {{ nodes {{ similar(first: {first}) {{
                  edges {{ node {{ name version {{ accuracy model {{ name }} dataset {{ name }} }} }} }} }} }} }} }} }} }}"
         )
     };
-    let (_, of_few) = statements(api, &hits(2)).await;
-    let (_, of_many) = statements(api, &hits(10)).await;
-    assert!(of_few.len() > 5, "they are counted: {of_few:#?}");
-    assert!(of_many.len() <= of_few.len(), "{of_few:#?}\n{of_many:#?}");
+    let (_, of_one) = statements(api, &hits(1)).await;
+    let (answer, of_many) = statements(api, &hits(MODELS)).await;
+    let similar = &answer["model"]["version"]["layers"]["nodes"][0]["similar"]["edges"];
+    assert_eq!(similar.as_array().unwrap().len(), MODELS as usize);
+    // One hit's fields may share no statement with each other, so many hits take no more than one does.
+    assert!(of_one.len() > 5, "they are counted: {of_one:#?}");
+    assert!(of_many.len() <= of_one.len(), "{of_one:#?}\n{of_many:#?}");
     server.stop().await.unwrap();
 }

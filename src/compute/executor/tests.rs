@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Var};
 use rand::SeedableRng;
 
 use super::*;
-use crate::compute::fixtures::Builder;
+use crate::compute::fixtures::{Builder, norm, steepest_slope};
 use crate::compute::weights::Weights;
 use crate::domain::graph::{Activation, Graph, PadMode};
 
@@ -371,32 +371,14 @@ fn gradients_of_a_network_with_every_operator_match_finite_differences() {
     for key in trainable.chain(["input".to_owned()]) {
         let variable = if key == "input" { &input } else { &variables[&key] };
         let gradient = gradients.get(variable).unwrap();
-        // The steepest direction: the slope along it is the gradient's own length.
-        let length = gradient
-            .sqr()
-            .unwrap()
-            .sum_all()
-            .unwrap()
-            .to_scalar::<f32>()
-            .unwrap()
-            .sqrt();
+        let length = norm(gradient);
         // A bias before a normalisation has no effect, so no slope either.
         if length < 1e-5 {
             assert_eq!(key, "1.bias");
             continue;
         }
-        let direction = (gradient / f64::from(length)).unwrap();
-        let before = variable.as_tensor().copy().unwrap();
-        let at = |step: f64| {
-            variable
-                .set(&(&before + (&direction * step).unwrap()).unwrap())
-                .unwrap();
-            f64::from(loss().to_scalar::<f32>().unwrap())
-        };
-        let step = 3e-3;
-        let slope = (at(step) - at(-step)) / (2.0 * step);
-        variable.set(&before).unwrap();
-        let error = (slope - f64::from(length)).abs() / f64::from(length);
+        let slope = steepest_slope(variable, gradient, 3e-3, loss);
+        let error = (slope - length).abs() / length;
         assert!(error < 0.01, "{key}: slope {slope}, gradient {length}");
     }
 }

@@ -5,6 +5,7 @@
 use candle_core::{Device, Var};
 
 use super::*;
+use crate::compute::fixtures::{norm, steepest_slope};
 use crate::domain::graph::{BinaryFunction, PadMode, UnaryFunction};
 
 /// Positive numbers that differ from each other, so that logarithms, roots and maxima are smooth nearby.
@@ -31,27 +32,10 @@ fn check(operator: TensorOperator, inputs: &[&[usize]], dims: &[usize]) {
     let gradients = loss().backward().unwrap();
     for (place, variable) in variables.iter().enumerate() {
         let gradient = gradients.get(variable).unwrap();
-        let length = gradient
-            .sqr()
-            .unwrap()
-            .sum_all()
-            .unwrap()
-            .to_scalar::<f32>()
-            .unwrap()
-            .sqrt();
+        let length = norm(gradient);
         assert!(length > 1e-4, "{operator:?} has no slope for input {place}");
-        let direction = (gradient / f64::from(length)).unwrap();
-        let before = variable.as_tensor().copy().unwrap();
-        let at = |step: f64| {
-            variable
-                .set(&(&before + (&direction * step).unwrap()).unwrap())
-                .unwrap();
-            f64::from(loss().to_scalar::<f32>().unwrap())
-        };
-        let step = 2e-3;
-        let slope = (at(step) - at(-step)) / (2.0 * step);
-        variable.set(&before).unwrap();
-        let error = (slope - f64::from(length)).abs() / f64::from(length);
+        let slope = steepest_slope(variable, gradient, 2e-3, loss);
+        let error = (slope - length).abs() / length;
         assert!(
             error < 0.01,
             "{operator:?}, input {place}: slope {slope}, gradient {length}"
