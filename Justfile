@@ -37,6 +37,10 @@ check:
 check-cuda:
     scripts/check-cuda
 
+# Build `scv` for NVIDIA GPUs, on a machine without GPU or CUDA; the last line names the program
+build-cuda *args:
+    scripts/build-cuda "$@"
+
 # Write schema.graphql again, after the API has changed
 schema:
     mkdir -p target

@@ -42,6 +42,26 @@ pub fn tensor(proto: &TensorProto) -> Result<Tensor, String> {
     made.map_err(|error| format!("tensor {:?}: {error}", proto.name))
 }
 
+/// A tensor that is part of a network. Infinity is a constant like others, of masks for instance, but nothing is
+/// computed with NaN.
+///
+/// # Errors
+/// As [`tensor`], or some of its numbers are NaN.
+pub(super) fn weights(proto: &TensorProto) -> Result<Tensor, String> {
+    let tensor = tensor(proto)?;
+    if tensor.dtype().is_float() {
+        let strange = floats(&tensor).map_err(|error| error.to_string())?;
+        let count = strange.iter().filter(|number| number.is_nan()).count();
+        if count > 0 {
+            return Err(format!(
+                "tensor {:?} holds {count} numbers that are NaN: export a checkpoint from before the training diverged",
+                proto.name
+            ));
+        }
+    }
+    Ok(tensor)
+}
+
 enum Numbers {
     Floats(Vec<f32>),
     Integers(Vec<i64>),

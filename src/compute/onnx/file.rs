@@ -1,6 +1,7 @@
 //! From uploaded bytes to one file that holds everything.
 
 use std::io::{Cursor, Read as _};
+use std::path::{Component, Path};
 
 use prost::Message as _;
 
@@ -10,6 +11,12 @@ use super::{NEWEST_OPSET, OLDEST_OPSET, scan};
 
 /// Most bytes that the parts of a zip may unfold to: those of the largest upload there can be.
 const MAX_UNFOLDED: u64 = 4 << 30;
+
+/// How many times its own size a zip may unfold to. Trained weights shrink by little; a graph's names by some ten times.
+const MAX_RATIO: u64 = 100;
+
+/// What any zip may unfold to.
+const SMALL: u64 = 1 << 20;
 
 /// Where a tensor says that its bytes lie in another file.
 const OUTSIDE: i32 = 1;
@@ -104,13 +111,19 @@ fn unfold(bytes: &[u8]) -> Result<Vec<NamedFile>, OnnxError> {
     let unreadable = |error: &dyn std::fmt::Display| OnnxError::Unreadable(format!("the zip is damaged: {error}"));
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| unreadable(&error))?;
     let mut files = Vec::new();
-    let mut left = MAX_UNFOLDED;
+    let most = MAX_UNFOLDED.min(SMALL.max(MAX_RATIO * bytes.len() as u64));
+    let mut left = most;
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(|error| unreadable(&error))?;
         if !entry.is_file() {
             continue;
         }
         let name = entry.name().map_err(|error| unreadable(&error))?.into_owned();
+        if leads_out(&name) {
+            return Err(OnnxError::Unreadable(format!(
+                "the zip holds {name:?}, a path that leads out of it: pack the network's own folder"
+            )));
+        }
         if last_part(&name).starts_with('.') {
             // What desktops leave in their archives.
             continue;
@@ -121,9 +134,12 @@ fn unfold(bytes: &[u8]) -> Result<Vec<NamedFile>, OnnxError> {
             .take(left + 1)
             .read_to_end(&mut content)
             .map_err(|error| unreadable(&error))?;
-        left = left
-            .checked_sub(read as u64)
-            .ok_or_else(|| OnnxError::Unreadable(format!("the zip unfolds to more than {MAX_UNFOLDED} bytes")))?;
+        left = left.checked_sub(read as u64).ok_or_else(|| {
+            OnnxError::Unreadable(format!(
+                "the zip unfolds to more than {most} bytes; at most {MAX_RATIO} times its size and {MAX_UNFOLDED} \
+                     bytes are read: upload the files themselves"
+            ))
+        })?;
         files.push(NamedFile { name, bytes: content });
     }
     Ok(files)
@@ -161,6 +177,12 @@ fn bytes_of<'a>(tensor: &TensorProto, data: &'a [NamedFile]) -> Result<&'a [u8],
             .map(|entry| entry.value.as_str())
     };
     let location = field("location").unwrap_or_default();
+    if leads_out(location) {
+        return Err(OnnxError::Unreadable(format!(
+            "tensor {:?} lies in {location:?}, a path that leads out of the network's folder: export the network anew",
+            tensor.name
+        )));
+    }
     let file = data.iter().find(|file| last_part(&file.name) == last_part(location));
     let Some(file) = file else {
         let location = location.to_owned();
@@ -176,6 +198,13 @@ fn bytes_of<'a>(tensor: &TensorProto, data: &'a [NamedFile]) -> Result<&'a [u8],
             file.bytes.len()
         ))
     })
+}
+
+/// Whether a path may name something outside the folder it starts from.
+fn leads_out(path: &str) -> bool {
+    let path = path.replace('\\', "/");
+    let inside = |part: Component<'_>| matches!(part, Component::CurDir | Component::Normal(_));
+    !Path::new(&path).components().all(inside) || path.split('/').next().is_some_and(|first| first.ends_with(':'))
 }
 
 fn last_part(name: &str) -> &str {

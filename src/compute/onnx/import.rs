@@ -120,7 +120,7 @@ pub(super) struct Parts<'a> {
 /// All constants of a file as values, decoded once.
 fn constants(graph: &GraphProto) -> Result<HashMap<String, Value>, String> {
     let decoded = graph.initializer.iter().map(|tensor| {
-        let value = constant::tensor(tensor)?;
+        let value = constant::weights(tensor)?;
         Ok((tensor.name.clone(), Value::Constant(value)))
     });
     decoded.collect()

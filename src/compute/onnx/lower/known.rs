@@ -9,7 +9,7 @@ use crate::domain::graph::NumberType;
 
 pub(super) fn constant_of_file(lowering: &mut Lowering<'_>) -> Lowered {
     if let Some(tensor) = lowering.attributes.tensor("value") {
-        return Ok(vec![Value::Constant(constant::tensor(tensor)?)]);
+        return Ok(vec![Value::Constant(constant::weights(tensor)?)]);
     }
     let one = |attribute: &str| lowering.attributes.find(attribute).is_some();
     let made = if one("value_float") {

@@ -228,6 +228,82 @@ fn a_large_file_beside_the_network_is_not_copied_for_every_tensor() {
     assert!(text.contains("more bytes than the files beside it hold"), "{text}");
 }
 
+#[test]
+fn a_path_that_leads_out_of_its_folder_is_refused() {
+    for location in [
+        "../net.data",
+        "/etc/passwd",
+        "a/../../net.data",
+        "C:\\net.data",
+        "..\\net.data",
+    ] {
+        let (mut model, data) = split();
+        model.graph.as_mut().unwrap().initializer[0].external_data[0].value = location.to_owned();
+        let text = read(vec![named("net.onnx", bytes(&model)), named("net.data", data)])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("\"kernel\" lies in") && text.contains("leads out of the network's folder"),
+            "{text}"
+        );
+    }
+    let (model, data) = split();
+    for name in ["../net.data", "/net.data"] {
+        let archive = zipped(&[("net.onnx", bytes(&model)), (name, data.clone())]);
+        let text = read(vec![named("net.zip", archive)]).unwrap_err().to_string();
+        assert!(text.contains(&format!("the zip holds {name:?}")), "{text}");
+    }
+}
+
+#[test]
+fn a_zip_that_unfolds_to_very_much_is_read_no_further() {
+    let (model, _) = split();
+    let archive = zipped(&[("net.onnx", bytes(&model)), ("net.data", vec![0; 40 << 20])]);
+    assert!(archive.len() < 100_000, "{} bytes", archive.len());
+    let text = read(vec![named("net.zip", archive)]).unwrap_err().to_string();
+    assert!(
+        text.contains("the zip unfolds to more than") && text.contains("100 times its size"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_cycle_is_refused_at_its_first_node() {
+    let model = file(
+        &IMAGE,
+        vec![
+            node("Add", &["x", "last"], "first", Vec::new()),
+            node("Relu", &["first"], "middle", Vec::new()),
+            node("Relu", &["middle"], "last", Vec::new()),
+        ],
+        Vec::new(),
+    );
+    let Err(OnnxError::Nodes(faults)) = imported(&model) else {
+        panic!("it is refused for its nodes")
+    };
+    let [fault] = faults.as_slice() else {
+        panic!("one node begins it: {faults:?}")
+    };
+    assert_eq!((fault.node.as_str(), fault.operator.as_str()), ("first", "Add"));
+    assert!(
+        fault.reason.contains("nothing before it makes \"last\""),
+        "{}",
+        fault.reason
+    );
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused_by_name() {
+    let mut model = classifier(None, [0, -1]);
+    let kernel = &mut model.graph.as_mut().unwrap().initializer[0];
+    kernel.float_data[3..5].fill(f32::NAN);
+    let text = refusal(&model);
+    assert!(text.contains("\"kernel\" holds 2 numbers that are NaN"), "{text}");
+    // The farthest place of a mask.
+    model.graph.as_mut().unwrap().initializer[0].float_data[3..5].fill(f32::NEG_INFINITY);
+    assert!(imported(&model).is_ok());
+}
+
 static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let sound = [classifier(None, [0, -1]), classifier(Some(1), [1, -1])];
     claims().iter().chain(&sound).map(bytes).collect()

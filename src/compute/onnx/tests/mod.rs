@@ -371,21 +371,26 @@ fn weights_in_other_files_are_brought_in_or_asked_for() {
     assert!(short.contains("beyond the end"), "{short}");
 }
 
+/// A zip of files.
+fn zipped(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        archive
+            .start_file(*name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
 #[test]
 fn a_zip_stands_for_the_files_in_it() {
     let (model, data) = split();
-    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, bytes) in [
+    let archive = zipped(&[
         ("a/net.onnx", bytes(&model)),
         ("a/net.data", data),
         ("a/._net.onnx", vec![1]),
-    ] {
-        archive
-            .start_file(name, zip::write::SimpleFileOptions::default())
-            .unwrap();
-        archive.write_all(&bytes).unwrap();
-    }
-    let archive = archive.finish().unwrap().into_inner();
+    ]);
     let whole = read(vec![named("net.zip", archive.clone())]).unwrap();
     assert!(imported(&whole).is_ok());
     let damaged = read(vec![named("net.zip", archive[..archive.len() / 2].to_vec())])
