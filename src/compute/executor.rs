@@ -214,7 +214,7 @@ fn inputs_of(node: &Node, values: &[Portions], portion: usize) -> Result<Vec<Ten
 /// A value, or the images of one portion of it, with the dimension that counts images in front and what was merged
 /// into it behind. One without such a dimension belongs to a single image, or is the same for all.
 fn images_first(node: &Node, value: &Tensor) -> candle_core::Result<Tensor> {
-    let Some(BatchAxis { axis, factor }) = node.batch else {
+    let Some(BatchAxis { axis, factor, inner }) = node.batch else {
         return if node.inputs.is_empty() {
             Ok(value.clone())
         } else {
@@ -224,16 +224,17 @@ fn images_first(node: &Node, value: &Tensor) -> candle_core::Result<Tensor> {
     if axis == 0 && factor == 1 {
         return Ok(value.clone());
     }
-    let mut axes: Vec<usize> = (0..value.rank()).collect();
-    axes.remove(axis);
-    axes.insert(0, axis);
-    let merged = value.permute(axes)?.contiguous()?;
-    let (places, rest) = merged.dims().split_at(1);
-    let images = places[0] / factor.max(1);
-    match factor {
-        1 => Ok(merged),
-        _ => merged.reshape([&[images, factor], rest].concat()),
-    }
+    let (before, rest) = value.dims().split_at(axis);
+    let (factor, inner) = (factor.max(1), inner.max(1));
+    let images = rest[0] / factor;
+    let parted = value.reshape([before, &[factor / inner, images, inner], &rest[1..]].concat())?;
+    let others = (0..axis).chain(axis + 3..parted.rank());
+    let axes: Vec<usize> = [axis + 1, axis, axis + 2].into_iter().chain(others).collect();
+    let merged: &[usize] = if factor == 1 { &[] } else { &[factor] };
+    parted
+        .permute(axes)?
+        .contiguous()?
+        .reshape([&[images], merged, before, &rest[1..]].concat())
 }
 
 fn at_layer(node: &Node, source: ComputeError) -> ComputeError {

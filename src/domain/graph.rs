@@ -69,11 +69,18 @@ pub struct BatchAxis {
     pub axis: usize,
     /// Places along it for each image: more than 1 where a network has merged another dimension into it.
     pub factor: usize,
+    /// How many of these places stand next to each other before the next image's: all of them, or fewer where the images
+    /// are the inner one of the dimensions that were merged.
+    pub inner: usize,
 }
 
 impl BatchAxis {
     /// One place for each image, in front of all other dimensions.
-    pub const FIRST: BatchAxis = BatchAxis { axis: 0, factor: 1 };
+    pub const FIRST: BatchAxis = BatchAxis {
+        axis: 0,
+        factor: 1,
+        inner: 1,
+    };
 }
 
 /// A weight or a buffer of a node.
@@ -167,7 +174,7 @@ impl Node {
     /// All dimensions of the value for a batch of images.
     pub fn dims(&self, batch: usize) -> Vec<usize> {
         let mut dims = self.output_shape.clone();
-        if let Some(BatchAxis { axis, factor }) = self.batch {
+        if let Some(BatchAxis { axis, factor, .. }) = self.batch {
             dims.insert(axis, batch * factor);
         }
         dims

@@ -2,17 +2,30 @@
 //! thread and pass through memory each time; here every thread takes a stretch of features, in
 //! chunks that stay in the cache of its core.
 
-use candle_core::{CpuStorage, Device, Result, Storage, Tensor};
+use candle_core::{CpuStorage, Result, Storage, Tensor};
 use rayon::prelude::*;
 
 use super::Sums;
+use crate::compute::ops::product::{Matrix, MatrixMut, Write, multiply};
 
-/// Numbers in one chunk, 1 MiB.
-const CHUNK_NUMBERS: usize = 1 << 18;
+/// Numbers in one chunk, half a megabyte.
+const CHUNK_NUMBERS: usize = 1 << 17;
 
-/// Stretches of features that are summed apart. The same on every machine, so that the order of the
-/// additions, and with it every digit, does not depend on the number of threads.
+/// Most stretches of features that are summed apart. How many there are depends on the shape alone, so that the order of
+/// the additions, and with it every digit, does not depend on the number of threads.
 const STRETCHES: usize = 16;
+
+/// Features that are worth a stretch of their own: its sum has to be added to the others.
+const STRETCH_FEATURES: usize = 512;
+
+/// Rows of the product that are made together, up to the diagonal; the rest of it mirrors them.
+const STRIP: usize = 32;
+
+/// Features that are transposed together: a line of the cache.
+const BLOCK: usize = 16;
+
+/// Magnitudes whose squares add up without overflow and without loss, so that they need no scale.
+const PLAIN: std::ops::Range<f32> = 1e-9..1e9;
 
 /// Sums over contiguous activations `[images, features]` in f32 on the CPU.
 pub(super) fn sums(activations: &Tensor) -> Result<Sums> {
@@ -23,65 +36,110 @@ pub(super) fn sums(activations: &Tensor) -> Result<Sums> {
         _ => candle_core::bail!("the Gram of a CPU tensor needs contiguous numbers in single precision"),
     };
     let width = (CHUNK_NUMBERS / images).max(64);
-    let stretch = features.div_ceil(STRETCHES).next_multiple_of(width);
+    let stretch = features.div_ceil(STRETCHES).max(STRETCH_FEATURES);
     let starts: Vec<usize> = (0..features).step_by(stretch).collect();
     let parts: Vec<Sums> = starts
         .into_par_iter()
-        .map(|start| {
+        .map_init(Scratch::default, |scratch, start| {
             let mut sums = Sums::zero(images);
             let end = features.min(start + stretch);
             for start in (start..end).step_by(width) {
                 let columns = start..end.min(start + width);
-                let rows = values.chunks_exact(features).map(|row| &row[columns.clone()]);
-                add_chunk(&mut sums, images, columns.len(), rows)?;
+                let rows = || values.chunks_exact(features).map(|row| &row[columns.clone()]);
+                add_chunk(&mut sums, rows, scratch);
             }
-            Ok(sums)
+            sums
         })
-        .collect::<Result<_>>()?;
+        .collect();
     Ok(parts.into_iter().fold(Sums::zero(images), Sums::plus))
 }
 
-/// Adds the columns that `rows` hold, `width` of each image.
-fn add_chunk<'a>(sums: &mut Sums, images: usize, width: usize, rows: impl Iterator<Item = &'a [f32]>) -> Result<()> {
-    let mut chunk = Vec::with_capacity(images * width);
-    rows.for_each(|row| chunk.extend_from_slice(row));
-    let scale = largest_magnitude(&chunk).max(f32::MIN_POSITIVE);
-    let mut means = vec![0.0_f32; width];
-    for row in chunk.chunks_exact_mut(width) {
-        for (value, mean) in row.iter_mut().zip(&mut means) {
-            *value /= scale;
-            *mean += *value;
+/// What a thread needs for a chunk, kept from one to the next.
+#[derive(Default)]
+struct Scratch {
+    /// A row for each feature.
+    chunk: Vec<f32>,
+    product: Vec<f32>,
+}
+
+/// Adds the columns that `rows` hold, a row for each image.
+fn add_chunk<'a, I: ExactSizeIterator<Item = &'a [f32]>>(
+    sums: &mut Sums,
+    rows: impl Fn() -> I,
+    Scratch { chunk, product }: &mut Scratch,
+) {
+    let images = rows().len();
+    let largest = rows().map(largest_magnitude).fold(0.0, f32::max);
+    let scale = match PLAIN.contains(&largest) {
+        true => 1.0,
+        false => largest.max(f32::MIN_POSITIVE),
+    };
+    transpose(rows, chunk);
+    let mut squared_means = 0.0;
+    for feature in chunk.chunks_exact_mut(images) {
+        if scale != 1.0 {
+            feature.iter_mut().for_each(|value| *value /= scale);
+        }
+        let mean = sum(feature) / images as f32;
+        feature.iter_mut().for_each(|value| *value -= mean);
+        squared_means += f64::from(mean) * f64::from(mean);
+    }
+
+    product.resize(images * images, 0.0);
+    let width = chunk.len() / images;
+    for start in (0..images).step_by(STRIP) {
+        let end = images.min(start + STRIP);
+        let strip = Matrix::new(&chunk[start..], width, end - start, images).transposed();
+        let so_far = Matrix::new(chunk, width, end, images);
+        let target = MatrixMut::new(&mut product[start * images..], end - start, end, images);
+        multiply(target, strip, so_far, Write::Replace);
+    }
+    let unscale = f64::from(scale) * f64::from(scale);
+    for row in 0..images {
+        for column in 0..=row {
+            let value = unscale * f64::from(product[row * images + column]);
+            sums.gram[row * images + column] += value;
+            if column < row {
+                sums.gram[column * images + row] += value;
+            }
         }
     }
-    means.iter_mut().for_each(|mean| *mean /= images as f32);
-    for row in chunk.chunks_exact_mut(width) {
-        row.iter_mut().zip(&means).for_each(|(value, mean)| *value -= mean);
-    }
-    let centred = Tensor::from_vec(chunk, (images, width), &Device::Cpu)?;
-    let product = centred.matmul(&centred.t()?)?.flatten_all()?.to_vec1::<f32>()?;
+    sums.squared_means += unscale * squared_means;
+}
 
-    let unscale = f64::from(scale) * f64::from(scale);
-    for (sum, value) in sums.gram.iter_mut().zip(product) {
-        *sum += unscale * f64::from(value);
+/// Rows become columns, since the product reads its left matrix column by column and its right one row by row.
+fn transpose<'a, I: ExactSizeIterator<Item = &'a [f32]>>(rows: impl Fn() -> I, columns: &mut Vec<f32>) {
+    let images = rows().len();
+    let width = rows().next().map_or(0, <[f32]>::len);
+    columns.resize(width * images, 0.0);
+    for (block, columns) in columns.chunks_mut(BLOCK * images).enumerate() {
+        for (image, row) in rows().enumerate() {
+            let targets = columns[image..].iter_mut().step_by(images);
+            targets
+                .zip(&row[block * BLOCK..])
+                .for_each(|(target, value)| *target = *value);
+        }
     }
-    let squares: f64 = means.iter().map(|&mean| f64::from(mean) * f64::from(mean)).sum();
-    sums.squared_means += unscale * squares;
-    Ok(())
 }
 
 /// NaN is passed over here and found in the product.
 fn largest_magnitude(values: &[f32]) -> f32 {
-    // Eight at a time, since the compiler does not reorder a maximum of floats by itself.
+    fold(values, |largest, value| largest.max(value.abs()), f32::max)
+}
+
+fn sum(values: &[f32]) -> f32 {
+    fold(values, |sum, value| sum + value, |a, b| a + b)
+}
+
+/// From zero, eight at a time, since the compiler does not reorder operations on floats by itself.
+fn fold(values: &[f32], add: impl Fn(f32, f32) -> f32, join: impl Fn(f32, f32) -> f32) -> f32 {
     let (eights, rest) = values.as_chunks::<8>();
-    let mut largest = [0.0_f32; 8];
+    let mut sums = [0.0_f32; 8];
     for eight in eights {
-        largest
-            .iter_mut()
+        sums.iter_mut()
             .zip(eight)
-            .for_each(|(largest, value)| *largest = largest.max(value.abs()));
+            .for_each(|(sum, value)| *sum = add(*sum, *value));
     }
-    largest
-        .into_iter()
-        .chain(rest.iter().map(|value| value.abs()))
-        .fold(0.0, f32::max)
+    let rest = rest.iter().fold(0.0, |sum, value| add(sum, *value));
+    sums.into_iter().fold(rest, join)
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use candle_core::Tensor;
 use serde_json::{Map, Value as Json, json};
 
-use super::batch::{batch_axis, for_any_batch};
+use super::batch::{batch_axis, for_any_batch, inner};
 use super::error::OnnxError;
 use super::import::{Imported, Parts, entry_of};
 use super::plan::{Plan, Step, Value, parameter};
@@ -68,7 +68,11 @@ pub(super) fn apart(parts: &Parts<'_>, plan: &Plan) -> Result<Assembled, OnnxErr
             Value::Computed(computed) => Input::Step(computed.step),
             Value::Constant(tensor) => Input::Constant(tensor.clone(), None),
         });
-        let batch = step.dims.first().map(|&first| BatchAxis { axis: 0, factor: first });
+        let batch = step.dims.first().map(|&first| BatchAxis {
+            axis: 0,
+            factor: first,
+            inner: first,
+        });
         assembly.add(step, inputs.collect(), batch, 1);
     }
     Ok(assembly.end(plan, false))
@@ -128,6 +132,17 @@ impl<'a> Assembly<'a> {
         for (role, tensor) in &step.owned {
             self.weights.insert(format!("{base}.{}", role.name()), tensor.clone());
         }
+        let batch = batch.map(|batch| {
+            let read = ids.iter().zip(&step.inputs).filter_map(|(id, input)| {
+                let of_input = match id.0.checked_sub(1) {
+                    Some(node) => self.nodes[node].batch,
+                    None => Some(BatchAxis::FIRST),
+                };
+                of_input.map(|axis| (axis, input.dims().to_vec()))
+            });
+            let inner = inner(&step.operator, &step.dims, batch, read);
+            BatchAxis { inner, ..batch }
+        });
         let mut output_shape = step.dims.clone();
         if let Some(batch) = batch {
             output_shape.remove(batch.axis);

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::import::BATCHES;
-use crate::domain::graph::BatchAxis;
+use crate::domain::graph::{BatchAxis, Operator, TensorOperator};
 
 /// The dimension that scales with the batch: `None` if shapes cannot be told apart that way, `Some(None)` if none does.
 pub(super) fn batch_axis(two: &[usize], three: &[usize]) -> Option<Option<BatchAxis>> {
@@ -19,14 +19,42 @@ pub(super) fn batch_axis(two: &[usize], three: &[usize]) -> Option<Option<BatchA
         if found.is_some() || a != factor * BATCHES[0] || b != factor * BATCHES[1] {
             return None;
         }
-        found = Some(BatchAxis { axis, factor });
+        found = Some(BatchAxis {
+            axis,
+            factor,
+            inner: factor,
+        });
     }
     Some(found)
 }
 
+/// How many places of one image stand next to each other along `batch`, in what a step makes of its inputs.
+///
+/// Reshaping leaves all numbers where they are, so the way from an image to the next stays as long; everything else keeps
+/// the places of a dimension in order. A wrong answer cannot do harm: a network is tried before its images run together.
+pub(super) fn inner(
+    operator: &Operator,
+    dims: &[usize],
+    batch: BatchAxis,
+    inputs: impl Iterator<Item = (BatchAxis, Vec<usize>)>,
+) -> usize {
+    let behind = |dims: &[usize], axis: usize| dims.iter().skip(axis + 1).product::<usize>();
+    let reshapes = matches!(operator, Operator::Reshape | Operator::Tensor(TensorOperator::Reshape));
+    let found = inputs.filter_map(|(input, input_dims)| match reshapes {
+        true => {
+            let step = input.inner * behind(&input_dims, input.axis);
+            let behind = behind(dims, batch.axis);
+            (behind > 0 && step.is_multiple_of(behind)).then(|| step / behind)
+        }
+        false => (input.factor == batch.factor).then_some(input.inner),
+    });
+    let fits = |inner: &usize| *inner > 0 && batch.factor.is_multiple_of(*inner);
+    found.filter(fits).min().unwrap_or(batch.factor)
+}
+
 /// The constant to keep: the same for both batch sizes, or one slice repeated for every image.
 pub(super) fn for_any_batch(a: &Tensor, b: &Tensor, batch: Option<BatchAxis>) -> Option<Tensor> {
-    let Some(BatchAxis { axis, factor: 1 }) = batch else {
+    let Some(BatchAxis { axis, factor: 1, .. }) = batch else {
         let same = batch.is_none() && (a.id() == b.id() || equal(a, b)?);
         return same.then(|| a.clone());
     };

@@ -2,11 +2,11 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
-use candle_core::cpu::erf::erf_f32;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::Kernels;
+use super::erf::erf;
 use super::portable;
 use super::slices::{answer, values};
 use crate::domain::graph::Activation;
@@ -198,7 +198,7 @@ fn sigmoid(x: f32) -> f32 {
 
 /// The standard normal distribution function.
 fn normal_share(x: f32) -> f32 {
-    0.5 * (1.0 + erf_f32(x * FRAC_1_SQRT_2))
+    0.5 * (1.0 + erf(x * FRAC_1_SQRT_2))
 }
 
 fn tanh_argument(x: f32) -> f32 {
@@ -211,7 +211,8 @@ fn softplus(x: f32) -> f32 {
     above + (-x.abs()).exp().ln_1p()
 }
 
-fn map(x: &[f32], function: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
+/// A function of every element.
+pub(super) fn map(x: &[f32], function: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
     let mut result = vec![0.0; x.len()];
     result
         .par_chunks_mut(CHUNK)

@@ -1,6 +1,6 @@
 //! One number or two a channel, applied to all its positions: biases and normalisation at inference.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::Kernels;
@@ -24,6 +24,30 @@ pub(super) fn affine(kernels: Kernels, x: &Tensor, scale: &Tensor, shift: &Tenso
             .broadcast_mul(&by_channel(scale, x)?)?
             .broadcast_add(&by_channel(shift, x)?),
     }
+}
+
+/// `x` where it is positive and `x * slope[channel]` elsewhere; `None` where it would need a gradient, another device or
+/// another arrangement of slopes.
+pub(super) fn leak(x: &Tensor, slope: &Tensor) -> Result<Option<Tensor>> {
+    let Ok(planes) = Planes::of(x.dims()) else {
+        return Ok(None);
+    };
+    let by_channel =
+        slope.elem_count() == planes.channels && slope.dims().iter().rev().nth(x.rank() - 2) == Some(&planes.channels);
+    let fits = x.device().is_cpu() && x.dtype() == DType::F32 && slope.dtype() == DType::F32;
+    if !by_channel || !fits || x.track_op() || slope.track_op() {
+        return Ok(None);
+    }
+    let slope = slope.flatten_all()?.to_vec1::<f32>()?;
+    let leaky = with_values(x, |x| {
+        planes.map(x, |channel, x, y| {
+            let slope = slope[channel];
+            y.iter_mut()
+                .zip(x)
+                .for_each(|(y, &x)| *y = if x > 0.0 { x } else { x * slope });
+        })
+    })?;
+    Tensor::from_vec(leaky, x.shape(), x.device()).map(Some)
 }
 
 /// `[channels]` in the rank of `x`, ready to broadcast.

@@ -20,6 +20,9 @@ pub(super) struct Stripe {
 /// `image` holds whole planes; the matrix gets `window.taps()` rows a plane.
 pub(super) fn gather(image: &[f32], window: &Window, stripe: &Stripe, matrix: &mut [f32]) {
     let width = window.output[1];
+    if window.padding == [0, 0] && window.kernel[1] > width {
+        return gather_by_position(image, window, stripe, matrix);
+    }
     for (channel, plane) in image.chunks_exact(window.input_len()).enumerate() {
         for tap_row in 0..window.kernel[0] {
             let rows_inside = window.inside(0, tap_row);
@@ -42,6 +45,30 @@ pub(super) fn gather(image: &[f32], window: &Window, stripe: &Stripe, matrix: &m
                         &source[window.source(1, inside.start, tap_column)..],
                         window.stride[1],
                     );
+                }
+            }
+        }
+    }
+}
+
+/// The same for few wide windows, such as those that cut an image into patches: a line of taps is longer than a line of
+/// positions then.
+fn gather_by_position(image: &[f32], window: &Window, stripe: &Stripe, matrix: &mut [f32]) {
+    let [height, width] = window.kernel;
+    for (channel, plane) in image.chunks_exact(window.input_len()).enumerate() {
+        for tap_row in 0..height {
+            let first_tap = (channel * height + tap_row) * width;
+            for (index, row) in stripe.rows.clone().enumerate() {
+                let line = &plane[window.source(0, row, tap_row) * window.input[1]..][..window.input[1]];
+                for column in 0..window.output[1] {
+                    let at = stripe.at + index * window.output[1] + column;
+                    let target = matrix[first_tap * stripe.row_step + at..]
+                        .iter_mut()
+                        .step_by(stripe.row_step);
+                    let source = line[window.source(1, column, 0)..].iter().step_by(window.dilation[1]);
+                    for (value, source) in target.take(width).zip(source) {
+                        *value = *source;
+                    }
                 }
             }
         }

@@ -10,11 +10,14 @@ pub(super) fn output(shape: &Convolution, x: &[f32], w: &[f32], y: &mut [f32]) {
     let window = &shape.window;
     y.par_chunks_mut(window.output_len())
         .enumerate()
-        .for_each(|(index, y)| {
+        .for_each_init(Scratch::default, |scratch, (index, y)| {
             let (image, output) = (index / shape.outputs, index % shape.outputs);
             let x = &x[(image * shape.inputs + output / shape.group_outputs()) * window.input_len()..]
                 [..window.input_len()];
             let taps = &w[output * window.taps()..][..window.taps()];
+            if window.stride == [1, 1] {
+                return scratch.slide(window, x, taps, y);
+            }
             for_each_line(window, |tap, line| {
                 let (source, target) = (&x[line.input..], &mut y[line.output..][..line.length]);
                 if window.stride[1] == 1 {
@@ -27,6 +30,41 @@ pub(super) fn output(shape: &Convolution, x: &[f32], w: &[f32], y: &mut [f32]) {
                 }
             });
         });
+}
+
+/// A plane with its padding written out, so that a tap reads one long line for all output rows together; what it makes of
+/// the padding between them is left out in the end.
+#[derive(Default)]
+struct Scratch {
+    padded: Vec<f32>,
+    sums: Vec<f32>,
+}
+
+impl Scratch {
+    /// One output plane of a window that moves by single steps.
+    fn slide(&mut self, window: &Window, x: &[f32], taps: &[f32], y: &mut [f32]) {
+        let reach = [0, 1].map(|axis| (window.kernel[axis] - 1) * window.dilation[axis]);
+        let [height, width] = [0, 1].map(|axis| window.output[axis] + reach[axis]);
+        self.padded.clear();
+        self.padded.resize(height * width, 0.0);
+        // Padding behind the input may be less than what the kernel reaches, but never ends inside it.
+        let columns = window.input[1].min(width.saturating_sub(window.padding[1]));
+        let rows = self.padded.chunks_exact_mut(width).skip(window.padding[0]);
+        for (row, x) in rows.zip(x.chunks_exact(window.input[1])) {
+            row[window.padding[1]..][..columns].copy_from_slice(&x[..columns]);
+        }
+        let length = (window.output[0] - 1) * width + window.output[1];
+        self.sums.clear();
+        self.sums.resize(length, 0.0);
+        for (index, tap) in taps.iter().enumerate() {
+            let (row, column) = (index / window.kernel[1], index % window.kernel[1]);
+            let source = &self.padded[row * window.dilation[0] * width + column * window.dilation[1]..][..length];
+            self.sums.iter_mut().zip(source).for_each(|(sum, x)| *sum += tap * x);
+        }
+        for (y, sums) in y.chunks_exact_mut(window.output[1]).zip(self.sums.chunks(width)) {
+            y.copy_from_slice(&sums[..window.output[1]]);
+        }
+    }
 }
 
 /// The gradient of `x` from that of `y` and `w`.

@@ -2,6 +2,8 @@
 
 use candle_core::{DType, Result, Tensor};
 
+use super::channels;
+use super::erf;
 use crate::domain::graph::{BinaryFunction, UnaryFunction};
 
 /// A function of two numbers, both spread over `dims`.
@@ -21,10 +23,13 @@ pub(super) fn binary(function: BinaryFunction, a: &Tensor, b: &Tensor, dims: &[u
         BinaryFunction::Pow => power(&a, &b, dims),
         BinaryFunction::Min => a.broadcast_minimum(&b),
         BinaryFunction::Max => a.broadcast_maximum(&b),
-        BinaryFunction::Prelu => {
-            let (a, b) = spread()?;
-            a.detach().gt(0.0)?.where_cond(&a.contiguous()?, &(&a * &b)?)
-        }
+        BinaryFunction::Prelu => match channels::leak(&a, &b)? {
+            Some(leaky) => Ok(leaky),
+            None => {
+                let (a, b) = spread()?;
+                a.detach().gt(0.0)?.where_cond(&a.contiguous()?, &(&a * &b)?)
+            }
+        },
         BinaryFunction::Equal => a.broadcast_eq(&b),
         BinaryFunction::Less => a.broadcast_lt(&b),
         BinaryFunction::LessOrEqual => a.broadcast_le(&b),
@@ -131,7 +136,7 @@ pub(super) fn unary(function: UnaryFunction, x: &Tensor) -> Result<Tensor> {
         UnaryFunction::Log => x.log(),
         UnaryFunction::Sqrt => x.sqrt(),
         UnaryFunction::Reciprocal => x.recip(),
-        UnaryFunction::Erf => x.erf(),
+        UnaryFunction::Erf => erf::of(x),
         UnaryFunction::Sin => x.sin(),
         UnaryFunction::Cos => x.cos(),
         UnaryFunction::Floor => x.floor(),

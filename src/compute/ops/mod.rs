@@ -13,12 +13,14 @@ mod convolution_gradients;
 mod convolution_kernels;
 mod depthwise;
 mod elementwise;
+mod erf;
+mod linear;
 mod loss;
 mod normalise;
 mod pad;
 mod pool;
 mod portable;
-mod product;
+pub(crate) mod product;
 mod reshaping;
 mod slices;
 mod tensor;
@@ -225,8 +227,13 @@ fn linear(x: &Tensor, node: &Node, weights: &Weights, dims: &[usize]) -> Result<
     let weight = parameter(node, ParameterRole::Weight, weights)?;
     let inputs = weight.dim(1)?;
     let rows = x.elem_count() / inputs.max(1);
-    let y = x.reshape((rows, inputs))?.matmul(&weight.t()?)?;
-    let y = match weights.get(&node.key(ParameterRole::Bias)) {
+    let x = x.reshape((rows, inputs))?;
+    let bias = weights.get(&node.key(ParameterRole::Bias));
+    if let Some(y) = linear::of_many_rows(&x, weight, bias)? {
+        return Ok(y.reshape(dims)?);
+    }
+    let y = x.matmul(&weight.t()?)?;
+    let y = match bias {
         Some(bias) => y.broadcast_add(bias)?,
         None => y,
     };

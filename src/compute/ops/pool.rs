@@ -184,9 +184,7 @@ impl CustomOp1 for Maximum {
         let planes = y
             .par_chunks_mut(window.output_len())
             .zip(values(storage, layout)?.par_chunks(window.input_len()));
-        planes.for_each(|(y, x)| {
-            for_each_winner(window, x, |position, winner| y[position] = x[winner]);
-        });
+        planes.for_each_init(Vec::new, |line, (y, x)| write_maxima(window, x, line, y));
         answer(y, (batch, channels, window.output[0], window.output[1]))
     }
 
@@ -216,6 +214,32 @@ impl CustomOp2 for ToWinners<'_> {
                 for_each_winner(window, x, |position, winner| dx[winner] += dy[position]);
             });
         answer(dx, l1.shape().clone())
+    }
+}
+
+/// The maxima of a plane: for each row of windows first down the columns, into `line`, then along it. A window that lies
+/// wholly in the padding keeps what `y` holds.
+fn write_maxima(window: &Window, x: &[f32], line: &mut Vec<f32>, y: &mut [f32]) {
+    let larger = |a: f32, b: f32| if b > a || b.is_nan() { b } else { a };
+    for (row, y) in y.chunks_exact_mut(window.output[1]).enumerate() {
+        line.clear();
+        line.resize(window.input[1], f32::NEG_INFINITY);
+        for tap in taps_inside(window, 0, row) {
+            let source = &x[window.source(0, row, tap) * window.input[1]..];
+            line.iter_mut()
+                .zip(source)
+                .for_each(|(line, &x)| *line = larger(*line, x));
+        }
+        for tap in 0..window.kernel[1] {
+            let inside = window.inside(1, tap);
+            if inside.is_empty() {
+                continue;
+            }
+            let source = line[window.source(1, inside.start, tap)..]
+                .iter()
+                .step_by(window.stride[1]);
+            y[inside].iter_mut().zip(source).for_each(|(y, &x)| *y = larger(*y, x));
+        }
     }
 }
 

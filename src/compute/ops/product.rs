@@ -1,10 +1,10 @@
-//! The matrix product under the convolutions.
+//! The matrix product under convolutions, linear layers and Gram matrices.
 
 use gemm::Parallelism;
 
 /// A matrix in a slice of numbers: element (r, c) at `r * row_step + c * column_step`.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub(crate) struct Matrix<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
@@ -17,7 +17,7 @@ impl<'a> Matrix<'a> {
     ///
     /// # Panics
     /// If the slice is too short.
-    pub(super) fn new(values: &'a [f32], rows: usize, columns: usize, row_step: usize) -> Self {
+    pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize, row_step: usize) -> Self {
         assert!(
             span(rows, columns, row_step) <= values.len(),
             "a matrix must lie inside its slice"
@@ -32,7 +32,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The same numbers with rows and columns exchanged.
-    pub(super) fn transposed(self) -> Self {
+    pub(crate) fn transposed(self) -> Self {
         Matrix {
             rows: self.columns,
             columns: self.rows,
@@ -44,7 +44,7 @@ impl<'a> Matrix<'a> {
 }
 
 /// A matrix to write, rows one after the other.
-pub(super) struct MatrixMut<'a> {
+pub(crate) struct MatrixMut<'a> {
     values: &'a mut [f32],
     rows: usize,
     columns: usize,
@@ -56,7 +56,7 @@ impl<'a> MatrixMut<'a> {
     ///
     /// # Panics
     /// If the slice is too short, or if rows would overlap.
-    pub(super) fn new(values: &'a mut [f32], rows: usize, columns: usize, row_step: usize) -> Self {
+    pub(crate) fn new(values: &'a mut [f32], rows: usize, columns: usize, row_step: usize) -> Self {
         assert!(
             span(rows, columns, row_step) <= values.len(),
             "a matrix must lie inside its slice"
@@ -76,7 +76,7 @@ impl<'a> MatrixMut<'a> {
 
 /// Whether a product replaces what its destination holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Write {
+pub(crate) enum Write {
     /// It does.
     Replace,
     /// It is added.
@@ -91,7 +91,7 @@ pub(super) enum Write {
     unsafe_code,
     reason = "the gemm crate takes raw pointers; every matrix was checked to lie inside its slice"
 )]
-pub(super) fn multiply(destination: MatrixMut<'_>, left: Matrix<'_>, right: Matrix<'_>, write: Write) {
+pub(crate) fn multiply(destination: MatrixMut<'_>, left: Matrix<'_>, right: Matrix<'_>, write: Write) {
     assert!(
         left.columns == right.rows && left.rows == destination.rows && right.columns == destination.columns,
         "a product of {}x{} and {}x{} does not fill {}x{}",

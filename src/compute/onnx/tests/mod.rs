@@ -145,6 +145,50 @@ fn values_are_shown_image_by_image_wherever_a_network_keeps_its_batch() {
 }
 
 #[test]
+fn images_that_stand_inside_a_merged_dimension_are_shown_apart_too() {
+    // As PyTorch's attention has it: places in front, then images, then both in one dimension.
+    let model = file(
+        &[None, Some(3), Some(4), Some(4)],
+        vec![
+            node("Reshape", &["x", "tokens"], "batched", Vec::new()),
+            node("Transpose", &["batched"], "places", vec![ints("perm", &[1, 0, 2])]),
+            node("Reshape", &["places", "flat"], "merged", Vec::new()),
+            node("Gemm", &["merged", "weight"], "scores", Vec::new()),
+            node("Relu", &["scores"], "answer", Vec::new()),
+        ],
+        vec![
+            list("tokens", &[0, 3, 16]),
+            list("flat", &[-1, 16]),
+            numbers("weight", &[16, 5]),
+        ],
+    );
+    let network = Network::of_import(imported(&model).unwrap(), &Device::Cpu).unwrap();
+    assert!(network.graph().images_together);
+    let images = images(4, &[3, 4, 4]);
+    let layers = |images: &Tensor| {
+        let mut seen = Vec::new();
+        let tap = &mut |node: usize, value: &Tensor| {
+            if network.graph().nodes[node].is_layer {
+                assert_eq!(value.dims()[1..], network.graph().nodes[node].image_shape());
+                seen.push(value.clone());
+            }
+            Ok(())
+        };
+        network.forward(images, Mode::Inference, tap).unwrap();
+        seen
+    };
+    let together = layers(&images);
+    assert_eq!(together[0].dims(), [4, 3, 5]);
+    for image in 0..4 {
+        let alone = layers(&images.narrow(0, image, 1).unwrap());
+        for (together, alone) in together.iter().zip(&alone) {
+            let difference = (together.narrow(0, image, 1).unwrap() - alone).unwrap().abs().unwrap();
+            assert!(difference.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-6);
+        }
+    }
+}
+
+#[test]
 fn a_file_is_loaded_with_its_images_laid_out_as_it_wants_them() {
     let channels_last = file(
         &[None, Some(2), Some(2), Some(3)],

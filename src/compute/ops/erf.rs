@@ -1,0 +1,79 @@
+//! The error function, many numbers at a time.
+
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+
+use super::activation::map;
+use super::slices::{answer, values};
+
+/// Beyond it, the error function is one in single precision.
+const REACH: f32 = 4.0;
+
+/// The rational function `x P(x²) / Q(x²)` that TensorFlow's and Eigen's error function is made of, highest power first.
+const NUMERATOR: [f32; 7] = [
+    -2.726_142e-10,
+    2.770_681_4e-8,
+    -2.101_024e-6,
+    -5.692_506_4e-5,
+    -7.349_906_3e-4,
+    -2.954_6e-3,
+    -1.609_603_3e-2,
+];
+const DENOMINATOR: [f32; 5] = [
+    -1.456_607_2e-5,
+    -2.133_740_6e-4,
+    -1.682_827e-3,
+    -7.373_329_2e-3,
+    -1.426_473_9e-2,
+];
+
+/// `erf(x)` within 5e-7, without branches or calls, so that the compiler takes several numbers at once.
+#[inline]
+pub(super) fn erf(x: f32) -> f32 {
+    let x = x.clamp(-REACH, REACH);
+    let square = x * x;
+    let polynomial = |factors: &[f32]| factors.iter().fold(0.0, |sum, factor| sum * square + factor);
+    x * polynomial(&NUMERATOR) / polynomial(&DENOMINATOR)
+}
+
+/// The error function of every element.
+pub(super) fn of(x: &Tensor) -> Result<Tensor> {
+    match x.device().is_cpu() && !x.track_op() {
+        true => x.contiguous()?.apply_op1_no_bwd(&Erf),
+        false => x.erf(),
+    }
+}
+
+struct Erf;
+
+impl CustomOp1 for Erf {
+    fn name(&self) -> &'static str {
+        "error function"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        answer(map(values(storage, layout)?, erf), layout.shape().clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::cpu::erf::erf_f64;
+
+    use super::erf;
+
+    #[test]
+    fn it_is_the_error_function_everywhere() {
+        for place in -60_000..=60_000 {
+            let x = place as f32 * 1e-4;
+            let exact = erf_f64(f64::from(x));
+            assert!(
+                (f64::from(erf(x)) - exact).abs() <= 5e-7,
+                "erf({x}) is {}, not {exact}",
+                erf(x)
+            );
+        }
+        assert_eq!(erf(f32::INFINITY), erf(6.0));
+        assert_eq!(erf(f32::NEG_INFINITY), erf(-6.0));
+        assert!(erf(f32::NAN).is_nan());
+    }
+}
