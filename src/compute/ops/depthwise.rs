@@ -5,6 +5,9 @@ use rayon::prelude::*;
 use super::convolution_kernels::Convolution;
 use super::window::Window;
 
+/// Sums that stay in the first-level cache while all taps are added to them.
+const PIECE: usize = 1024;
+
 /// `y` from `x` and `w`.
 pub(super) fn output(shape: &Convolution, x: &[f32], w: &[f32], y: &mut [f32]) {
     let window = &shape.window;
@@ -56,10 +59,13 @@ impl Scratch {
         let length = (window.output[0] - 1) * width + window.output[1];
         self.sums.clear();
         self.sums.resize(length, 0.0);
-        for (index, tap) in taps.iter().enumerate() {
-            let (row, column) = (index / window.kernel[1], index % window.kernel[1]);
-            let source = &self.padded[row * window.dilation[0] * width + column * window.dilation[1]..][..length];
-            self.sums.iter_mut().zip(source).for_each(|(sum, x)| *sum += tap * x);
+        for (piece, sums) in self.sums.chunks_mut(PIECE).enumerate() {
+            for (index, tap) in taps.iter().enumerate() {
+                let (row, column) = (index / window.kernel[1], index % window.kernel[1]);
+                let offset = row * window.dilation[0] * width + column * window.dilation[1];
+                let source = &self.padded[piece * PIECE + offset..];
+                sums.iter_mut().zip(source).for_each(|(sum, x)| *sum += tap * x);
+            }
         }
         for (y, sums) in y.chunks_exact_mut(window.output[1]).zip(self.sums.chunks(width)) {
             y.copy_from_slice(&sums[..window.output[1]]);
