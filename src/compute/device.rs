@@ -117,7 +117,16 @@ fn open_cuda(_ordinal: usize) -> Result<Device, String> {
     Err("this program was built without CUDA, which takes `--features cuda`".to_owned())
 }
 
-/// Without the driver's library candle panics rather than fail, and its errors carry a backtrace
+/// What a panic says, which names the library that is missing.
+#[cfg(feature = "cuda")]
+fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.and_then(|text| text.lines().next())
+        .unwrap_or("a library of CUDA cannot be loaded")
+}
+
+/// Without the libraries that it opens candle panics rather than fail, and its errors carry a backtrace
 /// after their first line.
 #[cfg(feature = "cuda")]
 fn open_cuda(ordinal: usize) -> Result<Device, String> {
@@ -128,11 +137,10 @@ fn open_cuda(ordinal: usize) -> Result<Device, String> {
     match opened {
         Ok(Ok(device)) => Ok(device),
         Ok(Err(error)) => Err(error.to_string().lines().next().unwrap_or("unknown reason").to_owned()),
-        Err(_) => Err(
-            "the NVIDIA driver's library libcuda cannot be loaded; install the driver or put the \
-                       library on the library path"
-                .to_owned(),
-        ),
+        Err(panic) => Err(format!(
+            "{}; it takes the NVIDIA driver, and CUDA's libcublas and libcurand on the library path",
+            text_of(&*panic)
+        )),
     }
 }
 

@@ -120,7 +120,7 @@ async fn an_upload_beyond_the_limit_is_refused() {
 }
 
 /// So many that a statement for every one of them would be seen.
-const MODELS: u64 = 12;
+const MODELS: u64 = 18;
 
 thread_local! {
     /// The SQL statements of this thread while they are counted.

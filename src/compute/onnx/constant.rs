@@ -50,8 +50,8 @@ pub fn tensor(proto: &TensorProto) -> Result<Tensor, String> {
 pub(super) fn weights(proto: &TensorProto) -> Result<Tensor, String> {
     let tensor = tensor(proto)?;
     if tensor.dtype().is_float() {
-        let strange = floats(&tensor).map_err(|error| error.to_string())?;
-        let count = strange.iter().filter(|number| number.is_nan()).count();
+        let numbers = floats(&tensor).map_err(|error| error.to_string())?;
+        let count = numbers.iter().filter(|number| number.is_nan()).count();
         if count > 0 {
             return Err(format!(
                 "tensor {:?} holds {count} numbers that are NaN: export a checkpoint from before the training diverged",

@@ -20,7 +20,7 @@ pub(super) struct Stripe {
 /// `image` holds whole planes; the matrix gets `window.taps()` rows a plane.
 pub(super) fn gather(image: &[f32], window: &Window, stripe: &Stripe, matrix: &mut [f32]) {
     let width = window.output[1];
-    if window.padding == [0, 0] && window.kernel[1] > width {
+    if window.kernel[1] > width && window.is_inside() {
         return gather_by_position(image, window, stripe, matrix);
     }
     for (channel, plane) in image.chunks_exact(window.input_len()).enumerate() {

@@ -50,11 +50,13 @@ impl Scratch {
         let [height, width] = [0, 1].map(|axis| window.output[axis] + reach[axis]);
         self.padded.clear();
         self.padded.resize(height * width, 0.0);
-        // Padding behind the input may be less than what the kernel reaches, but never ends inside it.
-        let columns = window.input[1].min(width.saturating_sub(window.padding[1]));
         let rows = self.padded.chunks_exact_mut(width).skip(window.padding[0]);
         for (row, x) in rows.zip(x.chunks_exact(window.input[1])) {
-            row[window.padding[1]..][..columns].copy_from_slice(&x[..columns]);
+            // Where the windows end before the input does, the rest of it is left out.
+            row.iter_mut()
+                .skip(window.padding[1])
+                .zip(x)
+                .for_each(|(padded, x)| *padded = *x);
         }
         let length = (window.output[0] - 1) * width + window.output[1];
         self.sums.clear();

@@ -13,12 +13,12 @@ const PIECE: usize = 128;
 const FEWEST: usize = 4 * PIECE;
 
 /// `x weightᵀ + bias` for `x [rows, inputs]` and `weight [outputs, inputs]`; `None` where there are few rows, or it would
-/// need a gradient or another device.
+/// need a gradient.
 pub(super) fn of_many_rows(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Option<Tensor>> {
     let (rows, inputs) = x.dims2()?;
     let outputs = weight.dim(0)?;
     let tracked = x.track_op() || weight.track_op() || bias.is_some_and(Tensor::track_op);
-    if tracked || !x.device().is_cpu() || rows < FEWEST || inputs == 0 || outputs == 0 {
+    if tracked || rows < FEWEST || inputs == 0 || outputs == 0 {
         return Ok(None);
     }
     let bias = match bias {

@@ -3,7 +3,9 @@
 //! Every operator that does real work exists twice. On the CPU it is a custom operation of ours with
 //! its own gradient: candle's convolution is slow there, and its maximum pooling answers with a wrong
 //! gradient. On other devices it is composed of candle's differentiable primitives. The compositions
-//! run on the CPU too, which is how the tests hold the two against each other and against PyTorch.
+//! run on the CPU too, which is how the tests hold the two against each other and against PyTorch. Functions of each
+//! number and operations on whole tensors are compositions everywhere; a few have a shorter way on the CPU, taken where
+//! nobody asks for a gradient.
 
 mod activation;
 mod channels;
@@ -150,7 +152,7 @@ pub(crate) fn forward(
         }
         Operator::Dropout { .. } => x,
         Operator::Reshape => x.reshape(dims)?,
-        Operator::Linear => linear(&x, node, weights, dims)?,
+        Operator::Linear => linear(kernels, &x, node, weights, dims)?,
         Operator::Softmax { dim } => softmax(&x, dim + 1)?,
         Operator::Activation(activation) => activation::apply(kernels, &x, *activation)?,
         Operator::Tensor(operator) => return on_tensors(node, operator, inputs, weights, dims),
@@ -223,13 +225,15 @@ fn add_bias(kernels: Kernels, y: Tensor, node: &Node, weights: &Weights) -> Resu
     }
 }
 
-fn linear(x: &Tensor, node: &Node, weights: &Weights, dims: &[usize]) -> Result<Tensor> {
+fn linear(kernels: Kernels, x: &Tensor, node: &Node, weights: &Weights, dims: &[usize]) -> Result<Tensor> {
     let weight = parameter(node, ParameterRole::Weight, weights)?;
     let inputs = weight.dim(1)?;
     let rows = x.elem_count() / inputs.max(1);
     let x = x.reshape((rows, inputs))?;
     let bias = weights.get(&node.key(ParameterRole::Bias));
-    if let Some(y) = linear::of_many_rows(&x, weight, bias)? {
+    if kernels == Kernels::Cpu
+        && let Some(y) = linear::of_many_rows(&x, weight, bias)?
+    {
         return Ok(y.reshape(dims)?);
     }
     let y = x.matmul(&weight.t()?)?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::compute::fixtures::Builder;
-use crate::domain::graph::{Activation, PadMode};
+use crate::domain::graph::{Activation, BinaryFunction, PadMode};
 
 /// What `scripts/golden_operators.py` wrote.
 const GOLDEN: &str = include_str!("../../../tests/golden/operators.json");
@@ -27,6 +27,71 @@ fn every_operator_answers_as_pytorch_does_on_the_cpu() {
 #[test]
 fn every_operator_composed_of_primitives_answers_as_pytorch_does() {
     check_all(Kernels::Portable);
+}
+
+#[test]
+fn windows_that_reach_over_the_edge_on_one_side_only_read_zeros_there() {
+    // Input, output, kernel, stride, padding in front, dilation; channels and groups.
+    let windows = [
+        // As ONNX's SAME_UPPER pads: behind only.
+        ([4, 4], [2, 2], [3, 3], [2, 2], [0, 0], [1, 1], 2, 1),
+        ([1, 1], [1, 1], [2, 2], [1, 1], [0, 0], [1, 1], 2, 1),
+        ([1, 9], [1, 3], [1, 5], [1, 4], [0, 0], [1, 1], 2, 1),
+        // Patches, whole and cut.
+        ([8, 8], [2, 2], [4, 4], [4, 4], [0, 0], [1, 1], 3, 1),
+        ([9, 9], [2, 2], [4, 4], [4, 4], [0, 0], [1, 1], 3, 1),
+        ([9, 9], [1, 1], [4, 4], [4, 4], [0, 0], [2, 2], 3, 1),
+        // A group a channel: uneven, dilated, and a plane of more sums than stay in the cache.
+        ([5, 6], [5, 6], [4, 4], [1, 1], [1, 1], [1, 1], 3, 3),
+        ([7, 7], [5, 5], [3, 3], [1, 1], [1, 1], [2, 2], 3, 3),
+        ([40, 41], [40, 41], [5, 5], [1, 1], [2, 2], [1, 1], 2, 2),
+    ];
+    for (input, output, kernel, stride, padding, dilation, channels, groups) in windows {
+        let window = Window {
+            input,
+            output,
+            kernel,
+            stride,
+            padding,
+            dilation,
+        };
+        let x = numbers("input", &[3, channels, input[0], input[1]], 1.0, None);
+        let outputs = 2 * channels;
+        let w = numbers("weight", &[outputs, channels / groups, kernel[0], kernel[1]], 1.0, None);
+        let [ours, composed] = [Kernels::Cpu, Kernels::Portable]
+            .map(|kernels| convolution::convolve(kernels, &x, &w, window, groups).unwrap());
+        let composed: Vec<f64> = flat(&composed).into_iter().map(f64::from).collect();
+        assert_close(&format!("{window:?}"), &ours, &composed, 1e-5);
+    }
+}
+
+#[test]
+fn what_takes_a_shorter_way_without_a_gradient_answers_as_with_one() {
+    let expected = |tensor: &Tensor| flat(tensor).into_iter().map(f64::from).collect::<Vec<_>>();
+
+    let (rows, inputs, outputs) = (700, 9, 5);
+    let mut graph = Builder::new(&[inputs]).linear(outputs).build();
+    let node = graph.nodes.remove(0);
+    let x = numbers("input", &[rows, inputs], 1.0, None);
+    let bias = numbers("bias", &[outputs], 1.0, None);
+    let weights = Weights(BTreeMap::from([
+        (
+            node.key(ParameterRole::Weight),
+            numbers("weight", &[outputs, inputs], 1.0, None),
+        ),
+        (node.key(ParameterRole::Bias), bias),
+    ]));
+    let [ours, composed] = [Kernels::Cpu, Kernels::Portable]
+        .map(|kernels| linear(kernels, &x, &node, &weights, &[rows, outputs]).unwrap());
+    assert_close("linear", &ours, &expected(&composed), 1e-6);
+
+    let x = numbers("input", &[2, 3, 4, 5], 1.0, None);
+    for slopes in [&[3, 1, 1][..], &[1, 3, 1, 1], &[1, 1, 5]] {
+        let slope = numbers("weight", slopes, 1.0, None);
+        let tracked = Var::from_tensor(&slope).unwrap();
+        let prelu = |slope: &Tensor| elementwise::binary(BinaryFunction::Prelu, &x, slope, x.dims()).unwrap();
+        assert_close("PRelu", &prelu(&slope), &expected(&prelu(&tracked).detach()), 1e-6);
+    }
 }
 
 #[test]

@@ -43,6 +43,11 @@ impl Window {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0] && self.input == self.output
     }
 
+    /// Whether no tap of any output position falls outside the input, in front or behind.
+    pub(super) fn is_inside(&self) -> bool {
+        (0..2).all(|axis| (0..self.kernel[axis]).all(|tap| self.inside(axis, tap) == (0..self.output[axis])))
+    }
+
     /// Whether there is as much padding behind the input as in front of it.
     pub(super) fn is_even(&self) -> bool {
         (0..2).all(|axis| {
