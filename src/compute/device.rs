@@ -122,8 +122,9 @@ fn open_cuda(_ordinal: usize) -> Result<Device, String> {
 fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.and_then(|text| text.lines().next())
-        .unwrap_or("a library of CUDA cannot be loaded")
+    // What follows is every name that was tried.
+    let first = text.and_then(|text| text.lines().next()?.split(" - ").next());
+    first.unwrap_or("a library of CUDA cannot be loaded")
 }
 
 /// Without the libraries that it opens candle panics rather than fail, and its errors carry a backtrace
