@@ -16,6 +16,7 @@ pub mod onnx;
 mod ops;
 mod optimizer;
 pub mod pytorch;
+pub mod significance;
 pub mod sketch;
 pub mod trace;
 pub mod train;

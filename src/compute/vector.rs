@@ -65,6 +65,14 @@ pub fn gram_of(vector: &LayerVector) -> Vec<f64> {
     .gram()
 }
 
+/// The U-centred Gram of unit norm that a layer vector stands for, n x n, row after row.
+pub fn debiased_gram_of(vector: &LayerVector) -> Vec<f64> {
+    let mut gram = edges_of(&to_f64(&vector.lead), vector.tail.len());
+    let length = gram.iter().map(|value| value * value).sum::<f64>().sqrt();
+    gram.iter_mut().for_each(|value| *value /= length);
+    gram
+}
+
 /// Coordinates of a member of V in the basis that the module describes.
 struct Coordinates {
     lead: Vec<f64>,

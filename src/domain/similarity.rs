@@ -71,6 +71,19 @@ pub struct LayerMatch {
     pub debiased_cka: f64,
 }
 
+/// How likely a score as high as that of two layers is if one layer's probe images were relabelled at random.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Significance {
+    /// The one to quote: from permutations where enough of them reach the score, else from the moments.
+    pub p_value: f64,
+    /// Share of random relabellings that reach the score, the given labelling counted among them.
+    pub permutation_p_value: f64,
+    /// From the exact mean, variance and skewness over all relabellings.
+    pub moment_p_value: f64,
+    /// Random relabellings tried.
+    pub permutations: usize,
+}
+
 impl Matches {
     /// No hit at all, which is certain.
     pub fn none() -> Self {
