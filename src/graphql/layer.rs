@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use async_graphql::connection::{Connection, ConnectionNameType, Edge, EdgeNameType};
-use async_graphql::{Context, Enum, ID, InputObject, Json, Object, OutputType, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Json, Object, OutputType, SimpleObject};
+use tokio::sync::OnceCell;
 
 use super::dataset::ProbeSet;
 use super::error::{ApiError, Result};
 use super::id::{GlobalId, decode_cursor, encode_cursor};
-use super::loader::{DegenerateOn, Generation, HasVector, ProbeSetsOf, load, load_referenced};
+use super::loader::{
+    DegenerateOn, Generation, HasVector, ProbeSetsOf, SignificanceOf, load, load_referenced, load_significance,
+};
 use super::version::Version;
-use crate::domain::id::{ModelId, ProbeSetId};
+use crate::domain::id::{LayerId, ModelId, ProbeSetId};
 use crate::domain::page::{MAX_PAGE, Page};
-use crate::domain::similarity::{self, LayerMatch, MatchCursor, Matches, SimilarityQuery};
+use crate::domain::similarity::{self, MatchCursor, Matches, SimilarityQuery};
 use crate::domain::{vector, version as domain};
 use crate::service::{Library, ServiceError};
 
@@ -126,13 +129,19 @@ impl Layer {
         };
         let nodes = matches.hits.iter().map(|hit| load_referenced(ctx, hit.layer));
         let nodes = futures::future::try_join_all(nodes).await?;
-        let fields = SearchFacts {
-            exact: matches.exact,
-            has_vector,
+        let has_previous = query.after.is_some();
+        let search = Arc::new(Search {
+            target: self.0.id,
             query,
             version,
+            admitted: OnceCell::new(),
+        });
+        let facts = SearchFacts {
+            exact: matches.exact,
+            has_vector,
+            search: Arc::clone(&search),
         };
-        let mut connection = Connection::with_additional_fields(fields.query.after.is_some(), matches.has_next, fields);
+        let mut connection = Connection::with_additional_fields(has_previous, matches.has_next, facts);
         for (hit, node) in matches.hits.iter().zip(nodes) {
             let cursor = MatchCursor {
                 rank: hit.rank,
@@ -140,7 +149,13 @@ impl Layer {
                 score: hit.score(measure),
                 layer: hit.layer,
             };
-            let scores = MatchScores::from(*hit);
+            let scores = MatchScores {
+                rank: hit.rank as i32,
+                cka: hit.cka,
+                debiased_cka: hit.debiased_cka,
+                hit: hit.layer,
+                search: Arc::clone(&search),
+            };
             connection.edges.push(Edge::with_additional_fields(
                 encode_cursor(&cursor),
                 Layer(node),
@@ -231,13 +246,30 @@ pub enum DegenerateReason {
 /// A page of hits.
 pub type LayerMatchConnection = Connection<String, Layer, SearchFacts, MatchScores, MatchConnectionName, MatchEdgeName>;
 
+/// What was asked.
+#[derive(Debug)]
+struct Search {
+    target: LayerId,
+    query: SimilarityQuery,
+    version: domain::Version,
+    /// Layers that the filter admits, counted once they are asked for.
+    admitted: OnceCell<usize>,
+}
+
+impl Search {
+    async fn admitted(&self, ctx: &Context<'_>) -> Result<usize> {
+        let library = ctx.data_unchecked::<Library>();
+        let count = || library.count_admitted(&self.query, &self.version);
+        Ok(*self.admitted.get_or_try_init(count).await?)
+    }
+}
+
 /// What is true of a whole search.
 #[derive(Debug)]
 pub struct SearchFacts {
     exact: bool,
     has_vector: bool,
-    query: SimilarityQuery,
-    version: domain::Version,
+    search: Arc<Search>,
 }
 
 #[Object]
@@ -247,8 +279,7 @@ impl SearchFacts {
         if !self.has_vector {
             return Ok(0);
         }
-        let library = ctx.data_unchecked::<Library>();
-        let count = library.count_admitted(&self.query, &self.version).await?;
+        let count = self.search.admitted(ctx).await?;
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
@@ -260,7 +291,8 @@ impl SearchFacts {
 }
 
 /// How like a hit is.
-#[derive(Debug, Clone, Copy, SimpleObject)]
+#[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct MatchScores {
     /// Place in the list, from 1, over all pages.
     rank: i32,
@@ -268,16 +300,61 @@ pub struct MatchScores {
     cka: f64,
     /// Debiased CKA, -1 to 1; near 0 for unrelated layers, however wide.
     debiased_cka: f64,
+    #[graphql(skip)]
+    hit: LayerId,
+    #[graphql(skip)]
+    search: Arc<Search>,
 }
 
-impl From<LayerMatch> for MatchScores {
-    fn from(hit: LayerMatch) -> Self {
-        Self {
-            rank: hit.rank as i32,
-            cka: hit.cka,
-            debiased_cka: hit.debiased_cka,
-        }
+#[ComplexObject]
+impl MatchScores {
+    /// How likely so high a debiased CKA is if the probe images of one of the two layers were relabelled at random.
+    async fn significance(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "Random relabellings to try: 99 to 100,000, fewer on probe sets of more than 100 images.",
+            default = 1000
+        )]
+        permutations: i32,
+    ) -> Result<Significance> {
+        let key = SignificanceOf {
+            target: self.search.target,
+            hit: self.hit,
+            probe_set: self.search.query.probe_set,
+            permutations: usize::try_from(permutations).unwrap_or(0),
+        };
+        let found = load_significance(ctx, key).await?;
+        let searched = self.search.admitted(ctx).await?;
+        Ok(Significance {
+            p_value: found.p_value,
+            corrected_p_value: (found.p_value * searched as f64).min(1.0),
+            layers_searched: i32::try_from(searched).unwrap_or(i32::MAX),
+            permutation_p_value: found.permutation_p_value,
+            moment_p_value: found.moment_p_value,
+            permutations,
+        })
     }
+}
+
+/// The probability of a score of at least this height if it says nothing: if the probe images of one of the two layers were
+/// relabelled at random. Always that of debiased CKA.
+#[derive(Debug, Clone, Copy, SimpleObject)]
+pub struct Significance {
+    /// From the permutations if at least ten of them reach the score, else from the moments.
+    p_value: f64,
+    /// The same for the best of all layers that were searched, a bound by Bonferroni: the highest of many scores is high by
+    /// chance.
+    corrected_p_value: f64,
+    /// Layers that the filter admitted.
+    layers_searched: i32,
+    /// Share of the random relabellings that reach the score, the given labelling counted as one.
+    permutation_p_value: f64,
+    /// From a Pearson type III curve with the exact mean, variance and skewness over all relabellings (Kazi-Aoual et al.
+    /// 1995; Josse, Pagès and Husson 2008).
+    moment_p_value: f64,
+    /// Random relabellings tried.
+    permutations: i32,
 }
 
 /// Names the connection.

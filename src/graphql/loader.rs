@@ -12,19 +12,78 @@ use crate::domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, VersionI
 use crate::domain::job::Job;
 use crate::domain::model::Model;
 use crate::domain::page::{Page, Slice};
+use crate::domain::similarity::Significance;
 use crate::domain::vector::Degenerate;
 use crate::domain::version::{Evaluation, Layer, Version, VersionChoice};
+use crate::service::{Library, ServiceError};
 use crate::store::{Store, StoreError};
 
 /// Reads the store in batches.
 #[derive(Debug)]
 pub struct Reader {
     store: Store,
+    library: Library,
 }
 
-/// A loader over a store, to be put into the schema.
-pub fn loader(store: Store) -> DataLoader<Reader> {
-    DataLoader::new(Reader { store }, tokio::spawn)
+/// A loader over a library, to be put into the schema.
+pub fn loader(library: Library) -> DataLoader<Reader> {
+    let store = library.store().clone();
+    DataLoader::new(Reader { store, library }, tokio::spawn)
+}
+
+/// The significance of a layer's score with a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SignificanceOf {
+    /// What was searched for.
+    pub target: LayerId,
+    /// What was found.
+    pub hit: LayerId,
+    /// What both were measured on.
+    pub probe_set: ProbeSetId,
+    /// Random relabellings to try.
+    pub permutations: usize,
+}
+
+/// One significance; those of all hits of a search are computed together.
+///
+/// # Errors
+/// Those of [`Library::significance`].
+pub async fn load_significance(ctx: &Context<'_>, key: SignificanceOf) -> Result<Significance> {
+    let found = ctx.data_unchecked::<DataLoader<Reader>>().load_one(key).await?;
+    let missing = anyhow::anyhow!("{key:?} was found but has no vector");
+    found.ok_or_else(|| ApiError::from(ServiceError::internal(missing)))
+}
+
+impl Loader<SignificanceOf> for Reader {
+    type Value = Significance;
+    type Error = ServiceError;
+
+    async fn load(
+        &self,
+        keys: &[SignificanceOf],
+    ) -> std::result::Result<HashMap<SignificanceOf, Significance>, ServiceError> {
+        let searches = grouped(
+            keys.iter()
+                .map(|key| ((key.target, key.probe_set, key.permutations), key.hit)),
+        );
+        let mut all = HashMap::new();
+        for ((target, probe_set, permutations), hits) in searches {
+            let found = self
+                .library
+                .significance(probe_set, target, &hits, permutations)
+                .await?;
+            all.extend(found.into_iter().map(|(hit, significance)| {
+                let key = SignificanceOf {
+                    target,
+                    hit,
+                    probe_set,
+                    permutations,
+                };
+                (key, significance)
+            }));
+        }
+        Ok(all)
+    }
 }
 
 /// One entry by key.
@@ -50,7 +109,7 @@ where
 {
     let missing = anyhow::anyhow!("{key:?} is referred to but missing");
     let found = load(ctx, key).await?;
-    found.ok_or_else(|| ApiError::from(crate::service::ServiceError::internal(missing)))
+    found.ok_or_else(|| ApiError::from(ServiceError::internal(missing)))
 }
 
 macro_rules! load_by_id {

@@ -40,7 +40,7 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
 /// The schema over a library.
 pub fn schema(library: Library, jobs: JobFeed) -> Schema {
     builder()
-        .data(loader::loader(library.store().clone()))
+        .data(loader::loader(library.clone()))
         .data(library)
         .data(jobs)
         .finish()

@@ -1,14 +1,16 @@
 //! The similarity search: which way to take, and answers kept for as long as they are true.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Library, ServiceError};
 use crate::compute::activations::{ActivationLayer, ActivationTask, MeasuredLayer};
 use crate::compute::control::Control;
+use crate::compute::significance::significance;
 use crate::domain::dataset_record::ProbeSet;
-use crate::domain::id::{DatasetId, LayerId};
-use crate::domain::similarity::{LayerMatch, Matches, SimilarityFilter, SimilarityQuery};
-use crate::domain::vector::Degenerate;
+use crate::domain::id::{DatasetId, LayerId, ProbeSetId};
+use crate::domain::similarity::{LayerMatch, Matches, Significance, SimilarityFilter, SimilarityQuery};
+use crate::domain::vector::{Degenerate, LayerVector};
 use crate::domain::version::Version;
 use crate::store::{SearchScope, SearchTarget, SearchWindow};
 
@@ -21,6 +23,12 @@ const INDEXED_DEPTH: usize = CANDIDATES / 2;
 
 /// Scopes of up to so many rows are scanned whole, which takes no longer than the index would.
 const EXACT_ROWS: usize = 1_000;
+
+/// Fewest permutations of a significance: with fewer, no probability of 1% could be told.
+const MIN_PERMUTATIONS: usize = 99;
+
+/// Numbers of all relabelled Grams of a significance together: 100,000 permutations of 100 images, 1,000 of 1,000.
+const MAX_RELABELLED: usize = 1_000_000_000;
 
 /// What is like one layer of a file of activations.
 #[derive(Debug)]
@@ -60,6 +68,50 @@ impl Library {
         });
         // All who wait for the same search share its error too.
         computed.await.map_err(|shared| ServiceError::clone(&shared))
+    }
+
+    /// How likely a layer's scores with others are if they say nothing; others without a vector are left out.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` for too few or too many permutations; the database fails.
+    pub async fn significance(
+        &self,
+        probe_set: ProbeSetId,
+        target: LayerId,
+        others: &[LayerId],
+        permutations: usize,
+    ) -> Result<Vec<(LayerId, Significance)>, ServiceError> {
+        if permutations < MIN_PERMUTATIONS {
+            return Err(ServiceError::bad_input(format!(
+                "`permutations` must be at least {MIN_PERMUTATIONS}, got {permutations}"
+            )));
+        }
+        let wanted: Vec<LayerId> = others.iter().copied().chain([target]).collect();
+        let vectors = self.store.vectors(probe_set, &wanted).await?;
+        let images = vectors.first().map_or(1, |(_, vector)| vector.tail.len());
+        let most = MAX_RELABELLED / (images * images);
+        if permutations > most {
+            return Err(ServiceError::bad_input(format!(
+                "`permutations` must be at most {most} on a probe set of {images} images, got {permutations}"
+            )));
+        }
+        let others = others.to_vec();
+        let computed = tokio::task::spawn_blocking(move || {
+            let by_layer: HashMap<LayerId, &LayerVector> =
+                vectors.iter().map(|(layer, vector)| (*layer, vector)).collect();
+            let Some(target) = by_layer.get(&target) else {
+                return Vec::new();
+            };
+            let (found, vectors): (Vec<LayerId>, Vec<&LayerVector>) = others
+                .iter()
+                .filter_map(|other| Some((*other, *by_layer.get(other)?)))
+                .unzip();
+            found
+                .into_iter()
+                .zip(significance(target, &vectors, permutations))
+                .collect()
+        });
+        computed.await.map_err(ServiceError::internal)
     }
 
     /// How many layers a search is about: those that its filter admits, whatever their scores.
@@ -119,7 +171,8 @@ impl Library {
         let depth = query.after.map_or(0, |after| after.rank as usize) + query.first;
         let few = || self.store.count_scope(query.probe_set, scope, Some(EXACT_ROWS + 1));
         let indexed = !query.exact && depth < INDEXED_DEPTH && few().await? > EXACT_ROWS;
-        let through_index = match indexed {
+        let reached = indexed && self.store.index_reaches(target, query.probe_set, query.measure).await?;
+        let through_index = match reached {
             true => self.search_index(target, query, scope).await?,
             false => None,
         };

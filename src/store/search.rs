@@ -55,6 +55,9 @@ pub struct SearchWindow {
     pub limit: usize,
 }
 
+/// Least product of a sketch with itself: its length is one, within half precision.
+const ITS_OWN: f64 = 0.99;
+
 impl Store {
     /// How many layers a scope holds, counted no further than `limit`.
     ///
@@ -75,6 +78,33 @@ impl Store {
         query.push(") as admitted");
         let count: i64 = query.build_query_scalar().fetch_one(&self.pool).await?;
         Ok(count as usize)
+    }
+
+    /// Whether the index finds the target's own place. Where very many layers are alike, their sketches can hang together
+    /// with each other alone, so that no search arrives at them; what is near such a target then needs a whole scan.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.index_reaches", skip_all)]
+    pub async fn index_reaches(
+        &self,
+        target: SearchTarget<'_>,
+        probe_set: ProbeSetId,
+        measure: Measure,
+    ) -> Result<bool, StoreError> {
+        let SearchTarget::Layer(_) = target else {
+            // It has no place of its own.
+            return Ok(true);
+        };
+        let mut query = QueryBuilder::new("select -(");
+        query.push(sketch_column(measure)).push(" <#> ");
+        push_sketch(&mut query, target, probe_set, measure);
+        query.push(") from layer_sketch where probe_set_id = ").push(probe_set);
+        query.push(" order by ").push(sketch_column(measure)).push(" <#> ");
+        push_sketch(&mut query, target, probe_set, measure);
+        query.push(" limit 1");
+        let nearest: Option<f64> = query.build_query_scalar().fetch_optional(&self.pool).await?;
+        Ok(nearest.is_some_and(|product| product >= ITS_OWN))
     }
 
     /// The hits of a window, best first; equal scores in the order of their keys, the target itself before all.

@@ -55,6 +55,41 @@ impl Store {
             .collect())
     }
 
+    /// The vectors of layers on a probe set; a layer without one is left out.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.vectors", skip_all)]
+    pub async fn vectors(
+        &self,
+        probe_set: ProbeSetId,
+        layers: &[LayerId],
+    ) -> Result<Vec<(LayerId, LayerVector)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select layer_id, lead as "lead: Vector", tail as "tail: Vector"
+                 from layer_vector
+                where probe_set_id = $1
+                  and layer_id = any($2)
+                order by layer_id, part"#,
+            probe_set.0,
+            &raw(layers, |id| id.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut vectors: Vec<(LayerId, LayerVector)> = Vec::new();
+        for row in rows {
+            let (lead, tail) = (row.lead.to_vec(), row.tail.map(|tail| tail.to_vec()));
+            match (vectors.last_mut(), tail) {
+                (Some((layer, vector)), None) if layer.0 == row.layer_id => vector.lead.extend(lead),
+                (_, tail) => {
+                    let tail = tail.unwrap_or_default();
+                    vectors.push((LayerId(row.layer_id), LayerVector { lead, tail }));
+                }
+            }
+        }
+        Ok(vectors)
+    }
+
     /// On which probe sets layers have no vector, and why; layers that have one everywhere are left out.
     ///
     /// # Errors

@@ -406,3 +406,37 @@ async fn a_large_library_is_searched_through_the_index_and_no_filter_starves_the
     assert_eq!(edges(&far).len(), 100);
     server.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn every_hit_says_how_likely_its_score_is_by_chance() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = add(api, "a", &[], 1).await;
+    add(api, "b", &[], 2).await;
+    let target = layer(api, &model, "0").await;
+    let query = "query($layer: ID!, $permutations: Int! = 1000) { layer(id: $layer) {
+        similar(first: 10, filter: { includeOwnModel: true }) { totalCount edges { node { id }
+          significance(permutations: $permutations) {
+            pValue correctedPValue layersSearched permutationPValue momentPValue permutations } } } } }";
+    let answer = api.data(query, json!({ "layer": target })).await["layer"]["similar"].take();
+    let itself = &edges(&answer)[0];
+    assert_eq!(itself["node"]["id"], target);
+    assert_eq!(itself["significance"]["permutationPValue"], 1.0 / 1001.0);
+    assert!(itself["significance"]["pValue"].as_f64().unwrap() < 1e-20, "{itself:#}");
+    assert!(edges(&answer).len() > 5, "{answer:#}");
+    for edge in edges(&answer) {
+        let found = |field: &str| edge["significance"][field].as_f64().unwrap();
+        assert!(found("pValue") > 0.0 && found("pValue") <= 1.0, "{edge:#}");
+        assert_eq!(edge["significance"]["layersSearched"], answer["totalCount"]);
+        let corrected = (found("pValue") * found("layersSearched")).min(1.0);
+        assert_eq!(found("correctedPValue"), corrected, "{edge:#}");
+    }
+    for permutations in [-1, 98, 100_001] {
+        let refused = api
+            .error(query, json!({ "layer": target, "permutations": permutations }))
+            .await;
+        assert_eq!(refused.0, "BAD_USER_INPUT");
+        assert!(refused.1.contains("`permutations` must be at"), "{}", refused.1);
+    }
+    server.stop().await.unwrap();
+}
