@@ -16,19 +16,17 @@ use crate::domain::similarity::Significance;
 use crate::domain::vector::Degenerate;
 use crate::domain::version::{Evaluation, Layer, Version, VersionChoice};
 use crate::service::{Library, ServiceError};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// Reads the store in batches.
 #[derive(Debug)]
 pub struct Reader {
-    store: Store,
     library: Library,
 }
 
 /// A loader over a library, to be put into the schema.
 pub fn loader(library: Library) -> DataLoader<Reader> {
-    let store = library.store().clone();
-    DataLoader::new(Reader { store, library }, tokio::spawn)
+    DataLoader::new(Reader { library }, tokio::spawn)
 }
 
 /// The significance of a layer's score with a target.
@@ -119,7 +117,7 @@ macro_rules! load_by_id {
             type Error = Arc<StoreError>;
 
             async fn load(&self, keys: &[$key]) -> std::result::Result<HashMap<$key, $value>, Self::Error> {
-                Ok(self.store.$read(keys).await?.into_iter().map(|entry| (entry.id, entry)).collect())
+                Ok(self.library.store().$read(keys).await?.into_iter().map(|entry| (entry.id, entry)).collect())
             }
         }
     )*};
@@ -195,7 +193,7 @@ impl Loader<EvaluationsOf> for Reader {
         keys: &[EvaluationsOf],
     ) -> std::result::Result<HashMap<EvaluationsOf, Self::Value>, Self::Error> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let evaluations = self.store.evaluations_of(&ids).await?;
+        let evaluations = self.library.store().evaluations_of(&ids).await?;
         Ok(grouped(
             evaluations
                 .into_iter()
@@ -213,7 +211,7 @@ impl Loader<DegenerateOn> for Reader {
         keys: &[DegenerateOn],
     ) -> std::result::Result<HashMap<DegenerateOn, Self::Value>, Self::Error> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let found = self.store.degenerate_layers(&ids).await?;
+        let found = self.library.store().degenerate_layers(&ids).await?;
         Ok(grouped(found.into_iter().map(|(layer, probe_set, reason)| {
             (DegenerateOn(layer), (probe_set, reason))
         })))
@@ -226,7 +224,7 @@ impl Loader<HasVector> for Reader {
 
     async fn load(&self, keys: &[HasVector]) -> std::result::Result<HashMap<HasVector, ()>, Self::Error> {
         let pairs: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let found = self.store.with_vector(&pairs).await?;
+        let found = self.library.store().with_vector(&pairs).await?;
         Ok(found
             .into_iter()
             .map(|(layer, set)| (HasVector(layer, set), ()))
@@ -239,7 +237,7 @@ impl Loader<Generation> for Reader {
     type Error = Arc<StoreError>;
 
     async fn load(&self, _: &[Generation]) -> std::result::Result<HashMap<Generation, i64>, Self::Error> {
-        Ok(HashMap::from([(Generation, self.store.generation().await?)]))
+        Ok(HashMap::from([(Generation, self.library.store().generation().await?)]))
     }
 }
 
@@ -249,7 +247,7 @@ impl Loader<ProbeSetsOf> for Reader {
 
     async fn load(&self, keys: &[ProbeSetsOf]) -> std::result::Result<HashMap<ProbeSetsOf, Self::Value>, Self::Error> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let sets = self.store.probe_sets_of(&ids).await?;
+        let sets = self.library.store().probe_sets_of(&ids).await?;
         Ok(grouped(sets.into_iter().map(|set| (ProbeSetsOf(set.dataset_id), set))))
     }
 }
@@ -260,7 +258,7 @@ impl Loader<SplitsOf> for Reader {
 
     async fn load(&self, keys: &[SplitsOf]) -> std::result::Result<HashMap<SplitsOf, Self::Value>, Self::Error> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let splits = self.store.splits(&ids).await?;
+        let splits = self.library.store().splits(&ids).await?;
         Ok(grouped(
             splits.into_iter().map(|(dataset, split)| (SplitsOf(dataset), split)),
         ))
@@ -273,7 +271,7 @@ impl Loader<VersionCount> for Reader {
 
     async fn load(&self, keys: &[VersionCount]) -> std::result::Result<HashMap<VersionCount, i64>, Self::Error> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let counts = self.store.count_versions(&ids).await?;
+        let counts = self.library.store().count_versions(&ids).await?;
         Ok(counts
             .into_iter()
             .map(|(model, count)| (VersionCount(model), count))
@@ -287,7 +285,7 @@ impl Loader<LayerCount> for Reader {
 
     async fn load(&self, keys: &[LayerCount]) -> std::result::Result<HashMap<LayerCount, i64>, Self::Error> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let counts = self.store.count_layers(&ids).await?;
+        let counts = self.library.store().count_layers(&ids).await?;
         Ok(counts
             .into_iter()
             .map(|(version, count)| (LayerCount(version), count))
@@ -306,7 +304,7 @@ impl Loader<VersionsPage> for Reader {
         let mut pages = HashMap::new();
         // The parents of one list ask for the same page, so this is one statement but for aliases in the query.
         for (page, models) in grouped(keys.iter().map(|key| (key.1.clone(), key.0))) {
-            let slices = self.store.versions_pages(&models, &page).await?;
+            let slices = self.library.store().versions_pages(&models, &page).await?;
             pages.extend(
                 slices
                     .into_iter()
@@ -324,7 +322,7 @@ impl Loader<ChosenVersion> for Reader {
     async fn load(&self, keys: &[ChosenVersion]) -> std::result::Result<HashMap<ChosenVersion, Version>, Self::Error> {
         let mut chosen = HashMap::new();
         for (choice, models) in grouped(keys.iter().map(|key| (key.1, key.0))) {
-            let versions = self.store.chosen_versions(&models, choice).await?;
+            let versions = self.library.store().chosen_versions(&models, choice).await?;
             chosen.extend(
                 versions
                     .into_iter()
@@ -342,7 +340,7 @@ impl Loader<LayersPage> for Reader {
     async fn load(&self, keys: &[LayersPage]) -> std::result::Result<HashMap<LayersPage, Self::Value>, Self::Error> {
         let mut pages = HashMap::new();
         for (page, versions) in grouped(keys.iter().map(|key| (key.1.clone(), key.0))) {
-            let slices = self.store.layers_pages(&versions, &page).await?;
+            let slices = self.library.store().layers_pages(&versions, &page).await?;
             pages.extend(
                 slices
                     .into_iter()
