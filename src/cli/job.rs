@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::client::{Client, ClientError};
 use super::model::{Version, percent, right_answers};
+use super::table::counted;
 use super::terminal::{Bar, Terminal};
 use crate::config::ClientConfig;
 
@@ -128,9 +129,9 @@ impl Job {
         let version = &self.version;
         if self.status == "SUCCEEDED" {
             return Ok(format!(
-                "{version} is ready: {}, {} layers, {} parameters",
+                "{version} is ready: {}, {}, {} parameters",
                 right_answers(version.version.accuracy),
-                version.layers.total_count,
+                counted(version.layers.total_count, "layer"),
                 version.parameter_count,
             ));
         }

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use super::client::{Client, ClientError};
 use super::model::Version;
 
+/// Names of layers that an error lists.
+const MOST_NAMES: usize = 20;
+
 /// Which version of which model: `MODEL`, `MODEL:3`, `MODEL:latest` or `MODEL:best`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct VersionName {
@@ -101,11 +104,15 @@ impl Layers {
         };
         found.ok_or_else(|| {
             let names: Vec<_> = self.layers.iter().map(|layer| layer.name.as_str()).collect();
+            let known = match names.get(..MOST_NAMES) {
+                Some(few) if names.len() > MOST_NAMES => format!("{} …", few.join(" ")),
+                _ => names.join(" "),
+            };
             anyhow!(
-                "{} has no layer {name}: its layers are {}, or @0 to @{} by their place",
-                self.version,
-                names.join(" "),
-                self.layers.len().saturating_sub(1)
+                "{version} has no layer {name}: by their place they are @0 to @{last}, by their names {known}; \
+                 `scv search {version}` lists all",
+                version = self.version,
+                last = self.layers.len().saturating_sub(1),
             )
         })
     }

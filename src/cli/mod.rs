@@ -13,6 +13,7 @@ mod model;
 mod network;
 mod npy;
 mod push;
+mod reindex;
 mod schema;
 mod search;
 mod serve;
@@ -53,6 +54,8 @@ enum Command {
     Push(push::Push),
     /// Find the layers of other models that compute most nearly the same as a layer
     Search(search::Search),
+    /// Make the search index of a data set's probe sets anew
+    Reindex(reindex::Reindex),
     /// Follow a job until it ends, or stop it
     Job(job::Follow),
     /// Run an ONNX file on tensors and keep what each of its layers makes; needs no server
@@ -92,6 +95,7 @@ impl Cli {
                 Command::Train(train) => train.run(&terminal).await,
                 Command::Push(push) => push.run(&terminal).await,
                 Command::Search(search) => search.run(&terminal).await,
+                Command::Reindex(reindex) => reindex.run(&terminal).await,
                 Command::Job(job) => job.run(&terminal).await,
                 Command::Trace(trace) => trace.run(&terminal),
                 Command::BenchIngest(bench) => bench.run(&terminal),

@@ -53,6 +53,24 @@ pub(super) fn percent(share: Option<f64>) -> String {
 pub(super) struct Model {
     pub(super) id: String,
     pub(super) tags: Vec<String>,
+    /// Whether it was registered just now, for the version to come.
+    #[serde(skip)]
+    is_new: bool,
+}
+
+impl Model {
+    /// What became of its new version; a model that was registered for a version which was refused is deleted again.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) async fn keep_if<T>(self, client: &Client, version: Result<T, ClientError>) -> Result<T, ClientError> {
+        if self.is_new && matches!(version, Err(ClientError::Refused(_) | ClientError::File { .. })) {
+            let query = "mutation($input: DeleteModelInput!) { deleteModel(input: $input) { model { id } } }";
+            // The refusal is what matters to the user.
+            let _: Result<serde_json::Value, _> = client.ask(query, json!({ "input": { "id": self.id } })).await;
+        }
+        version
+    }
 }
 
 /// The model of a name.
@@ -108,5 +126,8 @@ async fn create(client: &Client, name: &str, tags: &[String]) -> Result<Model, C
     let data: Data = client
         .ask(query, json!({ "input": { "name": name, "tags": tags } }))
         .await?;
-    Ok(data.create_model.model)
+    Ok(Model {
+        is_new: true,
+        ..data.create_model.model
+    })
 }

@@ -105,7 +105,8 @@ impl Push {
             .iter()
             .map(|(field, path)| (field.as_str(), *path))
             .collect();
-        let data: Data = client.upload(&query, json!({ "input": input }), &files).await?;
+        let sent = client.upload(&query, json!({ "input": input }), &files).await;
+        let data: Data = model.keep_if(&client, sent).await?;
         drop(uploading);
         let Payload { job, mapping } = data.create_version;
         match job {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::client::{Client, ClientError};
 use super::layer::{self, Layers, PlacedLayer, VersionName};
 use super::model::{self, percent, right_answers};
-use super::table::{score, shape, table};
+use super::table::{counted, score, shape, table};
 use super::terminal::Terminal;
 use crate::config::ClientConfig;
 
@@ -228,7 +228,7 @@ impl Answer {
             true => "each was compared",
             false => "an index chose those that were compared (--exact compares each)",
         };
-        let _ = write!(text, "{} layers could answer; {how}", self.total_count);
+        let _ = write!(text, "{} could answer; {how}", counted(self.total_count, "layer"));
         text
     }
 }

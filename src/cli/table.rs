@@ -30,3 +30,9 @@ pub(super) fn score(value: f64) -> String {
 pub(super) fn shape(shape: &[u32]) -> String {
     shape.iter().map(u32::to_string).collect::<Vec<_>>().join("x")
 }
+
+/// A number of things, such as `1 layer` or `12 layers`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}

@@ -109,7 +109,8 @@ impl Train {
             blocks: &blocks,
             settings: &self.settings,
         };
-        let job = start(&client, &request).await?;
+        let started = start(&client, &request).await;
+        let job = model.keep_if(&client, started).await?;
         match self.detach {
             true => job::detach(&client, terminal, &job),
             false => {

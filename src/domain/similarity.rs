@@ -58,6 +58,15 @@ pub struct MatchCursor {
     pub layer: LayerId,
 }
 
+/// The search index of a probe set, just made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SearchIndex {
+    /// Layers in it.
+    pub layers: i64,
+    /// What it takes on disk, with the indexes that filters use.
+    pub bytes: i64,
+}
+
 /// A layer found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LayerMatch {

@@ -119,11 +119,13 @@ impl Layer {
             after: page.after,
         };
         let library = ctx.data_unchecked::<Library>();
-        let has_vector = self.is_comparable(ctx, query.probe_set).await?;
+        let (has_vector, generation) =
+            futures::try_join!(self.is_comparable(ctx, query.probe_set), load(ctx, Generation))?;
         let matches = match has_vector {
             true => {
-                let generation = load(ctx, Generation).await?.unwrap_or_default();
-                library.similar(self.0.id, &query, &version, generation).await?
+                library
+                    .similar(self.0.id, &query, &version, generation.unwrap_or_default())
+                    .await?
             }
             false => Arc::new(Matches::none()),
         };

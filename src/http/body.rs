@@ -25,16 +25,32 @@ pub struct BodyLimits {
 impl BodyLimits {
     /// The limit for a request.
     pub fn of(&self, request: &HttpRequest) -> usize {
-        let kind = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok());
-        match kind.is_some_and(|kind| kind.starts_with("multipart/")) {
+        match has_files(request) {
             // The files come wrapped in lines of their own, beside the document.
             true => self.upload.saturating_add(MAX_DOCUMENT_BYTES),
             false => MAX_DOCUMENT_BYTES,
         }
     }
+
+    /// What to say of a request that is longer.
+    pub fn excess(&self, request: &HttpRequest) -> String {
+        match has_files(request) {
+            true => format!(
+                "the files are larger than {} bytes, which is the limit for all files of a request together: \
+                 `scv serve --max-upload-bytes` raises it",
+                self.upload
+            ),
+            false => format!(
+                "the request is larger than {MAX_DOCUMENT_BYTES} bytes, which is the limit for one without files"
+            ),
+        }
+    }
+}
+
+fn has_files(request: &HttpRequest) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    kind.and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| kind.starts_with("multipart/"))
 }
 
 /// A body that ends with an error once it is longer than a limit.

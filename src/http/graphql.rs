@@ -97,13 +97,11 @@ async fn execute(
                 .respond_to(&request)
                 .map_into_boxed_body()
         }
-        Err(error) if overflow.happened() || is_too_large(&error) => {
-            let message = format!(
-                "the request is larger than {} bytes, which is the limit",
-                limits.of(&request)
-            );
-            refusal(HttpResponse::PayloadTooLarge(), code::PAYLOAD_TOO_LARGE, &message)
-        }
+        Err(error) if overflow.happened() || is_too_large(&error) => refusal(
+            HttpResponse::PayloadTooLarge(),
+            code::PAYLOAD_TOO_LARGE,
+            &limits.excess(&request),
+        ),
         Err(error) => refusal(HttpResponse::BadRequest(), code::BAD_USER_INPUT, &error.to_string()),
     }
 }

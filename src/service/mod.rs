@@ -9,6 +9,7 @@ mod export;
 mod job;
 mod probe;
 mod search;
+mod search_index;
 mod source;
 mod version;
 pub mod worker;

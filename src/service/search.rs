@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::source::unknown_dataset;
 use super::{Library, ServiceError};
 use crate::compute::activations::{ActivationLayer, ActivationTask, MeasuredLayer};
 use crate::compute::control::Control;
@@ -14,15 +15,17 @@ use crate::domain::vector::{Degenerate, LayerVector};
 use crate::domain::version::Version;
 use crate::store::{SearchScope, SearchTarget, SearchWindow};
 
-/// Rows whose exact scores are computed after an index scan.
-const CANDIDATES: usize = 200;
+/// Fewest rows whose exact scores are computed after a look into the index.
+const MIN_CANDIDATES: usize = 100;
 
-/// Hits, counted from the first, that an index scan answers. Further on in the list every row is scored:
-/// half the candidates lie between the last hit and the edge of what the sketches found.
-const INDEXED_DEPTH: usize = CANDIDATES / 2;
+/// Candidates a hit: half of them lie between the last hit and the edge of what the sketches found.
+const CANDIDATES_A_HIT: usize = 2;
 
-/// Scopes of up to so many rows are scanned whole, which takes no longer than the index would.
-const EXACT_ROWS: usize = 1_000;
+/// Hits, counted from the first, that are found through the index. Further on in the list every row is scored.
+const INDEXED_DEPTH: usize = 1_000;
+
+/// Scopes of up to so many rows are scanned whole.
+const EXACT_ROWS: usize = 500;
 
 /// Fewest permutations of a significance: with fewer, no probability of 1% could be told.
 const MIN_PERMUTATIONS: usize = 99;
@@ -170,10 +173,8 @@ impl Library {
     ) -> Result<Matches, ServiceError> {
         let depth = query.after.map_or(0, |after| after.rank as usize) + query.first;
         let few = || self.store.count_scope(query.probe_set, scope, Some(EXACT_ROWS + 1));
-        let indexed = !query.exact && depth < INDEXED_DEPTH && few().await? > EXACT_ROWS;
-        let reached = indexed && self.store.index_reaches(target, query.probe_set, query.measure).await?;
-        let through_index = match reached {
-            true => self.search_index(target, query, scope).await?,
+        let through_index = match !query.exact && depth <= INDEXED_DEPTH && few().await? > EXACT_ROWS {
+            true => self.search_index(target, query, scope, depth).await?,
             false => None,
         };
         let exact = through_index.is_none();
@@ -204,28 +205,23 @@ impl Library {
         Ok(self.store.search(target, query.probe_set, scope, &window).await?)
     }
 
-    /// The page, and one hit more if there is one, among the candidates that an index gives. `None` where those cannot
-    /// be trusted to hold it: an index scan gives up after a bounded number of rows, so that a filter may starve it; and
-    /// where the last hit ties with the last candidate, others that tie were cut off.
+    /// The page, and one hit more if there is one, among the rows whose sketches are nearest. `None` where those do not
+    /// reach to its end: what lies behind a cursor may all be further away.
     async fn search_index(
         &self,
         target: SearchTarget<'_>,
         query: &SimilarityQuery,
         scope: &SearchScope,
+        depth: usize,
     ) -> Result<Option<Vec<LayerMatch>>, ServiceError> {
         let window = SearchWindow {
             measure: query.measure,
-            candidates: Some(CANDIDATES),
+            candidates: Some(MIN_CANDIDATES.max(CANDIDATES_A_HIT * depth)),
             after: query.after,
-            limit: CANDIDATES,
+            limit: query.first + 1,
         };
-        let mut hits = self.store.search(target, query.probe_set, scope, &window).await?;
-        let score = |hit: &LayerMatch| hit.score(query.measure);
-        let worst = hits.last().map(score);
-        let is_full = hits.len() > query.first;
-        hits.truncate(query.first + 1);
-        let is_clear = hits.last().map(score) > worst;
-        Ok((is_full && is_clear).then_some(hits))
+        let hits = self.store.search(target, query.probe_set, scope, &window).await?;
+        Ok((hits.len() > query.first).then_some(hits))
     }
 
     async fn scope(&self, filter: &SimilarityFilter, target: Option<&Version>) -> Result<SearchScope, ServiceError> {
@@ -276,8 +272,7 @@ impl Library {
             .map(|name| {
                 let found = all.iter().find(|dataset| dataset.name == *name);
                 found.map(|dataset| dataset.id).ok_or_else(|| {
-                    let known: Vec<_> = all.iter().map(|dataset| dataset.name.as_str()).collect();
-                    ServiceError::bad_input(format!("there is no data set {name:?}: known are {}", known.join(", ")))
+                    ServiceError::bad_input(format!("there is no data set {}", unknown_dataset(name, &all)))
                 })
             })
             .collect()

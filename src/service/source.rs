@@ -24,8 +24,11 @@ impl Library {
     /// # Errors
     /// `NOT_FOUND` if there is none.
     pub async fn dataset_named(&self, name: &str) -> Result<Dataset, ServiceError> {
-        let found = self.store.dataset_by_name(name).await?;
-        found.ok_or_else(|| ServiceError::not_found("data set", format!("{name:?}")))
+        if let Some(found) = self.store.dataset_by_name(name).await? {
+            return Ok(found);
+        }
+        let known = self.store.datasets().await?;
+        Err(ServiceError::not_found("data set", unknown_dataset(name, &known)))
     }
 
     pub(super) async fn version(&self, id: VersionId) -> Result<Version, ServiceError> {
@@ -91,4 +94,10 @@ impl Library {
         let graph = lower(&blocks, dataset.shape, dataset.class_names.len()).map_err(|e| ServiceError::blocks(&e))?;
         Ok(Arc::new(graph))
     }
+}
+
+/// The name of a data set that is not there, and which are.
+pub(super) fn unknown_dataset(name: &str, known: &[Dataset]) -> String {
+    let known: Vec<_> = known.iter().map(|dataset| dataset.name.as_str()).collect();
+    format!("{name:?}: known are {}", known.join(", "))
 }

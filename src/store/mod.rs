@@ -15,6 +15,7 @@ mod open;
 mod probe;
 mod rows;
 mod search;
+mod search_index;
 mod vector;
 mod version;
 
@@ -31,9 +32,8 @@ pub use search::{SearchScope, SearchTarget, SearchWindow};
 pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
 
-/// Settings of every connection, for the search: as many candidates as are reranked, and on with the index
-/// scan while a filter turns candidates away, in any order since the exact scores decide. And no notices, which migrations
-/// give at every start.
+/// Settings of every connection. For the search: as many candidates as are usual, and on with the index scan while a filter
+/// turns candidates away, in any order since the exact scores decide. And no notices, which migrations give at every start.
 const SESSION: [(&str, &str); 4] = [
     ("hnsw.ef_search", "200"),
     ("hnsw.iterative_scan", "relaxed_order"),

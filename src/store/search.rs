@@ -47,16 +47,14 @@ pub enum SearchTarget<'a> {
 pub struct SearchWindow {
     /// What hits are ranked by.
     pub measure: Measure,
-    /// Look only at this many rows, those whose sketches are nearest; `None` looks at all.
+    /// Look only at this many rows, those whose sketches are nearest, and at rows that tie with the last of them; `None`
+    /// looks at all.
     pub candidates: Option<usize>,
     /// Only hits behind this one.
     pub after: Option<MatchCursor>,
     /// Hits at most.
     pub limit: usize,
 }
-
-/// Least product of a sketch with itself: its length is one, within half precision.
-const ITS_OWN: f64 = 0.99;
 
 impl Store {
     /// How many layers a scope holds, counted no further than `limit`.
@@ -80,33 +78,6 @@ impl Store {
         Ok(count as usize)
     }
 
-    /// Whether the index finds the target's own place. Where very many layers are alike, their sketches can hang together
-    /// with each other alone, so that no search arrives at them; what is near such a target then needs a whole scan.
-    ///
-    /// # Errors
-    /// The database fails.
-    #[tracing::instrument(name = "store.index_reaches", skip_all)]
-    pub async fn index_reaches(
-        &self,
-        target: SearchTarget<'_>,
-        probe_set: ProbeSetId,
-        measure: Measure,
-    ) -> Result<bool, StoreError> {
-        let SearchTarget::Layer(_) = target else {
-            // It has no place of its own.
-            return Ok(true);
-        };
-        let mut query = QueryBuilder::new("select -(");
-        query.push(sketch_column(measure)).push(" <#> ");
-        push_sketch(&mut query, target, probe_set, measure);
-        query.push(") from layer_sketch where probe_set_id = ").push(probe_set);
-        query.push(" order by ").push(sketch_column(measure)).push(" <#> ");
-        push_sketch(&mut query, target, probe_set, measure);
-        query.push(" limit 1");
-        let nearest: Option<f64> = query.build_query_scalar().fetch_optional(&self.pool).await?;
-        Ok(nearest.is_some_and(|product| product >= ITS_OWN))
-    }
-
     /// The hits of a window, best first; equal scores in the order of their keys, the target itself before all.
     ///
     /// # Errors
@@ -119,7 +90,7 @@ impl Store {
         scope: &SearchScope,
         window: &SearchWindow,
     ) -> Result<Vec<LayerMatch>, StoreError> {
-        let mut query = QueryBuilder::new("with target as (");
+        let mut query = QueryBuilder::new("with target as materialized (");
         push_vector(&mut query, target, probe_set);
         query.push("), candidate as materialized (select layer_id from layer_sketch");
         push_scope(&mut query, probe_set, scope);
@@ -127,26 +98,15 @@ impl Store {
             query
                 .push(" order by ")
                 .push(sketch_column(window.measure))
-                .push(" <#> ");
+                .push(" <-> ");
             push_sketch(&mut query, target, probe_set, window.measure);
-            query.push(" limit ").push_bind(candidates as i64);
+            // Copies of one layer are all candidates or none: otherwise chance would choose among them.
+            query.push(" fetch first ").push(candidates).push(" rows with ties");
         }
-        // The sums run in the order of the parts: the same pair always gets the same score to the last bit,
-        // which cursors compare with.
+        // Row by row, since joined as a whole every vector of the library may be touched. The sums run in the order of the
+        // parts: the same pair always gets the same score to the last bit, which cursors compare with.
         query.push(
-            "), product as (
-                select layer_id,
-                       -sum(theirs.lead <#> target.lead order by part) as lead,
-                       -sum(theirs.tail <#> target.tail order by part) as tail,
-                       max(theirs.lead_norm::float8 * target.lead_norm) as norms
-                  from candidate
-                  join layer_vector as theirs using (layer_id)
-                  join target using (part)
-                 where theirs.probe_set_id = ",
-        );
-        query.push(probe_set).push(
-            " group by layer_id
-             ), scored as (
+            "), scored as (
                 select layer_id, least(lead + tail, 1) as cka, greatest(-1, least(lead / norms, 1)) as debiased_cka,
                        case when layer_id = ",
         );
@@ -155,9 +115,20 @@ impl Store {
             SearchTarget::Layer(layer) => layer,
             SearchTarget::Vector(_) => LayerId(0),
         };
+        query.push_bind(own.0).push(
+            " then 0 else layer_id end as tie
+                  from candidate
+                 cross join lateral (
+                    select -sum(theirs.lead <#> target.lead order by part) as lead,
+                           -sum(theirs.tail <#> target.tail order by part) as tail,
+                           max(theirs.lead_norm::float8 * target.lead_norm) as norms
+                      from layer_vector as theirs
+                      join target using (part)
+                     where theirs.probe_set_id = ",
+        );
         query
-            .push_bind(own.0)
-            .push(" then 0 else layer_id end as tie from product) ");
+            .push(probe_set)
+            .push(" and theirs.layer_id = candidate.layer_id) as product) ");
         query.push("select layer_id, cka, debiased_cka from scored where true");
         let score = score_column(window.measure);
         if let Some(after) = &window.after {
@@ -202,7 +173,8 @@ fn push_vector(query: &mut QueryBuilder<Postgres>, target: SearchTarget<'_>, pro
     match target {
         SearchTarget::Layer(layer) => {
             query
-                .push("select part, lead, tail, lead_norm from layer_vector where probe_set_id = ")
+                // A copy in memory: as it lies in the table it would be fetched and decompressed for every candidate.
+                .push("select part, subvector(lead, 1, vector_dims(lead)) as lead, tail, lead_norm from layer_vector where probe_set_id = ")
                 .push(probe_set)
                 .push(" and layer_id = ")
                 .push_bind(layer.0);

@@ -73,8 +73,8 @@ pub fn decode(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
             scan::MOST_PARTS
         )));
     }
-    let model =
-        ModelProto::decode(bytes).map_err(|error| OnnxError::Unreadable(format!("{error}; is it an ONNX file?")))?;
+    let model = ModelProto::decode(bytes)
+        .map_err(|error| OnnxError::Unreadable(format!("{error}; it was cut short, or is no ONNX file")))?;
     let graph = model.graph.as_ref().filter(|graph| !graph.node.is_empty());
     let Some(graph) = graph else {
         return Err(OnnxError::Unreadable(

@@ -1,13 +1,17 @@
-//! Importing data sets and drawing probe sets.
+//! Importing data sets, drawing probe sets, and keeping their indexes.
 
-use async_graphql::{Context, Enum, InputObject, Object, SimpleObject, Upload};
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Upload};
 
 use crate::domain::dataset::DatasetName;
+use crate::domain::id::ProbeSetId;
 use crate::domain::image::ChannelStatistics;
 use crate::domain::probe::{DEFAULT_PROBE_SEED, DEFAULT_PROBES, ProbeRequest};
+use crate::domain::similarity::SearchIndex;
 use crate::graphql::dataset::{Dataset, ProbeSet};
 use crate::graphql::error::{ApiError, Result};
+use crate::graphql::id::GlobalId as _;
 use crate::graphql::job::Job;
+use crate::graphql::loader::load_referenced;
 use crate::graphql::upload::read_upload;
 use crate::service::import::{DatasetSource, IdxFiles, IdxImport, IdxPreset};
 use crate::service::{Library, ProbeSetRequest};
@@ -62,6 +66,22 @@ impl DatasetMutation {
         Ok(CreateProbeSetPayload {
             probe_set: ProbeSet(probe_set),
             jobs: jobs.into_iter().map(Job).collect(),
+        })
+    }
+
+    /// Makes the search index of a probe set anew, and answers when it is done: minutes for 100,000 layers. Searches and
+    /// writes go on beside it. The index grows with every layer, so this is only for after very many were deleted.
+    async fn rebuild_search_index(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Whose index.")] input: RebuildSearchIndexInput,
+    ) -> Result<RebuildSearchIndexPayload> {
+        let id = ProbeSetId::decode(&input.probe_set_id)?;
+        let SearchIndex { layers, bytes } = ctx.data_unchecked::<Library>().rebuild_search_index(id).await?;
+        Ok(RebuildSearchIndexPayload {
+            probe_set: load_referenced(ctx, id).await.map(ProbeSet)?,
+            layer_count: layers,
+            byte_count: bytes,
         })
     }
 }
@@ -129,6 +149,24 @@ pub struct CreateProbeSetPayload {
     probe_set: ProbeSet,
     /// One job for each version that is ingested on it.
     jobs: Vec<Job>,
+}
+
+/// An index to make anew.
+#[derive(Debug, InputObject)]
+pub struct RebuildSearchIndexInput {
+    /// The probe set.
+    probe_set_id: ID,
+}
+
+/// The index made.
+#[derive(Debug, SimpleObject)]
+pub struct RebuildSearchIndexPayload {
+    /// The probe set.
+    probe_set: ProbeSet,
+    /// Layers in the index.
+    layer_count: i64,
+    /// What it takes on disk, with the indexes that filters use.
+    byte_count: i64,
 }
 
 async fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetSource> {

@@ -1,0 +1,146 @@
+//! What the numbers that the search is built with were chosen by: length of a sketch, candidates, and how
+//! far the index is searched.
+
+use std::time::Instant;
+
+use scv::domain::id::{LayerId, ProbeSetId};
+use scv::domain::vector::{Measure, SketchedVector};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _};
+
+use crate::MEASURES;
+use crate::library::Filler;
+
+const SAMPLE: usize = 20_000;
+const TARGETS: usize = 50;
+const HITS: usize = 10;
+const LENGTHS: [usize; 3] = [128, 256, 512];
+const CANDIDATES: [usize; 4] = [30, 100, 200, 400];
+
+/// recall@10 of the best so many by a sketch, for sketches that are beginnings of ours: no index comes in between.
+pub(crate) fn sketch_lengths(filler: &mut Filler) -> anyhow::Result<()> {
+    let sample = filler.sample(SAMPLE)?;
+    println!("recall@10 by length of the sketch and candidates, {SAMPLE} layers, debiased CKA / CKA\n");
+    println!("| length | {} |", CANDIDATES.map(|count| count.to_string()).join(" | "));
+    println!("|---|{}", "---|".repeat(CANDIDATES.len()));
+    let targets: Vec<_> = sample.iter().step_by(SAMPLE / TARGETS).collect();
+    let truths = MEASURES.map(|measure| {
+        let truth = |target: &&SketchedVector| nearest(&sample, HITS, |other| exact(measure, target, other));
+        targets.iter().map(truth).collect::<Vec<_>>()
+    });
+    for length in LENGTHS {
+        let cells = CANDIDATES.map(|count| {
+            let recalls = [0, 1].map(|index| {
+                let found: usize = targets
+                    .iter()
+                    .zip(&truths[index])
+                    .map(|(target, truth)| {
+                        let own = &sketch(MEASURES[index], target)[..length];
+                        let near = nearest(&sample, count, |other| {
+                            cosine(own, &sketch(MEASURES[index], other)[..length])
+                        });
+                        truth.iter().filter(|index| near.contains(index)).count()
+                    })
+                    .sum();
+                format!("{:.3}", found as f64 / (HITS * targets.len()) as f64)
+            });
+            recalls.join(" / ")
+        });
+        println!("| {length} | {} |", cells.join(" | "));
+    }
+    Ok(())
+}
+
+fn exact(measure: Measure, a: &SketchedVector, b: &SketchedVector) -> f32 {
+    let (a, b) = (&a.vector, &b.vector);
+    match measure {
+        Measure::DebiasedCka => cosine(&a.lead, &b.lead),
+        Measure::Cka => dot(&a.lead, &b.lead) + dot(&a.tail, &b.tail),
+    }
+}
+
+fn sketch(measure: Measure, layer: &SketchedVector) -> &[f32] {
+    match measure {
+        Measure::DebiasedCka => &layer.debiased_sketch,
+        Measure::Cka => &layer.cka_sketch,
+    }
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0; 16];
+    for (a, b) in a.chunks_exact(16).zip(b.chunks_exact(16)) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    let rest = a.len() / 16 * 16;
+    sums.iter().sum::<f32>() + a[rest..].iter().zip(&b[rest..]).map(|(a, b)| a * b).sum::<f32>()
+}
+
+fn nearest(sample: &[SketchedVector], count: usize, score: impl Fn(&SketchedVector) -> f32) -> Vec<usize> {
+    let mut scored: Vec<_> = sample
+        .iter()
+        .enumerate()
+        .map(|(index, other)| (score(other), index))
+        .collect();
+    scored.select_nth_unstable_by(count - 1, |a, b| b.0.total_cmp(&a.0));
+    scored[..count].iter().map(|(_, index)| *index).collect()
+}
+
+/// Which of the 200 nearest sketches the index finds, and in what time.
+pub(crate) async fn ef_search(
+    database: &PgConnectOptions,
+    probe_set: ProbeSetId,
+    layers: &[LayerId],
+) -> anyhow::Result<()> {
+    let mut connection = database.connect().await?;
+    let table = format!("layer_sketch_{}", probe_set.0);
+    println!("\n| ef_search | of the 200 nearest sketches | median |\n|---|---|---|");
+    let targets: Vec<_> = layers.iter().step_by(layers.len() / TARGETS).take(TARGETS).collect();
+    let mut truths = Vec::new();
+    for &target in &targets {
+        truths.push(candidates(&mut connection, &table, *target, None).await?.0);
+    }
+    for ef_search in [40, 100, 200, 400] {
+        let (mut found, mut times) = (0, Vec::new());
+        for (&target, truth) in targets.iter().zip(&truths) {
+            let (near, time) = candidates(&mut connection, &table, *target, Some(ef_search)).await?;
+            found += near.iter().filter(|layer| truth.contains(layer)).count();
+            times.push(time);
+        }
+        times.sort_by(f64::total_cmp);
+        let share = found as f64 / truths.iter().map(Vec::len).sum::<usize>() as f64;
+        println!("| {ef_search} | {share:.3} | {:.1} ms |", times[times.len() / 2]);
+    }
+    Ok(())
+}
+
+async fn candidates(
+    connection: &mut PgConnection,
+    table: &str,
+    target: LayerId,
+    ef_search: Option<u32>,
+) -> anyhow::Result<(Vec<i64>, f64)> {
+    let scan = match ef_search {
+        Some(ef_search) => format!(
+            "set hnsw.ef_search = {ef_search}; set hnsw.iterative_scan = relaxed_order;
+             set enable_indexscan = on; set enable_seqscan = off"
+        ),
+        None => "set enable_indexscan = off; set enable_seqscan = on".to_owned(),
+    };
+    sqlx::raw_sql(AssertSqlSafe(scan)).execute(&mut *connection).await?;
+    let query = format!(
+        "select layer_id from {table}
+          order by debiased_sketch <-> (select debiased_sketch from {table} where layer_id = {target})
+          limit 200"
+    );
+    let started = Instant::now();
+    // Not prepared: a plan that is kept would not heed the settings above.
+    let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(connection).await?;
+    let time = started.elapsed().as_secs_f64() * 1e3;
+    Ok((rows.iter().map(|row| row.get(0)).collect(), time))
+}

@@ -1,0 +1,222 @@
+//! Libraries of layers as like real ones as can be made in minutes: real vectors, and copies of them with noise.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use candle_core::Device;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use scv::compute::control::Control;
+use scv::compute::ingest::{IngestTask, ingest};
+use scv::compute::network::Network;
+use scv::compute::sketch::Sketcher;
+use scv::compute::weights::Weights;
+use scv::domain::block::{Block, lower};
+use scv::domain::dataset::Split;
+use scv::domain::dataset_record::ProbeSet;
+use scv::domain::id::LayerId;
+use scv::domain::model::NewModel;
+use scv::domain::vector::{LayerVector, SketchedVector};
+use scv::domain::version::{ModelFormat, NewEvaluation};
+use scv::service::import::digits;
+use scv::store::{MeasuredLayer, NewLayer, NewVersion, Store};
+use serde_json::json;
+
+/// Every fiftieth model bears it.
+pub(crate) const TAG: &str = "chosen";
+
+const SEEDS: u64 = 40;
+const WIDTHS: [u32; 4] = [4, 8, 16, 32];
+const ACTIVATIONS: [&str; 4] = ["ReLU", "ELU", "Tanh", "SiLU"];
+const LAYERS_A_VERSION: usize = 10;
+const VERSIONS_SKETCHED_TOGETHER: usize = 50;
+
+/// A library that grows.
+pub(crate) struct Filler {
+    store: Store,
+    probe_set: ProbeSet,
+    sketcher: Sketcher,
+    real: Vec<LayerVector>,
+    random: ChaCha8Rng,
+    versions: u32,
+    /// All layers written.
+    pub(crate) layers: Vec<LayerId>,
+}
+
+impl Filler {
+    /// An empty library on the probe set of the digits, which must be there.
+    pub(crate) async fn new(store: Store) -> anyhow::Result<Self> {
+        let dataset = store.dataset_by_name("digits").await?.context("the digits are there")?;
+        let probe_set = store
+            .probe_sets_of(&[dataset.id])
+            .await?
+            .pop()
+            .context("so is a probe set")?;
+        Ok(Self {
+            real: real_vectors(&probe_set)?,
+            store,
+            probe_set,
+            sketcher: Sketcher::new(Device::Cpu),
+            random: ChaCha8Rng::seed_from_u64(7),
+            versions: 0,
+            layers: Vec::new(),
+        })
+    }
+
+    pub(crate) fn probe_set(&self) -> &ProbeSet {
+        &self.probe_set
+    }
+
+    pub(crate) fn real_count(&self) -> usize {
+        self.real.len()
+    }
+
+    /// Vectors as the library is filled with, stored nowhere.
+    pub(crate) fn sample(&mut self, count: usize) -> anyhow::Result<Vec<SketchedVector>> {
+        let mut sketched = Vec::new();
+        while sketched.len() < count {
+            let vectors = (0..500).map(|_| perturbed(&self.real, &mut self.random)).collect();
+            sketched.extend(self.sketcher.sketch(vectors)?);
+        }
+        sketched.truncate(count);
+        Ok(sketched)
+    }
+
+    /// Writes versions, each in a transaction of its own, until there are `wanted` layers, and gives the time that the
+    /// writing took.
+    pub(crate) async fn fill(&mut self, wanted: usize) -> anyhow::Result<Duration> {
+        let mut writing = Duration::ZERO;
+        while self.layers.len() < wanted {
+            let mut sketched = self.sample(LAYERS_A_VERSION * VERSIONS_SKETCHED_TOGETHER)?.into_iter();
+            for _ in 0..VERSIONS_SKETCHED_TOGETHER {
+                let started = Instant::now();
+                let version = sketched.by_ref().take(LAYERS_A_VERSION).collect();
+                self.write_version(version).await?;
+                writing += started.elapsed();
+            }
+        }
+        Ok(writing)
+    }
+
+    async fn write_version(&mut self, vectors: Vec<SketchedVector>) -> anyhow::Result<()> {
+        let number = self.versions;
+        self.versions += 1;
+        let layers: Vec<_> = (0..vectors.len() as i32)
+            .map(|index| NewLayer {
+                index,
+                name: index.to_string(),
+                kind: "Conv2d".to_owned(),
+                parameters: json!({}),
+                input_shape: vec![1],
+                output_shape: vec![1],
+                parameter_count: 0,
+                multiply_accumulates: 0,
+            })
+            .collect();
+        let mut tx = self.store.begin().await?;
+        let model = NewModel {
+            name: format!("model-{number}").try_into()?,
+            description: String::new().try_into()?,
+            tags: match number % 50 {
+                0 => vec![TAG.to_owned().try_into()?],
+                _ => Vec::new(),
+            },
+            visibility: Default::default(),
+        };
+        let model = tx.insert_model(&model).await?;
+        let version = NewVersion {
+            model_id: model.id,
+            format: ModelFormat::Blocks,
+            dataset_id: self.probe_set.dataset_id,
+            blocks: None,
+            weights_key: None,
+            parameter_count: 0,
+            multiply_accumulates: 0,
+            train_settings: None,
+            source: None,
+        };
+        let version = tx.insert_version(&version).await?;
+        let evaluation = NewEvaluation {
+            version_id: version.id,
+            dataset_id: self.probe_set.dataset_id,
+            // Evenly spread however many there are: multiples of the golden ratio, less their whole part.
+            accuracy: (f64::from(number) * 0.618_033_988_749_895).fract(),
+            loss: 1.0,
+            image_count: 1,
+        };
+        tx.put_evaluation(&evaluation).await?;
+        let ids = tx.put_layers(version.id, &layers).await?;
+        let measured: Vec<_> = ids
+            .iter()
+            .zip(vectors)
+            .map(|(&layer, sketched)| MeasuredLayer {
+                layer,
+                vector: Ok(sketched),
+            })
+            .collect();
+        tx.put_vectors(model.id, self.probe_set.id, &measured).await?;
+        tx.set_version_ready(version.id).await?;
+        tx.bump_generation().await?;
+        tx.commit().await?;
+        self.layers.extend(ids);
+        Ok(())
+    }
+}
+
+fn real_vectors(probe_set: &ProbeSet) -> anyhow::Result<Vec<LayerVector>> {
+    let data = digits();
+    let probes: Vec<_> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
+    let images = data.split(Split::Train).images.select(&probes);
+    let (device, control) = (Device::Cpu, Control::unwatched());
+    let sketcher = Sketcher::new(device.clone());
+    let mut vectors = Vec::new();
+    for width in WIDTHS {
+        for activation in ACTIVATIONS {
+            let conv =
+                json!({ "kind": "Conv2d", "parameters": { "out_channels": width, "kernel_size": 3, "padding": 1 } });
+            let blocks: Vec<Block> = serde_json::from_value(json!([
+                conv, { "kind": activation }, conv, { "kind": activation },
+                { "kind": "MaxPool2d", "parameters": { "kernel_size": 2 } },
+                conv, { "kind": activation }, { "kind": "Flatten" },
+                { "kind": "Linear", "parameters": { "out_features": 10 } },
+            ]))?;
+            let graph = Arc::new(lower(&blocks, data.shape(), 10).map_err(|errors| anyhow::anyhow!("{errors:?}"))?);
+            for seed in 0..SEEDS {
+                let task = IngestTask {
+                    network: Arc::new(Network::new(Arc::clone(&graph), Weights::init(&graph, seed, &device)?)),
+                    probes: images.clone(),
+                    statistics: data.statistics().clone(),
+                    activation_limit: u64::MAX,
+                };
+                let layers = ingest(&task, &device, &sketcher, &control)?;
+                vectors.extend(layers.into_iter().filter_map(|layer| Some(layer.vector.ok()?.vector)));
+            }
+        }
+    }
+    Ok(vectors)
+}
+
+/// A real vector with part of another one mixed in, as if the other layer's channels stood beside its own, and a little
+/// noise.
+fn perturbed(real: &[LayerVector], random: &mut ChaCha8Rng) -> LayerVector {
+    let mut vector = real[random.random_range(0..real.len())].clone();
+    let other = &real[random.random_range(0..real.len())];
+    let share = random.random_range(0.0..0.5_f32);
+    let length = (vector.lead.len() + vector.tail.len()) as f32;
+    let strength = random.random_range(0.01..0.1_f32) / length.sqrt();
+    let mut squares = 0.0_f64;
+    let values = vector.lead.iter_mut().chain(&mut vector.tail);
+    for (value, other) in values.zip(other.lead.iter().chain(&other.tail)) {
+        // Uniform in -√3..√3: mean 0, variance 1.
+        *value += share * other + strength * random.random_range(-1.732..1.732_f32);
+        squares += f64::from(*value).powi(2);
+    }
+    let scale = squares.sqrt().recip() as f32;
+    vector
+        .lead
+        .iter_mut()
+        .chain(&mut vector.tail)
+        .for_each(|value| *value *= scale);
+    vector
+}

@@ -1,0 +1,129 @@
+//! `scv reindex`
+
+use anyhow::bail;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::client::Client;
+use super::table::table;
+use super::terminal::Terminal;
+use crate::config::ClientConfig;
+
+/// Make the search index of a data set's probe sets anew
+///
+/// The index grows with every layer, so this is only worth doing after very many models were deleted. Searches and writes
+/// go on beside it.
+#[derive(Debug, Args)]
+pub(super) struct Reindex {
+    /// Only the probe sets of this data set; all if left out
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    #[command(flatten)]
+    client: ClientConfig,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Dataset {
+    name: String,
+    probe_sets: Vec<ProbeSet>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProbeSet {
+    id: String,
+    image_count: usize,
+}
+
+/// An index that was made.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rebuilt {
+    dataset: String,
+    probe_set: String,
+    images: usize,
+    layers: u64,
+    bytes: u64,
+}
+
+impl Reindex {
+    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
+        let client = Client::new(&self.client)?;
+        let datasets = datasets(&client).await?;
+        if let Some(name) = &self.dataset
+            && !datasets.iter().any(|dataset| dataset.name == *name)
+        {
+            let known: Vec<_> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+            bail!("there is no data set {name:?}: known are {}", known.join(", "));
+        }
+        let wanted = |dataset: &&Dataset| self.dataset.as_ref().is_none_or(|name| dataset.name == *name);
+        let mut all = Vec::new();
+        for dataset in datasets.iter().filter(wanted) {
+            for probe_set in &dataset.probe_sets {
+                let spinner = terminal.spinner("making the index");
+                all.push(rebuild(&client, dataset, probe_set).await?);
+                drop(spinner);
+            }
+        }
+        let rows = all.iter().map(|index| {
+            let Rebuilt {
+                dataset,
+                images,
+                layers,
+                bytes,
+                ..
+            } = index;
+            vec![
+                dataset.clone(),
+                images.to_string(),
+                layers.to_string(),
+                indicatif::HumanBytes(*bytes).to_string(),
+            ]
+        });
+        let text = table(&["data set", ">probe images", ">layers", ">size"], rows);
+        terminal.answer(&all, text)
+    }
+}
+
+async fn datasets(client: &Client) -> anyhow::Result<Vec<Dataset>> {
+    #[derive(Deserialize)]
+    struct Data {
+        datasets: Vec<Dataset>,
+    }
+    let data: Data = client
+        .ask("{ datasets { name probeSets { id imageCount } } }", json!({}))
+        .await?;
+    Ok(data.datasets)
+}
+
+async fn rebuild(client: &Client, dataset: &Dataset, probe_set: &ProbeSet) -> anyhow::Result<Rebuilt> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        rebuild_search_index: Payload,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Payload {
+        layer_count: u64,
+        byte_count: u64,
+    }
+    let query = "mutation($input: RebuildSearchIndexInput!) {
+        rebuildSearchIndex(input: $input) { layerCount byteCount } }";
+    let data: Data = client
+        .ask(query, json!({ "input": { "probeSetId": probe_set.id } }))
+        .await?;
+    let Payload {
+        layer_count,
+        byte_count,
+    } = data.rebuild_search_index;
+    Ok(Rebuilt {
+        dataset: dataset.name.clone(),
+        probe_set: probe_set.id.clone(),
+        images: probe_set.image_count,
+        layers: layer_count,
+        bytes: byte_count,
+    })
+}
