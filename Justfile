@@ -74,8 +74,15 @@ bench-ingest *args:
 
 # Measure search through the index against the exact scan: `just bench-search 20000` for so many layers
 bench-search *args: setup
-    # PostgreSQL does the work: the profile that the tests have built serves as well.
-    cargo bench --locked --profile dev --bench search -- "$@"
+    cargo bench --locked --bench search -- "$@"
+
+# Measure search beside a flat index over whole Gram matrices (Milvus Lite): `just bench-flat 10000` for so many layers
+bench-flat *args: setup
+    scripts/bench_flat "$@"
+
+# Measure the server under load on loopback
+bench-http *args: setup
+    scripts/bench_http "$@"
 
 # Nothing to fetch for those who bring a database of their own.
 _database:

@@ -1,14 +1,18 @@
 """What the scripts beside this file share: the cache folder, private Python environments, generated tables."""
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
+import json
 import os
 from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -146,6 +150,57 @@ def make_environment(folder, environment, requirements, megabytes):
             raise Problem("pip could not install what this script needs; its message is above. Is there a network?")
         # Only bin/python is ever run, which finds its packages by its own place: moving does no harm.
         os.replace(made, environment)
+
+
+def benchmark_programs():
+    """Builds the benchmark of the search, which also fills libraries, and `scv`; gives both paths."""
+    say("building SCV and its benchmark")
+    command = ["cargo", "bench", "--locked", "--bench", "search", "--no-run", "--message-format", "json"]
+    built = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    if built.returncode != 0:
+        raise Problem("the benchmark does not build; cargo's messages are above.")
+    messages = [json.loads(line) for line in built.stdout.splitlines()]
+    paths = {message["target"]["name"]: message["executable"] for message in messages if message.get("executable")}
+    return paths["search"], paths["scv"]
+
+
+@contextlib.contextmanager
+def filled_server(size):
+    """A server with a library of so many layers: its address, its process, its layers and the folder with their Grams."""
+    fill, scv = benchmark_programs()
+    need_room(Path(tempfile.gettempdir()), size * 100_000 // 1_000_000 + 1_000)
+    with tempfile.TemporaryDirectory(prefix="scv-bench-") as folder:
+        # Started as root, PostgreSQL runs as another user, who has to pass through.
+        os.chmod(folder, 0o711)
+        say(f"making a library of {size} layers")
+        subprocess.run([fill, "fill", folder, str(size)], check=True)
+        layers = json.loads(Path(folder, "layers.json").read_text())
+        command = [scv, "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--log-format", "json"]
+        log = Path(folder, "log")
+        with open(log, "w") as file:
+            server = subprocess.Popen(command, stderr=file)
+        try:
+            yield Server(address_of(server, log), server.pid, layers, Path(folder))
+        finally:
+            server.terminate()
+            server.wait()
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    url: str
+    process: int
+    layers: list
+    folder: Path
+
+
+def address_of(server, log):
+    """Where a server listens, by its log."""
+    while server.poll() is None:
+        if found := re.search(r"listening on (http://[0-9.:]+)", log.read_text()):
+            return f"{found[1]}/graphql"
+        time.sleep(0.1)
+    raise Problem(f"the server ended before it listened: {log.read_text()}")
 
 
 def write_between_markers(path, marker, text):

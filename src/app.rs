@@ -86,7 +86,9 @@ impl App {
             library: library.clone(),
             lease,
         };
-        let schema = graphql::schema(library.clone(), database.store.job_changes().await?);
+        let news = database.store.news().await?;
+        library.forget_outdated(news.generation);
+        let schema = graphql::schema(library.clone(), news.jobs);
         let server = http::server(listener, schema, library, config.max_upload_bytes)?;
         Ok((server, jobs))
     }

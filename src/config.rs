@@ -44,6 +44,10 @@ pub struct Config {
     #[arg(long, env = "SCV_NETWORK_CACHE_BYTES", default_value_t = 1 << 30, help_heading = "Compute")]
     pub network_cache_bytes: u64,
 
+    /// Bytes of the images of probe sets that are kept in memory
+    #[arg(long, env = "SCV_PROBE_CACHE_BYTES", default_value_t = 64 << 20, help_heading = "Compute")]
+    pub probe_cache_bytes: u64,
+
     /// Address to listen on; port 0 takes a free one
     #[arg(long, env = "SCV_LISTEN", default_value = "127.0.0.1:8000", help_heading = "Service")]
     pub listen: SocketAddr,
@@ -118,6 +122,7 @@ impl Config {
             search_cache_bytes: self.search_cache_bytes,
             activation_bytes: self.activation_bytes,
             network_cache_bytes: self.network_cache_bytes,
+            probe_cache_bytes: self.probe_cache_bytes,
         }
     }
 

@@ -21,5 +21,6 @@ pub mod config;
 pub mod domain;
 pub mod graphql;
 pub mod http;
+pub mod picture;
 pub mod service;
 pub mod store;

@@ -15,7 +15,7 @@ use scv::compute::weights::Weights;
 use scv::domain::block::{Block, lower};
 use scv::domain::dataset::Split;
 use scv::domain::dataset_record::ProbeSet;
-use scv::domain::id::LayerId;
+use scv::domain::id::{LayerId, ModelId};
 use scv::domain::model::NewModel;
 use scv::domain::vector::{LayerVector, SketchedVector};
 use scv::domain::version::{ModelFormat, NewEvaluation};
@@ -29,7 +29,8 @@ pub(crate) const TAG: &str = "chosen";
 const SEEDS: u64 = 40;
 const WIDTHS: [u32; 4] = [4, 8, 16, 32];
 const ACTIVATIONS: [&str; 4] = ["ReLU", "ELU", "Tanh", "SiLU"];
-const LAYERS_A_VERSION: usize = 10;
+pub(crate) const LAYERS_A_VERSION: usize = 20;
+const VERSIONS_A_MODEL: u32 = 3;
 const VERSIONS_SKETCHED_TOGETHER: usize = 50;
 
 /// A library that grows.
@@ -40,6 +41,8 @@ pub(crate) struct Filler {
     real: Vec<LayerVector>,
     random: ChaCha8Rng,
     versions: u32,
+    /// The last one.
+    model: ModelId,
     /// All layers written.
     pub(crate) layers: Vec<LayerId>,
 }
@@ -60,6 +63,7 @@ impl Filler {
             sketcher: Sketcher::new(Device::Cpu),
             random: ChaCha8Rng::seed_from_u64(7),
             versions: 0,
+            model: ModelId(0),
             layers: Vec::new(),
         })
     }
@@ -84,14 +88,19 @@ impl Filler {
     }
 
     /// Writes versions, each in a transaction of its own, until there are `wanted` layers, and gives the time that the
-    /// writing took.
-    pub(crate) async fn fill(&mut self, wanted: usize) -> anyhow::Result<Duration> {
+    /// writing took. `each` sees every layer first.
+    pub(crate) async fn fill(
+        &mut self,
+        wanted: usize,
+        mut each: impl FnMut(&SketchedVector) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Duration> {
         let mut writing = Duration::ZERO;
         while self.layers.len() < wanted {
             let mut sketched = self.sample(LAYERS_A_VERSION * VERSIONS_SKETCHED_TOGETHER)?.into_iter();
             for _ in 0..VERSIONS_SKETCHED_TOGETHER {
+                let version: Vec<_> = sketched.by_ref().take(LAYERS_A_VERSION).collect();
+                version.iter().try_for_each(&mut each)?;
                 let started = Instant::now();
-                let version = sketched.by_ref().take(LAYERS_A_VERSION).collect();
                 self.write_version(version).await?;
                 writing += started.elapsed();
             }
@@ -115,18 +124,21 @@ impl Filler {
             })
             .collect();
         let mut tx = self.store.begin().await?;
-        let model = NewModel {
-            name: format!("model-{number}").try_into()?,
-            description: String::new().try_into()?,
-            tags: match number % 50 {
-                0 => vec![TAG.to_owned().try_into()?],
-                _ => Vec::new(),
-            },
-            visibility: Default::default(),
-        };
-        let model = tx.insert_model(&model).await?;
+        if number.is_multiple_of(VERSIONS_A_MODEL) {
+            let model = number / VERSIONS_A_MODEL;
+            let model = NewModel {
+                name: format!("model-{model}").try_into()?,
+                description: String::new().try_into()?,
+                tags: match model % 50 {
+                    0 => vec![TAG.to_owned().try_into()?],
+                    _ => Vec::new(),
+                },
+                visibility: Default::default(),
+            };
+            self.model = tx.insert_model(&model).await?.id;
+        }
         let version = NewVersion {
-            model_id: model.id,
+            model_id: self.model,
             format: ModelFormat::Blocks,
             dataset_id: self.probe_set.dataset_id,
             blocks: None,
@@ -140,8 +152,7 @@ impl Filler {
         let evaluation = NewEvaluation {
             version_id: version.id,
             dataset_id: self.probe_set.dataset_id,
-            // Evenly spread however many there are: multiples of the golden ratio, less their whole part.
-            accuracy: (f64::from(number) * 0.618_033_988_749_895).fract(),
+            accuracy: accuracy(number),
             loss: 1.0,
             image_count: 1,
         };
@@ -155,13 +166,18 @@ impl Filler {
                 vector: Ok(sketched),
             })
             .collect();
-        tx.put_vectors(model.id, self.probe_set.id, &measured).await?;
-        tx.set_version_ready(version.id).await?;
+        tx.put_vectors(self.model, self.probe_set.id, &measured).await?;
+        tx.set_version_ready(version.id, None).await?;
         tx.bump_generation().await?;
         tx.commit().await?;
         self.layers.extend(ids);
         Ok(())
     }
+}
+
+/// Of the version of a number. Evenly spread however many there are: multiples of the golden ratio, less their whole part.
+pub(crate) fn accuracy(version: u32) -> f64 {
+    (f64::from(version) * 0.618_033_988_749_895).fract()
 }
 
 fn real_vectors(probe_set: &ProbeSet) -> anyhow::Result<Vec<LayerVector>> {

@@ -7,8 +7,10 @@
 
 mod api;
 mod choices;
+mod fill;
 mod library;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -37,11 +39,22 @@ const MEASURES: [Measure; 2] = [Measure::DebiasedCka, Measure::Cka];
 
 fn main() -> anyhow::Result<()> {
     // Cargo passes `--bench` along.
-    let mut sizes: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let runtime = tokio::runtime::Runtime::new()?;
+    if let [word, folder, count] = arguments.as_slice()
+        && word == "fill"
+    {
+        return runtime.block_on(fill::fill(Path::new(folder), count.parse()?));
+    }
+    let sizes = arguments.iter().map(|argument| argument.parse());
+    let mut sizes: Vec<usize> = sizes.collect::<Result<_, _>>().context("sizes are whole numbers")?;
     if sizes.is_empty() {
         sizes = vec![4_000, 20_000];
     }
-    tokio::runtime::Runtime::new()?.block_on(bench(&sizes))
+    runtime.block_on(bench(&sizes))
 }
 
 async fn bench(sizes: &[usize]) -> anyhow::Result<()> {
@@ -66,16 +79,18 @@ async fn bench(sizes: &[usize]) -> anyhow::Result<()> {
     .await?;
     let (api, shutdown) = (Api::new(app.address()), CancellationToken::new());
     let running = tokio::spawn(app.run(shutdown.clone()));
-    let outcome = measure(sizes, &database, &api).await;
+    let outcome = match Store::connect(database.clone(), 2).await {
+        Ok(store) => measure(sizes, store, &database, &api).await,
+        Err(error) => Err(error.into()),
+    };
     shutdown.cancel();
     running.await??;
     cluster.stop().await;
     outcome
 }
 
-async fn measure(sizes: &[usize], database: &PgConnectOptions, api: &Api) -> anyhow::Result<()> {
-    let store = Store::connect(database.clone(), 2).await?;
-    let mut filler = Filler::new(store.clone()).await?;
+async fn measure(sizes: &[usize], store: Store, database: &PgConnectOptions, api: &Api) -> anyhow::Result<()> {
+    let mut filler = Filler::new(store).await?;
     println!(
         "{} real layer vectors, the others copies of them with noise\n",
         filler.real_count()
@@ -84,10 +99,10 @@ async fn measure(sizes: &[usize], database: &PgConnectOptions, api: &Api) -> any
     choices::sketch_lengths(&mut filler)?;
     for &size in sizes {
         let before = filler.layers.len();
-        let writing = filler.fill(size).await?;
+        let writing = filler.fill(size, |_| Ok(())).await?;
         println!("\n## {size} layers\n");
         let rate = (filler.layers.len() - before) as f64 / writing.as_secs_f64();
-        println!("Written at {rate:.0} layers a second, ten to a transaction.");
+        println!("Written at {rate:.0} layers a second, twenty to a transaction.");
         cells(api, &filler.layers).await?;
         pages(api, &filler.layers).await?;
         choices::ef_search(database, probe_set, &filler.layers).await?;

@@ -1,6 +1,7 @@
 //! Everything that touches numbers: the only room that names candle.
 
 pub mod activations;
+pub mod cka_matrix;
 pub mod control;
 pub mod device;
 pub mod engine;
@@ -11,6 +12,7 @@ pub mod gram;
 pub mod images;
 pub mod ingest;
 mod memory;
+pub mod neighbours;
 pub mod network;
 pub mod onnx;
 mod ops;

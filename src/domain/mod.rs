@@ -1,6 +1,7 @@
 //! Plain types: the words of the library. No I/O and no framework.
 
 pub mod block;
+pub mod cka_matrix;
 pub mod dataset;
 pub mod dataset_record;
 pub mod graph;

@@ -93,6 +93,17 @@ pub struct Significance {
     pub permutations: usize,
 }
 
+/// How many nearest neighbours two layers have in common.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MutualKnn {
+    /// Share of each image's nearest other images that are the same in both, averaged over the images.
+    pub overlap: f64,
+    /// What layers that have nothing in common would come to.
+    pub by_chance: f64,
+    /// How many neighbours of each image were looked at.
+    pub nearest: usize,
+}
+
 impl Matches {
     /// No hit at all, which is certain.
     pub fn none() -> Self {

@@ -15,6 +15,16 @@ pub enum Measure {
     Cka,
 }
 
+impl Measure {
+    /// Its name in the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::DebiasedCka => "DEBIASED_CKA",
+            Self::Cka => "CKA",
+        }
+    }
+}
+
 /// Numbers in a sketch.
 pub const SKETCH_LENGTH: usize = 512;
 
@@ -50,6 +60,14 @@ impl LayerVector {
     /// Debiased CKA with another vector of the same probe set.
     pub fn debiased_cka(&self, other: &LayerVector) -> f64 {
         dot(&self.lead, &other.lead) / (self.lead_norm() * other.lead_norm())
+    }
+
+    /// The score with another vector of the same probe set in a measure.
+    pub fn score(&self, other: &LayerVector, measure: Measure) -> f64 {
+        match measure {
+            Measure::DebiasedCka => self.debiased_cka(other),
+            Measure::Cka => self.cka(other),
+        }
     }
 }
 

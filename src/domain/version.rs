@@ -38,6 +38,8 @@ pub struct Version {
     pub source: Option<Source>,
     /// Why it failed, for [`VersionStatus::Failed`].
     pub failure: Option<Failure>,
+    /// The version that every layer of this one had its equal in when it was ingested.
+    pub duplicate_of: Option<VersionId>,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
 }

@@ -13,7 +13,7 @@ use crate::domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, VersionI
 use crate::domain::job::Job;
 use crate::domain::model::Model;
 use crate::domain::page::{Page, Slice};
-use crate::domain::similarity::Significance;
+use crate::domain::similarity::{MutualKnn, Significance};
 use crate::domain::vector::Degenerate;
 use crate::domain::version::{Evaluation, Layer, Version, VersionChoice};
 use crate::service::{Library, ServiceError};
@@ -34,59 +34,67 @@ pub fn loader(library: Library) -> DataLoader<Reader> {
     DataLoader::new(Reader { library }, tokio::spawn).delay(GATHERING)
 }
 
-/// The significance of a layer's score with a target.
+/// A question about a hit of a search that the two stored vectors answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SignificanceOf {
+pub struct OfHit<Q> {
     /// What was searched for.
     pub target: LayerId,
     /// What was found.
     pub hit: LayerId,
     /// What both were measured on.
     pub probe_set: ProbeSetId,
-    /// Random relabellings to try.
-    pub permutations: usize,
+    /// The question.
+    pub question: Q,
 }
 
-/// One significance; those of all hits of a search are computed together.
+/// How likely the score is by chance, tried with so many random relabellings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Permutations(pub usize);
+
+/// How many of so many nearest neighbours the two have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Nearest(pub usize);
+
+/// The answer to a question about a hit; those about all hits of a search are found together.
 ///
 /// # Errors
-/// Those of [`Library::significance`].
-pub async fn load_significance(ctx: &Context<'_>, key: SignificanceOf) -> Result<Significance> {
-    let found = ctx.data_unchecked::<DataLoader<Reader>>().load_one(key).await?;
+/// Those of [`Library::significance`] and [`Library::mutual_knn`].
+pub async fn load_of_hit<Q>(ctx: &Context<'_>, key: OfHit<Q>) -> Result<<Reader as Loader<OfHit<Q>>>::Value>
+where
+    Q: Send + Sync + std::hash::Hash + Eq + Clone + std::fmt::Debug + 'static,
+    Reader: Loader<OfHit<Q>, Error = ServiceError>,
+{
     let missing = anyhow::anyhow!("{key:?} was found but has no vector");
+    let found = ctx.data_unchecked::<DataLoader<Reader>>().load_one(key).await?;
     found.ok_or_else(|| ApiError::from(ServiceError::internal(missing)))
 }
 
-impl Loader<SignificanceOf> for Reader {
-    type Value = Significance;
-    type Error = ServiceError;
+macro_rules! load_of_hits {
+    ($($question:ident => $value:ty, $ask:ident;)*) => {$(
+        impl Loader<OfHit<$question>> for Reader {
+            type Value = $value;
+            type Error = ServiceError;
 
-    async fn load(
-        &self,
-        keys: &[SignificanceOf],
-    ) -> std::result::Result<HashMap<SignificanceOf, Significance>, ServiceError> {
-        let searches = grouped(
-            keys.iter()
-                .map(|key| ((key.target, key.probe_set, key.permutations), key.hit)),
-        );
-        let mut all = HashMap::new();
-        for ((target, probe_set, permutations), hits) in searches {
-            let found = self
-                .library
-                .significance(probe_set, target, &hits, permutations)
-                .await?;
-            all.extend(found.into_iter().map(|(hit, significance)| {
-                let key = SignificanceOf {
-                    target,
-                    hit,
-                    probe_set,
-                    permutations,
-                };
-                (key, significance)
-            }));
+            async fn load(
+                &self,
+                keys: &[OfHit<$question>],
+            ) -> std::result::Result<HashMap<OfHit<$question>, $value>, ServiceError> {
+                let searches = keys.iter().map(|key| ((key.target, key.probe_set, key.question), key.hit));
+                let mut all = HashMap::new();
+                for ((target, probe_set, question), hits) in grouped(searches) {
+                    let found = self.library.$ask(probe_set, target, &hits, question.0).await?;
+                    let answers = found.into_iter();
+                    all.extend(answers.map(|(hit, answer)| (OfHit { target, hit, probe_set, question }, answer)));
+                }
+                Ok(all)
+            }
         }
-        Ok(all)
-    }
+    )*};
+}
+
+load_of_hits! {
+    Permutations => Significance, significance;
+    Nearest => MutualKnn, mutual_knn;
 }
 
 /// One entry by key.

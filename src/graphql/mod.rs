@@ -4,10 +4,12 @@ pub mod error;
 pub mod id;
 
 mod block;
+mod compare;
 mod connection;
 mod dataset;
 mod job;
 mod layer;
+mod layer_match;
 mod loader;
 mod model;
 mod mutation;

@@ -3,12 +3,14 @@
 use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::block::{BlockInput, BlockKind, BlockReport, blocks, kinds};
+use super::compare::{self, CkaMatrix};
 use super::connection::{ListConnection, Total, connection, page};
 use super::dataset::{Dataset, ProbeSet};
 use super::error::{ApiError, Result};
 use super::id::GlobalId;
 use super::job::Job;
 use super::layer::Layer;
+use super::layer_match::Measure;
 use super::loader::load;
 use super::model::{Model, ModelFilter, ModelOrder};
 use super::node::{self, Node};
@@ -18,7 +20,7 @@ use crate::domain::id::{JobId, LayerId, ModelId, ProbeSetId, VersionId};
 use crate::domain::page::{MAX_PAGE, Page};
 use crate::domain::probe::DEFAULT_PROBES;
 use crate::domain::vector::{MAX_PROBES, MIN_PROBES};
-use crate::service::Library;
+use crate::service::{CacheStatistics, Library};
 use crate::store::ModelCursor;
 
 /// What can be read.
@@ -147,6 +149,24 @@ impl Query {
         Ok(load(ctx, ProbeSetId::decode(&id)?).await?.map(ProbeSet))
     }
 
+    /// All layers of a version against all layers of another, of which neither may have more than a thousand.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments are those of the schema's contract"
+    )]
+    async fn cka_matrix(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global id of the version of the rows.")] a: ID,
+        #[graphql(desc = "Global id of the version of the columns; may be the same.")] b: ID,
+        #[graphql(desc = "What the scores are of.", default_with = "Measure::DebiasedCka")] measure: Measure,
+        #[graphql(desc = "The probe set to compare on; the default one of a's data set if left out.")]
+        probe_set: Option<ID>,
+        #[graphql(desc = "Only layers of these kinds. Empty: all.", default)] layer_kinds: Vec<String>,
+    ) -> Result<CkaMatrix> {
+        compare::cka_matrix(ctx, [&a, &b], measure, probe_set.as_ref(), layer_kinds).await
+    }
+
     /// A piece of background work. Null if there is none.
     async fn job(&self, ctx: &Context<'_>, #[graphql(desc = "Its global id.")] id: ID) -> Result<Option<Job>> {
         Ok(load(ctx, JobId::decode(&id)?).await?.map(Job))
@@ -179,6 +199,7 @@ impl Query {
             version: env!("CARGO_PKG_VERSION"),
             device: library.device().to_owned(),
             catalogue_generation: library.store().generation().await? as f64,
+            caches: library.cache_statistics().await.into_iter().map(Cache).collect(),
             max_page_size: MAX_PAGE,
             max_blocks: MAX_BLOCKS,
             min_probe_images: MIN_PROBES,
@@ -197,6 +218,8 @@ pub struct ServerInfo {
     device: String,
     /// How often the catalogue has changed; a whole number.
     catalogue_generation: f64,
+    /// What it keeps in memory, and how often that helped.
+    caches: Vec<Cache>,
     /// Most entries of a page.
     max_page_size: usize,
     /// Most blocks of a network.
@@ -207,4 +230,41 @@ pub struct ServerInfo {
     max_probe_images: usize,
     /// Images of a data set's first probe set, if it has so many.
     default_probe_images: usize,
+}
+
+/// Things kept in memory because they were costly to get.
+#[derive(Debug, Clone, Copy)]
+pub struct Cache(CacheStatistics);
+
+#[Object]
+impl Cache {
+    /// What it keeps.
+    async fn name(&self) -> &str {
+        self.0.name
+    }
+
+    /// Bytes of all that it keeps; a whole number.
+    async fn bytes(&self) -> f64 {
+        self.0.bytes as f64
+    }
+
+    /// Most bytes it keeps; a whole number.
+    async fn byte_limit(&self) -> f64 {
+        self.0.byte_limit as f64
+    }
+
+    /// Things it keeps.
+    async fn entries(&self) -> f64 {
+        self.0.entries as f64
+    }
+
+    /// Questions answered from it since the start, those included that waited for another's answer.
+    async fn hits(&self) -> f64 {
+        self.0.hits as f64
+    }
+
+    /// Questions since the start whose answer had to be computed.
+    async fn misses(&self) -> f64 {
+        self.0.misses as f64
+    }
 }

@@ -3,14 +3,17 @@
 use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
+use super::compare::{self, LayerPair, VersionMatchConnection};
 use super::connection::{ListConnection, Total, connection, empty, page};
 use super::dataset::{Dataset, ProbeSet, as_written};
 use super::error::Result;
 use super::id::GlobalId;
 use super::job::EpochReport;
 use super::layer::Layer;
+use super::layer_match::{Measure, SimilarityFilter};
 use super::loader::{EvaluationsOf, LayerCount, LayersPage, load, load_referenced};
 use super::model::Model;
+use super::node;
 use crate::domain::image;
 use crate::domain::version as domain;
 use crate::service::Library;
@@ -160,6 +163,46 @@ impl Version {
     /// What each epoch came to, if it was trained here.
     async fn epochs(&self) -> Vec<EpochReport> {
         self.0.train_epochs.iter().flatten().copied().map(EpochReport).collect()
+    }
+
+    /// The versions that compute most nearly the same, layer by layer, best first; never this one. Its own model is left out
+    /// unless the filter says otherwise. A filter's layer kinds choose the layers that are compared, its least score is one
+    /// of versions.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments are those of the schema's contract"
+    )]
+    async fn similar_versions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Hits, at most 100.", default = 10)] first: i32,
+        #[graphql(desc = "What layers are compared by.", default_with = "Measure::DebiasedCka")] measure: Measure,
+        #[graphql(desc = "Which versions may answer.")] filter: Option<SimilarityFilter>,
+        #[graphql(desc = "The probe set to compare on; the default one of the version's data set if left out.")]
+        probe_set: Option<ID>,
+    ) -> Result<VersionMatchConnection> {
+        compare::similar_versions(ctx, &self.0, first, measure, filter, probe_set.as_ref()).await
+    }
+
+    /// Pairs of layers that follow each other and compute nearly the same: candidates for pruning.
+    async fn redundant_neighbours(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Least score of a pair.", default = 0.98)] min_score: f64,
+        #[graphql(desc = "What the scores are of.", default_with = "Measure::DebiasedCka")] measure: Measure,
+        #[graphql(desc = "The probe set to compare on; the default one of the version's data set if left out.")]
+        probe_set: Option<ID>,
+    ) -> Result<Vec<LayerPair>> {
+        compare::redundant_neighbours(ctx, &self.0, min_score, measure, probe_set.as_ref()).await
+    }
+
+    /// The version that this one is a near-duplicate of: when this one was ingested, each layer of either had one in the other
+    /// with a debiased CKA of at least 0.999. Null if there was none, or its model is deleted.
+    async fn duplicate_of(&self, ctx: &Context<'_>) -> Result<Option<Version>> {
+        match self.0.duplicate_of {
+            Some(original) => node::version(ctx, original).await,
+            None => Ok(None),
+        }
     }
 
     /// Why it failed, if it did.

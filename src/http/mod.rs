@@ -1,10 +1,12 @@
 //! Routes of the web server.
 
+mod asking;
 mod body;
 mod export;
 pub mod graphiql;
 mod graphql;
 mod health;
+mod picture;
 
 use std::io;
 use std::net::TcpListener;
@@ -14,8 +16,8 @@ use actix_web::middleware::Compress;
 use actix_web::{App, HttpServer, web};
 use async_graphql::http::MultipartOptions;
 
+use self::asking::Asking;
 use self::body::BodyLimits;
-use self::export::Exporting;
 use self::graphql::Executing;
 use self::health::Readiness;
 use crate::graphql::Schema;
@@ -40,18 +42,19 @@ pub fn server(listener: TcpListener, schema: Schema, library: Library, max_uploa
         upload: max_upload_bytes,
     });
     let readiness = web::Data::new(Readiness::here(library.store().clone()));
-    let exporting = web::Data::new(Exporting::here(library));
+    let asking = web::Data::new(Asking::here(library));
     let factory = move || {
         App::new()
             .app_data(executing.clone())
             .app_data(readiness.clone())
             .app_data(limits.clone())
-            .app_data(exporting.clone())
+            .app_data(asking.clone())
             .app_data(uploads)
             .wrap(Compress::default())
             .configure(graphiql::configure)
             .configure(graphql::configure)
             .configure(export::configure)
+            .configure(picture::configure)
             .configure(health::configure)
     };
     Ok(HttpServer::new(factory)

@@ -25,11 +25,7 @@ impl Library {
     /// `NOT_FOUND` if there is none or its model is deleted; `BAD_USER_INPUT` for a format that its kind has not, or weights
     /// that are not there yet.
     pub async fn export(&self, id: VersionId, format: ExportFormat) -> Result<Vec<u8>, ServiceError> {
-        let version = self.version(id).await?;
-        let model = self.store.models_by_id(&[version.model_id]).await?.pop();
-        let Some(model) = model.filter(|model| model.deleted_at.is_none()) else {
-            return Err(ServiceError::not_found("version", id));
-        };
+        let (version, model) = self.listed_version(id).await?;
         match (version.format, format) {
             (ModelFormat::Blocks, ExportFormat::Pytorch) => {
                 Ok(self.pytorch_source(&version, model.name.as_str()).await?.into_bytes())

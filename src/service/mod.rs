@@ -3,10 +3,15 @@
 pub mod error;
 pub mod import;
 
+mod cache;
 mod catalogue;
+mod compare;
 mod dataset;
+mod duplicate;
 mod export;
+mod hit;
 mod job;
+mod picture;
 mod probe;
 mod search;
 mod search_index;
@@ -16,22 +21,24 @@ pub mod worker;
 
 use std::sync::Arc;
 
-use moka::future::Cache;
-
+pub use cache::CacheStatistics;
+pub use compare::{ComparedLayers, Comparison, LayerPair, SimilarVersionsQuery, VersionMatch, VersionMatches};
 pub use error::ServiceError;
 
 /// News of jobs that changed, for those who watch them.
 pub type JobFeed = tokio::sync::broadcast::Sender<crate::domain::id::JobId>;
 pub use export::ExportFormat;
+pub use picture::{PictureFormat, PictureRequest};
 pub use probe::ProbeSetRequest;
 pub use search::ActivationMatches;
 pub use version::{NetworkFile, OnnxOptions, TrainRequest, VersionRequest};
 
+use self::cache::{Answers, MeteredCache};
 use crate::artifact::ArtifactStore;
 use crate::compute::engine::Engine;
 use crate::compute::network::Network;
-use crate::domain::id::VersionId;
-use crate::domain::similarity::Matches;
+use crate::domain::id::{ProbeSetId, VersionId};
+use crate::domain::image::Images;
 use crate::store::Store;
 
 /// The library: catalogue, artifacts and the device, with everything that can be done with them.
@@ -40,9 +47,12 @@ pub struct Library {
     store: Store,
     artifacts: ArtifactStore,
     engine: Engine,
-    searches: Cache<String, Arc<Matches>>,
+    /// Answers to searches.
+    answers: Answers,
     /// Networks on the device, by version.
-    networks: Cache<VersionId, Arc<Network>>,
+    networks: MeteredCache<VersionId, Arc<Network>>,
+    /// Images of probe sets.
+    probes: MeteredCache<ProbeSetId, Images>,
     /// Bytes of activations that a computation may hold.
     activation_limit: u64,
 }
@@ -56,6 +66,8 @@ pub struct LibraryLimits {
     pub activation_bytes: u64,
     /// Bytes of networks that are kept loaded.
     pub network_cache_bytes: u64,
+    /// Bytes of the images of probe sets that are kept.
+    pub probe_cache_bytes: u64,
 }
 
 impl std::fmt::Debug for Library {
@@ -67,19 +79,17 @@ impl std::fmt::Debug for Library {
 impl Library {
     /// A library over its parts.
     pub fn new(store: Store, artifacts: ArtifactStore, engine: Engine, limits: LibraryLimits) -> Self {
-        let searches = Cache::builder()
-            .max_capacity(limits.search_cache_bytes)
-            .weigher(|key: &String, found: &Arc<Matches>| search::weight(key, found))
-            .build();
         Self {
             store,
             artifacts,
             engine,
-            searches,
-            networks: Cache::builder()
-                .max_capacity(limits.network_cache_bytes)
-                .weigher(|_, network: &Arc<Network>| network.byte_len().try_into().unwrap_or(u32::MAX))
-                .build(),
+            answers: Answers::of_searches(limits.search_cache_bytes),
+            networks: MeteredCache::new("networks", limits.network_cache_bytes, |_, network: &Arc<Network>| {
+                network.byte_len()
+            }),
+            probes: MeteredCache::new("probes", limits.probe_cache_bytes, |_, images: &Images| {
+                images.pixels.len() as u64
+            }),
             activation_limit: limits.activation_bytes,
         }
     }
@@ -87,6 +97,26 @@ impl Library {
     /// The catalogue, for reads that need no decision.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Drops answers as soon as it is heard that the catalogue has moved: their keys are never asked for again. It only frees
+    /// memory, since every question reads the generation in the database.
+    pub fn forget_outdated(&self, mut generation: tokio::sync::watch::Receiver<i64>) {
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            while generation.changed().await.is_ok() {
+                answers.clear();
+            }
+        });
+    }
+
+    /// How its caches are used.
+    pub async fn cache_statistics(&self) -> Vec<CacheStatistics> {
+        vec![
+            self.answers.statistics().await,
+            self.networks.statistics().await,
+            self.probes.statistics().await,
+        ]
     }
 
     /// What networks run on, in words.

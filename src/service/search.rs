@@ -1,17 +1,16 @@
 //! The similarity search: which way to take, and answers kept for as long as they are true.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::cache::Answer;
 use super::source::unknown_dataset;
 use super::{Library, ServiceError};
 use crate::compute::activations::{ActivationLayer, ActivationTask, MeasuredLayer};
 use crate::compute::control::Control;
-use crate::compute::significance::significance;
 use crate::domain::dataset_record::ProbeSet;
-use crate::domain::id::{DatasetId, LayerId, ProbeSetId};
-use crate::domain::similarity::{LayerMatch, Matches, Significance, SimilarityFilter, SimilarityQuery};
-use crate::domain::vector::{Degenerate, LayerVector};
+use crate::domain::id::{DatasetId, LayerId};
+use crate::domain::similarity::{LayerMatch, Matches, SimilarityFilter, SimilarityQuery};
+use crate::domain::vector::Degenerate;
 use crate::domain::version::Version;
 use crate::store::{SearchScope, SearchTarget, SearchWindow};
 
@@ -27,12 +26,6 @@ const INDEXED_DEPTH: usize = 1_000;
 /// Scopes of up to so many rows are scanned whole.
 const EXACT_ROWS: usize = 500;
 
-/// Fewest permutations of a significance: with fewer, no probability of 1% could be told.
-const MIN_PERMUTATIONS: usize = 99;
-
-/// Numbers of all relabelled Grams of a significance together: 100,000 permutations of 100 images, 1,000 of 1,000.
-const MAX_RELABELLED: usize = 1_000_000_000;
-
 /// What is like one layer of a file of activations.
 #[derive(Debug)]
 pub struct ActivationMatches {
@@ -42,15 +35,15 @@ pub struct ActivationMatches {
     pub matches: Result<Matches, Degenerate>,
 }
 
-/// Bytes an answer takes in the cache, with its key.
-pub(super) fn weight(key: &str, matches: &Arc<Matches>) -> u32 {
-    let bytes = key.len() + matches.hits.len() * size_of::<LayerMatch>() + size_of::<Matches>();
-    bytes.try_into().unwrap_or(u32::MAX)
+impl Answer for Matches {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.hits.len() * size_of::<LayerMatch>()
+    }
 }
 
 impl Library {
     /// The layers most like a layer, which must have a vector on the probe set. `generation` is the catalogue's, read
-    /// before: an answer that is newer than its key says is never wrong, an older one would be.
+    /// before.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` for an unknown data set, or a comparison with a target that has no accuracy.
@@ -62,59 +55,12 @@ impl Library {
         version: &Version,
         generation: i64,
     ) -> Result<Arc<Matches>, ServiceError> {
-        let key = format!("{generation} {target} {}", serde_json::json!(query));
-        let computed = self.searches.try_get_with(key, async {
+        let question = format!("{target} {}", serde_json::json!(query));
+        let compute = async {
             let scope = self.scope(&query.filter, Some(version)).await?;
-            self.search(SearchTarget::Layer(target), query, &scope)
-                .await
-                .map(Arc::new)
-        });
-        // All who wait for the same search share its error too.
-        computed.await.map_err(|shared| ServiceError::clone(&shared))
-    }
-
-    /// How likely a layer's scores with others are if they say nothing; others without a vector are left out.
-    ///
-    /// # Errors
-    /// `BAD_USER_INPUT` for too few or too many permutations; the database fails.
-    pub async fn significance(
-        &self,
-        probe_set: ProbeSetId,
-        target: LayerId,
-        others: &[LayerId],
-        permutations: usize,
-    ) -> Result<Vec<(LayerId, Significance)>, ServiceError> {
-        if permutations < MIN_PERMUTATIONS {
-            return Err(ServiceError::bad_input(format!(
-                "`permutations` must be at least {MIN_PERMUTATIONS}, got {permutations}"
-            )));
-        }
-        let wanted: Vec<LayerId> = others.iter().copied().chain([target]).collect();
-        let vectors = self.store.vectors(probe_set, &wanted).await?;
-        let images = vectors.first().map_or(1, |(_, vector)| vector.tail.len());
-        let most = MAX_RELABELLED / (images * images);
-        if permutations > most {
-            return Err(ServiceError::bad_input(format!(
-                "`permutations` must be at most {most} on a probe set of {images} images, got {permutations}"
-            )));
-        }
-        let others = others.to_vec();
-        let computed = tokio::task::spawn_blocking(move || {
-            let by_layer: HashMap<LayerId, &LayerVector> =
-                vectors.iter().map(|(layer, vector)| (*layer, vector)).collect();
-            let Some(target) = by_layer.get(&target) else {
-                return Vec::new();
-            };
-            let (found, vectors): (Vec<LayerId>, Vec<&LayerVector>) = others
-                .iter()
-                .filter_map(|other| Some((*other, *by_layer.get(other)?)))
-                .unzip();
-            found
-                .into_iter()
-                .zip(significance(target, &vectors, permutations))
-                .collect()
-        });
-        computed.await.map_err(ServiceError::internal)
+            self.search(SearchTarget::Layer(target), query, &scope).await
+        };
+        self.answers.answer(generation, question, compute).await
     }
 
     /// How many layers a search is about: those that its filter admits, whatever their scores.
@@ -224,7 +170,11 @@ impl Library {
         Ok((hits.len() > query.first).then_some(hits))
     }
 
-    async fn scope(&self, filter: &SimilarityFilter, target: Option<&Version>) -> Result<SearchScope, ServiceError> {
+    pub(super) async fn scope(
+        &self,
+        filter: &SimilarityFilter,
+        target: Option<&Version>,
+    ) -> Result<SearchScope, ServiceError> {
         let better_than = match (filter.better_than_target, target) {
             (false, _) => None,
             (true, Some(target)) => Some(self.accuracy_of(target).await?),
@@ -242,6 +192,7 @@ impl Library {
             own_model: target
                 .filter(|_| !filter.include_own_model)
                 .map(|target| target.model_id),
+            except_version: None,
             min_accuracy: filter.min_accuracy,
             better_than,
             datasets,

@@ -10,7 +10,8 @@ use crate::domain::dataset::Split;
 use crate::domain::dataset_record::{Dataset, ProbeSet};
 use crate::domain::graph::Graph;
 use crate::domain::id::{DatasetId, ProbeSetId, VersionId};
-use crate::domain::image::LabelledImages;
+use crate::domain::image::{Images, LabelledImages};
+use crate::domain::model::Model;
 use crate::domain::version::Version;
 
 impl Library {
@@ -34,6 +35,19 @@ impl Library {
     pub(super) async fn version(&self, id: VersionId) -> Result<Version, ServiceError> {
         let found = self.store.versions_by_id(&[id]).await?.pop();
         found.ok_or_else(|| ServiceError::not_found("version", id))
+    }
+
+    /// A version with its model.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is none or its model is deleted.
+    pub async fn listed_version(&self, id: VersionId) -> Result<(Version, Model), ServiceError> {
+        let version = self.version(id).await?;
+        let model = self.store.models_by_id(&[version.model_id]).await?.pop();
+        match model.filter(|model| model.deleted_at.is_none()) {
+            Some(model) => Ok((version, model)),
+            None => Err(ServiceError::not_found("version", id)),
+        }
     }
 
     /// The probe set to measure on: the one that is asked for, or the data set's default one.
@@ -85,6 +99,17 @@ impl Library {
             labels: key(&stored.labels_key)?,
         };
         Ok(self.artifacts.get_split(&keys, dataset.shape).await?)
+    }
+
+    /// The images of a probe set, in order.
+    pub(super) async fn probe_images(&self, dataset: &Dataset, probe_set: &ProbeSet) -> Result<Images, ServiceError> {
+        // A probe set never changes, and picking its images means reading the whole split.
+        let pick = async {
+            let split = self.images(dataset, probe_set.split).await?;
+            let indices: Vec<_> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
+            Ok(split.images.select(&indices))
+        };
+        self.probes.get_or(probe_set.id, pick).await
     }
 
     /// The network of a block version, lowered anew: lowering is pure, so it is the graph that was checked.

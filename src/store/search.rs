@@ -8,7 +8,7 @@ use sqlx::{Postgres, QueryBuilder};
 
 use super::vector::parts;
 use super::{Store, StoreError};
-use crate::domain::id::{DatasetId, LayerId, ModelId, ProbeSetId};
+use crate::domain::id::{DatasetId, LayerId, ModelId, ProbeSetId, VersionId};
 use crate::domain::similarity::{LayerMatch, MatchCursor};
 use crate::domain::vector::{Measure, SketchedVector};
 
@@ -17,6 +17,8 @@ use crate::domain::vector::{Measure, SketchedVector};
 pub struct SearchScope {
     /// Not this model.
     pub own_model: Option<ModelId>,
+    /// Not this version.
+    pub except_version: Option<VersionId>,
     /// Least accuracy.
     pub min_accuracy: Option<f64>,
     /// Accuracy that must be exceeded.
@@ -222,7 +224,7 @@ fn push_sketch(query: &mut QueryBuilder<Postgres>, target: SearchTarget<'_>, pro
     }
 }
 
-fn sketch_column(measure: Measure) -> &'static str {
+pub(super) fn sketch_column(measure: Measure) -> &'static str {
     match measure {
         Measure::DebiasedCka => "debiased_sketch",
         Measure::Cka => "cka_sketch",
@@ -236,7 +238,7 @@ fn score_column(measure: Measure) -> &'static str {
     }
 }
 
-fn push_scope(query: &mut QueryBuilder<Postgres>, probe_set: ProbeSetId, scope: &SearchScope) {
+pub(super) fn push_scope(query: &mut QueryBuilder<Postgres>, probe_set: ProbeSetId, scope: &SearchScope) {
     // The key of the partition is written out, so that the planner sees one table with its index.
     query
         .push(" where probe_set_id = ")
@@ -244,6 +246,9 @@ fn push_scope(query: &mut QueryBuilder<Postgres>, probe_set: ProbeSetId, scope: 
         .push(" and searchable");
     if let Some(own) = scope.own_model {
         query.push(" and model_id <> ").push_bind(own.0);
+    }
+    if let Some(version) = scope.except_version {
+        query.push(" and version_id <> ").push_bind(version.0);
     }
     if let Some(least) = scope.min_accuracy {
         query.push(" and accuracy >= ").push_bind(least);

@@ -65,7 +65,8 @@ impl Store {
         probe_set: ProbeSetId,
         layers: &[LayerId],
     ) -> Result<Vec<(LayerId, LayerVector)>, StoreError> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            PartRow,
             r#"select layer_id, lead as "lead: Vector", tail as "tail: Vector"
                  from layer_vector
                 where probe_set_id = $1
@@ -76,18 +77,37 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let mut vectors: Vec<(LayerId, LayerVector)> = Vec::new();
-        for row in rows {
-            let (lead, tail) = (row.lead.to_vec(), row.tail.map(|tail| tail.to_vec()));
-            match (vectors.last_mut(), tail) {
-                (Some((layer, vector)), None) if layer.0 == row.layer_id => vector.lead.extend(lead),
-                (_, tail) => {
-                    let tail = tail.unwrap_or_default();
-                    vectors.push((LayerId(row.layer_id), LayerVector { lead, tail }));
-                }
-            }
-        }
-        Ok(vectors)
+        Ok(whole(rows))
+    }
+
+    /// The vectors of a version on a probe set, in the order of its layers: of those that have one and are of one of the
+    /// kinds; no kinds mean all.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.version_vectors", skip_all)]
+    pub async fn version_vectors(
+        &self,
+        probe_set: ProbeSetId,
+        version: VersionId,
+        kinds: &[String],
+    ) -> Result<Vec<(LayerId, LayerVector)>, StoreError> {
+        let rows = sqlx::query_as!(
+            PartRow,
+            r#"select layer_id, lead as "lead: Vector", tail as "tail: Vector"
+                 from layer
+                 join layer_vector using (layer_id)
+                where version_id = $1
+                  and probe_set_id = $2
+                  and (kind = any($3) or $3 = '{}')
+                order by index, part"#,
+            version.0,
+            probe_set.0,
+            kinds,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(whole(rows))
     }
 
     /// On which probe sets layers have no vector, and why; layers that have one everywhere are left out.
@@ -122,6 +142,28 @@ impl Store {
         })
         .collect()
     }
+}
+
+struct PartRow {
+    layer_id: i64,
+    lead: Vector,
+    tail: Option<Vector>,
+}
+
+/// Vectors from their parts, those of one layer one after the other.
+fn whole(rows: Vec<PartRow>) -> Vec<(LayerId, LayerVector)> {
+    let mut vectors: Vec<(LayerId, LayerVector)> = Vec::new();
+    for row in rows {
+        let (lead, tail) = (row.lead.to_vec(), row.tail.map(|tail| tail.to_vec()));
+        match (vectors.last_mut(), tail) {
+            (Some((layer, vector)), None) if layer.0 == row.layer_id => vector.lead.extend(lead),
+            (_, tail) => {
+                let tail = tail.unwrap_or_default();
+                vectors.push((LayerId(row.layer_id), LayerVector { lead, tail }));
+            }
+        }
+    }
+    vectors
 }
 
 /// A row of a vector.

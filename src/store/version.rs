@@ -24,6 +24,7 @@ struct VersionRow {
     train_epochs: Option<serde_json::Value>,
     source: Option<serde_json::Value>,
     failure: Option<serde_json::Value>,
+    duplicate_of: Option<i64>,
     created_at: DateTime<Utc>,
 }
 
@@ -50,6 +51,7 @@ impl TryFrom<VersionRow> for Version {
             train_epochs: place.json_option("train_epochs", row.train_epochs)?,
             source: place.json_option("source", row.source)?,
             failure: place.json_option("failure", row.failure)?,
+            duplicate_of: row.duplicate_of.map(VersionId),
             created_at: row.created_at,
         })
     }
@@ -109,7 +111,7 @@ impl Store {
         sqlx::query_as!(
             VersionRow,
             "select version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
-                    multiply_accumulates, train_settings, train_epochs, source, failure, created_at
+                    multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of, created_at
                from version
               where version_id = any($1)",
             &raw(ids, |id| id.0),
@@ -137,7 +139,7 @@ impl Store {
                       page.status as "status!", page.format as "format!", page.dataset_id as "dataset_id!", page.blocks,
                       page.weights_key, page.parameter_count as "parameter_count!",
                       page.multiply_accumulates as "multiply_accumulates!", page.train_settings, page.train_epochs,
-                      page.source, page.failure, page.created_at as "created_at!"
+                      page.source, page.failure, page.duplicate_of, page.created_at as "created_at!"
                  from unnest($1::bigint[]) as wanted (model_id)
                 cross join lateral (
                       select *
@@ -178,7 +180,8 @@ impl Store {
             VersionRow,
             "select distinct on (model_id)
                     version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
-                    multiply_accumulates, train_settings, train_epochs, source, failure, version.created_at
+                    multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of,
+                    version.created_at
                from version
                left join evaluation using (version_id, dataset_id)
               where model_id = any($1)
@@ -286,7 +289,7 @@ impl Tx {
                from version
               where model_id = $1
              returning version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
-                       multiply_accumulates, train_settings, train_epochs, source, failure, created_at",
+                       multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of, created_at",
             version.model_id.0,
             word(version.format),
             version.dataset_id.0,
@@ -359,14 +362,23 @@ impl Tx {
         Ok(())
     }
 
-    /// Makes a version `READY`. `false` if it already was, or has failed meanwhile.
+    /// Makes a version `READY`, and says of which other one it is a duplicate. `false` if it already was, or has failed
+    /// meanwhile.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn set_version_ready(&mut self, id: VersionId) -> Result<bool, StoreError> {
+    pub async fn set_version_ready(
+        &mut self,
+        id: VersionId,
+        duplicate_of: Option<VersionId>,
+    ) -> Result<bool, StoreError> {
         let done = sqlx::query!(
-            "update version set status = 'READY' where version_id = $1 and status in ('QUEUED', 'RUNNING')",
+            "update version
+                set status = 'READY', duplicate_of = $2
+              where version_id = $1
+                and status in ('QUEUED', 'RUNNING')",
             id.0,
+            duplicate_of.map(|original| original.0),
         )
         .execute(self.connection())
         .await?;

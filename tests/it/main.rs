@@ -4,8 +4,10 @@
 
 mod support;
 
+mod caches;
 mod catalogue;
 mod command_line;
+mod compare;
 mod datasets;
 mod demo;
 mod durability;

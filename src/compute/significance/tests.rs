@@ -3,16 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
-use crate::compute::gram::CentredGram;
-use crate::compute::vector::layer_vector;
 use crate::compute::vector::reference::Activations;
 
-fn vector(activations: &Activations) -> LayerVector {
-    layer_vector(&CentredGram::of(&activations.tensor()).unwrap()).unwrap()
-}
-
 fn noise(images: usize, features: usize, seed: u64) -> LayerVector {
-    vector(&Activations::noise(images, features, seed))
+    Activations::noise(images, features, seed).vector()
 }
 
 /// Noise that shares some of its features with another layer's.
@@ -23,7 +17,7 @@ fn pair(images: usize, shared: usize, own: usize, seed: u64) -> [LayerVector; 2]
         for (row, common) in activations.values.chunks_mut(shared + own).zip(common.chunks(shared)) {
             row[..shared].copy_from_slice(common);
         }
-        vector(&activations)
+        activations.vector()
     })
 }
 

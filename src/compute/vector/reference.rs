@@ -1,9 +1,15 @@
 //! The definitions of both measures, written out in f64 for the tests: what the closed form must equal.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
+
+use super::layer_vector;
+use crate::compute::gram::CentredGram;
+use crate::domain::vector::LayerVector;
 
 /// Activations of one layer, one image a row.
 #[derive(Debug, Clone)]
@@ -34,6 +40,11 @@ impl Activations {
         let sources = Self::noise(images, hidden, seed);
         let weights = Self::noise(hidden, features, seed + 1);
         sources.times(&weights).map(|value| value.max(0.0))
+    }
+
+    /// Their layer vector.
+    pub(crate) fn vector(&self) -> LayerVector {
+        layer_vector(&CentredGram::of(&self.tensor()).unwrap()).unwrap()
     }
 
     pub(crate) fn map(mut self, change: impl Fn(f64) -> f64) -> Self {

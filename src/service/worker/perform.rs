@@ -15,7 +15,7 @@ use crate::compute::train::TrainTask;
 use crate::domain::dataset::Split;
 use crate::domain::dataset_record::{Dataset, ProbeSet};
 use crate::domain::graph::Graph;
-use crate::domain::id::ProbeSetId;
+use crate::domain::id::{ProbeSetId, VersionId};
 use crate::domain::image::ChannelStatistics;
 use crate::domain::job::{Job, JobKind, JobPhase, JobStatus};
 use crate::domain::vector::{Degenerate, SketchedVector};
@@ -197,11 +197,9 @@ impl Library {
         probe_set: &ProbeSet,
         control: Control,
     ) -> Result<Measured, JobError> {
-        let split = self.images(&subject.dataset, probe_set.split).await?;
-        let indices: Vec<_> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
         let task = IngestTask {
             network,
-            probes: split.images.select(&indices),
+            probes: self.probe_images(&subject.dataset, probe_set).await?,
             statistics: statistics_for(&subject.version, &subject.dataset),
             activation_limit: self.activation_limit,
         };
@@ -251,6 +249,10 @@ impl Library {
             evaluation,
             measurement,
         } = results;
+        let duplicate_of = match &measurement {
+            Some(measurement) if version.status != VersionStatus::Ready => self.find_original(measurement).await?,
+            _ => None,
+        };
         let mut tx = self.store.begin().await?;
         if !tx.finish_job(job.id, JobStatus::Succeeded, None).await? {
             // Cancelled, or ended by a worker that took it over.
@@ -262,12 +264,21 @@ impl Library {
             tx.put_evaluation(evaluation).await?;
         }
         if let Some(measurement) = measurement {
-            write_vectors(&mut tx, &version, measurement).await?;
+            write_vectors(&mut tx, &version, measurement, duplicate_of).await?;
         }
         tx.bump_generation().await?;
         tx.commit().await?;
         tracing::info!(job = %job.id, version = %version.id, kind = ?job.kind, "a job succeeded");
         Ok(())
+    }
+
+    /// The version that a new one is a duplicate of. One that is being written at this moment is not seen.
+    async fn find_original(&self, measurement: &Measurement) -> Result<Option<VersionId>, JobError> {
+        let Some(Measured { probe_set, vectors }) = measurement.measured.first() else {
+            return Ok(None);
+        };
+        let whole: Vec<_> = vectors.iter().filter_map(|vector| vector.as_ref().ok()).collect();
+        Ok(self.original_of(*probe_set, &whole).await?)
     }
 
     async fn network_of(&self, subject: &Subject) -> Result<Arc<Network>, JobError> {
@@ -291,12 +302,16 @@ impl Library {
             Ok::<_, ServiceError>(self.engine.load(file).await?)
         };
         // A version's network never changes, so its key is all that tells it from others.
-        let loaded = self.networks.try_get_with(version.id, load).await;
-        loaded.map_err(|shared| JobError::from(ServiceError::clone(&shared)))
+        Ok(self.networks.get_or(version.id, load).await?)
     }
 }
 
-async fn write_vectors(tx: &mut Tx, version: &Version, measurement: Measurement) -> Result<(), JobError> {
+async fn write_vectors(
+    tx: &mut Tx,
+    version: &Version,
+    measurement: Measurement,
+    duplicate_of: Option<VersionId>,
+) -> Result<(), JobError> {
     let ids = tx.put_layers(version.id, &measurement.layers).await?;
     let mut done = tx.measured_probe_sets(version.id).await?;
     for Measured { probe_set, vectors } in measurement.measured {
@@ -308,7 +323,7 @@ async fn write_vectors(tx: &mut Tx, version: &Version, measurement: Measurement)
         tx.put_vectors(version.model_id, probe_set, &layers).await?;
         done.push(probe_set);
     }
-    tx.set_version_ready(version.id).await?;
+    tx.set_version_ready(version.id, duplicate_of).await?;
     if version.format == ModelFormat::Activations {
         return Ok(());
     }

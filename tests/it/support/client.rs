@@ -34,6 +34,11 @@ impl Client {
         request.send().await?.json().await
     }
 
+    /// What is at a path of the server.
+    pub async fn get(&self, path: &str) -> reqwest::Response {
+        self.http.get(format!("{}{path}", self.url)).send().await.unwrap()
+    }
+
     /// The data of a query that must succeed.
     pub async fn data(&self, query: &str, variables: Value) -> Value {
         data(self.ask(query, variables).await.unwrap())

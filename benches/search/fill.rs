@@ -1,0 +1,51 @@
+//! A library for what is measured from outside, by a load generator or beside another search.
+//!
+//! `search fill FOLDER LAYERS`: makes a library in FOLDER, a data directory that `scv serve` can be started on, and writes
+//! there `grams.f32` (for each layer its centred Gram of unit length, 100 x 100 numbers, whose inner product is CKA) and
+//! `layers.json` (id and accuracy of each layer).
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use scv::app::App;
+use scv::compute::vector::gram_of;
+use scv::config::Config;
+use scv::graphql::id::GlobalId as _;
+use scv::store::open;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::library::{Filler, LAYERS_A_VERSION, accuracy};
+
+pub(crate) async fn fill(folder: &Path, count: usize) -> anyhow::Result<()> {
+    let config = Config {
+        data_dir: folder.to_owned(),
+        listen: ([127, 0, 0, 1], 0).into(),
+        device: "cpu".parse()?,
+        ..Config::defaults()
+    };
+    // A server that starts and stops leaves the schema and the digits.
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    App::build(&config).await?.run(stopped).await?;
+
+    let database = open(&config.database()).await?;
+    let mut filler = Filler::new(database.store.clone()).await?;
+    let mut grams = BufWriter::new(File::create(folder.join("grams.f32"))?);
+    let filled = filler.fill(count, |layer| {
+        for number in gram_of(&layer.vector) {
+            grams.write_all(&(number as f32).to_le_bytes())?;
+        }
+        Ok(())
+    });
+    filled.await?;
+    grams.flush()?;
+    let layers = filler.layers.iter().enumerate();
+    let layers: Vec<_> = layers
+        .map(|(index, layer)| json!({ "id": layer.encode(), "accuracy": accuracy((index / LAYERS_A_VERSION) as u32) }))
+        .collect();
+    std::fs::write(folder.join("layers.json"), json!(layers).to_string())?;
+    database.close().await;
+    Ok(())
+}

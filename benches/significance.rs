@@ -1,0 +1,48 @@
+//! The significance of a page of hits: all together, so that each relabelling is made once, against one hit after the other.
+
+use divan::Bencher;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use scv::compute::significance::significance;
+use scv::domain::vector::LayerVector;
+
+const IMAGES: usize = 100;
+const HITS: usize = 10;
+const PERMUTATIONS: usize = 1_000;
+
+fn main() {
+    divan::main();
+}
+
+/// Vectors of unit length; what is in them does not change the time.
+fn vectors(count: usize) -> Vec<LayerVector> {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut numbers = |length: usize| -> Vec<f32> {
+        let scale = ((IMAGES * (IMAGES - 1) / 2) as f32 / 3.0).sqrt().recip();
+        (0..length)
+            .map(|_| scale * random.random_range(-1.0..1.0_f32))
+            .collect()
+    };
+    let one = |_| LayerVector {
+        lead: numbers(IMAGES * (IMAGES - 3) / 2),
+        tail: numbers(IMAGES),
+    };
+    (0..count).map(one).collect()
+}
+
+#[divan::bench]
+fn ten_hits_together(bencher: Bencher) {
+    let vectors = vectors(HITS + 1);
+    let hits: Vec<_> = vectors[1..].iter().collect();
+    bencher.bench(|| significance(&vectors[0], &hits, PERMUTATIONS));
+}
+
+#[divan::bench]
+fn ten_hits_one_after_the_other(bencher: Bencher) {
+    let vectors = vectors(HITS + 1);
+    bencher.bench(|| {
+        let hits = vectors[1..].iter();
+        hits.map(|hit| significance(&vectors[0], &[hit], PERMUTATIONS))
+            .collect::<Vec<_>>()
+    });
+}

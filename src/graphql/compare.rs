@@ -1,0 +1,300 @@
+//! Whole versions against one another.
+
+use async_graphql::{ComplexObject, Context, Enum, ID, Object, SimpleObject};
+
+use super::dataset::ProbeSet;
+use super::error::{ApiError, Result};
+use super::id::GlobalId as _;
+use super::layer::{Layer, probe_set_for};
+use super::layer_match::{Measure, SimilarityFilter};
+use super::loader::{Generation, load, load_referenced};
+use super::version::Version;
+use crate::domain::id::{LayerId, VersionId};
+use crate::domain::page::{MAX_PAGE, Page};
+use crate::domain::version as domain;
+use crate::service::{self, ComparedLayers, Comparison, Library, SimilarVersionsQuery};
+
+/// Two layers and how alike they are.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerPair(service::LayerPair);
+
+#[Object]
+impl LayerPair {
+    /// The first version's layer.
+    async fn layer(&self, ctx: &Context<'_>) -> Result<Layer> {
+        load_referenced(ctx, self.0.layer).await.map(Layer)
+    }
+
+    /// The other version's layer, or the layer that follows.
+    async fn other_layer(&self, ctx: &Context<'_>) -> Result<Layer> {
+        load_referenced(ctx, self.0.other).await.map(Layer)
+    }
+
+    /// Their likeness, in the measure that was asked for.
+    async fn score(&self) -> f64 {
+        self.0.score
+    }
+}
+
+/// Pairs of layers in the order of both networks, no layer twice, with the greatest sum of scores that such pairs can have.
+#[derive(Debug, SimpleObject)]
+pub struct LayerAlignment {
+    /// Twice the sum of the scores over the number of layers of both networks: 1 if they agree layer by layer.
+    score: f64,
+    /// The pairs, in order. A layer that is in none has no counterpart.
+    pairs: Vec<LayerPair>,
+}
+
+impl LayerAlignment {
+    fn of(score: f64, pairs: Vec<service::LayerPair>) -> Self {
+        Self {
+            score,
+            pairs: pairs.into_iter().map(LayerPair).collect(),
+        }
+    }
+}
+
+/// The versions most like another, best first.
+#[derive(Debug, SimpleObject)]
+#[graphql(complex)]
+pub struct VersionMatchConnection {
+    /// The hits.
+    edges: Vec<VersionMatchEdge>,
+    /// Whether every admitted version was compared layer by layer. If not, the likeliest ones were, as far as an index over
+    /// the layers tells: the scores are exact either way, but a hit may be missing.
+    exact: bool,
+}
+
+#[ComplexObject]
+impl VersionMatchConnection {
+    /// The versions of the hits.
+    async fn nodes(&self, ctx: &Context<'_>) -> Result<Vec<Version>> {
+        let nodes = self.edges.iter().map(|edge| edge.node(ctx));
+        futures::future::try_join_all(nodes).await
+    }
+}
+
+/// A version and how like it is.
+#[derive(Debug, SimpleObject)]
+#[graphql(complex)]
+pub struct VersionMatchEdge {
+    /// Place in the list, from 1.
+    rank: usize,
+    /// The mean score of each layer with its best match in the other version, averaged over both directions (best-match
+    /// average): 1 if each layer of either has its equal in the other.
+    score: f64,
+    /// For each layer of the target the layer of this version that is most like it.
+    matching: Vec<LayerPair>,
+    /// The best pairs that keep the order of both networks.
+    alignment: LayerAlignment,
+    #[graphql(skip)]
+    version: VersionId,
+}
+
+#[ComplexObject]
+impl VersionMatchEdge {
+    /// The version.
+    async fn node(&self, ctx: &Context<'_>) -> Result<Version> {
+        load_referenced(ctx, self.version).await.map(Version)
+    }
+}
+
+/// Finds the versions most like one.
+///
+/// # Errors
+/// Those of [`Library::similar_versions`], and for arguments that cannot be.
+pub(super) async fn similar_versions(
+    ctx: &Context<'_>,
+    target: &domain::Version,
+    first: i32,
+    measure: Measure,
+    filter: Option<SimilarityFilter>,
+    probe_set: Option<&ID>,
+) -> Result<VersionMatchConnection> {
+    let page: Page<()> = Page::new(Some(first), None, None, None)?;
+    let query = SimilarVersionsQuery {
+        probe_set: probe_set_for(ctx, target, probe_set).await?,
+        measure: measure.into(),
+        filter: filter.unwrap_or_default().try_into()?,
+        first: page.limit,
+    };
+    let generation = load(ctx, Generation).await?.unwrap_or_default();
+    let library = ctx.data_unchecked::<Library>();
+    let matches = library.similar_versions(target, &query, generation).await?;
+    let edge = |(index, hit): (usize, &service::VersionMatch)| VersionMatchEdge {
+        rank: index + 1,
+        score: hit.score,
+        matching: hit.matching.iter().copied().map(LayerPair).collect(),
+        alignment: LayerAlignment::of(hit.alignment_score, hit.alignment.clone()),
+        version: hit.version,
+    };
+    Ok(VersionMatchConnection {
+        edges: matches.hits.iter().enumerate().map(edge).collect(),
+        exact: matches.exact,
+    })
+}
+
+/// Finds neighbours within a version that do nearly the same.
+///
+/// # Errors
+/// Those of [`Library::redundant_neighbours`], and for arguments that cannot be.
+pub(super) async fn redundant_neighbours(
+    ctx: &Context<'_>,
+    version: &domain::Version,
+    min_score: f64,
+    measure: Measure,
+    probe_set: Option<&ID>,
+) -> Result<Vec<LayerPair>> {
+    if !(-1.0..=1.0).contains(&min_score) {
+        return Err(ApiError::bad_input(format!(
+            "`minScore` must be -1 to 1, got {min_score}"
+        )));
+    }
+    let comparison = Comparison {
+        probe_set: probe_set_for(ctx, version, probe_set).await?,
+        measure: measure.into(),
+        layer_kinds: Vec::new(),
+    };
+    let library = ctx.data_unchecked::<Library>();
+    let pairs = library.redundant_neighbours(version, &comparison, min_score).await?;
+    Ok(pairs.into_iter().map(LayerPair).collect())
+}
+
+/// All layers of a version against all layers of another.
+#[derive(Debug)]
+pub struct CkaMatrix {
+    a: domain::Version,
+    b: domain::Version,
+    comparison: Comparison,
+    layers: ComparedLayers,
+}
+
+/// How a picture is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "service::PictureFormat")]
+pub enum PictureFormat {
+    /// Pixels.
+    Png,
+    /// A drawing, sharp at any size.
+    Svg,
+}
+
+#[Object]
+impl CkaMatrix {
+    /// The version of the rows.
+    async fn a(&self) -> Version {
+        Version(self.a.clone())
+    }
+
+    /// The version of the columns.
+    async fn b(&self) -> Version {
+        Version(self.b.clone())
+    }
+
+    /// The probe set on which both were compared.
+    async fn probe_set(&self, ctx: &Context<'_>) -> Result<ProbeSet> {
+        load_referenced(ctx, self.comparison.probe_set).await.map(ProbeSet)
+    }
+
+    /// What the scores are of.
+    async fn measure(&self) -> Measure {
+        self.comparison.measure.into()
+    }
+
+    /// Layers of `a` that have a vector, in execution order.
+    async fn rows(&self, ctx: &Context<'_>) -> Result<Vec<Layer>> {
+        layers(ctx, &self.layers.rows).await
+    }
+
+    /// Layers of `b` that have a vector, in execution order.
+    async fn columns(&self, ctx: &Context<'_>) -> Result<Vec<Layer>> {
+        layers(ctx, &self.layers.columns).await
+    }
+
+    /// The scores, row after row.
+    async fn scores(&self) -> Vec<&[f64]> {
+        self.layers.matrix.rows().collect()
+    }
+
+    /// The mean score of each layer with its best match in the other version, averaged over both directions: 1 if each has its
+    /// equal in the other.
+    async fn best_match_average(&self) -> f64 {
+        self.layers.matrix.best_match_average()
+    }
+
+    /// For each row the column that is most like it.
+    async fn matching(&self) -> Vec<LayerPair> {
+        let pairs = self.layers.pairs(&self.layers.matrix.best_matches());
+        pairs.into_iter().map(LayerPair).collect()
+    }
+
+    /// The best pairs that keep the order of both networks.
+    async fn alignment(&self) -> LayerAlignment {
+        let alignment = self.layers.matrix.alignment();
+        let score = self.layers.matrix.alignment_score(&alignment);
+        LayerAlignment::of(score, self.layers.pairs(&alignment))
+    }
+
+    /// Address on this server of a picture of the scores, with labelled axes and a colour bar.
+    async fn picture(
+        &self,
+        #[graphql(desc = "How it is written.", default_with = "PictureFormat::Svg")] format: PictureFormat,
+    ) -> String {
+        let ending = match format {
+            PictureFormat::Png => "png",
+            PictureFormat::Svg => "svg",
+        };
+        let Comparison {
+            probe_set,
+            measure,
+            layer_kinds,
+        } = &self.comparison;
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("measure", measure.word());
+        query.append_pair("probeSet", &probe_set.encode());
+        if !layer_kinds.is_empty() {
+            query.append_pair("layerKinds", &layer_kinds.join(","));
+        }
+        let (a, b) = (self.a.id.encode(), self.b.id.encode());
+        format!("/cka/{}/{}.{ending}?{}", a.0, b.0, query.finish())
+    }
+}
+
+async fn layers(ctx: &Context<'_>, ids: &[LayerId]) -> Result<Vec<Layer>> {
+    let layers = ids.iter().map(|id| load_referenced(ctx, *id));
+    let layers = futures::future::try_join_all(layers).await?;
+    Ok(layers.into_iter().map(Layer).collect())
+}
+
+/// Compares two versions layer by layer.
+///
+/// # Errors
+/// Those of [`Library::compare`], and for arguments that cannot be.
+pub(super) async fn cka_matrix(
+    ctx: &Context<'_>,
+    [a, b]: [&ID; 2],
+    measure: Measure,
+    probe_set: Option<&ID>,
+    layer_kinds: Vec<String>,
+) -> Result<CkaMatrix> {
+    if layer_kinds.len() > MAX_PAGE {
+        return Err(ApiError::bad_input(format!(
+            "`layerKinds` must have at most {MAX_PAGE} entries"
+        )));
+    }
+    let library = ctx.data_unchecked::<Library>();
+    let (a, _) = library.listed_version(VersionId::decode(a)?).await?;
+    let (b, _) = library.listed_version(VersionId::decode(b)?).await?;
+    let comparison = Comparison {
+        probe_set: probe_set_for(ctx, &a, probe_set).await?,
+        measure: measure.into(),
+        layer_kinds,
+    };
+    let layers = library.compare(&a, &b, &comparison).await?;
+    Ok(CkaMatrix {
+        a,
+        b,
+        comparison,
+        layers,
+    })
+}

@@ -1,0 +1,72 @@
+//! From drawing to pixels.
+
+use std::sync::{Arc, LazyLock};
+
+use epaint_default_fonts::UBUNTU_LIGHT;
+use resvg::tiny_skia::{Pixmap, PremultipliedColorU8, Transform};
+use resvg::usvg::{Options, Tree, fontdb::Database};
+
+/// Pixels to a unit of a drawing: legible on screens of twice the usual density, and in print.
+const SCALE: f32 = 2.0;
+
+/// The font's name in a drawing, with what browsers may take in its place.
+pub(super) const FONT: &str = "Ubuntu, sans-serif";
+
+static FONTS: LazyLock<Arc<Database>> = LazyLock::new(|| {
+    let mut fonts = Database::new();
+    fonts.load_font_data(UBUNTU_LIGHT.to_vec());
+    fonts.set_sans_serif_family("Ubuntu");
+    Arc::new(fonts)
+});
+
+/// A picture could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    /// The drawing cannot be read.
+    #[error(transparent)]
+    Drawing(#[from] resvg::usvg::Error),
+    /// Width or height is zero or beyond what can be held.
+    #[error("a picture of {0} by {1} pixels cannot be made")]
+    Size(u32, u32),
+    /// The pixels cannot be written.
+    #[error("pixels could not be written: {0}")]
+    Encoding(String),
+}
+
+/// A drawing as PNG.
+///
+/// # Errors
+/// See [`PictureError`].
+pub fn png(svg: &str) -> Result<Vec<u8>, PictureError> {
+    let options = Options {
+        fontdb: Arc::clone(&FONTS),
+        ..Options::default()
+    };
+    let tree = Tree::from_str(svg, &options)?;
+    let size = tree.size();
+    let mut pixels = pixmap((size.width() * SCALE) as u32, (size.height() * SCALE) as u32)?;
+    resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
+    encoded(&pixels)
+}
+
+/// Colours row after row as PNG, a pixel each.
+pub(super) fn pixels(width: usize, colours: &[[u8; 3]]) -> Result<Vec<u8>, PictureError> {
+    let mut pixels = pixmap(width as u32, (colours.len() / width.max(1)) as u32)?;
+    for (pixel, [red, green, blue]) in pixels.pixels_mut().iter_mut().zip(colours) {
+        // Every colour is allowed where nothing is transparent.
+        if let Some(opaque) = PremultipliedColorU8::from_rgba(*red, *green, *blue, u8::MAX) {
+            *pixel = opaque;
+        }
+    }
+    encoded(&pixels)
+}
+
+fn pixmap(width: u32, height: u32) -> Result<Pixmap, PictureError> {
+    Pixmap::new(width, height).ok_or(PictureError::Size(width, height))
+}
+
+fn encoded(pixels: &Pixmap) -> Result<Vec<u8>, PictureError> {
+    pixels
+        .encode_png()
+        .map_err(|error| PictureError::Encoding(error.to_string()))
+}

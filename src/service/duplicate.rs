@@ -1,0 +1,65 @@
+//! Versions that compute, layer by layer, what one of the library computes already.
+
+use super::{Library, ServiceError};
+use crate::compute::cka_matrix::cka_matrix;
+use crate::domain::id::{LayerId, ProbeSetId, VersionId};
+use crate::domain::vector::{Measure, SketchedVector};
+use crate::store::{SearchScope, SearchTarget, SearchWindow};
+
+/// What every layer of either version must score with its best match in the other. Two trainings of one network from
+/// different seeds stay far below in most layers; a copy in half precision lies above in all.
+const EQUAL: f64 = 0.999;
+
+/// Layers near the last one of the new version that are looked at.
+const CANDIDATES: usize = 100;
+
+impl Library {
+    /// The oldest version all of whose layers have their equals among some layers, and the other way round. Versions of
+    /// deleted models do not count.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(super) async fn original_of(
+        &self,
+        probe_set: ProbeSetId,
+        layers: &[&SketchedVector],
+    ) -> Result<Option<VersionId>, ServiceError> {
+        // The last layers depend on all others: few that are no duplicates agree in them.
+        let Some(last) = layers.last() else {
+            return Ok(None);
+        };
+        let window = SearchWindow {
+            measure: Measure::DebiasedCka,
+            candidates: Some(CANDIDATES),
+            after: None,
+            limit: CANDIDATES,
+        };
+        let near = self
+            .store
+            .search(SearchTarget::Vector(last), probe_set, &SearchScope::default(), &window)
+            .await?;
+        let equal: Vec<LayerId> = near
+            .iter()
+            .filter(|hit| hit.debiased_cka >= EQUAL)
+            .map(|hit| hit.layer)
+            .collect();
+        let mut versions: Vec<VersionId> = self
+            .store
+            .layers_by_id(&equal)
+            .await?
+            .iter()
+            .map(|layer| layer.version_id)
+            .collect();
+        versions.sort();
+        versions.dedup();
+        let vectors: Vec<_> = layers.iter().map(|layer| &layer.vector).collect();
+        for version in versions {
+            let others = self.store.version_vectors(probe_set, version, &[]).await?;
+            let others: Vec<_> = others.iter().map(|(_, vector)| vector).collect();
+            if cka_matrix(&vectors, &others, Measure::DebiasedCka).worst_best_match() >= EQUAL {
+                return Ok(Some(version));
+            }
+        }
+        Ok(None)
+    }
+}

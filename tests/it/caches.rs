@@ -1,0 +1,145 @@
+//! Answers kept in memory: never older than the data, whoever changed it, and computed once.
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, text};
+use crate::support::networks::{first_weights, small_cnn};
+use crate::support::server::Server;
+
+const SEARCH: &str = "query($layer: ID!) { layer(id: $layer) { similar(first: 100) {
+    totalCount edges { node { version { model { name tags } } } } } } }";
+
+async fn add(api: &Client, name: &str, seed: u64) -> (String, String) {
+    let model = api.model(name).await;
+    let version = api.pushed(&model, small_cnn(), first_weights(&small_cnn(), seed)).await;
+    (model, version)
+}
+
+async fn first_layer(api: &Client, version: &str) -> String {
+    let query = "query($id: ID!) { version(id: $id) { layers(first: 1) { nodes { id } } } }";
+    text(&api.data(query, json!({ "id": version })).await["version"]["layers"]["nodes"][0]["id"])
+}
+
+/// The models that answer a search.
+async fn found(api: &Client, layer: &str) -> Vec<String> {
+    let data = api.data(SEARCH, json!({ "layer": layer })).await;
+    let edges = data["layer"]["similar"]["edges"].as_array().unwrap();
+    let mut names: Vec<_> = edges
+        .iter()
+        .map(|edge| text(&edge["node"]["version"]["model"]["name"]))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// How a cache is used.
+async fn cache(api: &Client, name: &str) -> Value {
+    let data = api
+        .data(
+            "{ serverInfo { caches { name bytes byteLimit entries hits misses } } }",
+            json!({}),
+        )
+        .await;
+    let caches = data["serverInfo"]["caches"].as_array().unwrap();
+    caches.iter().find(|cache| cache["name"] == name).unwrap().clone()
+}
+
+#[tokio::test]
+async fn what_is_written_on_one_server_is_seen_by_the_next_search_on_another() {
+    let one = Server::start().await;
+    let other = Server::with(|config| {
+        config.database_url.clone_from(&one.config.database_url);
+        // Artifacts are shared by all servers of a database.
+        config.data_dir.clone_from(&one.config.data_dir);
+    })
+    .await;
+    let (_, target) = add(&one.api, "target", 1).await;
+    let layer = first_layer(&one.api, &target).await;
+    let (model, _) = add(&one.api, "a", 2).await;
+
+    // Both keep the answer; then each write on one is followed at once by a search on the other.
+    let mut expected = vec!["a".to_owned()];
+    for round in 0..8 {
+        assert_eq!(found(&other.api, &layer).await, expected, "before round {round}");
+        assert_eq!(
+            found(&other.api, &layer).await,
+            expected,
+            "from the cache in round {round}"
+        );
+        let query = match round % 2 {
+            0 => "mutation($id: ID!) { deleteModel(input: { id: $id }) { model { id } } }",
+            _ => "mutation($id: ID!) { restoreModel(input: { id: $id }) { model { id } } }",
+        };
+        one.api.data(query, json!({ "id": model })).await;
+        expected = match round % 2 {
+            0 => vec![],
+            _ => vec!["a".to_owned()],
+        };
+        assert_eq!(found(&other.api, &layer).await, expected, "after round {round}");
+    }
+    add(&one.api, "b", 3).await;
+    assert_eq!(
+        found(&other.api, &layer).await,
+        ["a", "b"],
+        "a version that has become READY"
+    );
+    assert!(cache(&other.api, "searches").await["hits"].as_f64().unwrap() >= 8.0);
+    other.stop().await.unwrap();
+    one.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_question_that_many_ask_at_once_is_computed_once() {
+    let server = Server::start().await;
+    let (_, target) = add(&server.api, "target", 1).await;
+    add(&server.api, "a", 2).await;
+    let layer = first_layer(&server.api, &target).await;
+    let before = cache(&server.api, "searches").await;
+
+    let all = futures::future::join_all((0..20).map(|_| found(&server.api, &layer))).await;
+
+    assert!(all.iter().all(|names| *names == ["a"]));
+    let after = cache(&server.api, "searches").await;
+    let more = |field: &str| after[field].as_f64().unwrap() - before[field].as_f64().unwrap();
+    assert_eq!((more("misses"), more("hits")), (1.0, 19.0));
+    assert!(after["bytes"].as_f64().unwrap() > 0.0 && after["bytes"].as_f64() <= after["byteLimit"].as_f64());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cache_without_room_answers_all_the_same() {
+    let server = Server::with(|config| {
+        config.search_cache_bytes = 0;
+        config.network_cache_bytes = 0;
+        config.probe_cache_bytes = 0;
+    })
+    .await;
+    let (_, target) = add(&server.api, "target", 1).await;
+    add(&server.api, "a", 2).await;
+    let layer = first_layer(&server.api, &target).await;
+
+    assert_eq!(found(&server.api, &layer).await, ["a"]);
+    assert_eq!(found(&server.api, &layer).await, ["a"]);
+    for name in ["searches", "networks", "probes"] {
+        assert_eq!(cache(&server.api, name).await["entries"], 0.0, "{name}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_images_of_a_probe_set_are_picked_once() {
+    let server = Server::start().await;
+    for (name, seed) in [("a", 1), ("b", 2), ("c", 3)] {
+        add(&server.api, name, seed).await;
+    }
+
+    let probes = cache(&server.api, "probes").await;
+
+    assert_eq!(
+        (&probes["misses"], &probes["hits"], &probes["entries"]),
+        (&json!(1.0), &json!(2.0), &json!(1.0))
+    );
+    assert_eq!(probes["bytes"], 6_400.0, "100 images of 8 by 8 pixels");
+    server.stop().await.unwrap();
+}

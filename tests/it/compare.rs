@@ -1,0 +1,323 @@
+//! Whole versions against one another.
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, text};
+use crate::support::networks::{first_weights, perceptron, small_cnn};
+use crate::support::server::Server;
+
+const SIMILAR_VERSIONS: &str = "query($id: ID!, $first: Int!, $filter: SimilarityFilter, $measure: Measure!) {
+    version(id: $id) {
+      similarVersions(first: $first, filter: $filter, measure: $measure) {
+        exact nodes { id }
+        edges { rank score node { id number model { name } }
+                matching { score layer { name } otherLayer { name } }
+                alignment { score pairs { score layer { name } otherLayer { name } } } } } } }";
+
+const MATRIX: &str = "query($a: ID!, $b: ID!, $measure: Measure!, $layerKinds: [String!]!) {
+    ckaMatrix(a: $a, b: $b, measure: $measure, layerKinds: $layerKinds) {
+      a { id } b { id } measure probeSet { imageCount }
+      rows { id name } columns { id name } scores bestMatchAverage
+      matching { score layer { id } otherLayer { id } } alignment { score pairs { score } }
+      svg: picture png: picture(format: PNG) } }";
+
+async fn version(api: &Client, model: &str, seed: u64) -> String {
+    let model = api.model(model).await;
+    api.pushed(&model, small_cnn(), first_weights(&small_cnn(), seed)).await
+}
+
+async fn similar_versions(api: &Client, id: &str, arguments: Value) -> Value {
+    api.data(SIMILAR_VERSIONS, question(id, arguments)).await["version"]["similarVersions"].take()
+}
+
+fn question(id: &str, arguments: Value) -> Value {
+    let mut variables = json!({ "id": id, "first": 10, "measure": "DEBIASED_CKA" });
+    for (name, value) in arguments.as_object().unwrap() {
+        variables[name] = value.clone();
+    }
+    variables
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap()
+}
+
+fn names(answer: &Value) -> Vec<String> {
+    let edges = list(&answer["edges"]).iter();
+    edges.map(|edge| text(&edge["node"]["model"]["name"])).collect()
+}
+
+#[tokio::test]
+async fn the_versions_most_like_one_are_found_with_the_layers_that_match() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let target = version(api, "target", 1).await;
+    let other = version(api, "other", 2).await;
+    version(api, "copy", 1).await;
+    let flat = api.model("flat").await;
+    api.pushed(&flat, perceptron(), first_weights(&perceptron(), 1)).await;
+
+    let found = similar_versions(api, &target, json!({})).await;
+
+    assert_eq!(names(&found), ["copy", "other", "flat"]);
+    assert_eq!(found["exact"], true, "so few versions are all compared");
+    assert_eq!(found["nodes"][1]["id"], other);
+    let [copy, other, flat] = list(&found["edges"]) else {
+        panic!("three hits: {found:#}")
+    };
+    assert!((number(&copy["score"]) - 1.0).abs() < 1e-5, "{copy:#}");
+    assert!((number(&copy["alignment"]["score"]) - 1.0).abs() < 1e-5, "{copy:#}");
+    for pair in list(&copy["alignment"]["pairs"]) {
+        assert_eq!(pair["layer"], pair["otherLayer"], "a copy agrees layer by layer");
+    }
+    assert_eq!(list(&other["matching"]).len(), 7, "one for each layer of the target");
+    assert!(number(&flat["score"]) < number(&other["score"]));
+    assert!(
+        list(&flat["alignment"]["pairs"]).len() < 7,
+        "a shorter network cannot match each layer"
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_search_for_versions_keeps_to_its_filter() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("target").await;
+    let target = api.pushed(&model, small_cnn(), first_weights(&small_cnn(), 1)).await;
+    api.pushed(&model, small_cnn(), first_weights(&small_cnn(), 3)).await;
+    version(api, "other", 2).await;
+
+    let own = similar_versions(api, &target, json!({ "filter": { "includeOwnModel": true } })).await;
+    assert_eq!(
+        names(&own).len(),
+        2,
+        "the sibling, and never the version itself: {own:#}"
+    );
+    assert_eq!(names(&similar_versions(api, &target, json!({})).await), ["other"]);
+    let linear = similar_versions(api, &target, json!({ "filter": { "layerKinds": ["Linear"] } })).await;
+    assert_eq!(list(&linear["edges"][0]["matching"]).len(), 1, "{linear:#}");
+    let none = similar_versions(api, &target, json!({ "filter": { "minScore": 0.999 } })).await;
+    assert!(names(&none).is_empty());
+    let (code, message) = api
+        .error(
+            SIMILAR_VERSIONS,
+            question(&target, json!({ "filter": { "layerKinds": ["Softmax"] } })),
+        )
+        .await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    assert!(message.contains("version 1 has no layers of kind Softmax"), "{message}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn of_many_versions_the_likeliest_are_compared_and_the_most_similar_one_is_among_them() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let target = version(api, "target", 1).await;
+    for seed in 2..56 {
+        version(api, &format!("other-{seed}"), seed).await;
+    }
+    version(api, "copy", 1).await;
+
+    let found = similar_versions(api, &target, json!({ "first": 3 })).await;
+
+    assert_eq!(found["exact"], false);
+    assert_eq!(names(&found)[0], "copy");
+    assert_eq!(names(&found).len(), 3);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_versions_are_compared_layer_by_layer_as_a_search_compares_them() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (a, b) = (version(api, "a", 1).await, version(api, "b", 2).await);
+    for (measure, score) in [("DEBIASED_CKA", "debiasedCka"), ("CKA", "cka")] {
+        let asked = json!({ "a": a, "b": b, "measure": measure, "layerKinds": [] });
+        let matrix = api.data(MATRIX, asked).await["ckaMatrix"].take();
+        assert_eq!((&matrix["a"]["id"], &matrix["b"]["id"]), (&json!(a), &json!(b)));
+        assert_eq!(list(&matrix["rows"]).len(), 7);
+        let first_row = text(&matrix["rows"][0]["id"]);
+        let query = format!(
+            "query($id: ID!) {{ layer(id: $id) {{ similar(first: 100, measure: {measure}, exact: true) {{
+               edges {{ {score} node {{ id }} }} }} }} }}"
+        );
+        let found = api.data(&query, json!({ "id": first_row })).await;
+        let edges = list(&found["layer"]["similar"]["edges"]);
+        assert_eq!(edges.len(), 7);
+        for (column, expected) in list(&matrix["columns"]).iter().zip(list(&matrix["scores"][0])) {
+            let edge = edges.iter().find(|edge| edge["node"]["id"] == column["id"]).unwrap();
+            assert!(
+                (number(&edge[score]) - number(expected)).abs() < 1e-5,
+                "{measure}: {edge:#}"
+            );
+        }
+        let best = list(&matrix["scores"][0]).iter().map(number).fold(-1.0, f64::max);
+        assert_eq!(number(&matrix["matching"][0]["score"]), best);
+    }
+    let asked = json!({ "a": a, "b": a, "measure": "CKA", "layerKinds": ["Conv2d", "Linear"] });
+    let own = api.data(MATRIX, asked).await["ckaMatrix"].take();
+    assert_eq!(list(&own["rows"]).len(), 3);
+    assert!((number(&own["bestMatchAverage"]) - 1.0).abs() < 1e-5);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_comparison_is_to_be_had_as_a_picture() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (a, b) = (version(api, "a<&>", 1).await, version(api, "b", 2).await);
+    let asked = json!({ "a": a, "b": b, "measure": "CKA", "layerKinds": ["Conv2d", "Linear"] });
+    let matrix = api.data(MATRIX, asked).await["ckaMatrix"].take();
+
+    let svg = api.get(&text(&matrix["svg"])).await;
+    assert_eq!((svg.status().as_u16(), content_type(&svg)), (200, "image/svg+xml"));
+    let svg = svg.text().await.unwrap();
+    assert!(
+        svg.contains("a&lt;&amp;&gt; version 1") && svg.contains("0 Conv2d"),
+        "{svg}"
+    );
+    let png = api.get(&text(&matrix["png"])).await;
+    assert_eq!((png.status().as_u16(), content_type(&png)), (200, "image/png"));
+    assert!(png.bytes().await.unwrap().starts_with(b"\x89PNG"));
+
+    for (path, status, words) in [
+        (format!("/cka/{a}/{b}.gif"), 404, "choose svg or png"),
+        (format!("/cka/{a}/nothing.svg"), 400, "id"),
+        (format!("/cka/{a}/{b}.svg?measure=L2"), 400, "DEBIASED_CKA or CKA"),
+        (
+            format!("/cka/{a}/{b}.svg?layerKinds=Softmax"),
+            400,
+            "no layers of kind Softmax",
+        ),
+    ] {
+        let refused = api.get(&path).await;
+        assert_eq!(refused.status().as_u16(), status, "{path}");
+        let said = refused.text().await.unwrap();
+        assert!(said.contains(words), "{path}: {said}");
+    }
+    server.stop().await.unwrap();
+}
+
+fn content_type(response: &reqwest::Response) -> &str {
+    response.headers()["content-type"].to_str().unwrap()
+}
+
+#[tokio::test]
+async fn versions_of_two_data_sets_are_not_compared() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let a = version(api, "a", 1).await;
+    api.data(
+        "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { id } } }",
+        json!({}),
+    )
+    .await;
+    let model = api.model("b").await;
+    let query = "mutation($input: TrainVersionInput!) { trainVersion(input: $input) { version { id } job { id } } }";
+    let input = json!({ "modelId": model, "dataset": "numbers", "blocks": perceptron(), "settings": { "epochs": 1 } });
+    let started = api.data(query, json!({ "input": input })).await["trainVersion"].take();
+    api.succeed(&text(&started["job"]["id"])).await;
+
+    let asked = json!({ "a": a, "b": started["version"]["id"], "measure": "CKA", "layerKinds": [] });
+    let (code, message) = api.error(MATRIX, asked).await;
+
+    assert_eq!(code, "BAD_USER_INPUT");
+    assert!(message.contains("comparable within one probe set only"), "{message}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn neighbours_that_compute_nearly_the_same_are_named_in_order() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let a = version(api, "a", 1).await;
+    let asked = json!({ "a": a, "b": a, "measure": "DEBIASED_CKA", "layerKinds": [] });
+    let matrix = api.data(MATRIX, asked).await["ckaMatrix"].take();
+    let query = "query($id: ID!, $least: Float!) { version(id: $id) { redundantNeighbours(minScore: $least) {
+                   score layer { index } otherLayer { index } } } }";
+    let neighbours = async |least: f64| {
+        let data = api.data(query, json!({ "id": a, "least": least })).await;
+        list(&data["version"]["redundantNeighbours"]).to_vec()
+    };
+
+    let all = neighbours(-1.0).await;
+    assert_eq!(all.len(), 6);
+    for (index, pair) in all.iter().enumerate() {
+        assert_eq!(
+            (&pair["layer"]["index"], &pair["otherLayer"]["index"]),
+            (&json!(index), &json!(index + 1))
+        );
+        let expected = number(&matrix["scores"][index][index + 1]);
+        assert!((number(&pair["score"]) - expected).abs() < 1e-5);
+    }
+    let least = number(&all[2]["score"]);
+    let some = neighbours(least).await;
+    assert!(some.iter().all(|pair| number(&pair["score"]) >= least) && some.contains(&all[2]));
+    let (code, _) = api.error(query, json!({ "id": a, "least": 1.5 })).await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_whose_every_layer_is_there_already_is_marked_as_a_duplicate() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let first = version(api, "first", 1).await;
+    let other = version(api, "other", 2).await;
+    let second = version(api, "second", 1).await;
+    let third = version(api, "third", 1).await;
+    let original = async |id: &str| {
+        let query = "query($id: ID!) { version(id: $id) { duplicateOf { id } } }";
+        api.data(query, json!({ "id": id })).await["version"]["duplicateOf"].take()
+    };
+
+    assert_eq!(original(&first).await, Value::Null);
+    assert_eq!(original(&other).await, Value::Null);
+    assert_eq!(original(&second).await["id"], first);
+    assert_eq!(original(&third).await["id"], first, "the oldest of several");
+
+    let query = "query { model(name: \"first\") { id } }";
+    let model = api.data(query, json!({})).await["model"]["id"].take();
+    let delete = "mutation($input: DeleteModelInput!) { deleteModel(input: $input) { model { id } } }";
+    api.data(delete, json!({ "input": { "id": model } })).await;
+    assert_eq!(original(&second).await, Value::Null, "what is hidden is not named");
+    assert_eq!(original(&version(api, "fourth", 1).await).await["id"], second);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hit_has_a_second_opinion_from_nearest_neighbours() {
+    let server = Server::start().await;
+    let api = &server.api;
+    version(api, "copy", 1).await;
+    version(api, "other", 2).await;
+    let target = version(api, "target", 1).await;
+    let query = "query($id: ID!, $k: Int!) { version(id: $id) { layers(first: 1) { nodes {
+                   similar(first: 20) { edges { debiasedCka mutualKnn(k: $k) { overlap byChance k } } } } } } }";
+    let data = api.data(query, json!({ "id": target, "k": 9 })).await;
+    let edges = list(&data["version"]["layers"]["nodes"][0]["similar"]["edges"]);
+
+    assert_eq!(
+        edges[0]["mutualKnn"]["overlap"], 1.0,
+        "a copy has the same neighbours: {:#}",
+        edges[0]
+    );
+    assert_eq!(edges[0]["mutualKnn"]["k"], 9);
+    assert!((number(&edges[0]["mutualKnn"]["byChance"]) - 9.0 / 99.0).abs() < 1e-12);
+    for edge in edges {
+        assert!((0.0..=1.0).contains(&number(&edge["mutualKnn"]["overlap"])));
+    }
+    assert!(edges.iter().any(|edge| number(&edge["mutualKnn"]["overlap"]) < 0.9));
+    for k in [0, 100] {
+        let (code, message) = api.error(query, json!({ "id": target, "k": k })).await;
+        assert_eq!(code, "BAD_USER_INPUT");
+        assert!(message.contains("`k` must be 1 to 99"), "{message}");
+    }
+    server.stop().await.unwrap();
+}
