@@ -12,8 +12,7 @@ use crate::domain::cka_matrix::CkaMatrix;
 /// Length of the longer side of the matrix, and the least of the shorter one.
 const SIDE: f64 = 560.0;
 const LEAST_SIDE: f64 = 120.0;
-/// Room for labels, for titles and between things.
-const LABELS: f64 = 170.0;
+/// Room for titles and between things.
 const TITLE: f64 = 28.0;
 const GAP: f64 = 12.0;
 const BAR: f64 = 16.0;
@@ -58,8 +57,10 @@ impl HeatMap {
         let (rows, columns) = (self.rows.labels.len() as f64, self.columns.labels.len() as f64);
         let cell = SIDE / rows.max(columns).max(1.0);
         let (width, height) = ((columns * cell).max(LEAST_SIDE), (rows * cell).max(LEAST_SIDE));
-        let (left, top) = (TITLE + LABELS, 2.0 * TITLE + LABELS);
-        let whole = [left + width + GAP + BAR + 4.0 * TITLE, top + height + GAP];
+        let (left, top) = self.corner();
+        // Wide enough for the title too, whose letters are about half as wide as high.
+        let title = left + self.title.chars().count() as f64 * FONT_SIZE * 0.65;
+        let whole = [(left + width + GAP + BAR + 4.0 * TITLE).max(title), top + height + GAP];
         let document = Document::new()
             .set("width", whole[0])
             .set("height", whole[1])
@@ -103,6 +104,14 @@ impl HeatMap {
             .map(|score| colour(*score, lowest))
             .collect();
         enlarged(self.matrix.columns(), &colours)
+    }
+
+    /// Where the numbers begin, from the left and from the top.
+    fn corner(&self) -> (f64, f64) {
+        (
+            TITLE + room(&self.rows.labels),
+            2.0 * TITLE + room(&self.columns.labels),
+        )
     }
 
     fn lowest(&self) -> f64 {
@@ -154,6 +163,12 @@ fn spread(labels: &[String], length: f64) -> impl Iterator<Item = (&String, f64)
     let stride = (LABEL_HEIGHT / step).ceil().max(1.0) as usize;
     let placed = labels.iter().enumerate().step_by(stride);
     placed.map(move |(index, label)| (label, (index as f64 + 0.5) * step))
+}
+
+/// What the longest label takes: letters are about half as wide as high.
+fn room(labels: &[String]) -> f64 {
+    let longest = labels.iter().map(|label| shortened(label).chars().count()).max();
+    GAP + longest.unwrap_or_default() as f64 * FONT_SIZE * 0.58
 }
 
 fn shortened(label: &str) -> String {
@@ -218,9 +233,8 @@ mod tests {
 
         let cell = |x: f64, y: f64| {
             let place = |share: f64, from: f64| (2.0 * (from + share * SIDE)) as u32;
-            let pixel = picture
-                .pixel(place(x, TITLE + LABELS), place(y, 2.0 * TITLE + LABELS))
-                .unwrap();
+            let (left, top) = map.corner();
+            let pixel = picture.pixel(place(x, left), place(y, top)).unwrap();
             [pixel.red(), pixel.green(), pixel.blue()]
         };
         assert_eq!(cell(0.25, 0.25), colour(1.0, 0.0));
