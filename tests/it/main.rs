@@ -4,6 +4,7 @@
 
 mod support;
 
+mod analytics;
 mod catalogue;
 mod command_line;
 mod datasets;
