@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod analyst_role;
 mod bench_ingest;
 mod blocks;
 mod client;
@@ -64,6 +65,8 @@ enum Command {
     BenchIngest(bench_ingest::BenchIngest),
     /// Bring the database up to date and stop
     Migrate(migrate::Migrate),
+    /// Make a database role for analysts, which reads the schema analytics and nothing else
+    AnalystRole(analyst_role::AnalystRole),
     /// Print the GraphQL schema
     Schema,
 }
@@ -100,6 +103,7 @@ impl Cli {
                 Command::Trace(trace) => trace.run(&terminal),
                 Command::BenchIngest(bench) => bench.run(&terminal),
                 Command::Migrate(migrate) => migrate.run().await,
+                Command::AnalystRole(role) => role.run(&terminal).await,
                 Command::Schema => schema::run(),
             }
         })

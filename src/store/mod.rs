@@ -5,6 +5,7 @@
 pub mod embedded;
 pub mod error;
 
+mod analyst;
 mod catalogue;
 mod dataset;
 mod job;
@@ -23,12 +24,13 @@ mod version;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgTransaction, Postgres};
 
+pub use analyst::AnalystError;
 pub use dataset::DatasetLock;
 pub use error::StoreError;
 pub use job::{NewJob, TASK};
 pub use listen::News;
 pub use model::ModelCursor;
-pub use open::{Database, DatabaseSettings, OpenError, open};
+pub use open::{Database, DatabaseSettings, OpenError, join, open, psql};
 pub use probe::NewProbeSet;
 pub use search::{SearchScope, SearchTarget, SearchWindow};
 pub use vector::MeasuredLayer;

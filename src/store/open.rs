@@ -65,12 +65,7 @@ pub async fn open(settings: &DatabaseSettings) -> Result<Database, OpenError> {
     let (options, cluster) = match &settings.url {
         Some(url) => (parse(url)?, None),
         None => {
-            let cluster = embedded::start(embedded::Settings {
-                data_dir: settings.data_dir.clone(),
-                postgres_dir: settings.postgres_dir.clone(),
-                cache_dir: settings.cache_dir.clone(),
-            })
-            .await?;
+            let cluster = embedded::start(settings.embedded()).await?;
             (cluster.connect_options(), Some(cluster))
         }
     };
@@ -81,6 +76,37 @@ pub async fn open(settings: &DatabaseSettings) -> Result<Database, OpenError> {
                 cluster.stop().await;
             }
             Err(error)
+        }
+    }
+}
+
+/// Opens the database as [`open`] does, but joins a server that has the embedded one in use, which goes on running.
+///
+/// # Errors
+/// Each case of [`OpenError`].
+pub async fn join(settings: &DatabaseSettings) -> Result<Database, OpenError> {
+    let running = match settings.url {
+        Some(_) => None,
+        None => embedded::running(&settings.data_dir).await,
+    };
+    let Some(options) = running else {
+        return open(settings).await;
+    };
+    let store = prepare(options, settings.connections).await?;
+    Ok(Database { store, cluster: None })
+}
+
+/// PostgreSQL's own client, from the installation of the embedded database.
+pub fn psql(settings: &DatabaseSettings) -> Option<PathBuf> {
+    embedded::psql(&settings.embedded())
+}
+
+impl DatabaseSettings {
+    fn embedded(&self) -> embedded::Settings {
+        embedded::Settings {
+            data_dir: self.data_dir.clone(),
+            postgres_dir: self.postgres_dir.clone(),
+            cache_dir: self.cache_dir.clone(),
         }
     }
 }

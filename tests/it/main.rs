@@ -4,6 +4,7 @@
 
 mod support;
 
+mod analytics;
 mod caches;
 mod catalogue;
 mod command_line;

@@ -292,7 +292,7 @@ async fn a_probe_set_of_another_data_set_or_one_that_is_not_there_is_refused() {
 }
 
 /// Copies of all layers of the library, each a model of its own name with the tag `copy` or, for one of them, `rare`.
-const COPIES: &str = "
+pub const COPIES: &str = "
     do $$
     declare
         new_model bigint;
@@ -331,7 +331,7 @@ const COPIES: &str = "
     end $$";
 
 /// A little of another layer's vector added to each copy's, more with each, and to its sketch likewise.
-const NOISE: [&str; 2] = [
+pub const NOISE: [&str; 2] = [
     "update layer_vector as mine
         set lead = l2_normalize(mine.lead + other.lead * array_fill(0.0005 * mine.layer_id, array[4850])::vector)
                    * array_fill(mine.lead_norm, array[4850])::vector

@@ -228,6 +228,7 @@ fn the_documents_name_files_that_are_there_and_have_no_gaps() {
         "CHANGELOG.md",
         "docs/benchmarks.md",
         "docs/blocks.md",
+        "docs/sql.md",
     ] {
         let text = fs::read_to_string(root.join(name)).unwrap();
         let is_gap = |line: &&str| line.len() > 5 && line.chars().all(|c| c.is_ascii_uppercase() || c == '_');

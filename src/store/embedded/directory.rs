@@ -117,6 +117,15 @@ fn socket_folder(data_dir: &Path) -> PathBuf {
     Path::new(SHORT_PLACE).join(format!("scv-{}", &digest[..16]))
 }
 
+/// The folder for the socket of a data directory that has a cluster, unless somebody else could have made it.
+pub(super) fn existing_socket_folder(data_dir: &Path) -> Option<PathBuf> {
+    let data_dir = fs::canonicalize(data_dir).ok()?;
+    let account = Account::for_cluster(&data_dir.join("postgres")).ok()?;
+    let folder = socket_folder(&data_dir);
+    let found = fs::symlink_metadata(&folder).ok()?;
+    (found.is_dir() && account.owns(&found) && found.mode() & 0o077 == 0).then_some(folder)
+}
+
 /// Makes a folder that only `account` can open, or checks that the one that is there is such a folder.
 fn private_folder(folder: &Path, account: &Account) -> Result<(), EmbeddedError> {
     match DirBuilder::new().mode(0o700).create(folder) {

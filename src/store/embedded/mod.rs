@@ -121,10 +121,7 @@ pub async fn start(settings: Settings) -> Result<Cluster, EmbeddedError> {
         messages: File::create(&messages).map_err(io_error("write", &messages))?,
     })?;
 
-    let options = PgConnectOptions::new_without_pgpass()
-        .socket(&socket_folder)
-        .port(5432)
-        .username(USER);
+    let options = as_owner(&socket_folder);
     let mut starting = Starting {
         postmaster,
         messages: &messages,
@@ -144,6 +141,28 @@ pub async fn start(settings: Settings) -> Result<Cluster, EmbeddedError> {
         options: options.database(DATABASE),
         _directory: directory,
     })
+}
+
+/// How to connect to the server that runs on a data directory already, if one does and we may.
+pub async fn running(data_dir: &Path) -> Option<PgConnectOptions> {
+    let folder = directory::existing_socket_folder(data_dir)?;
+    let options = as_owner(&folder).database(DATABASE);
+    let connection = options.connect().await.ok()?;
+    let _ = connection.close().await;
+    Some(options)
+}
+
+/// The client `psql` of the installation, if it has one.
+pub fn psql(settings: &Settings) -> Option<PathBuf> {
+    let installation = Installation::find(settings.postgres_dir.as_deref(), &settings.cache_dir).ok()?;
+    Some(installation.program("psql")).filter(|program| program.exists())
+}
+
+fn as_owner(socket_folder: &Path) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .socket(socket_folder)
+        .port(5432)
+        .username(USER)
 }
 
 /// A server that has been started but has not answered yet.
