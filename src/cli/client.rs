@@ -188,6 +188,28 @@ impl Client {
         self.send(self.http.post(self.endpoint.clone()).multipart(form)).await
     }
 
+    /// The file at a path of the server.
+    pub(super) async fn file(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
+            server: self.server.clone(),
+            reason: innermost(&error),
+        };
+        let mut address = self.server.clone();
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        address.set_path(&format!("{}{path}", self.server.path().trim_end_matches('/')));
+        address.set_query(Some(query));
+        let response = self.http.get(address).send().await.map_err(unreachable)?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(unreachable)?;
+        match status.is_success() {
+            true => Ok(bytes.to_vec()),
+            false => Err(ClientError::NotGraphql {
+                server: self.server.clone(),
+                answer: format!("{status} {}", String::from_utf8_lossy(&bytes)),
+            }),
+        }
+    }
+
     async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
         let unreachable = |error: reqwest::Error| ClientError::Unreachable {
             server: self.server.clone(),

@@ -4,6 +4,7 @@ mod analyst_role;
 mod bench_ingest;
 mod blocks;
 mod client;
+mod compare;
 mod demo;
 mod import;
 mod job;
@@ -55,6 +56,8 @@ enum Command {
     Push(push::Push),
     /// Find the layers of other models that compute most nearly the same as a layer
     Search(search::Search),
+    /// Show the versions most like one, or how the layers of two versions match
+    Compare(compare::Compare),
     /// Make the search index of a data set's probe sets anew
     Reindex(reindex::Reindex),
     /// Follow a job until it ends, or stop it
@@ -98,6 +101,7 @@ impl Cli {
                 Command::Train(train) => train.run(&terminal).await,
                 Command::Push(push) => push.run(&terminal).await,
                 Command::Search(search) => search.run(&terminal).await,
+                Command::Compare(compare) => compare.run(&terminal).await,
                 Command::Reindex(reindex) => reindex.run(&terminal).await,
                 Command::Job(job) => job.run(&terminal).await,
                 Command::Trace(trace) => trace.run(&terminal),

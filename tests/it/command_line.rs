@@ -284,3 +284,48 @@ async fn the_schema_in_the_repository_is_the_one_the_program_prints() {
         "schema.graphql is out of date: write it again with `just schema`"
     );
 }
+
+#[tokio::test]
+async fn versions_are_compared_from_the_command_line() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    for (name, seed) in [("a", 1), ("b", 2)] {
+        let model = server.api.model(name).await;
+        server
+            .api
+            .pushed(&model, small_cnn(), first_weights(&small_cnn(), seed))
+            .await;
+    }
+
+    let list = text(&server, &["compare", "a"]).await;
+    assert!(
+        list.contains("versions most like a:1") && list.contains(" b:1 "),
+        "{list}"
+    );
+    let path = folder.path().join("map.png");
+    let pairs = text(&server, &["compare", "a", "b", "-o", path.to_str().unwrap()]).await;
+    assert!(pairs.contains("0 Conv2d"), "{pairs}");
+    assert!(std::fs::read(&path).unwrap().starts_with(b"\x89PNG"));
+    let convolutions = document(&server, &["compare", "a", "a", "--kind", "Conv2d"]).await;
+    assert_eq!(convolutions["pairs"].as_array().unwrap().len(), 2);
+    let said = complaint(&server, &["compare", "a", "b", "-o", "map.gif"]).await;
+    assert!(said.contains("map.gif ends neither in .svg nor in .png"), "{said}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_network_that_is_refused_leaves_no_model_behind() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    let broken = file(folder.path(), "broken.onnx", "nothing of the kind");
+
+    let said = complaint(&server, &["push", "--model", "fresh", "--dataset", "digits", &broken]).await;
+
+    assert!(said.contains("is no ONNX file"), "{said}");
+    let models = server.api.data("{ models { nodes { name } } }", json!({})).await;
+    assert_eq!(models["models"]["nodes"], json!([]));
+    // A model that was there before stays.
+    server.api.model("kept").await;
+    complaint(&server, &["push", "--model", "kept", "--dataset", "digits", &broken]).await;
+    let models = server.api.data("{ models { nodes { name } } }", json!({})).await;
+    assert_eq!(models["models"]["nodes"], json!([{ "name": "kept" }]));
+    server.stop().await.unwrap();
+}

@@ -18,6 +18,7 @@ mod networks;
 mod reproducibility;
 mod requests;
 mod search;
+mod search_index;
 mod shutdown;
 mod throwaway_database;
 mod tidy;
