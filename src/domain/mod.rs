@@ -3,6 +3,7 @@
 pub mod block;
 pub mod dataset;
 pub mod dataset_record;
+pub mod diff;
 pub mod graph;
 pub mod id;
 pub mod image;

@@ -6,6 +6,7 @@ pub mod id;
 mod block;
 mod connection;
 mod dataset;
+mod diff;
 mod job;
 mod layer;
 mod loader;

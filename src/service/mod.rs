@@ -5,6 +5,7 @@ pub mod import;
 
 mod catalogue;
 mod dataset;
+mod diff;
 mod export;
 mod job;
 mod probe;
@@ -24,6 +25,7 @@ pub use error::ServiceError;
 pub type JobFeed = tokio::sync::broadcast::Sender<crate::domain::id::JobId>;
 pub use export::ExportFormat;
 pub use probe::ProbeSetRequest;
+pub use diff::VersionDiff;
 pub use search::ActivationMatches;
 pub use version::{NetworkFile, OnnxOptions, TrainRequest, VersionRequest};
 

@@ -8,6 +8,7 @@ mod catalogue;
 mod command_line;
 mod datasets;
 mod demo;
+mod diff;
 mod durability;
 mod embedded_server;
 mod lease;
