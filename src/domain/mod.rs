@@ -4,6 +4,7 @@ pub mod block;
 pub mod dataset;
 pub mod dataset_record;
 pub mod diff;
+pub mod explanation;
 pub mod graph;
 pub mod id;
 pub mod image;

@@ -7,6 +7,7 @@ mod block;
 mod connection;
 mod dataset;
 mod diff;
+mod explanation;
 mod job;
 mod layer;
 mod loader;

@@ -6,7 +6,9 @@ pub mod import;
 mod catalogue;
 mod dataset;
 mod diff;
+mod explain;
 mod export;
+mod facts;
 mod job;
 mod probe;
 mod search;
@@ -23,9 +25,10 @@ pub use error::ServiceError;
 
 /// News of jobs that changed, for those who watch them.
 pub type JobFeed = tokio::sync::broadcast::Sender<crate::domain::id::JobId>;
+pub use diff::VersionDiff;
+pub use explain::{ExplanationInProgress, ExplanationPart, ExplanationSettings};
 pub use export::ExportFormat;
 pub use probe::ProbeSetRequest;
-pub use diff::VersionDiff;
 pub use search::ActivationMatches;
 pub use version::{NetworkFile, OnnxOptions, TrainRequest, VersionRequest};
 
@@ -43,15 +46,18 @@ pub struct Library {
     artifacts: ArtifactStore,
     engine: Engine,
     searches: Cache<String, Arc<Matches>>,
+    explainer: Arc<explain::Explainer>,
     /// Networks on the device, by version.
     networks: Cache<VersionId, Arc<Network>>,
     /// Bytes of activations that a computation may hold.
     activation_limit: u64,
 }
 
-/// How much of the machine a library may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LibraryLimits {
+/// How much of the machine a library may take, and whom it may ask.
+#[derive(Debug, Clone)]
+pub struct LibrarySettings {
+    /// How explanations are written.
+    pub explanations: ExplanationSettings,
     /// Bytes of search results that are kept.
     pub search_cache_bytes: u64,
     /// Bytes of activations that a computation may hold.
@@ -68,9 +74,9 @@ impl std::fmt::Debug for Library {
 
 impl Library {
     /// A library over its parts.
-    pub fn new(store: Store, artifacts: ArtifactStore, engine: Engine, limits: LibraryLimits) -> Self {
+    pub fn new(store: Store, artifacts: ArtifactStore, engine: Engine, settings: LibrarySettings) -> Self {
         let searches = Cache::builder()
-            .max_capacity(limits.search_cache_bytes)
+            .max_capacity(settings.search_cache_bytes)
             .weigher(|key: &String, found: &Arc<Matches>| search::weight(key, found))
             .build();
         Self {
@@ -78,11 +84,12 @@ impl Library {
             artifacts,
             engine,
             searches,
+            explainer: Arc::new(explain::Explainer::new(settings.explanations)),
             networks: Cache::builder()
-                .max_capacity(limits.network_cache_bytes)
+                .max_capacity(settings.network_cache_bytes)
                 .weigher(|_, network: &Arc<Network>| network.byte_len().try_into().unwrap_or(u32::MAX))
                 .build(),
-            activation_limit: limits.activation_bytes,
+            activation_limit: settings.activation_bytes,
         }
     }
 

@@ -11,6 +11,8 @@ mod demo;
 mod diff;
 mod durability;
 mod embedded_server;
+mod explain;
+mod language_model;
 mod lease;
 mod networks;
 mod reproducibility;
