@@ -4,6 +4,7 @@ mod bench_ingest;
 mod blocks;
 mod client;
 mod demo;
+mod explain;
 mod import;
 mod job;
 mod layer;
@@ -54,6 +55,8 @@ enum Command {
     Push(push::Push),
     /// Find the layers of other models that compute most nearly the same as a layer
     Search(search::Search),
+    /// Explain why a layer may compute the same thing as another
+    Explain(explain::Explain),
     /// Make the search index of a data set's probe sets anew
     Reindex(reindex::Reindex),
     /// Follow a job until it ends, or stop it
@@ -95,6 +98,7 @@ impl Cli {
                 Command::Train(train) => train.run(&terminal).await,
                 Command::Push(push) => push.run(&terminal).await,
                 Command::Search(search) => search.run(&terminal).await,
+                Command::Explain(explain) => explain.run(&terminal).await,
                 Command::Reindex(reindex) => reindex.run(&terminal).await,
                 Command::Job(job) => job.run(&terminal).await,
                 Command::Trace(trace) => trace.run(&terminal),
