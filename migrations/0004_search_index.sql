@@ -2,11 +2,12 @@
 -- length one; but rounded to half precision their lengths differ in the fourth digit, and among near-identical layers the
 -- longest one then had the greatest product with all others, which led every path of the index to it alone.
 --
--- The graph is denser than pgvector's default (m = 16, ef_construction = 64), which left more of the nearest unfound.
+-- The graph is made with more care than by default (m = 16, ef_construction = 64): small groups of layers were not linked
+-- well enough to be found from elsewhere, which looking further in a search does not mend.
 create function create_sketch_index(partition regclass, sketch name) returns void language plpgsql as $$
 begin
     execute format(
-        'create index on %s using hnsw (%I halfvec_l2_ops) with (m = 24, ef_construction = 128)', partition, sketch
+        'create index on %s using hnsw (%I halfvec_l2_ops) with (m = 24, ef_construction = 400)', partition, sketch
     );
 end $$;
 

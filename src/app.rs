@@ -74,7 +74,10 @@ impl App {
         embedded: bool,
     ) -> anyhow::Result<(Server, Jobs)> {
         let artifacts = ArtifactStore::open(&config.data_dir.join("artifacts"))?;
-        let library = Library::new(database.store.clone(), artifacts, engine, config.limits());
+        let settings = config
+            .library()
+            .context("cannot set up TLS for the language model's endpoint")?;
+        let library = Library::new(database.store.clone(), artifacts, engine, settings);
         worker::migrate(&database.store).await?;
         if embedded {
             worker::release_orphans(&library).await?;

@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use crate::compute::device::DeviceChoice;
-use crate::service::LibraryLimits;
+use crate::domain::explanation::Language;
+use crate::llm::{Chat, Key, LlmSettings};
+use crate::service::{ExplanationSettings, LibrarySettings};
 use crate::store::DatabaseSettings;
 
 /// Settings of a server. Each can be given as an option or in the environment; the option wins.
@@ -60,10 +63,43 @@ pub struct Config {
     #[arg(long, env = "SCV_SEARCH_CACHE_BYTES", default_value_t = 64 << 20, help_heading = "Service")]
     pub search_cache_bytes: u64,
 
+    /// Base URL of an OpenAI-compatible endpoint that writes explanations, such as http://127.0.0.1:11434/v1; rules write
+    /// them if left out. Its key, if it needs one, is read from SCV_LLM_KEY
+    #[arg(long, env = "SCV_LLM_URL", value_name = "URL", value_parser = endpoint, requires = "llm_model", hide_env_values = true, help_heading = "Explanations")]
+    pub llm_url: Option<reqwest::Url>,
+
+    /// Name of the language model at that endpoint
+    #[arg(long, env = "SCV_LLM_MODEL", value_name = "NAME", help_heading = "Explanations")]
+    pub llm_model: Option<String>,
+
+    /// The endpoint's key: never an option, which other users of the machine could read
+    #[arg(skip = llm_key())]
+    pub llm_key: Option<Key>,
+
+    /// Seconds that the endpoint may be silent; a whole answer may take five times as long
+    #[arg(long, env = "SCV_LLM_TIMEOUT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), help_heading = "Explanations")]
+    pub llm_timeout_seconds: u64,
+
+    /// Language of explanations that are asked for in none, by its name or code; rules know English only
+    #[arg(
+        long,
+        env = "SCV_LLM_LANGUAGE",
+        default_value = "English",
+        help_heading = "Explanations"
+    )]
+    pub llm_language: Language,
+
+    /// Bytes that cached explanations may take
+    #[arg(long, env = "SCV_EXPLANATION_CACHE_BYTES", default_value_t = 16 << 20, help_heading = "Explanations")]
+    pub explanation_cache_bytes: u64,
+
     /// Seconds without a sign of life after which a server's job goes to another one on the same database
     #[arg(long, env = "SCV_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), hide_short_help = true, help_heading = "Service")]
     pub lease_seconds: u64,
 }
+
+/// How many times as long as a silence of the language model its whole answer may take.
+const LONGEST_ANSWER: u32 = 5;
 
 /// Log lines of a server if nothing is said: without what its parts say of themselves at each start.
 pub const SERVER_LOG: &str = "info,graphile_worker=warn,actix_server=warn";
@@ -116,14 +152,34 @@ impl Config {
         }
     }
 
-    /// How much of the machine the library may take.
-    pub fn limits(&self) -> LibraryLimits {
-        LibraryLimits {
+    /// How much of the machine the library may take, and whom it may ask.
+    ///
+    /// # Errors
+    /// TLS cannot be set up for the language model.
+    pub fn library(&self) -> reqwest::Result<LibrarySettings> {
+        Ok(LibrarySettings {
+            explanations: ExplanationSettings {
+                chat: self.language_model().map(Chat::new).transpose()?,
+                language: self.llm_language.clone(),
+                cache_bytes: self.explanation_cache_bytes,
+            },
             search_cache_bytes: self.search_cache_bytes,
             activation_bytes: self.activation_bytes,
             network_cache_bytes: self.network_cache_bytes,
             probe_cache_bytes: self.probe_cache_bytes,
-        }
+        })
+    }
+
+    /// Who writes explanations, if anybody is named.
+    fn language_model(&self) -> Option<LlmSettings> {
+        let silence = Duration::from_secs(self.llm_timeout_seconds);
+        Some(LlmSettings {
+            url: self.llm_url.clone()?,
+            model: self.llm_model.clone()?,
+            key: self.llm_key.clone(),
+            silence,
+            longest: silence * LONGEST_ANSWER,
+        })
     }
 
     /// The settings of the demonstration: what it makes stays apart from the user's own library, in a folder of its
@@ -145,6 +201,20 @@ impl Config {
         }
         <Defaults as clap::Parser>::parse_from(["scv"]).config
     }
+}
+
+/// An address to which the paths of an API can be added.
+fn endpoint(text: &str) -> Result<reqwest::Url, String> {
+    let url: reqwest::Url = text.parse().map_err(|error| format!("{error}"))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        other => Err(format!("an endpoint is at http or https, not at {other}")),
+    }
+}
+
+fn llm_key() -> Option<Key> {
+    let key = std::env::var_os("SCV_LLM_KEY")?.into_string().ok()?;
+    Some(key.trim().to_owned()).filter(|key| !key.is_empty()).map(Key::from)
 }
 
 /// Root keeps things where an unprivileged user can be let in: the embedded PostgreSQL refuses to run as root.

@@ -9,6 +9,8 @@
 //! 4. [`store`] (PostgreSQL), [`artifact`] (files by the hash of their content) or [`compute`] (candle, on one owned
 //!    thread) does what was decided.
 //!
+//! The one foreign service that may be asked, a language model that explains, is spoken to in [`llm`].
+//!
 //! Long work is a job: the request that asks for it writes a row and a queue entry in one transaction and is answered;
 //! `service::worker` takes the same path from the other end. [`app`] wires all of it together from a [`config`], and
 //! [`cli`] is the program around it.
@@ -21,6 +23,7 @@ pub mod config;
 pub mod domain;
 pub mod graphql;
 pub mod http;
+pub mod llm;
 pub mod picture;
 pub mod service;
 pub mod store;

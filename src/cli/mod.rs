@@ -6,6 +6,7 @@ mod blocks;
 mod client;
 mod compare;
 mod demo;
+mod explain;
 mod import;
 mod job;
 mod layer;
@@ -58,6 +59,8 @@ enum Command {
     Search(search::Search),
     /// Show the versions most like one, or how the layers of two versions match
     Compare(compare::Compare),
+    /// Explain why a layer may compute the same thing as another
+    Explain(explain::Explain),
     /// Make the search index of a data set's probe sets anew
     Reindex(reindex::Reindex),
     /// Follow a job until it ends, or stop it
@@ -102,6 +105,7 @@ impl Cli {
                 Command::Push(push) => push.run(&terminal).await,
                 Command::Search(search) => search.run(&terminal).await,
                 Command::Compare(compare) => compare.run(&terminal).await,
+                Command::Explain(explain) => explain.run(&terminal).await,
                 Command::Reindex(reindex) => reindex.run(&terminal).await,
                 Command::Job(job) => job.run(&terminal).await,
                 Command::Trace(trace) => trace.run(&terminal),

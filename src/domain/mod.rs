@@ -4,6 +4,8 @@ pub mod block;
 pub mod cka_matrix;
 pub mod dataset;
 pub mod dataset_record;
+pub mod diff;
+pub mod explanation;
 pub mod graph;
 pub mod id;
 pub mod image;

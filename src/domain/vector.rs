@@ -69,6 +69,23 @@ impl LayerVector {
             Measure::Cka => self.cka(other),
         }
     }
+
+    /// Both measures with another vector of the same probe set.
+    pub fn likeness(&self, other: &LayerVector) -> Likeness {
+        Likeness {
+            cka: self.cka(other),
+            debiased_cka: self.debiased_cka(other),
+        }
+    }
+}
+
+/// How like two layers are, by both measures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Likeness {
+    /// Linear CKA.
+    pub cka: f64,
+    /// Debiased CKA.
+    pub debiased_cka: f64,
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {

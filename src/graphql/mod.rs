@@ -7,6 +7,8 @@ mod block;
 mod compare;
 mod connection;
 mod dataset;
+mod diff;
+mod explanation;
 mod job;
 mod layer;
 mod layer_match;

@@ -2,6 +2,7 @@
 
 mod activations;
 mod dataset;
+mod explanation;
 mod model;
 mod network;
 mod version;
@@ -16,4 +17,5 @@ pub struct Mutation(
     network::NetworkMutation,
     activations::ActivationMutation,
     dataset::DatasetMutation,
+    explanation::ExplanationMutation,
 );

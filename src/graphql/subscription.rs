@@ -7,6 +7,7 @@ use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::error::Result;
+use super::explanation::{ExplanationChunk, explain};
 use super::id::GlobalId;
 use super::job::Job;
 use crate::domain::id::JobId;
@@ -41,6 +42,20 @@ impl Subscription {
             pending: Some(first),
         };
         Ok(stream::unfold(state, Watch::next).map(|job| job.map(Job)))
+    }
+
+    /// Why two layers may compute the same thing, piece by piece as a language model writes it; ends with the whole.
+    async fn explanation(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The one layer.")] layer_id: ID,
+        #[graphql(desc = "The other layer.")] other_layer_id: ID,
+        #[graphql(desc = "Language by its name or code; the server's usual one if left out. Rules know English only.")]
+        language: Option<String>,
+    ) -> Result<impl Stream<Item = Result<ExplanationChunk>> + use<>> {
+        let explaining = explain(ctx, &layer_id, &other_layer_id, language).await?;
+        let parts = explaining.parts();
+        Ok(parts.map(|part| part.map(ExplanationChunk::from).map_err(Into::into)))
     }
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use super::compare::{self, LayerPair, VersionMatchConnection};
 use super::connection::{ListConnection, Total, connection, empty, page};
 use super::dataset::{Dataset, ProbeSet, as_written};
+use super::diff::VersionDiff;
 use super::error::Result;
 use super::id::GlobalId;
 use super::job::EpochReport;
@@ -14,9 +15,10 @@ use super::layer_match::{Measure, SimilarityFilter};
 use super::loader::{EvaluationsOf, LayerCount, LayersPage, load, load_referenced};
 use super::model::Model;
 use super::node;
+use crate::domain::id::{ProbeSetId, VersionId};
 use crate::domain::image;
 use crate::domain::version as domain;
-use crate::service::Library;
+use crate::service::{Library, ServiceError};
 
 /// A numbered, immutable version of a model.
 #[derive(Debug, Clone)]
@@ -94,6 +96,25 @@ impl Version {
             |layer| layer.index,
             Layer,
         ))
+    }
+
+    /// What leads from this version to another: layers added, removed and changed, and how far each moved.
+    async fn diff(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global id of the other version. Layers that only it has are ADDED.")] with: ID,
+        #[graphql(
+            desc = "The probe set to compare on, one of this version's data set; if left out the default one, or the oldest \
+                    other that both versions were measured on."
+        )]
+        probe_set: Option<ID>,
+    ) -> Result<VersionDiff> {
+        let key = VersionId::decode(&with)?;
+        let other = node::version(ctx, key).await?;
+        let other = other.ok_or_else(|| ServiceError::not_found("version", &*with))?;
+        let probe_set = probe_set.as_ref().map(ProbeSetId::decode).transpose()?;
+        let library = ctx.data_unchecked::<Library>();
+        Ok(library.version_diff(&self.0, &other.0, probe_set).await?.into())
     }
 
     /// Trainable numbers.

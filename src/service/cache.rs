@@ -91,6 +91,22 @@ where
         }
     }
 
+    /// What is kept under a key.
+    pub(super) async fn get(&self, key: &K) -> Option<V> {
+        let found = self.kept.get(key).await;
+        let count = match found.is_some() {
+            true => &self.counts.hits,
+            false => &self.counts.misses,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        found
+    }
+
+    /// Keeps something.
+    pub(super) async fn insert(&self, key: K, value: V) {
+        self.kept.insert(key, value).await;
+    }
+
     /// Drops everything.
     pub(super) fn clear(&self) {
         self.kept.invalidate_all();

@@ -7,8 +7,11 @@ mod cache;
 mod catalogue;
 mod compare;
 mod dataset;
+mod diff;
 mod duplicate;
+mod explain;
 mod export;
+mod facts;
 mod hit;
 mod job;
 mod picture;
@@ -27,6 +30,8 @@ pub use error::ServiceError;
 
 /// News of jobs that changed, for those who watch them.
 pub type JobFeed = tokio::sync::broadcast::Sender<crate::domain::id::JobId>;
+pub use diff::VersionDiff;
+pub use explain::{ExplanationInProgress, ExplanationPart, ExplanationSettings};
 pub use export::ExportFormat;
 pub use picture::{PictureFormat, PictureRequest};
 pub use probe::ProbeSetRequest;
@@ -49,6 +54,7 @@ pub struct Library {
     engine: Engine,
     /// Answers to searches.
     answers: Answers,
+    explainer: Arc<explain::Explainer>,
     /// Networks on the device, by version.
     networks: MeteredCache<VersionId, Arc<Network>>,
     /// Images of probe sets.
@@ -57,9 +63,11 @@ pub struct Library {
     activation_limit: u64,
 }
 
-/// How much of the machine a library may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LibraryLimits {
+/// How much of the machine a library may take, and whom it may ask.
+#[derive(Debug, Clone)]
+pub struct LibrarySettings {
+    /// How explanations are written.
+    pub explanations: ExplanationSettings,
     /// Bytes of search results that are kept.
     pub search_cache_bytes: u64,
     /// Bytes of activations that a computation may hold.
@@ -78,19 +86,20 @@ impl std::fmt::Debug for Library {
 
 impl Library {
     /// A library over its parts.
-    pub fn new(store: Store, artifacts: ArtifactStore, engine: Engine, limits: LibraryLimits) -> Self {
+    pub fn new(store: Store, artifacts: ArtifactStore, engine: Engine, settings: LibrarySettings) -> Self {
         Self {
             store,
             artifacts,
             engine,
-            answers: Answers::of_searches(limits.search_cache_bytes),
-            networks: MeteredCache::new("networks", limits.network_cache_bytes, |_, network: &Arc<Network>| {
+            answers: Answers::of_searches(settings.search_cache_bytes),
+            explainer: Arc::new(explain::Explainer::new(settings.explanations)),
+            networks: MeteredCache::new("networks", settings.network_cache_bytes, |_, network: &Arc<Network>| {
                 network.byte_len()
             }),
-            probes: MeteredCache::new("probes", limits.probe_cache_bytes, |_, images: &Images| {
+            probes: MeteredCache::new("probes", settings.probe_cache_bytes, |_, images: &Images| {
                 images.pixels.len() as u64
             }),
-            activation_limit: limits.activation_bytes,
+            activation_limit: settings.activation_bytes,
         }
     }
 
@@ -114,6 +123,7 @@ impl Library {
     pub async fn cache_statistics(&self) -> Vec<CacheStatistics> {
         vec![
             self.answers.statistics().await,
+            self.explainer.written.statistics().await,
             self.networks.statistics().await,
             self.probes.statistics().await,
         ]

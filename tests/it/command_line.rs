@@ -99,6 +99,12 @@ async fn networks_are_trained_and_searched_from_the_command_line() {
     assert!(list.contains("MaxPool2d") && list.contains("8x4x4"), "{list}");
     let own = document(&server, &["search", "b", "4", "--tag", "first", "--exclude-model", "b"]).await;
     assert_eq!(own["totalCount"], 7);
+    let explained = text(&server, &["explain", "a:1", "4", "b", "@4"]).await;
+    assert!(explained.contains("## Structure"), "{explained}");
+    assert!(explained.contains("written by rules: no language model"), "{explained}");
+    let explained = document(&server, &["explain", "a", "4", "b", "4"]).await;
+    assert_eq!(explained["source"], "RULES");
+    assert_eq!(explained["otherLayer"]["version"]["model"]["name"], "b");
     let none = text(&server, &["search", "a", "4", "--exclude-model", "b"]).await;
     assert!(none.contains("no layer is admitted by the filter"), "{none}");
     server.stop().await.unwrap();

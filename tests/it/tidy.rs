@@ -114,6 +114,13 @@ fn only_graphql_and_http_name_async_graphql() {
 }
 
 #[test]
+fn only_the_language_model_and_the_commands_speak_to_others_over_http() {
+    // The configuration knows their addresses.
+    let allowed = ["src/llm/", "src/cli/", "src/config.rs"];
+    assert_eq!(trespassers("src", &["reqwest"], &allowed), Vec::<String>::new());
+}
+
+#[test]
 fn only_the_device_knows_of_features() {
     let conditional = |code: &str| code.contains("cfg") && code.contains("feature");
     let found: Vec<_> = sources(&["src"], &[".rs"])

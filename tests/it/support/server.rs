@@ -69,6 +69,9 @@ pub async fn config(data_dir: &Path) -> Config {
         cache_dir: cluster::cache_dir(),
         device: "cpu".parse().unwrap(),
         listen: "127.0.0.1:0".parse().unwrap(),
+        // No test may ask a stranger.
+        llm_url: None,
+        llm_key: None,
         ..Config::defaults()
     }
 }

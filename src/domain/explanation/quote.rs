@@ -1,0 +1,83 @@
+//! Words that others gave, written so that they stay words: in data for a language model, and in Markdown.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// Characters of a name that are kept.
+const LONGEST_NAME: usize = 64;
+
+/// Bytes of a value that are kept.
+const LONGEST_VALUE: usize = 96;
+
+/// Bytes of all parameters of a layer that are kept.
+const LONGEST_PARAMETERS: usize = 768;
+
+/// The beginning of a name.
+pub(super) fn name(text: &str) -> String {
+    match text.chars().nth(LONGEST_NAME) {
+        Some(_) => text.chars().take(LONGEST_NAME - 1).chain(['…']).collect(),
+        None => text.to_owned(),
+    }
+}
+
+/// A value, if it is short; else the beginning of how it is written.
+pub(super) fn value(value: &Value) -> Value {
+    let written = value.to_string();
+    match (value, written.len() > LONGEST_VALUE) {
+        (_, false) => value.clone(),
+        (Value::String(text), true) => name(text).into(),
+        (_, true) => name(&written).into(),
+    }
+}
+
+/// The first parameters of a layer, as many as there is room for.
+pub(super) fn parameters(all: &Value) -> Value {
+    let Value::Object(all) = all else {
+        return value(all);
+    };
+    let mut room = LONGEST_PARAMETERS;
+    let few = all.iter().map_while(|(key, given)| {
+        let (key, given) = (name(key), value(given));
+        room = room.checked_sub(key.len() + given.to_string().len())?;
+        Some((key, given))
+    });
+    Value::Object(few.collect())
+}
+
+/// JSON in which strings hold nothing but letters, digits and plain signs. Everything else is written as its number: what
+/// could end the data or a line of it, what cannot be seen, and what changes the direction of reading.
+pub(super) fn json(value: &Value) -> String {
+    let mut quoted = String::new();
+    for character in value.to_string().chars() {
+        let is_plain = match character {
+            '<' | '>' | '`' => false,
+            ' '..='~' => true,
+            other => other.is_alphanumeric(),
+        };
+        if is_plain {
+            quoted.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a string cannot fail.
+            let _ = write!(quoted, "\\u{unit:04x}");
+        }
+    }
+    quoted
+}
+
+/// A name in Markdown, as code.
+pub(super) fn code(text: &str) -> String {
+    span(&name(text))
+}
+
+/// A text in Markdown, as code: it can neither end its span nor its line.
+pub(super) fn span(text: &str) -> String {
+    let plain = text.chars().map(|c| match c {
+        '`' => '\'',
+        c if c.is_control() => ' ',
+        c => c,
+    });
+    format!("`{}`", plain.collect::<String>())
+}

@@ -1,0 +1,125 @@
+//! What leads from one version to another.
+
+use serde_json::{Value, json};
+
+use crate::support::client::{CREATE_VERSION, Client, text};
+use crate::support::networks::{first_weights, perceptron, small_cnn};
+use crate::support::server::Server;
+
+const DIFF: &str =
+    "query($id: ID!, $with: ID!, $probeSet: ID) { version(id: $id) { diff(with: $with, probeSet: $probeSet) {
+    sameCount changedCount addedCount removedCount incomparable probeSet { isDefault }
+    entries { change cka debiasedCka layer { name } otherLayer { name } differences { name value otherValue } } } } }";
+
+async fn diff(api: &Client, version: &str, other: &str) -> Value {
+    let mut data = api.data(DIFF, json!({ "id": version, "with": other })).await;
+    data["version"]["diff"].take()
+}
+
+/// The small network with more channels in the middle and one layer more at the end.
+fn larger_cnn() -> Value {
+    let mut blocks = small_cnn();
+    blocks[4]["parameters"]["out_channels"] = 24.into();
+    let blocks = blocks.as_array_mut().unwrap();
+    blocks.push(json!({ "kind": "ReLU" }));
+    blocks.clone().into()
+}
+
+fn changes(diff: &Value) -> Vec<String> {
+    let entries = diff["entries"].as_array().unwrap();
+    entries.iter().map(|entry| text(&entry["change"])).collect()
+}
+
+fn counts(diff: &Value) -> [u64; 4] {
+    ["sameCount", "changedCount", "addedCount", "removedCount"].map(|count| diff[count].as_u64().unwrap())
+}
+
+#[tokio::test]
+async fn layers_are_added_removed_and_changed_and_move_so_far() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("a").await;
+    let one = api.pushed(&model, small_cnn(), first_weights(&small_cnn(), 1)).await;
+    let other = api.pushed(&model, larger_cnn(), first_weights(&larger_cnn(), 1)).await;
+
+    let itself = diff(api, &one, &one).await;
+    assert_eq!(counts(&itself), [7, 0, 0, 0]);
+    for entry in itself["entries"].as_array().unwrap() {
+        assert!((entry["cka"].as_f64().unwrap() - 1.0).abs() < 1e-5, "{entry:#}");
+        assert!((entry["debiasedCka"].as_f64().unwrap() - 1.0).abs() < 1e-5, "{entry:#}");
+    }
+
+    let there = diff(api, &one, &other).await;
+    assert_eq!(
+        changes(&there),
+        ["SAME", "SAME", "SAME", "SAME", "CHANGED", "CHANGED", "CHANGED", "ADDED"]
+    );
+    assert_eq!(counts(&there), [4, 3, 1, 0]);
+    assert_eq!(
+        (&there["incomparable"], &there["probeSet"]["isDefault"]),
+        (&Value::Null, &json!(true))
+    );
+    let entries = there["entries"].as_array().unwrap();
+    let conv = &entries[4];
+    assert!(
+        conv["cka"].as_f64().is_some_and(|cka| cka > 0.0 && cka < 1.0),
+        "{conv:#}"
+    );
+    let parameter = json!({ "name": "out_channels", "value": 16, "otherValue": 24 });
+    assert!(conv["differences"].as_array().unwrap().contains(&parameter), "{conv:#}");
+    let added = &entries[7];
+    assert_eq!((&added["layer"], &added["cka"]), (&Value::Null, &Value::Null));
+    assert_eq!(added["otherLayer"]["name"], "8");
+
+    let back = diff(api, &other, &one).await;
+    assert_eq!(counts(&back), [4, 3, 0, 1]);
+    assert_eq!(back["entries"][7]["change"], "REMOVED");
+    assert_eq!(back["entries"][4]["debiasedCka"], conv["debiasedCka"]);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn versions_on_other_data_sets_are_aligned_but_not_compared() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let import =
+        "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { probeSets { id } } } }";
+    let data = api.data(import, json!({})).await;
+    let elsewhere = text(&data["importDataset"]["dataset"]["probeSets"][0]["id"]);
+    let model = api.model("a").await;
+    let weights = first_weights(&perceptron(), 1);
+    let one = api.pushed(&model, perceptron(), weights.clone()).await;
+    let input = json!({ "modelId": model, "dataset": "numbers", "blocks": perceptron(), "weights": null });
+    let answer = api
+        .upload(
+            CREATE_VERSION,
+            json!({ "input": input }),
+            &[("input.weights", &weights)],
+        )
+        .await
+        .unwrap();
+    let created = &answer["data"]["createVersion"];
+    api.succeed(&text(&created["job"]["id"])).await;
+    let other = text(&created["version"]["id"]);
+
+    let found = diff(api, &one, &other).await;
+    assert_eq!(changes(&found), ["SAME"]);
+    assert_eq!(
+        (&found["entries"][0]["cka"], &found["probeSet"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert!(
+        text(&found["incomparable"]).contains("different data sets"),
+        "{found:#}"
+    );
+
+    let variables = json!({ "id": one, "with": one, "probeSet": elsewhere });
+    let (code, message) = api.error(DIFF, variables).await;
+    assert_eq!(
+        (code.as_str(), message.contains("no such probe set")),
+        ("BAD_USER_INPUT", true)
+    );
+    let (code, _) = api.error(DIFF, json!({ "id": one, "with": model })).await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    server.stop().await.unwrap();
+}
