@@ -158,7 +158,7 @@ fn a_network_that_is_better_with_less_is_recommended() {
         "{said}"
     );
     assert!(
-        said.contains("`other:1` has 2.00 times fewer parameters than `one:1`"),
+        said.contains("`other:1` has 0.50 times as many parameters as `one:1`"),
         "{said}"
     );
     assert!(said.contains("Try `other:1` in the place of `one:1`"), "{said}");

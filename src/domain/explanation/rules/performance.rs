@@ -62,12 +62,9 @@ fn cost(side: &Side, beside: &Side) -> String {
             false => "The parameters of only one of them are known.".to_owned(),
         };
     }
-    let (ratio, word) = match parameters < of_beside {
-        true => (of_beside as f64 / parameters as f64, "fewer"),
-        false => (parameters as f64 / of_beside as f64, "more"),
-    };
+    let ratio = parameters as f64 / of_beside as f64;
     format!(
-        "{} has {ratio:.2} times {word} parameters than {}.",
+        "{} has {ratio:.2} times as many parameters as {}.",
         network(side),
         network(beside)
     )
