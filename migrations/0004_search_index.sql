@@ -3,11 +3,13 @@
 -- longest one then had the greatest product with all others, which led every path of the index to it alone.
 --
 -- The graph is made with more care than by default (m = 16, ef_construction = 64): small groups of layers were not linked
--- well enough to be found from elsewhere, which looking further in a search does not mend.
+-- well enough to be found from elsewhere, which looking further in a search does not mend. Layers of deleted models are not
+-- in it.
 create function create_sketch_index(partition regclass, sketch name) returns void language plpgsql as $$
 begin
     execute format(
-        'create index on %s using hnsw (%I halfvec_l2_ops) with (m = 24, ef_construction = 400)', partition, sketch
+        'create index on %s using hnsw (%I halfvec_l2_ops) with (m = 24, ef_construction = 400) where searchable',
+        partition, sketch
     );
 end $$;
 

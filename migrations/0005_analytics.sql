@@ -316,7 +316,8 @@ begin
         )
            into candidates
           using mine.model_id, min_accuracy, of_dataset, layer;
-        by_index := cardinality(candidates) > k;
+        -- A filter may have left the index nothing at all.
+        by_index := coalesce(cardinality(candidates), 0) > k;
     end if;
     if not by_index then
         execute format('select array_agg(layer_id) %s', scope)

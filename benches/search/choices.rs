@@ -16,6 +16,8 @@ const TARGETS: usize = 50;
 const HITS: usize = 10;
 const LENGTHS: [usize; 3] = [128, 256, 512];
 const CANDIDATES: [usize; 4] = [30, 100, 200, 400];
+const CONSTRUCTIONS: [(u32, u32); 5] = [(16, 64), (24, 128), (32, 128), (24, 400), (32, 400)];
+const CONSTRUCTION_TARGETS: usize = 200;
 
 /// recall@10 of the best so many by a sketch, for sketches that are beginnings of ours: no index comes in between.
 pub(crate) fn sketch_lengths(filler: &mut Filler) -> anyhow::Result<()> {
@@ -91,6 +93,59 @@ fn nearest(sample: &[SketchedVector], count: usize, score: impl Fn(&SketchedVect
     scored[..count].iter().map(|(_, index)| *index).collect()
 }
 
+/// How many of the ten nearest sketches are among the first hundred that an index finds, by the care that the index is made
+/// with: neighbours a node, and how many are looked at to choose them.
+pub(crate) async fn construction(database: &PgConnectOptions, probe_set: ProbeSetId) -> anyhow::Result<()> {
+    let mut connection = database.connect().await?;
+    let run = async |connection: &mut PgConnection, statements: String| {
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await
+    };
+    let setup = format!(
+        "create temporary table copy (layer_id bigint, sketch halfvec(512) storage plain);
+         insert into copy select layer_id, debiased_sketch from layer_sketch_{};
+         create temporary table target as select * from copy order by hashint8(layer_id) limit {CONSTRUCTION_TARGETS};
+         create temporary table nearest as
+         select target.layer_id as target, near.layer_id
+           from target cross join lateral
+                (select layer_id from copy order by copy.sketch <-> target.sketch limit {HITS}) as near;
+         set maintenance_work_mem = '1GB'; set hnsw.iterative_scan = relaxed_order",
+        probe_set.0
+    );
+    run(&mut connection, setup).await?;
+    println!("\n| m | ef_construction | made in | ef_search 100 | 200 |\n|---|---|---|---|---|");
+    for (m, ef_construction) in CONSTRUCTIONS {
+        let started = Instant::now();
+        let make = format!(
+            "create index of_copy on copy using hnsw (sketch halfvec_l2_ops)
+               with (m = {m}, ef_construction = {ef_construction});
+             analyze copy; set enable_seqscan = off"
+        );
+        run(&mut connection, make).await?;
+        let seconds = started.elapsed().as_secs_f64();
+        let mut recalls = Vec::new();
+        for ef_search in [100, 200] {
+            run(&mut connection, format!("set hnsw.ef_search = {ef_search}")).await?;
+            let found: i64 = sqlx::query_scalar(
+                "select count(*)
+                   from (select target.layer_id as target, near.layer_id
+                           from target cross join lateral
+                                (select layer_id from copy order by copy.sketch <-> target.sketch limit 100) as near
+                        ) as found
+                   join nearest using (target, layer_id)",
+            )
+            .fetch_one(&mut connection)
+            .await?;
+            recalls.push(found as f64 / (HITS * CONSTRUCTION_TARGETS) as f64);
+        }
+        println!(
+            "| {m} | {ef_construction} | {seconds:.0} s | {:.4} | {:.4} |",
+            recalls[0], recalls[1]
+        );
+        run(&mut connection, "drop index of_copy; reset enable_seqscan".to_owned()).await?;
+    }
+    Ok(())
+}
+
 /// Which of the 200 nearest sketches the index finds, and in what time.
 pub(crate) async fn ef_search(
     database: &PgConnectOptions,
@@ -135,6 +190,7 @@ async fn candidates(
     sqlx::raw_sql(AssertSqlSafe(scan)).execute(&mut *connection).await?;
     let query = format!(
         "select layer_id from {table}
+          where searchable
           order by debiased_sketch <-> (select debiased_sketch from {table} where layer_id = {target})
           limit 200"
     );

@@ -106,6 +106,9 @@ async fn measure(sizes: &[usize], store: Store, database: &PgConnectOptions, api
         cells(api, &filler.layers).await?;
         pages(api, &filler.layers).await?;
         choices::ef_search(database, probe_set, &filler.layers).await?;
+        if size == sizes[0] {
+            choices::construction(database, probe_set).await?;
+        }
     }
     rebuild(api, probe_set).await
 }

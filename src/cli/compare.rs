@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -53,7 +53,7 @@ impl Compare {
         let (answer, pictures) = self.matrix(&client, version, other).await?;
         if let (Some(path), Some(format)) = (&self.output, format) {
             let bytes = client.file(pictures.of(format)).await?;
-            std::fs::write(path, bytes)?;
+            std::fs::write(path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
         }
         terminal.answer(&answer, answer.to_text())
     }

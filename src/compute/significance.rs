@@ -49,7 +49,7 @@ pub fn significance(target: &LayerVector, others: &[&LayerVector], permutations:
         Significance {
             p_value: match reached >= RESOLVED {
                 true => permutation_p_value,
-                false => moment_p_value.min(permutation_p_value),
+                false => moment_p_value,
             },
             permutation_p_value,
             moment_p_value,

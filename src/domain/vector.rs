@@ -54,12 +54,13 @@ impl LayerVector {
 
     /// Linear CKA with another vector of the same probe set.
     pub fn cka(&self, other: &LayerVector) -> f64 {
-        dot(&self.lead, &other.lead) + dot(&self.tail, &other.tail)
+        // Rounding must not make anything more alike than a layer is to itself.
+        (dot(&self.lead, &other.lead) + dot(&self.tail, &other.tail)).min(1.0)
     }
 
     /// Debiased CKA with another vector of the same probe set.
     pub fn debiased_cka(&self, other: &LayerVector) -> f64 {
-        dot(&self.lead, &other.lead) / (self.lead_norm() * other.lead_norm())
+        (dot(&self.lead, &other.lead) / (self.lead_norm() * other.lead_norm())).clamp(-1.0, 1.0)
     }
 
     /// The score with another vector of the same probe set in a measure.

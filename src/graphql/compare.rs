@@ -1,10 +1,11 @@
 //! Whole versions against one another.
 
-use async_graphql::{ComplexObject, Context, Enum, ID, Object, SimpleObject};
+use async_graphql::connection::{Connection, ConnectionNameType, Edge, EdgeNameType};
+use async_graphql::{Context, Enum, ID, Object, OutputType, SimpleObject};
 
 use super::dataset::ProbeSet;
 use super::error::{ApiError, Result};
-use super::id::GlobalId as _;
+use super::id::{GlobalId as _, decode_cursor, encode_cursor};
 use super::layer::{Layer, probe_set_for};
 use super::layer_match::{Measure, SimilarityFilter};
 use super::loader::{Generation, load, load_referenced};
@@ -12,7 +13,7 @@ use super::version::Version;
 use crate::domain::id::{LayerId, VersionId};
 use crate::domain::page::{MAX_PAGE, Page};
 use crate::domain::version as domain;
-use crate::service::{self, ComparedLayers, Comparison, Library, SimilarVersionsQuery};
+use crate::service::{self, ComparedLayers, Comparison, Library, SimilarVersionsQuery, VersionCursor};
 
 /// Two layers and how alike they are.
 #[derive(Debug, Clone, Copy)]
@@ -54,31 +55,44 @@ impl LayerAlignment {
     }
 }
 
-/// The versions most like another, best first.
-#[derive(Debug, SimpleObject)]
-#[graphql(complex)]
-pub struct VersionMatchConnection {
-    /// The hits.
-    edges: Vec<VersionMatchEdge>,
-    /// Whether every admitted version was compared layer by layer. If not, the likeliest ones were, as far as an index over
-    /// the layers tells: the scores are exact either way, but a hit may be missing.
+/// A page of the versions most like another, best first.
+pub type VersionMatchConnection = Connection<
+    String,
+    Version,
+    VersionSearchFacts,
+    VersionMatchScores,
+    VersionMatchConnectionName,
+    VersionMatchEdgeName,
+>;
+
+/// What is true of a whole search for versions.
+#[derive(Debug)]
+pub struct VersionSearchFacts {
     exact: bool,
+    target: domain::Version,
+    query: SimilarVersionsQuery,
 }
 
-#[ComplexObject]
-impl VersionMatchConnection {
-    /// The versions of the hits.
-    async fn nodes(&self, ctx: &Context<'_>) -> Result<Vec<Version>> {
-        let nodes = self.edges.iter().map(|edge| edge.node(ctx));
-        futures::future::try_join_all(nodes).await
+#[Object]
+impl VersionSearchFacts {
+    /// Versions that the filter admits, whatever their scores.
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        let library = ctx.data_unchecked::<Library>();
+        let count = library.count_admitted_versions(&self.target, &self.query).await?;
+        Ok(i32::try_from(count).unwrap_or(i32::MAX))
+    }
+
+    /// Whether every admitted version was compared layer by layer. If not, the likeliest ones were, as far as an index over
+    /// the layers tells: the scores are exact either way, but a hit may be missing.
+    async fn exact(&self) -> bool {
+        self.exact
     }
 }
 
-/// A version and how like it is.
+/// How like a version is.
 #[derive(Debug, SimpleObject)]
-#[graphql(complex)]
-pub struct VersionMatchEdge {
-    /// Place in the list, from 1.
+pub struct VersionMatchScores {
+    /// Place in the list, from 1, over all pages.
     rank: usize,
     /// The mean score of each layer with its best match in the other version, averaged over both directions (best-match
     /// average): 1 if each layer of either has its equal in the other.
@@ -87,15 +101,25 @@ pub struct VersionMatchEdge {
     matching: Vec<LayerPair>,
     /// The best pairs that keep the order of both networks.
     alignment: LayerAlignment,
-    #[graphql(skip)]
-    version: VersionId,
 }
 
-#[ComplexObject]
-impl VersionMatchEdge {
-    /// The version.
-    async fn node(&self, ctx: &Context<'_>) -> Result<Version> {
-        load_referenced(ctx, self.version).await.map(Version)
+/// Names the connection.
+#[derive(Debug)]
+pub struct VersionMatchConnectionName;
+
+impl ConnectionNameType for VersionMatchConnectionName {
+    fn type_name<T: OutputType>() -> String {
+        "VersionMatchConnection".to_owned()
+    }
+}
+
+/// Names the edges.
+#[derive(Debug)]
+pub struct VersionMatchEdgeName;
+
+impl EdgeNameType for VersionMatchEdgeName {
+    fn type_name<T: OutputType>() -> String {
+        "VersionMatchEdge".to_owned()
     }
 }
 
@@ -106,32 +130,53 @@ impl VersionMatchEdge {
 pub(super) async fn similar_versions(
     ctx: &Context<'_>,
     target: &domain::Version,
-    first: i32,
+    (first, after): (i32, Option<String>),
     measure: Measure,
     filter: Option<SimilarityFilter>,
     probe_set: Option<&ID>,
 ) -> Result<VersionMatchConnection> {
-    let page: Page<()> = Page::new(Some(first), None, None, None)?;
+    let page: Page<VersionCursor> = Page::new(Some(first), decode_cursor("after", after)?, None, None)?;
+    let measure = measure.into();
+    if page.after.is_some_and(|after| after.measure != measure) {
+        return Err(ApiError::bad_input(
+            "`after` is a cursor of a search by the other measure: begin that list anew, without it",
+        ));
+    }
     let query = SimilarVersionsQuery {
         probe_set: probe_set_for(ctx, target, probe_set).await?,
-        measure: measure.into(),
+        measure,
         filter: filter.unwrap_or_default().try_into()?,
         first: page.limit,
+        after: page.after,
     };
     let generation = load(ctx, Generation).await?.unwrap_or_default();
     let library = ctx.data_unchecked::<Library>();
     let matches = library.similar_versions(target, &query, generation).await?;
-    let edge = |(index, hit): (usize, &service::VersionMatch)| VersionMatchEdge {
-        rank: index + 1,
-        score: hit.score,
-        matching: hit.matching.iter().copied().map(LayerPair).collect(),
-        alignment: LayerAlignment::of(hit.alignment_score, hit.alignment.clone()),
-        version: hit.version,
-    };
-    Ok(VersionMatchConnection {
-        edges: matches.hits.iter().enumerate().map(edge).collect(),
+    let facts = VersionSearchFacts {
         exact: matches.exact,
-    })
+        target: target.clone(),
+        query,
+    };
+    let nodes = matches.hits.iter().map(|hit| load_referenced(ctx, hit.version));
+    let nodes = futures::future::try_join_all(nodes).await?;
+    let mut connection = Connection::with_additional_fields(page.after.is_some(), matches.has_next, facts);
+    for (hit, node) in matches.hits.iter().zip(nodes) {
+        let scores = VersionMatchScores {
+            rank: hit.rank,
+            score: hit.score,
+            matching: hit.matching.iter().copied().map(LayerPair).collect(),
+            alignment: LayerAlignment::of(hit.alignment_score, hit.alignment.clone()),
+        };
+        let cursor = VersionCursor {
+            rank: hit.rank,
+            measure,
+            score: hit.score,
+            version: hit.version,
+        };
+        let edge = Edge::with_additional_fields(encode_cursor(&cursor), Version(node), scores);
+        connection.edges.push(edge);
+    }
+    Ok(connection)
 }
 
 /// Finds neighbours within a version that do nearly the same.

@@ -1,6 +1,7 @@
 //! Batched reads by key: one statement for all who ask in the same moment. Nothing is kept between requests.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,34 +60,37 @@ pub struct Nearest(pub usize);
 ///
 /// # Errors
 /// Those of [`Library::significance`] and [`Library::mutual_knn`].
-pub async fn load_of_hit<Q>(ctx: &Context<'_>, key: OfHit<Q>) -> Result<<Reader as Loader<OfHit<Q>>>::Value>
+pub async fn load_of_hit<Q, A>(ctx: &Context<'_>, key: OfHit<Q>) -> Result<A>
 where
     Q: Send + Sync + std::hash::Hash + Eq + Clone + std::fmt::Debug + 'static,
-    Reader: Loader<OfHit<Q>, Error = ServiceError>,
+    Reader: Loader<OfHit<Q>, Value = std::result::Result<A, ServiceError>, Error = Infallible>,
 {
     let missing = anyhow::anyhow!("{key:?} was found but has no vector");
-    let found = ctx.data_unchecked::<DataLoader<Reader>>().load_one(key).await?;
-    found.ok_or_else(|| ApiError::from(ServiceError::internal(missing)))
+    let found = ctx.data_unchecked::<DataLoader<Reader>>().load_one(key).await;
+    let Ok(found) = found;
+    Ok(found.ok_or_else(|| ServiceError::internal(missing))??)
 }
 
 macro_rules! load_of_hits {
-    ($($question:ident => $value:ty, $ask:ident;)*) => {$(
+    ($($question:ident => $answer:ty, $ask:ident;)*) => {$(
         impl Loader<OfHit<$question>> for Reader {
-            type Value = $value;
-            type Error = ServiceError;
+            // A question that cannot be answered is no concern of others who ask at the same moment.
+            type Value = std::result::Result<$answer, ServiceError>;
+            type Error = Infallible;
 
             async fn load(
                 &self,
                 keys: &[OfHit<$question>],
-            ) -> std::result::Result<HashMap<OfHit<$question>, $value>, ServiceError> {
+            ) -> std::result::Result<HashMap<OfHit<$question>, Self::Value>, Infallible> {
                 let searches = keys.iter().map(|key| ((key.target, key.probe_set, key.question), key.hit));
-                let mut all = HashMap::new();
-                for ((target, probe_set, question), hits) in grouped(searches) {
-                    let found = self.library.$ask(probe_set, target, &hits, question.0).await?;
-                    let answers = found.into_iter();
-                    all.extend(answers.map(|(hit, answer)| (OfHit { target, hit, probe_set, question }, answer)));
-                }
-                Ok(all)
+                let searches = grouped(searches).into_iter().map(async |((target, probe_set, question), hits)| {
+                    let key = |hit| OfHit { target, hit, probe_set, question };
+                    match self.library.$ask(probe_set, target, &hits, question.0).await {
+                        Ok(found) => found.into_iter().map(|(hit, answer)| (key(hit), Ok(answer))).collect::<Vec<_>>(),
+                        Err(error) => hits.iter().map(|hit| (key(*hit), Err(error.clone()))).collect(),
+                    }
+                });
+                Ok(futures::future::join_all(searches).await.into_iter().flatten().collect())
             }
         }
     )*};

@@ -13,6 +13,7 @@ use super::version::Version;
 use crate::domain::id::{LayerId, ModelId, VersionId};
 
 /// Anything with a global id.
+#[expect(clippy::large_enum_variant, reason = "at most a page of nodes lives at a time")]
 #[derive(Debug, Clone, Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "Global id."))]
 pub enum Node {

@@ -150,10 +150,6 @@ impl Query {
     }
 
     /// All layers of a version against all layers of another, of which neither may have more than a thousand.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the arguments are those of the schema's contract"
-    )]
     async fn cka_matrix(
         &self,
         ctx: &Context<'_>,

@@ -189,23 +189,21 @@ impl Version {
     /// The versions that compute most nearly the same, layer by layer, best first; never this one. Its own model is left out
     /// unless the filter says otherwise. A filter's layer kinds choose the layers that are compared, its least score is one
     /// of versions.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the arguments are those of the schema's contract"
-    )]
     async fn similar_versions(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Hits, at most 100.", default = 10)] first: i32,
+        #[graphql(desc = "Hits of this page, at most 100.", default = 10)] first: i32,
+        #[graphql(desc = "Only hits behind this cursor, of the first 400.")] after: Option<String>,
         #[graphql(desc = "What layers are compared by.", default_with = "Measure::DebiasedCka")] measure: Measure,
         #[graphql(desc = "Which versions may answer.")] filter: Option<SimilarityFilter>,
         #[graphql(desc = "The probe set to compare on; the default one of the version's data set if left out.")]
         probe_set: Option<ID>,
     ) -> Result<VersionMatchConnection> {
-        compare::similar_versions(ctx, &self.0, first, measure, filter, probe_set.as_ref()).await
+        compare::similar_versions(ctx, &self.0, (first, after), measure, filter, probe_set.as_ref()).await
     }
 
-    /// Pairs of layers that follow each other and compute nearly the same: candidates for pruning.
+    /// Pairs of layers of which one follows the other in execution order and that compute nearly the same: candidates for
+    /// pruning. Layers without a vector are in no pair.
     async fn redundant_neighbours(
         &self,
         ctx: &Context<'_>,

@@ -68,7 +68,7 @@ impl HeatMap {
             .set("font-family", FONT)
             .set("font-size", FONT_SIZE)
             .set("fill", "#222")
-            .add(Title::new(self.title.as_str()))
+            .add(Title::new(writable(&self.title)))
             .add(
                 Rectangle::new()
                     .set("width", "100%")
@@ -195,8 +195,16 @@ fn enlarged(width: usize, colours: &[[u8; 3]]) -> Result<Image, PictureError> {
         .set("style", "image-rendering: pixelated"))
 }
 
+/// What XML cannot hold, such as control characters in the names of an ONNX file, is shown as unknown.
+fn writable(text: &str) -> String {
+    let is_writable = |c: char| matches!(c, ' '..='\u{fffd}' | '\u{10000}'..);
+    text.chars()
+        .map(|c| if is_writable(c) { c } else { '\u{fffd}' })
+        .collect()
+}
+
 fn text(content: &str, x: f64, y: f64) -> Text {
-    Text::new(content).set("x", x).set("y", y)
+    Text::new(writable(content)).set("x", x).set("y", y)
 }
 
 fn centred(content: &str, x: f64, y: f64) -> Text {
@@ -254,6 +262,14 @@ mod tests {
 
         assert!(svg.contains("&lt;b&gt;") && svg.contains("&amp;amp;") && svg.contains("b &lt;script&gt;"));
         assert!(!svg.contains("<script>"));
+    }
+
+    #[test]
+    fn characters_that_no_drawing_can_hold_do_no_harm() {
+        let map = heat_map(vec![0.5], &["a\u{1}b"], &["\u{ffff}"]);
+
+        assert!(map.svg().unwrap().contains("a\u{fffd}b"));
+        assert!(png(&map.svg().unwrap()).is_ok());
     }
 
     #[test]

@@ -80,26 +80,25 @@ where
         compute: impl Future<Output = Result<V, ServiceError>>,
     ) -> Result<V, ServiceError> {
         let found = self.kept.entry(key).or_try_insert_with(compute).await;
-        let count = match found.as_ref().is_ok_and(|entry| !entry.is_fresh()) {
-            true => &self.counts.hits,
-            false => &self.counts.misses,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
+        self.count(found.as_ref().is_ok_and(|entry| !entry.is_fresh()));
         match found {
             Ok(entry) => Ok(entry.into_value()),
             Err(shared) => Err(ServiceError::clone(&shared)),
         }
     }
 
-    /// What is kept under a key.
-    pub(super) async fn get(&self, key: &K) -> Option<V> {
-        let found = self.kept.get(key).await;
-        let count = match found.is_some() {
+    /// What is kept under a key, for those who count themselves whether that was of use.
+    pub(super) async fn peek(&self, key: &K) -> Option<V> {
+        self.kept.get(key).await
+    }
+
+    /// Counts a question.
+    pub(super) fn count(&self, is_hit: bool) {
+        let count = match is_hit {
             true => &self.counts.hits,
             false => &self.counts.misses,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        found
     }
 
     /// Keeps something.

@@ -1,5 +1,6 @@
 //! Whole versions against one another: two of them layer by layer, and one against all others.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cache::Answer;
@@ -10,9 +11,16 @@ use crate::domain::id::{LayerId, ProbeSetId, VersionId};
 use crate::domain::similarity::SimilarityFilter;
 use crate::domain::vector::{LayerVector, Measure};
 use crate::domain::version::{Version, VersionStatus};
+use crate::store::SearchScope;
 
 /// Fewest versions whose layers are all compared with those of a target; there are twice as many as are asked for.
 const MIN_CANDIDATES: usize = 50;
+
+/// Last hit that can be asked for.
+const MAX_HITS: usize = 400;
+
+/// Most numbers of one version's vectors, 512 MB.
+const MAX_NUMBERS: usize = 128_000_000;
 
 /// Most numbers of a matrix.
 const MAX_SCORES: usize = 1_000_000;
@@ -50,13 +58,30 @@ pub struct SimilarVersionsQuery {
     pub filter: SimilarityFilter,
     /// How many at most.
     pub first: usize,
+    /// Where the page begins: after this hit.
+    pub after: Option<VersionCursor>,
 }
 
-/// The versions most like a target, best first.
+/// A place in the list of versions. Scores tie, so the version's key decides between equals.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct VersionCursor {
+    /// Rank of the hit, from 1.
+    pub rank: usize,
+    /// What the scores are of.
+    pub measure: Measure,
+    /// Its score.
+    pub score: f64,
+    /// The version.
+    pub version: VersionId,
+}
+
+/// A page of the versions most like a target, best first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VersionMatches {
     /// The versions.
     pub hits: Vec<VersionMatch>,
+    /// Whether there are more.
+    pub has_next: bool,
     /// Whether every admitted version was compared.
     pub exact: bool,
 }
@@ -64,6 +89,8 @@ pub struct VersionMatches {
 /// How like a target a version is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VersionMatch {
+    /// From 1, over all pages.
+    pub rank: usize,
     /// The version.
     pub version: VersionId,
     /// Best-match average.
@@ -117,22 +144,26 @@ impl Library {
         b: &Version,
         comparison: &Comparison,
     ) -> Result<ComparedLayers, ServiceError> {
-        let rows = self.comparable(a, comparison).await?;
-        let columns = self.comparable(b, comparison).await?;
-        let scores = rows.len() * columns.len();
+        let _turn = self.turn().await;
+        let counts = [
+            self.count_comparable(a, comparison).await?,
+            self.count_comparable(b, comparison).await?,
+        ];
+        let scores = counts[0] * counts[1];
         if scores > MAX_SCORES {
             return Err(ServiceError::bad_input(format!(
                 "{} layers against {} are {scores} scores, more than {MAX_SCORES}: choose some of their kinds with \
                  `layerKinds`",
-                rows.len(),
-                columns.len()
+                counts[0], counts[1]
             )));
         }
-        compared(Arc::new(rows), columns, comparison.measure).await
+        let rows = Arc::new(self.comparable(a, comparison).await?);
+        let columns = self.comparable(b, comparison).await?;
+        compared(rows, columns, comparison.measure, |layers| layers).await
     }
 
-    /// Pairs of layers that follow each other in a version and score at least `least`: one of them may be there for
-    /// nothing.
+    /// Pairs of layers of which one follows the other in execution order and that score at least `least`: one of them may be
+    /// there for nothing. Layers without a vector are in no pair.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` if the version has no vectors on the probe set.
@@ -142,13 +173,23 @@ impl Library {
         comparison: &Comparison,
         least: f64,
     ) -> Result<Vec<LayerPair>, ServiceError> {
-        let layers = self.comparable(version, comparison).await?;
-        let pair = |pair: &[(LayerId, LayerVector)]| LayerPair {
-            layer: pair[0].0,
-            other: pair[1].0,
-            score: pair[0].1.score(&pair[1].1, comparison.measure).min(1.0),
-        };
-        Ok(layers.windows(2).map(pair).filter(|pair| pair.score >= least).collect())
+        let _turn = self.turn().await;
+        let vectors = self.comparable(version, comparison).await?;
+        let ids: Vec<_> = vectors.iter().map(|(layer, _)| *layer).collect();
+        let layers = self.store.layers_by_id(&ids).await?;
+        let places: HashMap<LayerId, i32> = layers.iter().map(|layer| (layer.id, layer.index)).collect();
+        let measure = comparison.measure;
+        let found = tokio::task::spawn_blocking(move || {
+            let follow = |a: &LayerId, b: &LayerId| places.get(a).map(|place| place + 1) == places.get(b).copied();
+            let pairs = vectors.windows(2).filter(|pair| follow(&pair[0].0, &pair[1].0));
+            let pairs = pairs.map(|pair| LayerPair {
+                layer: pair[0].0,
+                other: pair[1].0,
+                score: pair[0].1.score(&pair[1].1, measure),
+            });
+            pairs.filter(|pair| pair.score >= least).collect()
+        });
+        found.await.map_err(ServiceError::internal)
     }
 
     /// The versions most like a version. `generation` is the catalogue's, read before.
@@ -167,41 +208,79 @@ impl Library {
         self.answers.answer(generation, question, compute).await
     }
 
+    /// How many versions a search for versions is about.
+    ///
+    /// # Errors
+    /// As for [`Library::similar_versions`].
+    pub async fn count_admitted_versions(
+        &self,
+        target: &Version,
+        query: &SimilarVersionsQuery,
+    ) -> Result<usize, ServiceError> {
+        let scope = self.version_scope(target, query).await?;
+        Ok(self
+            .store
+            .admitted_versions(query.probe_set, &scope, usize::MAX >> 1)
+            .await?
+            .len())
+    }
+
+    async fn version_scope(&self, target: &Version, query: &SimilarVersionsQuery) -> Result<SearchScope, ServiceError> {
+        Ok(SearchScope {
+            except_version: Some(target.id),
+            ..self.scope(&query.filter, Some(target)).await?
+        })
+    }
+
     async fn find_similar_versions(
         &self,
         target: &Version,
         query: &SimilarVersionsQuery,
     ) -> Result<VersionMatches, ServiceError> {
+        let skipped = query.after.map_or(0, |after| after.rank);
+        if skipped.saturating_add(query.first) > MAX_HITS {
+            return Err(ServiceError::bad_input(format!(
+                "a search for versions ends at the hit of rank {MAX_HITS}: narrow it with a filter"
+            )));
+        }
         let comparison = Comparison {
             probe_set: query.probe_set,
             measure: query.measure,
             layer_kinds: query.filter.layer_kinds.clone(),
         };
+        let _turn = self.turn().await;
         let layers = Arc::new(self.comparable(target, &comparison).await?);
         let (candidates, exact) = self.candidate_versions(target, query).await?;
         let mut hits = Vec::new();
         // One after the other: only two versions' vectors are in memory at a time.
         for version in candidates {
-            let others = self
-                .store
-                .version_vectors(query.probe_set, version, &comparison.layer_kinds)
-                .await?;
-            let found = compared(Arc::clone(&layers), others, query.measure).await?;
-            let alignment = found.matrix.alignment();
-            hits.push(VersionMatch {
-                version,
-                score: found.matrix.best_match_average(),
-                matching: found.pairs(&found.matrix.best_matches()),
-                alignment_score: found.matrix.alignment_score(&alignment),
-                alignment: found.pairs(&alignment),
+            let others = self.held_vectors(version, &comparison).await?;
+            let found = compared(Arc::clone(&layers), others, query.measure, move |found| {
+                let alignment = found.matrix.alignment();
+                VersionMatch {
+                    rank: 0,
+                    version,
+                    score: found.matrix.best_match_average(),
+                    matching: found.pairs(&found.matrix.best_matches()),
+                    alignment_score: found.matrix.alignment_score(&alignment),
+                    alignment: found.pairs(&alignment),
+                }
             });
+            hits.push(found.await?);
         }
         if let Some(least) = query.filter.min_score {
             hits.retain(|hit| hit.score >= least);
         }
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.version.cmp(&b.version)));
+        if let Some(after) = query.after {
+            hits.retain(|hit| hit.score < after.score || (hit.score == after.score && hit.version > after.version));
+        }
+        let has_next = hits.len() > query.first;
         hits.truncate(query.first);
-        Ok(VersionMatches { hits, exact })
+        for (hit, rank) in hits.iter_mut().zip(skipped + 1..) {
+            hit.rank = rank;
+        }
+        Ok(VersionMatches { hits, has_next, exact })
     }
 
     /// The versions to compare with a target, and whether these are all that are admitted.
@@ -210,9 +289,9 @@ impl Library {
         target: &Version,
         query: &SimilarVersionsQuery,
     ) -> Result<(Vec<VersionId>, bool), ServiceError> {
-        let mut scope = self.scope(&query.filter, Some(target)).await?;
-        scope.except_version = Some(target.id);
-        let count = MIN_CANDIDATES.max(2 * query.first);
+        let scope = self.version_scope(target, query).await?;
+        let depth = query.after.map_or(0, |after| after.rank) + query.first;
+        let count = MIN_CANDIDATES.max(2 * depth);
         let some = self.store.admitted_versions(query.probe_set, &scope, count + 1).await?;
         if some.len() <= count {
             return Ok((some, true));
@@ -220,20 +299,24 @@ impl Library {
         let nearest = self
             .store
             .nearest_versions(target.id, query.probe_set, &scope, query.measure, count);
-        Ok((nearest.await?, false))
+        let mut candidates = nearest.await?;
+        // Where crowds of layers are alike, those nearest may be of few versions: there are more all the same.
+        let others: Vec<_> = some
+            .into_iter()
+            .filter(|version| !candidates.contains(version))
+            .collect();
+        candidates.extend(others);
+        candidates.truncate(count);
+        Ok((candidates, false))
     }
 
-    /// The layers of a version that have a vector, in order.
-    async fn comparable(
-        &self,
-        version: &Version,
-        comparison: &Comparison,
-    ) -> Result<Vec<(LayerId, LayerVector)>, ServiceError> {
-        let vectors = self
+    /// How many layers of a version have a vector.
+    async fn count_comparable(&self, version: &Version, comparison: &Comparison) -> Result<usize, ServiceError> {
+        let count = self
             .store
-            .version_vectors(comparison.probe_set, version.id, &comparison.layer_kinds)
+            .count_version_vectors(comparison.probe_set, version.id, &comparison.layer_kinds)
             .await?;
-        if vectors.is_empty() {
+        if count == 0 {
             let of_kinds = match comparison.layer_kinds.as_slice() {
                 [] => String::new(),
                 kinds => format!(" of kind {}", kinds.join(", ")),
@@ -244,30 +327,63 @@ impl Library {
                      probe set only, on which both versions must have been ingested",
                     version.number
                 ),
-                status => format!(
-                    "version {} has no layers yet: it is {}",
-                    version.number,
-                    serde_json::json!(status).as_str().unwrap_or_default()
-                ),
+                _ => format!("version {} has no layers: it is not READY", version.number),
             }));
         }
-        Ok(vectors)
+        Ok(count)
+    }
+
+    /// The layers of a version that have a vector, in order; at least one.
+    async fn comparable(
+        &self,
+        version: &Version,
+        comparison: &Comparison,
+    ) -> Result<Vec<(LayerId, LayerVector)>, ServiceError> {
+        self.count_comparable(version, comparison).await?;
+        self.held_vectors(version.id, comparison).await
+    }
+
+    /// The vectors of a version, unless there are too many of them to be held.
+    async fn held_vectors(
+        &self,
+        version: VersionId,
+        comparison: &Comparison,
+    ) -> Result<Vec<(LayerId, LayerVector)>, ServiceError> {
+        let (probe_set, kinds) = (comparison.probe_set, &comparison.layer_kinds);
+        let count = self.store.count_version_vectors(probe_set, version, kinds).await?;
+        let probe_sets = self.store.probe_sets_by_id(&[probe_set]).await?;
+        let images = probe_sets.first().map_or(0, |set| set.image_indices.len());
+        let numbers = count * images * images.saturating_sub(1) / 2;
+        if numbers > MAX_NUMBERS {
+            let version = self.version(version).await?;
+            let model = self.store.models_by_id(&[version.model_id]).await?.pop();
+            return Err(ServiceError::bad_input(format!(
+                "{} version {} has {count} layers of {} numbers each, more than can be compared at once ({MAX_NUMBERS} \
+                 numbers): choose some of their kinds, exclude the model, or use a smaller probe set",
+                model.map_or_else(String::new, |model| model.name.to_string()),
+                version.number,
+                numbers / count.max(1),
+            )));
+        }
+        Ok(self.store.version_vectors(probe_set, version, kinds).await?)
     }
 }
 
-async fn compared(
+/// Compares layers, off the threads that answer requests, and makes something of that.
+async fn compared<T: Send + 'static>(
     rows: Arc<Vec<(LayerId, LayerVector)>>,
     columns: Vec<(LayerId, LayerVector)>,
     measure: Measure,
-) -> Result<ComparedLayers, ServiceError> {
+    then: impl FnOnce(ComparedLayers) -> T + Send + 'static,
+) -> Result<T, ServiceError> {
     let computed = tokio::task::spawn_blocking(move || {
         let (rows, row_vectors) = split(&rows);
         let (columns, column_vectors) = split(&columns);
-        ComparedLayers {
+        then(ComparedLayers {
             matrix: cka_matrix(&row_vectors, &column_vectors, measure),
             rows,
             columns,
-        }
+        })
     });
     computed.await.map_err(ServiceError::internal)
 }

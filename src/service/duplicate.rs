@@ -1,9 +1,11 @@
 //! Versions that compute, layer by layer, what one of the library computes already.
 
+use std::sync::Arc;
+
 use super::{Library, ServiceError};
 use crate::compute::cka_matrix::cka_matrix;
 use crate::domain::id::{LayerId, ProbeSetId, VersionId};
-use crate::domain::vector::{Measure, SketchedVector};
+use crate::domain::vector::{LayerVector, Measure, SketchedVector};
 use crate::store::{SearchScope, SearchTarget, SearchWindow};
 
 /// What every layer of either version must score with its best match in the other. Two trainings of one network from
@@ -52,11 +54,23 @@ impl Library {
             .collect();
         versions.sort();
         versions.dedup();
-        let vectors: Vec<_> = layers.iter().map(|layer| &layer.vector).collect();
+        if versions.is_empty() {
+            return Ok(None);
+        }
+        let own: Arc<Vec<LayerVector>> = Arc::new(layers.iter().map(|layer| layer.vector.clone()).collect());
         for version in versions {
+            // Another export of a network may have some more layers, but one of twice as many is something else.
+            if self.store.count_version_vectors(probe_set, version, &[]).await? > 2 * own.len() {
+                continue;
+            }
             let others = self.store.version_vectors(probe_set, version, &[]).await?;
-            let others: Vec<_> = others.iter().map(|(_, vector)| vector).collect();
-            if cka_matrix(&vectors, &others, Measure::DebiasedCka).worst_best_match() >= EQUAL {
+            let own = Arc::clone(&own);
+            let matrix = tokio::task::spawn_blocking(move || {
+                let own: Vec<_> = own.iter().collect();
+                let others: Vec<_> = others.iter().map(|(_, vector)| vector).collect();
+                cka_matrix(&own, &others, Measure::DebiasedCka)
+            });
+            if matrix.await.map_err(ServiceError::internal)?.worst_best_match() >= EQUAL {
                 return Ok(Some(version));
             }
         }

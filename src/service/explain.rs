@@ -67,7 +67,13 @@ impl Explainer {
         Self {
             chat: settings.chat,
             language: settings.language,
-            written: MeteredCache::new("explanations", settings.cache_bytes, weight),
+            written: MeteredCache::new(
+                "explanations",
+                settings.cache_bytes,
+                |key: &String, explanation: &Arc<Explanation>| {
+                    (key.len() + explanation.text.len() + size_of::<Explanation>()) as u64
+                },
+            ),
             begun: Mutex::default(),
         }
     }
@@ -75,11 +81,6 @@ impl Explainer {
     fn begun(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<Progress>>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Bytes an explanation takes in the cache, with its key.
-fn weight(key: &String, explanation: &Arc<Explanation>) -> u64 {
-    (key.len() + explanation.text.len() + size_of::<Explanation>()) as u64
 }
 
 /// Takes an explanation off the list of those being written, however its task ends.
@@ -115,11 +116,14 @@ impl Library {
         let model = explainer.chat.as_ref().map_or("", Chat::model);
         let generation = self.store.generation().await?;
         let key = serde_json::json!([generation, layer.id, other.id, language.as_str(), model]).to_string();
-        if let Some(written) = explainer.written.get(&key).await {
+        if let Some(written) = explainer.written.peek(&key).await {
+            explainer.written.count(true);
             return Ok(ExplanationInProgress::over(written));
         }
         let mut all = explainer.begun();
-        if let Some(progress) = all.get(&key) {
+        let in_progress = all.get(&key);
+        explainer.written.count(in_progress.is_some());
+        if let Some(progress) = in_progress {
             return Ok(ExplanationInProgress::new(progress.clone()));
         }
         if all.len() >= MOST_AT_A_TIME {
@@ -149,7 +153,7 @@ impl Library {
         progress: &watch::Sender<Progress>,
     ) -> Result<Arc<Explanation>, ServiceError> {
         let written = &self.explainer.written;
-        if let Some(written) = written.get(&key.to_owned()).await {
+        if let Some(written) = written.peek(&key.to_owned()).await {
             return Ok(written);
         }
         let facts = self.facts(&layer, &other).await?;

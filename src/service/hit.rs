@@ -13,6 +13,9 @@ const MIN_PERMUTATIONS: usize = 99;
 /// Numbers of all relabelled Grams of a significance together: 100,000 permutations of 100 images, 1,000 of 1,000.
 const MAX_RELABELLED: usize = 1_000_000_000;
 
+/// Products of all relabelled Grams with those of the hits: seconds on two cores.
+const MAX_PRODUCTS: usize = 10_000_000_000;
+
 /// A target with some of its hits.
 struct Hits {
     target: LayerVector,
@@ -36,14 +39,17 @@ impl Library {
                 "`permutations` must be at least {MIN_PERMUTATIONS}, got {permutations}"
             )));
         }
+        let _turn = self.turn().await;
         let Some(hits) = self.hits(probe_set, target, others).await? else {
             return Ok(Vec::new());
         };
         let images = hits.target.tail.len();
-        let most = MAX_RELABELLED / (images * images);
+        let products = MAX_PRODUCTS / hits.others.len().max(1);
+        let most = MAX_RELABELLED.min(products) / (images * images);
         if permutations > most {
             return Err(ServiceError::bad_input(format!(
-                "`permutations` must be at most {most} on a probe set of {images} images, got {permutations}"
+                "`permutations` must be at most {most} for {} hits on a probe set of {images} images, got {permutations}",
+                hits.others.len()
             )));
         }
         let computed = tokio::task::spawn_blocking(move || {
@@ -66,6 +72,7 @@ impl Library {
         others: &[LayerId],
         nearest: usize,
     ) -> Result<Vec<(LayerId, MutualKnn)>, ServiceError> {
+        let _turn = self.turn().await;
         let Some(hits) = self.hits(probe_set, target, others).await? else {
             return Ok(Vec::new());
         };

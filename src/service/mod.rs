@@ -22,10 +22,15 @@ mod source;
 mod version;
 pub mod worker;
 
+use std::num::NonZero;
 use std::sync::Arc;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 pub use cache::CacheStatistics;
-pub use compare::{ComparedLayers, Comparison, LayerPair, SimilarVersionsQuery, VersionMatch, VersionMatches};
+pub use compare::{
+    ComparedLayers, Comparison, LayerPair, SimilarVersionsQuery, VersionCursor, VersionMatch, VersionMatches,
+};
 pub use error::ServiceError;
 
 /// News of jobs that changed, for those who watch them.
@@ -61,6 +66,8 @@ pub struct Library {
     probes: MeteredCache<ProbeSetId, Images>,
     /// Bytes of activations that a computation may hold.
     activation_limit: u64,
+    /// Turns of those who compute with many vectors.
+    turns: Arc<Semaphore>,
 }
 
 /// How much of the machine a library may take, and whom it may ask.
@@ -100,6 +107,9 @@ impl Library {
                 images.pixels.len() as u64
             }),
             activation_limit: settings.activation_bytes,
+            turns: Arc::new(Semaphore::new(
+                std::thread::available_parallelism().map_or(2, NonZero::get),
+            )),
         }
     }
 
@@ -127,6 +137,13 @@ impl Library {
             self.networks.statistics().await,
             self.probes.statistics().await,
         ]
+    }
+
+    /// Waits for one's turn to compute with many vectors: as many at a time as there are cores, in the order in which they
+    /// asked. Nothing large may be held while waiting.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.turns.acquire().await.ok()
     }
 
     /// What networks run on, in words.

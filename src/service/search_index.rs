@@ -16,8 +16,6 @@ impl Library {
         let store = self.store.clone();
         let rebuilt = tokio::spawn(async move { store.rebuild_search_index(probe_set).await });
         let index = rebuilt.await.map_err(ServiceError::internal)??;
-        index.ok_or_else(|| {
-            ServiceError::Conflict("the search index of this probe set is being made already".to_owned())
-        })
+        index.ok_or_else(|| ServiceError::Conflict("a search index is being made already: wait for it".to_owned()))
     }
 }

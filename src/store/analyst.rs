@@ -3,7 +3,7 @@
 //! PostgreSQL itself quotes the names in these statements, which take no parameters.
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
 use super::{Store, StoreError};
 
@@ -11,10 +11,11 @@ use super::{Store, StoreError};
 const MARK: &str = "Analysts of SCV, made by scv analyst-role";
 
 /// What the role may do, and how its sessions begin. `%1$I` is the role, `%2$I` the owner of the schema, who will add to
-/// it, `%3$I` the schema of pgvector, whose operators stand in queries.
-const RIGHTS: [&str; 10] = [
+/// it, `%3$I` the schema of pgvector, whose operators stand in queries, `%4$I` the database.
+const RIGHTS: [&str; 11] = [
     "grant connect on database %4$I to %1$I",
     "grant usage on schema analytics to %1$I",
+    "grant usage on schema %3$I to %1$I",
     "grant select on all tables in schema analytics to %1$I",
     "grant execute on all functions in schema analytics to %1$I",
     "alter default privileges for role %2$I in schema analytics grant select on tables to %1$I",
@@ -62,7 +63,10 @@ impl Store {
     /// Each case of [`AnalystError`] but those of dropping; nothing was changed.
     #[tracing::instrument(name = "store.make_analyst", skip_all)]
     pub async fn make_analyst(&self, role: &str, password: Option<&str>) -> Result<(), AnalystError> {
-        let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        // The statement that sets a password holds it: it must not stand in our log.
+        let options = self.pool.connect_options().as_ref().clone().disable_statement_logging();
+        let mut connection = options.connect().await.map_err(StoreError::from)?;
+        let mut tx = connection.begin().await.map_err(StoreError::from)?;
         let made = make(&mut tx, role, password).await;
         made.map_err(|error| refusal(error, role))?;
         Ok(tx.commit().await.map_err(StoreError::from)?)

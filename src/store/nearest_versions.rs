@@ -75,7 +75,11 @@ impl Store {
     }
 
     async fn versions(&self, mut query: QueryBuilder<Postgres>) -> Result<Vec<VersionId>, StoreError> {
-        let ids: Vec<i64> = query.build_query_scalar().fetch_all(&self.pool).await?;
+        let ids: Vec<i64> = query
+            .build_query_scalar()
+            .persistent(false)
+            .fetch_all(&self.pool)
+            .await?;
         Ok(ids.into_iter().map(VersionId).collect())
     }
 }

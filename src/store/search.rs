@@ -1,7 +1,8 @@
 //! The similarity search: candidates from a sketch index, then the exact scores of those few, in one statement.
 //!
 //! The statements are put together at run time, since only the filters asked for may stand in them: with
-//! nullable parameters for all of them the planner would neither prune partitions nor choose the index well.
+//! nullable parameters for all of them the planner would neither prune partitions nor choose the index well. For the same
+//! reason they are not kept prepared: a plan for any value of a filter cannot tell one that keeps half from a rare one.
 
 use pgvector::HalfVector;
 use sqlx::{Postgres, QueryBuilder};
@@ -76,7 +77,11 @@ impl Store {
             query.push(" limit ").push_bind(limit as i64);
         }
         query.push(") as admitted");
-        let count: i64 = query.build_query_scalar().fetch_one(&self.pool).await?;
+        let count: i64 = query
+            .build_query_scalar()
+            .persistent(false)
+            .fetch_one(&self.pool)
+            .await?;
         Ok(count as usize)
     }
 
@@ -155,7 +160,7 @@ impl Store {
             .push(" desc, tie limit ")
             .push_bind(window.limit as i64);
 
-        let rows: Vec<(i64, f64, f64)> = query.build_query_as().fetch_all(&self.pool).await?;
+        let rows: Vec<(i64, f64, f64)> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
         // A rank that nobody was ever given must not overflow.
         let skipped = window.after.map_or(0, |after| after.rank.min(u32::MAX / 2));
         Ok(rows

@@ -1,6 +1,7 @@
 //! The indexes over the sketches of a probe set (pgvector's HNSW), made anew while searches and writes go on.
 //!
-//! They are made with the probe set and grow with every layer. What was deleted leaves gaps that vacuum closes.
+//! They are made with the probe set and grow with every layer. Layers of deleted models are not in them; what is changed or
+//! hidden leaves gaps that vacuum closes.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -8,10 +9,10 @@ use super::{Store, StoreError};
 use crate::domain::id::ProbeSetId;
 use crate::domain::similarity::SearchIndex;
 
-/// Takes the lock that whoever makes an index holds.
-const LOCK: &str = "select pg_try_advisory_lock(hashtext('scv search index'), $1::integer)";
+/// Takes the lock that whoever makes an index holds, of any probe set: one at a time takes as much memory as it may.
+const LOCK: &str = "select pg_try_advisory_lock(hashtext('scv search index'))";
 
-/// Memory for the graph while it is made: 600,000 layers. Whatever is beyond it goes to disk and takes longer.
+/// Memory for the graph while it is made: some 400,000 layers. Whatever is beyond it goes to disk and takes longer.
 const MEMORY: &str = "set maintenance_work_mem = '1GB'";
 
 impl Store {
@@ -26,10 +27,7 @@ impl Store {
     pub async fn rebuild_search_index(&self, probe_set: ProbeSetId) -> Result<Option<SearchIndex>, StoreError> {
         // Its settings and its lock must not come back to the pool.
         let mut connection = self.pool.acquire().await?.detach();
-        let locked: bool = sqlx::query_scalar(LOCK)
-            .bind(probe_set.0)
-            .fetch_one(&mut connection)
-            .await?;
+        let locked: bool = sqlx::query_scalar(LOCK).fetch_one(&mut connection).await?;
         let index = match locked {
             true => Some(rebuild(&mut connection, &format!("layer_sketch_{}", probe_set.0)).await?),
             false => None,
@@ -48,7 +46,7 @@ async fn rebuild(connection: &mut PgConnection, partition: &str) -> Result<Searc
         run(connection, &format!("reindex index concurrently {index}")).await?;
     }
     run(connection, &format!("analyze {partition}")).await?;
-    let facts = format!("select count(*), pg_indexes_size('{partition}') from {partition}");
+    let facts = format!("select count(*) filter (where searchable), pg_indexes_size('{partition}') from {partition}");
     let (layers, bytes) = sqlx::query_as(AssertSqlSafe(facts)).fetch_one(connection).await?;
     Ok(SearchIndex { layers, bytes })
 }

@@ -80,6 +80,32 @@ impl Store {
         Ok(whole(rows))
     }
 
+    /// How many vectors [`Store::version_vectors`] gives.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.count_version_vectors", skip_all)]
+    pub async fn count_version_vectors(
+        &self,
+        probe_set: ProbeSetId,
+        version: VersionId,
+        kinds: &[String],
+    ) -> Result<usize, StoreError> {
+        let count = sqlx::query_scalar!(
+            r#"select count(*) as "count!"
+                 from layer_sketch
+                where probe_set_id = $1
+                  and version_id = $2
+                  and (layer_kind = any($3) or $3 = '{}')"#,
+            probe_set.0,
+            version.0,
+            kinds,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(count as usize)
+    }
+
     /// The vectors of a version on a probe set, in the order of its layers: of those that have one and are of one of the
     /// kinds; no kinds mean all.
     ///

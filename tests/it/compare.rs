@@ -6,10 +6,11 @@ use crate::support::client::{Client, text};
 use crate::support::networks::{first_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 
-const SIMILAR_VERSIONS: &str = "query($id: ID!, $first: Int!, $filter: SimilarityFilter, $measure: Measure!) {
+const SIMILAR_VERSIONS: &str =
+    "query($id: ID!, $first: Int!, $after: String, $filter: SimilarityFilter, $measure: Measure!) {
     version(id: $id) {
-      similarVersions(first: $first, filter: $filter, measure: $measure) {
-        exact nodes { id }
+      similarVersions(first: $first, after: $after, filter: $filter, measure: $measure) {
+        exact totalCount nodes { id } pageInfo { hasNextPage endCursor }
         edges { rank score node { id number model { name } }
                 matching { score layer { name } otherLayer { name } }
                 alignment { score pairs { score layer { name } otherLayer { name } } } } } } }";
@@ -129,6 +130,22 @@ async fn of_many_versions_the_likeliest_are_compared_and_the_most_similar_one_is
     assert_eq!(found["exact"], false);
     assert_eq!(names(&found)[0], "copy");
     assert_eq!(names(&found).len(), 3);
+    // Deeper than the nearest layers reach: whoever asks for so many gets so many.
+    let many = similar_versions(
+        api,
+        &target,
+        json!({ "first": 25, "filter": { "layerKinds": ["Linear"] } }),
+    )
+    .await;
+    assert_eq!((&many["exact"], names(&many).len()), (&json!(false), 25));
+    assert_eq!(many["totalCount"], 55);
+    let next = json!({ "first": 25, "after": many["pageInfo"]["endCursor"], "filter": { "layerKinds": ["Linear"] } });
+    let next = similar_versions(api, &target, next).await;
+    assert_eq!((&next["edges"][0]["rank"], names(&next).len()), (&json!(26), 25));
+    assert!(
+        names(&many).iter().all(|name| !names(&next).contains(name)),
+        "no version twice"
+    );
     server.stop().await.unwrap();
 }
 

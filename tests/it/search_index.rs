@@ -88,7 +88,7 @@ async fn an_index_is_made_anew_and_what_was_left_half_made_is_cleared_away() {
 async fn an_index_is_made_by_one_at_a_time() {
     let server = Server::start().await;
     let (id, mut database) = (probe_set(&server).await, connection(&server).await);
-    sqlx::query("select pg_advisory_lock(hashtext('scv search index'), probe_set_id::integer) from probe_set")
+    sqlx::query("select pg_advisory_lock(hashtext('scv search index'))")
         .execute(&mut database)
         .await
         .unwrap();

@@ -46,11 +46,11 @@ impl Language {
 impl FromStr for Language {
     type Err = LanguageError;
 
-    /// Letters, single spaces and hyphens: nothing that a sentence needs.
+    /// Two words of letters and hyphens at most: nothing that could be an instruction.
     fn from_str(text: &str) -> Result<Self, LanguageError> {
         let name = text.trim();
         let length = name.chars().count();
-        let is_name = name.chars().all(|c| c.is_alphabetic() || c == '-' || c == ' ') && !name.contains("  ");
+        let is_name = name.chars().all(|c| c.is_alphabetic() || c == '-' || c == ' ') && name.split(' ').count() <= 2;
         match is_name && (1..=LONGEST_LANGUAGE).contains(&length) {
             true => Ok(Self(name.to_owned())),
             false => Err(LanguageError(text.chars().take(2 * LONGEST_LANGUAGE).collect())),

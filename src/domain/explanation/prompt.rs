@@ -46,11 +46,18 @@ test images of the network's own data set, and can be compared only where the da
 impl Prompt {
     /// The question about two layers, to be answered in a language.
     pub fn new(facts: &Facts, language: &Language) -> Self {
+        let written = |data: &Value| format!("<data>\n{}\n</data>", quote::json(data));
         let mut most = MOST_ENTRIES;
         let user = loop {
-            let user = format!("<data>\n{}\n</data>", quote::json(&data(facts, language, most)));
-            if user.len() + SYSTEM.len() <= MAX_PROMPT_BYTES || most == 0 {
+            let mut data = data(facts, language, most);
+            let user = written(&data);
+            if user.len() + SYSTEM.len() <= MAX_PROMPT_BYTES {
                 break user;
+            }
+            if most == 0 {
+                // Names of many signs that have to be written as numbers.
+                trim(&mut data);
+                break written(&data);
             }
             most /= 2;
         };
@@ -82,6 +89,16 @@ fn data(facts: &Facts, language: &Language, most_entries: usize) -> Value {
         "inTheSamePlaceOfTheAlignedNetworks": common.aligned,
         "differencesOfTheNetworks": differing(&facts.diff, most_entries),
     })
+}
+
+/// Leaves out what can be done without, and most of each name.
+fn trim(data: &mut Value) {
+    for side in ["layer", "otherLayer"] {
+        for field in ["tags", "training", "parameters"] {
+            data[side][field] = Value::Null;
+        }
+    }
+    quote::shorten(data);
 }
 
 fn side(side: &Side) -> Value {

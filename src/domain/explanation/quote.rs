@@ -7,6 +7,9 @@ use serde_json::Value;
 /// Characters of a name that are kept.
 const LONGEST_NAME: usize = 64;
 
+/// Characters of a name that are kept where there is hardly any room.
+const LONGEST_WORD: usize = 24;
+
 /// Bytes of a value that are kept.
 const LONGEST_VALUE: usize = 96;
 
@@ -45,6 +48,16 @@ pub(super) fn parameters(all: &Value) -> Value {
     Value::Object(few.collect())
 }
 
+/// Leaves no more than the first characters of each string.
+pub(super) fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = text.chars().take(LONGEST_WORD).collect(),
+        Value::Array(values) => values.iter_mut().for_each(shorten),
+        Value::Object(fields) => fields.values_mut().for_each(shorten),
+        _ => {}
+    }
+}
+
 /// JSON in which strings hold nothing but letters, digits and plain signs. Everything else is written as its number: what
 /// could end the data or a line of it, what cannot be seen, and what changes the direction of reading.
 pub(super) fn json(value: &Value) -> String {
@@ -67,6 +80,11 @@ pub(super) fn json(value: &Value) -> String {
     quoted
 }
 
+/// Whether a character changes the direction of reading, or cannot be seen.
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// A name in Markdown, as code.
 pub(super) fn code(text: &str) -> String {
     span(&name(text))
@@ -76,7 +94,7 @@ pub(super) fn code(text: &str) -> String {
 pub(super) fn span(text: &str) -> String {
     let plain = text.chars().map(|c| match c {
         '`' => '\'',
-        c if c.is_control() => ' ',
+        c if c.is_control() || is_direction(c) => ' ',
         c => c,
     });
     format!("`{}`", plain.collect::<String>())

@@ -18,7 +18,7 @@ use super::{DATABASE, USER};
 const NEEDED_FOR_NEW: u64 = 200_000_000;
 
 /// Parallel index builds take this much shared memory, which some containers do not have.
-const SHARED_MEMORY_WANTED: u64 = 1_000_000_000;
+const SHARED_MEMORY_WANTED: u64 = 3 << 29;
 
 /// The settings of every cluster. They follow the file that `initdb` made and are followed by what
 /// `ALTER SYSTEM` has set.
@@ -27,7 +27,6 @@ const SETTINGS: &str = "\
 include 'postgres/postgresql.conf'
 
 max_connections = 100
-shared_buffers = 256MB
 maintenance_work_mem = 512MB
 random_page_cost = 1.1
 jit = off
@@ -72,13 +71,21 @@ pub(super) fn configure(directory: &DataDirectory) -> Result<PathBuf, EmbeddedEr
     };
     let write = || {
         let fresh = tempfile::NamedTempFile::new_in(&directory.path)?;
-        fs::write(fresh.path(), format!("{SETTINGS}{elsewhere}"))?;
+        let cache = format!("\nshared_buffers = {}MB\n", cache_megabytes());
+        fs::write(fresh.path(), format!("{SETTINGS}{cache}{elsewhere}"))?;
         fs::set_permissions(fresh.path(), Permissions::from_mode(0o644))?;
         fresh.persist(&path)?;
         Ok(())
     };
     write().map_err(io_error("write", &path))?;
     Ok(path)
+}
+
+/// What the database keeps in memory itself: an eighth of the machine's, which is taken as it is used. A search reads a few
+/// hundred pages of an index here and there: all of them should be at hand.
+fn cache_megabytes() -> u64 {
+    let memory = nix::sys::sysinfo::sysinfo().map_or(0, |system| system.ram_total() >> 20);
+    (memory / 8).clamp(128, 4_096)
 }
 
 async fn initialise(
