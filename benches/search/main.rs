@@ -1,6 +1,7 @@
 //! Search against the exact scan, through the GraphQL API of a running server, on one library that grows in one run.
 //!
-//! `just bench-search [layers…]`: the sizes to measure at, ascending (4,000 and 20,000 if left out). Every question is
+//! `just bench-search [layers…]`: the sizes to measure at, ascending (10,000 and 100,000 if left out, as far as the disk
+//! allows: a layer takes 30 KB). Every question is
 //! asked once, so that no answer comes out of the cache. Prints tables for docs/benchmarks.md.
 
 #![expect(clippy::print_stdout, reason = "a benchmark speaks to the person at the terminal")]
@@ -23,16 +24,18 @@ use scv::domain::vector::Measure;
 use scv::graphql::id::GlobalId as _;
 use scv::store::{Store, embedded};
 use serde_json::{Value, json};
-use sqlx::ConnectOptions as _;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use tokio_util::sync::CancellationToken;
 
 /// Searches timed in a cell.
 const TARGETS: usize = 40;
 const HITS: usize = 10;
-/// Time that the exact scans of a cell may take together; there are five of them even if it is over.
+/// Time that the exact scans of a cell may take together; there are twenty of them even if it is over.
 const PATIENCE: Duration = Duration::from_secs(20);
-const FEWEST_SCANS: usize = 5;
+const FEWEST_SCANS: usize = 20;
+/// Of a library, the layers that are written while its indexes are in use.
+const WRITTEN_ONE_BY_ONE: usize = 2_000;
 const PAGE: usize = 100;
 const PAGES: usize = 10;
 const MEASURES: [Measure; 2] = [Measure::DebiasedCka, Measure::Cka];
@@ -52,7 +55,7 @@ fn main() -> anyhow::Result<()> {
     let sizes = arguments.iter().map(|argument| argument.parse());
     let mut sizes: Vec<usize> = sizes.collect::<Result<_, _>>().context("sizes are whole numbers")?;
     if sizes.is_empty() {
-        sizes = vec![4_000, 20_000];
+        sizes = vec![10_000, 100_000];
     }
     runtime.block_on(bench(&sizes))
 }
@@ -98,11 +101,17 @@ async fn measure(sizes: &[usize], store: Store, database: &PgConnectOptions, api
     let probe_set = filler.probe_set().id;
     choices::sketch_lengths(&mut filler)?;
     for &size in sizes {
+        println!("\n## {size} layers\n");
+        if let Some(bulk) = size
+            .checked_sub(WRITTEN_ONE_BY_ONE)
+            .filter(|bulk| *bulk > filler.layers.len())
+        {
+            without_index(database, probe_set, &mut filler, bulk).await?;
+        }
         let before = filler.layers.len();
         let writing = filler.fill(size, |_| Ok(())).await?;
-        println!("\n## {size} layers\n");
         let rate = (filler.layers.len() - before) as f64 / writing.as_secs_f64();
-        println!("Written at {rate:.0} layers a second, twenty to a transaction.");
+        println!("The last {WRITTEN_ONE_BY_ONE} written at {rate:.0} layers a second, twenty to a transaction.");
         cells(api, &filler.layers).await?;
         pages(api, &filler.layers).await?;
         choices::ef_search(database, probe_set, &filler.layers).await?;
@@ -111,6 +120,45 @@ async fn measure(sizes: &[usize], store: Store, database: &PgConnectOptions, api
         }
     }
     rebuild(api, probe_set).await
+}
+
+/// Most of a library is written without the indexes, which are then made of it as a whole: that takes a fraction of the time.
+async fn without_index(
+    database: &PgConnectOptions,
+    probe_set: ProbeSetId,
+    filler: &mut Filler,
+    count: usize,
+) -> anyhow::Result<()> {
+    let mut connection = database.connect().await?;
+    let partition = format!("layer_sketch_{}", probe_set.0);
+    let drop: Vec<String> = sqlx::query_scalar(
+        "select format('drop index %s', indexrelid::regclass)
+           from pg_index
+           join pg_class on pg_class.oid = indexrelid
+           join pg_am on pg_am.oid = relam and amname = 'hnsw'
+          where indrelid = $1::regclass",
+    )
+    .bind(&partition)
+    .fetch_all(&mut connection)
+    .await?;
+    let run = async |connection: &mut PgConnection, statements: String| {
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await
+    };
+    run(&mut connection, drop.join(";")).await?;
+    filler.fill(count, |_| Ok(())).await?;
+    let started = Instant::now();
+    let make = format!(
+        "set maintenance_work_mem = '2GB';
+         select create_sketch_index('{partition}', 'debiased_sketch'), create_sketch_index('{partition}', 'cka_sketch');
+         analyze layer_sketch, layer_vector"
+    );
+    run(&mut connection, make).await?;
+    println!(
+        "Both indexes made of {} layers in {:.0} s.",
+        filler.layers.len(),
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
 }
 
 async fn rebuild(api: &Api, probe_set: ProbeSetId) -> anyhow::Result<()> {
