@@ -320,10 +320,13 @@ async fn a_large_library_is_searched_through_the_index() {
     for noise in NOISE {
         sqlx::query(noise).execute(&mut owner).await.unwrap();
     }
-    sqlx::raw_sql("update catalogue set generation = generation + 1; analyze layer_sketch")
-        .execute(&mut owner)
-        .await
-        .unwrap();
+    // What the changes left behind fills the index until it is cleaned, which usually happens by itself.
+    for statement in [
+        "update catalogue set generation = generation + 1",
+        "vacuum analyze layer_sketch",
+    ] {
+        sqlx::query(statement).execute(&mut owner).await.unwrap();
+    }
     let mut database = analyst(&server).await;
     let (key, id) = layer(&mut database, "target", "4").await;
 
