@@ -102,7 +102,7 @@ pub struct Config {
 const LONGEST_ANSWER: u32 = 5;
 
 /// Log lines of a server if nothing is said: without what its parts say of themselves at each start.
-pub const SERVER_LOG: &str = "info,graphile_worker=warn,actix_server=warn,sqlx::postgres::notice=error";
+pub const SERVER_LOG: &str = "info,graphile_worker=warn,actix_server=warn";
 
 /// Log lines of a command that someone watches.
 pub const COMMAND_LOG: &str = "warn";
