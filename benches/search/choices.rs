@@ -97,9 +97,6 @@ fn nearest(sample: &[SketchedVector], count: usize, score: impl Fn(&SketchedVect
 /// with: neighbours a node, and how many are looked at to choose them.
 pub(crate) async fn construction(database: &PgConnectOptions, probe_set: ProbeSetId) -> anyhow::Result<()> {
     let mut connection = database.connect().await?;
-    let run = async |connection: &mut PgConnection, statements: String| {
-        sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await
-    };
     let setup = format!(
         "create temporary table copy (layer_id bigint, sketch halfvec(512) storage plain);
          insert into copy select layer_id, debiased_sketch from layer_sketch_{};
@@ -146,6 +143,12 @@ pub(crate) async fn construction(database: &PgConnectOptions, probe_set: ProbeSe
     Ok(())
 }
 
+/// Does statements, whose answers do not matter.
+pub(crate) async fn run(connection: &mut PgConnection, statements: String) -> anyhow::Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await?;
+    Ok(())
+}
+
 /// Which of the 200 nearest sketches the index finds, and in what time.
 pub(crate) async fn ef_search(
     database: &PgConnectOptions,
@@ -187,7 +190,7 @@ async fn candidates(
         ),
         None => "set enable_indexscan = off; set enable_seqscan = on".to_owned(),
     };
-    sqlx::raw_sql(AssertSqlSafe(scan)).execute(&mut *connection).await?;
+    run(connection, scan).await?;
     let query = format!(
         "select layer_id from {table}
           where searchable

@@ -24,8 +24,8 @@ use scv::domain::vector::Measure;
 use scv::graphql::id::GlobalId as _;
 use scv::store::{Store, embedded};
 use serde_json::{Value, json};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
 /// Searches timed in a cell.
@@ -141,10 +141,7 @@ async fn without_index(
     .bind(&partition)
     .fetch_all(&mut connection)
     .await?;
-    let run = async |connection: &mut PgConnection, statements: String| {
-        sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await
-    };
-    run(&mut connection, drop.join(";")).await?;
+    choices::run(&mut connection, drop.join(";")).await?;
     filler.fill(count, |_| Ok(())).await?;
     let started = Instant::now();
     let make = format!(
@@ -152,7 +149,7 @@ async fn without_index(
          select create_sketch_index('{partition}', 'debiased_sketch'), create_sketch_index('{partition}', 'cka_sketch');
          analyze layer_sketch, layer_vector"
     );
-    run(&mut connection, make).await?;
+    choices::run(&mut connection, make).await?;
     println!(
         "Both indexes made of {} layers in {:.0} s.",
         filler.layers.len(),

@@ -190,10 +190,7 @@ impl Client {
 
     /// The file at a path of the server.
     pub(super) async fn file(&self, path: &str) -> Result<Vec<u8>, ClientError> {
-        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
-            server: self.server.clone(),
-            reason: innermost(&error),
-        };
+        let unreachable = |error| self.unreachable(&error);
         let mut address = self.server.clone();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         address.set_path(&format!("{}{path}", self.server.path().trim_end_matches('/')));
@@ -210,11 +207,15 @@ impl Client {
         }
     }
 
-    async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
-        let unreachable = |error: reqwest::Error| ClientError::Unreachable {
+    fn unreachable(&self, error: &reqwest::Error) -> ClientError {
+        ClientError::Unreachable {
             server: self.server.clone(),
-            reason: innermost(&error),
-        };
+            reason: innermost(error),
+        }
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
+        let unreachable = |error| self.unreachable(&error);
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let text = response.text().await.map_err(unreachable)?;

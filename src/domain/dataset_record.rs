@@ -56,3 +56,11 @@ pub struct ProbeSet {
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
+
+impl ProbeSet {
+    /// Numbers in a layer vector on it: n(n-1)/2 for n images.
+    pub fn vector_length(&self) -> usize {
+        let images = self.image_indices.len().max(2);
+        images * (images - 1) / 2
+    }
+}

@@ -2,6 +2,7 @@
 
 pub mod block;
 pub mod cka_matrix;
+pub mod comparison;
 pub mod dataset;
 pub mod dataset_record;
 pub mod diff;

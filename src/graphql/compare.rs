@@ -10,14 +10,15 @@ use super::layer::{Layer, probe_set_for};
 use super::layer_match::{Measure, SimilarityFilter};
 use super::loader::{Generation, load, load_referenced};
 use super::version::Version;
+use crate::domain::comparison::{self, ComparedLayers, Comparison, SimilarVersionsQuery, VersionCursor};
 use crate::domain::id::{LayerId, VersionId};
 use crate::domain::page::{MAX_PAGE, Page};
 use crate::domain::version as domain;
-use crate::service::{self, ComparedLayers, Comparison, Library, SimilarVersionsQuery, VersionCursor};
+use crate::service::{self, Library};
 
 /// Two layers and how alike they are.
 #[derive(Debug, Clone, Copy)]
-pub struct LayerPair(service::LayerPair);
+pub struct LayerPair(comparison::LayerPair);
 
 #[Object]
 impl LayerPair {
@@ -47,7 +48,7 @@ pub struct LayerAlignment {
 }
 
 impl LayerAlignment {
-    fn of(score: f64, pairs: Vec<service::LayerPair>) -> Self {
+    fn of(score: f64, pairs: Vec<comparison::LayerPair>) -> Self {
         Self {
             score,
             pairs: pairs.into_iter().map(LayerPair).collect(),
@@ -285,10 +286,7 @@ impl CkaMatrix {
         &self,
         #[graphql(desc = "How it is written.", default_with = "PictureFormat::Svg")] format: PictureFormat,
     ) -> String {
-        let ending = match format {
-            PictureFormat::Png => "png",
-            PictureFormat::Svg => "svg",
-        };
+        let ending = service::PictureFormat::from(format).ending();
         let Comparison {
             probe_set,
             measure,

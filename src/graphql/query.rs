@@ -149,7 +149,7 @@ impl Query {
         Ok(load(ctx, ProbeSetId::decode(&id)?).await?.map(ProbeSet))
     }
 
-    /// All layers of a version against all layers of another, of which neither may have more than a thousand.
+    /// All layers of a version against all layers of another, at most a million scores.
     async fn cka_matrix(
         &self,
         ctx: &Context<'_>,

@@ -34,13 +34,12 @@ async fn draw(
     wishes: Result<web::Query<Wishes>, actix_web::Error>,
 ) -> HttpResponse {
     let (a, b, format) = path.into_inner();
-    let (format, kind) = match format.as_str() {
-        "svg" => (PictureFormat::Svg, "image/svg+xml"),
-        "png" => (PictureFormat::Png, "image/png"),
-        other => {
-            return HttpResponse::NotFound()
-                .body(format!("there is no picture of kind {other:?}: choose svg or png\n"));
-        }
+    let Some(format) = PictureFormat::ALL.into_iter().find(|known| known.ending() == format) else {
+        return HttpResponse::NotFound().body(format!("there is no picture of kind {format:?}: choose svg or png\n"));
+    };
+    let kind = match format {
+        PictureFormat::Svg => "image/svg+xml",
+        PictureFormat::Png => "image/png",
     };
     let wishes = match wishes {
         Ok(wishes) => wishes.into_inner(),

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::cache::Answer;
 use super::{Library, ServiceError};
 use crate::compute::cka_matrix::cka_matrix;
-use crate::domain::cka_matrix::{CkaMatrix, Pairing};
+use crate::domain::comparison::{
+    ComparedLayers, Comparison, LayerPair, SimilarVersionsQuery, VersionMatch, VersionMatches,
+};
+use crate::domain::dataset_record::ProbeSet;
 use crate::domain::id::{LayerId, ProbeSetId, VersionId};
-use crate::domain::similarity::SimilarityFilter;
 use crate::domain::vector::{LayerVector, Measure};
 use crate::domain::version::{Version, VersionStatus};
 use crate::store::SearchScope;
@@ -25,111 +27,10 @@ const MAX_NUMBERS: usize = 128_000_000;
 /// Most numbers of a matrix.
 const MAX_SCORES: usize = 1_000_000;
 
-/// What is asked about the layers of two versions.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Comparison {
-    /// The probe set to compare on.
-    pub probe_set: ProbeSetId,
-    /// What the scores are of.
-    pub measure: Measure,
-    /// Only layers of these kinds. Empty: all.
-    pub layer_kinds: Vec<String>,
-}
-
-/// All layers of a version against all layers of another; those without a vector are left out.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ComparedLayers {
-    /// Layers of the first version.
-    pub rows: Vec<LayerId>,
-    /// Layers of the second version.
-    pub columns: Vec<LayerId>,
-    /// Their scores.
-    pub matrix: CkaMatrix,
-}
-
-/// What is asked about the versions most like a target.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct SimilarVersionsQuery {
-    /// The probe set to compare on.
-    pub probe_set: ProbeSetId,
-    /// What the scores are of.
-    pub measure: Measure,
-    /// Which versions may answer.
-    pub filter: SimilarityFilter,
-    /// How many at most.
-    pub first: usize,
-    /// Where the page begins: after this hit.
-    pub after: Option<VersionCursor>,
-}
-
-/// A place in the list of versions. Scores tie, so the version's key decides between equals.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct VersionCursor {
-    /// Rank of the hit, from 1.
-    pub rank: usize,
-    /// What the scores are of.
-    pub measure: Measure,
-    /// Its score.
-    pub score: f64,
-    /// The version.
-    pub version: VersionId,
-}
-
-/// A page of the versions most like a target, best first.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VersionMatches {
-    /// The versions.
-    pub hits: Vec<VersionMatch>,
-    /// Whether there are more.
-    pub has_next: bool,
-    /// Whether every admitted version was compared.
-    pub exact: bool,
-}
-
-/// How like a target a version is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VersionMatch {
-    /// From 1, over all pages.
-    pub rank: usize,
-    /// The version.
-    pub version: VersionId,
-    /// Best-match average.
-    pub score: f64,
-    /// For each layer of the target the most similar one of the version.
-    pub matching: Vec<LayerPair>,
-    /// The best pairs that keep the order of both networks.
-    pub alignment: Vec<LayerPair>,
-    /// How far these pairs reach: 1 if the networks agree layer by layer.
-    pub alignment_score: f64,
-}
-
-/// A layer of one version, one of another, and their score.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LayerPair {
-    /// The first version's.
-    pub layer: LayerId,
-    /// The other's.
-    pub other: LayerId,
-    /// How alike they are.
-    pub score: f64,
-}
-
 impl Answer for VersionMatches {
     fn bytes(&self) -> usize {
         let pairs = self.hits.iter().map(|hit| hit.matching.len() + hit.alignment.len());
         size_of::<Self>() + self.hits.len() * size_of::<VersionMatch>() + pairs.sum::<usize>() * size_of::<LayerPair>()
-    }
-}
-
-impl ComparedLayers {
-    /// Pairs of places as pairs of layers.
-    pub fn pairs(&self, pairings: &[Pairing]) -> Vec<LayerPair> {
-        let pair = |pairing: &Pairing| LayerPair {
-            layer: self.rows[pairing.row],
-            other: self.columns[pairing.column],
-            score: pairing.score,
-        };
-        pairings.iter().map(pair).collect()
     }
 }
 
@@ -145,20 +46,20 @@ impl Library {
         comparison: &Comparison,
     ) -> Result<ComparedLayers, ServiceError> {
         let _turn = self.turn().await;
-        let counts = [
+        let most = self.most_layers(comparison.probe_set).await?;
+        let (rows, columns) = (
             self.count_comparable(a, comparison).await?,
             self.count_comparable(b, comparison).await?,
-        ];
-        let scores = counts[0] * counts[1];
+        );
+        let scores = rows * columns;
         if scores > MAX_SCORES {
             return Err(ServiceError::bad_input(format!(
-                "{} layers against {} are {scores} scores, more than {MAX_SCORES}: choose some of their kinds with \
-                 `layerKinds`",
-                counts[0], counts[1]
+                "{rows} layers against {columns} are {scores} scores, more than {MAX_SCORES}: choose some of their kinds \
+                 with `layerKinds`"
             )));
         }
-        let rows = Arc::new(self.comparable(a, comparison).await?);
-        let columns = self.comparable(b, comparison).await?;
+        let rows = Arc::new(self.vectors_of(a.id, comparison, rows, most).await?);
+        let columns = self.vectors_of(b.id, comparison, columns, most).await?;
         compared(rows, columns, comparison.measure, |layers| layers).await
     }
 
@@ -174,7 +75,9 @@ impl Library {
         least: f64,
     ) -> Result<Vec<LayerPair>, ServiceError> {
         let _turn = self.turn().await;
-        let vectors = self.comparable(version, comparison).await?;
+        let most = self.most_layers(comparison.probe_set).await?;
+        let count = self.count_comparable(version, comparison).await?;
+        let vectors = self.vectors_of(version.id, comparison, count, most).await?;
         let ids: Vec<_> = vectors.iter().map(|(layer, _)| *layer).collect();
         let layers = self.store.layers_by_id(&ids).await?;
         let places: HashMap<LayerId, i32> = layers.iter().map(|layer| (layer.id, layer.index)).collect();
@@ -218,11 +121,7 @@ impl Library {
         query: &SimilarVersionsQuery,
     ) -> Result<usize, ServiceError> {
         let scope = self.version_scope(target, query).await?;
-        Ok(self
-            .store
-            .admitted_versions(query.probe_set, &scope, usize::MAX >> 1)
-            .await?
-            .len())
+        Ok(self.store.count_admitted_versions(query.probe_set, &scope).await?)
     }
 
     async fn version_scope(&self, target: &Version, query: &SimilarVersionsQuery) -> Result<SearchScope, ServiceError> {
@@ -249,12 +148,15 @@ impl Library {
             layer_kinds: query.filter.layer_kinds.clone(),
         };
         let _turn = self.turn().await;
-        let layers = Arc::new(self.comparable(target, &comparison).await?);
+        let most = self.most_layers(query.probe_set).await?;
+        let count = self.count_comparable(target, &comparison).await?;
+        let layers = Arc::new(self.vectors_of(target.id, &comparison, count, most).await?);
         let (candidates, exact) = self.candidate_versions(target, query).await?;
         let mut hits = Vec::new();
         // One after the other: only two versions' vectors are in memory at a time.
         for version in candidates {
-            let others = self.held_vectors(version, &comparison).await?;
+            let count = self.count_vectors(version, &comparison).await?;
+            let others = self.vectors_of(version, &comparison, count, most).await?;
             let found = compared(Arc::clone(&layers), others, query.measure, move |found| {
                 let alignment = found.matrix.alignment();
                 VersionMatch {
@@ -310,62 +212,63 @@ impl Library {
         Ok((candidates, false))
     }
 
-    /// How many layers of a version have a vector.
-    async fn count_comparable(&self, version: &Version, comparison: &Comparison) -> Result<usize, ServiceError> {
-        let count = self
+    /// Most layers of a version that are held at a time.
+    async fn most_layers(&self, probe_set: ProbeSetId) -> Result<usize, ServiceError> {
+        let found = self.store.probe_sets_by_id(&[probe_set]).await?.pop();
+        let length = found.as_ref().map_or(1, ProbeSet::vector_length);
+        Ok(MAX_NUMBERS / length)
+    }
+
+    async fn count_vectors(&self, version: VersionId, comparison: &Comparison) -> Result<usize, ServiceError> {
+        let Comparison {
+            probe_set, layer_kinds, ..
+        } = comparison;
+        Ok(self
             .store
-            .count_version_vectors(comparison.probe_set, version.id, &comparison.layer_kinds)
-            .await?;
-        if count == 0 {
-            let of_kinds = match comparison.layer_kinds.as_slice() {
-                [] => String::new(),
-                kinds => format!(" of kind {}", kinds.join(", ")),
-            };
-            return Err(ServiceError::bad_input(match version.status {
-                VersionStatus::Ready => format!(
-                    "version {} has no layers{of_kinds} with vectors on this probe set: vectors are comparable within one \
-                     probe set only, on which both versions must have been ingested",
-                    version.number
-                ),
-                _ => format!("version {} has no layers: it is not READY", version.number),
-            }));
+            .count_version_vectors(*probe_set, version, layer_kinds)
+            .await?)
+    }
+
+    /// How many layers of a version have a vector; at least one.
+    async fn count_comparable(&self, version: &Version, comparison: &Comparison) -> Result<usize, ServiceError> {
+        let count = self.count_vectors(version.id, comparison).await?;
+        if count > 0 {
+            return Ok(count);
         }
-        Ok(count)
+        let of_kinds = match comparison.layer_kinds.as_slice() {
+            [] => String::new(),
+            kinds => format!(" of kind {}", kinds.join(", ")),
+        };
+        Err(ServiceError::bad_input(match version.status {
+            VersionStatus::Ready => format!(
+                "version {} has no layers{of_kinds} with vectors on this probe set: vectors are comparable within one \
+                 probe set only, on which both versions must have been ingested",
+                version.number
+            ),
+            _ => format!("version {} has no layers: it is not READY", version.number),
+        }))
     }
 
-    /// The layers of a version that have a vector, in order; at least one.
-    async fn comparable(
-        &self,
-        version: &Version,
-        comparison: &Comparison,
-    ) -> Result<Vec<(LayerId, LayerVector)>, ServiceError> {
-        self.count_comparable(version, comparison).await?;
-        self.held_vectors(version.id, comparison).await
-    }
-
-    /// The vectors of a version, unless there are too many of them to be held.
-    async fn held_vectors(
+    /// The layers of a version that have a vector, `count` of them, in order; unless there are too many to be held.
+    async fn vectors_of(
         &self,
         version: VersionId,
         comparison: &Comparison,
+        count: usize,
+        most: usize,
     ) -> Result<Vec<(LayerId, LayerVector)>, ServiceError> {
-        let (probe_set, kinds) = (comparison.probe_set, &comparison.layer_kinds);
-        let count = self.store.count_version_vectors(probe_set, version, kinds).await?;
-        let probe_sets = self.store.probe_sets_by_id(&[probe_set]).await?;
-        let images = probe_sets.first().map_or(0, |set| set.image_indices.len());
-        let numbers = count * images * images.saturating_sub(1) / 2;
-        if numbers > MAX_NUMBERS {
+        if count > most {
             let version = self.version(version).await?;
             let model = self.store.models_by_id(&[version.model_id]).await?.pop();
             return Err(ServiceError::bad_input(format!(
-                "{} version {} has {count} layers of {} numbers each, more than can be compared at once ({MAX_NUMBERS} \
-                 numbers): choose some of their kinds, exclude the model, or use a smaller probe set",
+                "{} version {} has {count} layers, more than can be compared at once on this probe set ({most}): choose \
+                 some of their kinds, exclude the model, or use a smaller probe set",
                 model.map_or_else(String::new, |model| model.name.to_string()),
                 version.number,
-                numbers / count.max(1),
             )));
         }
-        Ok(self.store.version_vectors(probe_set, version, kinds).await?)
+        let kinds = &comparison.layer_kinds;
+        Ok(self.store.version_vectors(comparison.probe_set, version, kinds).await?)
     }
 }
 

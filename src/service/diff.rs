@@ -144,6 +144,5 @@ impl Library {
 
 /// Vectors that may be held at a time.
 pub(super) fn held_vectors(probe_set: &ProbeSet) -> usize {
-    let images = probe_set.image_indices.len().max(2);
-    (HELD_NUMBERS / (images * (images - 1) / 2)).max(2)
+    (HELD_NUMBERS / probe_set.vector_length()).max(2)
 }

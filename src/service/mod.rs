@@ -28,9 +28,6 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use cache::CacheStatistics;
-pub use compare::{
-    ComparedLayers, Comparison, LayerPair, SimilarVersionsQuery, VersionCursor, VersionMatch, VersionMatches,
-};
 pub use error::ServiceError;
 
 /// News of jobs that changed, for those who watch them.

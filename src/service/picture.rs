@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Comparison, Library, ServiceError};
+use super::{Library, ServiceError};
+use crate::domain::comparison::Comparison;
 use crate::domain::id::{LayerId, ProbeSetId, VersionId};
 use crate::domain::vector::Measure;
 use crate::picture::{Axis, HeatMap, PictureError, png};
@@ -14,6 +15,19 @@ pub enum PictureFormat {
     Png,
     /// A drawing.
     Svg,
+}
+
+impl PictureFormat {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Svg, Self::Png];
+
+    /// How the name of such a file ends.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Svg => "svg",
+        }
+    }
 }
 
 /// A picture of the layers of two versions against each other.

@@ -37,8 +37,8 @@ pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
 
 /// Settings of every connection. For the search: as many candidates as are usual, and on with the index scan while a filter
-/// turns candidates away, in any order since the exact scores decide. And no
-/// notices, which migrations give at every start, nor warnings, which a transaction gives that was cut off before it began.
+/// turns candidates away, in any order since the exact scores decide. And no notices, which migrations give at every start,
+/// nor warnings, which a transaction gives that was cut off before it began.
 const SESSION: [(&str, &str); 4] = [
     ("hnsw.ef_search", "200"),
     ("hnsw.iterative_scan", "relaxed_order"),

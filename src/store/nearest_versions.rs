@@ -28,6 +28,26 @@ impl Store {
         self.versions(query).await
     }
 
+    /// How many versions have layers in a scope.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.count_admitted_versions", skip_all)]
+    pub async fn count_admitted_versions(
+        &self,
+        probe_set: ProbeSetId,
+        scope: &SearchScope,
+    ) -> Result<usize, StoreError> {
+        let mut query = QueryBuilder::new("select count(distinct version_id) from layer_sketch");
+        push_scope(&mut query, probe_set, scope);
+        let count: i64 = query
+            .build_query_scalar()
+            .persistent(false)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(count as usize)
+    }
+
     /// The versions in a scope whose layers are nearest to those of a version, best first: by the sum over its layers of the
     /// likeness of the nearest layer, as far as the sketches tell.
     ///

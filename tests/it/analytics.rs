@@ -247,8 +247,7 @@ async fn a_layer_without_a_vector_is_like_nothing_and_what_cannot_be_asked_says_
     api.pushed(&model, perceptron(), flat).await;
     let model = api.model("sound").await;
     api.pushed(&model, perceptron(), first_weights(&perceptron(), 1)).await;
-    let import = "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { id } } }";
-    api.data(import, json!({})).await;
+    api.import_numbers().await;
     let mut database = analyst(&server).await;
     let (flat, _) = layer(&mut database, "flat", "1").await;
     let (sound, _) = layer(&mut database, "sound", "1").await;

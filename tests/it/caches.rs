@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::search::models;
 use crate::support::client::{Client, text};
 use crate::support::networks::{first_weights, small_cnn};
 use crate::support::server::Server;
@@ -23,14 +24,7 @@ async fn first_layer(api: &Client, version: &str) -> String {
 /// The models that answer a search.
 async fn found(api: &Client, layer: &str) -> Vec<String> {
     let data = api.data(SEARCH, json!({ "layer": layer })).await;
-    let edges = data["layer"]["similar"]["edges"].as_array().unwrap();
-    let mut names: Vec<_> = edges
-        .iter()
-        .map(|edge| text(&edge["node"]["version"]["model"]["name"]))
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    names
+    models(&data["layer"]["similar"])
 }
 
 /// How a cache is used.

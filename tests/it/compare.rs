@@ -230,11 +230,7 @@ async fn versions_of_two_data_sets_are_not_compared() {
     let server = Server::start().await;
     let api = &server.api;
     let a = version(api, "a", 1).await;
-    api.data(
-        "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { id } } }",
-        json!({}),
-    )
-    .await;
+    api.import_numbers().await;
     let model = api.model("b").await;
     let query = "mutation($input: TrainVersionInput!) { trainVersion(input: $input) { version { id } job { id } } }";
     let input = json!({ "modelId": model, "dataset": "numbers", "blocks": perceptron(), "settings": { "epochs": 1 } });

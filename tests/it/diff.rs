@@ -82,10 +82,7 @@ async fn layers_are_added_removed_and_changed_and_move_so_far() {
 async fn versions_on_other_data_sets_are_aligned_but_not_compared() {
     let server = Server::start().await;
     let api = &server.api;
-    let import =
-        "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { probeSets { id } } } }";
-    let data = api.data(import, json!({})).await;
-    let elsewhere = text(&data["importDataset"]["dataset"]["probeSets"][0]["id"]);
+    let elsewhere = api.import_numbers().await;
     let model = api.model("a").await;
     let weights = first_weights(&perceptron(), 1);
     let one = api.pushed(&model, perceptron(), weights.clone()).await;

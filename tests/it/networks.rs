@@ -133,8 +133,7 @@ async fn an_onnx_file_that_cannot_be_computed_is_refused_with_every_node() {
 async fn an_onnx_network_runs_on_images_of_another_size_and_colour() {
     let server = Server::start().await;
     let api = &server.api;
-    let import = "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { id } } }";
-    api.data(import, json!({})).await;
+    api.import_numbers().await;
     // Made for one data set, registered for another: its own size is that of the file.
     let model = api.model("m").await;
     let version = api.pushed(&model, small_cnn(), first_weights(&small_cnn(), 1)).await;

@@ -58,7 +58,7 @@ fn edges(answer: &Value) -> &[Value] {
 }
 
 /// The models that answer, each once, by name.
-fn models(answer: &Value) -> Vec<String> {
+pub fn models(answer: &Value) -> Vec<String> {
     let mut names: Vec<_> = edges(answer)
         .iter()
         .map(|edge| text(&edge["node"]["version"]["model"]["name"]))
@@ -100,11 +100,7 @@ async fn every_filter_admits_what_it_says_and_nothing_else() {
     api.trained(&good, small_cnn(), json!({ "epochs": 3, "seed": 3 })).await;
     // A second version of the target's model: it is left out like the first.
     api.pushed(&target, small_cnn(), first_weights(&small_cnn(), 4)).await;
-    api.data(
-        "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { id } } }",
-        json!({}),
-    )
-    .await;
+    api.import_numbers().await;
     let conv = layer(api, &target, "4").await;
 
     let cases = [
@@ -276,10 +272,7 @@ async fn a_layer_that_answers_every_image_alike_is_marked_and_not_compared() {
 async fn a_probe_set_of_another_data_set_or_one_that_is_not_there_is_refused() {
     let server = Server::start().await;
     let api = &server.api;
-    let import =
-        "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { probeSets { id } } } }";
-    let data = api.data(import, json!({})).await;
-    let elsewhere = text(&data["importDataset"]["dataset"]["probeSets"][0]["id"]);
+    let elsewhere = api.import_numbers().await;
     let target = add(api, "target", &[], 1).await;
     let conv = layer(api, &target, "0").await;
     let (code, message) = refusal(api, &conv, json!({ "probeSet": elsewhere })).await;

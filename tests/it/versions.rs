@@ -115,8 +115,7 @@ fn halved(file: &[u8]) -> Vec<u8> {
 async fn a_version_is_evaluated_on_any_data_set_that_fits() {
     let server = Server::start().await;
     let api = &server.api;
-    let import = "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { id } } }";
-    api.data(import, json!({})).await;
+    api.import_numbers().await;
     let model = api.model("m").await;
     let version = api.trained(&model, perceptron(), json!({ "epochs": 3 })).await;
     let of = "query($id: ID!) { version(id: $id) { own: accuracy other: accuracy(dataset: \"numbers\")

@@ -39,6 +39,14 @@ impl Client {
         self.http.get(format!("{}{path}", self.url)).send().await.unwrap()
     }
 
+    /// Imports the digits once more under the name `numbers`; gives the new data set's probe set.
+    pub async fn import_numbers(&self) -> String {
+        let import =
+            "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { probeSets { id } } } }";
+        let data = self.data(import, json!({})).await;
+        text(&data["importDataset"]["dataset"]["probeSets"][0]["id"])
+    }
+
     /// The data of a query that must succeed.
     pub async fn data(&self, query: &str, variables: Value) -> Value {
         data(self.ask(query, variables).await.unwrap())
