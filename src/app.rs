@@ -74,9 +74,7 @@ impl App {
         embedded: bool,
     ) -> anyhow::Result<(Server, Jobs)> {
         let artifacts = ArtifactStore::open(&config.data_dir.join("artifacts"))?;
-        let settings = config
-            .library()
-            .context("cannot set up TLS for the language model's endpoint")?;
+        let settings = config.library().context("cannot ask the language model")?;
         let library = Library::new(database.store.clone(), artifacts, engine, settings);
         worker::migrate(&database.store).await?;
         if embedded {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::compute::device::DeviceChoice;
 use crate::domain::explanation::Language;
-use crate::llm::{Chat, Key, LlmSettings};
+use crate::llm::{Chat, ChatSetupError, Key, LlmSettings};
 use crate::service::{ExplanationSettings, LibrarySettings};
 use crate::store::DatabaseSettings;
 
@@ -69,7 +69,13 @@ pub struct Config {
     pub llm_url: Option<reqwest::Url>,
 
     /// Name of the language model at that endpoint
-    #[arg(long, env = "SCV_LLM_MODEL", value_name = "NAME", help_heading = "Explanations")]
+    #[arg(
+        long,
+        env = "SCV_LLM_MODEL",
+        value_name = "NAME",
+        requires = "llm_url",
+        help_heading = "Explanations"
+    )]
     pub llm_model: Option<String>,
 
     /// The endpoint's key: never an option, which other users of the machine could read
@@ -155,8 +161,8 @@ impl Config {
     /// How much of the machine the library may take, and whom it may ask.
     ///
     /// # Errors
-    /// TLS cannot be set up for the language model.
-    pub fn library(&self) -> reqwest::Result<LibrarySettings> {
+    /// The language model's key cannot be sent, or TLS cannot be set up for it.
+    pub fn library(&self) -> Result<LibrarySettings, ChatSetupError> {
         Ok(LibrarySettings {
             explanations: ExplanationSettings {
                 chat: self.language_model().map(Chat::new).transpose()?,

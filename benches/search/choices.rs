@@ -5,18 +5,20 @@ use std::time::Instant;
 
 use scv::domain::id::{LayerId, ProbeSetId};
 use scv::domain::vector::{Measure, SketchedVector};
+use scv::store::{Candidates, SearchScope, SearchTarget, SearchWindow};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _};
 
 use crate::MEASURES;
-use crate::library::Filler;
+use crate::library::{Filler, statements};
 
 const SAMPLE: usize = 20_000;
 const TARGETS: usize = 50;
 const HITS: usize = 10;
 const LENGTHS: [usize; 3] = [128, 256, 512];
-const CANDIDATES: [usize; 4] = [30, 100, 200, 400];
-const CONSTRUCTIONS: [(u32, u32); 5] = [(16, 64), (24, 128), (32, 128), (24, 400), (32, 400)];
+const CANDIDATES: [usize; 4] = [30, 50, 100, 200];
+const CONSTRUCTIONS: [(u32, u32); 5] = [(16, 64), (24, 128), (24, 400), (48, 200), (24, 800)];
+const ADMITTED: [usize; 7] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000];
 const CONSTRUCTION_TARGETS: usize = 200;
 
 /// recall@10 of the best so many by a sketch, for sketches that are beginnings of ours: no index comes in between.
@@ -99,7 +101,7 @@ pub(crate) async fn construction(database: &PgConnectOptions, probe_set: ProbeSe
     let mut connection = database.connect().await?;
     let setup = format!(
         "create temporary table copy (layer_id bigint, sketch halfvec(512) storage plain);
-         insert into copy select layer_id, debiased_sketch from layer_sketch_{};
+         insert into copy select sketch_id, debiased_sketch from sketch_{};
          create temporary table target as select * from copy order by hashint8(layer_id) limit {CONSTRUCTION_TARGETS};
          create temporary table nearest as
          select target.layer_id as target, near.layer_id
@@ -108,8 +110,8 @@ pub(crate) async fn construction(database: &PgConnectOptions, probe_set: ProbeSe
          set maintenance_work_mem = '1GB'; set hnsw.iterative_scan = relaxed_order",
         probe_set.0
     );
-    run(&mut connection, setup).await?;
-    println!("\n| m | ef_construction | made in | ef_search 100 | 200 |\n|---|---|---|---|---|");
+    statements(&mut connection, setup).await?;
+    println!("\n| m | ef_construction | made in | ef_search 100 | 150 | 200 |\n|---|---|---|---|---|---|");
     for (m, ef_construction) in CONSTRUCTIONS {
         let started = Instant::now();
         let make = format!(
@@ -117,11 +119,11 @@ pub(crate) async fn construction(database: &PgConnectOptions, probe_set: ProbeSe
                with (m = {m}, ef_construction = {ef_construction});
              analyze copy; set enable_seqscan = off"
         );
-        run(&mut connection, make).await?;
+        statements(&mut connection, make).await?;
         let seconds = started.elapsed().as_secs_f64();
         let mut recalls = Vec::new();
-        for ef_search in [100, 200] {
-            run(&mut connection, format!("set hnsw.ef_search = {ef_search}")).await?;
+        for ef_search in [100, 150, 200] {
+            statements(&mut connection, format!("set hnsw.ef_search = {ef_search}")).await?;
             let found: i64 = sqlx::query_scalar(
                 "select count(*)
                    from (select target.layer_id as target, near.layer_id
@@ -135,17 +137,46 @@ pub(crate) async fn construction(database: &PgConnectOptions, probe_set: ProbeSe
             recalls.push(found as f64 / (HITS * CONSTRUCTION_TARGETS) as f64);
         }
         println!(
-            "| {m} | {ef_construction} | {seconds:.0} s | {:.4} | {:.4} |",
-            recalls[0], recalls[1]
+            "| {m} | {ef_construction} | {seconds:.0} s | {:.4} | {:.4} | {:.4} |",
+            recalls[0], recalls[1], recalls[2]
         );
-        run(&mut connection, "drop index of_copy; reset enable_seqscan".to_owned()).await?;
+        statements(&mut connection, "drop index of_copy; reset enable_seqscan".to_owned()).await?;
     }
     Ok(())
 }
 
-/// Does statements, whose answers do not matter.
-pub(crate) async fn run(connection: &mut PgConnection, statements: String) -> anyhow::Result<()> {
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await?;
+/// The three ways to an answer, by how many layers a filter admits.
+pub(crate) async fn ways(filler: &Filler) -> anyhow::Result<()> {
+    println!("\n| layers admitted | all scored | sketches sorted | through the index |\n|---|---|---|---|");
+    let stride = filler.layers.len() / TARGETS;
+    let targets: Vec<_> = filler.layers.iter().step_by(stride).take(TARGETS).collect();
+    for admitted in ADMITTED.iter().filter(|admitted| **admitted <= filler.layers.len() / 2) {
+        let scope = SearchScope {
+            min_accuracy: Some(1.0 - *admitted as f64 / filler.layers.len() as f64),
+            ..SearchScope::default()
+        };
+        print!("| {admitted} |");
+        for candidates in [Candidates::All, Candidates::Sorted(100), Candidates::Indexed(100)] {
+            let window = SearchWindow {
+                measure: Measure::DebiasedCka,
+                candidates,
+                after: None,
+                limit: HITS,
+            };
+            let mut times = Vec::new();
+            for &target in &targets {
+                let (target, started) = (SearchTarget::Layer(*target), Instant::now());
+                filler
+                    .store
+                    .search(target, filler.probe_set().id, &scope, &window)
+                    .await?;
+                times.push(started.elapsed().as_secs_f64() * 1e3);
+            }
+            times.sort_by(f64::total_cmp);
+            print!(" {:.1} ms |", times[times.len() / 2]);
+        }
+        println!();
+    }
     Ok(())
 }
 
@@ -156,14 +187,14 @@ pub(crate) async fn ef_search(
     layers: &[LayerId],
 ) -> anyhow::Result<()> {
     let mut connection = database.connect().await?;
-    let table = format!("layer_sketch_{}", probe_set.0);
+    let table = format!("layer_sketch_{0} join sketch_{0} using (sketch_id)", probe_set.0);
     println!("\n| ef_search | of the 200 nearest sketches | median |\n|---|---|---|");
     let targets: Vec<_> = layers.iter().step_by(layers.len() / TARGETS).take(TARGETS).collect();
     let mut truths = Vec::new();
     for &target in &targets {
         truths.push(candidates(&mut connection, &table, *target, None).await?.0);
     }
-    for ef_search in [40, 100, 200, 400] {
+    for ef_search in [40, 100, 150, 200, 400] {
         let (mut found, mut times) = (0, Vec::new());
         for (&target, truth) in targets.iter().zip(&truths) {
             let (near, time) = candidates(&mut connection, &table, *target, Some(ef_search)).await?;
@@ -190,7 +221,7 @@ async fn candidates(
         ),
         None => "set enable_indexscan = off; set enable_seqscan = on".to_owned(),
     };
-    run(connection, scan).await?;
+    statements(connection, scan).await?;
     let query = format!(
         "select layer_id from {table}
           where searchable

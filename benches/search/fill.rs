@@ -33,7 +33,7 @@ pub(crate) async fn fill(folder: &Path, count: usize) -> anyhow::Result<()> {
     let database = open(&config.database()).await?;
     let mut filler = Filler::new(database.store.clone()).await?;
     let mut grams = BufWriter::new(File::create(folder.join("grams.f32"))?);
-    let filled = filler.fill(count, |layer| {
+    let filled = filler.fill_in_bulk(count, |layer| {
         for number in gram_of(&layer.vector) {
             grams.write_all(&(number as f32).to_le_bytes())?;
         }

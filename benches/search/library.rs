@@ -22,6 +22,7 @@ use scv::domain::version::{ModelFormat, NewEvaluation};
 use scv::service::import::digits;
 use scv::store::{MeasuredLayer, NewLayer, NewVersion, Store};
 use serde_json::json;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 /// Every fiftieth model bears it.
 pub(crate) const TAG: &str = "chosen";
@@ -35,7 +36,7 @@ const VERSIONS_SKETCHED_TOGETHER: usize = 50;
 
 /// A library that grows.
 pub(crate) struct Filler {
-    store: Store,
+    pub(crate) store: Store,
     probe_set: ProbeSet,
     sketcher: Sketcher,
     real: Vec<LayerVector>,
@@ -108,6 +109,39 @@ impl Filler {
         Ok(writing)
     }
 
+    /// Writes versions until there are `wanted` layers while there are no indexes over the sketches, makes these of the whole,
+    /// which takes a fraction of the time, and says how long it took.
+    pub(crate) async fn fill_in_bulk(
+        &mut self,
+        wanted: usize,
+        each: impl FnMut(&SketchedVector) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Duration> {
+        let probe_set = self.probe_set.id.0;
+        // Its setting must not come back to the pool.
+        let mut connection = self.store.pool().acquire().await?.detach();
+        let drop: Vec<String> = sqlx::query_scalar(
+            "select format('drop index %s', indexrelid::regclass)
+               from pg_index
+               join pg_class on pg_class.oid = indexrelid
+               join pg_am on pg_am.oid = relam and amname = 'hnsw'
+              where indrelid = $1::text::regclass",
+        )
+        .bind(format!("sketch_{probe_set}"))
+        .fetch_all(&mut connection)
+        .await?;
+        statements(&mut connection, drop.join(";")).await?;
+        self.fill(wanted, each).await?;
+        let started = Instant::now();
+        let make = format!(
+            "set maintenance_work_mem = '2GB';
+             select create_sketch_indexes({probe_set})"
+        );
+        statements(&mut connection, make).await?;
+        let took = started.elapsed();
+        statements(&mut connection, "vacuum analyze".to_owned()).await?;
+        Ok(took)
+    }
+
     async fn write_version(&mut self, vectors: Vec<SketchedVector>) -> anyhow::Result<()> {
         let number = self.versions;
         self.versions += 1;
@@ -173,6 +207,12 @@ impl Filler {
         self.layers.extend(ids);
         Ok(())
     }
+}
+
+/// Does statements, whose answers do not matter.
+pub(crate) async fn statements(connection: &mut PgConnection, statements: String) -> anyhow::Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await?;
+    Ok(())
 }
 
 /// Of the version of a number. Evenly spread however many there are: multiples of the golden ratio, less their whole part.

@@ -29,13 +29,15 @@ use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
 /// Searches timed in a cell.
-const TARGETS: usize = 40;
+const TARGETS: usize = 100;
 const HITS: usize = 10;
-/// Time that the exact scans of a cell may take together; there are twenty of them even if it is over.
-const PATIENCE: Duration = Duration::from_secs(20);
-const FEWEST_SCANS: usize = 20;
+/// Time that the exact scans of a cell may take together; there are 25 of them even if it is over.
+const PATIENCE: Duration = Duration::from_secs(75);
+const FEWEST_SCANS: usize = 25;
 /// Of a library, the layers that are written while its indexes are in use.
 const WRITTEN_ONE_BY_ONE: usize = 2_000;
+/// Of libraries up to this size, indexes are made with other settings too.
+const LARGEST_MADE_OFTEN: usize = 10_000;
 const PAGE: usize = 100;
 const PAGES: usize = 10;
 const MEASURES: [Measure; 2] = [Measure::DebiasedCka, Measure::Cka];
@@ -106,7 +108,8 @@ async fn measure(sizes: &[usize], store: Store, database: &PgConnectOptions, api
             .checked_sub(WRITTEN_ONE_BY_ONE)
             .filter(|bulk| *bulk > filler.layers.len())
         {
-            without_index(database, probe_set, &mut filler, bulk).await?;
+            let took = filler.fill_in_bulk(bulk, |_| Ok(())).await?;
+            println!("Both indexes made of {bulk} layers in {:.0} s.", took.as_secs_f64());
         }
         let before = filler.layers.len();
         let writing = filler.fill(size, |_| Ok(())).await?;
@@ -114,48 +117,13 @@ async fn measure(sizes: &[usize], store: Store, database: &PgConnectOptions, api
         println!("The last {WRITTEN_ONE_BY_ONE} written at {rate:.0} layers a second, twenty to a transaction.");
         cells(api, &filler.layers).await?;
         pages(api, &filler.layers).await?;
+        choices::ways(&filler).await?;
         choices::ef_search(database, probe_set, &filler.layers).await?;
-        if size == sizes[0] {
+        if size <= LARGEST_MADE_OFTEN {
             choices::construction(database, probe_set).await?;
         }
     }
     rebuild(api, probe_set).await
-}
-
-/// Most of a library is written without the indexes, which are then made of it as a whole: that takes a fraction of the time.
-async fn without_index(
-    database: &PgConnectOptions,
-    probe_set: ProbeSetId,
-    filler: &mut Filler,
-    count: usize,
-) -> anyhow::Result<()> {
-    let mut connection = database.connect().await?;
-    let partition = format!("layer_sketch_{}", probe_set.0);
-    let drop: Vec<String> = sqlx::query_scalar(
-        "select format('drop index %s', indexrelid::regclass)
-           from pg_index
-           join pg_class on pg_class.oid = indexrelid
-           join pg_am on pg_am.oid = relam and amname = 'hnsw'
-          where indrelid = $1::regclass",
-    )
-    .bind(&partition)
-    .fetch_all(&mut connection)
-    .await?;
-    choices::run(&mut connection, drop.join(";")).await?;
-    filler.fill(count, |_| Ok(())).await?;
-    let started = Instant::now();
-    let make = format!(
-        "set maintenance_work_mem = '2GB';
-         select create_sketch_index('{partition}', 'debiased_sketch'), create_sketch_index('{partition}', 'cka_sketch');
-         analyze layer_sketch, layer_vector"
-    );
-    choices::run(&mut connection, make).await?;
-    println!(
-        "Both indexes made of {} layers in {:.0} s.",
-        filler.layers.len(),
-        started.elapsed().as_secs_f64()
-    );
-    Ok(())
 }
 
 async fn rebuild(api: &Api, probe_set: ProbeSetId) -> anyhow::Result<()> {
@@ -207,34 +175,32 @@ async fn cells(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
 }
 
 async fn one_cell(api: &Api, targets: &[LayerId], measure: Measure, filter: &Value) -> anyhow::Result<String> {
-    let (mut searches, mut scans) = (Vec::new(), Vec::new());
-    let (mut found, mut there, mut exact) = (0, 0, 0);
+    let question = |target: LayerId, exact: bool| Question {
+        target,
+        measure,
+        filter,
+        first: HITS,
+        after: None,
+        exact,
+    };
+    // All of them before the first scan, which leaves the processor's caches full of what no search needs.
+    let mut answers = Vec::new();
     for &target in targets {
-        let question = Question {
-            target,
-            measure,
-            filter,
-            first: HITS,
-            after: None,
-            exact: false,
-        };
-        let answer = api.search(&question).await?;
-        exact += usize::from(answer.exact);
-        searches.push(answer.took);
-        if scans.len() < FEWEST_SCANS || scans.iter().sum::<Duration>() < PATIENCE {
-            let truth = api
-                .search(&Question {
-                    exact: true,
-                    ..question
-                })
-                .await?;
-            anyhow::ensure!(answer.hits.len() == truth.hits.len(), "fewer rows than there are");
-            found += agreeing(&answer, &truth);
-            there += truth.hits.len();
-            scans.push(truth.took);
-        }
+        answers.push(api.search(&question(target, false)).await?);
     }
-    let share = 100 * exact / targets.len();
+    let (mut found, mut there, mut scans) = (0, 0, Vec::new());
+    for (&target, answer) in targets.iter().zip(&answers) {
+        if scans.len() >= FEWEST_SCANS && scans.iter().sum::<Duration>() >= PATIENCE {
+            break;
+        }
+        let truth = api.search(&question(target, true)).await?;
+        anyhow::ensure!(answer.hits.len() == truth.hits.len(), "fewer rows than there are");
+        found += agreeing(answer, &truth);
+        there += truth.hits.len();
+        scans.push(truth.took);
+    }
+    let share = 100 * answers.iter().filter(|answer| answer.exact).count() / answers.len();
+    let mut searches: Vec<_> = answers.iter().map(|answer| answer.took).collect();
     let recall = match there {
         0 => "no layer there".to_owned(),
         _ => format!("{:.3} of {there}", found as f64 / there as f64),

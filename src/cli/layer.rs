@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ClientError};
 use super::model::Version;
+use super::table::counted;
 
 /// Names of layers that an error lists.
 const MOST_NAMES: usize = 20;
@@ -130,7 +131,7 @@ pub(super) async fn layers(client: &Client, name: &VersionName) -> anyhow::Resul
     };
     let query = format!(
         "query($model: String!, $number: Int, $alias: String, $after: String) {{
-           model(name: $model) {{ version(number: $number, alias: $alias) {{ status {} failure {{ message }}
+           model(name: $model) {{ versions {{ totalCount }} version(number: $number, alias: $alias) {{ status {} failure {{ message }}
              layers(first: 100, after: $after) {{ nodes {{ {} }} pageInfo {{ hasNextPage endCursor }} }} }} }} }}",
         Version::FIELDS,
         Layer::FIELDS
@@ -140,11 +141,19 @@ pub(super) async fn layers(client: &Client, name: &VersionName) -> anyhow::Resul
     loop {
         let data: Data = client.ask(&query, variables.clone()).await?;
         let Some(of_model) = data.model else {
-            bail!("there is no model {model:?}: {}", known_models(client).await?);
+            let known = known_models(client).await?;
+            let hint = match model.rsplit_once(':') {
+                Some(_) => "; as a version count its number, latest and best",
+                None => "",
+            };
+            bail!("there is no model {model:?}: {known}{hint}");
         };
         let Some(found) = of_model.version else {
             match number {
-                Some(number) => bail!("model {model:?} has no version {number}"),
+                Some(number) => bail!(
+                    "model {model:?} has no version {number}: it has {}",
+                    counted(of_model.versions.total_count, "version")
+                ),
                 None => bail!("model {model:?} has no version that is READY yet"),
             }
         };
@@ -173,7 +182,14 @@ struct Data {
 
 #[derive(Deserialize)]
 struct ModelData {
+    versions: Versions,
     version: Option<VersionData>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Versions {
+    total_count: usize,
 }
 
 #[derive(Deserialize)]

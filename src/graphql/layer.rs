@@ -1,7 +1,5 @@
 //! Layers.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, Enum, ID, Json, Object};
 
 use super::dataset::ProbeSet;
@@ -12,7 +10,7 @@ use super::loader::{DegenerateOn, Generation, HasVector, ProbeSetsOf, load, load
 use super::version::Version;
 use crate::domain::id::ProbeSetId;
 use crate::domain::page::Page;
-use crate::domain::similarity::{MatchCursor, Matches, SimilarityQuery};
+use crate::domain::similarity::{MatchCursor, SimilarityQuery};
 use crate::domain::{vector, version as domain};
 use crate::service::{Library, ServiceError};
 
@@ -106,7 +104,8 @@ impl Layer {
                 "`after` is a cursor of a search by the other measure: begin that list anew, without it",
             ));
         }
-        let version = load_referenced(ctx, self.0.version_id).await?;
+        // What does not wait for one another is read side by side: each step takes as long as its way to the database.
+        let (version, generation) = futures::try_join!(load_referenced(ctx, self.0.version_id), load(ctx, Generation))?;
         let query = SimilarityQuery {
             probe_set: probe_set_for(ctx, &version, probe_set.as_ref()).await?,
             measure,
@@ -116,16 +115,9 @@ impl Layer {
             after: page.after,
         };
         let library = ctx.data_unchecked::<Library>();
-        let (has_vector, generation) =
-            futures::try_join!(self.is_comparable(ctx, query.probe_set), load(ctx, Generation))?;
-        let matches = match has_vector {
-            true => {
-                library
-                    .similar(self.0.id, &query, &version, generation.unwrap_or_default())
-                    .await?
-            }
-            false => Arc::new(Matches::none()),
-        };
+        let search = library.similar(self.0.id, &query, &version, generation.unwrap_or_default());
+        let search = async { Ok(search.await?) };
+        let (has_vector, matches) = futures::try_join!(self.is_comparable(ctx, query.probe_set), search)?;
         let nodes = matches.hits.iter().map(|hit| load_referenced(ctx, hit.layer));
         let nodes = futures::future::try_join_all(nodes).await?;
         let search = Search::new(self.0.id, query, version);

@@ -20,7 +20,7 @@ use crate::domain::version::{Evaluation, Layer, Version, VersionChoice};
 use crate::service::{Library, ServiceError};
 use crate::store::StoreError;
 
-/// How long a batch waits for more who ask. A nested query waits so at each level, one after the other: a search at seven.
+/// How long a batch waits for more who ask. A nested query waits so at each level, one after the other: a search at five.
 /// Fields of one level ask within microseconds.
 const GATHERING: Duration = Duration::from_micros(100);
 
@@ -149,6 +149,10 @@ load_by_id! {
     JobId => Job, jobs_by_id;
 }
 
+/// A layer, unless its model is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ListedLayer(pub LayerId);
+
 /// All evaluations of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EvaluationsOf(pub VersionId);
@@ -199,6 +203,17 @@ fn grouped<K: std::hash::Hash + Eq, V>(entries: impl IntoIterator<Item = (K, V)>
         groups.entry(key).or_default().push(value);
     }
     groups
+}
+
+impl Loader<ListedLayer> for Reader {
+    type Value = Layer;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[ListedLayer]) -> std::result::Result<HashMap<ListedLayer, Layer>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let layers = self.library.store().listed_layers(&ids).await?;
+        Ok(layers.into_iter().map(|layer| (ListedLayer(layer.id), layer)).collect())
+    }
 }
 
 impl Loader<EvaluationsOf> for Reader {

@@ -7,7 +7,7 @@ use super::error::Result;
 use super::id::Key;
 use super::job::Job;
 use super::layer::Layer;
-use super::loader::load;
+use super::loader::{ListedLayer, load};
 use super::model::Model;
 use super::version::Version;
 use crate::domain::id::{LayerId, ModelId, VersionId};
@@ -64,8 +64,5 @@ pub(super) async fn version(ctx: &Context<'_>, id: VersionId) -> Result<Option<V
 
 /// A layer by key, unless its model is deleted.
 pub(super) async fn layer(ctx: &Context<'_>, id: LayerId) -> Result<Option<Layer>> {
-    let Some(layer) = load(ctx, id).await? else {
-        return Ok(None);
-    };
-    Ok(version(ctx, layer.version_id).await?.map(|_| Layer(layer)))
+    Ok(load(ctx, ListedLayer(id)).await?.map(Layer))
 }

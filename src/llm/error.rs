@@ -54,6 +54,17 @@ pub enum LlmError {
     Empty,
 }
 
+/// Why no language model can be asked at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ChatSetupError {
+    /// No HTTP header can carry the key.
+    #[error("SCV_LLM_KEY holds characters that no key has, such as a line break: set it to the key alone")]
+    Key,
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] reqwest::Error),
+}
+
 impl LlmError {
     /// Whether it may go better the next time.
     pub fn is_passing(&self) -> bool {

@@ -12,12 +12,12 @@ use std::fmt;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
-use reqwest::header::{ACCEPT, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 
 use crate::domain::explanation::Prompt;
-pub use error::LlmError;
+pub use error::{ChatSetupError, LlmError};
 use pieces::Pieces;
 use protocol::Request;
 
@@ -85,12 +85,19 @@ impl Chat {
     /// A client; nothing is sent yet.
     ///
     /// # Errors
-    /// TLS cannot be set up.
-    pub fn new(settings: LlmSettings) -> reqwest::Result<Self> {
+    /// The key cannot be sent, or TLS cannot be set up.
+    pub fn new(settings: LlmSettings) -> Result<Self, ChatSetupError> {
         let here = matches!(settings.url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let mut headers = HeaderMap::new();
+        if let Some(Key(key)) = &settings.key {
+            let mut key = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| ChatSetupError::Key)?;
+            key.set_sensitive(true);
+            headers.insert(AUTHORIZATION, key);
+        }
         // The key and the question go where they were meant to go and nowhere else.
         let builder = Client::builder()
             .redirect(Policy::none())
+            .default_headers(headers)
             .user_agent(concat!("scv/", env!("CARGO_PKG_VERSION")));
         // A proxy could not reach what is on this machine.
         let http = if here { builder.no_proxy() } else { builder }.build()?;
@@ -155,13 +162,10 @@ impl Chat {
     /// One attempt, up to the first piece of the answer.
     async fn begin(&self, request: &Request<'_>) -> Result<(String, Pieces), LlmError> {
         let silence = self.settings.silence;
-        let mut call = self
+        let call = self
             .http
             .post(self.endpoint.clone())
             .header(ACCEPT, "text/event-stream");
-        if let Some(Key(key)) = &self.settings.key {
-            call = call.bearer_auth(key);
-        }
         let sent = tokio::time::timeout(silence, call.json(request).send());
         let response = sent.await.map_err(|_| LlmError::Silent(silence))??;
         if !response.status().is_success() {

@@ -6,7 +6,7 @@ use super::{Library, ServiceError};
 use crate::compute::cka_matrix::cka_matrix;
 use crate::domain::id::{LayerId, ProbeSetId, VersionId};
 use crate::domain::vector::{LayerVector, Measure, SketchedVector};
-use crate::store::{SearchScope, SearchTarget, SearchWindow};
+use crate::store::{Candidates, SearchScope, SearchTarget, SearchWindow};
 
 /// What every layer of either version must score with its best match in the other. Two trainings of one network from
 /// different seeds stay far below in most layers; a copy in half precision lies above in all.
@@ -32,7 +32,7 @@ impl Library {
         };
         let window = SearchWindow {
             measure: Measure::DebiasedCka,
-            candidates: Some(CANDIDATES),
+            candidates: Candidates::Indexed(CANDIDATES),
             after: None,
             limit: CANDIDATES,
         };

@@ -12,19 +12,24 @@ use crate::domain::id::{DatasetId, LayerId};
 use crate::domain::similarity::{LayerMatch, Matches, SimilarityFilter, SimilarityQuery};
 use crate::domain::vector::Degenerate;
 use crate::domain::version::Version;
-use crate::store::{SearchScope, SearchTarget, SearchWindow};
+use crate::store::{Candidates, SearchScope, SearchTarget, SearchWindow};
 
-/// Fewest rows whose exact scores are computed after a look into the index.
+/// Fewest rows whose exact scores are computed where sketches choose them.
 const MIN_CANDIDATES: usize = 100;
 
 /// Candidates a hit: half of them lie between the last hit and the edge of what the sketches found.
 const CANDIDATES_A_HIT: usize = 2;
 
-/// Hits, counted from the first, that are found through the index. Further on in the list every row is scored.
+/// Hits, counted from the first, that are found by sketches. Further on in the list every row is scored.
 const INDEXED_DEPTH: usize = 1_000;
 
-/// Scopes of up to so many rows are scanned whole.
-const EXACT_ROWS: usize = 500;
+/// Scopes of up to so many rows are scored whole.
+const EXACT_ROWS: usize = 250;
+
+/// A part of a library of n layers is searched without the index if it holds up to so many times the root of n. An index has
+/// to pass n / r rows for each candidate in a part of r rows, while r sketches are sorted: the two cost the same where r² is
+/// a multiple of n.
+const SORTED_ROWS_A_ROOT: f64 = 18.0;
 
 /// What is like one layer of a file of activations.
 #[derive(Debug)]
@@ -42,8 +47,7 @@ impl Answer for Matches {
 }
 
 impl Library {
-    /// The layers most like a layer, which must have a vector on the probe set. `generation` is the catalogue's, read
-    /// before.
+    /// The layers most like a layer; none if it has no vector on the probe set. `generation` is the catalogue's, read before.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` for an unknown data set, or a comparison with a target that has no accuracy.
@@ -117,14 +121,13 @@ impl Library {
         query: &SimilarityQuery,
         scope: &SearchScope,
     ) -> Result<Matches, ServiceError> {
-        let depth = query.after.map_or(0, |after| after.rank as usize) + query.first;
-        let few = || self.store.count_scope(query.probe_set, scope, Some(EXACT_ROWS + 1));
-        let through_index = match !query.exact && depth <= INDEXED_DEPTH && few().await? > EXACT_ROWS {
-            true => self.search_index(target, query, scope, depth).await?,
-            false => None,
+        let candidates = self.candidates(query, scope).await?;
+        let nearest = match candidates {
+            Candidates::All => None,
+            some => self.search_nearest(target, query, scope, some).await?,
         };
-        let exact = through_index.is_none();
-        let mut hits = match through_index {
+        let exact = nearest.is_none();
+        let mut hits = match nearest {
             Some(hits) => hits,
             None => self.search_exactly(target, query, scope).await?,
         };
@@ -136,36 +139,46 @@ impl Library {
         Ok(Matches { hits, has_next, exact })
     }
 
+    /// What has to be scored to answer.
+    async fn candidates(&self, query: &SimilarityQuery, scope: &SearchScope) -> Result<Candidates, ServiceError> {
+        let depth = query.after.map_or(0, |after| after.rank as usize) + query.first;
+        if query.exact || depth > INDEXED_DEPTH {
+            return Ok(Candidates::All);
+        }
+        let sorted_rows = match scope.is_narrow() {
+            true => SORTED_ROWS_A_ROOT * (self.store.estimate_layers(query.probe_set).await? as f64).sqrt(),
+            false => 0.0,
+        };
+        let sorted_rows = EXACT_ROWS.max(sorted_rows as usize);
+        let admitted = self.store.count_scope(query.probe_set, scope, Some(sorted_rows + 1));
+        let count = MIN_CANDIDATES.max(CANDIDATES_A_HIT * depth);
+        Ok(match admitted.await? {
+            few if few <= EXACT_ROWS => Candidates::All,
+            some if some <= sorted_rows => Candidates::Sorted(count),
+            _ => Candidates::Indexed(count),
+        })
+    }
+
     async fn search_exactly(
         &self,
         target: SearchTarget<'_>,
         query: &SimilarityQuery,
         scope: &SearchScope,
     ) -> Result<Vec<LayerMatch>, ServiceError> {
-        let window = SearchWindow {
-            measure: query.measure,
-            candidates: None,
-            after: query.after,
-            limit: query.first + 1,
-        };
+        let window = window(query, Candidates::All);
         Ok(self.store.search(target, query.probe_set, scope, &window).await?)
     }
 
     /// The page, and one hit more if there is one, among the rows whose sketches are nearest. `None` where those do not
     /// reach to its end: what lies behind a cursor may all be further away.
-    async fn search_index(
+    async fn search_nearest(
         &self,
         target: SearchTarget<'_>,
         query: &SimilarityQuery,
         scope: &SearchScope,
-        depth: usize,
+        candidates: Candidates,
     ) -> Result<Option<Vec<LayerMatch>>, ServiceError> {
-        let window = SearchWindow {
-            measure: query.measure,
-            candidates: Some(MIN_CANDIDATES.max(CANDIDATES_A_HIT * depth)),
-            after: query.after,
-            limit: query.first + 1,
-        };
+        let window = window(query, candidates);
         let hits = self.store.search(target, query.probe_set, scope, &window).await?;
         Ok((hits.len() > query.first).then_some(hits))
     }
@@ -227,5 +240,33 @@ impl Library {
                 })
             })
             .collect()
+    }
+}
+
+fn window(query: &SimilarityQuery, candidates: Candidates) -> SearchWindow {
+    SearchWindow {
+        measure: query.measure,
+        candidates,
+        after: query.after,
+        limit: query.first + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn analysts_search_in_sql_goes_by_the_same_numbers() {
+        let sql = include_str!("../../migrations/0009_nearest_layers.sql");
+        for (name, number) in [
+            ("exact_rows       ", EXACT_ROWS),
+            ("indexed_depth    ", INDEXED_DEPTH),
+            ("fewest_candidates", MIN_CANDIDATES),
+            ("candidates_a_hit ", CANDIDATES_A_HIT),
+        ] {
+            let line = format!("{name} constant integer := {number};");
+            assert!(sql.contains(&line), "{line}");
+        }
     }
 }

@@ -56,6 +56,29 @@ impl Store {
         Ok(rows.into_iter().map(Layer::from).collect())
     }
 
+    /// Layers by key, of models that are not deleted.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.listed_layers", skip_all)]
+    pub async fn listed_layers(&self, ids: &[LayerId]) -> Result<Vec<Layer>, StoreError> {
+        let rows = sqlx::query_as!(
+            LayerRow,
+            // Not a join, which would take longer to plan than to run.
+            "select layer_id, version_id, index, name, kind, parameters, input_shape, output_shape, parameter_count,
+                    multiply_accumulates
+               from layer
+              where layer_id = any($1)
+                and (select deleted_at is null
+                       from model
+                      where model_id = (select model_id from version where version_id = layer.version_id))",
+            &raw(ids, |id| id.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(Layer::from).collect())
+    }
+
     /// The same page of the layers of each of several versions, by index. One statement for all.
     ///
     /// # Errors

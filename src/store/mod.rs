@@ -22,7 +22,7 @@ mod vector;
 mod version;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgTransaction, Postgres};
+use sqlx::{ConnectOptions as _, Connection as _, PgTransaction, Postgres};
 
 pub use analyst::AnalystError;
 pub use dataset::DatasetLock;
@@ -32,15 +32,15 @@ pub use listen::News;
 pub use model::ModelCursor;
 pub use open::{Database, DatabaseSettings, OpenError, join, open, psql};
 pub use probe::NewProbeSet;
-pub use search::{SearchScope, SearchTarget, SearchWindow};
+pub use search::{Candidates, SearchScope, SearchTarget, SearchWindow};
 pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
 
-/// Settings of every connection. For the search: as many candidates as are usual, and on with the index scan while a filter
-/// turns candidates away, in any order since the exact scores decide. And no notices, which migrations give at every start,
+/// Settings of every connection. For the search: as many candidates as are usual and some that are turned away, and on with
+/// the index scan while a filter turns more away, in any order since the exact scores decide. And no notices, which migrations give at every start,
 /// nor warnings, which a transaction gives that was cut off before it began.
 const SESSION: [(&str, &str); 4] = [
-    ("hnsw.ef_search", "200"),
+    ("hnsw.ef_search", "150"),
     ("hnsw.iterative_scan", "relaxed_order"),
     ("jit", "off"),
     ("client_min_messages", "error"),
@@ -48,6 +48,10 @@ const SESSION: [(&str, &str); 4] = [
 
 /// What a worker uses at a time: its claim, its heartbeat, and the listener for new entries.
 const QUEUE_CONNECTIONS: u32 = 4;
+
+/// A connection that lay idle for longer is tried before it is used: its server may have been started anew since. In the
+/// midst of work that would only be one more question before each.
+const FRESH: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Statements that take longer are told in the log.
 const SLOW: std::time::Duration = std::time::Duration::from_secs(1);
@@ -78,6 +82,10 @@ impl Store {
         let pool = |connections: u32| {
             PgPoolOptions::new()
                 .max_connections(connections)
+                .test_before_acquire(false)
+                .before_acquire(|connection, facts| {
+                    Box::pin(async move { Ok(facts.idle_for < FRESH || connection.ping().await.is_ok()) })
+                })
                 .acquire_timeout(std::time::Duration::from_secs(10))
         };
         Ok(Self {
@@ -143,5 +151,18 @@ impl Tx {
 
     fn connection(&mut self) -> &mut <Postgres as sqlx::Database>::Connection {
         &mut self.inner
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn analysts_search_in_sql_with_the_settings_of_our_connections() {
+        let sql = include_str!("../../migrations/0009_nearest_layers.sql");
+        for (name, value) in SESSION.iter().filter(|(name, _)| *name != "client_min_messages") {
+            assert!(sql.contains(&format!("    set {name} = {value}\n")), "{name}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{Postgres, QueryBuilder};
 
-use super::search::{push_scope, sketch_column};
+use super::search::{push_layers, push_scope, push_sketches, sketch_column};
 use super::{SearchScope, Store, StoreError};
 use crate::domain::id::{ProbeSetId, VersionId};
 use crate::domain::vector::Measure;
@@ -22,8 +22,9 @@ impl Store {
         scope: &SearchScope,
         limit: usize,
     ) -> Result<Vec<VersionId>, StoreError> {
-        let mut query = QueryBuilder::new("select distinct version_id from layer_sketch");
-        push_scope(&mut query, probe_set, scope);
+        let mut query = QueryBuilder::new("select distinct version_id");
+        push_layers(&mut query, probe_set);
+        push_scope(&mut query, scope);
         query.push(" order by version_id limit ").push_bind(limit as i64);
         self.versions(query).await
     }
@@ -38,8 +39,9 @@ impl Store {
         probe_set: ProbeSetId,
         scope: &SearchScope,
     ) -> Result<usize, StoreError> {
-        let mut query = QueryBuilder::new("select count(distinct version_id) from layer_sketch");
-        push_scope(&mut query, probe_set, scope);
+        let mut query = QueryBuilder::new("select count(distinct version_id)");
+        push_layers(&mut query, probe_set);
+        push_scope(&mut query, scope);
         let count: i64 = query
             .build_query_scalar()
             .persistent(false)
@@ -64,10 +66,10 @@ impl Store {
     ) -> Result<Vec<VersionId>, StoreError> {
         let sketch = sketch_column(measure);
         let mut query = QueryBuilder::new("with target as materialized (select layer_id, ");
-        query
-            .push(sketch)
-            .push(" as sketch from layer_sketch where probe_set_id = ");
-        query.push(probe_set).push(" and version_id = ").push_bind(version.0);
+        query.push(sketch).push(" as sketch");
+        push_layers(&mut query, probe_set);
+        push_sketches(&mut query, probe_set);
+        query.push(" where version_id = ").push_bind(version.0);
         if !scope.layer_kinds.is_empty() {
             query
                 .push(" and layer_kind = any(")
@@ -78,8 +80,10 @@ impl Store {
             "), nearest as (select target.layer_id, near.version_id, min(near.distance) as distance from target ",
         );
         query.push("cross join lateral (select version_id, ").push(sketch);
-        query.push(" <-> target.sketch as distance from layer_sketch");
-        push_scope(&mut query, probe_set, scope);
+        query.push(" <-> target.sketch as distance");
+        push_layers(&mut query, probe_set);
+        push_sketches(&mut query, probe_set);
+        push_scope(&mut query, scope);
         query
             .push(" order by ")
             .push(sketch)

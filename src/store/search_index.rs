@@ -1,7 +1,6 @@
 //! The indexes over the sketches of a probe set (pgvector's HNSW), made anew while searches and writes go on.
 //!
-//! They are made with the probe set and grow with every layer. Layers of deleted models are not in them; what is changed or
-//! hidden leaves gaps that vacuum closes.
+//! They are made with the probe set and grow with every layer that is not like another to the last bit.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -29,7 +28,7 @@ impl Store {
         let mut connection = self.pool.acquire().await?.detach();
         let locked: bool = sqlx::query_scalar(LOCK).fetch_one(&mut connection).await?;
         let index = match locked {
-            true => Some(rebuild(&mut connection, &format!("layer_sketch_{}", probe_set.0)).await?),
+            true => Some(rebuild(&mut connection, probe_set).await?),
             false => None,
         };
         connection.close().await?;
@@ -37,16 +36,20 @@ impl Store {
     }
 }
 
-async fn rebuild(connection: &mut PgConnection, partition: &str) -> Result<SearchIndex, StoreError> {
-    for half_made in indexes(connection, partition, false).await? {
+async fn rebuild(connection: &mut PgConnection, probe_set: ProbeSetId) -> Result<SearchIndex, StoreError> {
+    let (sketches, layers) = (
+        format!("sketch_{}", probe_set.0),
+        format!("layer_sketch_{}", probe_set.0),
+    );
+    for half_made in indexes(connection, &sketches, false).await? {
         run(connection, &format!("drop index concurrently {half_made}")).await?;
     }
     run(connection, MEMORY).await?;
-    for index in indexes(connection, partition, true).await? {
+    for index in indexes(connection, &sketches, true).await? {
         run(connection, &format!("reindex index concurrently {index}")).await?;
     }
-    run(connection, &format!("analyze {partition}")).await?;
-    let facts = format!("select count(*) filter (where searchable), pg_indexes_size('{partition}') from {partition}");
+    run(connection, &format!("analyze {sketches}, {layers}")).await?;
+    let facts = format!("select count(*) filter (where searchable), pg_indexes_size('{sketches}') from {layers}");
     let (layers, bytes) = sqlx::query_as(AssertSqlSafe(facts)).fetch_one(connection).await?;
     Ok(SearchIndex { layers, bytes })
 }

@@ -386,13 +386,28 @@ impl Tx {
             .iter()
             .map(|(_, s)| HalfVector::from_f32_slice(&s.cka_sketch))
             .collect();
+        // Always in one order: two who write the same ones must not wait for each other.
         sqlx::query!(
-            "insert into layer_sketch (probe_set_id, layer_id, version_id, model_id, dataset_id, layer_kind, accuracy,
-                                       tags, searchable, debiased_sketch, cka_sketch)
-             select $1, layer_id, version_id, model_id, version.dataset_id, layer.kind, evaluation.accuracy, model.tags,
-                    model.deleted_at is null, new.debiased_sketch, new.cka_sketch
+            "insert into sketch (probe_set_id, debiased_sketch, cka_sketch)
+             select $1, new.*
+               from unnest($2::halfvec[], $3::halfvec[]) as new (debiased_sketch, cka_sketch)
+              order by sketch_digest(debiased_sketch, cka_sketch)
+             on conflict (probe_set_id, digest) do nothing",
+            probe_set.0,
+            &debiased as &[HalfVector],
+            &cka as &[HalfVector],
+        )
+        .execute(self.connection())
+        .await?;
+        sqlx::query!(
+            "insert into layer_sketch (probe_set_id, layer_id, sketch_id, version_id, model_id, dataset_id, layer_kind,
+                                       accuracy, tags, searchable)
+             select $1, layer_id, sketch_id, version_id, model_id, version.dataset_id, layer.kind, evaluation.accuracy,
+                    model.tags, model.deleted_at is null
                from unnest($2::bigint[], $3::halfvec[], $4::halfvec[])
                     as new (layer_id, debiased_sketch, cka_sketch)
+               join sketch on sketch.probe_set_id = $1
+                          and digest = sketch_digest(new.debiased_sketch, new.cka_sketch)
                join layer using (layer_id)
                join version using (version_id)
                join model using (model_id)

@@ -264,6 +264,26 @@ async fn complaints_say_what_is_wrong_and_where() {
 }
 
 #[tokio::test]
+async fn who_misnames_a_version_is_told_which_there_are() {
+    let server = Server::start().await;
+    let model = server.api.model("a").await;
+    let blocks = perceptron();
+    server
+        .api
+        .pushed(&model, blocks.clone(), first_weights(&blocks, 1))
+        .await;
+    let said = complaint(&server, &["search", "a:7"]).await;
+    assert!(
+        said.contains("model \"a\" has no version 7: it has 1 version"),
+        "{said}"
+    );
+    let said = complaint(&server, &["search", "a:newest"]).await;
+    assert!(said.contains("there is no model \"a:newest\""), "{said}");
+    assert!(said.contains("its number, latest and best"), "{said}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_named_with_what_to_do() {
     // Bound and closed again: nobody listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0")

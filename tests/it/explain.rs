@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::support::chat::{StandIn, Turn, event};
 use crate::support::client::{Client, first_error, text};
 use crate::support::networks::{first_weights, perceptron, small_cnn};
+use crate::support::process::{Place, outcome};
 use crate::support::server::Server;
 use crate::support::socket::Subscription;
 
@@ -253,4 +254,19 @@ async fn what_cannot_be_explained_is_refused_in_words() {
     let (code, _) = refused(pair(&layer, &other)).await;
     assert_eq!(code, "NOT_FOUND");
     server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_language_model_that_could_never_be_asked_stops_the_start() {
+    let place = Place::with_database().await;
+    let (status, said) = outcome(&place, place.serve().args(["--llm-model", "some-model"]));
+    assert!(!status.success());
+    assert!(said.contains("--llm-url"), "{said}");
+
+    let mut command = place.serve();
+    command.args(["--llm-url", "http://127.0.0.1:1/v1", "--llm-model", "some-model"]);
+    let (status, said) = outcome(&place, command.env("SCV_LLM_KEY", "s3cr3t\nlines"));
+    assert!(!status.success());
+    assert!(said.contains("SCV_LLM_KEY"), "{said}");
+    assert!(!said.contains("s3cr3t"), "a key is never shown: {said}");
 }

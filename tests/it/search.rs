@@ -314,8 +314,8 @@ pub const COPIES: &str = "
                    join layer as theirs on theirs.version_id = new_version and theirs.index = mine.index
                   where mine.version_id = (select min(version_id) from layer);
             insert into layer_sketch
-                 select probe_set_id, theirs.layer_id, new_version, new_model, dataset_id, layer_kind, accuracy,
-                        (select tags from model where model_id = new_model), true, debiased_sketch, cka_sketch
+                 select probe_set_id, theirs.layer_id, sketch_id, new_version, new_model, dataset_id, layer_kind, accuracy,
+                        (select tags from model where model_id = new_model), true
                    from layer_sketch
                    join layer as mine using (layer_id)
                    join layer as theirs on theirs.version_id = new_version and theirs.index = mine.index
@@ -324,19 +324,25 @@ pub const COPIES: &str = "
     end $$";
 
 /// A little of another layer's vector added to each copy's, more with each, and to its sketch likewise.
-pub const NOISE: [&str; 2] = [
+pub const NOISE: [&str; 3] = [
     "update layer_vector as mine
         set lead = l2_normalize(mine.lead + other.lead * array_fill(0.0005 * mine.layer_id, array[4850])::vector)
                    * array_fill(mine.lead_norm, array[4850])::vector
        from layer_vector as other
       where other.layer_id = (select min(layer_id) from layer_vector)
         and mine.layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))",
-    "update layer_sketch as mine
-        set debiased_sketch = l2_normalize(mine.debiased_sketch
-                                           + other.debiased_sketch * array_fill(0.0005 * mine.layer_id, array[512])::halfvec)
-       from layer_sketch as other
-      where other.layer_id = (select min(layer_id) from layer_vector)
-        and mine.layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))",
+    "insert into sketch (probe_set_id, sketch_id, debiased_sketch, cka_sketch)
+     select probe_set_id, -layer_id,
+            l2_normalize(mine.debiased_sketch
+                         + other.debiased_sketch * array_fill(0.0005 * layer_id, array[512])::halfvec),
+            cka_sketch
+       from layer_sketch
+       join sketch as mine using (probe_set_id, sketch_id)
+      cross join (select debiased_sketch from sketch order by sketch_id limit 1) as other
+      where layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))
+     on conflict (probe_set_id, digest) do nothing",
+    // Copies of that other layer stay what they are.
+    "update layer_sketch set sketch_id = -layer_id where -layer_id in (select sketch_id from sketch)",
 ];
 
 #[tokio::test]
@@ -354,7 +360,7 @@ async fn a_large_library_is_searched_through_the_index_and_no_filter_starves_the
         .execute(&mut database)
         .await
         .unwrap();
-    sqlx::query("analyze layer_sketch")
+    sqlx::query("analyze sketch, layer_sketch")
         .execute(&mut database)
         .await
         .unwrap();
@@ -378,10 +384,9 @@ async fn a_large_library_is_searched_through_the_index_and_no_filter_starves_the
     for noise in NOISE {
         sqlx::query(noise).execute(&mut database).await.unwrap();
     }
-    // What the changes left behind fills the index until it is cleaned, which usually happens by itself.
     for statement in [
         "update catalogue set generation = generation + 1",
-        "vacuum analyze layer_sketch",
+        "analyze sketch, layer_sketch",
     ] {
         sqlx::query(statement).execute(&mut database).await.unwrap();
     }

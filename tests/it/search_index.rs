@@ -50,12 +50,11 @@ async fn an_index_is_made_anew_and_what_was_left_half_made_is_cleared_away() {
     let before = indexes(&mut database).await;
     assert_eq!(before.len(), 2);
     // What is left when the connection is lost in the middle.
-    let partition: String = sqlx::query_scalar(
-        "select inhrelid::regclass::text from pg_inherits where inhparent = 'layer_sketch'::regclass",
-    )
-    .fetch_one(&mut database)
-    .await
-    .unwrap();
+    let partition: String =
+        sqlx::query_scalar("select inhrelid::regclass::text from pg_inherits where inhparent = 'sketch'::regclass")
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
     for statement in [
         format!("create index half_made on {partition} using hnsw (cka_sketch halfvec_l2_ops)"),
         "update pg_index set indisvalid = false where indexrelid = 'half_made'::regclass".to_owned(),

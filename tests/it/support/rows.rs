@@ -36,6 +36,7 @@ pub async fn versions(connection: &mut PgConnection) -> Vec<Value> {
                                                                          md5(halfvec_send(cka_sketch)))
                                                        order by content_hash) as of_layer
                                         from layer_sketch join probe_set using (probe_set_id)
+                                        join sketch using (probe_set_id, sketch_id)
                                        where layer_sketch.layer_id = layer.layer_id) as sketches
                                 cross join lateral (
                                       select jsonb_agg(jsonb_build_array(content_hash, reason)
