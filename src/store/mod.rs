@@ -22,7 +22,7 @@ mod vector;
 mod version;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgTransaction, Postgres};
+use sqlx::{ConnectOptions as _, PgTransaction, Postgres};
 
 pub use analyst::AnalystError;
 pub use dataset::DatasetLock;
@@ -48,10 +48,6 @@ const SESSION: [(&str, &str); 4] = [
 
 /// What a worker uses at a time: its claim, its heartbeat, and the listener for new entries.
 const QUEUE_CONNECTIONS: u32 = 4;
-
-/// A connection that lay idle for longer is tried before it is used: its server may have been started anew since. In the
-/// midst of work that would only be one more question before each.
-const FRESH: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Statements that take longer are told in the log.
 const SLOW: std::time::Duration = std::time::Duration::from_secs(1);
@@ -82,10 +78,6 @@ impl Store {
         let pool = |connections: u32| {
             PgPoolOptions::new()
                 .max_connections(connections)
-                .test_before_acquire(false)
-                .before_acquire(|connection, facts| {
-                    Box::pin(async move { Ok(facts.idle_for < FRESH || connection.ping().await.is_ok()) })
-                })
                 .acquire_timeout(std::time::Duration::from_secs(10))
         };
         Ok(Self {

@@ -17,6 +17,7 @@ mod embedded_server;
 mod explain;
 mod language_model;
 mod lease;
+mod migrations;
 mod networks;
 mod reproducibility;
 mod requests;
