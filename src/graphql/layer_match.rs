@@ -100,7 +100,7 @@ impl SearchFacts {
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// Whether every admitted layer was compared. If not, candidates came from an index and were then scored exactly:
+    /// Whether every admitted layer was compared. If not, candidates were chosen by short sketches and were then scored exactly:
     /// the scores are exact either way, but a hit may be missing.
     async fn exact(&self) -> bool {
         self.exact

@@ -122,15 +122,12 @@ impl Library {
         scope: &SearchScope,
     ) -> Result<Matches, ServiceError> {
         let candidates = self.candidates(query, scope).await?;
-        let nearest = match candidates {
-            Candidates::All => None,
-            some => self.search_nearest(target, query, scope, some).await?,
-        };
-        let exact = nearest.is_none();
-        let mut hits = match nearest {
-            Some(hits) => hits,
-            None => self.search_exactly(target, query, scope).await?,
-        };
+        let mut hits = self.scored(target, query, scope, candidates).await?;
+        // The nearest sketches may not reach to the page's end: what lies behind a cursor may all be further away.
+        let exact = candidates == Candidates::All || hits.len() <= query.first;
+        if exact && candidates != Candidates::All {
+            hits = self.scored(target, query, scope, Candidates::All).await?;
+        }
         if let Some(least) = query.filter.min_score {
             hits.retain(|hit| hit.score(query.measure) >= least);
         }
@@ -159,28 +156,21 @@ impl Library {
         })
     }
 
-    async fn search_exactly(
-        &self,
-        target: SearchTarget<'_>,
-        query: &SimilarityQuery,
-        scope: &SearchScope,
-    ) -> Result<Vec<LayerMatch>, ServiceError> {
-        let window = window(query, Candidates::All);
-        Ok(self.store.search(target, query.probe_set, scope, &window).await?)
-    }
-
-    /// The page, and one hit more if there is one, among the rows whose sketches are nearest. `None` where those do not
-    /// reach to its end: what lies behind a cursor may all be further away.
-    async fn search_nearest(
+    /// The best of what is scored: the page, and one hit more if there is one.
+    async fn scored(
         &self,
         target: SearchTarget<'_>,
         query: &SimilarityQuery,
         scope: &SearchScope,
         candidates: Candidates,
-    ) -> Result<Option<Vec<LayerMatch>>, ServiceError> {
-        let window = window(query, candidates);
-        let hits = self.store.search(target, query.probe_set, scope, &window).await?;
-        Ok((hits.len() > query.first).then_some(hits))
+    ) -> Result<Vec<LayerMatch>, ServiceError> {
+        let window = SearchWindow {
+            measure: query.measure,
+            candidates,
+            after: query.after,
+            limit: query.first + 1,
+        };
+        Ok(self.store.search(target, query.probe_set, scope, &window).await?)
     }
 
     pub(super) async fn scope(
@@ -240,15 +230,6 @@ impl Library {
                 })
             })
             .collect()
-    }
-}
-
-fn window(query: &SimilarityQuery, candidates: Candidates) -> SearchWindow {
-    SearchWindow {
-        measure: query.measure,
-        candidates,
-        after: query.after,
-        limit: query.first + 1,
     }
 }
 

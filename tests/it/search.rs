@@ -338,7 +338,11 @@ pub const NOISE: [&str; 3] = [
             cka_sketch
        from layer_sketch
        join sketch as mine using (probe_set_id, sketch_id)
-      cross join (select debiased_sketch from sketch order by sketch_id limit 1) as other
+      cross join (select debiased_sketch
+                    from layer_sketch
+                    join sketch using (probe_set_id, sketch_id)
+                   order by layer_id
+                   limit 1) as other
       where layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))
      on conflict (probe_set_id, digest) do nothing",
     // Copies of that other layer stay what they are.
