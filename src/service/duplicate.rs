@@ -41,6 +41,7 @@ impl Library {
             .search(SearchTarget::Vector(last), probe_set, &SearchScope::default(), &window)
             .await?;
         let equal: Vec<LayerId> = near
+            .hits
             .iter()
             .filter(|hit| hit.debiased_cka >= EQUAL)
             .map(|hit| hit.layer)

@@ -12,7 +12,7 @@ use crate::domain::id::{DatasetId, LayerId};
 use crate::domain::similarity::{LayerMatch, Matches, SimilarityFilter, SimilarityQuery};
 use crate::domain::vector::Degenerate;
 use crate::domain::version::Version;
-use crate::store::{Candidates, SearchScope, SearchTarget, SearchWindow};
+use crate::store::{Candidates, Found, SearchScope, SearchTarget, SearchWindow};
 
 /// Fewest rows whose exact scores are computed where sketches choose them.
 const MIN_CANDIDATES: usize = 100;
@@ -121,13 +121,17 @@ impl Library {
         query: &SimilarityQuery,
         scope: &SearchScope,
     ) -> Result<Matches, ServiceError> {
-        let candidates = self.candidates(query, scope).await?;
-        let mut hits = self.scored(target, query, scope, candidates).await?;
-        // The nearest sketches may not reach to the page's end: what lies behind a cursor may all be further away.
-        let exact = candidates == Candidates::All || hits.len() <= query.first;
-        if exact && candidates != Candidates::All {
-            hits = self.scored(target, query, scope, Candidates::All).await?;
-        }
+        let mut candidates = self.candidates(query, scope).await?;
+        let mut hits = loop {
+            let found = self.scored(target, query, scope, candidates).await?;
+            candidates = match candidates {
+                Candidates::Indexed(count) if !found.target_reached => Candidates::Sorted(count),
+                // The nearest sketches may not reach to the page's end: what lies behind a cursor may all be further away.
+                Candidates::Indexed(_) | Candidates::Sorted(_) if found.hits.len() <= query.first => Candidates::All,
+                _ => break found.hits,
+            };
+        };
+        let exact = candidates == Candidates::All;
         if let Some(least) = query.filter.min_score {
             hits.retain(|hit| hit.score(query.measure) >= least);
         }
@@ -163,7 +167,7 @@ impl Library {
         query: &SimilarityQuery,
         scope: &SearchScope,
         candidates: Candidates,
-    ) -> Result<Vec<LayerMatch>, ServiceError> {
+    ) -> Result<Found, ServiceError> {
         let window = SearchWindow {
             measure: query.measure,
             candidates,
@@ -239,12 +243,13 @@ mod tests {
 
     #[test]
     fn analysts_search_in_sql_goes_by_the_same_numbers() {
-        let sql = include_str!("../../migrations/0009_nearest_layers.sql");
+        let sql = include_str!("../../migrations/0010_reached_layers.sql");
         for (name, number) in [
             ("exact_rows       ", EXACT_ROWS),
             ("indexed_depth    ", INDEXED_DEPTH),
             ("fewest_candidates", MIN_CANDIDATES),
             ("candidates_a_hit ", CANDIDATES_A_HIT),
+            ("sorted_rows_a_root", SORTED_ROWS_A_ROOT as usize),
         ] {
             let line = format!("{name} constant integer := {number};");
             assert!(sql.contains(&line), "{line}");

@@ -32,7 +32,7 @@ pub use listen::News;
 pub use model::ModelCursor;
 pub use open::{Database, DatabaseSettings, OpenError, join, open, psql};
 pub use probe::NewProbeSet;
-pub use search::{Candidates, SearchScope, SearchTarget, SearchWindow};
+pub use search::{Candidates, Found, SearchScope, SearchTarget, SearchWindow};
 pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
 
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn analysts_search_in_sql_with_the_settings_of_our_connections() {
-        let sql = include_str!("../../migrations/0009_nearest_layers.sql");
+        let sql = include_str!("../../migrations/0010_reached_layers.sql");
         for (name, value) in SESSION.iter().filter(|(name, _)| *name != "client_min_messages") {
             assert!(sql.contains(&format!("    set {name} = {value}\n")), "{name}");
         }

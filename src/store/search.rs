@@ -56,6 +56,16 @@ pub enum Candidates {
     Indexed(usize),
 }
 
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The hits, best first.
+    pub hits: Vec<LayerMatch>,
+    /// Whether the index, if one was asked, found the target itself. An HNSW graph may have parts that no link from
+    /// elsewhere leads to, and if it leaves out the nearest sketch of all then it leaves out that one's neighbours too.
+    pub target_reached: bool,
+}
+
 /// Which hits of a scope are wanted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SearchWindow {
@@ -136,16 +146,30 @@ impl Store {
         probe_set: ProbeSetId,
         scope: &SearchScope,
         window: &SearchWindow,
-    ) -> Result<Vec<LayerMatch>, StoreError> {
+    ) -> Result<Found, StoreError> {
+        // The target is looked for wherever the index is, in the scope or not.
+        let looked_for = match (window.candidates, target) {
+            (Candidates::Indexed(_), SearchTarget::Layer(layer)) => Some(layer),
+            _ => None,
+        };
         let mut query = QueryBuilder::new("with target as materialized (");
         push_vector(&mut query, target, probe_set);
-        query.push("), candidate as materialized (select layer_id");
+        query.push("), candidate as materialized (select layer_id, ");
+        match looked_for {
+            None => _ = query.push("true"),
+            Some(_) => push_condition(&mut query, scope),
+        }
+        query.push(" as admitted");
         push_layers(&mut query, probe_set);
         if window.candidates != Candidates::All {
             push_sketches(&mut query, probe_set);
         }
-        push_scope(&mut query, scope);
-        query.push(" and exists (select from target)");
+        query.push(" where exists (select from target) and (");
+        push_condition(&mut query, scope);
+        if let Some(layer) = looked_for {
+            query.push(" or layer_id = ").push_bind(layer.0);
+        }
+        query.push(")");
         let nearest = match window.candidates {
             Candidates::All => None,
             // No index knows this order, so the planner cannot take one.
@@ -190,8 +214,16 @@ impl Store {
         );
         query
             .push(probe_set)
-            .push(" and theirs.layer_id = candidate.layer_id) as product) ");
-        query.push("select layer_id, cka, debiased_cka from scored where true");
+            .push(" and theirs.layer_id = candidate.layer_id) as product where admitted) ");
+        query.push("select layer_id, cka, debiased_cka, ");
+        match looked_for {
+            None => query.push("true"),
+            Some(layer) => query
+                .push("exists (select from candidate where layer_id = ")
+                .push_bind(layer.0)
+                .push(")"),
+        };
+        query.push(" from scored where true");
         let score = score_column(window.measure);
         if let Some(after) = &window.after {
             let tie = if after.layer == own { 0 } else { after.layer.0 };
@@ -215,19 +247,22 @@ impl Store {
             .push(" desc, tie limit ")
             .push_bind(window.limit as i64);
 
-        let rows: Vec<(i64, f64, f64)> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
+        let rows: Vec<(i64, f64, f64, bool)> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
         // A rank that nobody was ever given must not overflow.
         let skipped = window.after.map_or(0, |after| after.rank.min(u32::MAX / 2));
-        Ok(rows
-            .into_iter()
-            .zip(skipped + 1..)
-            .map(|((layer, cka, debiased_cka), rank)| LayerMatch {
-                layer: LayerId(layer),
-                rank,
-                cka,
-                debiased_cka,
-            })
-            .collect())
+        Ok(Found {
+            target_reached: rows.iter().all(|(.., reached)| *reached),
+            hits: rows
+                .into_iter()
+                .zip(skipped + 1..)
+                .map(|((layer, cka, debiased_cka, _), rank)| LayerMatch {
+                    layer: LayerId(layer),
+                    rank,
+                    cka,
+                    debiased_cka,
+                })
+                .collect(),
+        })
     }
 }
 
@@ -310,7 +345,13 @@ pub(super) fn push_sketches(query: &mut QueryBuilder<Postgres>, probe_set: Probe
 }
 
 pub(super) fn push_scope(query: &mut QueryBuilder<Postgres>, scope: &SearchScope) {
-    query.push(" where searchable");
+    query.push(" where ");
+    push_condition(query, scope);
+}
+
+/// What holds of the layers of a scope.
+fn push_condition(query: &mut QueryBuilder<Postgres>, scope: &SearchScope) {
+    query.push("(searchable");
     if let Some(own) = scope.own_model {
         query.push(" and model_id <> ").push_bind(own.0);
     }
@@ -348,4 +389,5 @@ pub(super) fn push_scope(query: &mut QueryBuilder<Postgres>, scope: &SearchScope
     if !scope.tags.is_empty() {
         query.push(" and tags @> ").push_bind(scope.tags.clone());
     }
+    query.push(")");
 }
