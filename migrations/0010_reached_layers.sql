@@ -23,7 +23,7 @@ create or replace function analytics.nearest_layers(
     exact          boolean
 )
     language plpgsql stable parallel safe security definer cost 100000 rows 10
-    set hnsw.ef_search = 150
+    set hnsw.ef_search = 75
     set hnsw.iterative_scan = relaxed_order
     set jit = off
 as $$
@@ -35,14 +35,17 @@ declare
     sorted_rows_a_root constant integer := 18;
     -- Hits that are found by sketches at most.
     indexed_depth     constant integer := 1000;
-    -- Rows whose exact scores are computed where sketches choose them.
-    fewest_candidates constant integer := 100;
+    -- Rows whose exact scores are computed where sketches choose them: of a whole library, and of a part, where the nearest
+    -- are further away and sketches tell less well which is nearer.
+    candidates_of_all  constant integer := 50;
+    candidates_of_part constant integer := 100;
     candidates_a_hit  constant integer := 2;
     mine        record;
     on_probes   bigint;
     of_dataset  bigint;
     of_measure  text;
     scope       text;
+    fewest      integer := candidates_of_all;
     sorted_rows integer := exact_rows;
     admitted    integer;
     sorts       boolean[];
@@ -102,6 +105,7 @@ begin
          and ($3 is null or dataset_id = $3)', on_probes
     );
     if min_accuracy is not null or dataset is not null then
+        fewest := candidates_of_part;
         -- It is below zero until it has been counted for the first time.
         select greatest(exact_rows, sorted_rows_a_root * sqrt(greatest(reltuples, 0)))
           into sorted_rows
@@ -129,7 +133,7 @@ begin
                                                where probe_set_id = %2$s
                                                  and layer_id = $4)) %4$s
                           fetch first %5$s rows with ties) as nearest',
-                scope, on_probes, of_measure, case when sort then '+ 0' end, greatest(fewest_candidates, candidates_a_hit * k)
+                scope, on_probes, of_measure, case when sort then '+ 0' end, greatest(fewest, candidates_a_hit * k)
             )
                into candidates, reached
               using mine.model_id, min_accuracy, of_dataset, layer;

@@ -38,6 +38,8 @@ const FEWEST_SCANS: usize = 25;
 const WRITTEN_ONE_BY_ONE: usize = 2_000;
 /// Of libraries up to this size, indexes are made with other settings too.
 const LARGEST_MADE_OFTEN: usize = 10_000;
+/// The targets of so many cells are asked for before anything is timed, by either measure.
+const WARM_UP_CELLS: std::ops::Range<usize> = 13..17;
 const PAGE: usize = 100;
 const PAGES: usize = 10;
 const MEASURES: [Measure; 2] = [Measure::DebiasedCka, Measure::Cka];
@@ -115,6 +117,7 @@ async fn measure(sizes: &[usize], store: Store, database: &PgConnectOptions, api
         let writing = filler.fill(size, |_| Ok(())).await?;
         let rate = (filler.layers.len() - before) as f64 / writing.as_secs_f64();
         println!("The last {WRITTEN_ONE_BY_ONE} written at {rate:.0} layers a second, twenty to a transaction.");
+        warm_up(api, &filler.layers).await?;
         cells(api, &filler.layers).await?;
         pages(api, &filler.layers).await?;
         choices::ways(&filler).await?;
@@ -151,6 +154,33 @@ fn targets(layers: &[LayerId], cell: usize) -> Vec<LayerId> {
         .take(TARGETS)
         .copied()
         .collect()
+}
+
+/// Brings the index and the vectors into memory, where they are in a library that is in use.
+async fn warm_up(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
+    for measure in MEASURES {
+        let mut medians = Vec::new();
+        for cell in WARM_UP_CELLS {
+            let mut times = Vec::new();
+            for target in targets(layers, cell) {
+                let question = Question {
+                    target,
+                    measure,
+                    filter: &json!(null),
+                    first: HITS,
+                    after: None,
+                    exact: false,
+                };
+                times.push(api.search(&question).await?.took);
+            }
+            medians.push(format!("{:.1}", quantile(&mut times, 0.5)));
+        }
+        println!(
+            "By {measure:?}, medians of the first searches, {TARGETS} at a time: {} ms.",
+            medians.join(", ")
+        );
+    }
+    Ok(())
 }
 
 async fn cells(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {

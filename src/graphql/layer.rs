@@ -116,8 +116,8 @@ impl Layer {
         };
         let library = ctx.data_unchecked::<Library>();
         let search = library.similar(self.0.id, &query, &version, generation.unwrap_or_default());
-        let search = async { Ok(search.await?) };
-        let (has_vector, matches) = futures::try_join!(self.is_comparable(ctx, query.probe_set), search)?;
+        let matches = search.await?;
+        let has_vector = !matches.hits.is_empty() || self.is_comparable(ctx, query.probe_set).await?;
         let nodes = matches.hits.iter().map(|hit| load_referenced(ctx, hit.layer));
         let nodes = futures::future::try_join_all(nodes).await?;
         let search = Search::new(self.0.id, query, version);

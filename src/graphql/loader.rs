@@ -20,9 +20,9 @@ use crate::domain::version::{Evaluation, Layer, Version, VersionChoice};
 use crate::service::{Library, ServiceError};
 use crate::store::StoreError;
 
-/// How long a batch waits for more who ask. A nested query waits so at each level, one after the other: a search at five.
-/// Fields of one level ask within microseconds.
-const GATHERING: Duration = Duration::from_micros(100);
+/// How long a batch waits for more who ask: until the task of the request rests, by when all fields of a level have asked. A
+/// nested query waits at each level, a search at five, so that a timer would cost more than what is read.
+const GATHERING: Duration = Duration::ZERO;
 
 /// Reads the store in batches.
 #[derive(Debug)]

@@ -14,8 +14,11 @@ use crate::domain::vector::Degenerate;
 use crate::domain::version::Version;
 use crate::store::{Candidates, Found, SearchScope, SearchTarget, SearchWindow};
 
-/// Fewest rows whose exact scores are computed where sketches choose them.
-const MIN_CANDIDATES: usize = 100;
+/// Fewest rows whose exact scores are computed where sketches choose them from a whole library.
+const CANDIDATES_OF_ALL: usize = 50;
+
+/// Fewest of a part of a library: there the nearest are further away, where sketches tell less well which is nearer.
+const CANDIDATES_OF_PART: usize = 100;
 
 /// Candidates a hit: half of them lie between the last hit and the edge of what the sketches found.
 const CANDIDATES_A_HIT: usize = 2;
@@ -146,13 +149,16 @@ impl Library {
         if query.exact || depth > INDEXED_DEPTH {
             return Ok(Candidates::All);
         }
-        let sorted_rows = match scope.is_narrow() {
-            true => SORTED_ROWS_A_ROOT * (self.store.estimate_layers(query.probe_set).await? as f64).sqrt(),
-            false => 0.0,
+        let (fewest, sorted_rows) = match scope.is_narrow() {
+            true => {
+                let layers = self.store.estimate_layers(query.probe_set).await?;
+                (CANDIDATES_OF_PART, SORTED_ROWS_A_ROOT * (layers as f64).sqrt())
+            }
+            false => (CANDIDATES_OF_ALL, 0.0),
         };
         let sorted_rows = EXACT_ROWS.max(sorted_rows as usize);
         let admitted = self.store.count_scope(query.probe_set, scope, Some(sorted_rows + 1));
-        let count = MIN_CANDIDATES.max(CANDIDATES_A_HIT * depth);
+        let count = fewest.max(CANDIDATES_A_HIT * depth);
         Ok(match admitted.await? {
             few if few <= EXACT_ROWS => Candidates::All,
             some if some <= sorted_rows => Candidates::Sorted(count),
@@ -247,7 +253,8 @@ mod tests {
         for (name, number) in [
             ("exact_rows       ", EXACT_ROWS),
             ("indexed_depth    ", INDEXED_DEPTH),
-            ("fewest_candidates", MIN_CANDIDATES),
+            ("candidates_of_all ", CANDIDATES_OF_ALL),
+            ("candidates_of_part", CANDIDATES_OF_PART),
             ("candidates_a_hit ", CANDIDATES_A_HIT),
             ("sorted_rows_a_root", SORTED_ROWS_A_ROOT as usize),
         ] {

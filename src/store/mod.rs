@@ -40,7 +40,7 @@ pub use version::{NewLayer, NewVersion};
 /// the index scan while a filter turns more away, in any order since the exact scores decide. And no notices, which migrations give at every start,
 /// nor warnings, which a transaction gives that was cut off before it began.
 const SESSION: [(&str, &str); 4] = [
-    ("hnsw.ef_search", "150"),
+    ("hnsw.ef_search", "75"),
     ("hnsw.iterative_scan", "relaxed_order"),
     ("jit", "off"),
     ("client_min_messages", "error"),

@@ -2,7 +2,8 @@
 //!
 //! The statements are put together at run time, since only the filters asked for may stand in them: with
 //! nullable parameters for all of them the planner would not choose well among the indexes. For the same
-//! reason they are not kept prepared: a plan for any value of a filter cannot tell one that keeps half from a rare one.
+//! reason those with filters are not kept prepared: a plan for any value of a filter cannot tell one that keeps half from a
+//! rare one.
 
 use pgvector::HalfVector;
 use sqlx::{Postgres, QueryBuilder};
@@ -112,7 +113,7 @@ impl Store {
         query.push(") as admitted");
         let count: i64 = query
             .build_query_scalar()
-            .persistent(false)
+            .persistent(!scope.is_narrow())
             .fetch_one(&self.pool)
             .await?;
         Ok(count as usize)
@@ -247,7 +248,8 @@ impl Store {
             .push(" desc, tie limit ")
             .push_bind(window.limit as i64);
 
-        let rows: Vec<(i64, f64, f64, bool)> = query.build_query_as().persistent(false).fetch_all(&self.pool).await?;
+        let query = query.build_query_as().persistent(!scope.is_narrow());
+        let rows: Vec<(i64, f64, f64, bool)> = query.fetch_all(&self.pool).await?;
         // A rank that nobody was ever given must not overflow.
         let skipped = window.after.map_or(0, |after| after.rank.min(u32::MAX / 2));
         Ok(Found {
