@@ -51,6 +51,10 @@ pub struct Config {
     #[arg(long, env = "SCV_PROBE_CACHE_BYTES", default_value_t = 64 << 20, help_heading = "Compute")]
     pub probe_cache_bytes: u64,
 
+    /// Bytes of the images of whole splits that are kept in memory
+    #[arg(long, env = "SCV_SPLIT_CACHE_BYTES", default_value_t = 256 << 20, help_heading = "Compute")]
+    pub split_cache_bytes: u64,
+
     /// Address to listen on; port 0 takes a free one
     #[arg(long, env = "SCV_LISTEN", default_value = "127.0.0.1:8000", help_heading = "Service")]
     pub listen: SocketAddr,
@@ -173,6 +177,7 @@ impl Config {
             activation_bytes: self.activation_bytes,
             network_cache_bytes: self.network_cache_bytes,
             probe_cache_bytes: self.probe_cache_bytes,
+            split_cache_bytes: self.split_cache_bytes,
         })
     }
 

@@ -18,10 +18,19 @@ pub enum ArtifactKind {
     Images,
     /// The class indices of a split.
     Labels,
+    /// A picture as PNG.
+    Pictures,
 }
 
 impl ArtifactKind {
-    const ALL: [ArtifactKind; 5] = [Self::Weights, Self::Onnx, Self::Activations, Self::Images, Self::Labels];
+    const ALL: [ArtifactKind; 6] = [
+        Self::Weights,
+        Self::Onnx,
+        Self::Activations,
+        Self::Images,
+        Self::Labels,
+        Self::Pictures,
+    ];
 
     fn folder(self) -> &'static str {
         match self {
@@ -30,6 +39,7 @@ impl ArtifactKind {
             Self::Activations => "activations",
             Self::Images => "images",
             Self::Labels => "labels",
+            Self::Pictures => "pictures",
         }
     }
 }
@@ -50,6 +60,11 @@ impl ArtifactKey {
             kind,
             hash: Sha256::digest(bytes).into(),
         }
+    }
+
+    /// The hash of the bytes, 64 hexadecimal digits.
+    pub fn hash(&self) -> String {
+        hex::encode(self.hash)
     }
 
     /// What the object holds.
@@ -89,7 +104,7 @@ impl FromStr for ArtifactKey {
 /// A text is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no artifact key: weights, onnx, activations, images or labels, a slash and 64 lowercase hexadecimal digits expected"
+    "{text:?} is no artifact key: weights, onnx, activations, images, labels or pictures, a slash and 64 lowercase hexadecimal digits expected"
 )]
 pub struct ArtifactKeyError {
     text: String,

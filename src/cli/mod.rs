@@ -6,6 +6,7 @@ mod blocks;
 mod client;
 mod compare;
 mod demo;
+mod evaluate;
 mod explain;
 mod import;
 mod job;
@@ -15,6 +16,7 @@ mod migrate;
 mod model;
 mod network;
 mod npy;
+mod predict;
 mod push;
 mod reindex;
 mod schema;
@@ -24,6 +26,7 @@ mod table;
 mod terminal;
 mod trace;
 mod train;
+mod visualize;
 
 use clap::{Parser, Subcommand};
 
@@ -59,6 +62,12 @@ enum Command {
     Search(search::Search),
     /// Show the versions most like one, or how the layers of two versions match
     Compare(compare::Compare),
+    /// Show how well a version does on test images: by class, what it takes for what, and its surest mistakes
+    Evaluate(evaluate::Evaluate),
+    /// Show what parts of a network look for: synthetic images beside the strongest real ones
+    Visualize(visualize::Visualize),
+    /// Ask a version what an image shows
+    Predict(predict::Predict),
     /// Explain why a layer may compute the same thing as another
     Explain(explain::Explain),
     /// Make the search index of a data set's probe sets anew
@@ -105,6 +114,9 @@ impl Cli {
                 Command::Push(push) => push.run(&terminal).await,
                 Command::Search(search) => search.run(&terminal).await,
                 Command::Compare(compare) => compare.run(&terminal).await,
+                Command::Evaluate(evaluate) => evaluate.run(&terminal).await,
+                Command::Visualize(visualize) => visualize.run(&terminal).await,
+                Command::Predict(predict) => predict.run(&terminal).await,
                 Command::Explain(explain) => explain.run(&terminal).await,
                 Command::Reindex(reindex) => reindex.run(&terminal).await,
                 Command::Job(job) => job.run(&terminal).await,

@@ -15,16 +15,23 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::activations::{ActivationTask, MeasuredLayer, measure};
+use super::attribution::{Attribution, AttributionTask, attribute};
 use super::control::Control;
 use super::device::{self, DeviceChoice, OpenDevice};
 use super::error::ComputeError;
-use super::evaluate::{Evaluated, evaluate};
+use super::evaluate::evaluate;
+use super::exemplar::{ExemplarTask, strongest};
+use super::feature_map::{FeatureMap, FeatureMapTask, feature_maps};
 use super::ingest::{IngestTask, LayerOutcome, ingest};
 use super::memory;
 use super::network::{Network, NetworkFile};
+use super::predict::{PredictTask, predict};
 use super::sketch::Sketcher;
+use super::synthesis::{SynthesisTask, Synthesized, synthesize};
 use super::train::{TrainTask, Trained, train};
+use crate::domain::evaluation::Report;
 use crate::domain::image::{ChannelStatistics, LabelledImages};
+use crate::domain::synthesis::Activating;
 
 #[cfg(test)]
 mod tests;
@@ -152,7 +159,7 @@ impl Engine {
     ///
     /// # Errors
     /// Those of [`evaluate`], and [`ComputeError::Overloaded`] if the queue is full.
-    pub async fn evaluate(&self, task: EvaluateTask, control: Control) -> Result<Evaluated, ComputeError> {
+    pub async fn evaluate(&self, task: EvaluateTask, control: Control) -> Result<Report, ComputeError> {
         let span = tracing::info_span!("compute.evaluate", images = task.data.images.count());
         self.run(span, control, move |bench, control| {
             let graph = task.network.graph();
@@ -167,6 +174,63 @@ impl Engine {
                 &bench.device,
                 control,
             )
+        })
+        .await
+    }
+
+    /// Asks a network about images; see [`predict`].
+    ///
+    /// # Errors
+    /// Those of [`predict`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn predict(&self, task: PredictTask, control: Control) -> Result<Vec<Vec<f64>>, ComputeError> {
+        let span = tracing::info_span!("compute.predict", images = task.images.count());
+        self.run(span, control, move |bench, _| predict(&task, &bench.device))
+            .await
+    }
+
+    /// What a layer's channels answer to an image; see [`feature_maps`].
+    ///
+    /// # Errors
+    /// Those of [`feature_maps`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn feature_maps(&self, task: FeatureMapTask, control: Control) -> Result<Vec<FeatureMap>, ComputeError> {
+        let span = tracing::info_span!("compute.feature_maps", layer = task.layer);
+        self.run(span, control, move |bench, _| feature_maps(&task, &bench.device))
+            .await
+    }
+
+    /// Which pixels a score hangs on; see [`attribute`].
+    ///
+    /// # Errors
+    /// Those of [`attribute`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn attribute(&self, task: AttributionTask, control: Control) -> Result<Attribution, ComputeError> {
+        let span = tracing::info_span!("compute.attribute", class = task.class);
+        self.run(span, control, move |bench, control| {
+            attribute(&task, &bench.device, control)
+        })
+        .await
+    }
+
+    /// Seeks an image that a part of a network answers to most; see [`synthesize`].
+    ///
+    /// # Errors
+    /// Those of [`synthesize`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn synthesize(&self, task: SynthesisTask, control: Control) -> Result<Synthesized, ComputeError> {
+        let span = tracing::info_span!("compute.synthesize", steps = task.settings.steps);
+        self.run(span, control, move |bench, control| {
+            synthesize(&task, &bench.device, control)
+        })
+        .await
+    }
+
+    /// Which images a part of a network answers to most; see [`strongest`].
+    ///
+    /// # Errors
+    /// Those of [`strongest`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn strongest(&self, task: ExemplarTask, control: Control) -> Result<Vec<Activating>, ComputeError> {
+        let span = tracing::info_span!("compute.strongest", images = task.images.count());
+        self.run(span, control, move |bench, control| {
+            let batch = memory::batch_within(task.network.graph(), EVALUATION_BATCH, task.activation_limit);
+            strongest(&task, batch, &bench.device, control)
         })
         .await
     }

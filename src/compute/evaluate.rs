@@ -1,29 +1,19 @@
 //! How well a network does on labelled images.
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 
 use crate::compute::control::{Control, Hundredths};
 use crate::compute::error::{ComputeError, Result};
 use crate::compute::executor::Mode;
 use crate::compute::network::Network;
-use crate::compute::ops::{cross_entropy, predictions};
+use crate::domain::evaluation::{Answer, Report, Tally};
 use crate::domain::image::{ChannelStatistics, LabelledImages};
-
-/// What an evaluation came to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Evaluated {
-    /// Share of the images classified right; a tie goes to the first class.
-    pub accuracy: f64,
-    /// Mean cross-entropy, in nats.
-    pub loss: f64,
-    /// How many images there were.
-    pub image_count: usize,
-}
 
 /// Runs all images through a network, `batch` at a time.
 ///
 /// # Errors
-/// If there are no images, if a label is beyond the network's classes, if the work is cancelled, and
+/// If there are no images, if a label is beyond the network's classes, if an answer is NaN or infinite, if the work is
+/// cancelled, and
 /// as [`Network::forward`].
 pub fn evaluate(
     network: &Network,
@@ -32,29 +22,32 @@ pub fn evaluate(
     batch: usize,
     device: &Device,
     control: &Control,
-) -> Result<Evaluated> {
+) -> Result<Report> {
     let count = data.images.count();
     let classes = network.graph().image_shape(network.graph().logits).iter().product();
     check_labels(data, classes)?;
     let starts: Vec<usize> = (0..count).step_by(batch.max(1)).collect();
     let mut watch = Hundredths::new(control, starts.len());
-    let (mut loss, mut right) = (0.0, 0);
+    let mut tally = Tally::default();
     for start in starts {
         control.check()?;
         let indices: Vec<usize> = (start..(start + batch.max(1)).min(count)).collect();
         let labels = &data.labels[start..start + indices.len()];
         let images = network.input_of(&data.images.select(&indices), statistics, device)?;
         let logits = network.forward(&images, Mode::Inference, &mut |_, _| Ok(()))?;
-        let logits = logits.reshape((indices.len(), classes))?;
-        loss += f64::from(cross_entropy(&logits, labels)?.to_scalar::<f32>()?) * indices.len() as f64;
-        right += right_answers(&predictions(&logits)?, labels);
+        let logits = logits.reshape((indices.len(), classes))?.to_dtype(DType::F32)?;
+        for ((row, &label), image) in logits.to_vec2::<f32>()?.iter().zip(labels).zip(start..) {
+            if row.iter().any(|logit| !logit.is_finite()) {
+                return Err(ComputeError::Invalid(format!(
+                    "the network's answer to image {image} is NaN or infinite: train it anew with a lower learning rate, or \
+                     look for weights that are too large"
+                )));
+            }
+            tally.add(label, &Answer::of(row, label));
+        }
         watch.step();
     }
-    Ok(Evaluated {
-        accuracy: right as f64 / count as f64,
-        loss: loss / count as f64,
-        image_count: count,
-    })
+    Ok(tally.report())
 }
 
 /// Refuses labels that do not match the images or the classes.

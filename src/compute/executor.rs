@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use rand_chacha::ChaCha8Rng;
 
 use crate::compute::error::{ComputeError, Result};
 use crate::compute::network::Network;
 use crate::compute::ops::{self, Kernels};
-use crate::domain::graph::{BatchAxis, Node, Operator, ParameterRole, ValueId};
+use crate::domain::graph::{BatchAxis, Graph, Node, Operator, ParameterRole, ValueId};
 
 /// Whether dropout and batch normalisation behave as in training.
 pub enum Mode<'a> {
@@ -50,6 +50,37 @@ struct Batch {
     images: usize,
 }
 
+/// How a pass goes.
+#[derive(Clone, Copy)]
+struct Course {
+    /// The value to answer with.
+    target: ValueId,
+    /// How many nodes are run.
+    node_count: usize,
+    /// The value that a variable stands for.
+    cut: Option<ValueId>,
+}
+
+impl Course {
+    /// Through the whole graph, to the logits.
+    fn whole(graph: &Graph) -> Self {
+        Self {
+            target: graph.logits,
+            node_count: graph.nodes.len(),
+            cut: None,
+        }
+    }
+}
+
+/// What [`Network::forward_through`] answers with.
+#[derive(Debug, Clone)]
+pub struct Through {
+    /// The logits, `[1, classes]`.
+    pub logits: Tensor,
+    /// What they hang on.
+    pub variable: Var,
+}
+
 impl Network {
     /// Runs images `[batch, channels, height, width]` through the network and answers with the
     /// logits, `[batch, classes]`.
@@ -66,7 +97,7 @@ impl Network {
         mode: Mode<'_>,
         tap: &mut dyn FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<Tensor> {
-        self.run(input, self.graph.logits, self.graph.nodes.len(), mode, tap)
+        Ok(self.run(input, Course::whole(&self.graph), mode, tap)?.0)
     }
 
     /// Runs only as far as `target` and answers with that value, `[batch, ..]`, at inference.
@@ -74,17 +105,54 @@ impl Network {
     /// # Errors
     /// As [`Network::forward`].
     pub fn forward_to(&self, input: &Tensor, target: ValueId) -> Result<Tensor> {
-        self.run(input, target, target.0, Mode::Inference, &mut |_, _| Ok(()))
+        let course = Course {
+            target,
+            node_count: target.0,
+            cut: None,
+        };
+        Ok(self.run(input, course, Mode::Inference, &mut |_, _| Ok(()))?.0)
+    }
+
+    /// Runs one image and answers with the logits and with a variable in the place of the value `at`, at inference: what comes
+    /// after hangs on it, and its gradient is that of the value.
+    ///
+    /// # Errors
+    /// As [`Network::forward`], for more than one image, and for a value that the logits do not come after.
+    pub fn forward_through(&self, input: &Tensor, at: ValueId) -> Result<Through> {
+        let course = Course {
+            cut: Some(at),
+            ..Course::whole(&self.graph)
+        };
+        let (logits, variable) = self.run(input, course, Mode::Inference, &mut |_, _| Ok(()))?;
+        let missing = || ComputeError::Invalid(format!("no single image has the value {}", at.0));
+        Ok(Through {
+            logits,
+            variable: variable.ok_or_else(missing)?,
+        })
+    }
+
+    /// A value of [`Network::forward_through`], or its gradient, with the image in front.
+    ///
+    /// # Errors
+    /// The device has no memory left.
+    pub fn with_image_first(&self, at: ValueId, value: &Tensor) -> Result<Tensor> {
+        let node = &self.graph.nodes[at.0 - 1];
+        Ok(self.image_by_image(node, std::slice::from_ref(value))?)
     }
 
     fn run(
         &self,
         input: &Tensor,
-        target: ValueId,
-        node_count: usize,
+        course: Course,
         mut mode: Mode<'_>,
         tap: &mut dyn FnMut(usize, &Tensor) -> Result<()>,
-    ) -> Result<Tensor> {
+    ) -> Result<(Tensor, Option<Var>)> {
+        let Course {
+            target,
+            node_count,
+            cut,
+        } = course;
+        let mut variable = None;
         self.check_input(input)?;
         if let Mode::Training(state) = &mut mode {
             state.batches += 1;
@@ -102,9 +170,14 @@ impl Network {
                 let inputs = inputs_of(node, &values, portion)?;
                 self.compute(node, &inputs, batch, &mut mode)
             });
-            let value = value
+            let mut value = value
                 .collect::<Result<Portions>>()
                 .map_err(|error| at_layer(node, error))?;
+            if let ([only], true) = (value.as_slice(), cut == Some(ValueId(index + 1))) {
+                let made = Var::from_tensor(only)?;
+                value = vec![made.as_tensor().clone()];
+                variable = Some(made);
+            }
             let whole = self
                 .image_by_image(node, &value)
                 .map_err(|error| at_layer(node, error.into()))?;
@@ -117,7 +190,8 @@ impl Network {
                 values[spent.0] = Portions::new();
             }
         }
-        answer.ok_or_else(|| ComputeError::Invalid(format!("the network has no value {}", target.0)))
+        let answer = answer.ok_or_else(|| ComputeError::Invalid(format!("the network has no value {}", target.0)))?;
+        Ok((answer, variable))
     }
 
     /// All images as one portion, or each as its own.

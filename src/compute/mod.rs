@@ -1,6 +1,7 @@
 //! Everything that touches numbers: the only room that names candle.
 
 pub mod activations;
+pub mod attribution;
 pub mod cka_matrix;
 pub mod control;
 pub mod device;
@@ -8,6 +9,8 @@ pub mod engine;
 pub mod error;
 pub mod evaluate;
 pub mod executor;
+pub mod exemplar;
+pub mod feature_map;
 pub mod gram;
 pub mod images;
 pub mod ingest;
@@ -17,9 +20,11 @@ pub mod network;
 pub mod onnx;
 mod ops;
 mod optimizer;
+pub mod predict;
 pub mod pytorch;
 pub mod significance;
 pub mod sketch;
+pub mod synthesis;
 pub mod trace;
 pub mod train;
 pub mod vector;

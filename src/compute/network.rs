@@ -137,10 +137,58 @@ impl Network {
     /// As [`images::to_tensor`].
     pub fn input_of(&self, images: &Images, statistics: &ChannelStatistics, device: &Device) -> Result<Tensor> {
         let fitted = self.reads.map(|(shape, order)| images::fitted(images, shape, order));
-        let tensor = images::to_tensor(fitted.as_ref().unwrap_or(images), statistics, device)?;
+        self.laid_out(images::to_tensor(
+            fitted.as_ref().unwrap_or(images),
+            statistics,
+            device,
+        )?)
+    }
+
+    /// Shape of the images it reads.
+    pub fn image_shape(&self) -> ImageShape {
+        let of_input = match (self.graph.input_shape.as_slice(), self.layout) {
+            (&[channels, height, width], Layout::ChannelsFirst)
+            | (&[height, width, channels], Layout::ChannelsLast) => [channels, height, width],
+            // What reads no planes reads a list of numbers.
+            (other, _) => [1, 1, other.iter().product()],
+        };
+        let [channels, height, width] = of_input;
+        self.reads.map_or(
+            ImageShape {
+                channels,
+                height,
+                width,
+            },
+            |(shape, _)| shape,
+        )
+    }
+
+    /// Pixels from 0 to 1 in the order red, green, blue, `[images, channels, height, width]`, as the numbers that it reads, not
+    /// yet in its layout. Gradients follow.
+    ///
+    /// # Errors
+    /// The statistics are not one number a channel, or the device has no memory left.
+    pub fn normalised(&self, shares: &Tensor, statistics: &ChannelStatistics) -> Result<Tensor> {
+        let channels = statistics.mean.len();
+        let of_channels = |numbers: &[f32]| Tensor::from_slice(numbers, (1, channels, 1, 1), shares.device());
+        let ordered = match self.reads {
+            Some((_, ChannelOrder::Bgr)) if channels == 3 => {
+                shares.index_select(&Tensor::new(&[2u32, 1, 0], shares.device())?, 1)?
+            }
+            _ => shares.clone(),
+        };
+        let centred = ordered.broadcast_sub(&of_channels(&statistics.mean)?)?;
+        Ok(centred.broadcast_div(&of_channels(&statistics.std)?)?)
+    }
+
+    /// Numbers `[images, channels, height, width]` in its layout. Gradients follow.
+    ///
+    /// # Errors
+    /// The device has no memory left.
+    pub fn laid_out(&self, numbers: Tensor) -> Result<Tensor> {
         Ok(match self.layout {
-            Layout::ChannelsFirst => tensor,
-            Layout::ChannelsLast => tensor.permute((0, 2, 3, 1))?.contiguous()?,
+            Layout::ChannelsFirst => numbers,
+            Layout::ChannelsLast => numbers.permute((0, 2, 3, 1))?.contiguous()?,
         })
     }
 }

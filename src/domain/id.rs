@@ -28,4 +28,6 @@ keys! {
     LayerId,
     /// A background job.
     JobId,
+    /// A synthetic image.
+    SynthesisId,
 }

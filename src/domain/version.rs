@@ -156,35 +156,3 @@ pub struct Layer {
     /// Multiply-accumulates for one image.
     pub multiply_accumulates: i64,
 }
-
-/// What an evaluation came to, to be written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewEvaluation {
-    /// The version.
-    pub version_id: VersionId,
-    /// The data set.
-    pub dataset_id: DatasetId,
-    /// See [`Evaluation::accuracy`].
-    pub accuracy: f64,
-    /// See [`Evaluation::loss`].
-    pub loss: f64,
-    /// See [`Evaluation::image_count`].
-    pub image_count: i32,
-}
-
-/// How well a version does on the test split of a data set.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Evaluation {
-    /// The version.
-    pub version_id: VersionId,
-    /// The data set.
-    pub dataset_id: DatasetId,
-    /// Share of the images classified right, 0 to 1.
-    pub accuracy: f64,
-    /// Mean cross-entropy in nats.
-    pub loss: f64,
-    /// Images in the split.
-    pub image_count: i32,
-    /// When it was computed.
-    pub created_at: DateTime<Utc>,
-}

@@ -23,6 +23,8 @@ pub enum Total {
     Versions(VersionCount),
     /// Layers of a version.
     Layers(LayerCount),
+    /// So many, known already.
+    Known(usize),
 }
 
 #[Object]
@@ -33,6 +35,7 @@ impl Total {
             Self::Models(filter) => ctx.data_unchecked::<Library>().store().count_models(filter).await?,
             Self::Versions(key) => load(ctx, *key).await?.unwrap_or_default(),
             Self::Layers(key) => load(ctx, *key).await?.unwrap_or_default(),
+            Self::Known(count) => *count as i64,
         })
     }
 }
@@ -71,6 +74,32 @@ where
         .map(|entry| Edge::new(encode_cursor(&cursor(&entry)), node(entry)))
         .collect();
     connection
+}
+
+/// A page of a list that is at hand; the cursor of an entry is its place.
+pub fn connection_of_all<T: Clone, N: OutputType>(
+    all: &[T],
+    page: &Page<i32>,
+    node: impl Fn(T) -> N,
+) -> ListConnection<N> {
+    let place = |cursor: i32| usize::try_from(cursor).unwrap_or_default();
+    let from = page.after.map_or(0, |after| place(after) + 1);
+    let to = page.before.map_or(all.len(), |before| place(before)).min(all.len());
+    let places = from.min(to)..to;
+    let within = places
+        .zip(&all[from.min(to)..to])
+        .map(|(place, entry)| (place as i32, entry.clone()));
+    let rows = match page.from_end {
+        false => within.take(page.limit + 1).collect(),
+        true => within.rev().take(page.limit + 1).collect(),
+    };
+    let total = Total::Known(all.len());
+    connection(
+        Slice::from_rows(rows, page),
+        total,
+        |(place, _)| *place,
+        |(_, entry)| node(entry),
+    )
 }
 
 /// The slice of a list that has no entries.

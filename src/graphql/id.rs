@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, Result};
-use crate::domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, VersionId};
+use crate::domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, SynthesisId, VersionId};
 
 /// A key of any table that the API knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Key {
     Layer(LayerId),
     /// A job.
     Job(JobId),
+    /// A synthetic image.
+    Synthesis(SynthesisId),
 }
 
 /// A key that has a global id.
@@ -109,6 +111,7 @@ global_ids! {
     VersionId => Version,
     LayerId => Layer,
     JobId => Job,
+    SynthesisId => Synthesis,
 }
 
 impl Key {

@@ -86,6 +86,8 @@ pub enum JobKind {
     Ingest,
     /// Evaluate a version on a data set's test split.
     Evaluate,
+    /// Seek an image that a part of a version's network answers to most.
+    Synthesize,
 }
 
 /// How far a job has come.
@@ -118,6 +120,8 @@ pub enum JobPhase {
     Evaluating,
     /// Running the probe images and taking Grams.
     Ingesting,
+    /// Ascending the gradient of an image.
+    Synthesizing,
     /// Writing the results.
     Storing,
     /// Over.

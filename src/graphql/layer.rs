@@ -3,8 +3,10 @@
 use async_graphql::{Context, Enum, ID, Json, Object};
 
 use super::dataset::ProbeSet;
+use super::dataset::Split;
 use super::error::{ApiError, Result};
 use super::id::{GlobalId, decode_cursor};
+use super::insight::{FeatureMap, USUAL_CHANNELS, channel_choice, image_of_dataset};
 use super::layer_match::{self, LayerMatchConnection, Measure, Search, SimilarityFilter};
 use super::loader::{DegenerateOn, Generation, HasVector, ProbeSetsOf, load, load_referenced};
 use super::version::Version;
@@ -78,6 +80,27 @@ impl Layer {
             .into_iter()
             .map(|(probe_set, reason)| DegenerateLayer { probe_set, reason })
             .collect())
+    }
+
+    /// What its channels answer to an image of its data set, place by place.
+    async fn feature_maps(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Index of the image in its split.")] image: i32,
+        #[graphql(desc = "The split.", default_with = "Split::Test")] split: Split,
+        #[graphql(desc = "Indices of channels, at most 64; the most active ones if left out.")] channels: Option<
+            Vec<i32>,
+        >,
+        #[graphql(
+            desc = "How many of the most active channels, at most 64.",
+            default_with = "USUAL_CHANNELS"
+        )]
+        first: i32,
+    ) -> Result<Vec<FeatureMap>> {
+        let image = image_of_dataset(split, image)?;
+        let channels = channel_choice(channels, first)?;
+        let library = ctx.data_unchecked::<Library>();
+        Ok(FeatureMap::all(library.feature_maps(self.0.id, image, channels).await?))
     }
 
     /// The layers that compute most nearly the same, best first. The layer's own model is left out unless the filter says

@@ -10,15 +10,16 @@ use async_graphql::dataloader::{DataLoader, Loader};
 
 use super::error::{ApiError, Result};
 use crate::domain::dataset_record::{Dataset, ProbeSet, StoredSplit};
+use crate::domain::evaluation::{ConfusionCell, Evaluation};
 use crate::domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, VersionId};
 use crate::domain::job::Job;
 use crate::domain::model::Model;
 use crate::domain::page::{Page, Slice};
 use crate::domain::similarity::{MutualKnn, Significance};
 use crate::domain::vector::Degenerate;
-use crate::domain::version::{Evaluation, Layer, Version, VersionChoice};
+use crate::domain::version::{Layer, Version, VersionChoice};
 use crate::service::{Library, ServiceError};
-use crate::store::StoreError;
+use crate::store::{EvaluationKey, StoreError};
 
 /// How long a batch waits for more who ask: until the task of the request rests, by when all fields of a level have asked. A
 /// nested query waits at each level, a search at five, so that a timer would cost more than what is read.
@@ -153,6 +154,10 @@ load_by_id! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ListedLayer(pub LayerId);
 
+/// The confusion matrix of an evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConfusionOf(pub EvaluationKey);
+
 /// All evaluations of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EvaluationsOf(pub VersionId);
@@ -230,6 +235,21 @@ impl Loader<EvaluationsOf> for Reader {
             evaluations
                 .into_iter()
                 .map(|evaluation| (EvaluationsOf(evaluation.version_id), evaluation)),
+        ))
+    }
+}
+
+impl Loader<ConfusionOf> for Reader {
+    type Value = Vec<ConfusionCell>;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[ConfusionOf]) -> std::result::Result<HashMap<ConfusionOf, Self::Value>, Self::Error> {
+        let evaluations: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let cells = self.library.store().confusion_cells(&evaluations).await?;
+        Ok(grouped(
+            cells
+                .into_iter()
+                .map(|(evaluation, cell)| (ConfusionOf(evaluation), cell)),
         ))
     }
 }

@@ -3,8 +3,10 @@
 mod activations;
 mod dataset;
 mod explanation;
+mod image;
 mod model;
 mod network;
+mod synthesis;
 mod version;
 
 use async_graphql::MergedObject;
@@ -18,4 +20,6 @@ pub struct Mutation(
     activations::ActivationMutation,
     dataset::DatasetMutation,
     explanation::ExplanationMutation,
+    image::ImageMutation,
+    synthesis::SynthesisMutation,
 );

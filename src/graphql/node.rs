@@ -9,8 +9,10 @@ use super::job::Job;
 use super::layer::Layer;
 use super::loader::{ListedLayer, load};
 use super::model::Model;
+use super::synthesis::Synthesis;
 use super::version::Version;
-use crate::domain::id::{LayerId, ModelId, VersionId};
+use crate::domain::id::{LayerId, ModelId, SynthesisId, VersionId};
+use crate::service::Library;
 
 /// Anything with a global id.
 #[expect(clippy::large_enum_variant, reason = "at most a page of nodes lives at a time")]
@@ -29,6 +31,8 @@ pub enum Node {
     ProbeSet(ProbeSet),
     /// A job.
     Job(Job),
+    /// A synthetic image.
+    Synthesis(Synthesis),
 }
 
 /// The node of a global id; `None` if there is none or its model is deleted.
@@ -43,6 +47,7 @@ pub async fn node(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         Key::Dataset(id) => load(ctx, id).await?.map(|found| Node::Dataset(Dataset(found))),
         Key::ProbeSet(id) => load(ctx, id).await?.map(|found| Node::ProbeSet(ProbeSet(found))),
         Key::Job(id) => load(ctx, id).await?.map(|found| Node::Job(Job(found))),
+        Key::Synthesis(id) => synthesis(ctx, id).await?.map(Node::Synthesis),
     })
 }
 
@@ -65,4 +70,12 @@ pub(super) async fn version(ctx: &Context<'_>, id: VersionId) -> Result<Option<V
 /// A layer by key, unless its model is deleted.
 pub(super) async fn layer(ctx: &Context<'_>, id: LayerId) -> Result<Option<Layer>> {
     Ok(load(ctx, ListedLayer(id)).await?.map(Layer))
+}
+
+/// A synthetic image by key, unless its model is deleted.
+pub(super) async fn synthesis(ctx: &Context<'_>, id: SynthesisId) -> Result<Option<Synthesis>> {
+    let Some(found) = ctx.data_unchecked::<Library>().store().synthesis(id).await? else {
+        return Ok(None);
+    };
+    Ok(version(ctx, found.version_id).await?.map(|_| Synthesis(found)))
 }

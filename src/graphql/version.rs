@@ -1,23 +1,26 @@
-//! Versions, their evaluations and failures.
+//! Versions and their failures.
 
 use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use super::compare::{self, LayerPair, VersionMatchConnection};
-use super::connection::{ListConnection, Total, connection, empty, page};
-use super::dataset::{Dataset, ProbeSet, as_written};
+use super::compare::{self, LayerPair, PictureFormat, VersionMatchConnection};
+use super::connection::{ListConnection, Total, connection, connection_of_all, empty, page};
+use super::dataset::{Dataset, ProbeSet, Split, as_written};
 use super::diff::VersionDiff;
 use super::error::Result;
+use super::evaluation::Evaluation;
 use super::id::GlobalId;
+use super::insight::{AttributionSettings, ImageAttributions, attribute, image_of_dataset};
 use super::job::EpochReport;
 use super::layer::Layer;
 use super::layer_match::{Measure, SimilarityFilter};
 use super::loader::{EvaluationsOf, LayerCount, LayersPage, load, load_referenced};
 use super::model::Model;
 use super::node;
+use super::synthesis::Synthesis;
 use crate::domain::id::{ProbeSetId, VersionId};
-use crate::domain::image;
 use crate::domain::version as domain;
+use crate::domain::{evaluation, image};
 use crate::service::{Library, ServiceError};
 
 /// A numbered, immutable version of a model.
@@ -224,6 +227,42 @@ impl Version {
         }
     }
 
+    /// Address on this server of a picture of its training, loss and accuracy by epoch; null if it was not trained here.
+    async fn training_curve(
+        &self,
+        #[graphql(desc = "How it is written.", default_with = "PictureFormat::Svg")] format: PictureFormat,
+    ) -> Option<String> {
+        self.0.train_epochs.as_ref().filter(|epochs| !epochs.is_empty())?;
+        let ending = crate::service::PictureFormat::from(format).ending();
+        Some(format!("/trainings/{}.{ending}", self.0.id.encode().as_str()))
+    }
+
+    /// Which pixels of an image of its data set a class hangs on.
+    async fn attribution(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Index of the image in its split.")] image: i32,
+        #[graphql(desc = "The split.", default_with = "Split::Test")] split: Split,
+        #[graphql(desc = "Index of the class; the likeliest if left out.")] class: Option<i32>,
+        #[graphql(desc = "How; by integrated gradients if left out.")] settings: Option<AttributionSettings>,
+    ) -> Result<ImageAttributions> {
+        attribute(ctx, self.0.id, image_of_dataset(split, image)?, class, settings).await
+    }
+
+    /// Images that parts of its network answer to most, the latest first.
+    async fn syntheses(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+    ) -> Result<ListConnection<Synthesis>> {
+        let page = page(first, after, last, before)?;
+        let all = ctx.data_unchecked::<Library>().store().syntheses_of(self.0.id).await?;
+        Ok(connection_of_all(&all, &page, Synthesis))
+    }
+
     /// Why it failed, if it did.
     async fn failure(&self) -> Option<Failure> {
         self.0.failure.clone().map(Failure::from)
@@ -236,7 +275,11 @@ impl Version {
 }
 
 impl Version {
-    async fn find_evaluation(&self, ctx: &Context<'_>, dataset: Option<String>) -> Result<Option<domain::Evaluation>> {
+    async fn find_evaluation(
+        &self,
+        ctx: &Context<'_>,
+        dataset: Option<String>,
+    ) -> Result<Option<evaluation::Evaluation>> {
         let evaluations = load(ctx, EvaluationsOf(self.0.id)).await?.unwrap_or_default();
         for evaluation in evaluations {
             let wanted = match &dataset {
@@ -334,38 +377,6 @@ pub enum ModelFormat {
     Onnx,
     /// Activations on the probe set, computed elsewhere.
     Activations,
-}
-
-/// How well a version does on the test split of a data set.
-#[derive(Debug, Clone)]
-pub struct Evaluation(pub domain::Evaluation);
-
-#[Object]
-impl Evaluation {
-    /// The data set.
-    async fn dataset(&self, ctx: &Context<'_>) -> Result<Dataset> {
-        load_referenced(ctx, self.0.dataset_id).await.map(Dataset)
-    }
-
-    /// Share of the images classified right, 0 to 1.
-    async fn accuracy(&self) -> f64 {
-        self.0.accuracy
-    }
-
-    /// Mean cross-entropy in nats.
-    async fn loss(&self) -> f64 {
-        self.0.loss
-    }
-
-    /// Images in the split.
-    async fn image_count(&self) -> i32 {
-        self.0.image_count
-    }
-
-    /// When it was computed.
-    async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
-    }
 }
 
 /// Why background work failed, in words its owner can act on.

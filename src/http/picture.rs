@@ -1,4 +1,5 @@
-//! Pictures: `/cka/{a}/{b}.svg` and `.png`, all layers of a version against all layers of another.
+//! Pictures: drawn when they are asked for, as SVG or PNG (`/cka/{a}/{b}`, all layers of a version against all layers of
+//! another; `/evaluations/{version}/{dataset}/{plot}`; `/trainings/{version}`), and kept ones (`/images/{hash}.png`).
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
@@ -6,11 +7,13 @@ use async_graphql::ID;
 use serde::Deserialize;
 
 use super::asking::{Asking, refusal};
-use crate::domain::id::{ProbeSetId, VersionId};
+use crate::domain::id::{DatasetId, ProbeSetId, VersionId};
 use crate::domain::vector::Measure;
 use crate::graphql::error::ApiError;
 use crate::graphql::id::GlobalId as _;
-use crate::service::{PictureFormat, PictureRequest};
+use crate::service::{EvaluationPlot, PictureFormat, PictureRequest};
+
+const PNG: &str = "image/png";
 
 /// What may be said of a picture.
 #[derive(Debug, Default, Deserialize)]
@@ -23,24 +26,24 @@ struct Wishes {
     layer_kinds: Option<String>,
 }
 
-/// `/cka/{a}/{b}.{format}`
+/// The addresses of pictures.
 pub fn configure(config: &mut web::ServiceConfig) {
-    config.route("/cka/{a}/{b}.{format}", web::get().to(draw));
+    config
+        .route("/cka/{a}/{b}.{format}", web::get().to(draw_matrix))
+        .route(
+            "/evaluations/{version}/{dataset}/{plot}.{format}",
+            web::get().to(draw_evaluation),
+        )
+        .route("/trainings/{version}.{format}", web::get().to(draw_training))
+        .route("/images/{hash}.png", web::get().to(kept));
 }
 
-async fn draw(
+async fn draw_matrix(
     asking: web::Data<Asking>,
     path: web::Path<(String, String, String)>,
     wishes: Result<web::Query<Wishes>, actix_web::Error>,
 ) -> HttpResponse {
     let (a, b, format) = path.into_inner();
-    let Some(format) = PictureFormat::ALL.into_iter().find(|known| known.ending() == format) else {
-        return HttpResponse::NotFound().body(format!("there is no picture of kind {format:?}: choose svg or png\n"));
-    };
-    let kind = match format {
-        PictureFormat::Svg => "image/svg+xml",
-        PictureFormat::Png => "image/png",
-    };
     let wishes = match wishes {
         Ok(wishes) => wishes.into_inner(),
         Err(error) => {
@@ -49,19 +52,70 @@ async fn draw(
             ));
         }
     };
-    let drawn = match request(&a, &b, wishes) {
-        Ok(request) => {
-            asking
-                .ask(async move |library| library.picture(request, format).await)
-                .await
-        }
-        Err(error) => Err(error),
+    drawn(&format, async move |format| {
+        let request = request(&a, &b, wishes)?;
+        asking
+            .ask(async move |library| library.picture(request, format).await)
+            .await
+    })
+    .await
+}
+
+async fn draw_evaluation(asking: web::Data<Asking>, path: web::Path<(String, String, String, String)>) -> HttpResponse {
+    let (version, dataset, plot, format) = path.into_inner();
+    let Some(plot) = EvaluationPlot::ALL.into_iter().find(|known| known.name() == plot) else {
+        let names = EvaluationPlot::ALL.map(EvaluationPlot::name).join(", ");
+        return HttpResponse::NotFound().body(format!("an evaluation has no plot {plot:?}: choose one of {names}\n"));
     };
-    match drawn {
+    drawn(&format, async move |format| {
+        let evaluation = (
+            VersionId::decode(&ID::from(version))?,
+            DatasetId::decode(&ID::from(dataset))?,
+        );
+        asking
+            .ask(async move |library| library.plot_evaluation(evaluation, plot, format).await)
+            .await
+    })
+    .await
+}
+
+async fn draw_training(asking: web::Data<Asking>, path: web::Path<(String, String)>) -> HttpResponse {
+    let (version, format) = path.into_inner();
+    drawn(&format, async move |format| {
+        let version = VersionId::decode(&ID::from(version))?;
+        asking
+            .ask(async move |library| library.plot_training(version, format).await)
+            .await
+    })
+    .await
+}
+
+/// What `draw` gives in a format, or why there is nothing.
+async fn drawn(format: &str, draw: impl AsyncFnOnce(PictureFormat) -> Result<Vec<u8>, ApiError>) -> HttpResponse {
+    let Some(format) = PictureFormat::ALL.into_iter().find(|known| known.ending() == format) else {
+        return HttpResponse::NotFound().body(format!("there is no picture of kind {format:?}: choose svg or png\n"));
+    };
+    let kind = match format {
+        PictureFormat::Svg => "image/svg+xml",
+        PictureFormat::Png => PNG,
+    };
+    match draw(format).await {
         Ok(bytes) => HttpResponse::Ok()
             .content_type(kind)
-            // Versions and vectors never change; what they are called may.
+            // Versions and vectors never change; what they are called may, and an evaluation may be repeated.
             .insert_header((header::CACHE_CONTROL, "private, max-age=3600"))
+            .body(bytes),
+        Err(error) => refusal(&error),
+    }
+}
+
+async fn kept(asking: web::Data<Asking>, hash: web::Path<String>) -> HttpResponse {
+    let hash = hash.into_inner();
+    match asking.ask(async move |library| library.kept_picture(&hash).await).await {
+        Ok(bytes) => HttpResponse::Ok()
+            .content_type(PNG)
+            // The address is the hash of the bytes.
+            .insert_header((header::CACHE_CONTROL, "private, max-age=31536000, immutable"))
             .body(bytes),
         Err(error) => refusal(&error),
     }

@@ -1,7 +1,11 @@
 //! Pictures of numbers, as SVG and PNG. The font comes with the program: a picture looks the same everywhere.
 
 mod heat_map;
+mod map;
+mod plot;
 mod raster;
 
 pub use heat_map::{Axis, HeatMap};
-pub use raster::{PictureError, png};
+pub use map::{Colours, NumberMap};
+pub use plot::{class_bars, reliability, training_curve};
+pub use raster::{PictureError, Raster, png};

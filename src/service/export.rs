@@ -1,5 +1,6 @@
 //! Networks on their way out: in the formats of other tools.
 
+use super::network::file_of;
 use super::{Library, ServiceError};
 use crate::compute::onnx::export::to_onnx;
 use crate::compute::weights::Weights;
@@ -64,9 +65,4 @@ impl Library {
         let source = pytorch_source(&blocks, dataset.shape, dataset.class_names.len(), name);
         source.map_err(|errors| ServiceError::blocks(&errors))
     }
-}
-
-fn file_of(version: &Version) -> Result<&str, ServiceError> {
-    let missing = || ServiceError::bad_input("the version has no weights yet: wait for its job");
-    version.weights_key.as_deref().ok_or_else(missing)
 }

@@ -9,16 +9,21 @@ mod compare;
 mod dataset;
 mod diff;
 mod duplicate;
+mod evaluation;
 mod explain;
 mod export;
 mod facts;
 mod hit;
+mod insight;
 mod job;
+mod network;
 mod picture;
+mod predict;
 mod probe;
 mod search;
 mod search_index;
 mod source;
+mod synthesis;
 mod version;
 pub mod worker;
 
@@ -33,19 +38,24 @@ pub use error::ServiceError;
 /// News of jobs that changed, for those who watch them.
 pub type JobFeed = tokio::sync::broadcast::Sender<crate::domain::id::JobId>;
 pub use diff::VersionDiff;
+pub use evaluation::EvaluationPlot;
 pub use explain::{ExplanationInProgress, ExplanationPart, ExplanationSettings};
 pub use export::ExportFormat;
-pub use picture::{PictureFormat, PictureRequest};
+pub use insight::{AttributionRequest, FeatureMaps, ImageAttribution, ImageChoice, Seen};
+pub use picture::{KeptPicture, PictureFormat, PictureRequest};
+pub use predict::{PredictRequest, Prediction};
 pub use probe::ProbeSetRequest;
 pub use search::ActivationMatches;
+pub use synthesis::SynthesisWishes;
 pub use version::{NetworkFile, OnnxOptions, TrainRequest, VersionRequest};
 
 use self::cache::{Answers, MeteredCache};
 use crate::artifact::ArtifactStore;
 use crate::compute::engine::Engine;
 use crate::compute::network::Network;
-use crate::domain::id::{ProbeSetId, VersionId};
-use crate::domain::image::Images;
+use crate::domain::dataset::Split;
+use crate::domain::id::{DatasetId, ProbeSetId, VersionId};
+use crate::domain::image::{Images, LabelledImages};
 use crate::store::Store;
 
 /// The library: catalogue, artifacts and the device, with everything that can be done with them.
@@ -61,6 +71,8 @@ pub struct Library {
     networks: MeteredCache<VersionId, Arc<Network>>,
     /// Images of probe sets.
     probes: MeteredCache<ProbeSetId, Images>,
+    /// Images of splits.
+    splits: MeteredCache<(DatasetId, Split), LabelledImages>,
     /// Bytes of activations that a computation may hold.
     activation_limit: u64,
     /// Turns of those who compute with many vectors.
@@ -80,6 +92,8 @@ pub struct LibrarySettings {
     pub network_cache_bytes: u64,
     /// Bytes of the images of probe sets that are kept.
     pub probe_cache_bytes: u64,
+    /// Bytes of the images of splits that are kept.
+    pub split_cache_bytes: u64,
 }
 
 impl std::fmt::Debug for Library {
@@ -102,6 +116,9 @@ impl Library {
             }),
             probes: MeteredCache::new("probes", settings.probe_cache_bytes, |_, images: &Images| {
                 images.pixels.len() as u64
+            }),
+            splits: MeteredCache::new("splits", settings.split_cache_bytes, |_, split: &LabelledImages| {
+                split.images.pixels.len() as u64
             }),
             activation_limit: settings.activation_bytes,
             turns: Arc::new(Semaphore::new(
@@ -133,6 +150,7 @@ impl Library {
             self.explainer.written.statistics().await,
             self.networks.statistics().await,
             self.probes.statistics().await,
+            self.splits.statistics().await,
         ]
     }
 

@@ -1,12 +1,17 @@
-//! Pictures of what was computed.
+//! Pictures of what was computed: drawn when they are asked for, or kept under the hash of their bytes.
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use super::{Library, ServiceError};
+use crate::artifact::{ArtifactError, ArtifactKey, ArtifactKind};
 use crate::domain::comparison::Comparison;
-use crate::domain::id::{LayerId, ProbeSetId, VersionId};
+use crate::domain::dataset::Split;
+use crate::domain::id::{DatasetId, LayerId, ProbeSetId, VersionId};
+use crate::domain::image::LabelledImages;
 use crate::domain::vector::Measure;
-use crate::picture::{Axis, HeatMap, PictureError, png};
+use crate::picture::{Axis, HeatMap, PictureError, Raster, png};
 
 /// How a picture is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +25,14 @@ pub enum PictureFormat {
 impl PictureFormat {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Svg, Self::Png];
+
+    /// A drawing, written so.
+    pub(super) fn of_drawing(self, svg: String) -> Result<Vec<u8>, PictureError> {
+        match self {
+            Self::Svg => Ok(svg.into_bytes()),
+            Self::Png => png(&svg),
+        }
+    }
 
     /// How the name of such a file ends.
     pub fn ending(self) -> &'static str {
@@ -45,7 +58,72 @@ pub struct PictureRequest {
     pub layer_kinds: Vec<String>,
 }
 
+/// A picture that is kept.
+#[derive(Debug, Clone)]
+pub struct KeptPicture {
+    /// The hash of its bytes, 64 hexadecimal digits.
+    pub hash: String,
+    /// Pixels from left to right.
+    pub width: u32,
+    /// Pixels from top to bottom.
+    pub height: u32,
+}
+
 impl Library {
+    /// An image of a data set as a picture, small ones enlarged to be seen.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if the split has no such image.
+    pub async fn dataset_picture(
+        &self,
+        dataset: DatasetId,
+        split: Split,
+        index: usize,
+    ) -> Result<KeptPicture, ServiceError> {
+        let images = self.split_images(dataset, split).await?.images;
+        if index >= images.count() {
+            return Err(ServiceError::not_found(
+                "image",
+                format!("{index} in the {split} split"),
+            ));
+        }
+        let raster = Raster::of_planes(images.shape, images.image(index));
+        self.keep_picture(&raster.enlarged()).await
+    }
+
+    /// Keeps a picture.
+    pub(super) async fn keep_picture(&self, raster: &Raster) -> Result<KeptPicture, ServiceError> {
+        let png = raster.png().map_err(ServiceError::internal)?;
+        let key = self.artifacts.put(ArtifactKind::Pictures, png).await?;
+        Ok(KeptPicture {
+            hash: key.hash(),
+            width: raster.width() as u32,
+            height: raster.height() as u32,
+        })
+    }
+
+    /// A picture that is kept, as PNG.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is none of this hash.
+    pub async fn kept_picture(&self, hash: &str) -> Result<Bytes, ServiceError> {
+        let unknown = || ServiceError::not_found("picture", hash);
+        let key: ArtifactKey = format!("pictures/{hash}").parse().map_err(|_| unknown())?;
+        match self.artifacts.get(&key).await {
+            Err(ArtifactError::Missing { .. }) => Err(unknown()),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// The images of a split, kept in memory.
+    pub(super) async fn split_images(&self, dataset: DatasetId, split: Split) -> Result<LabelledImages, ServiceError> {
+        let read = async {
+            let dataset = self.dataset(dataset).await?;
+            self.images(&dataset, split).await
+        };
+        self.splits.get_or((dataset, split), read).await
+    }
+
     /// Draws the layers of two versions against each other.
     ///
     /// # Errors
@@ -72,13 +150,7 @@ impl Library {
             columns: self.axis(title_b, &layers.columns).await?,
             matrix: layers.matrix,
         };
-        let drawn = tokio::task::spawn_blocking(move || {
-            let svg = map.svg()?;
-            match format {
-                PictureFormat::Svg => Ok(svg.into_bytes()),
-                PictureFormat::Png => png(&svg),
-            }
-        });
+        let drawn = tokio::task::spawn_blocking(move || format.of_drawing(map.svg()?));
         let drawn = drawn.await.map_err(ServiceError::internal)?;
         drawn.map_err(|error: PictureError| ServiceError::internal(error))
     }

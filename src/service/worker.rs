@@ -6,6 +6,7 @@
 
 mod perform;
 mod report;
+mod seek;
 
 use std::time::Duration;
 

@@ -58,7 +58,7 @@ impl Place {
     }
 }
 
-/// The raw numbers of typed keys, for `= any($1)`.
-pub(super) fn raw<K: Copy>(keys: &[K], number: impl Fn(K) -> i64) -> Vec<i64> {
-    keys.iter().map(|&key| number(key)).collect()
+/// The raw numbers of typed things, for `= any($1)` and `unnest($1)`.
+pub(super) fn raw<T: Copy, N>(things: &[T], number: impl Fn(T) -> N) -> Vec<N> {
+    things.iter().map(|&thing| number(thing)).collect()
 }

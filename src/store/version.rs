@@ -1,4 +1,4 @@
-//! Versions, their evaluations and how they move from `QUEUED` to `READY` or `FAILED`.
+//! Versions and how they move from `QUEUED` to `READY` or `FAILED`.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,7 @@ use super::{Store, StoreError, Tx};
 use crate::domain::id::{DatasetId, ModelId, ProbeSetId, VersionId};
 use crate::domain::page::{Page, Slice};
 use crate::domain::training::{EpochReport, TrainSettings};
-use crate::domain::version::{Evaluation, Failure, ModelFormat, NewEvaluation, Source, Version, VersionChoice};
+use crate::domain::version::{Failure, ModelFormat, Source, Version, VersionChoice};
 
 struct VersionRow {
     version_id: i64,
@@ -213,33 +213,6 @@ impl Store {
         .await?;
         Ok(rows.into_iter().map(|row| (ModelId(row.model_id), row.count)).collect())
     }
-
-    /// Evaluations of versions on all data sets.
-    ///
-    /// # Errors
-    /// The database fails.
-    #[tracing::instrument(name = "store.evaluations_of", skip_all)]
-    pub async fn evaluations_of(&self, versions: &[VersionId]) -> Result<Vec<Evaluation>, StoreError> {
-        let rows = sqlx::query!(
-            "select version_id, dataset_id, accuracy, loss, image_count, created_at
-               from evaluation
-              where version_id = any($1)",
-            &raw(versions, |id| id.0),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| Evaluation {
-                version_id: VersionId(row.version_id),
-                dataset_id: DatasetId(row.dataset_id),
-                accuracy: row.accuracy,
-                loss: row.loss,
-                image_count: row.image_count,
-                created_at: row.created_at,
-            })
-            .collect())
-    }
 }
 
 impl Tx {
@@ -397,36 +370,6 @@ impl Tx {
                 and status in ('QUEUED', 'RUNNING')",
             id.0,
             serde_json::json!(failure),
-        )
-        .execute(self.connection())
-        .await?;
-        Ok(())
-    }
-
-    /// Writes an evaluation in place of an earlier one, in the searchable rows too if the data set is the version's own.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn put_evaluation(&mut self, evaluation: &NewEvaluation) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into evaluation (version_id, dataset_id, accuracy, loss, image_count)
-             values ($1, $2, $3, $4, $5)
-             on conflict (version_id, dataset_id)
-             do update set accuracy = excluded.accuracy, loss = excluded.loss, image_count = excluded.image_count,
-                           created_at = now()",
-            evaluation.version_id.0,
-            evaluation.dataset_id.0,
-            evaluation.accuracy,
-            evaluation.loss,
-            evaluation.image_count,
-        )
-        .execute(self.connection())
-        .await?;
-        sqlx::query!(
-            "update layer_sketch set accuracy = $3 where version_id = $1 and dataset_id = $2",
-            evaluation.version_id.0,
-            evaluation.dataset_id.0,
-            evaluation.accuracy,
         )
         .execute(self.connection())
         .await?;

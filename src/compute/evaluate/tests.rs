@@ -16,12 +16,16 @@ use crate::domain::image::{ImageShape, Images};
 
 /// Images of one pixel; class 1 has the logit of the pixel, class 0 and class 2 have 0.
 fn brightness() -> Network {
+    brightness_times(1.0)
+}
+
+fn brightness_times(factor: f32) -> Network {
     let graph = Builder::new(&[1, 1, 1]).flatten().linear(3).build();
     let device = Device::Cpu;
     let mut weights = Weights::default();
     weights.0.insert(
         "1.weight".into(),
-        Tensor::new(&[[0.0f32], [1.0], [0.0]], &device).unwrap(),
+        Tensor::new(&[[0.0f32], [factor], [0.0]], &device).unwrap(),
     );
     weights
         .0
@@ -69,6 +73,14 @@ fn accuracy_and_loss_are_means_over_all_images_whatever_the_batch() {
         )
         .unwrap();
         assert_eq!((result.accuracy, result.image_count), (0.6, 5));
+        let cells = result
+            .cells
+            .iter()
+            .map(|cell| (cell.actual, cell.predicted, cell.image_count, cell.exemplar.index));
+        assert_eq!(
+            cells.collect::<Vec<_>>(),
+            [(0, 0, 2, 0), (1, 0, 1, 3), (1, 1, 1, 1), (2, 1, 1, 2)]
+        );
         assert!(
             (result.loss - expected).abs() < 1e-6,
             "{} is not {expected}",
@@ -110,4 +122,17 @@ fn an_evaluation_can_be_watched_and_stopped() {
     control.cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
     let result = evaluate(&brightness(), &data, &statistics(), 1, &Device::Cpu, &control);
     assert!(matches!(result, Err(ComputeError::Cancelled)));
+}
+
+#[test]
+fn an_answer_that_is_no_number_is_told_with_its_image() {
+    let network = brightness_times(f32::MAX);
+    let data = pixels(&[0, 1, 200], &[0, 1, 1]);
+    let error = evaluate(&network, &data, &statistics(), 2, &Device::Cpu, &Control::unwatched()).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("the network's answer to image 2 is NaN or infinite"),
+        "{error}"
+    );
 }

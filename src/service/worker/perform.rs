@@ -9,17 +9,18 @@ use crate::compute::control::Control;
 use crate::compute::engine::EvaluateTask;
 use crate::compute::error::ComputeError;
 use crate::compute::ingest::IngestTask;
-use crate::compute::network::{Network, NetworkFile};
-use crate::compute::onnx::import::ImportOptions;
+use crate::compute::network::Network;
 use crate::compute::train::TrainTask;
 use crate::domain::dataset::Split;
 use crate::domain::dataset_record::{Dataset, ProbeSet};
+use crate::domain::evaluation::NewEvaluation;
 use crate::domain::graph::Graph;
-use crate::domain::id::{ProbeSetId, VersionId};
-use crate::domain::image::ChannelStatistics;
+use crate::domain::id::{ProbeSetId, SynthesisId, VersionId};
 use crate::domain::job::{Job, JobKind, JobPhase, JobStatus};
+use crate::domain::synthesis::SynthesisOutcome;
 use crate::domain::vector::{Degenerate, SketchedVector};
-use crate::domain::version::{Failure, FailureCode, ModelFormat, NewEvaluation, Source, Version, VersionStatus};
+use crate::domain::version::{Failure, FailureCode, ModelFormat, Source, Version, VersionStatus};
+use crate::service::network::{Runnable, answers_classes, file_of, statistics_for};
 use crate::service::{Library, ServiceError};
 use crate::store::{DatasetLock, MeasuredLayer, NewJob, NewLayer, Tx};
 
@@ -55,8 +56,10 @@ struct Measurement {
 struct Results {
     version: Version,
     evaluation: Option<NewEvaluation>,
-    /// `None` for a job that only evaluates.
+    /// `None` for a job that measures nothing.
     measurement: Option<Measurement>,
+    /// What a job that seeks an image has found.
+    synthesis: Option<(SynthesisId, SynthesisOutcome)>,
 }
 
 impl Library {
@@ -79,14 +82,16 @@ impl Library {
                     _ => subject.dataset.clone(),
                 };
                 let control = reporter.phase(JobPhase::Evaluating, 0.0..1.0);
-                let network = self.network_of(&subject).await?;
+                let network = self.network(&subject.version, &subject.dataset).await?;
                 let evaluation = Some(self.evaluate(&subject, network, &on, control).await?);
                 Ok(Results {
                     version: subject.version,
                     evaluation,
                     measurement: None,
+                    synthesis: None,
                 })
             }
+            JobKind::Synthesize => self.synthesize(subject, job, reporter).await,
             JobKind::Ingest => match subject.version.source {
                 Some(Source::Activations { probe_set }) => self.measure_activations(subject, probe_set, reporter).await,
                 _ => self.measure(subject, reporter, 0.0).await,
@@ -141,13 +146,10 @@ impl Library {
             statistics: statistics_for(&subject.version, on),
             activation_limit: self.activation_limit,
         };
-        let evaluated = self.engine.evaluate(task, control).await?;
         Ok(NewEvaluation {
             version_id: subject.version.id,
             dataset_id: on.id,
-            accuracy: evaluated.accuracy,
-            loss: evaluated.loss,
-            image_count: evaluated.image_count as i32,
+            report: self.engine.evaluate(task, control).await?,
         })
     }
 
@@ -155,7 +157,7 @@ impl Library {
     /// A version that is not ready yet is measured on the default one alone: no other may keep it from becoming so.
     async fn measure(&self, subject: Subject, reporter: &Reporter, done: f64) -> Result<Results, JobError> {
         let middle = f64::midpoint(done, 1.0);
-        let network = self.network_of(&subject).await?;
+        let network = self.network(&subject.version, &subject.dataset).await?;
         let evaluations = self.store.evaluations_of(&[subject.version.id]).await?;
         let is_evaluated = evaluations.iter().any(|e| e.dataset_id == subject.dataset.id);
         let evaluation = match is_evaluated || !answers_classes(&network, &subject.dataset) {
@@ -187,6 +189,7 @@ impl Library {
                 layers: new_layers(network.graph()),
                 measured,
             }),
+            synthesis: None,
         })
     }
 
@@ -210,6 +213,25 @@ impl Library {
         })
     }
 
+    async fn synthesize(&self, subject: Subject, job: &Job, reporter: &Reporter) -> Result<Results, JobError> {
+        let Some(synthesis) = self.store.synthesis_of_job(job.id).await? else {
+            return Err(internal("a job that seeks an image has none to seek"));
+        };
+        let Subject { version, dataset } = subject;
+        let runnable = Runnable {
+            network: self.network(&version, &dataset).await?,
+            version,
+            dataset,
+        };
+        let outcome = self.seek(&runnable, &synthesis, reporter).await?;
+        Ok(Results {
+            version: runnable.version,
+            evaluation: None,
+            measurement: None,
+            synthesis: Some((synthesis.id, outcome)),
+        })
+    }
+
     /// Takes the vectors of activations that were computed elsewhere.
     async fn measure_activations(
         &self,
@@ -220,7 +242,7 @@ impl Library {
         let probe_set = self.probe_set_of(&subject.dataset, Some(probe_set)).await?;
         let control = reporter.phase(JobPhase::Ingesting, 0.0..1.0);
         let task = ActivationTask {
-            file: self.weights(key_of(&subject.version)?).await?,
+            file: self.weights(file_of(&subject.version)?).await?,
             limits: self.activation_limits(&probe_set),
         };
         let (layers, vectors) = self
@@ -239,6 +261,7 @@ impl Library {
                 layers,
                 measured: vec![Measured { probe_set, vectors }],
             }),
+            synthesis: None,
         })
     }
 
@@ -248,6 +271,7 @@ impl Library {
             version,
             evaluation,
             measurement,
+            synthesis,
         } = results;
         let duplicate_of = match &measurement {
             Some(measurement) if version.status != VersionStatus::Ready => self.find_original(measurement).await?,
@@ -262,6 +286,9 @@ impl Library {
         tx.lock_version(version.id).await?;
         if let Some(evaluation) = &evaluation {
             tx.put_evaluation(evaluation).await?;
+        }
+        if let Some((id, outcome)) = &synthesis {
+            tx.set_synthesis_outcome(*id, outcome).await?;
         }
         if let Some(measurement) = measurement {
             write_vectors(&mut tx, &version, measurement, duplicate_of).await?;
@@ -279,30 +306,6 @@ impl Library {
         };
         let whole: Vec<_> = vectors.iter().filter_map(|vector| vector.as_ref().ok()).collect();
         Ok(self.original_of(*probe_set, &whole).await?)
-    }
-
-    async fn network_of(&self, subject: &Subject) -> Result<Arc<Network>, JobError> {
-        let Subject { version, dataset } = subject;
-        let key = key_of(version)?;
-        let load = async {
-            let file = match &version.source {
-                Some(Source::Onnx { output, preprocessing }) => NetworkFile::Onnx {
-                    bytes: self.weights(key).await?,
-                    options: ImportOptions {
-                        size: Some([preprocessing.shape.height, preprocessing.shape.width]),
-                        output: output.clone(),
-                    },
-                    order: preprocessing.order,
-                },
-                _ => NetworkFile::Blocks {
-                    graph: self.graph(version, dataset)?,
-                    weights: self.weights(key).await?,
-                },
-            };
-            Ok::<_, ServiceError>(self.engine.load(file).await?)
-        };
-        // A version's network never changes, so its key is all that tells it from others.
-        Ok(self.networks.get_or(version.id, load).await?)
     }
 }
 
@@ -338,28 +341,6 @@ async fn write_vectors(
         .await?;
     }
     Ok(())
-}
-
-fn key_of(version: &Version) -> Result<&str, JobError> {
-    version
-        .weights_key
-        .as_deref()
-        .ok_or_else(|| internal("a version has no file"))
-}
-
-/// Whether a network answers with one score for each class of a data set. One from elsewhere may have been made for
-/// something else: its layers are compared all the same.
-fn answers_classes(network: &Network, dataset: &Dataset) -> bool {
-    let graph = network.graph();
-    graph.image_shape(graph.logits) == [dataset.class_names.len()]
-}
-
-/// What pixels are normalised with before a version reads them.
-fn statistics_for(version: &Version, on: &Dataset) -> ChannelStatistics {
-    match &version.source {
-        Some(Source::Onnx { preprocessing, .. }) => preprocessing.statistics.clone(),
-        _ => on.statistics.clone(),
-    }
 }
 
 fn numbers(shape: &[usize]) -> Vec<i32> {

@@ -1,0 +1,269 @@
+//! `scv evaluate`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::job::{self, Job};
+use super::layer::{self, VersionName};
+use super::model::{Version, percent};
+use super::table::{score, table};
+use super::terminal::Terminal;
+use crate::config::ClientConfig;
+
+/// Mistakes that are shown, and written as pictures.
+const MISTAKES: usize = 10;
+
+/// Show how well a version does on test images: by class, what it takes for what, and its surest mistakes
+#[derive(Debug, Args)]
+pub(super) struct Evaluate {
+    /// MODEL, MODEL:NUMBER, MODEL:latest or MODEL:best
+    #[arg(value_name = "MODEL[:VERSION]")]
+    version: VersionName,
+    /// Another data set, with images of the same shape and as many classes
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// Evaluate it even if it has been before
+    #[arg(long)]
+    again: bool,
+    /// Write the confusion matrix, the calibration, the classes and the surest mistakes there as pictures
+    #[arg(long, value_name = "DIR")]
+    open_dir: Option<PathBuf>,
+    #[command(flatten)]
+    client: ClientConfig,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Evaluation {
+    dataset: Named,
+    accuracy: f64,
+    top_five_accuracy: f64,
+    loss: f64,
+    image_count: usize,
+    calibration: Calibration,
+    classes: Vec<ClassReport>,
+    confusion_cells: Nodes<ConfusionCell>,
+    mistakes: Nodes<Mistake>,
+    #[serde(skip_serializing)]
+    plots: Option<Plots>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Calibration {
+    expected_calibration_error: f64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClassReport {
+    class: Named,
+    image_count: usize,
+    precision: Option<f64>,
+    recall: Option<f64>,
+    f1: Option<f64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Nodes<T> {
+    nodes: Vec<T>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfusionCell {
+    actual: Named,
+    predicted: Named,
+    image_count: usize,
+    exemplar: Exemplar,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Mistake {
+    actual: Named,
+    predicted: Named,
+    image: Exemplar,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Exemplar {
+    index: usize,
+    confidence: f64,
+    picture: Option<Picture>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Picture {
+    url: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Plots {
+    confusion: String,
+    calibration: String,
+    classes: String,
+}
+
+impl Evaluate {
+    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
+        let client = Client::new(&self.client)?;
+        let version = layer::layers(&client, &self.version).await?.version;
+        let kept = match self.again {
+            true => None,
+            false => self.kept(&client, &version).await?,
+        };
+        let evaluation = match kept {
+            Some(kept) => kept,
+            None => {
+                self.evaluate(&client, terminal, &version).await?;
+                let made = self.kept(&client, &version).await?;
+                made.context("the evaluation was overwritten by another release of the server")?
+            }
+        };
+        if let Some(folder) = &self.open_dir {
+            let written = evaluation.write_pictures(&client, folder).await?;
+            terminal.note(format!("{written} pictures in {}", folder.display()));
+        }
+        terminal.answer(
+            &json!({ "version": version, "evaluation": evaluation }),
+            evaluation.to_text(&version),
+        )
+    }
+
+    /// The whole evaluation, if there is one.
+    async fn kept(&self, client: &Client, version: &Version) -> anyhow::Result<Option<Evaluation>> {
+        #[derive(Deserialize)]
+        struct Data {
+            version: Option<OfVersion>,
+        }
+        #[derive(Deserialize)]
+        struct OfVersion {
+            evaluation: Option<Value>,
+        }
+        let picture = if self.open_dir.is_some() { "picture { url }" } else { "" };
+        let query = format!(
+            "query($id: ID!, $dataset: String) {{ version(id: $id) {{ evaluation(dataset: $dataset) {{
+               dataset {{ name }} accuracy topFiveAccuracy loss imageCount calibration {{ expectedCalibrationError }}
+               classes {{ class {{ name }} imageCount precision recall f1 }}
+               confusionCells(first: 100, mistakesOnly: true) {{ nodes {{
+                 actual {{ name }} predicted {{ name }} imageCount exemplar {{ index confidence }} }} }}
+               mistakes(first: {MISTAKES}) {{ nodes {{
+                 actual {{ name }} predicted {{ name }} image {{ index confidence {picture} }} }} }}
+               confusion: plot(of: CONFUSION_MATRIX) calibrationPlot: plot(of: CALIBRATION) classesPlot: plot(of: CLASSES)
+             }} }} }}"
+        );
+        let data: Data = client
+            .ask(&query, json!({ "id": version.id, "dataset": self.dataset }))
+            .await?;
+        let Some(mut found) = data.version.and_then(|version| version.evaluation) else {
+            return Ok(None);
+        };
+        // Null where an earlier release kept no more.
+        if found["topFiveAccuracy"].is_null() {
+            return Ok(None);
+        }
+        found["plots"] = json!({
+            "confusion": found["confusion"], "calibration": found["calibrationPlot"], "classes": found["classesPlot"],
+        });
+        Ok(Some(serde_json::from_value(found)?))
+    }
+
+    async fn evaluate(&self, client: &Client, terminal: &Terminal, version: &Version) -> anyhow::Result<()> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Data {
+            evaluate_version: Payload,
+        }
+        #[derive(Deserialize)]
+        struct Payload {
+            job: Job,
+        }
+        let query = format!(
+            "mutation($input: EvaluateVersionInput!) {{ evaluateVersion(input: $input) {{ job {{ {} }} }} }}",
+            Job::fields()
+        );
+        let input = json!({ "versionId": version.id, "dataset": self.dataset });
+        let data: Data = client.ask(&query, json!({ "input": input })).await?;
+        let bar = terminal.bar(&version.to_string());
+        let ended = job::wait(client, data.evaluate_version.job, &bar, None).await?;
+        drop(bar);
+        ended.outcome()?;
+        Ok(())
+    }
+}
+
+impl Evaluation {
+    fn to_text(&self, version: &Version) -> String {
+        let head = format!(
+            "{version} on the {} test images of {}: {} right, {} among the likeliest five; loss {:.4}, calibration error {}",
+            self.image_count,
+            self.dataset.name,
+            percent(Some(self.accuracy)),
+            percent(Some(self.top_five_accuracy)),
+            self.loss,
+            score(self.calibration.expected_calibration_error),
+        );
+        let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), score);
+        let classes = table(
+            &["class", ">images", ">precision", ">recall", ">F1"],
+            self.classes.iter().map(|report| {
+                let name = report.class.name.clone();
+                let [precision, recall, f1] = [report.precision, report.recall, report.f1].map(share);
+                vec![name, report.image_count.to_string(), precision, recall, f1]
+            }),
+        );
+        let mut cells: Vec<_> = self.confusion_cells.nodes.iter().collect();
+        // Stable: of equals the first class comes first.
+        cells.sort_by_key(|cell| std::cmp::Reverse(cell.image_count));
+        let confusions = table(
+            &["is", "taken for", ">images", ">surest image", ">confidence"],
+            cells.into_iter().take(MISTAKES).map(|cell| {
+                let exemplar = &cell.exemplar;
+                let mut row = vec![
+                    cell.actual.name.clone(),
+                    cell.predicted.name.clone(),
+                    cell.image_count.to_string(),
+                ];
+                row.extend([exemplar.index.to_string(), score(exemplar.confidence)]);
+                row
+            }),
+        );
+        match self.mistakes.nodes.is_empty() {
+            true => format!("{head}\n\n{classes}\n\nno mistakes"),
+            false => format!("{head}\n\n{classes}\n\n{confusions}"),
+        }
+    }
+
+    /// Writes what there is to see into a folder; how many pictures that are.
+    async fn write_pictures(&self, client: &Client, folder: &Path) -> anyhow::Result<usize> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let mut pictures = Vec::new();
+        if let Some(plots) = &self.plots {
+            pictures.push(("confusion.svg".to_owned(), &plots.confusion));
+            pictures.push(("calibration.svg".to_owned(), &plots.calibration));
+            pictures.push(("classes.svg".to_owned(), &plots.classes));
+        }
+        for (rank, mistake) in (1..).zip(&self.mistakes.nodes) {
+            if let Some(picture) = &mistake.image.picture {
+                pictures.push((format!("mistake-{rank:02}.png"), &picture.url));
+            }
+        }
+        for (name, address) in &pictures {
+            let path = folder.join(name);
+            let bytes = client.file(address).await?;
+            fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(pictures.len())
+    }
+}

@@ -1,0 +1,78 @@
+//! `scv predict`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::client::{Client, check_file};
+use super::layer::{self, VersionName};
+use super::model::percent;
+use super::table::table;
+use super::terminal::Terminal;
+use crate::config::ClientConfig;
+
+/// Classes that are shown.
+const SHOWN: usize = 5;
+
+/// Ask a version what an image shows
+#[derive(Debug, Args)]
+pub(super) struct Predict {
+    /// MODEL, MODEL:NUMBER, MODEL:latest or MODEL:best
+    #[arg(value_name = "MODEL[:VERSION]")]
+    version: VersionName,
+    /// A PNG or JPEG file
+    image: PathBuf,
+    /// Whether to turn light into dark; where the backgrounds of the image and of the data set differ if left out
+    #[arg(long, value_name = "YES/NO")]
+    invert: Option<bool>,
+    #[command(flatten)]
+    client: ClientConfig,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Prediction {
+    predictions: Vec<ClassProbability>,
+    preparations: Vec<String>,
+    shown: Value,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ClassProbability {
+    class: Class,
+    probability: f64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Class {
+    index: usize,
+    name: String,
+}
+
+impl Predict {
+    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
+        #[derive(Deserialize)]
+        struct Data {
+            predict: Prediction,
+        }
+        check_file(&self.image)?;
+        let client = Client::new(&self.client)?;
+        let version = layer::layers(&client, &self.version).await?.version;
+        let query = "mutation($input: PredictInput!) { predict(input: $input) {
+            predictions { class { index name } probability } preparations shown { url } } }";
+        let input = json!({ "versionId": version.id, "image": null, "invert": self.invert });
+        let data: Data = client
+            .upload(query, json!({ "input": input }), &[("input.image", &self.image)])
+            .await?;
+        let found = data.predict;
+        let rows = found.predictions.iter().take(SHOWN);
+        let rows = rows.map(|row| vec![row.class.name.clone(), percent(Some(row.probability))]);
+        let classes = table(&["class", ">probability"], rows);
+        let text = match found.preparations.is_empty() {
+            true => classes,
+            false => format!("the image was {}\n\n{classes}", found.preparations.join(", ")),
+        };
+        terminal.answer(&found, text)
+    }
+}

@@ -1,0 +1,127 @@
+//! What the channels of a layer answer to one image, place by place.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+
+use super::error::{ComputeError, Result};
+use super::executor::Mode;
+use super::memory;
+use super::network::Network;
+use crate::domain::image::{ChannelStatistics, Images};
+
+/// An image and the layer whose answer to it is wanted.
+#[derive(Debug, Clone)]
+pub struct FeatureMapTask {
+    /// The network.
+    pub network: Arc<Network>,
+    /// The image, a list of one.
+    pub image: Images,
+    /// How pixels become numbers.
+    pub statistics: ChannelStatistics,
+    /// The layer: its place among the graph's layers.
+    pub layer: usize,
+    /// Which channels.
+    pub channels: ChannelChoice,
+    /// Bytes of activations that may be held at a time.
+    pub activation_limit: u64,
+}
+
+/// Which channels of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChannelChoice {
+    /// These, in this order.
+    Given(Vec<usize>),
+    /// So many, those whose mean activation is highest, the highest first; of equals the first.
+    MostActive(usize),
+}
+
+/// The activations of one channel. A layer without rows and columns has channels of one number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureMap {
+    /// Its index.
+    pub channel: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// The numbers, row after row.
+    pub values: Vec<f32>,
+}
+
+impl FeatureMap {
+    /// The mean of the numbers.
+    pub fn mean(&self) -> f64 {
+        self.values.iter().map(|value| f64::from(*value)).sum::<f64>() / self.values.len().max(1) as f64
+    }
+}
+
+/// The activations of a layer's channels for one image. The first dimension of a value counts channels, the last two rows and
+/// columns; of a list of numbers each is a channel.
+///
+/// # Errors
+/// A layer or channel that is not there, one image that takes more memory than may be held, and as [`Network::forward`].
+pub fn feature_maps(task: &FeatureMapTask, device: &Device) -> Result<Vec<FeatureMap>> {
+    let graph = task.network.graph();
+    memory::check(memory::of_inference(graph, 1), task.activation_limit, || {
+        "one image: make its values smaller".to_owned()
+    })?;
+    let Some((wanted, node)) = graph.layers().nth(task.layer) else {
+        return Err(ComputeError::Invalid(format!(
+            "the network has no layer {}",
+            task.layer
+        )));
+    };
+    let [channels, height, width] = planes(&node.image_shape());
+    if let ChannelChoice::Given(given) = &task.channels
+        && let Some(missing) = given.iter().find(|channel| **channel >= channels)
+    {
+        return Err(ComputeError::Invalid(format!(
+            "layer {} has channels 0 to {}, and none of index {missing}",
+            node.path,
+            channels - 1
+        )));
+    }
+    let input = task.network.input_of(&task.image, &task.statistics, device)?;
+    let mut answer = Vec::new();
+    task.network.forward(&input, Mode::Inference, &mut |index, value| {
+        if index == wanted {
+            answer = value.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        }
+        Ok(())
+    })?;
+    let map = |channel: usize| FeatureMap {
+        channel,
+        height,
+        width,
+        values: answer[channel * height * width..][..height * width].to_vec(),
+    };
+    Ok(match &task.channels {
+        ChannelChoice::Given(given) => given.iter().copied().map(map).collect(),
+        ChannelChoice::MostActive(count) => {
+            let mut all: Vec<FeatureMap> = (0..channels).map(map).collect();
+            // Stable, and a mean that is no number stands last.
+            let key = |map: &FeatureMap| {
+                Some(map.mean())
+                    .filter(|mean| !mean.is_nan())
+                    .unwrap_or(f64::NEG_INFINITY)
+            };
+            all.sort_by(|a, b| key(b).total_cmp(&key(a)));
+            all.truncate(*count);
+            all
+        }
+    })
+}
+
+/// Channels, rows and columns of a value for one image.
+pub(super) fn planes(shape: &[usize]) -> [usize; 3] {
+    match shape {
+        [] => [1, 1, 1],
+        [numbers] => [*numbers, 1, 1],
+        [channels, columns] => [*channels, 1, *columns],
+        [channels @ .., rows, columns] => [channels.iter().product(), *rows, *columns],
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! What a network says about images.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+
+use super::error::{ComputeError, Result};
+use super::executor::Mode;
+use super::memory;
+use super::network::Network;
+use crate::domain::image::{ChannelStatistics, Images};
+
+/// A network and the images it is asked about.
+#[derive(Debug, Clone)]
+pub struct PredictTask {
+    /// The network.
+    pub network: Arc<Network>,
+    /// The images.
+    pub images: Images,
+    /// How pixels become numbers.
+    pub statistics: ChannelStatistics,
+    /// Bytes of activations that may be held at a time.
+    pub activation_limit: u64,
+}
+
+/// The probability of each class, for each image: the softmax of the logits.
+///
+/// # Errors
+/// The images take more memory than may be held, an answer is NaN or infinite, and as [`Network::forward`].
+pub fn predict(task: &PredictTask, device: &Device) -> Result<Vec<Vec<f64>>> {
+    let count = task.images.count();
+    memory::check(
+        memory::of_inference(task.network.graph(), count),
+        task.activation_limit,
+        || format!("{count} images at once: ask about fewer"),
+    )?;
+    let input = task.network.input_of(&task.images, &task.statistics, device)?;
+    let logits = task.network.forward(&input, Mode::Inference, &mut |_, _| Ok(()))?;
+    let rows = logits.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+    rows.iter().map(|row| softmax(row)).collect()
+}
+
+fn softmax(logits: &[f32]) -> Result<Vec<f64>> {
+    if logits.iter().any(|logit| !logit.is_finite()) {
+        return Err(ComputeError::Invalid(
+            "the network's answer is NaN or infinite: its weights or the image's numbers are too large".into(),
+        ));
+    }
+    let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let raised: Vec<f64> = logits.iter().map(|logit| f64::from(logit - greatest).exp()).collect();
+    let sum: f64 = raised.iter().sum();
+    Ok(raised.iter().map(|share| share / sum).collect())
+}

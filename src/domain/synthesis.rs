@@ -1,0 +1,176 @@
+//! Activation maximisation: what is to be answered to most, and how an image is sought.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::id::{JobId, SynthesisId, VersionId};
+
+/// Steps of a search at most.
+pub const MOST_STEPS: u32 = 4_096;
+
+/// Images of the data set that are shown beside a synthetic one.
+pub const EXEMPLARS: usize = 9;
+
+/// An image that is sought, or was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Synthesis {
+    /// Key.
+    pub id: SynthesisId,
+    /// The version whose network answers.
+    pub version_id: VersionId,
+    /// The job that seeks it.
+    pub job_id: JobId,
+    /// What is to answer.
+    pub target: SynthesisTarget,
+    /// How it is sought.
+    pub settings: SynthesisSettings,
+    /// What was found, once the job has succeeded.
+    pub outcome: Option<SynthesisOutcome>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SynthesisOutcome {
+    /// Hash of the picture's bytes, 64 hexadecimal digits.
+    pub image_hash: String,
+    /// Pixels from left to right.
+    pub image_width: u32,
+    /// Pixels from top to bottom.
+    pub image_height: u32,
+    /// What the target answers to the image.
+    pub activation: f64,
+    /// What it answered at each step.
+    pub course: Vec<f64>,
+    /// The images of the test split that the target answers to most, the strongest first.
+    pub exemplars: Vec<Activating>,
+}
+
+/// An image of a split and what a target answers to it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Activating {
+    /// Its index in the split.
+    pub index: usize,
+    /// The answer.
+    pub activation: f64,
+}
+
+/// What an image is to make as large as it can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SynthesisTarget {
+    /// The score of a class before the softmax.
+    Class {
+        /// Its index.
+        class: usize,
+    },
+    /// The mean square of all numbers of a layer.
+    Layer {
+        /// Its place among the layers of the network.
+        layer: usize,
+    },
+    /// The mean of a channel over its rows and columns.
+    Channel {
+        /// The layer.
+        layer: usize,
+        /// Index of the channel.
+        channel: usize,
+    },
+    /// One number of a channel.
+    Neuron {
+        /// The layer.
+        layer: usize,
+        /// Index of the channel.
+        channel: usize,
+        /// Row.
+        row: usize,
+        /// Column.
+        column: usize,
+    },
+}
+
+/// What the search varies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Parametrisation {
+    /// The pixels.
+    Pixels,
+    /// The image's Fourier coefficients, low frequencies more freely.
+    Fourier,
+}
+
+/// How an image is sought.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SynthesisSettings {
+    /// Steps of gradient ascent, 1 to [`MOST_STEPS`].
+    pub steps: u32,
+    /// Step width of Adam.
+    pub learning_rate: f64,
+    /// What the first image and all transformations are drawn with.
+    pub seed: u64,
+    /// What is varied.
+    pub parametrisation: Parametrisation,
+    /// Before each step the image is moved by up to this many pixels.
+    pub jitter: f64,
+    /// It is made larger or smaller by up to this share.
+    pub scale: f64,
+    /// It is turned by up to this many degrees.
+    pub rotation: f64,
+    /// Weight of the penalty on differences between neighbouring pixels.
+    pub total_variation: f64,
+    /// Weight of the penalty on the distance from the mean image.
+    pub l2: f64,
+}
+
+impl SynthesisSettings {
+    /// What is usual for images of a height and width: transformations that move a small image less.
+    pub fn usual(height: usize, width: usize) -> Self {
+        let side = height.min(width) as f64;
+        Self {
+            steps: 256,
+            learning_rate: 0.05,
+            seed: 0,
+            parametrisation: Parametrisation::Fourier,
+            jitter: (side / 14.0).clamp(1.0, 16.0),
+            scale: 0.1,
+            rotation: 5.0,
+            total_variation: 0.0,
+            l2: 0.0,
+        }
+    }
+
+    /// What is wrong with them, in words.
+    pub fn fault(&self) -> Option<String> {
+        let between = |name: &str, value: f64, least: f64, most: f64| {
+            (!(least..=most).contains(&value)).then(|| format!("`{name}` must be {least} to {most}, got {value}"))
+        };
+        let steps = (!(1..=MOST_STEPS).contains(&self.steps))
+            .then(|| format!("`steps` must be 1 to {MOST_STEPS}, got {}", self.steps));
+        steps
+            .or_else(|| between("learningRate", self.learning_rate, 1e-6, 10.0))
+            .or_else(|| between("jitter", self.jitter, 0.0, 64.0))
+            .or_else(|| between("scale", self.scale, 0.0, 0.5))
+            .or_else(|| between("rotation", self.rotation, 0.0, 180.0))
+            .or_else(|| between("totalVariation", self.total_variation, 0.0, 1e6))
+            .or_else(|| between("l2", self.l2, 0.0, 1e6))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_settings_have_no_fault_and_others_are_told_with_their_limits() {
+        let usual = SynthesisSettings::usual(28, 28);
+        assert_eq!(usual.fault(), None);
+        let many = SynthesisSettings { steps: 10_000, ..usual };
+        assert_eq!(many.fault().as_deref(), Some("`steps` must be 1 to 4096, got 10000"));
+        let none = SynthesisSettings {
+            learning_rate: f64::NAN,
+            ..usual
+        };
+        assert!(none.fault().is_some_and(|fault| fault.starts_with("`learningRate`")));
+    }
+}

@@ -1,0 +1,76 @@
+//! An uploaded image becomes what a data set's images are.
+
+use std::fmt;
+
+use super::image::ImageShape;
+
+/// What was done to an uploaded image, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preparation {
+    /// It was turned as its camera says.
+    Turned,
+    /// What was transparent is white now.
+    Flattened,
+    /// Its colours became grey by their lightness.
+    Greyed,
+    /// Its grey stands for all three colours.
+    Coloured,
+    /// Light became dark and dark light.
+    Inverted,
+    /// It was stretched or shrunk.
+    Resized {
+        /// From so many rows and columns.
+        from: [usize; 2],
+        /// To so many.
+        to: [usize; 2],
+    },
+}
+
+impl fmt::Display for Preparation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Turned => f.write_str("turned as the camera says"),
+            Self::Flattened => f.write_str("put on white where it was transparent"),
+            Self::Greyed => f.write_str("made grey"),
+            Self::Coloured => f.write_str("grey taken for all three colours"),
+            Self::Inverted => f.write_str("inverted, since the background of the data set is as light as this one's is dark, or the other way round"),
+            Self::Resized { from, to } => {
+                let [rows, columns] = from;
+                write!(f, "resized from {columns}x{rows} to {}x{} pixels", to[1], to[0])
+            }
+        }
+    }
+}
+
+/// Mean of the pixels along the border of an image, 0 to 255, over all channels: how light its background is.
+pub fn border_lightness(shape: ImageShape, planes: &[u8]) -> f64 {
+    let ImageShape { height, width, .. } = shape;
+    let is_border = |place: usize| {
+        let (row, column) = (place / width % height, place % width);
+        row == 0 || row == height - 1 || column == 0 || column == width - 1
+    };
+    let border = || {
+        planes
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| is_border(*place))
+            .map(|(_, pixel)| f64::from(*pixel))
+    };
+    border().sum::<f64>() / border().count().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_background_is_what_lies_along_the_border() {
+        let shape = ImageShape {
+            channels: 1,
+            height: 3,
+            width: 4,
+        };
+        let planes = [10, 10, 10, 10, 10, 255, 255, 10, 10, 10, 10, 10];
+        assert_eq!(border_lightness(shape, &planes), 10.0);
+    }
+}

@@ -1,0 +1,395 @@
+//! Feature maps and attributions of one image.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, Object, SimpleObject};
+
+use super::dataset::Split;
+use super::error::{ApiError, Result};
+use super::evaluation::Class;
+use super::loader::load_referenced;
+use super::picture::Picture;
+use crate::compute::attribution::{Attribution, Method};
+use crate::compute::feature_map::{self, ChannelChoice};
+use crate::domain::id::VersionId;
+use crate::picture::{Colours, NumberMap};
+use crate::service::{self, AttributionRequest, ImageAttribution, ImageChoice, Library, Seen};
+
+/// Channels that are shown if none are named.
+pub const USUAL_CHANNELS: i32 = 8;
+
+/// Which colours stand for numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "Colours")]
+pub enum ColourMap {
+    /// From black, the lowest number, to white, the highest.
+    Grey,
+    /// From dark violet, the lowest number, over green to yellow, the highest.
+    Viridis,
+    /// From blue, far below zero, over white, zero, to red, far above.
+    Diverging,
+}
+
+/// The image that was looked at.
+#[derive(Debug)]
+pub struct SeenImage(Arc<Seen>);
+
+#[Object]
+impl SeenImage {
+    /// The image, small ones enlarged to be seen.
+    async fn picture(&self) -> Picture {
+        Picture(self.0.picture.clone())
+    }
+
+    /// What was done to an uploaded one, in this order.
+    async fn preparations(&self) -> Vec<String> {
+        self.0.preparations.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// What one channel of a layer answers to an image, place by place.
+#[derive(Debug)]
+pub struct FeatureMap {
+    map: feature_map::FeatureMap,
+    seen: Arc<Seen>,
+}
+
+#[Object]
+impl FeatureMap {
+    /// Index of the channel.
+    async fn channel(&self) -> i32 {
+        self.map.channel as i32
+    }
+
+    /// Rows. A layer without rows and columns has one of each.
+    async fn height(&self) -> i32 {
+        self.map.height as i32
+    }
+
+    /// Columns.
+    async fn width(&self) -> i32 {
+        self.map.width as i32
+    }
+
+    /// The mean of the numbers.
+    async fn mean(&self) -> f64 {
+        self.map.mean()
+    }
+
+    /// The numbers, row after row. Null is what was NaN or infinite.
+    async fn values(&self) -> Vec<Vec<Option<f64>>> {
+        rows(&self.map.values, self.map.width)
+    }
+
+    /// The numbers as colours, the lowest and the highest at the ends of the scale, enlarged to be seen.
+    async fn picture(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which colours.", default_with = "ColourMap::Viridis")] colours: ColourMap,
+    ) -> Result<Picture> {
+        pictured(ctx, self.number_map(), colours, None).await
+    }
+
+    /// The numbers as colours over a grey copy of the image.
+    async fn overlay(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which colours.", default_with = "ColourMap::Viridis")] colours: ColourMap,
+    ) -> Result<Picture> {
+        pictured(ctx, self.number_map(), colours, Some(&self.seen)).await
+    }
+
+    /// The image.
+    async fn image(&self) -> SeenImage {
+        SeenImage(Arc::clone(&self.seen))
+    }
+}
+
+impl FeatureMap {
+    fn number_map(&self) -> NumberMap<'_> {
+        NumberMap {
+            width: self.map.width,
+            values: &self.map.values,
+        }
+    }
+
+    /// One for each.
+    pub(super) fn all(found: service::FeatureMaps) -> Vec<Self> {
+        let of = |map| Self {
+            map,
+            seen: Arc::clone(&found.seen),
+        };
+        found.maps.into_iter().map(of).collect()
+    }
+}
+
+/// The channels that are asked for: those named, or the most active ones.
+///
+/// # Errors
+/// A number below 0.
+pub(super) fn channel_choice(channels: Option<Vec<i32>>, first: i32) -> Result<ChannelChoice> {
+    let number = |name: &str, number: i32| {
+        usize::try_from(number).map_err(|_| ApiError::bad_input(format!("`{name}` must be 0 or more, got {number}")))
+    };
+    Ok(match channels {
+        Some(channels) => ChannelChoice::Given(
+            channels
+                .into_iter()
+                .map(|channel| number("channels", channel))
+                .collect::<Result<_>>()?,
+        ),
+        None => ChannelChoice::MostActive(number("first", first)?),
+    })
+}
+
+/// An image of a version's data set.
+///
+/// # Errors
+/// An index below 0.
+pub(super) fn image_of_dataset(split: Split, index: i32) -> Result<ImageChoice> {
+    match usize::try_from(index) {
+        Ok(index) => Ok(ImageChoice::OfDataset(split.into(), index)),
+        Err(_) => Err(ApiError::bad_input(format!("`image` must be 0 or more, got {index}"))),
+    }
+}
+
+/// How pixels are weighed. The score is the logit of the class, and the numbers are of what the network reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+pub enum AttributionMethod {
+    /// The gradient of the score with regard to each pixel.
+    InputGradient,
+    /// The mean of gradients at noisy copies of the image (SmoothGrad).
+    SmoothGrad,
+    /// The gradient's integral along the way from the mean image to this one, times the difference of the two.
+    IntegratedGradients,
+    /// The activations of a layer, weighed by the mean gradient of each channel; what remains above zero (Grad-CAM).
+    GradCam,
+}
+
+/// How pixels are to be weighed.
+#[derive(Debug, Clone, async_graphql::InputObject)]
+pub struct AttributionSettings {
+    /// The method.
+    #[graphql(default_with = "AttributionMethod::IntegratedGradients")]
+    method: AttributionMethod,
+    /// For SMOOTH_GRAD: noisy copies, 1 to 300.
+    #[graphql(default = 25)]
+    samples: i32,
+    /// For SMOOTH_GRAD: deviation of the noise, as a share of the image's range, 0 to 1.
+    #[graphql(default = 0.15)]
+    noise: f64,
+    /// For SMOOTH_GRAD: what the noise is drawn with.
+    #[graphql(default)]
+    seed: i64,
+    /// For INTEGRATED_GRADIENTS: points of the integral, 1 to 300.
+    #[graphql(default = 50)]
+    steps: i32,
+    /// For GRAD_CAM: index of the layer, one with rows and columns such as a convolution.
+    layer: Option<i32>,
+}
+
+impl AttributionSettings {
+    /// What is meant if nothing is said.
+    pub(super) fn usual() -> Self {
+        Self {
+            method: AttributionMethod::IntegratedGradients,
+            samples: 25,
+            noise: 0.15,
+            seed: 0,
+            steps: 50,
+            layer: None,
+        }
+    }
+}
+
+impl TryFrom<AttributionSettings> for Method {
+    type Error = ApiError;
+
+    fn try_from(settings: AttributionSettings) -> Result<Self> {
+        let count = |number: i32| usize::try_from(number).unwrap_or_default();
+        Ok(match settings.method {
+            AttributionMethod::InputGradient => Self::InputGradient,
+            AttributionMethod::SmoothGrad if !(0.0..=1.0).contains(&settings.noise) => {
+                let noise = settings.noise;
+                return Err(ApiError::bad_input(format!("`noise` must be 0 to 1, got {noise}")));
+            }
+            AttributionMethod::SmoothGrad => Self::SmoothGrad {
+                samples: count(settings.samples),
+                noise: settings.noise,
+                seed: settings.seed.cast_unsigned(),
+            },
+            AttributionMethod::IntegratedGradients => Self::IntegratedGradients {
+                steps: count(settings.steps),
+            },
+            AttributionMethod::GradCam => {
+                let layer = settings.layer.and_then(|layer| usize::try_from(layer).ok());
+                let missing =
+                    || ApiError::bad_input("GRAD_CAM needs the index of a layer with rows and columns: give `layer`");
+                Self::GradCam {
+                    layer: layer.ok_or_else(missing)?,
+                }
+            }
+        })
+    }
+}
+
+/// Which pixels of an image a class hangs on.
+#[derive(Debug)]
+pub struct ImageAttributions {
+    found: ImageAttribution,
+    class_names: Vec<String>,
+    method: AttributionMethod,
+    /// Sums over the channels.
+    summed: Vec<f32>,
+}
+
+impl ImageAttributions {
+    pub(super) fn of(found: ImageAttribution, class_names: Vec<String>, method: AttributionMethod) -> Self {
+        let Attribution {
+            height, width, values, ..
+        } = &found.attribution;
+        let area = height * width;
+        let sum = |place: usize| values.iter().skip(place).step_by(area).sum();
+        let summed = (0..area).map(sum).collect();
+        Self {
+            found,
+            class_names,
+            method,
+            summed,
+        }
+    }
+}
+
+#[Object(name = "Attribution")]
+impl ImageAttributions {
+    /// How pixels were weighed.
+    async fn method(&self) -> AttributionMethod {
+        self.method
+    }
+
+    /// The class: the one that was asked for, or the likeliest.
+    async fn class(&self) -> Class {
+        Class::of(self.found.class as u16, &self.class_names)
+    }
+
+    /// The score of the class for the image, a logit.
+    async fn score(&self) -> f64 {
+        self.found.attribution.score
+    }
+
+    /// For INTEGRATED_GRADIENTS: how far the sum of the numbers is from the difference of the scores of the image and the mean
+    /// image. More steps make it less.
+    async fn completeness_error(&self) -> Option<f64> {
+        self.found.attribution.completeness_error
+    }
+
+    /// The numbers: channel after channel, row after row. GRAD_CAM has one channel, as large as the layer.
+    async fn values(&self) -> Vec<Vec<Vec<Option<f64>>>> {
+        let Attribution {
+            height, width, values, ..
+        } = &self.found.attribution;
+        let channels = values.chunks(height * width);
+        channels.map(|channel| rows(channel, *width)).collect()
+    }
+
+    /// The numbers, channels added up, as colours; enlarged to be seen.
+    async fn picture(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which colours; DIVERGING if left out, or VIRIDIS for GRAD_CAM.")] colours: Option<ColourMap>,
+    ) -> Result<Picture> {
+        pictured(ctx, self.number_map(), self.colours(colours), None).await
+    }
+
+    /// The numbers, channels added up, as colours over a grey copy of the image.
+    async fn overlay(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which colours; DIVERGING if left out, or VIRIDIS for GRAD_CAM.")] colours: Option<ColourMap>,
+    ) -> Result<Picture> {
+        pictured(ctx, self.number_map(), self.colours(colours), Some(&self.found.seen)).await
+    }
+
+    /// The image.
+    async fn image(&self) -> SeenImage {
+        SeenImage(Arc::clone(&self.found.seen))
+    }
+}
+
+impl ImageAttributions {
+    fn number_map(&self) -> NumberMap<'_> {
+        NumberMap {
+            width: self.found.attribution.width,
+            values: &self.summed,
+        }
+    }
+
+    fn colours(&self, wanted: Option<ColourMap>) -> ColourMap {
+        wanted.unwrap_or(match self.method {
+            AttributionMethod::GradCam => ColourMap::Viridis,
+            _ => ColourMap::Diverging,
+        })
+    }
+}
+
+/// Weighs the pixels of an image for a version.
+///
+/// # Errors
+/// Those of [`Library::attribute`], and for settings that cannot be.
+pub(super) async fn attribute(
+    ctx: &Context<'_>,
+    version: VersionId,
+    image: ImageChoice,
+    class: Option<i32>,
+    settings: Option<AttributionSettings>,
+) -> Result<ImageAttributions> {
+    let settings = settings.unwrap_or_else(AttributionSettings::usual);
+    let method = settings.method;
+    let class = class.map(usize::try_from).transpose();
+    let request = AttributionRequest {
+        version,
+        image,
+        class: class.map_err(|_| ApiError::bad_input("`class` must be 0 or more"))?,
+        method: settings.try_into()?,
+    };
+    let found = ctx.data_unchecked::<Library>().attribute(request).await?;
+    let version = load_referenced(ctx, version).await?;
+    let dataset = load_referenced(ctx, version.dataset_id).await?;
+    Ok(ImageAttributions::of(found, dataset.class_names, method))
+}
+
+/// Feature maps of an uploaded image.
+#[derive(Debug, SimpleObject)]
+pub struct MapImagePayload {
+    /// One a channel.
+    pub(super) feature_maps: Vec<FeatureMap>,
+}
+
+/// Attributions of an uploaded image.
+#[derive(Debug, SimpleObject)]
+pub struct AttributeImagePayload {
+    /// Which pixels the class hangs on.
+    pub(super) attribution: ImageAttributions,
+}
+
+async fn pictured(
+    ctx: &Context<'_>,
+    map: NumberMap<'_>,
+    colours: ColourMap,
+    over: Option<&Arc<Seen>>,
+) -> Result<Picture> {
+    let library = ctx.data_unchecked::<Library>();
+    let picture = library
+        .picture_of_map(map, colours.into(), over.map(Arc::as_ref))
+        .await?;
+    Ok(Picture(picture))
+}
+
+fn rows(values: &[f32], width: usize) -> Vec<Vec<Option<f64>>> {
+    let row = |row: &[f32]| {
+        row.iter()
+            .map(|value| Some(f64::from(*value)).filter(|value| value.is_finite()))
+            .collect()
+    };
+    values.chunks(width.max(1)).map(row).collect()
+}

@@ -1,0 +1,55 @@
+//! Asking for synthetic images.
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+
+use crate::domain::id::VersionId;
+use crate::graphql::error::Result;
+use crate::graphql::id::GlobalId as _;
+use crate::graphql::job::Job;
+use crate::graphql::synthesis::{Synthesis, SynthesisSettingsInput, SynthesisTargetInput};
+use crate::service::Library;
+
+/// Asks for images.
+#[derive(Debug, Default)]
+pub struct SynthesisMutation;
+
+#[Object]
+impl SynthesisMutation {
+    /// Seeks an image that a part of a version's network answers to most. The job tells how far it is; the image and those of
+    /// the data set that are answered to most are kept with the version.
+    async fn synthesize_image(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is to answer, and how the image is sought.")] input: SynthesizeImageInput,
+    ) -> Result<SynthesizeImagePayload> {
+        let version = VersionId::decode(&input.version_id)?;
+        let target = input.target.try_into()?;
+        let wishes = input.settings.unwrap_or_default().into();
+        let library = ctx.data_unchecked::<Library>();
+        let (synthesis, job) = library.synthesize_image(version, target, wishes).await?;
+        Ok(SynthesizeImagePayload {
+            synthesis: Synthesis(synthesis),
+            job: Job(job),
+        })
+    }
+}
+
+/// An image to be sought.
+#[derive(Debug, InputObject)]
+pub struct SynthesizeImageInput {
+    /// The version whose network answers.
+    version_id: ID,
+    /// What is to answer.
+    target: SynthesisTargetInput,
+    /// How it is sought; as usual if left out.
+    settings: Option<SynthesisSettingsInput>,
+}
+
+/// The image to be sought.
+#[derive(Debug, SimpleObject)]
+pub struct SynthesizeImagePayload {
+    /// The image, once the job has succeeded.
+    synthesis: Synthesis,
+    /// The job that seeks it.
+    job: Job,
+}

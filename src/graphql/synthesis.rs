@@ -1,0 +1,284 @@
+//! Synthetic images that parts of a network answer to most.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+
+use super::error::{ApiError, Result};
+use super::id::GlobalId as _;
+use super::job::Job;
+use super::loader::load_referenced;
+use super::picture::Picture;
+use super::version::Version;
+use crate::domain::dataset::Split;
+use crate::domain::synthesis as domain;
+use crate::service::{KeptPicture, Library, SynthesisWishes};
+
+/// An image that a part of a network answers to most, found by gradient ascent (activation maximisation).
+#[derive(Debug, Clone)]
+pub struct Synthesis(pub domain::Synthesis);
+
+#[Object]
+impl Synthesis {
+    /// Global id.
+    pub async fn id(&self) -> ID {
+        self.0.id.encode()
+    }
+
+    /// The version whose network answers.
+    async fn version(&self, ctx: &Context<'_>) -> Result<Version> {
+        load_referenced(ctx, self.0.version_id).await.map(Version)
+    }
+
+    /// The job that seeks it. It tells how far it is, and why nothing was found if it failed.
+    async fn job(&self, ctx: &Context<'_>) -> Result<Job> {
+        load_referenced(ctx, self.0.job_id).await.map(Job)
+    }
+
+    /// What is to answer.
+    async fn target(&self) -> SynthesisTarget {
+        self.0.target.into()
+    }
+
+    /// How it is sought.
+    async fn settings(&self) -> SynthesisSettings {
+        self.0.settings.into()
+    }
+
+    /// The image, small ones enlarged to be seen; null until the job has succeeded.
+    async fn picture(&self) -> Option<Picture> {
+        let outcome = self.0.outcome.as_ref()?;
+        Some(Picture(KeptPicture {
+            hash: outcome.image_hash.clone(),
+            width: outcome.image_width,
+            height: outcome.image_height,
+        }))
+    }
+
+    /// What the target answers to the image; null until the job has succeeded.
+    async fn activation(&self) -> Option<f64> {
+        self.0.outcome.as_ref().map(|outcome| outcome.activation)
+    }
+
+    /// What the target answered at each step, to the image as it was moved, scaled and turned then.
+    async fn course(&self) -> Option<&[f64]> {
+        self.0.outcome.as_ref().map(|outcome| outcome.course.as_slice())
+    }
+
+    /// The images of the version's test split that the target answers to most, the strongest first.
+    async fn exemplars(&self) -> Option<Vec<ActivatingImage>> {
+        let outcome = self.0.outcome.as_ref()?;
+        let of = |activating: &domain::Activating| ActivatingImage {
+            activating: *activating,
+            synthesis: self.0.clone(),
+        };
+        Some(outcome.exemplars.iter().map(of).collect())
+    }
+
+    /// When it was asked for.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+}
+
+/// An image of the data set and what a target answers to it.
+#[derive(Debug)]
+pub struct ActivatingImage {
+    activating: domain::Activating,
+    synthesis: domain::Synthesis,
+}
+
+#[Object]
+impl ActivatingImage {
+    /// Its index in the test split.
+    async fn index(&self) -> i32 {
+        self.activating.index as i32
+    }
+
+    /// The answer.
+    async fn activation(&self) -> f64 {
+        self.activating.activation
+    }
+
+    /// The image, small ones enlarged to be seen.
+    async fn picture(&self, ctx: &Context<'_>) -> Result<Picture> {
+        let version = load_referenced(ctx, self.synthesis.version_id).await?;
+        let library = ctx.data_unchecked::<Library>();
+        let picture = library.dataset_picture(version.dataset_id, Split::Test, self.activating.index);
+        Ok(Picture(picture.await?))
+    }
+}
+
+/// What an image is to make as large as it can.
+#[derive(Debug, SimpleObject)]
+pub struct SynthesisTarget {
+    /// Index of a class: its score before the softmax.
+    class: Option<i32>,
+    /// Index of a layer: the mean square of all its numbers, if no channel is named.
+    layer: Option<i32>,
+    /// Index of a channel of the layer: its mean, if no place is named.
+    channel: Option<i32>,
+    /// Row of one number of the channel.
+    row: Option<i32>,
+    /// Column of one number of the channel.
+    column: Option<i32>,
+}
+
+/// What an image is to make as large as it can: a class; or a layer, one of its channels, or one number of that.
+#[derive(Debug, InputObject)]
+pub struct SynthesisTargetInput {
+    /// Index of a class: its score before the softmax.
+    class: Option<i32>,
+    /// Index of a layer: the mean square of all its numbers, if no channel is named.
+    layer: Option<i32>,
+    /// Index of a channel of the layer: its mean, if no place is named.
+    channel: Option<i32>,
+    /// Row of one number of the channel.
+    row: Option<i32>,
+    /// Column of one number of the channel.
+    column: Option<i32>,
+}
+
+impl From<domain::SynthesisTarget> for SynthesisTarget {
+    fn from(target: domain::SynthesisTarget) -> Self {
+        let [class, layer, channel, row, column] = match target {
+            domain::SynthesisTarget::Class { class } => [Some(class), None, None, None, None],
+            domain::SynthesisTarget::Layer { layer } => [None, Some(layer), None, None, None],
+            domain::SynthesisTarget::Channel { layer, channel } => [None, Some(layer), Some(channel), None, None],
+            domain::SynthesisTarget::Neuron {
+                layer,
+                channel,
+                row,
+                column,
+            } => [None, Some(layer), Some(channel), Some(row), Some(column)],
+        };
+        let [class, layer, channel, row, column] =
+            [class, layer, channel, row, column].map(|index| index.map(|index| index as i32));
+        Self {
+            class,
+            layer,
+            channel,
+            row,
+            column,
+        }
+    }
+}
+
+impl TryFrom<SynthesisTargetInput> for domain::SynthesisTarget {
+    type Error = ApiError;
+
+    fn try_from(input: SynthesisTargetInput) -> Result<Self> {
+        let index = |name: &str, index: Option<i32>| match index.map(usize::try_from).transpose() {
+            Ok(index) => Ok(index),
+            Err(_) => Err(ApiError::bad_input(format!("`target.{name}` must be 0 or more"))),
+        };
+        let indices = [
+            index("class", input.class)?,
+            index("layer", input.layer)?,
+            index("channel", input.channel)?,
+            index("row", input.row)?,
+            index("column", input.column)?,
+        ];
+        match indices {
+            [Some(class), None, None, None, None] => Ok(Self::Class { class }),
+            [None, Some(layer), None, None, None] => Ok(Self::Layer { layer }),
+            [None, Some(layer), Some(channel), None, None] => Ok(Self::Channel { layer, channel }),
+            [None, Some(layer), Some(channel), Some(row), Some(column)] => Ok(Self::Neuron {
+                layer,
+                channel,
+                row,
+                column,
+            }),
+            _ => Err(ApiError::bad_input(
+                "`target` names `class` alone, or `layer`, or `layer` and `channel`, or these with `row` and `column`",
+            )),
+        }
+    }
+}
+
+/// What a search varies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::Parametrisation")]
+pub enum Parametrisation {
+    /// The pixels.
+    Pixels,
+    /// The image's Fourier coefficients, low frequencies more freely.
+    Fourier,
+}
+
+/// How an image is sought.
+#[derive(Debug, SimpleObject)]
+pub struct SynthesisSettings {
+    /// Steps of gradient ascent.
+    steps: u32,
+    /// Step width of Adam.
+    learning_rate: f64,
+    /// What the first image and all transformations are drawn with.
+    seed: u64,
+    /// What is varied.
+    parametrisation: Parametrisation,
+    /// Before each step the image is moved by up to this many pixels.
+    jitter: f64,
+    /// It is made larger or smaller by up to this share.
+    scale: f64,
+    /// It is turned by up to this many degrees.
+    rotation: f64,
+    /// Weight of the penalty on differences between neighbouring pixels.
+    total_variation: f64,
+    /// Weight of the penalty on the distance from the mean image.
+    l2: f64,
+}
+
+impl From<domain::SynthesisSettings> for SynthesisSettings {
+    fn from(settings: domain::SynthesisSettings) -> Self {
+        Self {
+            steps: settings.steps,
+            learning_rate: settings.learning_rate,
+            seed: settings.seed,
+            parametrisation: settings.parametrisation.into(),
+            jitter: settings.jitter,
+            scale: settings.scale,
+            rotation: settings.rotation,
+            total_variation: settings.total_variation,
+            l2: settings.l2,
+        }
+    }
+}
+
+/// How an image is sought. What is left out is as usual for images of the size that the network reads.
+#[derive(Debug, Default, InputObject)]
+pub struct SynthesisSettingsInput {
+    /// Steps of gradient ascent, 1 to 4096; usually 256.
+    steps: Option<u32>,
+    /// Step width of Adam; usually 0.05.
+    learning_rate: Option<f64>,
+    /// What the first image and all transformations are drawn with; usually 0.
+    seed: Option<u64>,
+    /// What is varied; usually FOURIER.
+    parametrisation: Option<Parametrisation>,
+    /// Before each step the image is moved by up to this many pixels, 0 to 64; usually a fourteenth of its side, at most 16.
+    jitter: Option<f64>,
+    /// It is made larger or smaller by up to this share, 0 to 0.5; usually 0.1.
+    scale: Option<f64>,
+    /// It is turned by up to this many degrees, 0 to 180; usually 5.
+    rotation: Option<f64>,
+    /// Weight of the penalty on differences between neighbouring pixels; usually 0.
+    total_variation: Option<f64>,
+    /// Weight of the penalty on the distance from the mean image; usually 0.
+    l2: Option<f64>,
+}
+
+impl From<SynthesisSettingsInput> for SynthesisWishes {
+    fn from(input: SynthesisSettingsInput) -> Self {
+        Self {
+            steps: input.steps,
+            learning_rate: input.learning_rate,
+            seed: input.seed,
+            parametrisation: input.parametrisation.map(Into::into),
+            jitter: input.jitter,
+            scale: input.scale,
+            rotation: input.rotation,
+            total_variation: input.total_variation,
+            l2: input.l2,
+        }
+    }
+}

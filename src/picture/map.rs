@@ -1,0 +1,129 @@
+//! Numbers place by place as colours, alone or over the image that they belong to.
+
+use colorous::{RED_BLUE, VIRIDIS};
+
+use super::raster::Raster;
+
+/// Which colours stand for which numbers. People with any kind of colour vision tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colours {
+    /// From black, the lowest number, to white, the highest.
+    Grey,
+    /// From dark violet, the lowest number, over green to yellow, the highest.
+    Viridis,
+    /// From blue, far below zero, over white, zero, to red, far above.
+    Diverging,
+}
+
+/// Numbers of a height and a width, row after row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NumberMap<'a> {
+    /// Columns.
+    pub width: usize,
+    /// The numbers.
+    pub values: &'a [f32],
+}
+
+/// How much of a number's colour remains where the image beneath is to be seen.
+const OPACITY: f32 = 0.6;
+
+impl NumberMap<'_> {
+    /// The picture of the numbers. A map that is the same everywhere has one colour.
+    pub fn raster(&self, colours: Colours) -> Raster {
+        let shares = self.shares(colours);
+        Raster::new(self.width, shares.map(|share| colour(colours, share)).collect())
+    }
+
+    /// The picture of the numbers over a grey copy of an image: each place stands for its part of the image, without steps
+    /// between places.
+    pub fn over(&self, image: &Raster, colours: Colours) -> Raster {
+        let shares: Vec<f32> = self.shares(colours).collect();
+        let height = shares.len() / self.width.max(1);
+        let (rows, columns) = (image.height(), image.width());
+        let at = |row: usize, column: usize| {
+            let [y, x] = [place(row, rows, height), place(column, columns, self.width)];
+            let of_row = |row: usize| {
+                let of = |column: usize| shares[row * self.width + column.min(self.width - 1)];
+                of(x.0) * (1.0 - x.1) + of(x.0 + 1) * x.1
+            };
+            of_row(y.0) * (1.0 - y.1) + of_row((y.0 + 1).min(height - 1)) * y.1
+        };
+        let blended = image.colours().iter().enumerate().map(|(index, pixel)| {
+            let over = colour(colours, at(index / columns, index % columns));
+            let lightness = 0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2]);
+            over.map(|channel| (OPACITY * f32::from(channel) + (1.0 - OPACITY) * lightness).round() as u8)
+        });
+        Raster::new(columns, blended.collect())
+    }
+
+    /// Where each number stands between the lowest and the highest, from 0 to 1.
+    fn shares(&self, colours: Colours) -> impl Iterator<Item = f32> {
+        let least = self.values.iter().copied().fold(f32::INFINITY, f32::min);
+        let most = self.values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let (least, most) = match colours {
+            Colours::Diverging => {
+                let reach = least.abs().max(most.abs());
+                (-reach, reach)
+            }
+            Colours::Grey | Colours::Viridis => (least, most),
+        };
+        let room = most - least;
+        self.values.iter().map(move |value| match room > 0.0 {
+            true => (value - least) / room,
+            false if colours == Colours::Diverging => 0.5,
+            false => 0.0,
+        })
+    }
+}
+
+/// The place of a map that lies under a pixel, and how far it is on to the next, between the centres of both.
+fn place(pixel: usize, pixels: usize, places: usize) -> (usize, f32) {
+    let at = (pixel as f32 + 0.5) * places as f32 / pixels as f32 - 0.5;
+    let at = at.clamp(0.0, (places - 1) as f32);
+    (at as usize, at.fract())
+}
+
+fn colour(colours: Colours, share: f32) -> [u8; 3] {
+    let share = f64::from(share.clamp(0.0, 1.0));
+    match colours {
+        Colours::Grey => [(share * 255.0).round() as u8; 3],
+        Colours::Viridis => VIRIDIS.eval_continuous(share).as_array(),
+        // The scale runs from red to blue.
+        Colours::Diverging => RED_BLUE.eval_continuous(1.0 - share).as_array(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(width: usize, values: &[f32]) -> NumberMap<'_> {
+        NumberMap { width, values }
+    }
+
+    #[test]
+    fn the_lowest_number_is_dark_and_the_highest_light() {
+        let raster = map(2, &[-3.0, 1.0, 5.0, 1.0]).raster(Colours::Grey);
+        assert_eq!((raster.width(), raster.height()), (2, 2));
+        assert_eq!(raster.colours(), [[0; 3], [128; 3], [255; 3], [128; 3]]);
+    }
+
+    #[test]
+    fn zero_is_in_the_middle_of_diverging_colours_however_far_the_numbers_reach() {
+        let of = |values: &[f32]| map(values.len(), values).raster(Colours::Diverging).colours().to_vec();
+        assert_eq!(of(&[0.0, 4.0, -1.0])[0], of(&[0.0])[0]);
+        let [_, above, below] = of(&[0.0, 4.0, -4.0])[..] else {
+            unreachable!("three numbers are three colours")
+        };
+        assert!(above[0] > above[2] && below[2] > below[0], "red is above, blue below");
+    }
+
+    #[test]
+    fn a_map_over_an_image_has_the_pixels_of_the_image() {
+        let image = Raster::new(4, vec![[0; 3]; 8]);
+        let over = map(2, &[0.0, 1.0]).over(&image, Colours::Grey);
+        assert_eq!((over.width(), over.height()), (4, 2));
+        let row: Vec<u8> = over.colours()[..4].iter().map(|colour| colour[0]).collect();
+        assert!(row.is_sorted() && row[0] < row[3], "{row:?}");
+    }
+}

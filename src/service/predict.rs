@@ -1,0 +1,224 @@
+//! What a version says about an image that somebody brings.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
+
+use super::network::{Runnable, answers_classes};
+use super::{KeptPicture, Library, ServiceError};
+use crate::compute::control::Control;
+use crate::compute::images::fitted;
+use crate::compute::predict::PredictTask;
+use crate::domain::dataset::Split;
+use crate::domain::dataset_record::Dataset;
+use crate::domain::id::VersionId;
+use crate::domain::image::{ChannelOrder, ImageShape, Images};
+use crate::domain::upload::{Preparation, border_lightness};
+use crate::domain::version::Version;
+use crate::picture::Raster;
+
+/// Bytes of a file that may be brought.
+const MOST_BYTES: usize = 20 << 20;
+
+/// Rows and columns that it may have.
+const MOST_PIXELS_A_SIDE: u32 = 4_096;
+
+/// Bytes that it may take while it is unpacked: a small file can tell of very many pixels.
+const MOST_UNPACKED_BYTES: u64 = 160 << 20;
+
+/// Images of the data set that tell how light its background is.
+const BACKGROUND_SAMPLE: usize = 500;
+
+/// Where light ends and dark begins, of 0 to 255.
+const MIDDLE: f64 = 127.5;
+
+/// An image for a version.
+#[derive(Debug, Clone)]
+pub struct PredictRequest {
+    /// The version.
+    pub version: VersionId,
+    /// A PNG or JPEG file.
+    pub file: Vec<u8>,
+    /// Whether light becomes dark; if nothing is said, where the backgrounds of the image and of the data set differ in that.
+    pub invert: Option<bool>,
+}
+
+/// What a version says about an image.
+#[derive(Debug, Clone)]
+pub struct Prediction {
+    /// The version.
+    pub version: Version,
+    /// The data set that its classes are of.
+    pub dataset: Dataset,
+    /// The probability of each class, in the order of the classes.
+    pub probabilities: Vec<f64>,
+    /// What was done to the image.
+    pub preparations: Vec<Preparation>,
+    /// What the version was shown, before it is normalised.
+    pub shown: KeptPicture,
+}
+
+impl Library {
+    /// Shows an image to a version.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for the version; `BAD_USER_INPUT` for one that cannot be run or does not answer with classes, and for a
+    /// file that is no PNG or JPEG or too large.
+    pub async fn predict(&self, request: PredictRequest) -> Result<Prediction, ServiceError> {
+        let subject = self.runnable(request.version).await?;
+        if !answers_classes(&subject.network, &subject.dataset) {
+            return Err(ServiceError::bad_input(format!(
+                "the version does not answer with the {} classes of {}, so it predicts none of them",
+                subject.dataset.class_names.len(),
+                subject.dataset.name
+            )));
+        }
+        let (images, preparations) = self.prepared(request.file, &subject.dataset, request.invert).await?;
+        let shown = self
+            .keep_picture(&Raster::of_planes(images.shape, images.image(0)).enlarged())
+            .await?;
+        let probabilities = self.probabilities(&subject, images).await?;
+        Ok(Prediction {
+            version: subject.version,
+            dataset: subject.dataset,
+            probabilities,
+            preparations,
+            shown,
+        })
+    }
+
+    /// The class that a version finds likeliest for an image, the first of equals.
+    pub(super) async fn likeliest(&self, subject: &Runnable, image: Images) -> Result<usize, ServiceError> {
+        let probabilities = self.probabilities(subject, image).await?;
+        let better = |best: usize, class: usize| {
+            if probabilities[class] > probabilities[best] {
+                class
+            } else {
+                best
+            }
+        };
+        Ok((0..probabilities.len()).fold(0, better))
+    }
+
+    async fn probabilities(&self, subject: &Runnable, image: Images) -> Result<Vec<f64>, ServiceError> {
+        let task = PredictTask {
+            network: Arc::clone(&subject.network),
+            images: image,
+            statistics: subject.statistics(),
+            activation_limit: self.activation_limit,
+        };
+        let mut of_images = self.engine.predict(task, Control::unwatched()).await?;
+        Ok(of_images.pop().unwrap_or_default())
+    }
+
+    /// An uploaded image as the images of a data set are, and what was done to it.
+    pub(super) async fn prepared(
+        &self,
+        file: Vec<u8>,
+        dataset: &Dataset,
+        invert: Option<bool>,
+    ) -> Result<(Images, Vec<Preparation>), ServiceError> {
+        let background = match invert {
+            Some(_) => None,
+            None => Some(self.background(dataset).await?),
+        };
+        let shape = dataset.shape;
+        let prepare = move || {
+            let (image, mut done) = decoded(&file)?;
+            let mut images = with_channels(&image, shape.channels, &mut done);
+            let differs = background.is_some_and(|background| {
+                let own = border_lightness(images.shape, images.image(0));
+                shape.channels == 1 && (own > MIDDLE) != (background > MIDDLE)
+            });
+            if invert.unwrap_or(differs) {
+                images.pixels = images.pixels.iter().map(|pixel| 255 - pixel).collect();
+                done.push(Preparation::Inverted);
+            }
+            let (from, to) = ([images.shape.height, images.shape.width], [shape.height, shape.width]);
+            if from != to {
+                images = fitted(&images, shape, ChannelOrder::Rgb);
+                done.push(Preparation::Resized { from, to });
+            }
+            Ok((images, done))
+        };
+        tokio::task::spawn_blocking(prepare)
+            .await
+            .map_err(ServiceError::internal)?
+    }
+
+    /// How light the background of a data set's images is.
+    async fn background(&self, dataset: &Dataset) -> Result<f64, ServiceError> {
+        let images = self.split_images(dataset.id, Split::Test).await?.images;
+        let count = images.count().min(BACKGROUND_SAMPLE);
+        let sum: f64 = (0..count)
+            .map(|index| border_lightness(images.shape, images.image(index)))
+            .sum();
+        Ok(sum / count.max(1) as f64)
+    }
+}
+
+/// Unpacks a PNG or JPEG file within limits, turned as its camera says.
+fn decoded(file: &[u8]) -> Result<(DynamicImage, Vec<Preparation>), ServiceError> {
+    let refuse = |error: &dyn std::fmt::Display| {
+        ServiceError::bad_input(format!("`image` cannot be read: {error}; bring a PNG or JPEG file"))
+    };
+    if file.len() > MOST_BYTES {
+        return Err(ServiceError::bad_input(format!(
+            "`image` has {} bytes, and {MOST_BYTES} are allowed: bring a smaller one",
+            file.len()
+        )));
+    }
+    let mut reader = ImageReader::new(Cursor::new(file))
+        .with_guessed_format()
+        .map_err(|error| refuse(&error))?;
+    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
+        return Err(ServiceError::bad_input(
+            "`image` is neither PNG nor JPEG: bring a file of one of these",
+        ));
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MOST_PIXELS_A_SIDE);
+    limits.max_image_height = Some(MOST_PIXELS_A_SIDE);
+    limits.max_alloc = Some(MOST_UNPACKED_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(|error| refuse(&error))?;
+    let orientation = decoder.orientation().map_err(|error| refuse(&error))?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| refuse(&error))?;
+    let mut done = Vec::new();
+    if orientation != image::metadata::Orientation::NoTransforms {
+        image.apply_orientation(orientation);
+        done.push(Preparation::Turned);
+    }
+    Ok((image, done))
+}
+
+/// An image as planes of so many channels, on white where it is transparent.
+fn with_channels(image: &DynamicImage, channels: usize, done: &mut Vec<Preparation>) -> Images {
+    let colours = image.to_rgba8();
+    if colours.pixels().any(|pixel| pixel.0[3] < u8::MAX) {
+        done.push(Preparation::Flattened);
+    }
+    let on_white = |pixel: &image::Rgba<u8>, channel: usize| {
+        let [value, opacity] = [pixel.0[channel], pixel.0[3]].map(u32::from);
+        ((value * opacity + 255 * (255 - opacity) + 127) / 255) as u8
+    };
+    let planes: Vec<u8> = (0..3)
+        .flat_map(|channel| colours.pixels().map(move |pixel| on_white(pixel, channel)))
+        .collect();
+    let shape = ImageShape {
+        channels: 3,
+        height: colours.height() as usize,
+        width: colours.width() as usize,
+    };
+    let images = Images {
+        shape,
+        pixels: planes.into(),
+    };
+    match (image.color().has_color(), channels) {
+        (true, 1) => done.push(Preparation::Greyed),
+        (false, 3) => done.push(Preparation::Coloured),
+        _ => {}
+    }
+    fitted(&images, ImageShape { channels, ..shape }, ChannelOrder::Rgb)
+}

@@ -1,0 +1,82 @@
+//! Asking for synthetic images.
+
+use super::{Library, ServiceError};
+use crate::compute::synthesis::check_target;
+use crate::domain::id::VersionId;
+use crate::domain::job::{Job, JobKind};
+use crate::domain::synthesis::{Parametrisation, Synthesis, SynthesisSettings, SynthesisTarget};
+use crate::store::NewJob;
+
+/// What is wished of a search; the rest is as usual.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct SynthesisWishes {
+    /// See [`SynthesisSettings::steps`].
+    pub steps: Option<u32>,
+    /// See [`SynthesisSettings::learning_rate`].
+    pub learning_rate: Option<f64>,
+    /// See [`SynthesisSettings::seed`].
+    pub seed: Option<u64>,
+    /// See [`SynthesisSettings::parametrisation`].
+    pub parametrisation: Option<Parametrisation>,
+    /// See [`SynthesisSettings::jitter`].
+    pub jitter: Option<f64>,
+    /// See [`SynthesisSettings::scale`].
+    pub scale: Option<f64>,
+    /// See [`SynthesisSettings::rotation`].
+    pub rotation: Option<f64>,
+    /// See [`SynthesisSettings::total_variation`].
+    pub total_variation: Option<f64>,
+    /// See [`SynthesisSettings::l2`].
+    pub l2: Option<f64>,
+}
+
+impl SynthesisWishes {
+    fn over(self, usual: SynthesisSettings) -> SynthesisSettings {
+        SynthesisSettings {
+            steps: self.steps.unwrap_or(usual.steps),
+            learning_rate: self.learning_rate.unwrap_or(usual.learning_rate),
+            seed: self.seed.unwrap_or(usual.seed),
+            parametrisation: self.parametrisation.unwrap_or(usual.parametrisation),
+            jitter: self.jitter.unwrap_or(usual.jitter),
+            scale: self.scale.unwrap_or(usual.scale),
+            rotation: self.rotation.unwrap_or(usual.rotation),
+            total_variation: self.total_variation.unwrap_or(usual.total_variation),
+            l2: self.l2.unwrap_or(usual.l2),
+        }
+    }
+}
+
+impl Library {
+    /// Registers a synthetic image with the job that seeks it.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for the version; `BAD_USER_INPUT` for one that cannot be run, a target that is not there, and settings
+    /// beyond their limits.
+    pub async fn synthesize_image(
+        &self,
+        version: VersionId,
+        target: SynthesisTarget,
+        wishes: SynthesisWishes,
+    ) -> Result<(Synthesis, Job), ServiceError> {
+        let subject = self.runnable(version).await?;
+        check_target(&subject.network, target)?;
+        let shape = subject.network.image_shape();
+        let settings = wishes.over(SynthesisSettings::usual(shape.height, shape.width));
+        if let Some(fault) = settings.fault() {
+            return Err(ServiceError::bad_input(fault));
+        }
+        let mut tx = self.store.begin().await?;
+        tx.lock_model(subject.version.model_id)
+            .await?
+            .ok_or_else(|| ServiceError::not_found("version", version))?;
+        let job = NewJob {
+            kind: JobKind::Synthesize,
+            version_id: version,
+            dataset_id: None,
+        };
+        let job = tx.insert_job(job).await?;
+        let synthesis = tx.insert_synthesis(version, job.id, target, settings).await?;
+        tx.commit().await?;
+        Ok((synthesis, job))
+    }
+}
