@@ -16,6 +16,7 @@ use tracing::Span;
 
 use super::activations::{ActivationTask, MeasuredLayer, measure};
 use super::attribution::{Attribution, AttributionTask, attribute};
+use super::channel_exemplars::{ChannelExemplarsTask, channel_exemplars};
 use super::control::Control;
 use super::device::{self, DeviceChoice, OpenDevice};
 use super::error::ComputeError;
@@ -30,6 +31,7 @@ use super::sketch::Sketcher;
 use super::synthesis::{SynthesisTask, Synthesized, synthesize};
 use super::train::{TrainTask, Trained, train};
 use crate::domain::evaluation::Report;
+use crate::domain::exemplar::ChannelExemplars;
 use crate::domain::image::{ChannelStatistics, LabelledImages};
 use crate::domain::synthesis::Activating;
 
@@ -231,6 +233,23 @@ impl Engine {
         self.run(span, control, move |bench, control| {
             let batch = memory::batch_within(task.network.graph(), EVALUATION_BATCH, task.activation_limit);
             strongest(&task, batch, &bench.device, control)
+        })
+        .await
+    }
+
+    /// Which images the channels of all layers answer to most; see [`channel_exemplars`].
+    ///
+    /// # Errors
+    /// Those of [`channel_exemplars`], and [`ComputeError::Overloaded`] if the queue is full.
+    pub async fn channel_exemplars(
+        &self,
+        task: ChannelExemplarsTask,
+        control: Control,
+    ) -> Result<Vec<ChannelExemplars>, ComputeError> {
+        let span = tracing::info_span!("compute.channel_exemplars", images = task.images.count());
+        self.run(span, control, move |bench, control| {
+            let batch = memory::batch_within(task.network.graph(), EVALUATION_BATCH, task.activation_limit);
+            channel_exemplars(&task, batch, &bench.device, control)
         })
         .await
     }

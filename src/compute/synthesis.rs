@@ -156,9 +156,7 @@ impl Objective {
         let graph = network.graph();
         let beyond = |what: String, index: usize, count: usize| {
             let last = count.saturating_sub(1);
-            ComputeError::Invalid(format!(
-                "{what} has indices 0 to {last}, and none of {index}"
-            ))
+            ComputeError::Invalid(format!("{what} has indices 0 to {last}, and none of {index}"))
         };
         let layer_of = |layer: usize| match graph.layers().nth(layer) {
             Some((index, node)) => Ok((ValueId(index + 1), node)),
@@ -208,7 +206,11 @@ impl Objective {
                     ("columns", column, columns),
                 ] {
                     if index >= count {
-                        return Err(beyond(format!("the list of {what} of layer {}", node.path), index, count));
+                        return Err(beyond(
+                            format!("the list of {what} of layer {}", node.path),
+                            index,
+                            count,
+                        ));
                     }
                 }
                 let from = (channel * rows + row) * columns + column;

@@ -7,6 +7,7 @@ pub mod dataset;
 pub mod dataset_record;
 pub mod diff;
 pub mod evaluation;
+pub mod exemplar;
 pub mod explanation;
 pub mod graph;
 pub mod id;

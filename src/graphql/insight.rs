@@ -13,7 +13,7 @@ use crate::compute::attribution::{Attribution, Method};
 use crate::compute::feature_map::{self, ChannelChoice};
 use crate::domain::id::VersionId;
 use crate::picture::{Colours, NumberMap};
-use crate::service::{self, AttributionRequest, ImageAttribution, ImageChoice, Library, Seen};
+use crate::service::{AttributionRequest, ImageAttribution, ImageChoice, Library, Seen, SeenMap};
 
 /// Channels that are shown if none are named.
 pub const USUAL_CHANNELS: i32 = 8;
@@ -114,12 +114,9 @@ impl FeatureMap {
     }
 
     /// One for each.
-    pub(super) fn all(found: service::FeatureMaps) -> Vec<Self> {
-        let of = |map| Self {
-            map,
-            seen: Arc::clone(&found.seen),
-        };
-        found.maps.into_iter().map(of).collect()
+    pub(super) fn all(found: Vec<SeenMap>) -> Vec<Self> {
+        let of = |SeenMap { seen, map }| Self { map, seen };
+        found.into_iter().map(of).collect()
     }
 }
 

@@ -88,6 +88,8 @@ pub enum JobKind {
     Evaluate,
     /// Seek an image that a part of a version's network answers to most.
     Synthesize,
+    /// Find the images that the channels of a version's layers answer to most.
+    Exemplify,
 }
 
 /// How far a job has come.
@@ -122,6 +124,8 @@ pub enum JobPhase {
     Ingesting,
     /// Ascending the gradient of an image.
     Synthesizing,
+    /// Showing the test split to every channel.
+    Exemplifying,
     /// Writing the results.
     Storing,
     /// Over.

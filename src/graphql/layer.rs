@@ -9,12 +9,13 @@ use super::id::{GlobalId, decode_cursor};
 use super::insight::{FeatureMap, USUAL_CHANNELS, channel_choice, image_of_dataset};
 use super::layer_match::{self, LayerMatchConnection, Measure, Search, SimilarityFilter};
 use super::loader::{DegenerateOn, Generation, HasVector, ProbeSetsOf, load, load_referenced};
+use super::synthesis::{ActivatingImage, ChannelExemplars};
 use super::version::Version;
 use crate::domain::id::ProbeSetId;
 use crate::domain::page::Page;
 use crate::domain::similarity::{MatchCursor, SimilarityQuery};
-use crate::domain::{vector, version as domain};
-use crate::service::{Library, ServiceError};
+use crate::domain::{exemplar, vector, version as domain};
+use crate::service::{ImageChoice, Library, ServiceError};
 
 /// A layer of a version: one step of its computation.
 #[derive(Debug, Clone)]
@@ -82,11 +83,14 @@ impl Layer {
             .collect())
     }
 
-    /// What its channels answer to an image of its data set, place by place.
+    /// What its channels answer to an image of its data set, place by place; or each to the one of the test split that it
+    /// answers to most, once findExemplars has looked for them.
     async fn feature_maps(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Index of the image in its split.")] image: i32,
+        #[graphql(desc = "Index of the image in its split; for each channel its strongest if left out.")] image: Option<
+            i32,
+        >,
         #[graphql(desc = "The split.", default_with = "Split::Test")] split: Split,
         #[graphql(desc = "Indices of channels, at most 64; the most active ones if left out.")] channels: Option<
             Vec<i32>,
@@ -97,10 +101,41 @@ impl Layer {
         )]
         first: i32,
     ) -> Result<Vec<FeatureMap>> {
-        let image = image_of_dataset(split, image)?;
+        let image = match image {
+            Some(image) => image_of_dataset(split, image)?,
+            None => ImageChoice::Strongest,
+        };
         let channels = channel_choice(channels, first)?;
         let library = ctx.data_unchecked::<Library>();
         Ok(FeatureMap::all(library.feature_maps(self.0.id, image, channels).await?))
+    }
+
+    /// The images of the test split that its channels answer to most, by the greatest number of a channel; null before
+    /// findExemplars has looked for them.
+    async fn channel_exemplars(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Index of the first channel.", default = 0)] from: usize,
+        #[graphql(desc = "How many channels, at most 100.", default = 10)] first: i32,
+    ) -> Result<Option<Vec<ChannelExemplars>>> {
+        let limit = Page::<()>::new(Some(first), None, None, None)?.limit;
+        let kept = ctx
+            .data_unchecked::<Library>()
+            .store()
+            .channel_exemplars(self.0.id)
+            .await?;
+        let of = |kept: exemplar::ChannelExemplars| {
+            let channels = kept.channels().iter().enumerate().skip(from).take(limit);
+            let exemplars = channels.map(|(channel, images)| ChannelExemplars {
+                channel: channel as i32,
+                images: images
+                    .iter()
+                    .map(|image| ActivatingImage::of(*image, self.0.version_id))
+                    .collect(),
+            });
+            exemplars.collect()
+        };
+        Ok(kept.map(of))
     }
 
     /// The layers that compute most nearly the same, best first. The layer's own model is left out unless the filter says

@@ -10,6 +10,7 @@ use super::loader::load_referenced;
 use super::picture::Picture;
 use super::version::Version;
 use crate::domain::dataset::Split;
+use crate::domain::id::VersionId;
 use crate::domain::synthesis as domain;
 use crate::service::{KeptPicture, Library, SynthesisWishes};
 
@@ -67,11 +68,12 @@ impl Synthesis {
     /// The images of the version's test split that the target answers to most, the strongest first.
     async fn exemplars(&self) -> Option<Vec<ActivatingImage>> {
         let outcome = self.0.outcome.as_ref()?;
-        let of = |activating: &domain::Activating| ActivatingImage {
-            activating: *activating,
-            synthesis: self.0.clone(),
-        };
-        Some(outcome.exemplars.iter().map(of).collect())
+        let images = outcome.exemplars.iter();
+        Some(
+            images
+                .map(|image| ActivatingImage::of(*image, self.0.version_id))
+                .collect(),
+        )
     }
 
     /// When it was asked for.
@@ -80,11 +82,26 @@ impl Synthesis {
     }
 }
 
+/// The images that a channel answers to most.
+#[derive(Debug, SimpleObject)]
+pub struct ChannelExemplars {
+    /// Index of the channel.
+    pub(super) channel: i32,
+    /// The images, the strongest first.
+    pub(super) images: Vec<ActivatingImage>,
+}
+
 /// An image of the data set and what a target answers to it.
 #[derive(Debug)]
 pub struct ActivatingImage {
     activating: domain::Activating,
-    synthesis: domain::Synthesis,
+    version: VersionId,
+}
+
+impl ActivatingImage {
+    pub(super) fn of(activating: domain::Activating, version: VersionId) -> Self {
+        Self { activating, version }
+    }
 }
 
 #[Object]
@@ -101,7 +118,7 @@ impl ActivatingImage {
 
     /// The image, small ones enlarged to be seen.
     async fn picture(&self, ctx: &Context<'_>) -> Result<Picture> {
-        let version = load_referenced(ctx, self.synthesis.version_id).await?;
+        let version = load_referenced(ctx, self.version).await?;
         let library = ctx.data_unchecked::<Library>();
         let picture = library.dataset_picture(version.dataset_id, Split::Test, self.activating.index);
         Ok(Picture(picture.await?))

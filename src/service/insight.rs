@@ -8,9 +8,11 @@ use crate::compute::attribution::{Attribution, AttributionTask, Method};
 use crate::compute::control::Control;
 use crate::compute::feature_map::{ChannelChoice, FeatureMap, FeatureMapTask};
 use crate::domain::dataset::Split;
+use crate::domain::exemplar::ChannelExemplars;
 use crate::domain::id::{LayerId, VersionId};
 use crate::domain::image::Images;
 use crate::domain::upload::Preparation;
+use crate::domain::version::Layer;
 use crate::picture::{Colours, NumberMap, Raster};
 
 /// Channels of a layer that can be asked for at a time.
@@ -24,6 +26,8 @@ pub const MOST_GRADIENTS: usize = 300;
 pub enum ImageChoice {
     /// One of the version's data set.
     OfDataset(Split, usize),
+    /// For each channel the one that it answers to most.
+    Strongest,
     /// One that somebody brings, a PNG or JPEG file, inverted or not or as the background says.
     Uploaded(Vec<u8>, Option<bool>),
 }
@@ -38,13 +42,13 @@ pub struct Seen {
     raster: Raster,
 }
 
-/// Feature maps of a layer for an image.
+/// The feature map of a channel, with the image that it is of.
 #[derive(Debug, Clone)]
-pub struct FeatureMaps {
+pub struct SeenMap {
     /// The image.
     pub seen: Arc<Seen>,
-    /// One a channel.
-    pub maps: Vec<FeatureMap>,
+    /// The map.
+    pub map: FeatureMap,
 }
 
 /// Which pixels of an image a class hangs on.
@@ -82,7 +86,7 @@ impl Library {
         layer: LayerId,
         image: ImageChoice,
         channels: ChannelChoice,
-    ) -> Result<FeatureMaps, ServiceError> {
+    ) -> Result<Vec<SeenMap>, ServiceError> {
         let found = self.store.layers_by_id(&[layer]).await?.pop();
         let layer = found.ok_or_else(|| ServiceError::not_found("layer", layer))?;
         let wanted = match &channels {
@@ -95,20 +99,64 @@ impl Library {
             )));
         }
         let subject = self.runnable(layer.version_id).await?;
-        let (image, seen) = self.look_at(&subject, image).await?;
+        let ImageChoice::Strongest = image else {
+            return self.maps_of(&subject, &layer, image, channels).await;
+        };
+        let exemplars = self.exemplars_of(&layer).await?;
+        let mut maps = Vec::new();
+        for channel in strongest_channels(&exemplars, channels) {
+            let strongest = exemplars.channels().get(channel).and_then(|images| images.first());
+            let strongest = strongest.ok_or_else(|| {
+                ServiceError::bad_input(format!(
+                    "no image is kept for channel {channel} of layer {}",
+                    layer.name
+                ))
+            })?;
+            let image = ImageChoice::OfDataset(Split::Test, strongest.index);
+            maps.extend(
+                self.maps_of(&subject, &layer, image, ChannelChoice::Given(vec![channel]))
+                    .await?,
+            );
+        }
+        Ok(maps)
+    }
+
+    /// The images that the channels of a layer answer to most.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` if they have not been looked for.
+    pub async fn exemplars_of(&self, layer: &Layer) -> Result<ChannelExemplars, ServiceError> {
+        let kept = self.store.channel_exemplars(layer.id).await?;
+        kept.ok_or_else(|| {
+            ServiceError::bad_input(
+                "the images that this layer's channels answer to most have not been looked for: run findExemplars first",
+            )
+        })
+    }
+
+    async fn maps_of(
+        &self,
+        subject: &Runnable,
+        layer: &Layer,
+        image: ImageChoice,
+        channels: ChannelChoice,
+    ) -> Result<Vec<SeenMap>, ServiceError> {
+        let (image, seen) = self.look_at(subject, image).await?;
         let task = FeatureMapTask {
             statistics: subject.statistics(),
-            network: subject.network,
+            network: Arc::clone(&subject.network),
             image,
             layer: layer.index as usize,
             channels,
             activation_limit: self.activation_limit,
         };
         let maps = self.engine.feature_maps(task, Control::unwatched()).await?;
-        Ok(FeatureMaps {
-            seen: Arc::new(seen),
-            maps,
-        })
+        let seen = Arc::new(seen);
+        let seen_map = |map| SeenMap {
+            seen: Arc::clone(&seen),
+            map,
+        };
+        Ok(maps.into_iter().map(seen_map).collect())
     }
 
     /// Which pixels of an image a class hangs on.
@@ -182,6 +230,11 @@ impl Library {
                 }
                 (images.select(&[index]), Vec::new())
             }
+            ImageChoice::Strongest => {
+                return Err(ServiceError::bad_input(
+                    "only channels have images that they answer to most",
+                ));
+            }
         };
         let raster = Raster::of_planes(image.shape, image.image(0));
         let seen = Seen {
@@ -191,4 +244,24 @@ impl Library {
         };
         Ok((image, seen))
     }
+}
+
+/// The channels that are meant: those given, or those whose strongest image is answered to most.
+fn strongest_channels(exemplars: &ChannelExemplars, channels: ChannelChoice) -> Vec<usize> {
+    let count = match channels {
+        ChannelChoice::Given(given) => return given,
+        ChannelChoice::MostActive(count) => count,
+    };
+    let strength = |channel: &usize| exemplars.channels()[*channel].first().map(|first| first.activation);
+    let mut all: Vec<usize> = (0..exemplars.channels().len())
+        .filter(|channel| strength(channel).is_some())
+        .collect();
+    // Stable: of equals the first channel comes first.
+    all.sort_by(|a, b| {
+        strength(b)
+            .partial_cmp(&strength(a))
+            .unwrap_or(std::cmp::Ordering::Equal)
+    });
+    all.truncate(count);
+    all
 }

@@ -41,7 +41,7 @@ pub use diff::VersionDiff;
 pub use evaluation::EvaluationPlot;
 pub use explain::{ExplanationInProgress, ExplanationPart, ExplanationSettings};
 pub use export::ExportFormat;
-pub use insight::{AttributionRequest, FeatureMaps, ImageAttribution, ImageChoice, Seen};
+pub use insight::{AttributionRequest, ImageAttribution, ImageChoice, Seen, SeenMap};
 pub use picture::{KeptPicture, PictureFormat, PictureRequest};
 pub use predict::{PredictRequest, Prediction};
 pub use probe::ProbeSetRequest;

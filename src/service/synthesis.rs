@@ -1,11 +1,12 @@
-//! Asking for synthetic images.
+//! Asking for synthetic images, and for the real ones that channels answer to most.
 
 use super::{Library, ServiceError};
 use crate::compute::synthesis::check_target;
 use crate::domain::id::VersionId;
 use crate::domain::job::{Job, JobKind};
 use crate::domain::synthesis::{Parametrisation, Synthesis, SynthesisSettings, SynthesisTarget};
-use crate::store::NewJob;
+use crate::domain::version::Version;
+use crate::store::{NewJob, Tx};
 
 /// What is wished of a search; the rest is as usual.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -66,17 +67,33 @@ impl Library {
             return Err(ServiceError::bad_input(fault));
         }
         let mut tx = self.store.begin().await?;
-        tx.lock_model(subject.version.model_id)
-            .await?
-            .ok_or_else(|| ServiceError::not_found("version", version))?;
-        let job = NewJob {
-            kind: JobKind::Synthesize,
-            version_id: version,
-            dataset_id: None,
-        };
-        let job = tx.insert_job(job).await?;
+        let job = queue(&mut tx, &subject.version, JobKind::Synthesize).await?;
         let synthesis = tx.insert_synthesis(version, job.id, target, settings).await?;
         tx.commit().await?;
         Ok((synthesis, job))
     }
+
+    /// Queues the search for the images that the channels of a version's layers answer to most.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for the version, `BAD_USER_INPUT` for one that cannot be run.
+    pub async fn find_exemplars_of(&self, version: VersionId) -> Result<(Version, Job), ServiceError> {
+        let version = self.runnable(version).await?.version;
+        let mut tx = self.store.begin().await?;
+        let job = queue(&mut tx, &version, JobKind::Exemplify).await?;
+        tx.commit().await?;
+        Ok((version, job))
+    }
+}
+
+async fn queue(tx: &mut Tx, version: &Version, kind: JobKind) -> Result<Job, ServiceError> {
+    tx.lock_model(version.model_id)
+        .await?
+        .ok_or_else(|| ServiceError::not_found("version", version.id))?;
+    let job = NewJob {
+        kind,
+        version_id: version.id,
+        dataset_id: None,
+    };
+    Ok(tx.insert_job(job).await?)
 }

@@ -9,6 +9,7 @@ mod analyst;
 mod catalogue;
 mod dataset;
 mod evaluation;
+mod exemplar;
 mod job;
 mod layer;
 mod listen;

@@ -263,6 +263,14 @@ impl Tx {
         )
         .execute(self.connection())
         .await?;
+        self.layer_ids(version).await
+    }
+
+    /// The layers of a version in the order of their index.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn layer_ids(&mut self, version: VersionId) -> Result<Vec<LayerId>, StoreError> {
         let ids = sqlx::query_scalar!(
             "select layer_id from layer where version_id = $1 order by index",
             version.0

@@ -105,6 +105,64 @@ async fn the_channels_of_a_layer_are_numbers_and_pictures() {
 }
 
 #[tokio::test]
+async fn each_channel_has_the_images_that_it_answers_to_most() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (version, layers) = trained(api).await;
+    let maps = "query($id: ID!, $image: Int, $channels: [Int!]) { layer(id: $id) {
+        featureMaps(image: $image, channels: $channels, first: 2) { channel values } } }";
+    let (code, message) = api.error(maps, json!({ "id": layers[4] })).await;
+    assert_eq!(code, "BAD_USER_INPUT", "{message}");
+    assert!(message.contains("run findExemplars first"), "{message}");
+
+    let find = "mutation($input: FindExemplarsInput!) { findExemplars(input: $input) { job { id } } }";
+    let started = api.data(find, json!({ "input": { "versionId": version } })).await;
+    api.succeed(started["findExemplars"]["job"]["id"].as_str().unwrap())
+        .await;
+    let query = "query($id: ID!) { layer(id: $id) { channelExemplars(from: 3, first: 2) { channel images {
+        index activation picture { url width height } } } } }";
+    let found = api.data(query, json!({ "id": layers[4] })).await["layer"]["channelExemplars"].take();
+    assert_eq!((list(&found).len(), &found[0]["channel"]), (2, &json!(3)));
+    let images = list(&found[0]["images"]);
+    let answers: Vec<f64> = images.iter().map(|image| number(&image["activation"])).collect();
+    assert!(images.len() == 9 && answers.is_sorted_by(|a, b| a >= b), "{answers:?}");
+    picture(api, &images[0]["picture"]).await;
+
+    // What is kept is the greatest number of the map, and no other image of the split has a greater one.
+    let greatest = async |image: &Value| {
+        let found = api
+            .data(maps, json!({ "id": layers[4], "image": image, "channels": [3] }))
+            .await;
+        let map = &found["layer"]["featureMaps"][0];
+        list(&map["values"])
+            .iter()
+            .flat_map(|row| list(row))
+            .map(number)
+            .fold(f64::MIN, f64::max)
+    };
+    for image in images {
+        assert!(
+            (greatest(&image["index"]).await - number(&image["activation"])).abs() < 1e-4,
+            "{image:#}"
+        );
+    }
+    for other in 0..40 {
+        assert!(greatest(&json!(other)).await <= answers[0] + 1e-4, "image {other}");
+    }
+    let strongest = api.data(maps, json!({ "id": layers[4], "channels": [3] })).await;
+    let of_first = api
+        .data(
+            maps,
+            json!({ "id": layers[4], "image": images[0]["index"], "channels": [3] }),
+        )
+        .await;
+    assert_eq!(strongest["layer"], of_first["layer"]);
+    let usual = api.data(maps, json!({ "id": layers[4] })).await;
+    assert_eq!(list(&usual["layer"]["featureMaps"]).len(), 2);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn pixels_are_weighed_for_the_likeliest_class_or_another_in_four_ways() {
     let server = Server::start().await;
     let api = &server.api;

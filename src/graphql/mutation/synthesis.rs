@@ -1,4 +1,4 @@
-//! Asking for synthetic images.
+//! Asking for images that parts of a network answer to most, synthetic and real ones.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
@@ -7,6 +7,7 @@ use crate::graphql::error::Result;
 use crate::graphql::id::GlobalId as _;
 use crate::graphql::job::Job;
 use crate::graphql::synthesis::{Synthesis, SynthesisSettingsInput, SynthesisTargetInput};
+use crate::graphql::version::Version;
 use crate::service::Library;
 
 /// Asks for images.
@@ -32,6 +33,36 @@ impl SynthesisMutation {
             job: Job(job),
         })
     }
+
+    /// Looks for the images of the test split that each channel of a version's layers answers to most, in one pass for all.
+    async fn find_exemplars(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of which version.")] input: FindExemplarsInput,
+    ) -> Result<FindExemplarsPayload> {
+        let version = VersionId::decode(&input.version_id)?;
+        let (version, job) = ctx.data_unchecked::<Library>().find_exemplars_of(version).await?;
+        Ok(FindExemplarsPayload {
+            version: Version(version),
+            job: Job(job),
+        })
+    }
+}
+
+/// Images to be looked for.
+#[derive(Debug, InputObject)]
+pub struct FindExemplarsInput {
+    /// The version whose channels answer.
+    version_id: ID,
+}
+
+/// Whose images are looked for.
+#[derive(Debug, SimpleObject)]
+pub struct FindExemplarsPayload {
+    /// The version.
+    version: Version,
+    /// The job that looks for them.
+    job: Job,
 }
 
 /// An image to be sought.

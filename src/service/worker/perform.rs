@@ -14,6 +14,7 @@ use crate::compute::train::TrainTask;
 use crate::domain::dataset::Split;
 use crate::domain::dataset_record::{Dataset, ProbeSet};
 use crate::domain::evaluation::NewEvaluation;
+use crate::domain::exemplar::ChannelExemplars;
 use crate::domain::graph::Graph;
 use crate::domain::id::{ProbeSetId, SynthesisId, VersionId};
 use crate::domain::job::{Job, JobKind, JobPhase, JobStatus};
@@ -60,6 +61,21 @@ struct Results {
     measurement: Option<Measurement>,
     /// What a job that seeks an image has found.
     synthesis: Option<(SynthesisId, SynthesisOutcome)>,
+    /// What the channels of each layer answer to most, in the order of the layers; empty for a job that did not look.
+    exemplars: Vec<ChannelExemplars>,
+}
+
+impl Results {
+    /// Nothing yet.
+    fn of(version: Version) -> Self {
+        Self {
+            version,
+            evaluation: None,
+            measurement: None,
+            synthesis: None,
+            exemplars: Vec::new(),
+        }
+    }
 }
 
 impl Library {
@@ -85,13 +101,12 @@ impl Library {
                 let network = self.network(&subject.version, &subject.dataset).await?;
                 let evaluation = Some(self.evaluate(&subject, network, &on, control).await?);
                 Ok(Results {
-                    version: subject.version,
                     evaluation,
-                    measurement: None,
-                    synthesis: None,
+                    ..Results::of(subject.version)
                 })
             }
             JobKind::Synthesize => self.synthesize(subject, job, reporter).await,
+            JobKind::Exemplify => self.exemplify(subject, reporter).await,
             JobKind::Ingest => match subject.version.source {
                 Some(Source::Activations { probe_set }) => self.measure_activations(subject, probe_set, reporter).await,
                 _ => self.measure(subject, reporter, 0.0).await,
@@ -183,13 +198,12 @@ impl Library {
         }
         reporter.phase(JobPhase::Storing, 1.0..1.0);
         Ok(Results {
-            version: subject.version,
             evaluation,
             measurement: Some(Measurement {
                 layers: new_layers(network.graph()),
                 measured,
             }),
-            synthesis: None,
+            ..Results::of(subject.version)
         })
     }
 
@@ -217,18 +231,28 @@ impl Library {
         let Some(synthesis) = self.store.synthesis_of_job(job.id).await? else {
             return Err(internal("a job that seeks an image has none to seek"));
         };
+        let subject = self.running(subject).await?;
+        let outcome = self.seek(&subject, &synthesis, reporter).await?;
+        Ok(Results {
+            synthesis: Some((synthesis.id, outcome)),
+            ..Results::of(subject.version)
+        })
+    }
+
+    async fn exemplify(&self, subject: Subject, reporter: &Reporter) -> Result<Results, JobError> {
+        let subject = self.running(subject).await?;
+        Ok(Results {
+            exemplars: self.find_exemplars(&subject, reporter).await?,
+            ..Results::of(subject.version)
+        })
+    }
+
+    async fn running(&self, subject: Subject) -> Result<Runnable, JobError> {
         let Subject { version, dataset } = subject;
-        let runnable = Runnable {
+        Ok(Runnable {
             network: self.network(&version, &dataset).await?,
             version,
             dataset,
-        };
-        let outcome = self.seek(&runnable, &synthesis, reporter).await?;
-        Ok(Results {
-            version: runnable.version,
-            evaluation: None,
-            measurement: None,
-            synthesis: Some((synthesis.id, outcome)),
         })
     }
 
@@ -255,13 +279,11 @@ impl Library {
             .unzip();
         let probe_set = probe_set.id;
         Ok(Results {
-            version: subject.version,
-            evaluation: None,
             measurement: Some(Measurement {
                 layers,
                 measured: vec![Measured { probe_set, vectors }],
             }),
-            synthesis: None,
+            ..Results::of(subject.version)
         })
     }
 
@@ -272,6 +294,7 @@ impl Library {
             evaluation,
             measurement,
             synthesis,
+            exemplars,
         } = results;
         let duplicate_of = match &measurement {
             Some(measurement) if version.status != VersionStatus::Ready => self.find_original(measurement).await?,
@@ -289,6 +312,11 @@ impl Library {
         }
         if let Some((id, outcome)) = &synthesis {
             tx.set_synthesis_outcome(*id, outcome).await?;
+        }
+        if !exemplars.is_empty() {
+            for (layer, exemplars) in tx.layer_ids(version.id).await?.into_iter().zip(&exemplars) {
+                tx.put_channel_exemplars(layer, exemplars).await?;
+            }
         }
         if let Some(measurement) = measurement {
             write_vectors(&mut tx, &version, measurement, duplicate_of).await?;

@@ -1,12 +1,14 @@
-//! Seeking synthetic images.
+//! Seeking synthetic images, and the real ones that channels answer to most.
 
 use std::sync::Arc;
 
 use super::perform::JobError;
 use super::report::Reporter;
+use crate::compute::channel_exemplars::ChannelExemplarsTask;
 use crate::compute::exemplar::ExemplarTask;
 use crate::compute::synthesis::SynthesisTask;
 use crate::domain::dataset::Split;
+use crate::domain::exemplar::{CHANNEL_EXEMPLARS, ChannelExemplars};
 use crate::domain::image::Images;
 use crate::domain::job::JobPhase;
 use crate::domain::synthesis::{EXEMPLARS, Synthesis, SynthesisOutcome};
@@ -56,6 +58,25 @@ impl Library {
             course: found.course,
             exemplars,
         })
+    }
+}
+
+impl Library {
+    /// The images of the test split that the channels of a version's layers answer to most.
+    pub(super) async fn find_exemplars(
+        &self,
+        subject: &Runnable,
+        reporter: &Reporter,
+    ) -> Result<Vec<ChannelExemplars>, JobError> {
+        let task = ChannelExemplarsTask {
+            network: Arc::clone(&subject.network),
+            images: self.split_images(subject.dataset.id, Split::Test).await?.images,
+            statistics: subject.statistics(),
+            count: CHANNEL_EXEMPLARS,
+            activation_limit: self.activation_limit,
+        };
+        let control = reporter.phase(JobPhase::Exemplifying, 0.0..1.0);
+        Ok(self.engine.channel_exemplars(task, control).await?)
     }
 }
 

@@ -1,0 +1,78 @@
+//! Which images of a data set each channel of each layer answers to most, found in one pass.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device};
+
+use super::control::{Control, Hundredths};
+use super::error::Result;
+use super::executor::Mode;
+use super::feature_map::planes;
+use super::network::Network;
+use crate::domain::exemplar::ChannelExemplars;
+use crate::domain::image::{ChannelStatistics, Images};
+
+/// A network and the images that its channels are asked about.
+#[derive(Debug, Clone)]
+pub struct ChannelExemplarsTask {
+    /// The network.
+    pub network: Arc<Network>,
+    /// The images.
+    pub images: Images,
+    /// How pixels become numbers.
+    pub statistics: ChannelStatistics,
+    /// Images kept for each channel.
+    pub count: usize,
+    /// Bytes of activations that may be held at a time.
+    pub activation_limit: u64,
+}
+
+/// For each layer, in execution order, the images that its channels answer to most: by the greatest number among a channel's
+/// rows and columns.
+///
+/// # Errors
+/// Cancellation, and as [`Network::forward`].
+pub fn channel_exemplars(
+    task: &ChannelExemplarsTask,
+    batch: usize,
+    device: &Device,
+    control: &Control,
+) -> Result<Vec<ChannelExemplars>> {
+    let graph = task.network.graph();
+    let count = task.count.min(task.images.count());
+    let mut layers: Vec<ChannelExemplars> = graph
+        .layers()
+        .map(|(_, node)| ChannelExemplars::new(planes(&node.image_shape())[0], count))
+        .collect();
+    let all: Vec<usize> = (0..task.images.count()).collect();
+    let batches = all.chunks(batch.max(1));
+    let mut watch = Hundredths::new(control, batches.len());
+    for batch in batches {
+        control.check()?;
+        let read = task
+            .network
+            .input_of(&task.images.select(batch), &task.statistics, device)?;
+        let mut place = 0;
+        task.network.forward(&read, Mode::Inference, &mut |index, value| {
+            let node = &graph.nodes[index];
+            if !node.is_layer {
+                return Ok(());
+            }
+            let layer = &mut layers[place];
+            place += 1;
+            let [channels, rows, columns] = planes(&node.image_shape());
+            // A value that is the same for every image tells none from another.
+            if value.elem_count() != batch.len() * channels * rows * columns {
+                return Ok(());
+            }
+            let by_channel = value.reshape((batch.len(), channels, rows * columns))?.max(2)?;
+            let greatest = by_channel.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+            for (&image, answers) in batch.iter().zip(&greatest) {
+                layer.add(image, answers);
+            }
+            Ok(())
+        })?;
+        watch.step();
+    }
+    Ok(layers)
+}
