@@ -54,6 +54,16 @@ pub enum ComputeError {
         step: usize,
     },
 
+    /// A network answers with what is no number.
+    #[error(
+        "the network's answer to image {image} is NaN or infinite: train it anew with a lower learning rate, or look for \
+         weights that are too large"
+    )]
+    AnswerNotFinite {
+        /// Index of the first such image.
+        image: usize,
+    },
+
     /// Somebody asked for the work to stop.
     #[error("the work was cancelled")]
     Cancelled,

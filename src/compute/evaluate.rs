@@ -38,10 +38,7 @@ pub fn evaluate(
         let logits = logits.reshape((indices.len(), classes))?.to_dtype(DType::F32)?;
         for ((row, &label), image) in logits.to_vec2::<f32>()?.iter().zip(labels).zip(start..) {
             if row.iter().any(|logit| !logit.is_finite()) {
-                return Err(ComputeError::Invalid(format!(
-                    "the network's answer to image {image} is NaN or infinite: train it anew with a lower learning rate, or \
-                     look for weights that are too large"
-                )));
+                return Err(ComputeError::AnswerNotFinite { image });
             }
             tally.add(label, &Answer::of(row, label));
         }

@@ -37,14 +37,15 @@ pub fn predict(task: &PredictTask, device: &Device) -> Result<Vec<Vec<f64>>> {
     let input = task.network.input_of(&task.images, &task.statistics, device)?;
     let logits = task.network.forward(&input, Mode::Inference, &mut |_, _| Ok(()))?;
     let rows = logits.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-    rows.iter().map(|row| softmax(row)).collect()
+    rows.iter()
+        .enumerate()
+        .map(|(image, row)| softmax(image, row))
+        .collect()
 }
 
-fn softmax(logits: &[f32]) -> Result<Vec<f64>> {
+fn softmax(image: usize, logits: &[f32]) -> Result<Vec<f64>> {
     if logits.iter().any(|logit| !logit.is_finite()) {
-        return Err(ComputeError::Invalid(
-            "the network's answer is NaN or infinite: its weights or the image's numbers are too large".into(),
-        ));
+        return Err(ComputeError::AnswerNotFinite { image });
     }
     let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let raised: Vec<f64> = logits.iter().map(|logit| f64::from(logit - greatest).exp()).collect();

@@ -131,6 +131,8 @@ impl From<ComputeError> for ServiceError {
             ComputeError::Activations(faults) => Self::faults("the activations do not fit", &faults),
             ComputeError::Onnx(OnnxError::Nodes(faults)) => Self::faults("the network cannot be computed", &faults),
             ComputeError::Onnx(refused) => Self::bad_input(refused),
+            ComputeError::Invalid(reason) => Self::bad_input(reason),
+            ComputeError::AnswerNotFinite { .. } => Self::bad_input(error),
             other => Self::internal(other),
         }
     }

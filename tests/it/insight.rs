@@ -254,7 +254,7 @@ async fn an_uploaded_image_is_made_to_what_the_network_reads_and_what_was_done_i
     let cell = &found["version"]["evaluation"]["confusionCells"]["nodes"][0];
     let exemplar = picture(api, &cell["exemplar"]["picture"]).await.to_rgb8();
 
-    // The exemplar itself, enlarged as it is: the network says of it what it said when it was evaluated.
+    // The exemplar itself, enlarged as it is, so that shrinking it blurs it a little.
     let answer = predict(api, &version, &file(&exemplar, ImageFormat::Png), None).await;
     let said = &answer["data"]["predict"];
     assert_eq!(
@@ -264,7 +264,6 @@ async fn an_uploaded_image_is_made_to_what_the_network_reads_and_what_was_done_i
     );
     let likeliest = &said["predictions"][0];
     assert_eq!(likeliest["class"], cell["predicted"]);
-    assert!((number(&likeliest["probability"]) - number(&cell["exemplar"]["confidence"])).abs() < 0.02);
     let total: f64 = list(&said["predictions"])
         .iter()
         .map(|row| number(&row["probability"]))
@@ -459,17 +458,66 @@ async fn a_network_whose_numbers_overflow_says_so_wherever_it_is_looked_into() {
     let api = &server.api;
     let model = api.model("huge").await;
     let weights = constant_weights(&[("1.weight", &[10, 64], 3e38), ("1.bias", &[10], 0.0)]);
-    let job = api.push(&model, perceptron(), weights).await;
-    let ended = api.finish(&job).await;
-    assert_eq!(ended["status"], "FAILED", "{ended:#}");
+    let version = api.pushed(&model, perceptron(), weights).await;
+    let query = "query($id: ID!) { version(id: $id) { accuracy evaluation { loss } } }";
+    let found = api.data(query, json!({ "id": version })).await;
+    assert_eq!(found["version"], json!({ "accuracy": null, "evaluation": null }));
+
+    let evaluate = "mutation($input: EvaluateVersionInput!) { evaluateVersion(input: $input) { job { id } } }";
+    let started = api.data(evaluate, json!({ "input": { "versionId": version } })).await;
+    let ended = api
+        .finish(started["evaluateVersion"]["job"]["id"].as_str().unwrap())
+        .await;
+    assert_eq!(ended["failure"]["code"], "NOT_FINITE", "{ended:#}");
+
+    let query = "query($id: ID!) { version(id: $id) { attribution(image: 0) { score } } }";
+    let (code, message) = api.error(query, json!({ "id": version })).await;
+    assert_eq!(code, "BAD_USER_INPUT", "{message}");
+    assert!(message.contains("NaN or infinite"), "{message}");
+    let (_, message) = first_error(&predict(api, &version, &file(&RgbImage::new(8, 8), ImageFormat::Png), None).await);
+    assert!(message.contains("NaN or infinite"), "{message}");
+
+    let input = json!({ "versionId": version, "target": { "class": 1 } });
+    let started = api.data(SYNTHESIZE, json!({ "input": input })).await;
+    let ended = api
+        .finish(started["synthesizeImage"]["job"]["id"].as_str().unwrap())
+        .await;
     assert!(
         text(&ended["failure"]["message"]).contains("NaN or infinite"),
         "{ended:#}"
     );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_version_that_failed_cannot_be_looked_into() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("stopped").await;
+    let job = api
+        .train(&model, small_cnn(), json!({ "epochs": 400, "seed": 1 }))
+        .await;
+    let cancel = "mutation($input: CancelJobInput!) { cancelJob(input: $input) { job { id } } }";
+    api.data(cancel, json!({ "input": { "id": job } })).await;
+    let ended = api.finish(&job).await;
     let version = text(&ended["version"]["id"]);
-    let input = json!({ "versionId": version, "target": { "class": 1 } });
-    let (code, message) = api.error(SYNTHESIZE, json!({ "input": input })).await;
-    assert_eq!(code, "BAD_USER_INPUT", "{message}");
-    assert!(message.contains("has failed and cannot be run"), "{message}");
+    for (query, variables) in [
+        (
+            SYNTHESIZE,
+            json!({ "input": { "versionId": version, "target": { "class": 1 } } }),
+        ),
+        (
+            "mutation($input: FindExemplarsInput!) { findExemplars(input: $input) { job { id } } }",
+            json!({ "input": { "versionId": version } }),
+        ),
+        (
+            "query($id: ID!) { version(id: $id) { attribution(image: 0) { score } } }",
+            json!({ "id": version }),
+        ),
+    ] {
+        let (code, message) = api.error(query, variables).await;
+        assert_eq!(code, "BAD_USER_INPUT", "{message}");
+        assert!(message.contains("has failed and cannot be run"), "{message}");
+    }
     server.stop().await.unwrap();
 }

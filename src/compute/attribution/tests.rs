@@ -175,3 +175,93 @@ fn a_class_or_layer_that_cannot_be_is_told() {
     assert!(error.contains("without rows and columns"), "{error}");
     assert!(run(&task(Method::GradCam { layer: 99 })).is_err());
 }
+
+/// The network, image and answers of Captum in tests/golden/attribution.json.
+fn golden() -> (serde_json::Value, AttributionTask) {
+    let golden: serde_json::Value =
+        serde_json::from_str(include_str!("../../../tests/golden/attribution.json")).unwrap();
+    let shape = ImageShape {
+        channels: 2,
+        height: 11,
+        width: 9,
+    };
+    let blocks: Vec<_> = serde_json::from_value(golden["blocks"].clone()).unwrap();
+    let graph = crate::domain::block::lower(&blocks, shape, 6).unwrap();
+    let mut weights = Weights::default();
+    for (key, tensor) in golden["weights"].as_object().unwrap() {
+        let shape: Vec<usize> = serde_json::from_value(tensor["shape"].clone()).unwrap();
+        let tensor = Tensor::from_vec(list(&tensor["values"]), shape, &Device::Cpu).unwrap();
+        weights.0.insert(key.clone(), tensor);
+    }
+    let task = AttributionTask {
+        network: Arc::new(Network::new(Arc::new(graph), weights)),
+        image: Images {
+            shape,
+            pixels: list(&golden["pixels"]).iter().map(|pixel| *pixel as u8).collect(),
+        },
+        statistics: ChannelStatistics {
+            mean: list(&golden["mean"]),
+            std: list(&golden["std"]),
+        },
+        class: golden["class"].as_u64().unwrap() as usize,
+        method: Method::InputGradient,
+        activation_limit: u64::MAX,
+    };
+    (golden, task)
+}
+
+fn list(value: &serde_json::Value) -> Vec<f32> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|number| number.as_f64().unwrap() as f32)
+        .collect()
+}
+
+#[test]
+fn attributions_are_those_of_captum_on_the_same_weights() {
+    let (golden, task) = golden();
+    for (name, method) in [
+        ("input_gradient", Method::InputGradient),
+        ("integrated_gradients", Method::IntegratedGradients { steps: 50 }),
+        // The second convolution: the third of the layers that have a vector is the pooling.
+        ("grad_cam", Method::GradCam { layer: 3 }),
+    ] {
+        let found = run(&AttributionTask { method, ..task.clone() }).unwrap();
+        assert!((found.score - golden["score"].as_f64().unwrap()).abs() < 1e-4);
+        let expected = list(&golden[name]);
+        assert_eq!(found.values.len(), expected.len(), "{name}");
+        let greatest = expected.iter().map(|value| value.abs()).fold(0.0, f32::max);
+        for (place, (value, expected)) in found.values.iter().zip(&expected).enumerate() {
+            let error = (value - expected).abs();
+            assert!(
+                error < 1e-4 * greatest.max(1.0),
+                "{name} at {place}: {value} is not {expected}"
+            );
+        }
+        if let Some(error) = found.completeness_error {
+            let captum = golden["convergence_delta"].as_f64().unwrap().abs();
+            assert!((error - captum).abs() < 1e-3, "{error} is not {captum}");
+        }
+    }
+}
+
+#[test]
+fn smooth_gradients_come_near_those_of_captum_with_other_noise() {
+    let (golden, task) = golden();
+    let found = run(&AttributionTask {
+        method: Method::SmoothGrad {
+            samples: 300,
+            noise: golden["noise"].as_f64().unwrap(),
+            seed: 1,
+        },
+        ..task
+    })
+    .unwrap();
+    let expected = list(&golden["smooth_grad"]);
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    let (ours, theirs) = (&found.values, &expected);
+    let cosine = product(ours, theirs) / (product(ours, ours) * product(theirs, theirs)).sqrt();
+    assert!(cosine > 0.99, "{cosine}");
+}

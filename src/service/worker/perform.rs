@@ -180,7 +180,14 @@ impl Library {
             false => {
                 let control = reporter.phase(JobPhase::Evaluating, done..middle);
                 let network = Arc::clone(&network);
-                Some(self.evaluate(&subject, network, &subject.dataset, control).await?)
+                match self.evaluate(&subject, network, &subject.dataset, control).await {
+                    // Its layers are compared all the same: those that are numbers.
+                    Err(JobError::Failed(failure)) if failure.code == FailureCode::NotFinite => {
+                        tracing::warn!(version = %subject.version.id, reason = failure.message, "not evaluated");
+                        None
+                    }
+                    outcome => Some(outcome?),
+                }
             }
         };
         let measured_before = self.store.measured_probe_sets(subject.version.id).await?;
@@ -460,7 +467,9 @@ impl From<ComputeError> for JobError {
             ComputeError::Overloaded => Self::Passing(ServiceError::Overloaded),
             ComputeError::Weights(_) => failed(FailureCode::WeightsDoNotFit, None),
             ComputeError::Activations(_) | ComputeError::Onnx(_) => failed(FailureCode::CannotRun, None),
-            ComputeError::NotFinite { .. } => failed(FailureCode::NotFinite, None),
+            ComputeError::NotFinite { .. } | ComputeError::AnswerNotFinite { .. } => {
+                failed(FailureCode::NotFinite, None)
+            }
             ComputeError::Layer { ref path, .. } => failed(FailureCode::LayerFailed, Some(path.clone())),
             ComputeError::Invalid(_) | ComputeError::TooFewProbes { .. } => failed(FailureCode::CannotRun, None),
             ComputeError::NoDevice(_) | ComputeError::Candle(_) => {
