@@ -15,10 +15,11 @@ use scv::compute::weights::Weights;
 use scv::domain::block::{Block, lower};
 use scv::domain::dataset::Split;
 use scv::domain::dataset_record::ProbeSet;
+use scv::domain::evaluation::{NewEvaluation, Report};
 use scv::domain::id::{LayerId, ModelId};
 use scv::domain::model::NewModel;
 use scv::domain::vector::{LayerVector, SketchedVector};
-use scv::domain::version::{ModelFormat, NewEvaluation};
+use scv::domain::version::ModelFormat;
 use scv::service::import::digits;
 use scv::store::{MeasuredLayer, NewLayer, NewVersion, Store};
 use serde_json::json;
@@ -186,9 +187,15 @@ impl Filler {
         let evaluation = NewEvaluation {
             version_id: version.id,
             dataset_id: self.probe_set.dataset_id,
-            accuracy: accuracy(number),
-            loss: 1.0,
-            image_count: 1,
+            report: Report {
+                image_count: 1,
+                accuracy: accuracy(number),
+                top_five_accuracy: 1.0,
+                loss: 1.0,
+                cells: Vec::new(),
+                calibration: Vec::new(),
+                mistakes: Vec::new(),
+            },
         };
         tx.put_evaluation(&evaluation).await?;
         let ids = tx.put_layers(version.id, &layers).await?;

@@ -153,22 +153,31 @@ impl Evaluate {
         }
         let picture = if self.open_dir.is_some() { "picture { url }" } else { "" };
         let query = format!(
-            "query($id: ID!, $dataset: String) {{ version(id: $id) {{ evaluation(dataset: $dataset) {{
+            "query($id: ID!, $dataset: String, $after: String) {{ version(id: $id) {{ evaluation(dataset: $dataset) {{
                dataset {{ name }} accuracy topFiveAccuracy loss imageCount calibration {{ expectedCalibrationError }}
                classes {{ class {{ name }} imageCount precision recall f1 }}
-               confusionCells(first: 100, mistakesOnly: true) {{ nodes {{
+               confusionCells(first: 100, after: $after, mistakesOnly: true) {{ pageInfo {{ hasNextPage endCursor }} nodes {{
                  actual {{ name }} predicted {{ name }} imageCount exemplar {{ index confidence }} }} }}
                mistakes(first: {MISTAKES}) {{ nodes {{
                  actual {{ name }} predicted {{ name }} image {{ index confidence {picture} }} }} }}
                confusion: plot(of: CONFUSION_MATRIX) calibrationPlot: plot(of: CALIBRATION) classesPlot: plot(of: CLASSES)
              }} }} }}"
         );
-        let data: Data = client
-            .ask(&query, json!({ "id": version.id, "dataset": self.dataset }))
-            .await?;
-        let Some(mut found) = data.version.and_then(|version| version.evaluation) else {
-            return Ok(None);
+        let mut variables = json!({ "id": version.id, "dataset": self.dataset });
+        let mut cells = Vec::new();
+        let mut found = loop {
+            let data: Data = client.ask(&query, variables.clone()).await?;
+            let Some(mut found) = data.version.and_then(|version| version.evaluation) else {
+                return Ok(None);
+            };
+            let page = found["confusionCells"].take();
+            cells.extend(page["nodes"].as_array().cloned().unwrap_or_default());
+            if page["pageInfo"]["hasNextPage"] != true {
+                break found;
+            }
+            variables["after"] = page["pageInfo"]["endCursor"].clone();
         };
+        found["confusionCells"] = json!({ "nodes": cells });
         // Null where an earlier release kept no more.
         if found["topFiveAccuracy"].is_null() {
             return Ok(None);

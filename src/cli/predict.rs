@@ -25,7 +25,7 @@ pub(super) struct Predict {
     /// A PNG or JPEG file
     image: PathBuf,
     /// Whether to turn light into dark; where the backgrounds of the image and of the data set differ if left out
-    #[arg(long, value_name = "YES/NO")]
+    #[arg(long, value_name = "YES/NO", value_parser = clap::builder::BoolishValueParser::new())]
     invert: Option<bool>,
     #[command(flatten)]
     client: ClientConfig,

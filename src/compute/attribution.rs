@@ -223,7 +223,10 @@ impl Subject<'_> {
 }
 
 fn finite(attribution: Attribution) -> Result<Attribution> {
-    match attribution.values.iter().all(|value| value.is_finite()) {
+    let is_finite = attribution.score.is_finite()
+        && attribution.completeness_error.is_none_or(f64::is_finite)
+        && attribution.values.iter().all(|value| value.is_finite());
+    match is_finite {
         true => Ok(attribution),
         false => Err(ComputeError::Invalid(
             "the gradient is NaN or infinite: the network's numbers are too large for it".into(),

@@ -6,7 +6,7 @@ use crate::compute::control::{Control, Hundredths};
 use crate::compute::error::{ComputeError, Result};
 use crate::compute::executor::Mode;
 use crate::compute::network::Network;
-use crate::domain::evaluation::{Answer, Report, Tally};
+use crate::domain::evaluation::{Answer, MOST_CLASSES, Report, Tally};
 use crate::domain::image::{ChannelStatistics, LabelledImages};
 
 /// Runs all images through a network, `batch` at a time.
@@ -57,6 +57,11 @@ pub(super) fn check_labels(data: &LabelledImages, classes: usize) -> Result<()> 
         return Err(ComputeError::Invalid(format!(
             "there are {count} images but {} labels",
             data.labels.len()
+        )));
+    }
+    if classes > MOST_CLASSES {
+        return Err(ComputeError::Invalid(format!(
+            "the network answers with {classes} numbers, and {MOST_CLASSES} classes can be told apart"
         )));
     }
     match data.labels.iter().find(|&&label| usize::from(label) >= classes) {

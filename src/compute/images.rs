@@ -49,7 +49,7 @@ pub fn to_tensor(images: &Images, statistics: &ChannelStatistics, device: &Devic
 }
 
 /// Shares of red, green and blue in the lightness of a pixel (ITU-R BT.601).
-const LIGHTNESS: [f32; 3] = [0.299, 0.587, 0.114];
+pub const LIGHTNESS: [f32; 3] = [0.299, 0.587, 0.114];
 
 /// Images of another shape as a network of this one reads them: grey from colours by lightness, colours from grey by
 /// repetition, other sizes by bilinear interpolation between the centres of pixels, averaging where it shrinks.

@@ -12,6 +12,12 @@ pub const CALIBRATION_BINS: usize = 15;
 /// The most confident mistakes that are kept.
 pub const MOST_MISTAKES: usize = 100;
 
+/// Classes that a whole confusion matrix is shown of.
+pub const MOST_DENSE_CLASSES: usize = 1_000;
+
+/// Classes that a network may answer with to be evaluated.
+pub const MOST_CLASSES: usize = 1 << 16;
+
 /// A label among so many likeliest classes is right for the top-5 accuracy.
 const TOP: usize = 5;
 
@@ -179,36 +185,36 @@ pub struct ClassReport {
     pub f1: Option<f64>,
 }
 
-/// A report on each of the first `classes` classes, and on others that images were taken for.
-pub fn class_reports(cells: &[ConfusionCell], classes: usize) -> Vec<ClassReport> {
-    let beyond = cells
+/// How many classes a confusion matrix is of: those of the data set, and others that images were taken for.
+pub fn class_count(cells: &[ConfusionCell], named: usize) -> usize {
+    let greatest = cells
         .iter()
         .map(|cell| usize::from(cell.actual.max(cell.predicted)) + 1)
         .max();
-    let of = |class: u16| {
-        let count = |holds: &dyn Fn(&ConfusionCell) -> bool| -> usize {
-            cells
-                .iter()
-                .filter(|cell| holds(cell))
-                .map(|cell| cell.image_count)
-                .sum()
-        };
-        let image_count = count(&|cell| cell.actual == class);
-        let predicted_count = count(&|cell| cell.predicted == class);
-        let right = count(&|cell| cell.actual == class && cell.predicted == class);
-        let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
-        ClassReport {
-            class,
-            image_count,
-            predicted_count,
-            precision: share(right, predicted_count),
-            recall: share(right, image_count),
-            f1: share(2 * right, image_count + predicted_count),
+    named.max(greatest.unwrap_or_default())
+}
+
+/// A report on each class of a confusion matrix.
+pub fn class_reports(cells: &[ConfusionCell], named: usize) -> Vec<ClassReport> {
+    // Images of the class, images taken for it, and those that are both.
+    let mut counts = vec![[0usize; 3]; class_count(cells, named)];
+    for cell in cells {
+        counts[usize::from(cell.actual)][0] += cell.image_count;
+        counts[usize::from(cell.predicted)][1] += cell.image_count;
+        if cell.actual == cell.predicted {
+            counts[usize::from(cell.actual)][2] += cell.image_count;
         }
+    }
+    let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
+    let report = |(class, [image_count, predicted_count, right]): (usize, [usize; 3])| ClassReport {
+        class: class as u16,
+        image_count,
+        predicted_count,
+        precision: share(right, predicted_count),
+        recall: share(right, image_count),
+        f1: share(2 * right, image_count + predicted_count),
     };
-    (0..classes.max(beyond.unwrap_or_default()))
-        .map(|class| of(class as u16))
-        .collect()
+    counts.into_iter().enumerate().map(report).collect()
 }
 
 /// Adds answers up.

@@ -48,7 +48,7 @@ impl ChannelExemplars {
             let activation = f64::from(answer);
             // Behind those that are as strong: of equals the first come first.
             let place = kept.partition_point(|other| other.activation >= activation);
-            if activation.is_nan() || place >= self.count {
+            if !activation.is_finite() || place >= self.count {
                 continue;
             }
             kept.truncate(self.count - 1);

@@ -45,18 +45,19 @@ impl fmt::Display for Preparation {
 /// Mean of the pixels along the border of an image, 0 to 255, over all channels: how light its background is.
 pub fn border_lightness(shape: ImageShape, planes: &[u8]) -> f64 {
     let ImageShape { height, width, .. } = shape;
-    let is_border = |place: usize| {
-        let (row, column) = (place / width % height, place % width);
-        row == 0 || row == height - 1 || column == 0 || column == width - 1
+    let (mut sum, mut count) = (0.0, 0usize);
+    let mut add = |place: usize| {
+        sum += f64::from(planes[place]);
+        count += 1;
     };
-    let border = || {
-        planes
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| is_border(*place))
-            .map(|(_, pixel)| f64::from(*pixel))
-    };
-    border().sum::<f64>() / border().count().max(1) as f64
+    for row in 0..shape.channels * height {
+        let (start, in_plane) = (row * width, row % height);
+        match in_plane == 0 || in_plane == height - 1 {
+            true => (start..start + width).for_each(&mut add),
+            false => [start, start + width - 1].into_iter().for_each(&mut add),
+        }
+    }
+    sum / count.max(1) as f64
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ pub fn connection_of_all<T: Clone, N: OutputType>(
 ) -> ListConnection<N> {
     let place = |cursor: i32| usize::try_from(cursor).unwrap_or_default();
     let from = page.after.map_or(0, |after| place(after) + 1);
-    let to = page.before.map_or(all.len(), |before| place(before)).min(all.len());
+    let to = page.before.map_or(all.len(), place).min(all.len());
     let places = from.min(to)..to;
     let within = places
         .zip(&all[from.min(to)..to])

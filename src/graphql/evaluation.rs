@@ -12,12 +12,11 @@ use super::loader::{ConfusionOf, load, load_referenced};
 use super::picture::Picture;
 use crate::domain::dataset::Split;
 use crate::domain::evaluation as domain;
-use crate::domain::evaluation::{MOST_MISTAKES, class_reports, expected_calibration_error};
+use crate::domain::evaluation::{
+    MOST_DENSE_CLASSES, MOST_MISTAKES, class_count, class_reports, expected_calibration_error,
+};
 use crate::domain::id::DatasetId;
 use crate::service::{EvaluationPlot, Library};
-
-/// A dense confusion matrix has this many classes at most.
-const MOST_DENSE_CLASSES: usize = 1_000;
 
 /// How well a version does on the test split of a data set. What is null here was not kept by the release that evaluated it:
 /// evaluateVersion computes it anew.
@@ -78,7 +77,7 @@ impl Evaluation {
         let Some(cells) = self.cells(ctx).await? else {
             return Ok(None);
         };
-        let classes = class_reports(&cells, self.class_names(ctx).await?.len()).len();
+        let classes = class_count(&cells, self.class_names(ctx).await?.len());
         if classes > MOST_DENSE_CLASSES {
             return Err(ApiError::bad_input(format!(
                 "the matrix of {classes} classes has too many numbers: page through confusionCells"

@@ -71,9 +71,9 @@ impl FeatureMap {
         self.map.width as i32
     }
 
-    /// The mean of the numbers.
-    async fn mean(&self) -> f64 {
-        self.map.mean()
+    /// The mean of the numbers; null if that is none.
+    async fn mean(&self) -> Option<f64> {
+        Some(self.map.mean()).filter(|mean| mean.is_finite())
     }
 
     /// The numbers, row after row. Null is what was NaN or infinite.

@@ -21,8 +21,9 @@ use crate::domain::version::{Layer, Version, VersionChoice};
 use crate::service::{Library, ServiceError};
 use crate::store::{EvaluationKey, StoreError};
 
-/// How long a batch waits for more who ask: until the task of the request rests, by when all fields of a level have asked. A
-/// nested query waits at each level, a search at five, so that a timer would cost more than what is read.
+/// How long a batch waits for more who ask: until it is its turn to run, by when the fields of a level have asked, as a rule;
+/// one that comes too early reads in two statements what could be read in one. A nested query waits at each level, a search
+/// at five, so that a timer would cost more than what is read.
 const GATHERING: Duration = Duration::ZERO;
 
 /// Reads the store in batches.

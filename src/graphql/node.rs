@@ -15,7 +15,6 @@ use crate::domain::id::{LayerId, ModelId, SynthesisId, VersionId};
 use crate::service::Library;
 
 /// Anything with a global id.
-#[expect(clippy::large_enum_variant, reason = "at most a page of nodes lives at a time")]
 #[derive(Debug, Clone, Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "Global id."))]
 pub enum Node {

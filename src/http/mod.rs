@@ -60,6 +60,8 @@ pub fn server(listener: TcpListener, schema: Schema, library: Library, max_uploa
     Ok(HttpServer::new(factory)
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS)
+        // An answer of two segments would wait for the client's delayed acknowledgement of the first, 40 ms.
+        .tcp_nodelay(true)
         .listen(listener)?
         .run())
 }

@@ -15,6 +15,12 @@ use crate::service::{EvaluationPlot, PictureFormat, PictureRequest};
 
 const PNG: &str = "image/png";
 
+/// Versions and vectors never change; what they are called may.
+const AN_HOUR: &str = "private, max-age=3600";
+
+/// An evaluation may be repeated.
+const ASK_AGAIN: &str = "private, no-cache";
+
 /// What may be said of a picture.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -52,7 +58,7 @@ async fn draw_matrix(
             ));
         }
     };
-    drawn(&format, async move |format| {
+    drawn(&format, AN_HOUR, async move |format| {
         let request = request(&a, &b, wishes)?;
         asking
             .ask(async move |library| library.picture(request, format).await)
@@ -67,7 +73,7 @@ async fn draw_evaluation(asking: web::Data<Asking>, path: web::Path<(String, Str
         let names = EvaluationPlot::ALL.map(EvaluationPlot::name).join(", ");
         return HttpResponse::NotFound().body(format!("an evaluation has no plot {plot:?}: choose one of {names}\n"));
     };
-    drawn(&format, async move |format| {
+    drawn(&format, ASK_AGAIN, async move |format| {
         let evaluation = (
             VersionId::decode(&ID::from(version))?,
             DatasetId::decode(&ID::from(dataset))?,
@@ -81,7 +87,7 @@ async fn draw_evaluation(asking: web::Data<Asking>, path: web::Path<(String, Str
 
 async fn draw_training(asking: web::Data<Asking>, path: web::Path<(String, String)>) -> HttpResponse {
     let (version, format) = path.into_inner();
-    drawn(&format, async move |format| {
+    drawn(&format, AN_HOUR, async move |format| {
         let version = VersionId::decode(&ID::from(version))?;
         asking
             .ask(async move |library| library.plot_training(version, format).await)
@@ -91,7 +97,11 @@ async fn draw_training(asking: web::Data<Asking>, path: web::Path<(String, Strin
 }
 
 /// What `draw` gives in a format, or why there is nothing.
-async fn drawn(format: &str, draw: impl AsyncFnOnce(PictureFormat) -> Result<Vec<u8>, ApiError>) -> HttpResponse {
+async fn drawn(
+    format: &str,
+    caching: &'static str,
+    draw: impl AsyncFnOnce(PictureFormat) -> Result<Vec<u8>, ApiError>,
+) -> HttpResponse {
     let Some(format) = PictureFormat::ALL.into_iter().find(|known| known.ending() == format) else {
         return HttpResponse::NotFound().body(format!("there is no picture of kind {format:?}: choose svg or png\n"));
     };
@@ -102,8 +112,7 @@ async fn drawn(format: &str, draw: impl AsyncFnOnce(PictureFormat) -> Result<Vec
     match draw(format).await {
         Ok(bytes) => HttpResponse::Ok()
             .content_type(kind)
-            // Versions and vectors never change; what they are called may, and an evaluation may be repeated.
-            .insert_header((header::CACHE_CONTROL, "private, max-age=3600"))
+            .insert_header((header::CACHE_CONTROL, caching))
             .body(bytes),
         Err(error) => refusal(&error),
     }

@@ -2,7 +2,7 @@
 
 use super::{Library, PictureFormat, ServiceError};
 use crate::domain::cka_matrix::CkaMatrix;
-use crate::domain::evaluation::{ConfusionCell, class_reports};
+use crate::domain::evaluation::{ConfusionCell, MOST_DENSE_CLASSES, class_count, class_reports};
 use crate::domain::id::{DatasetId, VersionId};
 use crate::picture::{Axis, HeatMap, class_bars, reliability, training_curve};
 
@@ -56,6 +56,12 @@ impl Library {
         })?;
         let cells = self.store.confusion_cells(&[(version.id, dataset.id)]).await?;
         let cells: Vec<ConfusionCell> = cells.into_iter().map(|(_, cell)| cell).collect();
+        let classes = class_count(&cells, dataset.class_names.len());
+        if plot == EvaluationPlot::ConfusionMatrix && classes > MOST_DENSE_CLASSES {
+            return Err(ServiceError::bad_input(format!(
+                "a matrix of {classes} classes cannot be drawn, {MOST_DENSE_CLASSES} can: page through confusionCells"
+            )));
+        }
         let subject = format!("{} version {} on {}", model.name.as_str(), version.number, dataset.name);
         let drawn = tokio::task::spawn_blocking(move || {
             let svg = match plot {

@@ -43,7 +43,7 @@ pub use explain::{ExplanationInProgress, ExplanationPart, ExplanationSettings};
 pub use export::ExportFormat;
 pub use insight::{AttributionRequest, ImageAttribution, ImageChoice, Seen, SeenMap};
 pub use picture::{KeptPicture, PictureFormat, PictureRequest};
-pub use predict::{PredictRequest, Prediction};
+pub use predict::{MOST_IMAGE_BYTES, PredictRequest, Prediction};
 pub use probe::ProbeSetRequest;
 pub use search::ActivationMatches;
 pub use synthesis::SynthesisWishes;

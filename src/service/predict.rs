@@ -8,7 +8,7 @@ use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
 use super::network::{Runnable, answers_classes};
 use super::{KeptPicture, Library, ServiceError};
 use crate::compute::control::Control;
-use crate::compute::images::fitted;
+use crate::compute::images::{LIGHTNESS, fitted};
 use crate::compute::predict::PredictTask;
 use crate::domain::dataset::Split;
 use crate::domain::dataset_record::Dataset;
@@ -19,7 +19,7 @@ use crate::domain::version::Version;
 use crate::picture::Raster;
 
 /// Bytes of a file that may be brought.
-const MOST_BYTES: usize = 20 << 20;
+pub const MOST_IMAGE_BYTES: usize = 20 << 20;
 
 /// Rows and columns that it may have.
 const MOST_PIXELS_A_SIDE: u32 = 4_096;
@@ -119,17 +119,18 @@ impl Library {
         dataset: &Dataset,
         invert: Option<bool>,
     ) -> Result<(Images, Vec<Preparation>), ServiceError> {
-        let background = match invert {
-            Some(_) => None,
-            None => Some(self.background(dataset).await?),
+        // Only of grey images it can be told.
+        let others = match invert {
+            None if dataset.shape.channels == 1 => Some(self.split_images(dataset.id, Split::Test).await?.images),
+            _ => None,
         };
         let shape = dataset.shape;
         let prepare = move || {
             let (image, mut done) = decoded(&file)?;
             let mut images = with_channels(&image, shape.channels, &mut done);
-            let differs = background.is_some_and(|background| {
+            let differs = others.is_some_and(|others| {
                 let own = border_lightness(images.shape, images.image(0));
-                shape.channels == 1 && (own > MIDDLE) != (background > MIDDLE)
+                (own > MIDDLE) != (background(&others) > MIDDLE)
             });
             if invert.unwrap_or(differs) {
                 images.pixels = images.pixels.iter().map(|pixel| 255 - pixel).collect();
@@ -142,20 +143,21 @@ impl Library {
             }
             Ok((images, done))
         };
+        // A large image takes some hundred megabytes while it is prepared: as many at a time as there are cores.
+        let _turn = self.turn().await;
         tokio::task::spawn_blocking(prepare)
             .await
             .map_err(ServiceError::internal)?
     }
+}
 
-    /// How light the background of a data set's images is.
-    async fn background(&self, dataset: &Dataset) -> Result<f64, ServiceError> {
-        let images = self.split_images(dataset.id, Split::Test).await?.images;
-        let count = images.count().min(BACKGROUND_SAMPLE);
-        let sum: f64 = (0..count)
-            .map(|index| border_lightness(images.shape, images.image(index)))
-            .sum();
-        Ok(sum / count.max(1) as f64)
-    }
+/// How light the background of images is.
+fn background(images: &Images) -> f64 {
+    let count = images.count().min(BACKGROUND_SAMPLE);
+    let sum: f64 = (0..count)
+        .map(|index| border_lightness(images.shape, images.image(index)))
+        .sum();
+    sum / count.max(1) as f64
 }
 
 /// Unpacks a PNG or JPEG file within limits, turned as its camera says.
@@ -163,10 +165,9 @@ fn decoded(file: &[u8]) -> Result<(DynamicImage, Vec<Preparation>), ServiceError
     let refuse = |error: &dyn std::fmt::Display| {
         ServiceError::bad_input(format!("`image` cannot be read: {error}; bring a PNG or JPEG file"))
     };
-    if file.len() > MOST_BYTES {
+    if file.len() > MOST_IMAGE_BYTES {
         return Err(ServiceError::bad_input(format!(
-            "`image` has {} bytes, and {MOST_BYTES} are allowed: bring a smaller one",
-            file.len()
+            "`image` has more than {MOST_IMAGE_BYTES} bytes, and no more are allowed: bring a smaller one"
         )));
     }
     let mut reader = ImageReader::new(Cursor::new(file))
@@ -181,8 +182,9 @@ fn decoded(file: &[u8]) -> Result<(DynamicImage, Vec<Preparation>), ServiceError
     limits.max_image_width = Some(MOST_PIXELS_A_SIDE);
     limits.max_image_height = Some(MOST_PIXELS_A_SIDE);
     limits.max_alloc = Some(MOST_UNPACKED_BYTES);
-    reader.limits(limits);
+    reader.limits(limits.clone());
     let mut decoder = reader.into_decoder().map_err(|error| refuse(&error))?;
+    limits.reserve(decoder.total_bytes()).map_err(|error| refuse(&error))?;
     let orientation = decoder.orientation().map_err(|error| refuse(&error))?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(|error| refuse(&error))?;
     let mut done = Vec::new();
@@ -203,22 +205,26 @@ fn with_channels(image: &DynamicImage, channels: usize, done: &mut Vec<Preparati
         let [value, opacity] = [pixel.0[channel], pixel.0[3]].map(u32::from);
         ((value * opacity + 255 * (255 - opacity) + 127) / 255) as u8
     };
-    let planes: Vec<u8> = (0..3)
-        .flat_map(|channel| colours.pixels().map(move |pixel| on_white(pixel, channel)))
-        .collect();
-    let shape = ImageShape {
-        channels: 3,
-        height: colours.height() as usize,
-        width: colours.width() as usize,
+    let lightness = |pixel: &image::Rgba<u8>| {
+        let [red, green, blue] = [0, 1, 2].map(|channel| f32::from(on_white(pixel, channel)));
+        (LIGHTNESS[0] * red + LIGHTNESS[1] * green + LIGHTNESS[2] * blue).round() as u8
     };
-    let images = Images {
-        shape,
-        pixels: planes.into(),
-    };
+    let mut planes = Vec::with_capacity(channels * colours.width() as usize * colours.height() as usize);
+    match channels {
+        1 => planes.extend(colours.pixels().map(lightness)),
+        _ => (0..3).for_each(|channel| planes.extend(colours.pixels().map(|pixel| on_white(pixel, channel)))),
+    }
     match (image.color().has_color(), channels) {
         (true, 1) => done.push(Preparation::Greyed),
         (false, 3) => done.push(Preparation::Coloured),
         _ => {}
     }
-    fitted(&images, ImageShape { channels, ..shape }, ChannelOrder::Rgb)
+    Images {
+        shape: ImageShape {
+            channels,
+            height: colours.height() as usize,
+            width: colours.width() as usize,
+        },
+        pixels: planes.into(),
+    }
 }

@@ -4,6 +4,7 @@
 //! transaction and leaves the queue; one that meets a passing fault goes back. A worker that dies loses its lease,
 //! and the job is begun again from what was committed: doing it twice gives the same rows.
 
+mod layers;
 mod perform;
 mod report;
 mod seek;

@@ -67,7 +67,14 @@ impl Store {
     /// The database fails or holds what we do not know.
     #[tracing::instrument(name = "store.synthesis", skip_all)]
     pub async fn synthesis(&self, id: SynthesisId) -> Result<Option<Synthesis>, StoreError> {
-        let row = sqlx::query_as!(SynthesisRow, "select * from synthesis where synthesis_id = $1", id.0);
+        let row = sqlx::query_as!(
+            SynthesisRow,
+            "select synthesis_id, version_id, job_id, target, settings, image_hash, image_width, image_height, activation, course,
+                    exemplars, created_at
+               from synthesis
+              where synthesis_id = $1",
+            id.0
+        );
         row.fetch_optional(&self.pool)
             .await?
             .map(Synthesis::try_from)
@@ -80,7 +87,14 @@ impl Store {
     /// The database fails or holds what we do not know.
     #[tracing::instrument(name = "store.synthesis_of_job", skip_all)]
     pub async fn synthesis_of_job(&self, job: JobId) -> Result<Option<Synthesis>, StoreError> {
-        let row = sqlx::query_as!(SynthesisRow, "select * from synthesis where job_id = $1", job.0);
+        let row = sqlx::query_as!(
+            SynthesisRow,
+            "select synthesis_id, version_id, job_id, target, settings, image_hash, image_width, image_height, activation, course,
+                    exemplars, created_at
+               from synthesis
+              where job_id = $1",
+            job.0
+        );
         row.fetch_optional(&self.pool)
             .await?
             .map(Synthesis::try_from)
@@ -95,7 +109,11 @@ impl Store {
     pub async fn syntheses_of(&self, version: VersionId) -> Result<Vec<Synthesis>, StoreError> {
         let rows = sqlx::query_as!(
             SynthesisRow,
-            "select * from synthesis where version_id = $1 order by synthesis_id desc",
+            "select synthesis_id, version_id, job_id, target, settings, image_hash, image_width, image_height, activation, course,
+                    exemplars, created_at
+               from synthesis
+              where version_id = $1
+              order by synthesis_id desc",
             version.0
         );
         rows.fetch_all(&self.pool)
@@ -120,7 +138,10 @@ impl Tx {
     ) -> Result<Synthesis, StoreError> {
         sqlx::query_as!(
             SynthesisRow,
-            "insert into synthesis (version_id, job_id, target, settings) values ($1, $2, $3, $4) returning *",
+            "insert into synthesis (version_id, job_id, target, settings)
+             values ($1, $2, $3, $4)
+             returning synthesis_id, version_id, job_id, target, settings, image_hash, image_width, image_height, activation, course,
+                    exemplars, created_at",
             version.0,
             job.0,
             json!(target),

@@ -136,7 +136,7 @@ async fn each_channel_has_the_images_that_it_answers_to_most() {
         let map = &found["layer"]["featureMaps"][0];
         list(&map["values"])
             .iter()
-            .flat_map(|row| list(row))
+            .flat_map(list)
             .map(number)
             .fold(f64::MIN, f64::max)
     };
@@ -309,7 +309,7 @@ async fn what_is_no_image_or_too_large_a_one_is_refused() {
         (b"no image at all".to_vec(), "neither PNG nor JPEG"),
         (file(&wide, ImageFormat::Png), "cannot be read"),
         (cut, "cannot be read"),
-        (vec![0; (20 << 20) + 1], "20971520 are allowed"),
+        (vec![0; (20 << 20) + 1], "more than 20971520 bytes"),
     ] {
         let (code, message) = first_error(&predict(api, &version, &bytes, None).await);
         assert_eq!(code, "BAD_USER_INPUT", "{message}");
@@ -396,7 +396,7 @@ async fn a_synthetic_image_is_answered_to_more_than_any_of_the_data_set() {
         );
         let shown = picture(api, &found["picture"]).await;
         assert_eq!(shown.width(), picture(api, &exemplars[0]["picture"]).await.width());
-        assert_eq!(found["version"]["syntheses"]["nodes"][0]["id"].is_string(), true);
+        assert!(found["version"]["syntheses"]["nodes"][0]["id"].is_string(), "{found:#}");
     }
     server.stop().await.unwrap();
 }

@@ -181,9 +181,9 @@ mod tests {
         let mixing = mixing(&covariance);
         let product = |a: usize, b: usize| (0..3).map(|k| mixing[a][k] * mixing[b][k]).sum::<f32>();
         let factor = product(2, 2) / covariance[2][2];
-        for a in 0..3 {
-            for b in 0..3 {
-                assert!((product(a, b) - factor * covariance[a][b]).abs() < 1e-5);
+        for (a, row) in covariance.iter().enumerate() {
+            for (b, expected) in row.iter().enumerate() {
+                assert!((product(a, b) - factor * expected).abs() < 1e-5);
             }
         }
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::layers::{given_layer, new_layers};
 use super::report::Reporter;
 use crate::artifact::ArtifactKind;
-use crate::compute::activations::{ActivationLayer, ActivationTask};
+use crate::compute::activations::ActivationTask;
 use crate::compute::control::Control;
 use crate::compute::engine::EvaluateTask;
 use crate::compute::error::ComputeError;
@@ -15,7 +16,6 @@ use crate::domain::dataset::Split;
 use crate::domain::dataset_record::{Dataset, ProbeSet};
 use crate::domain::evaluation::NewEvaluation;
 use crate::domain::exemplar::ChannelExemplars;
-use crate::domain::graph::Graph;
 use crate::domain::id::{ProbeSetId, SynthesisId, VersionId};
 use crate::domain::job::{Job, JobKind, JobPhase, JobStatus};
 use crate::domain::synthesis::SynthesisOutcome;
@@ -99,6 +99,17 @@ impl Library {
                 };
                 let control = reporter.phase(JobPhase::Evaluating, 0.0..1.0);
                 let network = self.network(&subject.version, &subject.dataset).await?;
+                if !answers_classes(&network, &on) {
+                    return Err(JobError::Failed(Failure {
+                        code: FailureCode::CannotRun,
+                        message: format!(
+                            "the network does not answer with one number for each of the {} classes of {}",
+                            on.class_names.len(),
+                            on.name
+                        ),
+                        layer: None,
+                    }));
+                }
                 let evaluation = Some(self.evaluate(&subject, network, &on, control).await?);
                 Ok(Results {
                     evaluation,
@@ -312,7 +323,11 @@ impl Library {
             // Cancelled, or ended by a worker that took it over.
             return Ok(());
         }
-        tx.lock_dataset(version.dataset_id, DatasetLock::AddingVersion).await?;
+        // Searches see evaluations and vectors, and nothing else that a job writes.
+        let is_searched = evaluation.is_some() || measurement.is_some();
+        if is_searched {
+            tx.lock_dataset(version.dataset_id, DatasetLock::AddingVersion).await?;
+        }
         tx.lock_version(version.id).await?;
         if let Some(evaluation) = &evaluation {
             tx.put_evaluation(evaluation).await?;
@@ -328,7 +343,9 @@ impl Library {
         if let Some(measurement) = measurement {
             write_vectors(&mut tx, &version, measurement, duplicate_of).await?;
         }
-        tx.bump_generation().await?;
+        if is_searched {
+            tx.bump_generation().await?;
+        }
         tx.commit().await?;
         tracing::info!(job = %job.id, version = %version.id, kind = ?job.kind, "a job succeeded");
         Ok(())
@@ -376,44 +393,6 @@ async fn write_vectors(
         .await?;
     }
     Ok(())
-}
-
-fn numbers(shape: &[usize]) -> Vec<i32> {
-    shape.iter().map(|&size| size as i32).collect()
-}
-
-/// A layer of which nothing is known but its name and what it makes.
-fn given_layer(index: usize, layer: ActivationLayer) -> NewLayer {
-    NewLayer {
-        index: index as i32,
-        name: layer.name,
-        kind: "Activations".to_owned(),
-        parameters: serde_json::json!({}),
-        input_shape: Vec::new(),
-        output_shape: numbers(&layer.shape),
-        parameter_count: 0,
-        multiply_accumulates: 0,
-    }
-}
-
-fn new_layers(graph: &Graph) -> Vec<NewLayer> {
-    graph
-        .layers()
-        .enumerate()
-        .map(|(index, (_, node))| NewLayer {
-            index: index as i32,
-            name: node.path.clone(),
-            kind: node.kind.to_owned(),
-            parameters: node.settings.clone(),
-            input_shape: node
-                .inputs
-                .first()
-                .map_or_else(Vec::new, |&input| numbers(&graph.image_shape(input))),
-            output_shape: numbers(&node.image_shape()),
-            parameter_count: node.parameter_count() as i64,
-            multiply_accumulates: node.multiply_accumulates as i64,
-        })
-        .collect()
 }
 
 fn internal(what: &str) -> JobError {
