@@ -32,19 +32,11 @@ use super::synthesis::{SynthesisTask, Synthesized, synthesize};
 use super::train::{TrainTask, Trained, train};
 use crate::domain::evaluation::Report;
 use crate::domain::exemplar::ChannelExemplars;
-use crate::domain::graph::Graph;
 use crate::domain::image::{ChannelStatistics, LabelledImages};
 use crate::domain::synthesis::Activating;
 
 #[cfg(test)]
 mod tests;
-
-/// Refuses a network that holds more than may be held while a single image passes.
-fn check_one_image(graph: &Graph, limit: u64) -> Result<(), ComputeError> {
-    memory::check(memory::of_inference(graph, 1), limit, || {
-        "one image: make its values smaller".to_owned()
-    })
-}
 
 /// Most images that go through a network together while it is evaluated.
 const EVALUATION_BATCH: usize = 256;
@@ -173,7 +165,7 @@ impl Engine {
         let span = tracing::info_span!("compute.evaluate", images = task.data.images.count());
         self.run(span, control, move |bench, control| {
             let graph = task.network.graph();
-            check_one_image(graph, task.activation_limit)?;
+            memory::check_one_image(graph, task.activation_limit)?;
             evaluate(
                 &task.network,
                 &task.data,
@@ -237,7 +229,7 @@ impl Engine {
     pub async fn strongest(&self, task: ExemplarTask, control: Control) -> Result<Vec<Activating>, ComputeError> {
         let span = tracing::info_span!("compute.strongest", images = task.images.count());
         self.run(span, control, move |bench, control| {
-            check_one_image(task.network.graph(), task.activation_limit)?;
+            memory::check_one_image(task.network.graph(), task.activation_limit)?;
             let batch = memory::batch_within(task.network.graph(), EVALUATION_BATCH, task.activation_limit);
             strongest(&task, batch, &bench.device, control)
         })
@@ -255,7 +247,7 @@ impl Engine {
     ) -> Result<Vec<ChannelExemplars>, ComputeError> {
         let span = tracing::info_span!("compute.channel_exemplars", images = task.images.count());
         self.run(span, control, move |bench, control| {
-            check_one_image(task.network.graph(), task.activation_limit)?;
+            memory::check_one_image(task.network.graph(), task.activation_limit)?;
             let batch = memory::batch_within(task.network.graph(), EVALUATION_BATCH, task.activation_limit);
             channel_exemplars(&task, batch, &bench.device, control)
         })

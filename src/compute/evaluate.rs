@@ -13,8 +13,7 @@ use crate::domain::image::{ChannelStatistics, LabelledImages};
 ///
 /// # Errors
 /// If there are no images, if a label is beyond the network's classes, if an answer is NaN or infinite, if the work is
-/// cancelled, and
-/// as [`Network::forward`].
+/// cancelled, and as [`Network::forward`].
 pub fn evaluate(
     network: &Network,
     data: &LabelledImages,

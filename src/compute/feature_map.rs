@@ -63,9 +63,7 @@ impl FeatureMap {
 /// A layer or channel that is not there, one image that takes more memory than may be held, and as [`Network::forward`].
 pub fn feature_maps(task: &FeatureMapTask, device: &Device) -> Result<Vec<FeatureMap>> {
     let graph = task.network.graph();
-    memory::check(memory::of_inference(graph, 1), task.activation_limit, || {
-        "one image: make its values smaller".to_owned()
-    })?;
+    memory::check_one_image(graph, task.activation_limit)?;
     let Some((wanted, node)) = graph.layers().nth(task.layer) else {
         return Err(ComputeError::Invalid(format!(
             "the network has no layer {}",

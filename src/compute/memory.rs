@@ -27,6 +27,16 @@ pub(super) fn check(needed: u64, limit: u64, what: impl FnOnce() -> String) -> R
     )))
 }
 
+/// Refuses a network that holds more than may be held while a single image passes.
+///
+/// # Errors
+/// Those of [`check`].
+pub(super) fn check_one_image(graph: &Graph, limit: u64) -> Result<(), ComputeError> {
+    check(of_inference(graph, 1), limit, || {
+        "one image: make its values smaller".to_owned()
+    })
+}
+
 /// Most bytes of single-precision values that are alive together while `images` pass: the images all the time, any
 /// other value from the node that makes it to the last node that reads it.
 pub(super) fn of_inference(graph: &Graph, images: usize) -> u64 {

@@ -185,6 +185,12 @@ pub struct ClassReport {
     pub f1: Option<f64>,
 }
 
+/// The name of a class; its index in words for one that the data set does not have.
+pub fn class_name(names: &[String], index: u16) -> String {
+    let name = names.get(usize::from(index)).cloned();
+    name.unwrap_or_else(|| format!("class {index}"))
+}
+
 /// How many classes a confusion matrix is of: those of the data set, and others that images were taken for.
 pub fn class_count(cells: &[ConfusionCell], named: usize) -> usize {
     let greatest = cells

@@ -13,7 +13,7 @@ use super::picture::Picture;
 use crate::domain::dataset::Split;
 use crate::domain::evaluation as domain;
 use crate::domain::evaluation::{
-    MOST_DENSE_CLASSES, MOST_MISTAKES, class_count, class_reports, expected_calibration_error,
+    MOST_DENSE_CLASSES, MOST_MISTAKES, class_count, class_name, class_reports, expected_calibration_error,
 };
 use crate::domain::id::DatasetId;
 use crate::service::{EvaluationPlot, Library};
@@ -198,10 +198,9 @@ pub struct Class {
 
 impl Class {
     pub(super) fn of(index: u16, names: &[String]) -> Self {
-        let name = names.get(usize::from(index)).cloned();
         Self {
             index: index.into(),
-            name: name.unwrap_or_else(|| format!("class {index}")),
+            name: class_name(names, index),
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use async_graphql::{Context, Enum, ID, Json, Object};
 
-use super::dataset::ProbeSet;
-use super::dataset::Split;
+use super::dataset::{ProbeSet, Split};
 use super::error::{ApiError, Result};
 use super::id::{GlobalId, decode_cursor};
 use super::insight::{FeatureMap, USUAL_CHANNELS, channel_choice, image_of_dataset};

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::raster::{FONT, PictureError};
-use crate::domain::evaluation::{CalibrationBin, ClassReport, expected_calibration_error};
+use crate::domain::evaluation::{CalibrationBin, ClassReport, class_name, expected_calibration_error};
 use crate::domain::training::EpochReport;
 
 const BLUE: RGBColor = RGBColor(0, 114, 178);
@@ -86,11 +86,7 @@ pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> R
         reports.sort_by(|a, b| a.f1.unwrap_or(0.0).total_cmp(&b.f1.unwrap_or(0.0)));
         reports.truncate(MOST_CLASSES);
     }
-    let name = |report: &ClassReport| match names.get(usize::from(report.class)) {
-        Some(name) => name.clone(),
-        None => format!("class {}", report.class),
-    };
-    let labels: Vec<String> = reports.iter().map(name).collect();
+    let labels: Vec<String> = reports.iter().map(|report| class_name(names, report.class)).collect();
     let width = WIDTH.max(90 + CLASS_WIDTH * reports.len() as u32);
     let mut svg = String::new();
     {

@@ -2,7 +2,7 @@
 
 use super::{Library, PictureFormat, ServiceError};
 use crate::domain::cka_matrix::CkaMatrix;
-use crate::domain::evaluation::{ConfusionCell, MOST_DENSE_CLASSES, class_count, class_reports};
+use crate::domain::evaluation::{ConfusionCell, MOST_DENSE_CLASSES, class_count, class_name, class_reports};
 use crate::domain::id::{DatasetId, VersionId};
 use crate::picture::{Axis, HeatMap, class_bars, reliability, training_curve};
 
@@ -98,13 +98,7 @@ impl Library {
 /// The confusion matrix as colours: of the images of each class, the share that was taken for each.
 fn confusion_map(subject: &str, cells: &[ConfusionCell], names: &[String]) -> HeatMap {
     let reports = class_reports(cells, names.len());
-    let labels: Vec<String> = reports
-        .iter()
-        .map(|report| match names.get(usize::from(report.class)) {
-            Some(name) => name.clone(),
-            None => format!("class {}", report.class),
-        })
-        .collect();
+    let labels: Vec<String> = reports.iter().map(|report| class_name(names, report.class)).collect();
     let mut shares = vec![0.0; labels.len() * labels.len()];
     for cell in cells {
         let of_class = reports[usize::from(cell.actual)].image_count.max(1);
