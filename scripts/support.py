@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -34,7 +36,8 @@ PYTORCH = (
     "nvidia-cuda-runtime-cu12==12.4.127", "nvidia-cudnn-cu12==9.1.0.70", "nvidia-cufft-cu12==11.2.1.3",
     "nvidia-curand-cu12==10.3.5.147", "nvidia-cusolver-cu12==11.6.1.9", "nvidia-cusparse-cu12==12.3.1.170",
     "nvidia-cusparselt-cu12==0.6.2", "nvidia-nccl-cu12==2.21.5", "nvidia-nvjitlink-cu12==12.4.127",
-    "nvidia-nvtx-cu12==12.4.127",
+    "nvidia-nvtx-cu12==12.4.127", "captum==0.8.0", "tqdm==4.70.1", "matplotlib==3.11.2", "contourpy==1.3.3",
+    "cycler==0.12.1", "fonttools==4.68.0", "kiwisolver==1.5.1", "pyparsing==3.3.3", "python-dateutil==4.0.0",
 )
 PYTORCH_MEGABYTES = 5_500
 
@@ -175,15 +178,57 @@ def filled_server(size):
         say(f"making a library of {size} layers")
         subprocess.run([fill, "fill", folder, str(size)], check=True)
         layers = json.loads(Path(folder, "layers.json").read_text())
-        command = [scv, "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--log-format", "json"]
-        log = Path(folder, "log")
-        with open(log, "w") as file:
-            server = subprocess.Popen(command, stderr=file)
-        try:
-            yield Server(address_of(server, log), server.pid, layers, Path(folder))
-        finally:
-            server.terminate()
-            server.wait()
+        with serving(scv, Path(folder)) as (url, process):
+            yield Server(url, process, layers, Path(folder))
+
+
+@contextlib.contextmanager
+def serving(scv, folder):
+    """A server over a folder, which others can pass through: its address, and the id of its process."""
+    command = [scv, "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--log-format", "json"]
+    log = folder / "log"
+    with open(log, "w") as file:
+        server = subprocess.Popen(command, stderr=file)
+    try:
+        yield address_of(server, log), server.pid
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def ask(url, query, variables=None, **more):
+    """What a server answers."""
+    body = json.dumps({"query": query, "variables": {**(variables or {}), **more}}).encode()
+    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as error:
+        answer = json.load(error)
+    if "errors" in answer:
+        raise Problem(f"the server answers {answer['errors']}")
+    return answer["data"]
+
+
+def finished(url, job):
+    """Waits until a job has ended well."""
+    query = "query($id: ID!) { job(id: $id) { status failure { message } } }"
+    while True:
+        found = ask(url, query, id=job)["job"]
+        if found["status"] == "SUCCEEDED":
+            return
+        if found["status"] not in ("QUEUED", "RUNNING"):
+            raise Problem(f"a job has ended as {found}")
+        time.sleep(0.002)
+
+
+def command_line(scv, url, *arguments):
+    """Runs a command of `scv` against a server; its answer."""
+    command = [scv, "--json", *map(str, arguments), "--server", url]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if answer.returncode != 0:
+        raise Problem(f"scv {' '.join(map(str, arguments))} failed; its message is above.")
+    return json.loads(answer.stdout)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +243,7 @@ def address_of(server, log):
     """Where a server listens, by its log."""
     while server.poll() is None:
         if found := re.search(r"listening on (http://[0-9.:]+)", log.read_text()):
-            return f"{found[1]}/graphql"
+            return found[1]
         time.sleep(0.1)
     raise Problem(f"the server ended before it listened: {log.read_text()}")
 
@@ -222,3 +267,15 @@ def table(heading, rows):
     """A Markdown table."""
     lines = [heading, ["---"] * len(heading), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def processor():
+    with open("/proc/cpuinfo") as file:
+        names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    return names[0] if names else "An unnamed processor"
+
+
+def seconds_of(work):
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
