@@ -24,7 +24,12 @@ install: setup
 
 # Run every test: units, the whole program, examples in the documentation
 test: setup
+    scripts/clients
     cargo test --locked
+
+# Hold a running server against the audits of GraphQL over HTTP: `just audit http://127.0.0.1:8000/graphql`
+audit url="http://127.0.0.1:8000/graphql":
+    scripts/clients audit {{ url }}
 
 # Check format, lints, recorded queries and, where cargo-deny is installed, dependencies
 check:
@@ -62,6 +67,11 @@ conformance: setup
     scripts/twins
     scripts/onnx_cases
 
+# Hold what SCV says of pixels against Captum; fetches it, and MNIST, on the first run
+captum: setup
+    cargo build --locked --release
+    scripts/captum
+
 # Check that exported networks answer in ONNX Runtime and PyTorch as in SCV: `just check-export PYTHON` that has both
 check-export python="python3":
     cargo run --locked --example export_conformance -- target/exports
@@ -83,6 +93,16 @@ bench-flat *args: setup
 # Measure the server under load on loopback
 bench-http *args: setup
     scripts/bench_http "$@"
+
+# Measure evaluation and activation maximisation beside PyTorch
+bench-insight *args: setup
+    cargo build --locked --release
+    scripts/bench_insight "$@"
+
+# Write docs/gallery.md and its pictures anew, from networks trained on MNIST and Fashion-MNIST
+gallery: setup
+    cargo build --locked --release
+    scripts/gallery
 
 # Nothing to fetch for those who bring a database of their own.
 _database:

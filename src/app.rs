@@ -25,6 +25,8 @@ const REST: Duration = Duration::from_secs(1);
 pub struct App {
     address: SocketAddr,
     server: Server,
+    /// Ends the subscriptions.
+    farewell: CancellationToken,
     jobs: Jobs,
     database: Database,
 }
@@ -51,11 +53,12 @@ impl App {
         let address = listener.local_addr()?;
         let engine = Engine::start(config.device, DEVICE_QUEUE)?;
         let database = open(&config.database()).await?;
-        let embedded = database.cluster.is_some();
-        match Self::assemble(config, listener, engine, &database, embedded).await {
+        let farewell = CancellationToken::new();
+        match Self::assemble(config, listener, engine, &database, farewell.clone()).await {
             Ok((server, jobs)) => Ok(Self {
                 address,
                 server,
+                farewell,
                 jobs,
                 database,
             }),
@@ -71,26 +74,33 @@ impl App {
         listener: TcpListener,
         engine: Engine,
         database: &Database,
-        embedded: bool,
+        farewell: CancellationToken,
     ) -> anyhow::Result<(Server, Jobs)> {
         let artifacts = ArtifactStore::open(&config.data_dir.join("artifacts"))?;
         let settings = config.library().context("cannot ask the language model")?;
         let library = Library::new(database.store.clone(), artifacts, engine, settings);
         worker::migrate(&database.store).await?;
-        if embedded {
+        if database.cluster.is_some() {
             worker::release_orphans(&library).await?;
         }
         library.ensure_digits().await?;
         let lease = Duration::from_secs(config.lease_seconds);
+        let of_jobs = library.for_jobs();
         let jobs = Jobs {
-            worker: worker::worker(&library, lease).await?,
-            library: library.clone(),
+            worker: worker::worker(&of_jobs, lease).await?,
+            library: of_jobs,
             lease,
         };
         let news = database.store.news().await?;
         library.forget_outdated(news.generation);
-        let schema = graphql::schema(library.clone(), news.jobs);
-        let server = http::server(listener, schema, library, config.max_upload_bytes)?;
+        let schema = graphql::schema(library.clone(), news.jobs, config.limits, !config.no_introspection);
+        let server = http::server(
+            listener,
+            schema,
+            library,
+            (config.limits, config.allowed_origins.clone()),
+            farewell,
+        )?;
         Ok((server, jobs))
     }
 
@@ -105,11 +115,16 @@ impl App {
     /// The web server failed.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self {
-            server, jobs, database, ..
+            server,
+            farewell,
+            jobs,
+            database,
+            ..
         } = self;
         let handle = server.handle();
         let stop = async {
             shutdown.cancelled().await;
+            farewell.cancel();
             handle.stop(true).await;
         };
         let serve = async {

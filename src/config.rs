@@ -23,7 +23,7 @@ pub struct Config {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, help_heading = "Storage")]
     pub database_url: Option<String>,
 
-    /// Connections to the database at a time, beside those of the job queue
+    /// Connections to the database at a time, beside eight of the jobs
     #[arg(long, env = "SCV_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(4..=80), help_heading = "Storage")]
     pub database_connections: u32,
 
@@ -55,13 +55,13 @@ pub struct Config {
     #[arg(long, env = "SCV_SPLIT_CACHE_BYTES", default_value_t = 256 << 20, help_heading = "Compute")]
     pub split_cache_bytes: u64,
 
+    /// Bytes that all pictures may take; then the oldest are deleted, but for synthetic images and those of the last ten minutes
+    #[arg(long, env = "SCV_PICTURE_BYTES", default_value_t = 1 << 30, help_heading = "Storage")]
+    pub picture_bytes: u64,
+
     /// Address to listen on; port 0 takes a free one
     #[arg(long, env = "SCV_LISTEN", default_value = "127.0.0.1:8000", help_heading = "Service")]
     pub listen: SocketAddr,
-
-    /// Largest upload in bytes, all files of a request together
-    #[arg(long, env = "SCV_MAX_UPLOAD_BYTES", default_value_t = 1 << 30, help_heading = "Service")]
-    pub max_upload_bytes: usize,
 
     /// Bytes that cached search results may take
     #[arg(long, env = "SCV_SEARCH_CACHE_BYTES", default_value_t = 64 << 20, help_heading = "Service")]
@@ -103,9 +103,90 @@ pub struct Config {
     #[arg(long, env = "SCV_EXPLANATION_CACHE_BYTES", default_value_t = 16 << 20, help_heading = "Explanations")]
     pub explanation_cache_bytes: u64,
 
+    /// Answer no questions about the schema, and suggest no names: for servers whose clients are known
+    #[arg(long, env = "SCV_NO_INTROSPECTION", help_heading = "Service")]
+    pub no_introspection: bool,
+
+    /// Pages of another origin, such as https://scv.example.com, that may ask this server; can be given several times. Those of
+    /// its own may always
+    #[arg(
+        long = "allow-origin",
+        env = "SCV_ALLOW_ORIGIN",
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        help_heading = "Service"
+    )]
+    pub allowed_origins: Vec<String>,
+
+    /// How much may be asked for
+    #[command(flatten)]
+    pub limits: Limits,
+
     /// Seconds without a sign of life after which a server's job goes to another one on the same database
     #[arg(long, env = "SCV_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), hide_short_help = true, help_heading = "Service")]
     pub lease_seconds: u64,
+}
+
+/// How much may be asked for: by a document, by a request, and by all at a time. `serverInfo` tells them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Bytes of a GraphQL document
+    #[arg(long = "max-document-bytes", env = "SCV_MAX_DOCUMENT_BYTES", default_value_t = 64 << 10)]
+    pub document_bytes: usize,
+
+    /// Words and signs of a document
+    #[arg(long = "max-tokens", env = "SCV_MAX_TOKENS", default_value_t = 10_000)]
+    pub tokens: usize,
+
+    /// Nesting of a document. A page of similar layers with their models, the deepest thing asked in earnest, is 12 deep;
+    /// introspection as tools send it, 13
+    #[arg(long = "max-depth", env = "SCV_MAX_DEPTH", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub depth: u32,
+
+    /// Fields of a document, counted through fragments
+    #[arg(long = "max-fields", env = "SCV_MAX_FIELDS", default_value_t = 2_000)]
+    pub fields: usize,
+
+    /// Fields of the query or mutation itself, counted through fragments
+    #[arg(long = "max-root-fields", env = "SCV_MAX_ROOT_FIELDS", default_value_t = 32)]
+    pub root_fields: usize,
+
+    /// Fields under another name, counted through fragments
+    #[arg(long = "max-aliases", env = "SCV_MAX_ALIASES", default_value_t = 64)]
+    pub aliases: usize,
+
+    /// Price of a document: a field counts one, and what is in a list as often as the page has entries
+    #[arg(long = "max-complexity", env = "SCV_MAX_COMPLEXITY", default_value_t = 50_000)]
+    pub complexity: usize,
+
+    /// Requests that come as one list
+    #[arg(long = "max-batch", env = "SCV_MAX_BATCH", default_value_t = 10)]
+    pub batch: usize,
+
+    /// Bytes of a request without files
+    #[arg(long = "max-body-bytes", env = "SCV_MAX_BODY_BYTES", default_value_t = 2 << 20)]
+    pub body_bytes: usize,
+
+    /// Largest upload in bytes, all files of a request together
+    #[arg(long = "max-upload-bytes", env = "SCV_MAX_UPLOAD_BYTES", default_value_t = 1 << 30)]
+    pub upload_bytes: usize,
+
+    /// Files of an upload. A data set has four, an ONNX file may have its weights in many
+    #[arg(long = "max-files", env = "SCV_MAX_FILES", default_value_t = 64)]
+    pub files: usize,
+
+    /// Seconds that a request may take
+    #[arg(long = "max-seconds", env = "SCV_MAX_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+
+    /// Requests that are executed at a time; one more is told that the server is busy
+    #[arg(long = "max-requests", env = "SCV_MAX_REQUESTS", default_value_t = 256)]
+    pub requests: u32,
+
+    /// Subscriptions at a time
+    #[arg(long = "max-subscriptions", env = "SCV_MAX_SUBSCRIPTIONS", default_value_t = 1_000)]
+    pub subscriptions: u32,
 }
 
 /// How many times as long as a silence of the language model its whole answer may take.
@@ -156,6 +237,8 @@ impl Config {
         DatabaseSettings {
             url: self.database_url.clone(),
             connections: self.database_connections,
+            // The request is told first.
+            longest: Duration::from_secs(self.limits.seconds + 1),
             data_dir: self.data_dir.clone(),
             postgres_dir: self.postgres_dir.clone(),
             cache_dir: self.cache_dir.clone(),
@@ -178,6 +261,7 @@ impl Config {
             network_cache_bytes: self.network_cache_bytes,
             probe_cache_bytes: self.probe_cache_bytes,
             split_cache_bytes: self.split_cache_bytes,
+            picture_bytes: self.picture_bytes,
         })
     }
 

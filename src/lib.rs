@@ -24,6 +24,7 @@ pub mod domain;
 pub mod graphql;
 pub mod http;
 pub mod llm;
+pub mod metrics;
 pub mod picture;
 pub mod service;
 pub mod store;

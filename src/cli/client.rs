@@ -185,7 +185,10 @@ impl Client {
             })?;
             form = form.part(index.to_string(), part);
         }
-        self.send(self.http.post(self.endpoint.clone()).multipart(form)).await
+        let request = self.http.post(self.endpoint.clone());
+        // A page of another site cannot send it unasked.
+        self.send(request.header("graphql-preflight", "1").multipart(form))
+            .await
     }
 
     /// The file at a path of the server.

@@ -3,26 +3,30 @@
 use std::io::{self, IsTerminal as _};
 
 use anyhow::Context as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use super::terminal::Terminal;
 use crate::config::{LogConfig, LogFormat};
+use crate::metrics::StoreTimes;
 
 /// Begins logging; `usual` is the filter if none is given.
 pub(super) fn start(config: &LogConfig, usual: &str, terminal: &Terminal) -> anyhow::Result<()> {
     let filter = config.filter.as_deref().unwrap_or(usual);
     let filter = EnvFilter::try_new(filter)
         .with_context(|| format!("--log {filter:?} is no log filter: write something like info,scv=debug"))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(terminal.clone());
-    let lines = match io::stderr().is_terminal() {
-        true => lines,
-        false => lines.with_ansi(false),
+    let lines = fmt::layer()
+        .with_writer(terminal.clone())
+        .with_ansi(io::stderr().is_terminal());
+    let lines = match config.log_format {
+        LogFormat::Human => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
     };
-    match config.log_format {
-        LogFormat::Human => lines.with_target(false).init(),
-        LogFormat::Json => lines.json().init(),
-    }
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(StoreTimes.with_filter(filter_fn(|metadata| metadata.is_span())))
+        .init();
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::error::{ApiError, Result};
 use super::id::{GlobalId as _, decode_cursor, encode_cursor};
 use super::layer::{Layer, probe_set_for};
 use super::layer_match::{Measure, SimilarityFilter};
+use super::limits::list_cost;
 use super::loader::{Generation, load, load_referenced};
 use super::version::Version;
 use crate::domain::comparison::{self, ComparedLayers, Comparison, SimilarVersionsQuery, VersionCursor};
@@ -17,10 +18,10 @@ use crate::domain::version as domain;
 use crate::service::{self, Library};
 
 /// Two layers and how alike they are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, async_graphql::Description)]
 pub struct LayerPair(comparison::LayerPair);
 
-#[Object]
+#[Object(use_type_description)]
 impl LayerPair {
     /// The first version's layer.
     async fn layer(&self, ctx: &Context<'_>) -> Result<Layer> {
@@ -67,14 +68,14 @@ pub type VersionMatchConnection = Connection<
 >;
 
 /// What is true of a whole search for versions.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct VersionSearchFacts {
     exact: bool,
     target: domain::Version,
     query: SimilarVersionsQuery,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl VersionSearchFacts {
     /// Versions that the filter admits, whatever their scores.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
@@ -207,7 +208,7 @@ pub(super) async fn redundant_neighbours(
 }
 
 /// All layers of a version against all layers of another.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct CkaMatrix {
     a: domain::Version,
     b: domain::Version,
@@ -225,7 +226,7 @@ pub enum PictureFormat {
     Svg,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl CkaMatrix {
     /// The version of the rows.
     async fn a(&self) -> Version {
@@ -248,11 +249,13 @@ impl CkaMatrix {
     }
 
     /// Layers of `a` that have a vector, in execution order.
+    #[graphql(complexity = "list_cost(child_complexity)")]
     async fn rows(&self, ctx: &Context<'_>) -> Result<Vec<Layer>> {
         layers(ctx, &self.layers.rows).await
     }
 
     /// Layers of `b` that have a vector, in execution order.
+    #[graphql(complexity = "list_cost(child_complexity)")]
     async fn columns(&self, ctx: &Context<'_>) -> Result<Vec<Layer>> {
         layers(ctx, &self.layers.columns).await
     }
@@ -269,6 +272,7 @@ impl CkaMatrix {
     }
 
     /// For each row the column that is most like it.
+    #[graphql(complexity = "list_cost(child_complexity)")]
     async fn matching(&self) -> Vec<LayerPair> {
         let pairs = self.layers.pairs(&self.layers.matrix.best_matches());
         pairs.into_iter().map(LayerPair).collect()

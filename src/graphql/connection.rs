@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::Result;
 use super::id::{decode_cursor, encode_cursor};
-use super::loader::{LayerCount, VersionCount, load};
+use super::loader::{LayerCount, SynthesisCount, VersionCount, load};
 use crate::domain::model::ModelFilter;
 use crate::domain::page::{Page, Slice};
 use crate::service::Library;
@@ -15,7 +15,7 @@ use crate::service::Library;
 pub type ListConnection<N> = Connection<String, N, Total, EmptyFields>;
 
 /// What the entries of a list are counted by.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, async_graphql::Description)]
 pub enum Total {
     /// Models that a filter admits.
     Models(ModelFilter),
@@ -23,11 +23,13 @@ pub enum Total {
     Versions(VersionCount),
     /// Layers of a version.
     Layers(LayerCount),
+    /// Synthetic images of a version.
+    Syntheses(SynthesisCount),
     /// So many, known already.
     Known(usize),
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl Total {
     /// Entries of the whole list.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i64> {
@@ -35,6 +37,7 @@ impl Total {
             Self::Models(filter) => ctx.data_unchecked::<Library>().store().count_models(filter).await?,
             Self::Versions(key) => load(ctx, *key).await?.unwrap_or_default(),
             Self::Layers(key) => load(ctx, *key).await?.unwrap_or_default(),
+            Self::Syntheses(key) => load(ctx, *key).await?.unwrap_or_default(),
             Self::Known(count) => *count as i64,
         })
     }

@@ -9,10 +9,10 @@ use super::loader::{ProbeSetsOf, SplitsOf, load, load_referenced};
 use crate::domain::{dataset as names, dataset_record as domain};
 
 /// Labelled images with a shape and class names.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, async_graphql::Description)]
 pub struct Dataset(pub domain::Dataset);
 
-#[Object]
+#[Object(use_type_description)]
 impl Dataset {
     /// Global id.
     pub async fn id(&self) -> ID {
@@ -107,10 +107,10 @@ pub enum Split {
 }
 
 /// An ordered, immutable list of images. Layers are comparable within one probe set only.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, async_graphql::Description)]
 pub struct ProbeSet(pub domain::ProbeSet);
 
-#[Object]
+#[Object(use_type_description)]
 impl ProbeSet {
     /// Global id.
     pub async fn id(&self) -> ID {

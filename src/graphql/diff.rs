@@ -12,7 +12,7 @@ use crate::service;
 
 /// What leads from one version to another. Layers are aligned by the longest common subsequence of their kinds that leaves the
 /// most layers as they are.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct VersionDiff {
     entries: Vec<LayerDiff>,
     counts: Counts,
@@ -40,7 +40,7 @@ impl From<service::VersionDiff> for VersionDiff {
     }
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl VersionDiff {
     /// Every layer of either version, in execution order.
     async fn entries(&self) -> &[LayerDiff] {

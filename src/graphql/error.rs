@@ -19,6 +19,8 @@ pub mod code {
     pub const PAYLOAD_TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
     /// Too much to do just now.
     pub const OVERLOADED: &str = "OVERLOADED";
+    /// A request took longer than one may.
+    pub const TIMEOUT: &str = "TIMEOUT";
     /// A query asks for more than one request may.
     pub const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
     /// Our fault.
@@ -68,6 +70,7 @@ impl From<ServiceError> for ApiError {
             ServiceError::NotFound { .. } => (code::NOT_FOUND, None),
             ServiceError::Conflict(_) => (code::CONFLICT, None),
             ServiceError::Overloaded => (code::OVERLOADED, None),
+            ServiceError::TimedOut => (code::TIMEOUT, None),
             ServiceError::Damaged(message) => return internal(&anyhow::anyhow!(message)),
             ServiceError::Internal(error) => return internal(&error),
         };
@@ -93,7 +96,11 @@ impl From<StoreError> for ApiError {
 /// Loaders share one failure among all who asked.
 impl From<std::sync::Arc<StoreError>> for ApiError {
     fn from(error: std::sync::Arc<StoreError>) -> Self {
-        internal(&anyhow::anyhow!("{error}"))
+        match *error {
+            StoreError::Busy => ServiceError::Overloaded.into(),
+            StoreError::TimedOut => ServiceError::TimedOut.into(),
+            _ => internal(&anyhow::anyhow!("{error}")),
+        }
     }
 }
 

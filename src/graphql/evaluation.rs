@@ -8,22 +8,23 @@ use super::connection::{ListConnection, connection_of_all, page};
 use super::dataset::Dataset;
 use super::error::{ApiError, Result};
 use super::id::GlobalId as _;
-use super::loader::{ConfusionOf, load, load_referenced};
+use super::limits::page_cost;
+use super::loader::{ConfusionOf, MistakesOf, load, load_referenced};
 use super::picture::Picture;
 use crate::domain::dataset::Split;
 use crate::domain::evaluation as domain;
 use crate::domain::evaluation::{
-    MOST_DENSE_CLASSES, MOST_MISTAKES, class_count, class_name, class_reports, expected_calibration_error,
+    MOST_DENSE_CLASSES, class_count, class_name, class_reports, expected_calibration_error,
 };
 use crate::domain::id::DatasetId;
 use crate::service::{EvaluationPlot, Library};
 
 /// How well a version does on the test split of a data set. What is null here was not kept by the release that evaluated it:
 /// evaluateVersion computes it anew.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, async_graphql::Description)]
 pub struct Evaluation(pub domain::Evaluation);
 
-#[Object]
+#[Object(use_type_description)]
 impl Evaluation {
     /// The data set.
     async fn dataset(&self, ctx: &Context<'_>) -> Result<Dataset> {
@@ -91,6 +92,7 @@ impl Evaluation {
     }
 
     /// The cells of the confusion matrix that hold images, by the class that they are of and the one they were taken for.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn confusion_cells(
         &self,
         ctx: &Context<'_>,
@@ -115,6 +117,7 @@ impl Evaluation {
     }
 
     /// The mistakes that the version was most sure of, the surest first; a hundred are kept.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn mistakes(
         &self,
         ctx: &Context<'_>,
@@ -127,9 +130,8 @@ impl Evaluation {
         if self.0.details.is_none() {
             return Ok(None);
         }
-        let store = ctx.data_unchecked::<Library>().store();
-        let key = (self.0.version_id, self.0.dataset_id);
-        let mistakes = store.confident_mistakes(key, MOST_MISTAKES).await?;
+        let key = MistakesOf((self.0.version_id, self.0.dataset_id));
+        let mistakes = load(ctx, key).await?.unwrap_or_default();
         let names = self.class_names(ctx).await?;
         Ok(Some(connection_of_all(&mistakes, &page, |mistake| Mistake {
             actual: Class::of(mistake.actual, &names),
@@ -301,7 +303,7 @@ pub struct Mistake {
 }
 
 /// An image of the test split and how sure the network was of it.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct Exemplar {
     image: domain::Exemplar,
     dataset: DatasetId,
@@ -313,7 +315,7 @@ impl Exemplar {
     }
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl Exemplar {
     /// Its index in the test split.
     async fn index(&self) -> i32 {

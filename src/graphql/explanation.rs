@@ -35,10 +35,10 @@ async fn found(ctx: &Context<'_>, id: &ID) -> Result<Layer> {
 }
 
 /// Why two layers may compute the same thing: structure, performance, what speaks for it, and what to try next.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, async_graphql::Description)]
 pub struct Explanation(pub Arc<domain::Explanation>);
 
-#[Object]
+#[Object(use_type_description)]
 impl Explanation {
     /// The explanation in Markdown. A language model may write what is not so, and what it writes is not to be trusted as HTML:
     /// show it with raw HTML turned off.

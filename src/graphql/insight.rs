@@ -9,9 +9,8 @@ use super::error::{ApiError, Result};
 use super::evaluation::Class;
 use super::loader::load_referenced;
 use super::picture::Picture;
-use crate::compute::attribution::{Attribution, Method};
-use crate::compute::feature_map::{self, ChannelChoice};
 use crate::domain::id::VersionId;
+use crate::domain::insight::{self as domain, Attribution, ChannelChoice, Method};
 use crate::picture::{Colours, NumberMap};
 use crate::service::{AttributionRequest, ImageAttribution, ImageChoice, Library, Seen, SeenMap};
 
@@ -31,10 +30,10 @@ pub enum ColourMap {
 }
 
 /// The image that was looked at.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct SeenImage(Arc<Seen>);
 
-#[Object]
+#[Object(use_type_description)]
 impl SeenImage {
     /// The image, small ones enlarged to be seen.
     async fn picture(&self) -> Picture {
@@ -48,13 +47,13 @@ impl SeenImage {
 }
 
 /// What one channel of a layer answers to an image, place by place.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct FeatureMap {
-    map: feature_map::FeatureMap,
+    map: domain::FeatureMap,
     seen: Arc<Seen>,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl FeatureMap {
     /// Index of the channel.
     async fn channel(&self) -> i32 {
@@ -231,7 +230,7 @@ impl TryFrom<AttributionSettings> for Method {
 }
 
 /// Which pixels of an image a class hangs on.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct ImageAttributions {
     found: ImageAttribution,
     class_names: Vec<String>,
@@ -257,7 +256,7 @@ impl ImageAttributions {
     }
 }
 
-#[Object(name = "Attribution")]
+#[Object(name = "Attribution", use_type_description)]
 impl ImageAttributions {
     /// How pixels were weighed.
     async fn method(&self) -> AttributionMethod {

@@ -10,10 +10,10 @@ use super::version::{Failure, Version};
 use crate::domain::{job as domain, training};
 
 /// A piece of durable background work.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, async_graphql::Description)]
 pub struct Job(pub domain::Job);
 
-#[Object]
+#[Object(use_type_description)]
 impl Job {
     /// Global id.
     pub async fn id(&self) -> ID {
@@ -133,10 +133,10 @@ pub enum JobPhase {
 }
 
 /// What one epoch of training came to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, async_graphql::Description)]
 pub struct EpochReport(pub training::EpochReport);
 
-#[Object]
+#[Object(use_type_description)]
 impl EpochReport {
     /// From 1.
     async fn epoch(&self) -> u32 {

@@ -7,7 +7,8 @@ use super::error::{ApiError, Result};
 use super::id::{GlobalId, decode_cursor};
 use super::insight::{FeatureMap, USUAL_CHANNELS, channel_choice, image_of_dataset};
 use super::layer_match::{self, LayerMatchConnection, Measure, Search, SimilarityFilter};
-use super::loader::{DegenerateOn, Generation, HasVector, ProbeSetsOf, load, load_referenced};
+use super::limits::page_cost;
+use super::loader::{DegenerateOn, ExemplarsOf, Generation, HasVector, ProbeSetsOf, load, load_referenced};
 use super::synthesis::{ActivatingImage, ChannelExemplars};
 use super::version::Version;
 use crate::domain::id::ProbeSetId;
@@ -17,10 +18,10 @@ use crate::domain::{exemplar, vector, version as domain};
 use crate::service::{ImageChoice, Library, ServiceError};
 
 /// A layer of a version: one step of its computation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, async_graphql::Description)]
 pub struct Layer(pub domain::Layer);
 
-#[Object]
+#[Object(use_type_description)]
 impl Layer {
     /// Global id.
     pub async fn id(&self) -> ID {
@@ -84,6 +85,7 @@ impl Layer {
 
     /// What its channels answer to an image of its data set, place by place; or each to the one of the test split that it
     /// answers to most, once findExemplars has looked for them.
+    #[graphql(complexity = "page_cost(Some(first), None, child_complexity)")]
     async fn feature_maps(
         &self,
         ctx: &Context<'_>,
@@ -111,6 +113,7 @@ impl Layer {
 
     /// The images of the test split that its channels answer to most, by the greatest number of a channel; null before
     /// findExemplars has looked for them.
+    #[graphql(complexity = "page_cost(Some(first), None, child_complexity)")]
     async fn channel_exemplars(
         &self,
         ctx: &Context<'_>,
@@ -118,11 +121,7 @@ impl Layer {
         #[graphql(desc = "How many channels, at most 100.", default = 10)] first: i32,
     ) -> Result<Option<Vec<ChannelExemplars>>> {
         let limit = Page::<()>::new(Some(first), None, None, None)?.limit;
-        let kept = ctx
-            .data_unchecked::<Library>()
-            .store()
-            .channel_exemplars(self.0.id)
-            .await?;
+        let kept = load(ctx, ExemplarsOf(self.0.id)).await?;
         let of = |kept: exemplar::ChannelExemplars| {
             let channels = kept.channels().iter().enumerate().skip(from).take(limit);
             let exemplars = channels.map(|(channel, images)| ChannelExemplars {
@@ -143,6 +142,7 @@ impl Layer {
         clippy::too_many_arguments,
         reason = "the arguments are those of the schema's contract"
     )]
+    #[graphql(complexity = "page_cost(Some(first), None, child_complexity)")]
     async fn similar(
         &self,
         ctx: &Context<'_>,
@@ -227,13 +227,13 @@ pub(super) async fn probe_set_for(
 }
 
 /// A probe set on which a layer has no vector.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, async_graphql::Description)]
 pub struct DegenerateLayer {
     probe_set: ProbeSetId,
     reason: vector::Degenerate,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl DegenerateLayer {
     /// The probe set.
     async fn probe_set(&self, ctx: &Context<'_>) -> Result<ProbeSet> {

@@ -82,14 +82,14 @@ pub(super) fn connection(
 }
 
 /// What is true of a whole search.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct SearchFacts {
     exact: bool,
     has_vector: bool,
     search: Arc<Search>,
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl SearchFacts {
     /// Layers that the filter admits, whatever their scores: those the search was about.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {

@@ -10,12 +10,14 @@ use async_graphql::dataloader::{DataLoader, Loader};
 
 use super::error::{ApiError, Result};
 use crate::domain::dataset_record::{Dataset, ProbeSet, StoredSplit};
-use crate::domain::evaluation::{ConfusionCell, Evaluation};
+use crate::domain::evaluation::{ConfusionCell, Evaluation, Mistake};
+use crate::domain::exemplar::ChannelExemplars;
 use crate::domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, VersionId};
 use crate::domain::job::Job;
 use crate::domain::model::Model;
 use crate::domain::page::{Page, Slice};
 use crate::domain::similarity::{MutualKnn, Significance};
+use crate::domain::synthesis::Synthesis;
 use crate::domain::vector::Degenerate;
 use crate::domain::version::{Layer, Version, VersionChoice};
 use crate::service::{Library, ServiceError};
@@ -159,6 +161,14 @@ pub struct ListedLayer(pub LayerId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConfusionOf(pub EvaluationKey);
 
+/// The mistakes of an evaluation that the version was most sure of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MistakesOf(pub EvaluationKey);
+
+/// The images that the channels of a layer answer to most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ExemplarsOf(pub LayerId);
+
 /// All evaluations of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EvaluationsOf(pub VersionId);
@@ -191,6 +201,10 @@ pub struct VersionCount(pub ModelId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LayerCount(pub VersionId);
 
+/// How many synthetic images a version has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SynthesisCount(pub VersionId);
+
 /// One version of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChosenVersion(pub ModelId, pub VersionChoice);
@@ -202,6 +216,10 @@ pub struct VersionsPage(pub ModelId, pub Page<i32>);
 /// A page of a version's layers, by index.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayersPage(pub VersionId, pub Page<i32>);
+
+/// A page of a version's synthetic images, by key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SynthesesPage(pub VersionId, pub Page<i64>);
 
 fn grouped<K: std::hash::Hash + Eq, V>(entries: impl IntoIterator<Item = (K, V)>) -> HashMap<K, Vec<V>> {
     let mut groups: HashMap<K, Vec<V>> = HashMap::new();
@@ -240,19 +258,75 @@ impl Loader<EvaluationsOf> for Reader {
     }
 }
 
-impl Loader<ConfusionOf> for Reader {
-    type Value = Vec<ConfusionCell>;
-    type Error = Arc<StoreError>;
+/// Several rows a key.
+macro_rules! load_grouped {
+    ($($key:ident => $value:ty, $read:ident;)*) => {$(
+        impl Loader<$key> for Reader {
+            type Value = Vec<$value>;
+            type Error = Arc<StoreError>;
 
-    async fn load(&self, keys: &[ConfusionOf]) -> std::result::Result<HashMap<ConfusionOf, Self::Value>, Self::Error> {
-        let evaluations: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let cells = self.library.store().confusion_cells(&evaluations).await?;
-        Ok(grouped(
-            cells
-                .into_iter()
-                .map(|(evaluation, cell)| (ConfusionOf(evaluation), cell)),
-        ))
-    }
+            async fn load(&self, keys: &[$key]) -> std::result::Result<HashMap<$key, Vec<$value>>, Self::Error> {
+                let wanted: Vec<_> = keys.iter().map(|key| key.0).collect();
+                let rows = self.library.store().$read(&wanted).await?;
+                Ok(grouped(rows.into_iter().map(|(of, row)| ($key(of), row))))
+            }
+        }
+    )*};
+}
+
+load_grouped! {
+    ConfusionOf => ConfusionCell, confusion_cells;
+    MistakesOf => Mistake, confident_mistakes;
+    SplitsOf => StoredSplit, splits;
+}
+
+/// One answer a key, or none.
+macro_rules! load_single {
+    ($($key:ident => $value:ty, $read:ident;)*) => {$(
+        impl Loader<$key> for Reader {
+            type Value = $value;
+            type Error = Arc<StoreError>;
+
+            async fn load(&self, keys: &[$key]) -> std::result::Result<HashMap<$key, $value>, Self::Error> {
+                let wanted: Vec<_> = keys.iter().map(|key| key.0).collect();
+                let rows = self.library.store().$read(&wanted).await?;
+                Ok(rows.into_iter().map(|(of, row)| ($key(of), row)).collect())
+            }
+        }
+    )*};
+}
+
+load_single! {
+    ExemplarsOf => ChannelExemplars, channel_exemplars;
+    VersionCount => i64, count_versions;
+    LayerCount => i64, count_layers;
+    SynthesisCount => i64, count_syntheses;
+}
+
+/// A page of the list of each key. The parents of one list ask for the same page, so this is one statement but for aliases in
+/// the query.
+macro_rules! load_pages {
+    ($($key:ident => $value:ty, $read:ident;)*) => {$(
+        impl Loader<$key> for Reader {
+            type Value = Slice<$value>;
+            type Error = Arc<StoreError>;
+
+            async fn load(&self, keys: &[$key]) -> std::result::Result<HashMap<$key, Slice<$value>>, Self::Error> {
+                let mut pages = HashMap::new();
+                for (page, parents) in grouped(keys.iter().map(|key| (key.1.clone(), key.0))) {
+                    let slices = self.library.store().$read(&parents, &page).await?;
+                    pages.extend(slices.into_iter().map(|(parent, slice)| ($key(parent, page.clone()), slice)));
+                }
+                Ok(pages)
+            }
+        }
+    )*};
+}
+
+load_pages! {
+    VersionsPage => Version, versions_pages;
+    LayersPage => Layer, layers_pages;
+    SynthesesPage => Synthesis, syntheses_pages;
 }
 
 impl Loader<DegenerateOn> for Reader {
@@ -305,69 +379,6 @@ impl Loader<ProbeSetsOf> for Reader {
     }
 }
 
-impl Loader<SplitsOf> for Reader {
-    type Value = Vec<StoredSplit>;
-    type Error = Arc<StoreError>;
-
-    async fn load(&self, keys: &[SplitsOf]) -> std::result::Result<HashMap<SplitsOf, Self::Value>, Self::Error> {
-        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let splits = self.library.store().splits(&ids).await?;
-        Ok(grouped(
-            splits.into_iter().map(|(dataset, split)| (SplitsOf(dataset), split)),
-        ))
-    }
-}
-
-impl Loader<VersionCount> for Reader {
-    type Value = i64;
-    type Error = Arc<StoreError>;
-
-    async fn load(&self, keys: &[VersionCount]) -> std::result::Result<HashMap<VersionCount, i64>, Self::Error> {
-        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let counts = self.library.store().count_versions(&ids).await?;
-        Ok(counts
-            .into_iter()
-            .map(|(model, count)| (VersionCount(model), count))
-            .collect())
-    }
-}
-
-impl Loader<LayerCount> for Reader {
-    type Value = i64;
-    type Error = Arc<StoreError>;
-
-    async fn load(&self, keys: &[LayerCount]) -> std::result::Result<HashMap<LayerCount, i64>, Self::Error> {
-        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let counts = self.library.store().count_layers(&ids).await?;
-        Ok(counts
-            .into_iter()
-            .map(|(version, count)| (LayerCount(version), count))
-            .collect())
-    }
-}
-
-impl Loader<VersionsPage> for Reader {
-    type Value = Slice<Version>;
-    type Error = Arc<StoreError>;
-
-    async fn load(
-        &self,
-        keys: &[VersionsPage],
-    ) -> std::result::Result<HashMap<VersionsPage, Self::Value>, Self::Error> {
-        let mut pages = HashMap::new();
-        // The parents of one list ask for the same page, so this is one statement but for aliases in the query.
-        for (page, models) in grouped(keys.iter().map(|key| (key.1.clone(), key.0))) {
-            let slices = self.library.store().versions_pages(&models, &page).await?;
-            pages.extend(
-                slices
-                    .into_iter()
-                    .map(|(model, slice)| (VersionsPage(model, page.clone()), slice)),
-            );
-        }
-        Ok(pages)
-    }
-}
-
 impl Loader<ChosenVersion> for Reader {
     type Value = Version;
     type Error = Arc<StoreError>;
@@ -383,23 +394,5 @@ impl Loader<ChosenVersion> for Reader {
             );
         }
         Ok(chosen)
-    }
-}
-
-impl Loader<LayersPage> for Reader {
-    type Value = Slice<Layer>;
-    type Error = Arc<StoreError>;
-
-    async fn load(&self, keys: &[LayersPage]) -> std::result::Result<HashMap<LayersPage, Self::Value>, Self::Error> {
-        let mut pages = HashMap::new();
-        for (page, versions) in grouped(keys.iter().map(|key| (key.1.clone(), key.0))) {
-            let slices = self.library.store().layers_pages(&versions, &page).await?;
-            pages.extend(
-                slices
-                    .into_iter()
-                    .map(|(version, slice)| (LayersPage(version, page.clone()), slice)),
-            );
-        }
-        Ok(pages)
     }
 }

@@ -14,6 +14,7 @@ mod insight;
 mod job;
 mod layer;
 mod layer_match;
+pub mod limits;
 mod loader;
 mod model;
 mod mutation;
@@ -27,7 +28,9 @@ mod version;
 
 use async_graphql::SchemaBuilder;
 
+use crate::config::Limits;
 use crate::service::{JobFeed, Library};
+use connection::ListConnection;
 use mutation::Mutation;
 use query::Query;
 use subscription::Subscription;
@@ -35,23 +38,46 @@ use subscription::Subscription;
 /// The schema with everything its resolvers need.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
-/// Deepest nesting of a query. A page of similar layers with their models, the deepest thing asked in
-/// earnest, is 12 deep; introspection as tools send it, 13.
-const MAX_DEPTH: usize = 24;
-
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
-    async_graphql::Schema::build(Query, Mutation::default(), Subscription)
-        .register_output_type::<node::Node>()
-        .limit_depth(MAX_DEPTH)
+    let builder = async_graphql::Schema::build(Query, Mutation::default(), Subscription);
+    connections_described(builder).register_output_type::<node::Node>()
 }
 
-/// The schema over a library.
-pub fn schema(library: Library, jobs: JobFeed) -> Schema {
-    builder()
+/// Connections are made by async-graphql, which says nothing of them.
+fn connections_described(
+    builder: SchemaBuilder<Query, Mutation, Subscription>,
+) -> SchemaBuilder<Query, Mutation, Subscription> {
+    builder
+        .override_output_type_description::<ListConnection<model::Model>>("A page of models.")
+        .override_output_type_description::<ListConnection<version::Version>>("A page of versions.")
+        .override_output_type_description::<ListConnection<layer::Layer>>("A page of layers.")
+        .override_output_type_description::<ListConnection<evaluation::ConfusionCell>>(
+            "A page of the cells of a confusion matrix.",
+        )
+        .override_output_type_description::<ListConnection<evaluation::Mistake>>("A page of mistakes.")
+        .override_output_type_description::<ListConnection<synthesis::Synthesis>>("A page of synthetic images.")
+        .override_output_type_description::<layer_match::LayerMatchConnection>("A page of layers that are alike.")
+        .override_output_type_description::<compare::VersionMatchConnection>("A page of versions that are alike.")
+}
+
+/// Nesting that is walked into at all, of fields and fragments: as far as documents are parsed.
+const DEEPEST_DOCUMENT: usize = 64;
+
+/// The schema over a library, which answers within limits; about itself only if `is_open`.
+pub fn schema(library: Library, jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
+    let mut builder = builder()
+        .limit_depth(limits.depth as usize)
+        .limit_recursive_depth(DEEPEST_DOCUMENT)
+        .limit_complexity(limits.complexity)
+        .extension(limits::Limiter(limits))
         .data(loader::loader(library.clone()))
         .data(library)
         .data(jobs)
-        .finish()
+        .data(limits);
+    if !is_open {
+        builder = builder.disable_introspection().disable_suggestions();
+    }
+    builder.finish()
 }
 
 /// The schema in GraphQL's definition language; needs no database.

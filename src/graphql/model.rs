@@ -6,16 +6,17 @@ use chrono::{DateTime, Utc};
 use super::connection::{ListConnection, Total, connection, empty, page};
 use super::error::{ApiError, Result};
 use super::id::GlobalId;
+use super::limits::page_cost;
 use super::loader::{ChosenVersion, VersionCount, VersionsPage, load};
 use super::version::Version;
 use crate::domain::model as domain;
 use crate::domain::version::VersionChoice;
 
 /// A named line of versions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, async_graphql::Description)]
 pub struct Model(pub domain::Model);
 
-#[Object]
+#[Object(use_type_description)]
 impl Model {
     /// Global id.
     pub async fn id(&self) -> ID {
@@ -53,6 +54,7 @@ impl Model {
     }
 
     /// Its versions, by number.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn versions(
         &self,
         ctx: &Context<'_>,

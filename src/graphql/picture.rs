@@ -8,10 +8,10 @@ use super::error::Result;
 use crate::service::{KeptPicture, Library};
 
 /// A picture as PNG, kept under the hash of its bytes: an address always shows the same.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct Picture(pub KeptPicture);
 
-#[Object]
+#[Object(use_type_description)]
 impl Picture {
     /// Address on this server.
     async fn url(&self) -> String {

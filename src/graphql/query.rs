@@ -11,10 +11,12 @@ use super::id::GlobalId;
 use super::job::Job;
 use super::layer::Layer;
 use super::layer_match::Measure;
+use super::limits::{entries_cost, list_cost, page_cost};
 use super::loader::load;
 use super::model::{Model, ModelFilter, ModelOrder};
 use super::node::{self, Node};
 use super::version::Version;
+use crate::config::Limits;
 use crate::domain::block::MAX_BLOCKS;
 use crate::domain::id::{JobId, LayerId, ModelId, ProbeSetId, VersionId};
 use crate::domain::page::{MAX_PAGE, Page};
@@ -24,10 +26,10 @@ use crate::service::{CacheStatistics, Library};
 use crate::store::ModelCursor;
 
 /// What can be read.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct Query;
 
-#[Object]
+#[Object(use_type_description)]
 impl Query {
     /// Anything by its global id. Null if there is no such thing.
     async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "A global id.")] id: ID) -> Result<Option<Node>> {
@@ -35,6 +37,7 @@ impl Query {
     }
 
     /// Many things by their global ids, in the same order, null where there is no such thing. At most 100.
+    #[graphql(complexity = "entries_cost(ids.len(), child_complexity)")]
     async fn nodes(
         &self,
         ctx: &Context<'_>,
@@ -54,6 +57,7 @@ impl Query {
         clippy::too_many_arguments,
         reason = "the arguments are those of the schema's contract"
     )]
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn models(
         &self,
         ctx: &Context<'_>,
@@ -119,6 +123,7 @@ impl Query {
     }
 
     /// All data sets, by name.
+    #[graphql(complexity = "list_cost(child_complexity)")]
     async fn datasets(&self, ctx: &Context<'_>) -> Result<Vec<Dataset>> {
         Ok(ctx
             .data_unchecked::<Library>()
@@ -196,6 +201,7 @@ impl Query {
             device: library.device().to_owned(),
             catalogue_generation: library.store().generation().await? as f64,
             caches: library.cache_statistics().await.into_iter().map(Cache).collect(),
+            limits: (*ctx.data_unchecked::<Limits>()).into(),
             max_page_size: MAX_PAGE,
             max_blocks: MAX_BLOCKS,
             min_probe_images: MIN_PROBES,
@@ -216,6 +222,8 @@ pub struct ServerInfo {
     catalogue_generation: f64,
     /// What it keeps in memory, and how often that helped.
     caches: Vec<Cache>,
+    /// How much may be asked for.
+    limits: ServerLimits,
     /// Most entries of a page.
     max_page_size: usize,
     /// Most blocks of a network.
@@ -228,11 +236,65 @@ pub struct ServerInfo {
     default_probe_images: usize,
 }
 
+/// How much may be asked for. Beyond it a request is refused, with what to change.
+#[derive(Debug, Clone, Copy, SimpleObject)]
+pub struct ServerLimits {
+    /// Bytes of a document.
+    document_bytes: usize,
+    /// Words and signs of a document.
+    tokens: usize,
+    /// Nesting of a document.
+    depth: u32,
+    /// Fields of a document, counted through fragments.
+    fields: usize,
+    /// Fields of the query or mutation itself, counted through fragments.
+    root_fields: usize,
+    /// Fields under another name, counted through fragments.
+    aliases: usize,
+    /// Price of a document: a field counts one, and what is in a list as often as the page has entries.
+    complexity: usize,
+    /// Requests that come as one list.
+    batch: usize,
+    /// Bytes of a request without files.
+    body_bytes: usize,
+    /// Bytes of all files of a request together.
+    upload_bytes: usize,
+    /// Files of a request.
+    files: usize,
+    /// Seconds that a request may take.
+    seconds: u64,
+    /// Requests that are executed at a time.
+    requests: u32,
+    /// Subscriptions at a time.
+    subscriptions: u32,
+}
+
+impl From<Limits> for ServerLimits {
+    fn from(limits: Limits) -> Self {
+        Self {
+            document_bytes: limits.document_bytes,
+            tokens: limits.tokens,
+            depth: limits.depth,
+            fields: limits.fields,
+            root_fields: limits.root_fields,
+            aliases: limits.aliases,
+            complexity: limits.complexity,
+            batch: limits.batch,
+            body_bytes: limits.body_bytes,
+            upload_bytes: limits.upload_bytes,
+            files: limits.files,
+            seconds: limits.seconds,
+            requests: limits.requests,
+            subscriptions: limits.subscriptions,
+        }
+    }
+}
+
 /// Things kept in memory because they were costly to get.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, async_graphql::Description)]
 pub struct Cache(CacheStatistics);
 
-#[Object]
+#[Object(use_type_description)]
 impl Cache {
     /// What it keeps.
     async fn name(&self) -> &str {

@@ -18,10 +18,10 @@ use crate::service::{JobFeed, Library};
 const REREAD: Duration = Duration::from_secs(5);
 
 /// What can be watched.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct Subscription;
 
-#[Subscription]
+#[Subscription(use_type_description)]
 impl Subscription {
     /// A job as it stands now and each time it changes; ends with the job.
     async fn job(

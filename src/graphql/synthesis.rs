@@ -15,10 +15,10 @@ use crate::domain::synthesis as domain;
 use crate::service::{KeptPicture, Library, SynthesisWishes};
 
 /// An image that a part of a network answers to most, found by gradient ascent (activation maximisation).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, async_graphql::Description)]
 pub struct Synthesis(pub domain::Synthesis);
 
-#[Object]
+#[Object(use_type_description)]
 impl Synthesis {
     /// Global id.
     pub async fn id(&self) -> ID {
@@ -92,7 +92,7 @@ pub struct ChannelExemplars {
 }
 
 /// An image of the data set and what a target answers to it.
-#[derive(Debug)]
+#[derive(Debug, async_graphql::Description)]
 pub struct ActivatingImage {
     activating: domain::Activating,
     version: VersionId,
@@ -104,7 +104,7 @@ impl ActivatingImage {
     }
 }
 
-#[Object]
+#[Object(use_type_description)]
 impl ActivatingImage {
     /// Its index in the test split.
     async fn index(&self) -> i32 {
@@ -239,9 +239,9 @@ pub struct SynthesisSettings {
     scale: f64,
     /// It is turned by up to this many degrees.
     rotation: f64,
-    /// Weight of the penalty on differences between neighbouring pixels.
+    /// Weight of the penalty on differences between neighbouring pixels, in shares of the answer.
     total_variation: f64,
-    /// Weight of the penalty on the distance from the mean image.
+    /// Weight of the penalty on the distance from the mean image, in shares of the answer.
     l2: f64,
 }
 
@@ -278,9 +278,11 @@ pub struct SynthesisSettingsInput {
     scale: Option<f64>,
     /// It is turned by up to this many degrees, 0 to 180; usually 5.
     rotation: Option<f64>,
-    /// Weight of the penalty on differences between neighbouring pixels; usually 0.
+    /// Weight of the penalty on differences between neighbouring pixels, in shares of the answer; usually 1 for
+    /// images of at most 64 pixels a side, 0 for others.
     total_variation: Option<f64>,
-    /// Weight of the penalty on the distance from the mean image; usually 0.
+    /// Weight of the penalty on the distance from the mean image, in shares of the answer; usually 0.05 for images of
+    /// at most 64 pixels a side, 0 for others.
     l2: Option<f64>,
 }
 

@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::compare::{self, LayerPair, PictureFormat, VersionMatchConnection};
-use super::connection::{ListConnection, Total, connection, connection_of_all, empty, page};
+use super::connection::{ListConnection, Total, connection, empty, page};
 use super::dataset::{Dataset, ProbeSet, Split, as_written};
 use super::diff::VersionDiff;
 use super::error::Result;
@@ -14,7 +14,8 @@ use super::insight::{AttributionSettings, ImageAttributions, attribute, image_of
 use super::job::EpochReport;
 use super::layer::Layer;
 use super::layer_match::{Measure, SimilarityFilter};
-use super::loader::{EvaluationsOf, LayerCount, LayersPage, load, load_referenced};
+use super::limits::{list_cost, page_cost};
+use super::loader::{EvaluationsOf, LayerCount, LayersPage, SynthesesPage, SynthesisCount, load, load_referenced};
 use super::model::Model;
 use super::node;
 use super::synthesis::Synthesis;
@@ -24,10 +25,10 @@ use crate::domain::{evaluation, image};
 use crate::service::{Library, ServiceError};
 
 /// A numbered, immutable version of a model.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, async_graphql::Description)]
 pub struct Version(pub domain::Version);
 
-#[Object]
+#[Object(use_type_description)]
 impl Version {
     /// Global id.
     pub async fn id(&self) -> ID {
@@ -81,6 +82,7 @@ impl Version {
     }
 
     /// Its layers in execution order; none until it is READY.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn layers(
         &self,
         ctx: &Context<'_>,
@@ -192,6 +194,7 @@ impl Version {
     /// The versions that compute most nearly the same, layer by layer, best first; never this one. Its own model is left out
     /// unless the filter says otherwise. A filter's layer kinds choose the layers that are compared, its least score is one
     /// of versions.
+    #[graphql(complexity = "page_cost(Some(first), None, child_complexity)")]
     async fn similar_versions(
         &self,
         ctx: &Context<'_>,
@@ -207,6 +210,7 @@ impl Version {
 
     /// Pairs of layers of which one follows the other in execution order and that compute nearly the same: candidates for
     /// pruning. Layers without a vector are in no pair.
+    #[graphql(complexity = "list_cost(child_complexity)")]
     async fn redundant_neighbours(
         &self,
         ctx: &Context<'_>,
@@ -250,6 +254,7 @@ impl Version {
     }
 
     /// Images that parts of its network answer to most, the latest first.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn syntheses(
         &self,
         ctx: &Context<'_>,
@@ -259,8 +264,10 @@ impl Version {
         #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
     ) -> Result<ListConnection<Synthesis>> {
         let page = page(first, after, last, before)?;
-        let all = ctx.data_unchecked::<Library>().store().syntheses_of(self.0.id).await?;
-        Ok(connection_of_all(&all, &page, Synthesis))
+        let slice = load(ctx, SynthesesPage(self.0.id, page.clone())).await?;
+        let total = Total::Syntheses(SynthesisCount(self.0.id));
+        let slice = slice.unwrap_or_else(|| empty(&page));
+        Ok(connection(slice, total, |synthesis| synthesis.id.0, Synthesis))
     }
 
     /// Why it failed, if it did.

@@ -5,53 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
-use actix_web::http::header;
 use actix_web::web::Bytes;
 use futures::Stream;
-
-/// Most bytes of a request without files: a block list of the longest kind takes a tenth of it.
-const MAX_DOCUMENT_BYTES: usize = 2 << 20;
-
-/// How long bodies may be.
-#[derive(Debug, Clone, Copy)]
-pub struct BodyLimits {
-    /// Of a request with files, all of them together.
-    pub upload: usize,
-}
-
-impl BodyLimits {
-    /// The limit for a request.
-    pub fn of(&self, request: &HttpRequest) -> usize {
-        match has_files(request) {
-            // The files come wrapped in lines of their own, beside the document.
-            true => self.upload.saturating_add(MAX_DOCUMENT_BYTES),
-            false => MAX_DOCUMENT_BYTES,
-        }
-    }
-
-    /// What to say of a request that is longer.
-    pub fn excess(&self, request: &HttpRequest) -> String {
-        match has_files(request) {
-            true => format!(
-                "the files are larger than {} bytes, which is the limit for all files of a request together: \
-                 `scv serve --max-upload-bytes` raises it",
-                self.upload
-            ),
-            false => format!(
-                "the request is larger than {MAX_DOCUMENT_BYTES} bytes, which is the limit for one without files"
-            ),
-        }
-    }
-}
-
-fn has_files(request: &HttpRequest) -> bool {
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    kind.and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("multipart/"))
-}
 
 /// A body that ends with an error once it is longer than a limit.
 pub struct Counted {

@@ -108,13 +108,14 @@ fn escape(text: &str) -> String {
 mod tests {
     use actix_web::dev::ServiceResponse;
     use actix_web::http::StatusCode;
-    use actix_web::middleware::Compress;
+    use actix_web::middleware::from_fn;
     use actix_web::{App, test as server};
 
     use super::*;
+    use crate::http::compression::compress;
 
     async fn get(path: &str, accept_encoding: &str) -> ServiceResponse<impl actix_web::body::MessageBody + use<>> {
-        let app = server::init_service(App::new().wrap(Compress::default()).configure(configure)).await;
+        let app = server::init_service(App::new().wrap(from_fn(compress)).configure(configure)).await;
         let request = server::TestRequest::get()
             .uri(path)
             .insert_header((header::ACCEPT_ENCODING, accept_encoding));

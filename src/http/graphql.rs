@@ -1,125 +1,133 @@
-//! GraphQL over HTTP and WebSocket.
-//!
-//! The web server's threads only speak HTTP. Everything else runs on the main runtime: a database connection
-//! belongs to the runtime that opened it, and would die with a web thread when the server stops.
+//! GraphQL over HTTP, after its specification: POST, GET for queries, and events after the graphql-sse protocol.
 
-use std::sync::Arc;
-
-use actix_web::dev::Payload;
-use actix_web::http::StatusCode;
-use actix_web::{FromRequest as _, HttpRequest, HttpResponse, Responder as _, web};
-use async_graphql::{Data, Executor, Request, Response, ServerError};
-use async_graphql_actix_web::{GraphQLRequest, GraphQLResponse, GraphQLSubscription};
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Executor as _, Request};
 use futures::StreamExt as _;
-use futures::stream::{self, BoxStream};
-use serde_json::json;
-use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use futures::future::join_all;
+use futures::stream::{self, Stream};
+use tokio::time::{Instant, interval_at};
 
-use super::body::{BodyLimits, Counted};
-use crate::graphql::Schema;
-use crate::graphql::error::{code, with_code};
+use super::asked::{Asked, Refusal, of_address};
+use super::executing::{Executing, refused};
+use super::form::{Body, Form};
+use super::socket;
+use crate::graphql::error::code;
 
-/// Events of a subscription that may wait for a slow client.
-const BACKLOG: usize = 16;
+/// How often a stream of events says that it lives, for whatever stands between server and client.
+const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(12);
 
-/// The schema, executed on the main runtime.
-#[derive(Clone)]
-pub struct Executing {
-    schema: Schema,
-    runtime: Handle,
-}
-
-impl Executing {
-    /// The schema, executed on the runtime this is called on.
-    pub fn here(schema: Schema) -> Self {
-        Self {
-            schema,
-            runtime: Handle::current(),
-        }
-    }
-}
-
-impl Executor for Executing {
-    async fn execute(&self, request: Request) -> Response {
-        let schema = self.schema.clone();
-        let executed = self.runtime.spawn(async move { schema.execute(request).await });
-        let response = executed.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "a request panicked");
-            let error = ServerError::new("the server failed to answer; its log says why", None);
-            Response::from_errors(vec![with_code(error, code::INTERNAL)])
-        });
-        crate::graphql::error::complete(response)
-    }
-
-    fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        let (events, mut received) = mpsc::channel(BACKLOG);
-        let mut stream = Executor::execute_stream(&self.schema, request, session_data);
-        self.runtime.spawn(async move {
-            loop {
-                let response = tokio::select! {
-                    response = stream.next() => response,
-                    // The client is gone: nobody waits for what may not come for hours.
-                    () = events.closed() => None,
-                };
-                let Some(response) = response else { return };
-                if events.send(crate::graphql::error::complete(response)).await.is_err() {
-                    return;
-                }
-            }
-        });
-        stream::poll_fn(move |context| received.poll_recv(context)).boxed()
-    }
-}
-
-/// `/graphql` for queries and mutations, `/graphql/ws` for subscriptions.
+/// `/graphql` for queries, mutations and events; `/graphql/ws` for subscriptions over WebSocket.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
-        .route("/graphql", web::post().to(execute))
-        .route("/graphql/ws", web::get().to(subscribe));
+        .service(
+            web::resource("/graphql")
+                .route(web::get().to(get))
+                .route(web::post().to(post))
+                .default_service(web::to(other_method)),
+        )
+        .route("/graphql/ws", web::get().to(socket::subscribe));
 }
 
-async fn execute(
-    executing: web::Data<Executing>,
-    limits: web::Data<BodyLimits>,
-    request: HttpRequest,
-    payload: web::Payload,
-) -> HttpResponse {
-    let counted = Counted::new(payload.into_inner(), limits.of(&request));
-    let overflow = counted.overflow();
-    let mut payload = Payload::Stream {
-        payload: counted.boxed_local(),
+/// A GET may be sent by anybody's page and repeated by anything on the way, so it only reads.
+async fn get(executing: web::Data<Executing>, request: HttpRequest) -> HttpResponse {
+    let Some(form) = Form::accepted(&request) else {
+        return not_acceptable();
     };
-    match GraphQLRequest::from_request(&request, &mut payload).await {
-        Ok(parsed) => {
-            let response = executing.execute(parsed.into_inner()).await;
-            GraphQLResponse::from(response)
-                .respond_to(&request)
-                .map_into_boxed_body()
+    let mut asked = match of_address(&request) {
+        Ok(asked) => asked,
+        Err(refusal) => return refuse(form, &refusal),
+    };
+    if executing.operation(&mut asked) == Some(OperationType::Mutation) {
+        let response = refused(code::BAD_USER_INPUT, "a GET only reads: send mutations by POST");
+        let mut answer = form.refusal(StatusCode::METHOD_NOT_ALLOWED, &response);
+        let allowed = header::HeaderValue::from_static("POST");
+        answer.headers_mut().insert(header::ALLOW, allowed);
+        return answer;
+    }
+    let mut answer = execute(&executing, form, asked).await;
+    // The catalogue moves on, and who may see what is not in the address.
+    let caching = header::HeaderValue::from_static("private, no-cache");
+    answer.headers_mut().insert(header::CACHE_CONTROL, caching);
+    answer
+}
+
+async fn post(executing: web::Data<Executing>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let Some(form) = Form::accepted(&request) else {
+        return not_acceptable();
+    };
+    match Asked::of_body(&request, payload.into_inner(), executing.limits()).await {
+        Ok(Asked::One(asked)) => execute(&executing, form, *asked).await,
+        Ok(Asked::Many(_)) if form == Form::Events => refuse_list(form),
+        Ok(Asked::Many(asked)) => {
+            let responses = join_all(asked.into_iter().map(|request| executing.execute(request))).await;
+            form.answers(&responses)
         }
-        Err(error) if overflow.happened() || is_too_large(&error) => refusal(
-            HttpResponse::PayloadTooLarge(),
-            code::PAYLOAD_TOO_LARGE,
-            &limits.excess(&request),
-        ),
-        Err(error) => refusal(HttpResponse::BadRequest(), code::BAD_USER_INPUT, &error.to_string()),
+        Err(refusal) => refuse(form, &refusal),
     }
 }
 
-/// Whether one file among several is.
-fn is_too_large(error: &actix_web::Error) -> bool {
-    error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE
+async fn execute(executing: &Executing, form: Form, asked: Request) -> HttpResponse {
+    match form {
+        Form::Json | Form::Response => form.answer(&executing.execute(asked).await),
+        Form::Events => HttpResponse::Ok()
+            .content_type("text/event-stream; charset=utf-8")
+            .insert_header((header::CACHE_CONTROL, "no-cache"))
+            // For proxies that hold back what comes in small pieces.
+            .insert_header(("x-accel-buffering", "no"))
+            .streaming(events(executing, asked)),
+    }
 }
 
-/// An answer to what is no request at all.
-fn refusal(mut response: actix_web::HttpResponseBuilder, code: &str, message: &str) -> HttpResponse {
-    response.json(json!({ "data": null, "errors": [{ "message": message, "extensions": { "code": code } }] }))
+/// The answers as events, `next` for each and `complete` behind the last, with signs of life between them.
+fn events(executing: &Executing, asked: Request) -> impl Stream<Item = serde_json::Result<web::Bytes>> + use<> {
+    let answers = executing.execute_stream(asked, None);
+    let answers = answers.map(|response| {
+        let body = serde_json::to_string(&Body(&response))?;
+        Ok(web::Bytes::from(format!("event: next\ndata: {body}\n\n")))
+    });
+    // A server that stops has not told all: who is not told that this is the end asks another one.
+    let shutdown = executing.shutdown().clone();
+    let end = stream::once(async move { shutdown.is_cancelled() }).filter_map(async |stopped| {
+        let complete = web::Bytes::from_static(b"event: complete\ndata:\n\n");
+        (!stopped).then_some(Ok(complete))
+    });
+    // A colon begins a comment.
+    let life = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+    let life = stream::unfold(life, async |mut life| {
+        life.tick().await;
+        Some((Ok(web::Bytes::from_static(b":\n\n")), life))
+    });
+    // Ends with the answers, however long it could go on living.
+    let done = answers.chain(end).map(Some).chain(stream::iter([None]));
+    stream::select(done, life.map(Some))
+        .take_while(|event| {
+            let goes_on = event.is_some();
+            async move { goes_on }
+        })
+        .filter_map(async |event| event)
 }
 
-async fn subscribe(
-    executing: web::Data<Executing>,
-    request: HttpRequest,
-    payload: web::Payload,
-) -> actix_web::Result<HttpResponse> {
-    GraphQLSubscription::new(Executing::clone(&executing)).start(&request, payload)
+async fn other_method(request: HttpRequest) -> HttpResponse {
+    let mut answer = match *request.method() {
+        Method::OPTIONS => HttpResponse::NoContent(),
+        _ => HttpResponse::MethodNotAllowed(),
+    };
+    answer.insert_header((header::ALLOW, "GET, POST, OPTIONS")).finish()
+}
+
+fn not_acceptable() -> HttpResponse {
+    HttpResponse::NotAcceptable().body(
+        "answers come as application/graphql-response+json, application/json or text/event-stream: accept one of them\n",
+    )
+}
+
+fn refuse(form: Form, refusal: &Refusal) -> HttpResponse {
+    form.refusal(refusal.status, &refused(refusal.code, &refusal.message))
+}
+
+fn refuse_list(form: Form) -> HttpResponse {
+    let message = "a stream of events answers one request and not a list of them";
+    form.refusal(StatusCode::BAD_REQUEST, &refused(code::BAD_USER_INPUT, message))
 }

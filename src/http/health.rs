@@ -1,8 +1,10 @@
-//! Whether the server lives, and whether it can answer.
+//! Whether the server lives, whether it can answer, and what it does.
 
 use actix_web::{HttpResponse, web};
 use tokio::runtime::Handle;
 
+use super::asking::{Asking, refusal};
+use crate::metrics::METRICS;
 use crate::store::Store;
 
 /// Asks the database, on the runtime that its connections belong to.
@@ -22,11 +24,12 @@ impl Readiness {
     }
 }
 
-/// `/healthz` and `/readyz`.
+/// `/healthz`, `/readyz` and `/metrics`.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
         .route("/healthz", web::get().to(alive))
-        .route("/readyz", web::get().to(ready));
+        .route("/readyz", web::get().to(ready))
+        .route("/metrics", web::get().to(metrics));
 }
 
 /// The process answers; nothing else is asked.
@@ -44,5 +47,18 @@ async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
             tracing::warn!(?outcome, "not ready");
             HttpResponse::ServiceUnavailable().body("the database does not answer\n")
         }
+    }
+}
+
+/// Counts and times, in Prometheus' text format.
+async fn metrics(asking: web::Data<Asking>) -> HttpResponse {
+    let snapshot = asking.ask(async move |library| library.snapshot().await).await;
+    let text = snapshot.map(|snapshot| METRICS.text(&snapshot));
+    match text {
+        Ok(Ok(text)) => HttpResponse::Ok()
+            .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+            .body(text),
+        Ok(Err(error)) => HttpResponse::InternalServerError().body(format!("{error}\n")),
+        Err(error) => refusal(&error),
     }
 }

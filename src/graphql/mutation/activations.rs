@@ -15,10 +15,10 @@ use crate::graphql::upload::read_upload;
 use crate::service::{self, Library};
 
 /// Questions that come with a file.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, async_graphql::Description)]
 pub struct ActivationMutation;
 
-#[Object]
+#[Object(use_type_description)]
 impl ActivationMutation {
     /// Finds the layers most like each layer of an uploaded file of activations. Nothing is stored.
     async fn similar_to_activations(

@@ -17,10 +17,10 @@ use crate::service::import::{DatasetSource, IdxFiles, IdxImport, IdxPreset};
 use crate::service::{Library, ProbeSetRequest};
 
 /// Writes on data sets and probe sets.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, async_graphql::Description)]
 pub struct DatasetMutation;
 
-#[Object]
+#[Object(use_type_description)]
 impl DatasetMutation {
     /// Imports a data set and draws its default probe set.
     async fn import_dataset(

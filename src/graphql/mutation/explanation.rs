@@ -6,10 +6,10 @@ use crate::graphql::error::Result;
 use crate::graphql::explanation::{Explanation, explain};
 
 /// Explanations.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, async_graphql::Description)]
 pub struct ExplanationMutation;
 
-#[Object]
+#[Object(use_type_description)]
 impl ExplanationMutation {
     /// Explains why two layers may compute the same thing. A language model writes the explanation where one is set up and
     /// answers; else rules do. The subscription `explanation` gives the same piece by piece.

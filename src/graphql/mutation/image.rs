@@ -16,10 +16,10 @@ use crate::graphql::version::Version;
 use crate::service::{ImageChoice, Library, PredictRequest, Prediction};
 
 /// Questions that come with an image.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, async_graphql::Description)]
 pub struct ImageMutation;
 
-#[Object]
+#[Object(use_type_description)]
 impl ImageMutation {
     /// Shows an uploaded image to a version. The image is made to what the data set's images are, and what was done is told.
     async fn predict(

@@ -11,10 +11,10 @@ use crate::graphql::model::{Model, Visibility};
 use crate::service::Library;
 
 /// Writes on models.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, async_graphql::Description)]
 pub struct ModelMutation;
 
-#[Object]
+#[Object(use_type_description)]
 impl ModelMutation {
     /// Registers a model.
     async fn create_model(

@@ -15,10 +15,10 @@ use crate::graphql::version::{ChannelOrder, Version};
 use crate::service::{Library, NetworkFile, OnnxOptions, VersionRequest};
 
 /// Writes that bring networks in.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, async_graphql::Description)]
 pub struct NetworkMutation;
 
-#[Object]
+#[Object(use_type_description)]
 impl NetworkMutation {
     /// Registers a version: blocks with weights, an ONNX file, or activations computed elsewhere. It is evaluated and
     /// ingested in the background: `job` says how far that is.

@@ -11,10 +11,10 @@ use crate::graphql::version::Version;
 use crate::service::Library;
 
 /// Asks for images.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, async_graphql::Description)]
 pub struct SynthesisMutation;
 
-#[Object]
+#[Object(use_type_description)]
 impl SynthesisMutation {
     /// Seeks an image that a part of a version's network answers to most. The job tells how far it is; the image and those of
     /// the data set that are answered to most are kept with the version.

@@ -12,10 +12,10 @@ use crate::graphql::version::Version;
 use crate::service::{Library, TrainRequest};
 
 /// Writes on versions and jobs.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, async_graphql::Description)]
 pub struct VersionMutation;
 
-#[Object]
+#[Object(use_type_description)]
 impl VersionMutation {
     /// Registers a version and trains it in the background; then it is evaluated and ingested.
     async fn train_version(

@@ -1,0 +1,258 @@
+//! Subscriptions over WebSocket, after the graphql-transport-ws protocol.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session};
+use async_graphql::http::{WebSocket, WebSocketProtocols, WsMessage};
+use futures::StreamExt as _;
+use futures::stream::{self, Stream};
+use serde_json::{Value, json};
+use tokio::time::{Instant, interval_at, sleep, timeout};
+
+use super::executing::{Executing, PATIENCE};
+use super::origin::Origins;
+
+/// The protocol.
+const PROTOCOL: &str = "graphql-transport-ws";
+
+/// Most bytes of a message. A request has no files here.
+const MOST_BYTES: usize = 256 << 10;
+
+/// How long a client may take to begin the conversation.
+const TIME_TO_BEGIN: Duration = Duration::from_secs(10);
+
+/// How often the server asks whether the client lives. One that has not said anything for three times as long is gone.
+const PING: Duration = Duration::from_secs(20);
+
+/// Opens a WebSocket, for pages of this server and those that are allowed: browsers let any page open one.
+pub async fn subscribe(
+    executing: web::Data<Executing>,
+    origins: web::Data<Origins>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> actix_web::Result<HttpResponse> {
+    if !origins.admit(&request) {
+        return Ok(HttpResponse::Forbidden().body(
+            "pages of another origin may not ask this server: `scv serve --allow-origin` names those that may\n",
+        ));
+    }
+    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let speaks = offered
+        .filter_map(|offer| offer.to_str().ok())
+        .flat_map(|offer| offer.split(','))
+        .any(|offer| offer.trim() == PROTOCOL);
+    if request.headers().contains_key(header::SEC_WEBSOCKET_KEY) && !speaks {
+        return Ok(HttpResponse::BadRequest().body(format!("the protocol spoken here is {PROTOCOL}: offer it\n")));
+    }
+    let (response, session, messages) = actix_ws::handle_with_protocols(&request, payload, &[PROTOCOL])?;
+    let messages = messages
+        .max_frame_size(MOST_BYTES)
+        .aggregate_continuations()
+        .max_continuation_size(MOST_BYTES);
+    actix_web::rt::spawn(converse(Executing::clone(&executing), session, messages));
+    Ok(response)
+}
+
+/// Why a conversation ends: a code of the protocol, or of WebSockets themselves.
+type Farewell = (u16, String);
+
+/// What both directions of a conversation have to know.
+#[derive(Debug, Default)]
+struct State {
+    /// The client has said that it begins.
+    begun: bool,
+    /// Operations that have not ended.
+    live: HashSet<String>,
+    /// Those of them whose error has been sent.
+    refused: HashSet<String>,
+    farewell: Option<Farewell>,
+}
+
+impl State {
+    /// Follows a message of the client.
+    ///
+    /// # Errors
+    /// The conversation has to end.
+    fn incoming(&mut self, text: &[u8]) -> Result<(), Farewell> {
+        let Ok(message) = serde_json::from_slice::<Value>(text) else {
+            return Err((4400, "the message is no JSON".to_owned()));
+        };
+        let id = message["id"].as_str().unwrap_or_default();
+        match message["type"].as_str() {
+            Some("connection_init") if self.begun => Err((4429, "Too many initialisation requests".to_owned())),
+            Some("connection_init") => {
+                self.begun = true;
+                Ok(())
+            }
+            Some("subscribe") if !self.begun => Err((4401, "Unauthorized".to_owned())),
+            Some("subscribe") if id.is_empty() => Err((4400, "`id` is missing".to_owned())),
+            Some("subscribe") if !message["payload"]["query"].is_string() => {
+                Err((4400, "`payload.query` must be a string".to_owned()))
+            }
+            Some("subscribe") if !self.live.insert(id.to_owned()) => {
+                Err((4409, format!("Subscriber for {id} already exists")))
+            }
+            Some("complete") => {
+                self.live.remove(id);
+                self.refused.remove(id);
+                Ok(())
+            }
+            Some("subscribe" | "ping" | "pong") => Ok(()),
+            _ => Err((4400, "the message has no type of the protocol".to_owned())),
+        }
+    }
+
+    /// A message for the client, if the protocol has any: what async-graphql sends as the `next` and the `complete` of an
+    /// operation that could not be executed is an `error`, which ends it.
+    fn outgoing(&mut self, text: String) -> Option<String> {
+        let is_refusal = text.contains(r#""data":null,"errors":"#);
+        let may_end = text.contains(r#""type":"complete""#);
+        if !is_refusal && !may_end {
+            return Some(text);
+        }
+        let Ok(mut message) = serde_json::from_str::<Value>(&text) else {
+            return Some(text);
+        };
+        let id = message["id"].as_str().unwrap_or_default().to_owned();
+        if message["type"] == "complete" {
+            self.live.remove(&id);
+            return (!self.refused.remove(&id)).then_some(text);
+        }
+        let errors = message["payload"]["errors"].take();
+        let of_document = |error: &Value| error.get("path").is_none();
+        match errors.as_array() {
+            Some(list) if is_refusal && list.iter().all(of_document) => {
+                self.refused.insert(id.clone());
+                Some(json!({ "id": id, "type": "error", "payload": errors }).to_string())
+            }
+            _ => Some(text),
+        }
+    }
+}
+
+async fn converse(executing: Executing, mut session: Session, messages: AggregatedMessageStream) {
+    let state = Rc::new(RefCell::new(State::default()));
+    let shutdown = executing.shutdown().clone();
+    let texts = texts(messages, session.clone(), Rc::clone(&state));
+    let socket = WebSocket::new(executing, texts, WebSocketProtocols::GraphQLWS).keepalive_timeout(3 * PING);
+    let mut socket = std::pin::pin!(socket);
+    let mut ping = interval_at(Instant::now() + PING, PING);
+    let mut beginning = std::pin::pin!(sleep(TIME_TO_BEGIN));
+    let (code, description) = loop {
+        let text = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break (1001, "the server stops".to_owned()),
+            () = &mut beginning, if !state.borrow().begun => {
+                break (4408, "Connection initialisation timeout".to_owned());
+            }
+            message = socket.next() => match message {
+                Some(WsMessage::Text(text)) => state.borrow_mut().outgoing(text),
+                Some(WsMessage::Close(code, reason)) => break (code, reason),
+                // Who takes leave is taken leave of.
+                None => break state.borrow_mut().farewell.take().unwrap_or((1000, String::new())),
+            },
+            // A message of the protocol, which its clients answer.
+            _ = ping.tick() => Some(r#"{"type":"ping"}"#.to_owned()),
+        };
+        let Some(text) = text else { continue };
+        // Who does not read for so long is gone.
+        if !matches!(timeout(PATIENCE, session.text(text)).await, Ok(Ok(()))) {
+            return;
+        }
+    };
+    let code = CloseCode::from(code);
+    let description = Some(description).filter(|description| !description.is_empty());
+    // Who is gone needs no farewell.
+    let _ = timeout(PATIENCE, session.close(Some(CloseReason { code, description }))).await;
+}
+
+/// The messages of a client as long as they follow the protocol. Pings of WebSockets themselves are answered here.
+fn texts(
+    messages: AggregatedMessageStream,
+    pongs: Session,
+    state: Rc<RefCell<State>>,
+) -> impl Stream<Item = web::Bytes> {
+    stream::unfold((messages, pongs, state), async |(mut messages, mut pongs, state)| {
+        loop {
+            let text = match messages.recv().await? {
+                Ok(AggregatedMessage::Text(text)) => text.into_bytes(),
+                Ok(AggregatedMessage::Binary(bytes)) => bytes,
+                Ok(AggregatedMessage::Ping(bytes)) => {
+                    pongs.pong(&bytes).await.ok()?;
+                    continue;
+                }
+                Ok(AggregatedMessage::Pong(_)) => continue,
+                Ok(AggregatedMessage::Close(_)) => return None,
+                Err(ProtocolError::Overflow) => {
+                    let message = format!("a message may have {MOST_BYTES} bytes");
+                    state.borrow_mut().farewell = Some((1009, message));
+                    return None;
+                }
+                Err(error) => {
+                    state.borrow_mut().farewell = Some((4400, error.to_string()));
+                    return None;
+                }
+            };
+            let followed = state.borrow_mut().incoming(&text);
+            if let Err(farewell) = followed {
+                state.borrow_mut().farewell = Some(farewell);
+                return None;
+            }
+            return Some((text, (messages, pongs, state)));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_executed_is_an_error_and_needs_no_end() {
+        let mut state = State::default();
+        let mut send = |text: &str| state.outgoing(text.to_owned());
+        let next = r#"{"type":"next","id":"a","payload":{"data":null,"errors":[{"message":"no"}]}}"#;
+        let error = r#"{"id":"a","payload":[{"message":"no"}],"type":"error"}"#;
+        assert_eq!(send(next).as_deref(), Some(error));
+        let complete = r#"{"type":"complete","id":"b"}"#;
+        assert_eq!(send(complete).as_deref(), Some(complete));
+        assert_eq!(send(r#"{"type":"complete","id":"a"}"#), None);
+        let executed = r#"{"type":"next","id":"a","payload":{"data":null,"errors":[{"message":"no","path":["x"]}]}}"#;
+        assert_eq!(send(executed).as_deref(), Some(executed));
+    }
+
+    #[test]
+    fn what_is_against_the_protocol_ends_the_conversation_with_its_code() {
+        let subscribe = r#"{"type":"subscribe","id":"a","payload":{"query":"{ a }"}}"#;
+        let code = |before: &[&str], last: &str| {
+            let mut state = State::default();
+            for text in before {
+                assert!(state.incoming(text.as_bytes()).is_ok(), "{text}");
+            }
+            state.incoming(last.as_bytes()).err().map(|(code, _)| code)
+        };
+        let init = r#"{"type":"connection_init"}"#;
+        assert_eq!(code(&[], init), None);
+        assert_eq!(code(&[init], init), Some(4429));
+        assert_eq!(code(&[], subscribe), Some(4401));
+        assert_eq!(code(&[init], subscribe), None);
+        assert_eq!(code(&[init, subscribe], subscribe), Some(4409));
+        assert_eq!(
+            code(&[init, subscribe, r#"{"type":"complete","id":"a"}"#], subscribe),
+            None
+        );
+        for bad in [
+            "no JSON",
+            "{}",
+            r#"{"type":"start"}"#,
+            r#"{"type":"subscribe","id":"b"}"#,
+        ] {
+            assert_eq!(code(&[init], bad), Some(4400), "{bad}");
+        }
+    }
+}
