@@ -86,7 +86,7 @@ async fn bench(sizes: &[usize]) -> anyhow::Result<()> {
     .await?;
     let (api, shutdown) = (Api::new(app.address()), CancellationToken::new());
     let running = tokio::spawn(app.run(shutdown.clone()));
-    let outcome = match Store::connect(database.clone(), 2).await {
+    let outcome = match Store::connect(database.clone(), 2, Duration::from_secs(3_600)).await {
         Ok(store) => measure(sizes, store, &database, &api).await,
         Err(error) => Err(error.into()),
     };

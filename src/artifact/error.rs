@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use super::key::{ArtifactKey, ArtifactKeyError};
+use super::key::{ArtifactKey, ArtifactKeyError, ArtifactKind};
 
 /// Why an object could not be stored or read.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,14 @@ pub enum ArtifactError {
         bytes: usize,
         /// What it should be, in words.
         expected: String,
+    },
+    /// The objects of a kind cannot be listed.
+    #[error("cannot list the {kind} in the artifact store: {source}")]
+    List {
+        /// The kind.
+        kind: ArtifactKind,
+        /// What the store says.
+        source: object_store::Error,
     },
     /// Any other failure of the store.
     #[error("cannot {action} {key} in the artifact store: {source}")]

@@ -32,7 +32,7 @@ impl ArtifactKind {
         Self::Pictures,
     ];
 
-    fn folder(self) -> &'static str {
+    pub(super) fn folder(self) -> &'static str {
         match self {
             Self::Weights => "weights",
             Self::Onnx => "onnx",
@@ -41,6 +41,12 @@ impl ArtifactKind {
             Self::Labels => "labels",
             Self::Pictures => "pictures",
         }
+    }
+}
+
+impl fmt::Display for ArtifactKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.folder())
     }
 }
 

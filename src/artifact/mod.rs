@@ -3,10 +3,14 @@
 //! An object is named by the hash of its bytes ([`ArtifactKey`]). The same bytes are therefore
 //! stored once, nothing is ever overwritten with something else, and damage shows when reading.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::Utc;
+use futures::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt};
 
@@ -51,17 +55,32 @@ impl ArtifactStore {
     pub async fn put(&self, kind: ArtifactKind, bytes: impl Into<Bytes>) -> Result<ArtifactKey, ArtifactError> {
         let bytes: Bytes = bytes.into();
         let key = key_of(kind, bytes.clone()).await?;
-        let location = location(&key);
         match self.get(&key).await {
             Ok(_) => return Ok(key),
             // What has been damaged is replaced by the good bytes.
             Err(ArtifactError::Missing { .. } | ArtifactError::Corrupt { .. }) => {}
             Err(other) => return Err(other),
         }
-        match self.objects.put(&location, bytes.into()).await {
-            Ok(_) => Ok(key),
-            Err(source) => Err(ArtifactError::from_store("write", key, source)),
-        }
+        self.write(&key, bytes).await?;
+        Ok(key)
+    }
+
+    /// Stores `bytes` whether they are there or not, so that they are young again for [`ArtifactStore::trim`].
+    ///
+    /// # Errors
+    /// As [`ArtifactStore::put`].
+    pub async fn put_again(&self, kind: ArtifactKind, bytes: impl Into<Bytes>) -> Result<ArtifactKey, ArtifactError> {
+        let bytes: Bytes = bytes.into();
+        let key = key_of(kind, bytes.clone()).await?;
+        self.write(&key, bytes).await?;
+        Ok(key)
+    }
+
+    async fn write(&self, key: &ArtifactKey, bytes: Bytes) -> Result<(), ArtifactError> {
+        let written = self.objects.put(&location(key), bytes.into()).await;
+        written
+            .map(drop)
+            .map_err(|source| ArtifactError::from_store("write", *key, source))
     }
 
     /// Reads an object and makes sure that it is what was stored.
@@ -80,6 +99,53 @@ impl ArtifactStore {
             });
         }
         Ok(bytes)
+    }
+
+    /// Deletes objects of a kind, the oldest first, until the others take at most `limit` bytes; says how many. The `spared`
+    /// stay, and so does what was written within `grace`.
+    ///
+    /// # Errors
+    /// The store fails; what is deleted by then is deleted.
+    pub async fn trim(
+        &self,
+        kind: ArtifactKind,
+        limit: u64,
+        spared: &HashSet<ArtifactKey>,
+        grace: Duration,
+    ) -> Result<usize, ArtifactError> {
+        let folder = object_store::path::Path::from(kind.folder());
+        let list = self.objects.list(Some(&folder));
+        let mut objects: Vec<_> = list
+            .try_collect()
+            .await
+            .map_err(|source| ArtifactError::List { kind, source })?;
+        objects.sort_by_key(|object| object.last_modified);
+        let mut bytes: u64 = objects.iter().map(|object| object.size).sum();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it is this machine's clock that files are stamped with"
+        )]
+        let latest = Utc::now() - grace;
+        let mut deleted = 0;
+        for object in objects {
+            if bytes <= limit || object.last_modified > latest {
+                break;
+            }
+            let Ok(key) = object.location.to_string().parse::<ArtifactKey>() else {
+                continue;
+            };
+            if spared.contains(&key) {
+                continue;
+            }
+            match self.objects.delete(&object.location).await {
+                // Another server on the same store may have been faster.
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(source) => return Err(ArtifactError::from_store("delete", key, source)),
+            }
+            bytes -= object.size;
+            deleted += 1;
+        }
+        Ok(deleted)
     }
 }
 

@@ -1,6 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::HashSet;
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
@@ -96,6 +98,33 @@ async fn a_write_that_fails_is_an_error_and_leaves_nothing() {
     let error = store.put(ArtifactKind::Weights, b"weights".to_vec()).await.unwrap_err();
     assert!(matches!(error, ArtifactError::Store { .. }), "{error}");
     assert!(error.to_string().contains("weights/"), "{error}");
+}
+
+#[tokio::test]
+async fn the_oldest_objects_of_a_kind_go_first_and_spared_and_young_ones_stay() {
+    let (directory, store) = store();
+    let mut keys = Vec::new();
+    for minute in 0..5 {
+        let key = store.put(ArtifactKind::Pictures, vec![minute; 100]).await.unwrap();
+        let file = fs::File::options().write(true).open(file_of(&directory, &key)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(60 * u64::from(minute)))
+            .unwrap();
+        keys.push(key);
+    }
+    keys.push(store.put(ArtifactKind::Pictures, vec![5; 100]).await.unwrap());
+    let weights = store.put(ArtifactKind::Weights, vec![9; 1_000]).await.unwrap();
+    let spared = HashSet::from([keys[1]]);
+    let hour = Duration::from_secs(3_600);
+    for (limit, left) in [
+        (600, [true, true, true, true, true, true]),
+        (400, [false, true, false, true, true, true]),
+        (0, [false, true, false, false, false, true]),
+    ] {
+        store.trim(ArtifactKind::Pictures, limit, &spared, hour).await.unwrap();
+        let there = keys.iter().map(|key| file_of(&directory, key).exists());
+        assert_eq!(there.collect::<Vec<_>>(), left, "within {limit} bytes");
+    }
+    assert!(store.get(&weights).await.is_ok(), "another kind is not touched");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use super::memory;
 use super::network::Network;
 use crate::domain::graph::ValueId;
 use crate::domain::image::{ChannelStatistics, Images};
+use crate::domain::insight::{Attribution, Method};
 
 /// An image, a class, and how the pixels are to be weighed.
 #[derive(Debug, Clone)]
@@ -38,51 +39,6 @@ pub struct AttributionTask {
     pub activation_limit: u64,
 }
 
-/// How pixels are weighed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Method {
-    /// The gradient of the score.
-    InputGradient,
-    /// The mean of gradients at noisy copies of the image.
-    SmoothGrad {
-        /// How many copies.
-        samples: usize,
-        /// Deviation of the noise, as a share of the image's range.
-        noise: f64,
-        /// What the noise is drawn with.
-        seed: u64,
-    },
-    /// The gradient's integral along the way from a baseline to the image, times the difference of the two. The baseline is
-    /// the mean image: zero for what the network reads.
-    IntegratedGradients {
-        /// Points of the Gauss-Legendre rule.
-        steps: usize,
-    },
-    /// The mean gradient of each channel of a layer weighs its activations; what remains above zero is shown.
-    GradCam {
-        /// The layer: its place among the graph's layers.
-        layer: usize,
-    },
-}
-
-/// How much each place adds to a score.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attribution {
-    /// Channels: those of the network's input, or one for Grad-CAM.
-    pub channels: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    /// The numbers, channel after channel and row after row.
-    pub values: Vec<f32>,
-    /// The score of the class for the image, a logit.
-    pub score: f64,
-    /// For integrated gradients: how far their sum is from the difference of the scores of image and baseline. It would be 0
-    /// if the integral were exact.
-    pub completeness_error: Option<f64>,
-}
-
 /// Weighs the pixels of an image.
 ///
 /// # Errors
@@ -93,14 +49,7 @@ pub fn attribute(task: &AttributionTask, device: &Device, control: &Control) -> 
     memory::check(memory::of_training(graph, 1), task.activation_limit, || {
         "a gradient through one image: make its values smaller".to_owned()
     })?;
-    let classes: usize = graph.image_shape(graph.logits).iter().product();
-    if task.class >= classes {
-        return Err(ComputeError::Invalid(format!(
-            "the network has classes 0 to {}, and none of index {}",
-            classes.saturating_sub(1),
-            task.class
-        )));
-    }
+    task.network.check_class(task.class)?;
     let input = task.network.input_of(&task.image, &task.statistics, device)?;
     let subject = Subject {
         network: &task.network,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 
-use super::control::{Control, Hundredths};
+use super::batches::in_batches;
+use super::control::Control;
 use super::error::Result;
 use super::executor::Mode;
 use super::feature_map::planes;
@@ -44,16 +45,10 @@ pub fn channel_exemplars(
         .layers()
         .map(|(_, node)| ChannelExemplars::new(planes(&node.image_shape())[0], count))
         .collect();
-    let all: Vec<usize> = (0..task.images.count()).collect();
-    let batches = all.chunks(batch.max(1));
-    let mut watch = Hundredths::new(control, batches.len());
-    for batch in batches {
-        control.check()?;
-        let read = task
-            .network
-            .input_of(&task.images.select(batch), &task.statistics, device)?;
+    let images = (&task.images, &task.statistics);
+    in_batches(&task.network, images, batch, device, control, |indices, read| {
         let mut place = 0;
-        task.network.forward(&read, Mode::Inference, &mut |index, value| {
+        task.network.forward(read, Mode::Inference, &mut |index, value| {
             let node = &graph.nodes[index];
             if !node.is_layer {
                 return Ok(());
@@ -62,17 +57,17 @@ pub fn channel_exemplars(
             place += 1;
             let [channels, rows, columns] = planes(&node.image_shape());
             // A value that is the same for every image tells none from another.
-            if node.inputs.is_empty() || value.elem_count() != batch.len() * channels * rows * columns {
+            if node.inputs.is_empty() || value.elem_count() != indices.len() * channels * rows * columns {
                 return Ok(());
             }
-            let by_channel = value.reshape((batch.len(), channels, rows * columns))?.max(2)?;
+            let by_channel = value.reshape((indices.len(), channels, rows * columns))?.max(2)?;
             let greatest = by_channel.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-            for (&image, answers) in batch.iter().zip(&greatest) {
+            for (&image, answers) in indices.iter().zip(&greatest) {
                 layer.add(image, answers);
             }
             Ok(())
         })?;
-        watch.step();
-    }
+        Ok(())
+    })?;
     Ok(layers)
 }

@@ -15,14 +15,14 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::activations::{ActivationTask, MeasuredLayer, measure};
-use super::attribution::{Attribution, AttributionTask, attribute};
+use super::attribution::{AttributionTask, attribute};
 use super::channel_exemplars::{ChannelExemplarsTask, channel_exemplars};
 use super::control::Control;
 use super::device::{self, DeviceChoice, OpenDevice};
 use super::error::ComputeError;
 use super::evaluate::evaluate;
 use super::exemplar::{ExemplarTask, strongest};
-use super::feature_map::{FeatureMap, FeatureMapTask, feature_maps};
+use super::feature_map::{FeatureMapTask, feature_maps};
 use super::ingest::{IngestTask, LayerOutcome, ingest};
 use super::memory;
 use super::network::{Network, NetworkFile};
@@ -33,6 +33,7 @@ use super::train::{TrainTask, Trained, train};
 use crate::domain::evaluation::Report;
 use crate::domain::exemplar::ChannelExemplars;
 use crate::domain::image::{ChannelStatistics, LabelledImages};
+use crate::domain::insight::{Attribution, FeatureMap};
 use crate::domain::synthesis::Activating;
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use candle_core::{DType, Device};
 
-use crate::compute::control::{Control, Hundredths};
+use crate::compute::batches::in_batches;
+use crate::compute::control::Control;
 use crate::compute::error::{ComputeError, Result};
 use crate::compute::executor::Mode;
 use crate::compute::network::Network;
@@ -22,27 +23,22 @@ pub fn evaluate(
     device: &Device,
     control: &Control,
 ) -> Result<Report> {
-    let count = data.images.count();
     let classes = network.graph().image_shape(network.graph().logits).iter().product();
     check_labels(data, classes)?;
-    let starts: Vec<usize> = (0..count).step_by(batch.max(1)).collect();
-    let mut watch = Hundredths::new(control, starts.len());
     let mut tally = Tally::default();
-    for start in starts {
-        control.check()?;
-        let indices: Vec<usize> = (start..(start + batch.max(1)).min(count)).collect();
-        let labels = &data.labels[start..start + indices.len()];
-        let images = network.input_of(&data.images.select(&indices), statistics, device)?;
-        let logits = network.forward(&images, Mode::Inference, &mut |_, _| Ok(()))?;
+    let images = (&data.images, statistics);
+    in_batches(network, images, batch, device, control, |indices, read| {
+        let logits = network.forward(read, Mode::Inference, &mut |_, _| Ok(()))?;
         let logits = logits.reshape((indices.len(), classes))?.to_dtype(DType::F32)?;
-        for ((row, &label), image) in logits.to_vec2::<f32>()?.iter().zip(labels).zip(start..) {
+        for (row, &image) in logits.to_vec2::<f32>()?.iter().zip(indices) {
             if row.iter().any(|logit| !logit.is_finite()) {
                 return Err(ComputeError::AnswerNotFinite { image });
             }
+            let label = data.labels[image];
             tally.add(label, &Answer::of(row, label));
         }
-        watch.step();
-    }
+        Ok(())
+    })?;
     Ok(tally.report())
 }
 

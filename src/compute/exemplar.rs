@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 
-use super::control::{Control, Hundredths};
+use super::batches::in_batches;
+use super::control::Control;
 use super::error::Result;
 use super::network::Network;
 use super::synthesis::Objective;
@@ -34,20 +35,14 @@ pub struct ExemplarTask {
 /// A target that is not there, cancellation, and as [`Network::forward`].
 pub fn strongest(task: &ExemplarTask, batch: usize, device: &Device, control: &Control) -> Result<Vec<Activating>> {
     let objective = Objective::of(&task.network, task.target)?;
-    let all: Vec<usize> = (0..task.images.count()).collect();
-    let batches = all.chunks(batch.max(1));
-    let mut watch = Hundredths::new(control, batches.len());
     let mut found = Vec::new();
-    for batch in batches {
-        control.check()?;
-        let read = task
-            .network
-            .input_of(&task.images.select(batch), &task.statistics, device)?;
+    let images = (&task.images, &task.statistics);
+    in_batches(&task.network, images, batch, device, control, |indices, read| {
         let answers = objective
-            .answers(&task.network, &read)?
+            .answers(&task.network, read)?
             .to_dtype(DType::F32)?
             .to_vec1::<f32>()?;
-        let finite = batch.iter().zip(answers).filter(|(_, answer)| answer.is_finite());
+        let finite = indices.iter().zip(answers).filter(|(_, answer)| answer.is_finite());
         found.extend(finite.map(|(&index, answer)| Activating {
             index,
             activation: answer.into(),
@@ -55,7 +50,7 @@ pub fn strongest(task: &ExemplarTask, batch: usize, device: &Device, control: &C
         // Stable: of equals the first come first.
         found.sort_by(|a, b| b.activation.total_cmp(&a.activation));
         found.truncate(task.count);
-        watch.step();
-    }
+        Ok(())
+    })?;
     Ok(found)
 }

@@ -9,6 +9,7 @@ use super::executor::Mode;
 use super::memory;
 use super::network::Network;
 use crate::domain::image::{ChannelStatistics, Images};
+use crate::domain::insight::{ChannelChoice, FeatureMap};
 
 /// An image and the layer whose answer to it is wanted.
 #[derive(Debug, Clone)]
@@ -25,35 +26,6 @@ pub struct FeatureMapTask {
     pub channels: ChannelChoice,
     /// Bytes of activations that may be held at a time.
     pub activation_limit: u64,
-}
-
-/// Which channels of a layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChannelChoice {
-    /// These, in this order.
-    Given(Vec<usize>),
-    /// So many, those whose mean activation is highest, the highest first; of equals the first.
-    MostActive(usize),
-}
-
-/// The activations of one channel. A layer without rows and columns has channels of one number.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FeatureMap {
-    /// Its index.
-    pub channel: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-    /// The numbers, row after row.
-    pub values: Vec<f32>,
-}
-
-impl FeatureMap {
-    /// The mean of the numbers.
-    pub fn mean(&self) -> f64 {
-        self.values.iter().map(|value| f64::from(*value)).sum::<f64>() / self.values.len().max(1) as f64
-    }
 }
 
 /// The activations of a layer's channels for one image. The first dimension of a value counts channels, the last two rows and

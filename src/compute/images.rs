@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use crate::domain::image::{ChannelOrder, ChannelStatistics, ImageShape, Images};
+use crate::domain::image::{ChannelOrder, ChannelStatistics, ImageShape, Images, lightness};
 
 /// How the numbers of an image are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +48,6 @@ pub fn to_tensor(images: &Images, statistics: &ChannelStatistics, device: &Devic
     )
 }
 
-/// Shares of red, green and blue in the lightness of a pixel (ITU-R BT.601).
-pub const LIGHTNESS: [f32; 3] = [0.299, 0.587, 0.114];
-
 /// Images of another shape as a network of this one reads them: grey from colours by lightness, colours from grey by
 /// repetition, other sizes by bilinear interpolation between the centres of pixels, averaging where it shrinks.
 pub fn fitted(images: &Images, shape: ImageShape, order: ChannelOrder) -> Images {
@@ -73,9 +70,7 @@ pub fn fitted(images: &Images, shape: ImageShape, order: ChannelOrder) -> Images
             };
             pixels.extend((0..shape.height * shape.width).map(|place| {
                 let value = match (planes.as_slice(), shape.channels) {
-                    ([red, green, blue], 1) => {
-                        LIGHTNESS[0] * red[place] + LIGHTNESS[1] * green[place] + LIGHTNESS[2] * blue[place]
-                    }
+                    ([red, green, blue], 1) => lightness([red[place], green[place], blue[place]]),
                     ([grey], _) => grey[place],
                     (planes, _) => planes[source][place],
                 };

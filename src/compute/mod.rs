@@ -2,6 +2,7 @@
 
 pub mod activations;
 pub mod attribution;
+mod batches;
 pub mod channel_exemplars;
 pub mod cka_matrix;
 pub mod control;

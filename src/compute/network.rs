@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use crate::compute::error::Result;
+use crate::compute::error::{ComputeError, Result};
 use crate::compute::images::{self, Layout};
 use crate::compute::memory;
 use crate::compute::onnx::file::decode;
@@ -114,6 +114,27 @@ impl Network {
     /// The graph that is run.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Makes sure that it answers with one number for each of several classes, and that one of them has an index.
+    ///
+    /// # Errors
+    /// [`ComputeError::Invalid`], with what it answers with.
+    pub(super) fn check_class(&self, class: usize) -> Result<()> {
+        let answer = self.graph.image_shape(self.graph.logits);
+        let classes: usize = answer.iter().product();
+        if answer.iter().filter(|&&length| length > 1).count() > 1 {
+            return Err(ComputeError::Invalid(format!(
+                "the network answers with numbers of shape {answer:?} and not with one for each class, so it has no class {class}"
+            )));
+        }
+        if class >= classes {
+            return Err(ComputeError::Invalid(format!(
+                "the network has classes 0 to {}, and none of index {class}",
+                classes.saturating_sub(1)
+            )));
+        }
+        Ok(())
     }
 
     /// The weights it is run with.

@@ -8,6 +8,7 @@ use super::error::{ComputeError, Result};
 use super::executor::Mode;
 use super::memory;
 use super::network::Network;
+use crate::domain::evaluation::softmax;
 use crate::domain::image::{ChannelStatistics, Images};
 
 /// A network and the images it is asked about.
@@ -37,18 +38,9 @@ pub fn predict(task: &PredictTask, device: &Device) -> Result<Vec<Vec<f64>>> {
     let input = task.network.input_of(&task.images, &task.statistics, device)?;
     let logits = task.network.forward(&input, Mode::Inference, &mut |_, _| Ok(()))?;
     let rows = logits.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-    rows.iter()
-        .enumerate()
-        .map(|(image, row)| softmax(image, row))
-        .collect()
-}
-
-fn softmax(image: usize, logits: &[f32]) -> Result<Vec<f64>> {
-    if logits.iter().any(|logit| !logit.is_finite()) {
-        return Err(ComputeError::AnswerNotFinite { image });
-    }
-    let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let raised: Vec<f64> = logits.iter().map(|logit| f64::from(logit - greatest).exp()).collect();
-    let sum: f64 = raised.iter().sum();
-    Ok(raised.iter().map(|share| share / sum).collect())
+    let of_image = |(image, row): (usize, &Vec<f32>)| match row.iter().all(|logit| logit.is_finite()) {
+        true => Ok(softmax(row)),
+        false => Err(ComputeError::AnswerNotFinite { image }),
+    };
+    rows.iter().enumerate().map(of_image).collect()
 }

@@ -87,7 +87,8 @@ pub fn synthesize(task: &SynthesisTask, device: &Device, control: &Control) -> R
             )));
         }
         course.push(value);
-        let loss = (penalty(&image, &numbers, settings)? - answer)?;
+        // In shares of the answer, the penalties weigh the same for every target and from the first step to the last.
+        let loss = ((penalty(&image, &numbers, settings)? * value.abs())? - answer)?;
         descent.step(&loss.backward()?, settings.learning_rate)?;
         watch.step();
     }
@@ -114,7 +115,7 @@ pub fn check_target(network: &Network, target: SynthesisTarget) -> Result<()> {
     Objective::of(network, target).map(drop)
 }
 
-/// What the loss has beside the answer.
+/// What the loss has beside the answer, as a share of it.
 fn penalty(image: &Tensor, numbers: &Tensor, settings: &SynthesisSettings) -> candle_core::Result<Tensor> {
     let (_, _, height, width) = image.dims4()?;
     let mut penalty = Tensor::zeros((), image.dtype(), image.device())?;
@@ -164,10 +165,7 @@ impl Objective {
         };
         Ok(match target {
             SynthesisTarget::Class { class } => {
-                let classes = graph.image_shape(graph.logits).iter().product();
-                if class >= classes {
-                    return Err(beyond("the list of classes".to_owned(), class, classes));
-                }
+                network.check_class(class)?;
                 let part = Part::Mean { from: class, count: 1 };
                 Self { at: graph.logits, part }
             }

@@ -60,6 +60,14 @@ pub struct EvaluationDetails {
     pub calibration: Vec<CalibrationBin>,
 }
 
+/// The probabilities of classes by their logits. They must be finite.
+pub fn softmax(logits: &[f32]) -> Vec<f64> {
+    let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let raised = |logit: &f32| (f64::from(*logit) - f64::from(greatest)).exp();
+    let sum: f64 = logits.iter().map(raised).sum();
+    logits.iter().map(|logit| raised(logit) / sum).collect()
+}
+
 /// What a network says about one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Answer {

@@ -99,6 +99,11 @@ pub struct ChannelStatistics {
     pub std: Vec<f32>,
 }
 
+/// The lightness of a colour of red, green and blue (ITU-R BT.601).
+pub fn lightness([red, green, blue]: [f32; 3]) -> f32 {
+    0.299 * red + 0.587 * green + 0.114 * blue
+}
+
 /// In which order a network wants the colours of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -104,5 +104,16 @@ pub enum JobPhase {
     Finished,
 }
 
+/// The jobs that have not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobBacklog {
+    /// How many wait.
+    pub waiting: i64,
+    /// How many run.
+    pub running: i64,
+    /// How long the oldest of those that wait has waited, in whole seconds; 0 if none does.
+    pub oldest_seconds: i64,
+}
+
 /// How often a job is begun before it is given up.
 pub const MAX_ATTEMPTS: i32 = 5;

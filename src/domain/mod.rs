@@ -12,6 +12,7 @@ pub mod explanation;
 pub mod graph;
 pub mod id;
 pub mod image;
+pub mod insight;
 pub mod job;
 pub mod model;
 pub mod page;

@@ -8,6 +8,9 @@ use super::id::{JobId, SynthesisId, VersionId};
 /// Steps of a search at most.
 pub const MOST_STEPS: u32 = 4_096;
 
+/// Rows and columns of an image that is small: of digits, letters, clothing.
+const SMALL_SIDE: usize = 64;
+
 /// Images of the data set that are shown beside a synthetic one.
 pub const EXEMPLARS: usize = 9;
 
@@ -117,9 +120,9 @@ pub struct SynthesisSettings {
     pub scale: f64,
     /// It is turned by up to this many degrees.
     pub rotation: f64,
-    /// Weight of the penalty on differences between neighbouring pixels.
+    /// Weight of the penalty on differences between neighbouring pixels, in shares of the answer.
     pub total_variation: f64,
-    /// Weight of the penalty on the distance from the mean image.
+    /// Weight of the penalty on the distance from the mean image, in shares of the answer.
     pub l2: f64,
 }
 
@@ -127,6 +130,8 @@ impl SynthesisSettings {
     /// What is usual for images of a height and width: transformations that move a small image less.
     pub fn usual(height: usize, width: usize) -> Self {
         let side = height.min(width) as f64;
+        // A few strokes make a small image: without penalties they are lost among others that are answered to as well.
+        let is_small = height.max(width) <= SMALL_SIDE;
         Self {
             steps: 256,
             learning_rate: 0.05,
@@ -135,8 +140,8 @@ impl SynthesisSettings {
             jitter: (side / 14.0).clamp(1.0, 16.0),
             scale: 0.1,
             rotation: 5.0,
-            total_variation: 0.0,
-            l2: 0.0,
+            total_variation: if is_small { 1.0 } else { 0.0 },
+            l2: if is_small { 0.05 } else { 0.0 },
         }
     }
 

@@ -6,7 +6,7 @@ use colorous::VIRIDIS;
 use svg::Document;
 use svg::node::element::{Group, Image, Rectangle, Text, Title};
 
-use super::raster::{FONT, PictureError, pixels};
+use super::raster::{FONT, PictureError, pixels, writable};
 use crate::domain::cka_matrix::CkaMatrix;
 
 /// Length of the longer side of the matrix, and the least of the shorter one.
@@ -193,14 +193,6 @@ fn enlarged(width: usize, colours: &[[u8; 3]]) -> Result<Image, PictureError> {
         .set("preserveAspectRatio", "none")
         .set("image-rendering", "optimizeSpeed")
         .set("style", "image-rendering: pixelated"))
-}
-
-/// What XML cannot hold, such as control characters in the names of an ONNX file, is shown as unknown.
-fn writable(text: &str) -> String {
-    let is_writable = |c: char| matches!(c, ' '..='\u{fffd}' | '\u{10000}'..);
-    text.chars()
-        .map(|c| if is_writable(c) { c } else { '\u{fffd}' })
-        .collect()
 }
 
 fn text(content: &str, x: f64, y: f64) -> Text {

@@ -3,6 +3,7 @@
 use colorous::{RED_BLUE, VIRIDIS};
 
 use super::raster::Raster;
+use crate::domain::image::lightness;
 
 /// Which colours stand for which numbers. People with any kind of colour vision tell them apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +51,8 @@ impl NumberMap<'_> {
         };
         let blended = image.colours().iter().enumerate().map(|(index, pixel)| {
             let over = colour(colours, at(index / columns, index % columns));
-            let lightness = 0.299 * f32::from(pixel[0]) + 0.587 * f32::from(pixel[1]) + 0.114 * f32::from(pixel[2]);
-            over.map(|channel| (OPACITY * f32::from(channel) + (1.0 - OPACITY) * lightness).round() as u8)
+            let grey = lightness(pixel.map(f32::from));
+            over.map(|channel| (OPACITY * f32::from(channel) + (1.0 - OPACITY) * grey).round() as u8)
         });
         Raster::new(columns, blended.collect())
     }

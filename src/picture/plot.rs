@@ -6,7 +6,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::raster::{FONT, PictureError};
+use super::raster::{FONT, PictureError, writable};
 use crate::domain::evaluation::{CalibrationBin, ClassReport, class_name, expected_calibration_error};
 use crate::domain::training::EpochReport;
 
@@ -21,6 +21,8 @@ const WIDTH: u32 = 560;
 const CLASS_WIDTH: u32 = 40;
 /// Bars are drawn of so many classes: those told worst.
 const MOST_CLASSES: usize = 60;
+/// Where the axis of shares ends if the legend stands above them.
+const ROOM_FOR_LEGEND: f64 = 1.26;
 const TITLE_SIZE: u32 = 18;
 const LABEL_SIZE: u32 = 13;
 
@@ -96,14 +98,14 @@ pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> R
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(54)
-            .build_cartesian_2d(0.0..reports.len() as f64, 0.0..1.12)?;
+            .build_cartesian_2d(0.0..reports.len() as f64, 0.0..ROOM_FOR_LEGEND)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
             .disable_x_axis()
             .light_line_style(TRANSPARENT)
             .label_style((FONT, LABEL_SIZE))
-            .y_label_formatter(&|share| format!("{share:.1}"))
+            .y_label_formatter(&share_label)
             .y_desc("share")
             .draw()?;
         type Share = fn(&ClassReport) -> Option<f64>;
@@ -203,6 +205,14 @@ fn legend<'a, B: DrawingBackend + 'a, C: CoordTranslate>(
         .draw()
 }
 
+/// A share on an axis; what is above all shares is only room for the legend.
+fn share_label(share: &f64) -> String {
+    match *share > 1.0 {
+        true => String::new(),
+        false => format!("{share:.1}"),
+    }
+}
+
 /// What stands beside a name in the legend.
 fn patch(colour: RGBColor) -> impl Fn((i32, i32)) -> Rectangle<(i32, i32)> {
     move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled())
@@ -210,9 +220,39 @@ fn patch(colour: RGBColor) -> impl Fn((i32, i32)) -> Rectangle<(i32, i32)> {
 
 /// As much of a text as has room in a width: letters are about half as wide as high.
 fn shortened(text: &str, width: u32) -> String {
+    let text = writable(text);
     let room = (width / (LABEL_SIZE / 2 + 2)) as usize;
     match text.chars().count() <= room {
-        true => text.to_owned(),
+        true => text,
         false => text.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::picture::png;
+
+    #[test]
+    fn names_of_any_characters_can_be_drawn() {
+        let report = ClassReport {
+            class: 0,
+            image_count: 3,
+            predicted_count: 3,
+            precision: Some(1.0),
+            recall: Some(1.0),
+            f1: Some(1.0),
+        };
+        let svg = class_bars("a\u{1}b <script>", &[report], &["<&\u{ffff}>".to_owned()]).unwrap();
+        assert!(svg.contains("a\u{fffd}b") && svg.contains("&lt;script&gt;"));
+        assert!(!svg.contains("<script>"));
+        assert!(png(&svg).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_written_beside_the_room_for_the_legend() {
+        assert_eq!((share_label(&1.0).as_str(), share_label(&1.2).as_str()), ("1.0", ""));
     }
 }

@@ -44,6 +44,14 @@ impl From<plotters::drawing::DrawingAreaErrorKind<std::io::Error>> for PictureEr
     }
 }
 
+/// What XML cannot hold, such as control characters in the names of an ONNX file, is shown as unknown.
+pub(super) fn writable(text: &str) -> String {
+    let is_writable = |c: char| matches!(c, ' '..='\u{fffd}' | '\u{10000}'..);
+    text.chars()
+        .map(|c| if is_writable(c) { c } else { '\u{fffd}' })
+        .collect()
+}
+
 /// A drawing as PNG.
 ///
 /// # Errors

@@ -37,6 +37,9 @@ pub enum ServiceError {
     /// There is too much to do just now; later it will work.
     #[error("the server is busy: try again in a moment")]
     Overloaded,
+    /// It took longer than may be waited for.
+    #[error("this takes longer than a request may: ask for less at a time")]
+    TimedOut,
     /// Something that was stored is gone or no longer what it was: an operator's to mend.
     #[error("{0}")]
     Damaged(String),
@@ -100,6 +103,7 @@ impl From<StoreError> for ServiceError {
         match error {
             StoreError::Conflict(conflict) => conflict.into(),
             StoreError::Busy => Self::Overloaded,
+            StoreError::TimedOut => Self::TimedOut,
             StoreError::Text => Self::bad_input(error),
             other => Self::internal(other),
         }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::network::Runnable;
 use super::{KeptPicture, Library, ServiceError};
-use crate::compute::attribution::{Attribution, AttributionTask, Method};
+use crate::compute::attribution::AttributionTask;
 use crate::compute::control::Control;
-use crate::compute::feature_map::{ChannelChoice, FeatureMap, FeatureMapTask};
+use crate::compute::feature_map::FeatureMapTask;
 use crate::domain::dataset::Split;
 use crate::domain::exemplar::ChannelExemplars;
 use crate::domain::id::{LayerId, VersionId};
 use crate::domain::image::Images;
+use crate::domain::insight::{Attribution, ChannelChoice, FeatureMap, Method};
 use crate::domain::upload::Preparation;
 use crate::domain::version::Layer;
 use crate::picture::{Colours, NumberMap, Raster};
@@ -126,8 +127,8 @@ impl Library {
     /// # Errors
     /// `BAD_USER_INPUT` if they have not been looked for.
     pub async fn exemplars_of(&self, layer: &Layer) -> Result<ChannelExemplars, ServiceError> {
-        let kept = self.store.channel_exemplars(layer.id).await?;
-        kept.ok_or_else(|| {
+        let kept = self.store.channel_exemplars(&[layer.id]).await?.pop();
+        kept.map(|(_, exemplars)| exemplars).ok_or_else(|| {
             ServiceError::bad_input(
                 "the images that this layer's channels answer to most have not been looked for: run findExemplars first",
             )
@@ -210,7 +211,7 @@ impl Library {
             None => map.raster(colours).enlarged(),
             Some(seen) => map.over(&seen.raster.enlarged(), colours),
         };
-        self.keep_picture(&raster).await
+        self.keep_picture(raster).await
     }
 
     async fn look_at(&self, subject: &Runnable, choice: ImageChoice) -> Result<(Images, Seen), ServiceError> {
@@ -238,7 +239,7 @@ impl Library {
         };
         let raster = Raster::of_planes(image.shape, image.image(0));
         let seen = Seen {
-            picture: self.keep_picture(&raster.enlarged()).await?,
+            picture: self.keep_picture(raster.enlarged()).await?,
             preparations,
             raster,
         };

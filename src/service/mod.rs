@@ -56,6 +56,7 @@ use crate::compute::network::Network;
 use crate::domain::dataset::Split;
 use crate::domain::id::{DatasetId, ProbeSetId, VersionId};
 use crate::domain::image::{Images, LabelledImages};
+use crate::metrics::Snapshot;
 use crate::store::Store;
 
 /// The library: catalogue, artifacts and the device, with everything that can be done with them.
@@ -73,6 +74,8 @@ pub struct Library {
     probes: MeteredCache<ProbeSetId, Images>,
     /// Images of splits.
     splits: MeteredCache<(DatasetId, Split), LabelledImages>,
+    /// Room for pictures.
+    pictures: Arc<picture::PictureRoom>,
     /// Bytes of activations that a computation may hold.
     activation_limit: u64,
     /// Turns of those who compute with many vectors.
@@ -94,6 +97,8 @@ pub struct LibrarySettings {
     pub probe_cache_bytes: u64,
     /// Bytes of the images of splits that are kept.
     pub split_cache_bytes: u64,
+    /// Bytes of pictures that are kept for those who asked for them.
+    pub picture_bytes: u64,
 }
 
 impl std::fmt::Debug for Library {
@@ -120,10 +125,19 @@ impl Library {
             splits: MeteredCache::new("splits", settings.split_cache_bytes, |_, split: &LabelledImages| {
                 split.images.pixels.len() as u64
             }),
+            pictures: Arc::new(picture::PictureRoom::new(settings.picture_bytes)),
             activation_limit: settings.activation_bytes,
             turns: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(2, NonZero::get),
             )),
+        }
+    }
+
+    /// The same library for jobs, whose statements take as long as they take.
+    pub fn for_jobs(&self) -> Self {
+        Self {
+            store: self.store.for_jobs(),
+            ..self.clone()
         }
     }
 
@@ -141,6 +155,18 @@ impl Library {
                 answers.clear();
             }
         });
+    }
+
+    /// What is true at this moment, for those who watch the server.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn snapshot(&self) -> Result<Snapshot, ServiceError> {
+        Ok(Snapshot {
+            backlog: self.store.job_backlog().await?,
+            caches: self.cache_statistics().await,
+            generation: self.store.generation().await?,
+        })
     }
 
     /// How its caches are used.

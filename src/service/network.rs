@@ -31,28 +31,7 @@ impl Library {
     /// # Errors
     /// `NOT_FOUND` if there is none or its model is deleted, `BAD_USER_INPUT` if it is not ready or has no network.
     pub(super) async fn runnable(&self, version: VersionId) -> Result<Runnable, ServiceError> {
-        let (version, _) = self.listed_version(version).await?;
-        if version.format == ModelFormat::Activations {
-            return Err(ServiceError::bad_input(
-                "a version of activations has no network to run: register its weights to have that",
-            ));
-        }
-        match version.status {
-            VersionStatus::Ready => {}
-            VersionStatus::Failed => {
-                let reason = version
-                    .failure
-                    .map_or_else(String::new, |failure| format!(": {}", failure.message));
-                return Err(ServiceError::bad_input(format!(
-                    "the version has failed and cannot be run{reason}"
-                )));
-            }
-            VersionStatus::Queued | VersionStatus::Running => {
-                return Err(ServiceError::bad_input(
-                    "the version is not READY yet: wait for its job",
-                ));
-            }
-        }
+        let version = self.ready(version).await?;
         let dataset = self.dataset(version.dataset_id).await?;
         let network = self.network(&version, &dataset).await?;
         Ok(Runnable {
@@ -60,6 +39,33 @@ impl Library {
             dataset,
             network,
         })
+    }
+
+    /// A version that has come to its end well and has a network.
+    ///
+    /// # Errors
+    /// Those of [`Library::runnable`].
+    pub(super) async fn ready(&self, version: VersionId) -> Result<Version, ServiceError> {
+        let (version, _) = self.listed_version(version).await?;
+        if version.format == ModelFormat::Activations {
+            return Err(ServiceError::bad_input(
+                "a version of activations has no network to run: register its weights to have that",
+            ));
+        }
+        match version.status {
+            VersionStatus::Ready => Ok(version),
+            VersionStatus::Failed => {
+                let reason = version
+                    .failure
+                    .map_or_else(String::new, |failure| format!(": {}", failure.message));
+                Err(ServiceError::bad_input(format!(
+                    "the version has failed and cannot be run{reason}"
+                )))
+            }
+            VersionStatus::Queued | VersionStatus::Running => Err(ServiceError::bad_input(
+                "the version is not READY yet: wait for its job",
+            )),
+        }
     }
 
     /// The network of a version, kept on the device.

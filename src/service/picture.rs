@@ -1,6 +1,8 @@
 //! Pictures of what was computed: drawn when they are asked for, or kept under the hash of their bytes.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -69,6 +71,39 @@ pub struct KeptPicture {
     pub height: u32,
 }
 
+/// Of all room for pictures, the part that is written between two looks at how much is taken.
+const LOOKS: u64 = 16;
+
+/// How long a picture stays at least, so that who asked for it can fetch it.
+const GRACE: Duration = Duration::from_secs(600);
+
+/// Room for pictures that queries leave behind.
+#[derive(Debug)]
+pub(super) struct PictureRoom {
+    limit: u64,
+    /// Bytes written since the last look.
+    written: AtomicU64,
+}
+
+impl PictureRoom {
+    pub(super) fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            // What an earlier process has left is not known: the first picture looks.
+            written: AtomicU64::new(limit / LOOKS),
+        }
+    }
+
+    /// Counts bytes; whether it is time to look how many there are.
+    fn took(&self, bytes: u64) -> bool {
+        let is_due = self.written.fetch_add(bytes, Ordering::Relaxed) + bytes > self.limit / LOOKS;
+        if is_due {
+            self.written.store(0, Ordering::Relaxed);
+        }
+        is_due
+    }
+}
+
 impl Library {
     /// An image of a data set as a picture, small ones enlarged to be seen.
     ///
@@ -88,18 +123,48 @@ impl Library {
             ));
         }
         let raster = Raster::of_planes(images.shape, images.image(index));
-        self.keep_picture(&raster.enlarged()).await
+        self.keep_picture(raster.enlarged()).await
     }
 
-    /// Keeps a picture.
-    pub(super) async fn keep_picture(&self, raster: &Raster) -> Result<KeptPicture, ServiceError> {
-        let png = raster.png().map_err(ServiceError::internal)?;
-        let key = self.artifacts.put(ArtifactKind::Pictures, png).await?;
+    /// Keeps a picture: until there are too many, or for as long as a synthetic image names it.
+    pub(super) async fn keep_picture(&self, raster: Raster) -> Result<KeptPicture, ServiceError> {
+        let (width, height) = (raster.width() as u32, raster.height() as u32);
+        let png = tokio::task::spawn_blocking(move || raster.png());
+        let png = png
+            .await
+            .map_err(ServiceError::internal)?
+            .map_err(ServiceError::internal)?;
+        let bytes = png.len() as u64;
+        let key = self.artifacts.put_again(ArtifactKind::Pictures, png).await?;
+        if self.pictures.took(bytes) {
+            let library = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = library.make_room_for_pictures().await {
+                    tracing::warn!(%error, "pictures that nobody needs could not be deleted");
+                }
+            });
+        }
         Ok(KeptPicture {
             hash: key.hash(),
-            width: raster.width() as u32,
-            height: raster.height() as u32,
+            width,
+            height,
         })
+    }
+
+    /// Deletes the oldest pictures if all take too much room, but for those of synthetic images and young ones. A picture that
+    /// is gone is drawn again by the query that asks for it.
+    async fn make_room_for_pictures(&self) -> Result<(), ServiceError> {
+        let hashes = self.store.synthetic_pictures().await?;
+        let keys = hashes.iter().filter_map(|hash| picture_key(hash));
+        let (spared, limit) = (keys.collect(), self.pictures.limit);
+        let deleted = self
+            .artifacts
+            .trim(ArtifactKind::Pictures, limit, &spared, GRACE)
+            .await?;
+        if deleted > 0 {
+            tracing::info!(deleted, "deleted the oldest pictures");
+        }
+        Ok(())
     }
 
     /// A picture that is kept, as PNG.
@@ -107,8 +172,8 @@ impl Library {
     /// # Errors
     /// `NOT_FOUND` if there is none of this hash.
     pub async fn kept_picture(&self, hash: &str) -> Result<Bytes, ServiceError> {
-        let unknown = || ServiceError::not_found("picture", hash);
-        let key: ArtifactKey = format!("pictures/{hash}").parse().map_err(|_| unknown())?;
+        let unknown = || ServiceError::not_found("picture", format!("{hash}: ask again for what it shows"));
+        let key = picture_key(hash).ok_or_else(unknown)?;
         match self.artifacts.get(&key).await {
             Err(ArtifactError::Missing { .. }) => Err(unknown()),
             outcome => Ok(outcome?),
@@ -167,4 +232,8 @@ impl Library {
             labels: labels.collect(),
         })
     }
+}
+
+fn picture_key(hash: &str) -> Option<ArtifactKey> {
+    format!("{}/{hash}", ArtifactKind::Pictures).parse().ok()
 }

@@ -8,12 +8,12 @@ use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
 use super::network::{Runnable, answers_classes};
 use super::{KeptPicture, Library, ServiceError};
 use crate::compute::control::Control;
-use crate::compute::images::{LIGHTNESS, fitted};
+use crate::compute::images::fitted;
 use crate::compute::predict::PredictTask;
 use crate::domain::dataset::Split;
 use crate::domain::dataset_record::Dataset;
 use crate::domain::id::VersionId;
-use crate::domain::image::{ChannelOrder, ImageShape, Images};
+use crate::domain::image::{ChannelOrder, ImageShape, Images, lightness};
 use crate::domain::upload::{Preparation, border_lightness};
 use crate::domain::version::Version;
 use crate::picture::Raster;
@@ -76,7 +76,7 @@ impl Library {
         }
         let (images, preparations) = self.prepared(request.file, &subject.dataset, request.invert).await?;
         let shown = self
-            .keep_picture(&Raster::of_planes(images.shape, images.image(0)).enlarged())
+            .keep_picture(Raster::of_planes(images.shape, images.image(0)).enlarged())
             .await?;
         let probabilities = self.probabilities(&subject, images).await?;
         Ok(Prediction {
@@ -205,13 +205,11 @@ fn with_channels(image: &DynamicImage, channels: usize, done: &mut Vec<Preparati
         let [value, opacity] = [pixel.0[channel], pixel.0[3]].map(u32::from);
         ((value * opacity + 255 * (255 - opacity) + 127) / 255) as u8
     };
-    let lightness = |pixel: &image::Rgba<u8>| {
-        let [red, green, blue] = [0, 1, 2].map(|channel| f32::from(on_white(pixel, channel)));
-        (LIGHTNESS[0] * red + LIGHTNESS[1] * green + LIGHTNESS[2] * blue).round() as u8
-    };
+    let grey =
+        |pixel: &image::Rgba<u8>| lightness([0, 1, 2].map(|channel| f32::from(on_white(pixel, channel)))).round() as u8;
     let mut planes = Vec::with_capacity(channels * colours.width() as usize * colours.height() as usize);
     match channels {
-        1 => planes.extend(colours.pixels().map(lightness)),
+        1 => planes.extend(colours.pixels().map(grey)),
         _ => (0..3).for_each(|channel| planes.extend(colours.pixels().map(|pixel| on_white(pixel, channel)))),
     }
     match (image.color().has_color(), channels) {

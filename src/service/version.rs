@@ -15,7 +15,7 @@ use crate::domain::id::{ModelId, ProbeSetId, VersionId};
 use crate::domain::image::{ChannelOrder, ChannelStatistics, Preprocessing};
 use crate::domain::job::{Job, JobKind};
 use crate::domain::training::TrainSettings;
-use crate::domain::version::{ModelFormat, Source, Version, VersionStatus};
+use crate::domain::version::{ModelFormat, Source, Version};
 use crate::store::{NewJob, NewVersion};
 
 /// A version to be registered.
@@ -206,17 +206,7 @@ impl Library {
         version: VersionId,
         dataset: Option<&str>,
     ) -> Result<(Version, Job), ServiceError> {
-        let version = self.version(version).await?;
-        if version.format == ModelFormat::Activations {
-            return Err(ServiceError::bad_input(
-                "a version of activations has no network to evaluate: register its weights to have that",
-            ));
-        }
-        if version.status != VersionStatus::Ready {
-            return Err(ServiceError::bad_input(
-                "only a version that is READY can be evaluated: wait for its job",
-            ));
-        }
+        let version = self.ready(version).await?;
         let own = self.dataset(version.dataset_id).await?;
         let wanted = match dataset {
             None => own.clone(),

@@ -132,7 +132,7 @@ async fn hand_back(library: Library, recovery: JobRecoveryContext) -> JobRecover
 }
 
 fn utils(store: &Store) -> WorkerUtils {
-    WorkerUtils::new(store.pool().clone(), SCHEMA.to_owned())
+    WorkerUtils::new(store.queue_pool().clone(), SCHEMA.to_owned())
 }
 
 impl Library {

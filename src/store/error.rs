@@ -22,6 +22,9 @@ pub enum StoreError {
     /// All connections have been in use for too long.
     #[error("the database is busy")]
     Busy,
+    /// A statement took longer than anybody waits for it.
+    #[error("the database took too long")]
+    TimedOut,
     /// A text holds what PostgreSQL cannot keep.
     #[error("a text may not contain the character U+0000: leave it out")]
     Text,
@@ -35,6 +38,9 @@ pub enum StoreError {
 
 /// PostgreSQL's codes for texts and JSON that hold U+0000.
 const UNKEEPABLE_TEXT: [&str; 2] = ["22021", "22P05"];
+
+/// PostgreSQL's code for a statement that was ended, as by its timeout.
+const CANCELLED: &str = "57014";
 
 /// A rule of the schema that a write would break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,8 +73,10 @@ impl From<sqlx::Error> for StoreError {
             return Self::Busy;
         }
         let code = error.as_database_error().and_then(|e| e.code());
-        if code.is_some_and(|code| UNKEEPABLE_TEXT.contains(&code.as_ref())) {
-            return Self::Text;
+        match code.as_deref() {
+            Some(code) if UNKEEPABLE_TEXT.contains(&code) => return Self::Text,
+            Some(CANCELLED) => return Self::TimedOut,
+            _ => {}
         }
         let conflict = error
             .as_database_error()

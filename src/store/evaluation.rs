@@ -85,38 +85,37 @@ impl Store {
         Ok(cells.collect())
     }
 
-    /// The most confident mistakes of an evaluation, the most confident first, at most `limit`.
+    /// The most confident mistakes of evaluations, those of each the most confident first.
     ///
     /// # Errors
     /// The database fails.
     #[tracing::instrument(name = "store.confident_mistakes", skip_all)]
     pub async fn confident_mistakes(
         &self,
-        (version, dataset): EvaluationKey,
-        limit: usize,
-    ) -> Result<Vec<Mistake>, StoreError> {
+        evaluations: &[EvaluationKey],
+    ) -> Result<Vec<(EvaluationKey, Mistake)>, StoreError> {
         let rows = sqlx::query!(
-            "select actual, predicted, image_index, confidence
+            "select version_id, dataset_id, actual, predicted, image_index, confidence
                from confident_mistake
-              where version_id = $1
-                and dataset_id = $2
-              order by rank
-              limit $3",
-            version.0,
-            dataset.0,
-            limit as i64,
+               join unnest($1::bigint[], $2::bigint[]) as wanted (version_id, dataset_id) using (version_id, dataset_id)
+              order by version_id, dataset_id, rank",
+            &raw(evaluations, |(version, _)| version.0),
+            &raw(evaluations, |(_, dataset)| dataset.0),
         )
         .fetch_all(&self.pool)
         .await?;
-        let mistake = rows.into_iter().map(|row| Mistake {
-            actual: row.actual as u16,
-            predicted: row.predicted as u16,
-            image: Exemplar {
-                index: row.image_index as usize,
-                confidence: row.confidence,
-            },
+        let mistakes = rows.into_iter().map(|row| {
+            let mistake = Mistake {
+                actual: row.actual as u16,
+                predicted: row.predicted as u16,
+                image: Exemplar {
+                    index: row.image_index as usize,
+                    confidence: row.confidence,
+                },
+            };
+            ((VersionId(row.version_id), DatasetId(row.dataset_id)), mistake)
         });
-        Ok(mistake.collect())
+        Ok(mistakes.collect())
     }
 }
 

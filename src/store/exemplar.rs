@@ -1,26 +1,28 @@
 //! The images that the channels of layers answer to most.
 
+use super::rows::raw;
 use super::{Store, StoreError, Tx};
 use crate::domain::exemplar::ChannelExemplars;
 use crate::domain::id::LayerId;
 use crate::domain::synthesis::Activating;
 
 impl Store {
-    /// The images that the channels of a layer answer to most; `None` before they were looked for.
+    /// The images that the channels of layers answer to most; layers for which they were not looked for are left out.
     ///
     /// # Errors
     /// The database fails.
     #[tracing::instrument(name = "store.channel_exemplars", skip_all)]
-    pub async fn channel_exemplars(&self, layer: LayerId) -> Result<Option<ChannelExemplars>, StoreError> {
-        let row = sqlx::query!(
-            r#"select image_count, images as "images!: Vec<Option<i32>>", activations as "activations!: Vec<Option<f32>>"
+    pub async fn channel_exemplars(&self, layers: &[LayerId]) -> Result<Vec<(LayerId, ChannelExemplars)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select layer_id, image_count, images as "images!: Vec<Option<i32>>",
+                      activations as "activations!: Vec<Option<f32>>"
                  from channel_exemplars
-                where layer_id = $1"#,
-            layer.0
+                where layer_id = any($1)"#,
+            &raw(layers, |id| id.0),
         )
-        .fetch_optional(&self.pool)
+        .fetch_all(&self.pool)
         .await?;
-        Ok(row.map(|row| {
+        let of_layers = rows.into_iter().map(|row| {
             let places = row.images.into_iter().zip(row.activations);
             let places = places.map(|(image, activation)| {
                 let (index, activation) = image.zip(activation)?;
@@ -29,8 +31,10 @@ impl Store {
                     activation: activation.into(),
                 })
             });
-            ChannelExemplars::of_places(row.image_count as usize, places)
-        }))
+            let exemplars = ChannelExemplars::of_places(row.image_count as usize, places);
+            (LayerId(row.layer_id), exemplars)
+        });
+        Ok(of_layers.collect())
     }
 }
 

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::rows::{Place, raw, word};
 use super::{Store, StoreError, Tx};
 use crate::domain::id::{DatasetId, JobId, VersionId};
-use crate::domain::job::{Job, JobKind, JobPhase, JobStatus};
+use crate::domain::job::{Job, JobBacklog, JobKind, JobPhase, JobStatus};
 use crate::domain::training::EpochReport;
 use crate::domain::version::Failure;
 
@@ -129,6 +129,29 @@ impl Store {
             .fetch_optional(&self.pool)
             .await?;
         Ok(requested.unwrap_or(true))
+    }
+
+    /// How many jobs have not ended.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.job_backlog", skip_all)]
+    pub async fn job_backlog(&self) -> Result<JobBacklog, StoreError> {
+        let row = sqlx::query!(
+            r#"select count(*) filter (where status = 'QUEUED') as "waiting!",
+                      count(*) filter (where status = 'RUNNING') as "running!",
+                      coalesce(extract(epoch from now() - min(created_at) filter (where status = 'QUEUED')), 0)::bigint
+                          as "oldest!"
+                 from job
+                where status in ('QUEUED', 'RUNNING')"#
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(JobBacklog {
+            waiting: row.waiting,
+            running: row.running,
+            oldest_seconds: row.oldest,
+        })
     }
 }
 

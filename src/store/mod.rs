@@ -24,6 +24,8 @@ mod synthesis;
 mod vector;
 mod version;
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgTransaction, Postgres};
 
@@ -54,12 +56,18 @@ const SESSION: [(&str, &str); 4] = [
 const QUEUE_CONNECTIONS: u32 = 4;
 
 /// Statements that take longer are told in the log.
-const SLOW: std::time::Duration = std::time::Duration::from_secs(1);
+const SLOW: Duration = Duration::from_secs(1);
+
+/// What jobs use at a time: there is one device, and a job writes at its end.
+const WORK_CONNECTIONS: u32 = 4;
 
 /// The catalogue, over a pool of connections.
 #[derive(Debug, Clone)]
 pub struct Store {
+    /// Connections of those who ask. Their statements end when nobody waits any longer.
     pool: PgPool,
+    /// Connections for what takes as long as it takes: migrations, jobs, the building of indexes.
+    work: PgPool,
     /// Connections of the queue alone: requests that wait for one another do not keep it from a job's end.
     queue: PgPool,
 }
@@ -71,23 +79,33 @@ pub struct Tx {
 }
 
 impl Store {
-    /// Connects with at most `connections` at a time.
+    /// Connects with at most `connections` at a time, whose statements may take `longest`.
     ///
     /// # Errors
     /// The server cannot be reached or refuses.
-    pub async fn connect(options: PgConnectOptions, connections: u32) -> Result<Self, StoreError> {
+    pub async fn connect(options: PgConnectOptions, connections: u32, longest: Duration) -> Result<Self, StoreError> {
         // Told to operators, and not to somebody who watches a command on a busy machine.
         let options = options.log_slow_statements(log::LevelFilter::Info, SLOW);
         let options = options.application_name("scv").options(SESSION);
         let pool = |connections: u32| {
             PgPoolOptions::new()
                 .max_connections(connections)
-                .acquire_timeout(std::time::Duration::from_secs(10))
+                .acquire_timeout(Duration::from_secs(10))
         };
+        let bounded = [("statement_timeout", longest.as_millis().to_string())];
         Ok(Self {
             queue: pool(QUEUE_CONNECTIONS).connect_lazy_with(options.clone()),
-            pool: pool(connections).connect_with(options).await?,
+            work: pool(WORK_CONNECTIONS).connect_lazy_with(options.clone()),
+            pool: pool(connections).connect_with(options.options(bounded)).await?,
         })
+    }
+
+    /// The same catalogue for jobs, whose statements take as long as they take.
+    pub fn for_jobs(&self) -> Self {
+        Self {
+            pool: self.work.clone(),
+            ..self.clone()
+        }
     }
 
     /// The pool, for libraries that keep their own tables beside ours.
@@ -106,7 +124,7 @@ impl Store {
     /// A migration fails, or the database was migrated by a newer SCV.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         // sqlx holds a PostgreSQL advisory lock while it migrates.
-        sqlx::migrate!().run(&self.pool).await?;
+        sqlx::migrate!().run(&self.work).await?;
         Ok(())
     }
 
@@ -132,6 +150,7 @@ impl Store {
     /// Closes all connections, waiting for those in use.
     pub async fn close(&self) {
         self.queue.close().await;
+        self.work.close().await;
         self.pool.close().await;
     }
 }

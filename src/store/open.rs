@@ -20,6 +20,8 @@ pub struct DatabaseSettings {
     pub url: Option<String>,
     /// Connections at a time.
     pub connections: u32,
+    /// How long a statement of somebody who asks may take.
+    pub longest: Duration,
     /// Folder for the embedded cluster.
     pub data_dir: PathBuf,
     /// Installation for the embedded cluster, if the user names one.
@@ -69,7 +71,7 @@ pub async fn open(settings: &DatabaseSettings) -> Result<Database, OpenError> {
             (cluster.connect_options(), Some(cluster))
         }
     };
-    match prepare(options, settings.connections).await {
+    match prepare(options, settings).await {
         Ok(store) => Ok(Database { store, cluster }),
         Err(error) => {
             if let Some(cluster) = cluster {
@@ -92,7 +94,7 @@ pub async fn join(settings: &DatabaseSettings) -> Result<Database, OpenError> {
     let Some(options) = running else {
         return open(settings).await;
     };
-    let store = prepare(options, settings.connections).await?;
+    let store = prepare(options, settings).await?;
     Ok(Database { store, cluster: None })
 }
 
@@ -123,8 +125,8 @@ fn parse(url: &str) -> Result<PgConnectOptions, OpenError> {
         .map_err(|error: sqlx::Error| OpenError::Url(error.to_string()))
 }
 
-async fn prepare(options: PgConnectOptions, connections: u32) -> Result<Store, OpenError> {
-    let store = match Store::connect(options.clone(), connections).await {
+async fn prepare(options: PgConnectOptions, settings: &DatabaseSettings) -> Result<Store, OpenError> {
+    let store = match Store::connect(options.clone(), settings.connections, settings.longest).await {
         Ok(store) => store,
         // The pool tries again and again, and at last only says that it was in vain: one more try says why.
         Err(error) => match options.connect().await {

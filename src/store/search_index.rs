@@ -25,7 +25,7 @@ impl Store {
     #[tracing::instrument(name = "store.rebuild_search_index", skip_all)]
     pub async fn rebuild_search_index(&self, probe_set: ProbeSetId) -> Result<Option<SearchIndex>, StoreError> {
         // Its settings and its lock must not come back to the pool.
-        let mut connection = self.pool.acquire().await?.detach();
+        let mut connection = self.work.acquire().await?.detach();
         let locked: bool = sqlx::query_scalar(LOCK).fetch_one(&mut connection).await?;
         let index = match locked {
             true => Some(rebuild(&mut connection, probe_set).await?),

@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::rows::Place;
+use super::rows::{Place, raw};
 use super::{Store, StoreError, Tx};
 use crate::domain::id::{JobId, SynthesisId, VersionId};
+use crate::domain::page::{Page, Slice};
 use crate::domain::synthesis::{Synthesis, SynthesisOutcome, SynthesisSettings, SynthesisTarget};
 
 struct SynthesisRow {
@@ -101,26 +102,74 @@ impl Store {
             .transpose()
     }
 
-    /// The synthetic images of a version, the latest first.
+    /// The same page of the synthetic images of each of several versions, the latest first. One statement for all.
     ///
     /// # Errors
     /// The database fails or holds what we do not know.
-    #[tracing::instrument(name = "store.syntheses_of", skip_all)]
-    pub async fn syntheses_of(&self, version: VersionId) -> Result<Vec<Synthesis>, StoreError> {
+    #[tracing::instrument(name = "store.syntheses_pages", skip_all)]
+    pub async fn syntheses_pages(
+        &self,
+        versions: &[VersionId],
+        page: &Page<i64>,
+    ) -> Result<Vec<(VersionId, Slice<Synthesis>)>, StoreError> {
         let rows = sqlx::query_as!(
             SynthesisRow,
-            "select synthesis_id, version_id, job_id, target, settings, image_hash, image_width, image_height, activation, course,
-                    exemplars, created_at
-               from synthesis
-              where version_id = $1
-              order by synthesis_id desc",
-            version.0
-        );
-        rows.fetch_all(&self.pool)
-            .await?
+            r#"select page.synthesis_id as "synthesis_id!", page.version_id as "version_id!", page.job_id as "job_id!",
+                      page.target as "target!", page.settings as "settings!", page.image_hash, page.image_width,
+                      page.image_height, page.activation, page.course, page.exemplars, page.created_at as "created_at!"
+                 from unnest($1::bigint[]) as wanted (version_id)
+                cross join lateral (
+                      select *
+                        from synthesis
+                       where synthesis.version_id = wanted.version_id
+                         and ($2::bigint is null or synthesis_id < $2)
+                         and ($3::bigint is null or synthesis_id > $3)
+                       order by case when $4 then synthesis_id else -synthesis_id end
+                       limit $5) as page
+                order by page.version_id, case when $4 then page.synthesis_id else -page.synthesis_id end"#,
+            &raw(versions, |id| id.0),
+            page.after,
+            page.before,
+            page.from_end,
+            page.limit as i64 + 1,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let all = rows.into_iter().map(Synthesis::try_from);
+        let all = all.collect::<Result<Vec<_>, _>>()?;
+        Ok(all
+            .chunk_by(|a, b| a.version_id == b.version_id)
+            .map(|of_one| (of_one[0].version_id, Slice::from_rows(of_one.to_vec(), page)))
+            .collect())
+    }
+
+    /// How many synthetic images each version has; versions without any are left out.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.count_syntheses", skip_all)]
+    pub async fn count_syntheses(&self, versions: &[VersionId]) -> Result<Vec<(VersionId, i64)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select version_id, count(*) as "count!" from synthesis where version_id = any($1) group by version_id"#,
+            &raw(versions, |id| id.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
             .into_iter()
-            .map(Synthesis::try_from)
-            .collect()
+            .map(|row| (VersionId(row.version_id), row.count))
+            .collect())
+    }
+
+    /// The hashes of the pictures of all synthetic images.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.synthetic_pictures", skip_all)]
+    pub async fn synthetic_pictures(&self) -> Result<Vec<String>, StoreError> {
+        let hashes =
+            sqlx::query_scalar!(r#"select image_hash as "image_hash!" from synthesis where image_hash is not null"#);
+        Ok(hashes.fetch_all(&self.pool).await?)
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, first_error, text};
 use crate::support::idx;
-use crate::support::networks::{first_weights, perceptron};
+use crate::support::networks::{constant_weights, first_weights, perceptron};
 use crate::support::server::Server;
 
 const IMPORT: &str = "mutation($input: ImportDatasetInput!) { importDataset(input: $input) { dataset { name } } }";
@@ -265,5 +265,37 @@ async fn a_probe_set_that_cannot_be_drawn_is_refused() {
         said.push(server.api.error(CREATE_PROBE_SET, json!({ "input": input })).await);
     }
     insta::assert_json_snapshot!(said);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_first_label_of_letters_is_their_first_class_in_an_evaluation_too() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let files = [
+        idx::images(120, 28),
+        idx::labels(120, 26, 1),
+        idx::images(30, 28),
+        idx::labels(30, 26, 1),
+    ];
+    let answer = import(api, json!({ "name": "emnist" }), &files).await;
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    let model = api.model("m").await;
+    let blocks =
+        json!([{ "kind": "Flatten" }, { "kind": "Linear", "parameters": { "out_features": 26, "bias": false } }]);
+    let weights = constant_weights(&[("1.weight", &[26, 784], 0.0)]);
+    let input = json!({ "modelId": model, "dataset": "emnist", "blocks": blocks });
+    let created = api.created_version(input, &[("input.weights", &weights)]).await;
+    let query = "query($id: ID!) { version(id: $id) { evaluation { accuracy confusionMatrix
+        confusionCells(first: 1) { nodes { actual { name } predicted { index name } imageCount } }
+        mistakes(first: 1) { nodes { actual { name } } } } } }";
+    let found = api.data(query, json!({ "id": created["version"]["id"] })).await["version"]["evaluation"].take();
+    // Of 30 images those of label 1 are the first and the 27th; of equal answers the first counts.
+    let first = json!({ "actual": { "name": "A" }, "predicted": { "index": 0, "name": "A" }, "imageCount": 2 });
+    assert_eq!(found["confusionCells"]["nodes"][0], first);
+    assert!((found["accuracy"].as_f64().unwrap() - 2.0 / 30.0).abs() < 1e-12);
+    let rows = found["confusionMatrix"].as_array().unwrap();
+    assert_eq!((rows.len(), &rows[25][0], &rows[25][25]), (26, &json!(1), &json!(0)));
+    assert_eq!(found["mistakes"]["nodes"][0]["actual"]["name"], "B");
     server.stop().await.unwrap();
 }

@@ -1,44 +1,14 @@
-//! Looking into a network: feature maps, attributions, predictions of uploaded images, synthetic images.
-
-use std::io::Cursor;
+//! Looking into a network: feature maps, attributions, predictions of uploaded images.
 
 use image::{ImageFormat, Rgb, RgbImage};
+use prost::Message as _;
+use scv::compute::onnx::proto::{ModelProto, ValueInfoProto};
 use serde_json::{Value, json};
 
-use crate::support::client::{Client, first_error, text};
+use crate::support::client::{first_error, text};
+use crate::support::look::{SYNTHESIZE, file, list, number, picture, predict, synthesized, trained};
 use crate::support::networks::{constant_weights, perceptron, small_cnn};
 use crate::support::server::Server;
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap()
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().unwrap()
-}
-
-/// A version trained on the digits, with the ids of its layers.
-async fn trained(api: &Client) -> (String, Vec<String>) {
-    let model = api.model("digits").await;
-    let version = api
-        .trained(&model, small_cnn(), json!({ "epochs": 3, "seed": 1 }))
-        .await;
-    let query = "query($id: ID!) { version(id: $id) { layers { nodes { id } } } }";
-    let found = api.data(query, json!({ "id": version })).await;
-    let layers = list(&found["version"]["layers"]["nodes"]);
-    (version, layers.iter().map(|layer| text(&layer["id"])).collect())
-}
-
-async fn picture(api: &Client, picture: &Value) -> image::DynamicImage {
-    let response = api.get(picture["url"].as_str().unwrap()).await;
-    assert_eq!(response.status(), 200, "{picture:#}");
-    let decoded = image::load_from_memory(&response.bytes().await.unwrap()).unwrap();
-    assert_eq!(
-        json!([decoded.width(), decoded.height()]),
-        json!([picture["width"], picture["height"]])
-    );
-    decoded
-}
 
 #[tokio::test]
 async fn the_channels_of_a_layer_are_numbers_and_pictures() {
@@ -226,23 +196,6 @@ async fn pixels_are_weighed_for_the_likeliest_class_or_another_in_four_ways() {
     server.stop().await.unwrap();
 }
 
-const PREDICT: &str = "mutation($input: PredictInput!) { predict(input: $input) {
-    predictions { class { index } probability } preparations shown { url width height } } }";
-
-async fn predict(api: &Client, version: &str, file: &[u8], invert: Option<bool>) -> Value {
-    let input = json!({ "versionId": version, "image": null, "invert": invert });
-    let answer = api
-        .upload(PREDICT, json!({ "input": input }), &[("input.image", file)])
-        .await;
-    answer.unwrap()
-}
-
-fn file(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
-}
-
 #[tokio::test]
 async fn an_uploaded_image_is_made_to_what_the_network_reads_and_what_was_done_is_told() {
     let server = Server::start().await;
@@ -296,6 +249,22 @@ async fn an_uploaded_image_is_made_to_what_the_network_reads_and_what_was_done_i
     server.stop().await.unwrap();
 }
 
+/// A small PNG file whose header tells of so many pixels.
+fn telling_of(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = file(&RgbImage::new(40, 40), ImageFormat::Png);
+    // Behind the signature: length and name of the header, its two lengths, five other bytes, its checksum.
+    bytes[16..20].copy_from_slice(&width.to_be_bytes());
+    bytes[20..24].copy_from_slice(&height.to_be_bytes());
+    let checksum = bytes[12..29].iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| match sum & 1 {
+            1 => (sum >> 1) ^ 0xedb8_8320,
+            _ => sum >> 1,
+        })
+    });
+    bytes[29..33].copy_from_slice(&(!checksum).to_be_bytes());
+    bytes
+}
+
 #[tokio::test]
 async fn what_is_no_image_or_too_large_a_one_is_refused() {
     let server = Server::start().await;
@@ -309,6 +278,7 @@ async fn what_is_no_image_or_too_large_a_one_is_refused() {
         (b"no image at all".to_vec(), "neither PNG nor JPEG"),
         (file(&wide, ImageFormat::Png), "cannot be read"),
         (cut, "cannot be read"),
+        (telling_of(30_000, 30_000), "cannot be read"),
         (vec![0; (20 << 20) + 1], "more than 20971520 bytes"),
     ] {
         let (code, message) = first_error(&predict(api, &version, &bytes, None).await);
@@ -339,116 +309,6 @@ async fn what_is_no_image_or_too_large_a_one_is_refused() {
         answer["data"]["attributeImage"]["attribution"]["score"].is_number(),
         "{answer:#}"
     );
-    server.stop().await.unwrap();
-}
-
-const SYNTHESIZE: &str = "mutation($input: SynthesizeImageInput!) { synthesizeImage(input: $input) {
-    synthesis { id activation picture { url } } job { id kind } } }";
-
-const SYNTHESIS: &str = "query($id: ID!) { node(id: $id) { ... on Synthesis { activation course
-    target { class layer channel row column } settings { steps seed parametrisation jitter }
-    picture { url width height } exemplars { index activation picture { url width height } }
-    version { id syntheses(first: 1) { totalCount nodes { id } } } job { status phase } } } }";
-
-async fn synthesized(api: &Client, version: &str, target: Value, settings: Value) -> Value {
-    let input = json!({ "versionId": version, "target": target, "settings": settings });
-    let started = api.data(SYNTHESIZE, json!({ "input": input })).await["synthesizeImage"].take();
-    assert_eq!(
-        started["synthesis"]["picture"],
-        Value::Null,
-        "not before the job has ended"
-    );
-    api.succeed(started["job"]["id"].as_str().unwrap()).await;
-    api.data(SYNTHESIS, json!({ "id": started["synthesis"]["id"] })).await["node"].take()
-}
-
-#[tokio::test]
-async fn a_synthetic_image_is_answered_to_more_than_any_of_the_data_set() {
-    let server = Server::start().await;
-    let api = &server.api;
-    let (version, _) = trained(api).await;
-    for (target, answered) in [
-        (json!({ "class": 3 }), [json!(3), json!(null), json!(null)]),
-        (json!({ "layer": 4, "channel": 2 }), [json!(null), json!(4), json!(2)]),
-    ] {
-        let settings = json!({ "steps": 120, "seed": 5, "jitter": 0, "scale": 0, "rotation": 0 });
-        let found = synthesized(api, &version, target, settings).await;
-        let said = &found["target"];
-        assert_eq!([&said["class"], &said["layer"], &said["channel"]], answered.each_ref());
-        assert_eq!(
-            (&found["settings"]["steps"], &found["settings"]["parametrisation"]),
-            (&json!(120), &json!("FOURIER"))
-        );
-        assert_eq!(list(&found["course"]).len(), 120);
-        let exemplars = list(&found["exemplars"]);
-        let answers: Vec<f64> = exemplars
-            .iter()
-            .map(|exemplar| number(&exemplar["activation"]))
-            .collect();
-        assert!(
-            exemplars.len() == 9 && answers.is_sorted_by(|a, b| a >= b),
-            "{answers:?}"
-        );
-        assert!(
-            number(&found["activation"]) > answers[0],
-            "{} is not above {answers:?}",
-            found["activation"]
-        );
-        let shown = picture(api, &found["picture"]).await;
-        assert_eq!(shown.width(), picture(api, &exemplars[0]["picture"]).await.width());
-        assert!(found["version"]["syntheses"]["nodes"][0]["id"].is_string(), "{found:#}");
-    }
-    server.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_search_that_cannot_be_made_is_refused_and_a_running_one_can_be_stopped() {
-    let server = Server::start().await;
-    let api = &server.api;
-    let (version, _) = trained(api).await;
-    for (target, settings, words) in [
-        (
-            json!({ "class": 10 }),
-            json!({}),
-            "the list of classes has indices 0 to 9, and none of 10",
-        ),
-        (json!({ "layer": 99 }), json!({}), "none of 99"),
-        (
-            json!({ "layer": 0, "channel": 8 }),
-            json!({}),
-            "channels of layer 0 has indices 0 to 7, and none of 8",
-        ),
-        (json!({ "channel": 1 }), json!({}), "`target` names `class` alone"),
-        (
-            json!({ "class": 1, "layer": 1 }),
-            json!({}),
-            "`target` names `class` alone",
-        ),
-        (json!({ "class": -1 }), json!({}), "`target.class` must be 0 or more"),
-        (
-            json!({ "class": 1 }),
-            json!({ "steps": 10_000 }),
-            "`steps` must be 1 to 4096, got 10000",
-        ),
-        (
-            json!({ "class": 1 }),
-            json!({ "learningRate": 0 }),
-            "`learningRate` must be",
-        ),
-    ] {
-        let input = json!({ "versionId": version, "target": target, "settings": settings });
-        let (code, message) = api.error(SYNTHESIZE, json!({ "input": input })).await;
-        assert_eq!(code, "BAD_USER_INPUT", "{message}");
-        assert!(message.contains(words), "{message}");
-    }
-    let input = json!({ "versionId": version, "target": { "class": 1 }, "settings": { "steps": 4_096 } });
-    let started = api.data(SYNTHESIZE, json!({ "input": input })).await["synthesizeImage"].take();
-    let job = text(&started["job"]["id"]);
-    let cancel = "mutation($input: CancelJobInput!) { cancelJob(input: $input) { job { id } } }";
-    api.data(cancel, json!({ "input": { "id": job } })).await;
-    assert_eq!(api.finish(&job).await["status"], "CANCELLED");
-    let left = api.data(SYNTHESIS, json!({ "id": started["synthesis"]["id"] })).await;
-    assert_eq!(left["node"]["picture"], Value::Null);
     server.stop().await.unwrap();
 }
 
@@ -519,5 +379,158 @@ async fn a_version_that_failed_cannot_be_looked_into() {
         assert_eq!(code, "BAD_USER_INPUT", "{message}");
         assert!(message.contains("has failed and cannot be run"), "{message}");
     }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_network_that_came_as_onnx_is_looked_into_like_the_blocks_that_it_was() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (blocks, layers) = trained(api).await;
+    let onnx = api.download(&format!("/versions/{blocks}/network.onnx")).await;
+    let model = api.model("onnx").await;
+    let input = json!({ "modelId": model, "dataset": "digits" });
+    let imported = api.created_version(input, &[("input.onnx", &onnx)]).await;
+    let imported = text(&imported["version"]["id"]);
+    let query = "query($id: ID!) { version(id: $id) { layers { nodes { id name } } } }";
+    let of_onnx = api.data(query, json!({ "id": imported })).await["version"]["layers"]["nodes"].take();
+
+    let query = "query($id: ID!) { version(id: $id) { attribution(image: 5, class: 2) { values }
+        evaluation { accuracy topFiveAccuracy confusionMatrix mistakes(first: 3) { nodes { image { index } } } } } }";
+    let mut both = Vec::new();
+    for version in [&blocks, &imported] {
+        both.push(api.data(query, json!({ "id": version })).await["version"].take());
+    }
+    assert_eq!(both[0]["evaluation"], both[1]["evaluation"]);
+    assert_near(&both[0]["attribution"]["values"], &both[1]["attribution"]["values"]);
+
+    let find = "mutation($input: FindExemplarsInput!) { findExemplars(input: $input) { job { id } } }";
+    let query = "query($id: ID!) { layer(id: $id) { featureMaps(image: 5, channels: [0, 3]) { values }
+        channelExemplars(first: 3) { images { index } } } }";
+    // The second convolution.
+    assert_eq!(of_onnx[4]["name"], "4");
+    let mut both = Vec::new();
+    for (version, layer) in [(&blocks, &layers[4]), (&imported, &text(&of_onnx[4]["id"]))] {
+        let started = api.data(find, json!({ "input": { "versionId": version } })).await;
+        api.succeed(started["findExemplars"]["job"]["id"].as_str().unwrap())
+            .await;
+        both.push(api.data(query, json!({ "id": layer })).await["layer"].take());
+    }
+    assert_eq!(both[0]["channelExemplars"], both[1]["channelExemplars"]);
+    for (a, b) in list(&both[0]["featureMaps"]).iter().zip(list(&both[1]["featureMaps"])) {
+        assert_near(&a["values"], &b["values"]);
+    }
+
+    let settings = json!({ "steps": 20, "seed": 4 });
+    let mut answers = Vec::new();
+    for version in [&blocks, &imported] {
+        let target = json!({ "layer": 4, "channel": 1 });
+        answers.push(number(
+            &synthesized(api, version, target, settings.clone()).await["activation"],
+        ));
+    }
+    assert!((answers[0] - answers[1]).abs() < 1e-2 * answers[0].abs(), "{answers:?}");
+    server.stop().await.unwrap();
+}
+
+/// Lists of lists of numbers that differ by rounding alone.
+fn assert_near(a: &Value, b: &Value) {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            assert_eq!(a.len(), b.len());
+            a.iter().zip(b).for_each(|(a, b)| assert_near(a, b));
+        }
+        _ => assert!((number(a) - number(b)).abs() < 1e-4, "{a} is not {b}"),
+    }
+}
+
+#[tokio::test]
+async fn a_network_of_several_outputs_is_looked_into_by_the_one_that_is_chosen() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (blocks, _) = trained(api).await;
+    let onnx = api.download(&format!("/versions/{blocks}/network.onnx")).await;
+    let mut network = ModelProto::decode(onnx.as_slice()).unwrap();
+    let graph = network.graph.as_mut().unwrap();
+    let scores = graph.output[0].name.clone();
+    let inner = graph.node[0].output[0].clone();
+    graph.output.push(ValueInfoProto {
+        name: inner.clone(),
+        ..graph.output[0].clone()
+    });
+    let onnx = network.encode_to_vec();
+    let model = api.model("several").await;
+    let take = async |output: &str| {
+        let input = json!({ "modelId": model, "dataset": "digits", "output": output });
+        text(&api.created_version(input, &[("input.onnx", &onnx)]).await["version"]["id"])
+    };
+    let image = file(&RgbImage::from_pixel(8, 8, Rgb([90; 3])), ImageFormat::Png);
+
+    let classes = take(&scores).await;
+    let of_blocks = predict(api, &blocks, &image, None).await["data"]["predict"].take();
+    let answer = predict(api, &classes, &image, None).await["data"]["predict"].take();
+    assert_eq!(answer["predictions"][0]["class"], of_blocks["predictions"][0]["class"]);
+
+    // What answers with no classes predicts none, and its layers can be looked into all the same.
+    let others = take(&inner).await;
+    let query = "query($id: ID!) { version(id: $id) { accuracy evaluation { loss } layers { nodes { id } } } }";
+    let found = api.data(query, json!({ "id": others })).await["version"].take();
+    assert_eq!((&found["accuracy"], &found["evaluation"]), (&Value::Null, &Value::Null));
+    let (code, message) = first_error(&predict(api, &others, &image, None).await);
+    assert_eq!(code, "BAD_USER_INPUT", "{message}");
+    assert!(message.contains("does not answer with the 10 classes"), "{message}");
+    let input = json!({ "versionId": others, "target": { "class": 1 } });
+    let (code, message) = api.error(SYNTHESIZE, json!({ "input": input })).await;
+    assert_eq!(code, "BAD_USER_INPUT", "{message}");
+    assert!(message.contains("numbers of shape [8, 8, 8]"), "{message}");
+    let maps = "query($id: ID!) { layer(id: $id) { featureMaps(image: 0, first: 2) { channel } } }";
+    let maps = api.data(maps, json!({ "id": found["layers"]["nodes"][0]["id"] })).await;
+    assert_eq!(list(&maps["layer"]["featureMaps"]).len(), 2);
+    let target = json!({ "layer": 0, "channel": 1 });
+    let sought = synthesized(api, &others, target, json!({ "steps": 5 })).await;
+    assert!(sought["activation"].is_number(), "{sought:#}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn pictures_of_queries_are_deleted_when_they_take_too_much_room() {
+    let server = Server::with(|config| config.picture_bytes = 0).await;
+    let api = &server.api;
+    let (version, layers) = trained(api).await;
+    let settings = json!({ "steps": 1 });
+    let sought = synthesized(api, &version, json!({ "class": 1 }), settings).await;
+    let query = "query($id: ID!) { layer(id: $id) { featureMaps(image: 5, first: 1) { picture { url } } } }";
+    let found = api.data(query, json!({ "id": layers[0] })).await;
+    let url = text(&found["layer"]["featureMaps"][0]["picture"]["url"]);
+    // As old as a picture has to be.
+    let folder = server.config.data_dir.join("artifacts/pictures");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(entry.unwrap().path())
+            .unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+    // Whatever is drawn next makes room.
+    let other = "query($id: ID!) { layer(id: $id) { featureMaps(image: 6, first: 1) { picture { url } } } }";
+    let fresh = api.data(other, json!({ "id": layers[0] })).await;
+    let fresh = text(&fresh["layer"]["featureMaps"][0]["picture"]["url"]);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while api.get(&url).await.status() == 200 {
+        assert!(std::time::Instant::now() < end, "the picture stays");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let gone = api.get(&url).await;
+    assert_eq!(gone.status(), 404);
+    assert!(gone.text().await.unwrap().contains("ask again for what it shows"));
+    assert_eq!(api.get(&fresh).await.status(), 200, "it is young");
+    assert_eq!(
+        api.get(sought["picture"]["url"].as_str().unwrap()).await.status(),
+        200,
+        "a synthetic image stays"
+    );
+    let again = api.data(query, json!({ "id": layers[0] })).await;
+    assert_eq!(again["layer"], found["layer"]);
+    assert_eq!(api.get(&url).await.status(), 200);
     server.stop().await.unwrap();
 }

@@ -9,35 +9,6 @@ use crate::support::idx;
 use crate::support::networks::{first_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 
-const CREATE: &str = "mutation($input: CreateVersionInput!) { createVersion(input: $input) {
-    version { id format } job { id } mapping { by pairs { key from shape } ignored } } }";
-
-/// The response to a registration with files.
-async fn create(api: &Client, mut input: Value, files: &[(&str, &[u8])]) -> Value {
-    for (field, _) in files {
-        let field = field.strip_prefix("input.").unwrap();
-        if !field.contains('.') {
-            input[field] = Value::Null;
-        }
-    }
-    api.upload(CREATE, json!({ "input": input }), files).await.unwrap()
-}
-
-/// A version once it is READY.
-async fn created(api: &Client, input: Value, files: &[(&str, &[u8])]) -> Value {
-    let answer = create(api, input, files).await;
-    assert!(answer.get("errors").is_none(), "{answer:#}");
-    let payload = answer["data"]["createVersion"].clone();
-    api.succeed(payload["job"]["id"].as_str().unwrap()).await;
-    payload
-}
-
-async fn download(api: &Client, path: &str) -> Vec<u8> {
-    let response = reqwest::get(format!("{}{path}", api.url)).await.unwrap();
-    assert_eq!(response.status(), 200, "{path}");
-    response.bytes().await.unwrap().to_vec()
-}
-
 /// The layers of a version with their best hit in another model.
 async fn best_in(api: &Client, version: &Value, model: &str) -> Vec<Value> {
     let query = "query($id: ID!, $in: ID!) { version(id: $id) { accuracy layers { nodes { name kind
@@ -57,15 +28,15 @@ async fn a_network_that_goes_out_as_onnx_comes_back_with_the_same_layers() {
     let query = "query($id: ID!) { version(id: $id) { accuracy code downloads { onnx pytorch safetensors } } }";
     let out = api.data(query, json!({ "id": version })).await["version"].take();
     assert!(out["code"].as_str().unwrap().contains("nn.Conv2d("), "{out:#}");
-    let onnx = download(api, out["downloads"]["onnx"].as_str().unwrap()).await;
-    let source = download(api, out["downloads"]["pytorch"].as_str().unwrap()).await;
+    let onnx = api.download(out["downloads"]["onnx"].as_str().unwrap()).await;
+    let source = api.download(out["downloads"]["pytorch"].as_str().unwrap()).await;
     assert_eq!(String::from_utf8(source).unwrap(), out["code"].as_str().unwrap());
-    let weights = download(api, out["downloads"]["safetensors"].as_str().unwrap()).await;
+    let weights = api.download(out["downloads"]["safetensors"].as_str().unwrap()).await;
     api.pushed(&blocks_model, small_cnn(), weights).await;
 
     let onnx_model = api.model("onnx").await;
     let input = json!({ "modelId": onnx_model, "dataset": "digits" });
-    let payload = created(api, input, &[("input.onnx", &onnx)]).await;
+    let payload = api.created_version(input, &[("input.onnx", &onnx)]).await;
     assert_eq!(payload["version"]["format"], "ONNX");
     let query = "query($id: ID!) { version(id: $id) { accuracy parameterCount code downloads { onnx pytorch }
                    preprocessing { channels height width channelOrder mean std } } }";
@@ -75,7 +46,7 @@ async fn a_network_that_goes_out_as_onnx_comes_back_with_the_same_layers() {
         (&back["code"], &back["downloads"]["pytorch"]),
         (&Value::Null, &Value::Null)
     );
-    assert_eq!(download(api, back["downloads"]["onnx"].as_str().unwrap()).await, onnx);
+    assert_eq!(api.download(back["downloads"]["onnx"].as_str().unwrap()).await, onnx);
     insta::assert_json_snapshot!(back["preprocessing"]);
 
     let layers = best_in(api, &payload["version"]["id"], &blocks_model).await;
@@ -99,7 +70,7 @@ async fn an_onnx_file_that_cannot_be_computed_is_refused_with_every_node() {
     let api = &server.api;
     let model = api.model("m").await;
     let version = api.pushed(&model, perceptron(), first_weights(&perceptron(), 1)).await;
-    let onnx = download(api, &format!("/versions/{version}/network.onnx")).await;
+    let onnx = api.download(&format!("/versions/{version}/network.onnx")).await;
     let mut file = ModelProto::decode(onnx.as_slice()).unwrap();
     for (name, domain) in [("Frobnicate", ""), ("Attention", "com.example")] {
         let last = file.graph.as_ref().unwrap().output[0].name.clone();
@@ -113,15 +84,17 @@ async fn an_onnx_file_that_cannot_be_computed_is_refused_with_every_node() {
         });
     }
     let input = json!({ "modelId": model, "dataset": "digits" });
-    let answer = create(api, input.clone(), &[("input.onnx", &file.encode_to_vec())]).await;
+    let answer = api
+        .create_version(input.clone(), &[("input.onnx", &file.encode_to_vec())])
+        .await;
     insta::assert_json_snapshot!(answer["errors"][0], { ".locations" => "[locations]" });
 
     for bad in [&b"no network at all"[..], &onnx[..onnx.len() / 2], b""] {
-        let answer = create(api, input.clone(), &[("input.onnx", bad)]).await;
+        let answer = api.create_version(input.clone(), &[("input.onnx", bad)]).await;
         assert_eq!(first_error(&answer).0, "BAD_USER_INPUT", "{answer:#}");
     }
     let both = json!({ "modelId": model, "dataset": "digits", "blocks": perceptron() });
-    let answer = create(api, both, &[("input.onnx", &onnx)]).await;
+    let answer = api.create_version(both, &[("input.onnx", &onnx)]).await;
     assert!(first_error(&answer).1.contains("give one network"), "{answer:#}");
     let query = "query($id: ID!) { model(id: $id) { versions { totalCount } } }";
     let data = api.data(query, json!({ "id": model })).await;
@@ -137,18 +110,18 @@ async fn an_onnx_network_runs_on_images_of_another_size_and_colour() {
     // Made for one data set, registered for another: its own size is that of the file.
     let model = api.model("m").await;
     let version = api.pushed(&model, small_cnn(), first_weights(&small_cnn(), 1)).await;
-    let onnx = download(api, &format!("/versions/{version}/network.onnx")).await;
+    let onnx = api.download(&format!("/versions/{version}/network.onnx")).await;
     let preprocessing = json!({ "mean": [0.5], "std": [0.25], "scale": 0.00392157, "channelOrder": "BGR" });
     let input = json!({ "modelId": model, "dataset": "numbers", "preprocessing": preprocessing });
-    let payload = created(api, input.clone(), &[("input.onnx", &onnx)]).await;
+    let payload = api.created_version(input.clone(), &[("input.onnx", &onnx)]).await;
     let query = "query($id: ID!) { version(id: $id) { preprocessing { channelOrder mean } dataset { name } } }";
     let data = api.data(query, json!({ "id": payload["version"]["id"] })).await;
     assert_eq!(data["version"]["preprocessing"]["channelOrder"], "BGR");
     let bad = json!({ "modelId": model, "dataset": "numbers", "preprocessing": { "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1] } });
-    let answer = create(api, bad, &[("input.onnx", &onnx)]).await;
+    let answer = api.create_version(bad, &[("input.onnx", &onnx)]).await;
     assert!(first_error(&answer).1.contains("reads 1 channels"), "{answer:#}");
     let bad = json!({ "modelId": model, "dataset": "numbers", "preprocessing": { "height": 9, "width": 9 } });
-    let answer = create(api, bad, &[("input.onnx", &onnx)]).await;
+    let answer = api.create_version(bad, &[("input.onnx", &onnx)]).await;
     assert_eq!(first_error(&answer).0, "BAD_USER_INPUT", "{answer:#}");
     server.stop().await.unwrap();
 }
@@ -180,7 +153,9 @@ async fn activations_become_a_version_or_are_only_asked_about() {
     let model = api.model("elsewhere").await;
     let file = activations(100, 0.0);
     let input = json!({ "modelId": model, "dataset": "digits" });
-    let payload = created(api, input.clone(), &[("input.activations", &file)]).await;
+    let payload = api
+        .created_version(input.clone(), &[("input.activations", &file)])
+        .await;
     assert_eq!(payload["version"]["format"], "ACTIVATIONS");
     let query = "query($id: ID!) { version(id: $id) { accuracy probeSet { isDefault }
                    layers { nodes { name kind outputShape degenerate { reason } } } } }";
@@ -221,7 +196,9 @@ async fn activations_become_a_version_or_are_only_asked_about() {
     let answer = asked(file, json!(["third"])).await;
     assert!(first_error(&answer).1.contains("no array \"third\""), "{answer:#}");
 
-    let answer = create(api, input.clone(), &[("input.activations", &activations(99, 1.0))]).await;
+    let answer = api
+        .create_version(input.clone(), &[("input.activations", &activations(99, 1.0))])
+        .await;
     insta::assert_json_snapshot!(answer["errors"][0], { ".locations" => "[locations]" });
     let answer = asked(activations(99, 1.0), Value::Null).await;
     assert_eq!(first_error(&answer).0, "BAD_USER_INPUT", "{answer:#}");
@@ -282,20 +259,26 @@ async fn a_state_dict_of_pytorch_is_matched_shown_and_used_and_a_hostile_one_ref
     let mut dry = input.clone();
     dry["dryRun"] = json!(true);
 
-    let answer = create(api, dry, &[("input.weights", &golden("named_legacy"))]).await;
+    let answer = api
+        .create_version(dry, &[("input.weights", &golden("named_legacy"))])
+        .await;
     insta::assert_json_snapshot!(answer["data"]["createVersion"]);
     let query = "query($id: ID!) { model(id: $id) { versions { totalCount } } }";
     let data = api.data(query, json!({ "id": model })).await;
     assert_eq!(data["model"]["versions"]["totalCount"], 0, "a dry run writes nothing");
 
-    let named = created(api, input.clone(), &[("input.weights", &golden("named_zip"))]).await;
+    let named = api
+        .created_version(input.clone(), &[("input.weights", &golden("named_zip"))])
+        .await;
     assert_eq!(named["mapping"]["by"], "ORDER");
-    let plain = created(api, input.clone(), &[("input.weights", &golden("plain_legacy"))]).await;
+    let plain = api
+        .created_version(input.clone(), &[("input.weights", &golden("plain_legacy"))])
+        .await;
     assert_eq!(plain["mapping"]["by"], "KEY");
     let weights = |version: &Value| format!("/versions/{}/weights.safetensors", text(&version["version"]["id"]));
     let (named, plain) = (
-        download(api, &weights(&named)).await,
-        download(api, &weights(&plain)).await,
+        api.download(&weights(&named)).await,
+        api.download(&weights(&plain)).await,
     );
     assert_eq!(named, plain, "the same network under other names");
 
@@ -304,14 +287,18 @@ async fn a_state_dict_of_pytorch_is_matched_shown_and_used_and_a_hostile_one_ref
         ("hostile_legacy", "system"),
         ("script", "TorchScript"),
     ] {
-        let answer = create(api, input.clone(), &[("input.weights", &golden(name))]).await;
+        let answer = api
+            .create_version(input.clone(), &[("input.weights", &golden(name))])
+            .await;
         let (code, message) = first_error(&answer);
         assert_eq!(code, "BAD_USER_INPUT", "{name}");
         assert!(message.contains(wanted), "{name}: {message}");
     }
     let mut other = input;
     other["blocks"] = json!([{ "kind": "Flatten" }, { "kind": "Linear", "parameters": { "out_features": 4 } }]);
-    let answer = create(api, other, &[("input.weights", &golden("plain_zip"))]).await;
+    let answer = api
+        .create_version(other, &[("input.weights", &golden("plain_zip"))])
+        .await;
     assert_eq!(first_error(&answer).0, "BAD_USER_INPUT", "{answer:#}");
     assert!(
         answer["errors"][0]["extensions"]["details"].as_array().unwrap().len() > 1,

@@ -26,6 +26,36 @@ async fn the_playground_is_at_the_root_and_health_beside_it() {
 }
 
 #[tokio::test]
+async fn what_operators_watch_is_counted() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("m").await;
+    api.pushed(&model, perceptron(), first_weights(&perceptron(), 1)).await;
+    api.error("{ nothing }", json!({})).await;
+    let response = api.get("/metrics").await;
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    let text = response.text().await.unwrap();
+    for line in [
+        "scv_requests_total{operation=\"query\",code=\"OK\"} ",
+        "scv_requests_total{operation=\"mutation\",code=\"OK\"} ",
+        "scv_requests_total{operation=\"query\",code=\"BAD_USER_INPUT\"} ",
+        "scv_request_seconds_count{operation=\"mutation\"} ",
+        "scv_job_phase_seconds_count{kind=\"ingest\",phase=\"ingesting\"} ",
+        "scv_jobs_waiting 0\n",
+        "scv_cache_limit_bytes{cache=\"searches\"} 67108864\n",
+        "scv_catalogue_generation ",
+        "scv_resident_bytes ",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_server_says_what_it_is_and_which_limits_it_keeps() {
     let server = Server::start().await;
     let query = "{ serverInfo { version device catalogueGeneration maxPageSize maxBlocks minProbeImages maxProbeImages
@@ -93,7 +123,7 @@ async fn a_training_is_watched_to_its_end() {
 
 #[tokio::test]
 async fn an_upload_beyond_the_limit_is_refused() {
-    let server = Server::with(|config| config.max_upload_bytes = 100_000).await;
+    let server = Server::with(|config| config.limits.upload_bytes = 100_000).await;
     let input =
         json!({ "modelId": server.api.model("m").await, "dataset": "digits", "blocks": perceptron(), "weights": null });
     let query = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { job { id } } }";

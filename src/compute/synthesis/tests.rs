@@ -18,6 +18,8 @@ fn still() -> SynthesisSettings {
         jitter: 0.0,
         scale: 0.0,
         rotation: 0.0,
+        total_variation: 0.0,
+        l2: 0.0,
         ..SynthesisSettings::usual(8, 8)
     }
 }
@@ -197,7 +199,7 @@ fn a_target_that_is_not_there_is_told_with_what_is() {
     let refused = |target| run(&task(convolutional(1), target, still())).unwrap_err().to_string();
     assert_eq!(
         refused(SynthesisTarget::Class { class: 3 }),
-        "the list of classes has indices 0 to 2, and none of 3"
+        "the network has classes 0 to 2, and none of index 3"
     );
     let channel = refused(SynthesisTarget::Channel { layer: 0, channel: 4 });
     assert_eq!(

@@ -3,15 +3,16 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::compute::control::{Control, Progress};
 use crate::domain::id::JobId;
-use crate::domain::job::{Job, JobPhase};
+use crate::domain::job::{Job, JobKind, JobPhase};
 use crate::domain::training::EpochReport;
+use crate::metrics::METRICS;
 use crate::store::{Store, StoreError};
 
 /// How often the row is written and the wish to stop is read.
@@ -26,6 +27,9 @@ struct State {
 
 /// Writes a job's progress at a bounded rate, whatever rate it is reported at.
 pub(super) struct Reporter {
+    kind: JobKind,
+    /// The phase that is measured, and when it began.
+    measured: Mutex<(JobPhase, Instant)>,
     state: Arc<Mutex<State>>,
     cancelled: Arc<AtomicBool>,
     stop: CancellationToken,
@@ -49,6 +53,8 @@ impl Reporter {
             stop.clone(),
         ));
         Self {
+            kind: job.kind,
+            measured: Mutex::new((JobPhase::Loading, Instant::now())),
             state,
             cancelled,
             stop,
@@ -58,6 +64,7 @@ impl Reporter {
 
     /// The control of a computation that takes the job's progress through a range.
     pub(super) fn phase(&self, phase: JobPhase, range: Range<f64>) -> Control {
+        self.measure(phase);
         update(&self.state, |state| {
             state.phase = phase;
             state.progress = range.start;
@@ -74,8 +81,16 @@ impl Reporter {
         }
     }
 
+    /// Counts the phase that ends where `next` begins.
+    fn measure(&self, next: JobPhase) {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        METRICS.count_phase(self.kind, measured.0, measured.1.elapsed());
+        *measured = (next, Instant::now());
+    }
+
     /// Writes the last state and ends; nothing is written after this.
     pub(super) async fn stop(mut self) {
+        self.measure(JobPhase::Finished);
         self.stop.cancel();
         if let Err(error) = (&mut self.task).await {
             tracing::warn!(%error, "the reporter of a job did not end well");

@@ -49,7 +49,7 @@ impl Library {
         let control = reporter.phase(JobPhase::Synthesizing, 0.8..1.0);
         let exemplars = self.engine.strongest(task, control).await?;
         let raster = Raster::of_planes(found.image.shape, found.image.image(0));
-        let picture = self.keep_picture(&raster.enlarged()).await?;
+        let picture = self.keep_picture(raster.enlarged()).await?;
         Ok(SynthesisOutcome {
             image_hash: picture.hash,
             image_width: picture.width,

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Registers a version with its weights.
-pub const CREATE_VERSION: &str =
-    "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } job { id } } }";
+pub const CREATE_VERSION: &str = "mutation($input: CreateVersionInput!) { createVersion(input: $input) {
+    version { id format } job { id } mapping { by pairs { key from shape } ignored } } }";
 
 /// A client of one server.
 #[derive(Clone)]
@@ -72,7 +72,8 @@ impl Client {
             let part = Part::bytes(content.to_vec()).file_name(name.to_string());
             form = form.part(index.to_string(), part);
         }
-        let request = self.http.post(format!("{}/graphql", self.url)).multipart(form);
+        let request = self.http.post(format!("{}/graphql", self.url));
+        let request = request.header("graphql-preflight", "1").multipart(form);
         request.send().await?.json().await
     }
 
@@ -101,6 +102,35 @@ impl Client {
             .ok()?;
         let payload = &data(answer)["createVersion"];
         Some((text(&payload["version"]["id"]), text(&payload["job"]["id"])))
+    }
+
+    /// The response to a registration with files such as `input.onnx`.
+    pub async fn create_version(&self, mut input: Value, files: &[(&str, &[u8])]) -> Value {
+        for (field, _) in files {
+            let field = field.strip_prefix("input.").unwrap();
+            if !field.contains('.') {
+                input[field] = Value::Null;
+            }
+        }
+        self.upload(CREATE_VERSION, json!({ "input": input }), files)
+            .await
+            .unwrap()
+    }
+
+    /// What a registration with files answers, once the version is READY.
+    pub async fn created_version(&self, input: Value, files: &[(&str, &[u8])]) -> Value {
+        let answer = self.create_version(input, files).await;
+        assert!(answer.get("errors").is_none(), "{answer:#}");
+        let payload = answer["data"]["createVersion"].clone();
+        self.succeed(payload["job"]["id"].as_str().unwrap()).await;
+        payload
+    }
+
+    /// The file at a path.
+    pub async fn download(&self, path: &str) -> Vec<u8> {
+        let response = self.get(path).await;
+        assert_eq!(response.status(), 200, "{path}");
+        response.bytes().await.unwrap().to_vec()
     }
 
     /// The job that takes in a version with its weights.

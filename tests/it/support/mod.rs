@@ -4,6 +4,7 @@ pub mod chat;
 pub mod client;
 pub mod cluster;
 pub mod idx;
+pub mod look;
 pub mod networks;
 pub mod process;
 pub mod rows;
