@@ -97,7 +97,7 @@ pub struct LibrarySettings {
     pub probe_cache_bytes: u64,
     /// Bytes of the images of splits that are kept.
     pub split_cache_bytes: u64,
-    /// Bytes of pictures that are kept for those who asked for them.
+    /// Bytes that all pictures may take, those of synthetic images included.
     pub picture_bytes: u64,
 }
 
