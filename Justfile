@@ -25,11 +25,37 @@ install: setup
 # Run every test: units, the whole program, examples in the documentation
 test: setup
     scripts/clients
+    scripts/python-example
     cargo test --locked
 
 # Hold a running server against the audits of GraphQL over HTTP: `just audit http://127.0.0.1:8000/graphql`
 audit url="http://127.0.0.1:8000/graphql":
     scripts/clients audit {{ url }}
+
+# Ask a server what no person would, by chance, from its own schema; it must never fail
+fuzz *args: setup
+    cargo build --locked
+    scripts/fuzz "$@"
+
+# Give the parsers what chance makes, each for so many seconds; needs cargo-fuzz
+fuzz-parsers seconds="600":
+    #!/bin/sh
+    set -eu
+    for target in idx blocks ids state_dict onnx activations; do
+        cargo fuzz run --sanitizer none "$target" -- -max_total_time={{ seconds }} -rss_limit_mb=4096 -timeout=30 -max_len=65536
+    done
+
+# List what changed in the API since the last release; fails if that breaks clients
+api-changes:
+    #!/bin/sh
+    set -eu
+    if released=$(git describe --tags --abbrev=0 2> /dev/null); then
+        mkdir -p target
+        git show "$released:schema.graphql" > target/released.graphql
+        scripts/clients changes "$PWD/target/released.graphql" "$PWD/schema.graphql"
+    else
+        echo "nothing has been released yet"
+    fi
 
 # Check format, lints, recorded queries and, where cargo-deny is installed, dependencies
 check:
@@ -37,6 +63,7 @@ check:
     cargo clippy --locked --all-targets -- -D warnings
     scripts/sqlx-prepare --check
     if command -v cargo-deny > /dev/null; then cargo deny --locked check; fi
+    just api-changes
 
 # Check that the GPU build compiles, on a machine without CUDA
 check-cuda:

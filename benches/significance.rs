@@ -34,7 +34,7 @@ fn vectors(count: usize) -> Vec<LayerVector> {
 fn ten_hits_together(bencher: Bencher) {
     let vectors = vectors(HITS + 1);
     let hits: Vec<_> = vectors[1..].iter().collect();
-    bencher.bench(|| significance(&vectors[0], &hits, PERMUTATIONS));
+    bencher.bench(|| significance(&vectors[0], &hits, PERMUTATIONS, &|| false));
 }
 
 #[divan::bench]
@@ -42,7 +42,7 @@ fn ten_hits_one_after_the_other(bencher: Bencher) {
     let vectors = vectors(HITS + 1);
     bencher.bench(|| {
         let hits = vectors[1..].iter();
-        hits.map(|hit| significance(&vectors[0], &[hit], PERMUTATIONS))
+        hits.map(|hit| significance(&vectors[0], &[hit], PERMUTATIONS, &|| false))
             .collect::<Vec<_>>()
     });
 }

@@ -185,7 +185,7 @@ def filled_server(size):
 @contextlib.contextmanager
 def serving(scv, folder):
     """A server over a folder, which others can pass through: its address, and the id of its process."""
-    command = [scv, "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--log-format", "json"]
+    command = [scv, "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--log-format", "json", "--max-rate", "0"]
     log = folder / "log"
     with open(log, "w") as file:
         server = subprocess.Popen(command, stderr=file)

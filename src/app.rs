@@ -4,13 +4,15 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use graphile_worker::Worker;
 use tokio_util::sync::CancellationToken;
 
 use crate::artifact::ArtifactStore;
 use crate::compute::engine::Engine;
 use crate::config::Config;
+use crate::http::Settings;
+use crate::http::documents::Documents;
 use crate::service::{Library, worker};
 use crate::store::{Database, open};
 use crate::{graphql, http};
@@ -76,9 +78,20 @@ impl App {
         database: &Database,
         farewell: CancellationToken,
     ) -> anyhow::Result<(Server, Jobs)> {
+        let documents = match &config.trusted_documents {
+            Some(file) => Documents::trusted(file)?,
+            None => Documents::any(),
+        };
         let artifacts = ArtifactStore::open(&config.data_dir.join("artifacts"))?;
         let settings = config.library().context("cannot ask the language model")?;
         let library = Library::new(database.store.clone(), artifacts, engine, settings);
+        if !config.is_open() && !database.store.has_tokens().await? {
+            bail!(
+                "{} would answer whoever shows a token, and there is none yet: make one with `scv token create`, or let \
+                 anybody in with --access open",
+                config.listen
+            );
+        }
         worker::migrate(&database.store).await?;
         if database.cluster.is_some() {
             worker::release_orphans(&library).await?;
@@ -93,12 +106,18 @@ impl App {
         };
         let news = database.store.news().await?;
         library.forget_outdated(news.generation);
-        let schema = graphql::schema(library.clone(), news.jobs, config.limits, !config.no_introspection);
+        let schema = graphql::schema(news.jobs, config.limits, !config.no_introspection);
         let server = http::server(
             listener,
             schema,
             library,
-            (config.limits, config.allowed_origins.clone()),
+            Settings {
+                limits: config.limits,
+                origins: config.allowed_origins.clone(),
+                is_open: config.is_open(),
+                is_local: config.access.is_none() && config.is_open(),
+                documents,
+            },
             farewell,
         )?;
         Ok((server, jobs))

@@ -7,8 +7,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::compute::device::DeviceChoice;
+use crate::domain::access::Secret;
 use crate::domain::explanation::Language;
-use crate::llm::{Chat, ChatSetupError, Key, LlmSettings};
+use crate::llm::{Chat, ChatSetupError, LlmSettings};
 use crate::service::{ExplanationSettings, LibrarySettings};
 use crate::store::DatabaseSettings;
 
@@ -83,8 +84,8 @@ pub struct Config {
     pub llm_model: Option<String>,
 
     /// The endpoint's key: never an option, which other users of the machine could read
-    #[arg(skip = llm_key())]
-    pub llm_key: Option<Key>,
+    #[arg(skip = secret("SCV_LLM_KEY"))]
+    pub llm_key: Option<Secret>,
 
     /// Seconds that the endpoint may be silent; a whole answer may take five times as long
     #[arg(long, env = "SCV_LLM_TIMEOUT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), help_heading = "Explanations")]
@@ -103,9 +104,19 @@ pub struct Config {
     #[arg(long, env = "SCV_EXPLANATION_CACHE_BYTES", default_value_t = 16 << 20, help_heading = "Explanations")]
     pub explanation_cache_bytes: u64,
 
+    /// Who may ask: anybody, or whoever shows a token. If left out, anybody where only this machine reaches the server, and
+    /// elsewhere those with a token (`scv token create`)
+    #[arg(long, env = "SCV_ACCESS", value_enum, help_heading = "Service")]
+    pub access: Option<AccessChoice>,
+
     /// Answer no questions about the schema, and suggest no names: for servers whose clients are known
     #[arg(long, env = "SCV_NO_INTROSPECTION", help_heading = "Service")]
     pub no_introspection: bool,
+
+    /// JSON file with the only documents that are executed, an object of GraphQL documents by the names that requests give as
+    /// `documentId`; the commands and GraphiQL, which bring documents of their own, are refused then
+    #[arg(long, env = "SCV_TRUSTED_DOCUMENTS", value_name = "FILE", help_heading = "Service")]
+    pub trusted_documents: Option<PathBuf>,
 
     /// Pages of another origin, such as https://scv.example.com, that may ask this server; can be given several times. Those of
     /// its own may always
@@ -125,6 +136,15 @@ pub struct Config {
     /// Seconds without a sign of life after which a server's job goes to another one on the same database
     #[arg(long, env = "SCV_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), hide_short_help = true, help_heading = "Service")]
     pub lease_seconds: u64,
+}
+
+/// Who may ask a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccessChoice {
+    /// Anybody who reaches it, and may do everything.
+    Open,
+    /// Whoever shows a token, and may do what it allows.
+    Tokens,
 }
 
 /// How much may be asked for: by a document, by a request, and by all at a time. `serverInfo` tells them.
@@ -187,13 +207,21 @@ pub struct Limits {
     /// Subscriptions at a time
     #[arg(long = "max-subscriptions", env = "SCV_MAX_SUBSCRIPTIONS", default_value_t = 1_000)]
     pub subscriptions: u32,
+
+    /// Requests with files that are taken in at a time; one more is told that the server is busy
+    #[arg(long = "max-uploads", env = "SCV_MAX_UPLOADS", default_value_t = 16)]
+    pub uploads: u32,
+
+    /// Requests a minute with one token, or without one from one address; any number if 0
+    #[arg(long = "max-rate", env = "SCV_MAX_RATE", default_value_t = 60_000)]
+    pub rate: u32,
 }
 
 /// How many times as long as a silence of the language model its whole answer may take.
 const LONGEST_ANSWER: u32 = 5;
 
 /// Log lines of a server if nothing is said: without what its parts say of themselves at each start.
-pub const SERVER_LOG: &str = "info,graphile_worker=warn,actix_server=warn";
+pub const SERVER_LOG: &str = "info,graphile_worker=warn,actix_server=warn,actix_http=off,usvg=error";
 
 /// Log lines of a command that someone watches.
 pub const COMMAND_LOG: &str = "warn";
@@ -209,6 +237,10 @@ pub struct LogConfig {
     /// How log lines are written
     #[arg(long, env = "SCV_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human, global = true, help_heading = "Logging")]
     pub log_format: LogFormat,
+
+    /// Collector of OpenTelemetry's traces, such as http://127.0.0.1:4318, that is sent a trace of each request over HTTP
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = endpoint, global = true, hide_env_values = true, help_heading = "Logging")]
+    pub otlp_endpoint: Option<reqwest::Url>,
 }
 
 /// How log lines are written.
@@ -229,9 +261,21 @@ pub struct ClientConfig {
     /// Address of the server
     #[arg(long, env = "SCV_SERVER", default_value = DEFAULT_SERVER, value_name = "URL", help_heading = "Server")]
     pub server: reqwest::Url,
+
+    /// What it is asked with, if it wants a token: never an option, which other users of the machine could read
+    #[arg(skip = secret("SCV_TOKEN"))]
+    pub token: Option<Secret>,
 }
 
 impl Config {
+    /// Whether anybody may ask without a token.
+    pub fn is_open(&self) -> bool {
+        match self.access {
+            Some(choice) => choice == AccessChoice::Open,
+            None => self.listen.ip().is_loopback(),
+        }
+    }
+
     /// Where the database is to be found.
     pub fn database(&self) -> DatabaseSettings {
         DatabaseSettings {
@@ -307,9 +351,12 @@ fn endpoint(text: &str) -> Result<reqwest::Url, String> {
     }
 }
 
-fn llm_key() -> Option<Key> {
-    let key = std::env::var_os("SCV_LLM_KEY")?.into_string().ok()?;
-    Some(key.trim().to_owned()).filter(|key| !key.is_empty()).map(Key::from)
+/// What must not stand in a command line.
+fn secret(variable: &str) -> Option<Secret> {
+    let text = std::env::var_os(variable)?.into_string().ok()?;
+    Some(text.trim().to_owned())
+        .filter(|text| !text.is_empty())
+        .map(Secret::from)
 }
 
 /// Root keeps things where an unprivileged user can be let in: the embedded PostgreSQL refuses to run as root.

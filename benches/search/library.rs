@@ -169,6 +169,7 @@ impl Filler {
                     _ => Vec::new(),
                 },
                 visibility: Default::default(),
+                owner: None,
             };
             self.model = tx.insert_model(&model).await?.id;
         }

@@ -3,13 +3,16 @@
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::config::{ClientConfig, DEFAULT_SERVER};
+use crate::domain::access::Secret;
 
 /// Characters of an answer that is not GraphQL which an error repeats.
 const LONGEST_QUOTE: usize = 200;
@@ -122,13 +125,20 @@ struct Answer {
 impl Client {
     /// A client; nothing is sent yet.
     pub(super) fn new(config: &ClientConfig) -> anyhow::Result<Self> {
-        Self::of(config.server.clone())
+        Self::of(config.server.clone(), config.token.as_ref())
     }
 
-    /// A client of the server at an address.
-    pub(super) fn of(server: Url) -> anyhow::Result<Self> {
+    /// A client of the server at an address, with a token if it wants one.
+    pub(super) fn of(server: Url, token: Option<&Secret>) -> anyhow::Result<Self> {
         let here = matches!(server.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-        let builder = reqwest::Client::builder();
+        let mut headers = HeaderMap::new();
+        if let Some(token) = token {
+            let mut shown = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
+                .context("SCV_TOKEN holds what no token is made of")?;
+            shown.set_sensitive(true);
+            headers.insert(AUTHORIZATION, shown);
+        }
+        let builder = reqwest::Client::builder().default_headers(headers);
         // A proxy could not reach what is on this machine.
         let http = if here { builder.no_proxy() } else { builder }.build()?;
         let mut endpoint = server.clone();

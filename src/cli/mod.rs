@@ -24,6 +24,7 @@ mod search;
 mod serve;
 mod table;
 mod terminal;
+mod token;
 mod trace;
 mod train;
 mod visualize;
@@ -82,6 +83,8 @@ enum Command {
     Migrate(migrate::Migrate),
     /// Make a database role for analysts, which reads the schema analytics and nothing else
     AnalystRole(analyst_role::AnalystRole),
+    /// Make, list and end the tokens that a server lets in
+    Token(token::TokenCommand),
     /// Print the GraphQL schema
     Schema,
 }
@@ -103,7 +106,7 @@ impl Cli {
     /// What went wrong, for the person at the terminal.
     pub fn run(self) -> anyhow::Result<()> {
         let terminal = Terminal::new(self.json);
-        log::start(&self.log, self.command.usual_log(), &terminal)?;
+        let _traces = log::start(&self.log, self.command.usual_log(), &terminal)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
             match self.command {
@@ -124,6 +127,7 @@ impl Cli {
                 Command::BenchIngest(bench) => bench.run(&terminal),
                 Command::Migrate(migrate) => migrate.run().await,
                 Command::AnalystRole(role) => role.run(&terminal).await,
+                Command::Token(token) => token.run(&terminal).await,
                 Command::Schema => schema::run(),
             }
         })

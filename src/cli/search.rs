@@ -23,7 +23,7 @@ pub(super) struct Search {
     /// The layer's name such as 4 or 3.main.0, or @ and its place in the list; without it the layers are listed
     layer: Option<String>,
     /// How many layers to show, at most 100
-    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10)]
+    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     count: u32,
     /// What hits are ranked by
     #[arg(long, value_enum, default_value_t)]
@@ -178,7 +178,16 @@ pub(super) struct Answer {
     measure: Measure,
     exact: bool,
     total_count: usize,
+    /// Why it has no vector, if it has none.
+    degenerate: Vec<Degenerate>,
     pub(super) hits: Vec<Hit>,
+}
+
+/// Why a layer has no vector on a probe set.
+#[derive(Debug, Serialize, Deserialize)]
+struct Degenerate {
+    reason: String,
+    message: String,
 }
 
 /// A layer that was found.
@@ -215,10 +224,13 @@ impl Answer {
             ]
         });
         let head = [">rank", ">debiased CKA", ">CKA", "model", "layer", "kind", ">accuracy"];
+        if let (true, Some(reason)) = (self.hits.is_empty(), self.degenerate.first()) {
+            return format!("{text}it is like no other: {}", reason.message);
+        }
         if self.hits.is_empty() {
             text.push_str(match self.total_count {
-                0 => "no layer is admitted by the filter\n",
-                _ => "no layer that the filter admits has so high a score\n",
+                0 => "no layer of another model on this data set is admitted: `--kind`, `--tag` and the like may leave none\n",
+                _ => "no layer that is admitted has so high a score\n",
             });
         } else {
             // Writing to a string cannot fail.
@@ -243,6 +255,7 @@ pub(super) async fn similar(client: &Client, question: &Question) -> Result<Answ
     struct LayerData {
         #[serde(flatten)]
         layer: PlacedLayer,
+        degenerate: Vec<Degenerate>,
         similar: Found,
     }
     #[derive(Deserialize)]
@@ -255,16 +268,21 @@ pub(super) async fn similar(client: &Client, question: &Question) -> Result<Answ
     let fields = PlacedLayer::fields();
     let query = format!(
         "query($layer: ID!, $first: Int!, $measure: Measure!, $exact: Boolean!, $filter: SimilarityFilter) {{
-           layer(id: $layer) {{ {fields}
+           layer(id: $layer) {{ {fields} degenerate {{ reason message }}
              similar(first: $first, measure: $measure, exact: $exact, filter: $filter) {{
                exact totalCount edges {{ rank debiasedCka cka node {{ {fields} }} }} }} }} }}"
     );
-    let LayerData { layer, similar } = client.ask::<Data>(&query, json!(question)).await?.layer;
+    let LayerData {
+        layer,
+        degenerate,
+        similar,
+    } = client.ask::<Data>(&query, json!(question)).await?.layer;
     Ok(Answer {
         layer,
         measure: question.measure,
         exact: similar.exact,
         total_count: similar.total_count,
+        degenerate,
         hits: similar.edges,
     })
 }

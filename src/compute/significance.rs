@@ -34,12 +34,18 @@ const TIE: f64 = 1e-6;
 /// Least skewness of a curve that is told from the normal one.
 const LEAST_SKEWNESS: f64 = 1e-3;
 
-/// The significance of a target's score with each of several layers of the same probe set.
-pub fn significance(target: &LayerVector, others: &[&LayerVector], permutations: usize) -> Vec<Significance> {
+/// The significance of a target's score with each of several layers of the same probe set. Once `is_abandoned` says that nobody
+/// waits for it any more, it ends soon, with numbers that mean nothing.
+pub fn significance(
+    target: &LayerVector,
+    others: &[&LayerVector],
+    permutations: usize,
+    is_abandoned: &(dyn Fn() -> bool + Sync),
+) -> Vec<Significance> {
     let target = Subject::of(target);
     let others: Vec<Subject> = others.par_iter().map(|vector| Subject::of(vector)).collect();
     let scores: Vec<f64> = others.iter().map(|other| target.score(other)).collect();
-    let reached = target.count_reached(&others, &scores, permutations);
+    let reached = target.count_reached(&others, &scores, permutations, is_abandoned);
     let each = others.iter().zip(scores).zip(reached);
     each.map(|((other, score), reached)| {
         let permutation_p_value = (1 + reached) as f64 / (1 + permutations) as f64;
@@ -91,7 +97,13 @@ impl Subject {
     }
 
     /// How many relabellings of this layer's images reach each score. The relabelled Gram is made once for all others.
-    fn count_reached(&self, others: &[Self], scores: &[f64], permutations: usize) -> Vec<usize> {
+    fn count_reached(
+        &self,
+        others: &[Self],
+        scores: &[f64],
+        permutations: usize,
+        is_abandoned: &(dyn Fn() -> bool + Sync),
+    ) -> Vec<usize> {
         let n = self.images;
         let none = || vec![0; others.len()];
         let relabelled = |permutation: usize| {
@@ -105,6 +117,7 @@ impl Subject {
         };
         (0..permutations)
             .into_par_iter()
+            .take_any_while(|_| !is_abandoned())
             .fold(none, |mut reached, permutation| {
                 let gram = relabelled(permutation);
                 for ((reached, other), score) in reached.iter_mut().zip(others).zip(scores) {

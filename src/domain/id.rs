@@ -30,4 +30,10 @@ keys! {
     JobId,
     /// A synthetic image.
     SynthesisId,
+    /// Somebody who asks.
+    AccountId,
+    /// A token that somebody asks with.
+    TokenId,
+    /// An entry of the record of changes.
+    AuditEntryId,
 }

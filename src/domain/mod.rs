@@ -1,5 +1,6 @@
 //! Plain types: the words of the library. No I/O and no framework.
 
+pub mod access;
 pub mod block;
 pub mod cka_matrix;
 pub mod comparison;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::id::ModelId;
+use super::id::{AccountId, ModelId};
 use super::text::{Description, ModelName, Tag};
 
 /// A named line of versions.
@@ -19,6 +19,8 @@ pub struct Model {
     pub tags: Vec<Tag>,
     /// Who may see it.
     pub visibility: Visibility,
+    /// Whose it is; nobody's if it was registered at a server that answers anybody.
+    pub owner: Option<AccountId>,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
     /// Set while it is deleted: hidden from lists and searches, and restorable.
@@ -32,7 +34,7 @@ pub enum Visibility {
     /// Everyone who reaches the server.
     #[default]
     Public,
-    /// Its owner.
+    /// Its owner and administrators.
     Private,
 }
 
@@ -47,6 +49,8 @@ pub struct NewModel {
     pub tags: Vec<Tag>,
     /// See [`Model::visibility`].
     pub visibility: Visibility,
+    /// See [`Model::owner`].
+    pub owner: Option<AccountId>,
 }
 
 /// Changes to a model; what is `None` stays.

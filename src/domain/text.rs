@@ -81,6 +81,8 @@ macro_rules! texts {
 texts! {
     /// A model's name: one line of 1 to 128 characters.
     ModelName => |text| one_line("a model's name", text, 128),
+    /// The name of somebody who asks: one line of 1 to 64 characters.
+    AccountName => |text| one_line("an account's name", text, 64),
     /// A tag: one line of 1 to 64 characters, compared as written.
     Tag => |text| one_line("a tag", text, 64),
     /// A description: at most 10,000 characters.

@@ -16,7 +16,7 @@ pub enum Preparation {
     /// Its grey stands for all three colours.
     Coloured,
     /// Light became dark and dark light.
-    Inverted,
+    Inverted(Inverting),
     /// It was stretched or shrunk.
     Resized {
         /// From so many rows and columns.
@@ -26,6 +26,17 @@ pub enum Preparation {
     },
 }
 
+/// Why an image was inverted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inverting {
+    /// Whoever brought it wished so.
+    Asked,
+    /// It is dark on light, and the data set's images are light on dark.
+    DarkOnLight,
+    /// It is light on dark, and the data set's images are dark on light.
+    LightOnDark,
+}
+
 impl fmt::Display for Preparation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -33,7 +44,15 @@ impl fmt::Display for Preparation {
             Self::Flattened => f.write_str("put on white where it was transparent"),
             Self::Greyed => f.write_str("made grey"),
             Self::Coloured => f.write_str("grey taken for all three colours"),
-            Self::Inverted => f.write_str("inverted, since the background of the data set is as light as this one's is dark, or the other way round"),
+            Self::Inverted(why) => f.write_str(match why {
+                Inverting::Asked => "inverted, as was asked for",
+                Inverting::DarkOnLight => {
+                    "inverted, since its border is light and that of the data set's images is dark"
+                }
+                Inverting::LightOnDark => {
+                    "inverted, since its border is dark and that of the data set's images is light"
+                }
+            }),
             Self::Resized { from, to } => {
                 let [rows, columns] = from;
                 write!(f, "resized from {columns}x{rows} to {}x{} pixels", to[1], to[0])

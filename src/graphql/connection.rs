@@ -25,6 +25,10 @@ pub enum Total {
     Layers(LayerCount),
     /// Synthetic images of a version.
     Syntheses(SynthesisCount),
+    /// Tokens that whoever asks may see.
+    Tokens,
+    /// Entries of the record of changes.
+    AuditEntries,
     /// So many, known already.
     Known(usize),
 }
@@ -38,6 +42,8 @@ impl Total {
             Self::Versions(key) => load(ctx, *key).await?.unwrap_or_default(),
             Self::Layers(key) => load(ctx, *key).await?.unwrap_or_default(),
             Self::Syntheses(key) => load(ctx, *key).await?.unwrap_or_default(),
+            Self::Tokens => ctx.data_unchecked::<Library>().store().count_tokens().await?,
+            Self::AuditEntries => ctx.data_unchecked::<Library>().store().count_audit_entries().await?,
             Self::Known(count) => *count as i64,
         })
     }

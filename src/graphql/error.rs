@@ -11,6 +11,10 @@ use crate::store::StoreError;
 pub mod code {
     /// The caller can mend it.
     pub const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
+    /// Nobody is let in with what was shown.
+    pub const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
+    /// Whoever asks may not do this.
+    pub const FORBIDDEN: &str = "FORBIDDEN";
     /// There is no such thing.
     pub const NOT_FOUND: &str = "NOT_FOUND";
     /// It contradicts what is stored.
@@ -69,6 +73,8 @@ impl From<ServiceError> for ApiError {
             ServiceError::BadInput { details, .. } => (code::BAD_USER_INPUT, details),
             ServiceError::NotFound { .. } => (code::NOT_FOUND, None),
             ServiceError::Conflict(_) => (code::CONFLICT, None),
+            ServiceError::Unauthenticated(_) => (code::UNAUTHENTICATED, None),
+            ServiceError::Forbidden(_) => (code::FORBIDDEN, None),
             ServiceError::Overloaded => (code::OVERLOADED, None),
             ServiceError::TimedOut => (code::TIMEOUT, None),
             ServiceError::Damaged(message) => return internal(&anyhow::anyhow!(message)),
@@ -164,6 +170,19 @@ fn complete_error(error: ServerError) -> ServerError {
             code::BAD_USER_INPUT
         },
     )
+}
+
+/// The code of the first error of a response.
+pub fn first_code(response: &Response) -> Option<&str> {
+    code_of(response.errors.first()?)
+}
+
+/// The code of an error, if it has one.
+pub fn code_of(error: &ServerError) -> Option<&str> {
+    match error.extensions.as_ref()?.get("code")? {
+        async_graphql::Value::String(code) => Some(code),
+        _ => None,
+    }
 }
 
 /// The error with a code.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, Result};
-use crate::domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, SynthesisId, VersionId};
+use crate::domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, SynthesisId, TokenId, VersionId};
 
 /// A key of any table that the API knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum Key {
     Job(JobId),
     /// A synthetic image.
     Synthesis(SynthesisId),
+    /// A token.
+    Token(TokenId),
 }
 
 /// A key that has a global id.
@@ -112,6 +114,7 @@ global_ids! {
     LayerId => Layer,
     JobId => Job,
     SynthesisId => Synthesis,
+    TokenId => Token,
 }
 
 impl Key {

@@ -192,6 +192,14 @@ impl Layer {
         if degenerate.iter().any(|(on, _)| *on == probe_set) {
             return Ok(false);
         }
+        let version = load_referenced(ctx, self.0.version_id).await?;
+        if version.format == domain::ModelFormat::Activations {
+            return Err(ApiError::bad_input(format!(
+                "layer {} has no vector on this probe set: activations are compared on the probe set that they are of alone. \
+                 Bring those on this one as a version of their own",
+                self.0.name
+            )));
+        }
         Err(ApiError::bad_input(format!(
             "layer {} has no vector on this probe set: its version has not been ingested on it yet. Wait for that job, or \
              queue it again with createProbeSet and the count and seed that the probe set was drawn with",

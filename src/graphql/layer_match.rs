@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 use super::error::{ApiError, Result};
 use super::id::{GlobalId as _, encode_cursor};
 use super::layer::Layer;
+use super::limits::relabelling_cost;
 use super::loader::{Nearest, OfHit, Permutations, load_of_hit};
 use crate::domain::id::{LayerId, ModelId};
 use crate::domain::page::MAX_PAGE;
@@ -126,6 +127,7 @@ pub struct MatchScores {
 #[ComplexObject]
 impl MatchScores {
     /// How likely so high a debiased CKA is if the probe images of one of the two layers were relabelled at random.
+    #[graphql(complexity = "relabelling_cost(permutations, child_complexity)")]
     async fn significance(
         &self,
         ctx: &Context<'_>,

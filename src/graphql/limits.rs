@@ -231,6 +231,17 @@ pub(super) fn entries_cost(count: usize, entry: usize) -> usize {
     count.saturating_mul(entry).saturating_add(1).min(HIGHEST_PRICE)
 }
 
+/// Random relabellings that cost as much as a field.
+const RELABELLINGS_A_FIELD: usize = 25;
+
+/// The price of random relabellings, of which there may be many more than of anything else.
+pub(super) fn relabelling_cost(permutations: i32, fields: usize) -> usize {
+    let relabellings = usize::try_from(permutations).unwrap_or_default();
+    (relabellings / RELABELLINGS_A_FIELD)
+        .saturating_add(fields)
+        .saturating_add(1)
+}
+
 /// The price of a page: what one entry costs, times the entries that are asked for, and one.
 pub(super) fn page_cost(first: Option<i32>, last: Option<i32>, entry: usize) -> usize {
     // A page that is larger than one may be is refused by its own list, which says why.

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
+use tokio_util::sync::CancellationToken;
 
 use super::error::{ApiError, Result};
+use crate::domain::access::Token;
 use crate::domain::dataset_record::{Dataset, ProbeSet, StoredSplit};
 use crate::domain::evaluation::{ConfusionCell, Evaluation, Mistake};
 use crate::domain::exemplar::ChannelExemplars;
-use crate::domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, VersionId};
+use crate::domain::id::{AccountId, DatasetId, JobId, LayerId, ModelId, ProbeSetId, TokenId, VersionId};
 use crate::domain::job::Job;
 use crate::domain::model::Model;
 use crate::domain::page::{Page, Slice};
@@ -34,9 +36,10 @@ pub struct Reader {
     library: Library,
 }
 
-/// A loader over a library, to be put into the schema.
-pub fn loader(library: Library) -> DataLoader<Reader> {
-    DataLoader::new(Reader { library }, tokio::spawn).delay(GATHERING)
+/// A loader over a library for one request. What it still reads when the request is `over` is given up.
+pub fn loader(library: Library, over: CancellationToken) -> DataLoader<Reader> {
+    let spawn = move |reading| tokio::spawn(over.clone().run_until_cancelled_owned(reading));
+    DataLoader::new(Reader { library }, spawn).delay(GATHERING)
 }
 
 /// A question about a hit of a search that the two stored vectors answer.
@@ -151,7 +154,12 @@ load_by_id! {
     VersionId => Version, versions_by_id;
     LayerId => Layer, layers_by_id;
     JobId => Job, jobs_by_id;
+    TokenId => Token, tokens_by_id;
 }
+
+/// The name of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NameOf(pub AccountId);
 
 /// A layer, unless its model is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -301,6 +309,7 @@ load_single! {
     VersionCount => i64, count_versions;
     LayerCount => i64, count_layers;
     SynthesisCount => i64, count_syntheses;
+    NameOf => String, account_names;
 }
 
 /// A page of the list of each key. The parents of one list ask for the same page, so this is one statement but for aliases in

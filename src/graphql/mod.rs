@@ -1,5 +1,6 @@
 //! The GraphQL schema: translation between the API's words and the domain's, and nothing else.
 
+pub mod audit;
 pub mod error;
 pub mod id;
 
@@ -19,14 +20,17 @@ mod loader;
 mod model;
 mod mutation;
 mod node;
+pub mod nulls;
 mod picture;
 mod query;
 mod subscription;
 mod synthesis;
+mod token;
 mod upload;
 mod version;
 
-use async_graphql::SchemaBuilder;
+use async_graphql::{Request, SchemaBuilder};
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
 use crate::service::{JobFeed, Library};
@@ -54,6 +58,8 @@ fn connections_described(
         .override_output_type_description::<ListConnection<evaluation::ConfusionCell>>(
             "A page of the cells of a confusion matrix.",
         )
+        .override_output_type_description::<ListConnection<token::Token>>("A page of tokens.")
+        .override_output_type_description::<ListConnection<token::AuditEntry>>("A page of the record of changes.")
         .override_output_type_description::<ListConnection<evaluation::Mistake>>("A page of mistakes.")
         .override_output_type_description::<ListConnection<synthesis::Synthesis>>("A page of synthetic images.")
         .override_output_type_description::<layer_match::LayerMatchConnection>("A page of layers that are alike.")
@@ -63,21 +69,26 @@ fn connections_described(
 /// Nesting that is walked into at all, of fields and fragments: as far as documents are parsed.
 const DEEPEST_DOCUMENT: usize = 64;
 
-/// The schema over a library, which answers within limits; about itself only if `is_open`.
-pub fn schema(library: Library, jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
+/// The schema, which answers within limits; about itself only if `is_open`. Each request brings the library that it asks.
+pub fn schema(jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
     let mut builder = builder()
         .limit_depth(limits.depth as usize)
         .limit_recursive_depth(DEEPEST_DOCUMENT)
         .limit_complexity(limits.complexity)
         .extension(limits::Limiter(limits))
-        .data(loader::loader(library.clone()))
-        .data(library)
         .data(jobs)
         .data(limits);
     if !is_open {
         builder = builder.disable_introspection().disable_suggestions();
     }
     builder.finish()
+}
+
+/// A request to a library as somebody sees it. What is read is shared among its own resolvers alone.
+pub fn on_behalf_of(request: Request, library: Library) -> Request {
+    let over = CancellationToken::new();
+    let loader = loader::loader(library.clone(), over.clone());
+    request.data(loader).data(over.drop_guard()).data(library)
 }
 
 /// The schema in GraphQL's definition language; needs no database.

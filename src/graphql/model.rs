@@ -7,7 +7,7 @@ use super::connection::{ListConnection, Total, connection, empty, page};
 use super::error::{ApiError, Result};
 use super::id::GlobalId;
 use super::limits::page_cost;
-use super::loader::{ChosenVersion, VersionCount, VersionsPage, load};
+use super::loader::{ChosenVersion, NameOf, VersionCount, VersionsPage, load};
 use super::version::Version;
 use crate::domain::model as domain;
 use crate::domain::version::VersionChoice;
@@ -41,6 +41,14 @@ impl Model {
     /// Who may see it.
     async fn visibility(&self) -> Visibility {
         self.0.visibility.into()
+    }
+
+    /// The account whose it is; null if it was registered at a server that answers anybody, and then it is everybody's.
+    async fn owner(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        match self.0.owner {
+            Some(owner) => load(ctx, NameOf(owner)).await,
+            None => Ok(None),
+        }
     }
 
     /// When it was registered.
@@ -104,7 +112,7 @@ impl Model {
 pub enum Visibility {
     /// Everyone who reaches the server.
     Public,
-    /// Its owner.
+    /// Its owner and administrators. Others learn no more of it than that its name is taken.
     Private,
 }
 

@@ -7,6 +7,7 @@ mod image;
 mod model;
 mod network;
 mod synthesis;
+mod token;
 mod version;
 
 use async_graphql::MergedObject;
@@ -22,4 +23,5 @@ pub struct Mutation(
     explanation::ExplanationMutation,
     image::ImageMutation,
     synthesis::SynthesisMutation,
+    token::TokenMutation,
 );

@@ -10,6 +10,7 @@ use super::layer::Layer;
 use super::loader::{ListedLayer, load};
 use super::model::Model;
 use super::synthesis::Synthesis;
+use super::token::Token;
 use super::version::Version;
 use crate::domain::id::{LayerId, ModelId, SynthesisId, VersionId};
 use crate::service::Library;
@@ -32,6 +33,8 @@ pub enum Node {
     Job(Job),
     /// A synthetic image.
     Synthesis(Synthesis),
+    /// A token.
+    Token(Token),
 }
 
 /// The node of a global id; `None` if there is none or its model is deleted.
@@ -47,6 +50,7 @@ pub async fn node(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
         Key::ProbeSet(id) => load(ctx, id).await?.map(|found| Node::ProbeSet(ProbeSet(found))),
         Key::Job(id) => load(ctx, id).await?.map(|found| Node::Job(Job(found))),
         Key::Synthesis(id) => synthesis(ctx, id).await?.map(Node::Synthesis),
+        Key::Token(id) => load(ctx, id).await?.map(|found| Node::Token(Token(found))),
     })
 }
 

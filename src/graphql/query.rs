@@ -15,8 +15,10 @@ use super::limits::{entries_cost, list_cost, page_cost};
 use super::loader::load;
 use super::model::{Model, ModelFilter, ModelOrder};
 use super::node::{self, Node};
+use super::token::{AuditEntry, Token, Viewer};
 use super::version::Version;
 use crate::config::Limits;
+use crate::domain::access::Scope;
 use crate::domain::block::MAX_BLOCKS;
 use crate::domain::id::{JobId, LayerId, ModelId, ProbeSetId, VersionId};
 use crate::domain::page::{MAX_PAGE, Page};
@@ -193,6 +195,43 @@ impl Query {
         kinds()
     }
 
+    /// Who asks.
+    async fn viewer(&self, ctx: &Context<'_>) -> Viewer {
+        Viewer(ctx.data_unchecked::<Library>().access())
+    }
+
+    /// The tokens of whoever asks, or all for an administrator, as they were made.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    async fn tokens(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+    ) -> Result<ListConnection<Token>> {
+        let page = page(first, after, last, before)?;
+        let slice = ctx.data_unchecked::<Library>().store().tokens_page(&page).await?;
+        Ok(connection(slice, Total::Tokens, |token| token.id.0, Token))
+    }
+
+    /// What was changed by whom, the latest first; for administrators.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    async fn audit_log(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+    ) -> Result<ListConnection<AuditEntry>> {
+        let page = page(first, after, last, before)?;
+        let library = ctx.data_unchecked::<Library>();
+        library.require(Scope::Admin)?;
+        let slice = library.store().audit_page(&page).await?;
+        Ok(connection(slice, Total::AuditEntries, |entry| entry.id.0, AuditEntry))
+    }
+
     /// What this server is and which limits it keeps.
     async fn server_info(&self, ctx: &Context<'_>) -> Result<ServerInfo> {
         let library = ctx.data_unchecked::<Library>();
@@ -267,6 +306,10 @@ pub struct ServerLimits {
     requests: u32,
     /// Subscriptions at a time.
     subscriptions: u32,
+    /// Requests with files that are taken in at a time.
+    uploads: u32,
+    /// Requests a minute with one token, or without one from one address; any number if 0.
+    rate: u32,
 }
 
 impl From<Limits> for ServerLimits {
@@ -286,6 +329,8 @@ impl From<Limits> for ServerLimits {
             seconds: limits.seconds,
             requests: limits.requests,
             subscriptions: limits.subscriptions,
+            uploads: limits.uploads,
+            rate: limits.rate,
         }
     }
 }

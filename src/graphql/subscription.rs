@@ -40,6 +40,7 @@ impl Subscription {
             news,
             last: None,
             pending: Some(first),
+            failed: false,
         };
         Ok(stream::unfold(state, Watch::next).map(|job| job.map(Job)))
     }
@@ -65,11 +66,13 @@ struct Watch {
     news: Receiver<JobId>,
     last: Option<domain::Job>,
     pending: Option<domain::Job>,
+    /// It could not be read, as if it were private now.
+    failed: bool,
 }
 
 impl Watch {
     async fn next(mut self) -> Option<(Result<domain::Job>, Self)> {
-        if self.last.as_ref().is_some_and(|job| job.status.is_final()) {
+        if self.failed || self.last.as_ref().is_some_and(|job| job.status.is_final()) {
             return None;
         }
         loop {
@@ -77,7 +80,10 @@ impl Watch {
                 Some(job) => job,
                 None => match self.changed().await? {
                     Ok(job) => job,
-                    Err(error) => return Some((Err(error), self)),
+                    Err(error) => {
+                        self.failed = true;
+                        return Some((Err(error), self));
+                    }
                 },
             };
             if self.last.as_ref() != Some(&job) {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::BytesMut;
 use async_graphql::{Request, Variables};
 use futures::StreamExt as _;
@@ -13,8 +14,10 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use super::body::Counted;
+use super::documents::DOCUMENT_ID;
 use crate::config::Limits;
-use crate::graphql::error::code;
+use crate::graphql::error::{ApiError, code};
+use crate::service::ServiceError;
 
 mod upload;
 
@@ -34,14 +37,43 @@ pub struct Refusal {
     pub code: &'static str,
     /// What is wrong and what to do.
     pub message: String,
+    /// When to come again.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
+    /// What the library says.
+    pub fn of(error: ServiceError) -> Self {
+        ApiError::from(error).into()
+    }
+
+    /// What its answer has beside the usual headers.
+    pub fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let wait = self
+            .retry_after
+            .map(|wait| HeaderValue::from(wait.as_secs_f64().ceil() as u64));
+        let wait = wait.map(|wait| (header::RETRY_AFTER, wait));
+        let challenge = (self.status == StatusCode::UNAUTHORIZED)
+            .then(|| (header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        wait.into_iter().chain(challenge).collect()
+    }
+
+    /// Too many requests of one who asks.
+    pub fn too_many(wait: Duration) -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            code: code::OVERLOADED,
+            message: format!("you ask too often: try again in {} seconds", wait.as_secs_f64().ceil()),
+            retry_after: Some(wait),
+        }
+    }
+
     fn bad(message: impl Into<String>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
             code: code::BAD_USER_INPUT,
             message: message.into(),
+            retry_after: None,
         }
     }
 
@@ -50,6 +82,7 @@ impl Refusal {
             status: StatusCode::PAYLOAD_TOO_LARGE,
             code: code::PAYLOAD_TOO_LARGE,
             message,
+            retry_after: None,
         }
     }
 
@@ -58,7 +91,34 @@ impl Refusal {
             status: StatusCode::REQUEST_TIMEOUT,
             code: code::TIMEOUT,
             message: format!("nothing has come of the body for {} seconds", PATIENCE.as_secs()),
+            retry_after: None,
         }
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self {
+            status: status_of(error.code()),
+            code: error.code(),
+            message: error.message().to_owned(),
+            retry_after: None,
+        }
+    }
+}
+
+/// The status that says what a code says.
+fn status_of(code: &str) -> StatusCode {
+    match code {
+        code::BAD_USER_INPUT | code::QUERY_TOO_COMPLEX => StatusCode::BAD_REQUEST,
+        code::UNAUTHENTICATED => StatusCode::UNAUTHORIZED,
+        code::FORBIDDEN => StatusCode::FORBIDDEN,
+        code::NOT_FOUND => StatusCode::NOT_FOUND,
+        code::CONFLICT => StatusCode::CONFLICT,
+        code::PAYLOAD_TOO_LARGE => StatusCode::PAYLOAD_TOO_LARGE,
+        code::OVERLOADED => StatusCode::SERVICE_UNAVAILABLE,
+        code::TIMEOUT => StatusCode::GATEWAY_TIMEOUT,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -71,7 +131,7 @@ pub enum Asked {
     Many(Vec<Request>),
 }
 
-/// From the query of an address: `query`, `operationName`, and as JSON `variables` and `extensions`.
+/// From the query of an address: `query`, `operationName`, `documentId`, and as JSON `variables` and `extensions`.
 ///
 /// # Errors
 /// A parameter is not what it has to be.
@@ -99,6 +159,7 @@ impl Asked {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
             code: code::BAD_USER_INPUT,
             message,
+            retry_after: None,
         };
         let given = request.headers().get(header::CONTENT_TYPE);
         let given = given.and_then(|given| given.to_str().ok()).unwrap_or_default();
@@ -173,17 +234,21 @@ fn one(mut parameters: Map<String, Value>) -> Result<Request, Refusal> {
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(Refusal::bad(format!("`{name}` must be a string"))),
     };
-    let (query, operation) = (text("query")?, text("operationName")?);
+    let (query, operation, document) = (text("query")?, text("operationName")?, text(DOCUMENT_ID)?);
     let mut map = |name: &str| match parameters.remove(name) {
         None | Some(Value::Null) => Ok(Map::new()),
         Some(Value::Object(map)) => Ok(map),
         Some(_) => Err(Refusal::bad(format!("`{name}` must be an object"))),
     };
-    let (variables, extensions) = (map("variables")?, map("extensions")?);
-    let Some(query) = query else {
+    let (variables, mut extensions) = (map("variables")?, map("extensions")?);
+    if let Some(document) = document {
+        extensions.insert(DOCUMENT_ID.to_owned(), document.into());
+    }
+    let is_named = extensions.contains_key(DOCUMENT_ID) || extensions.contains_key("persistedQuery");
+    if query.is_none() && !is_named {
         return Err(Refusal::bad("`query` is missing: it holds the GraphQL document"));
-    };
-    let mut request = Request::new(query).variables(Variables::from_json(Value::Object(variables)));
+    }
+    let mut request = Request::new(query.unwrap_or_default()).variables(Variables::from_json(Value::Object(variables)));
     if let Some(operation) = operation {
         request = request.operation_name(operation);
     }
@@ -193,6 +258,12 @@ fn one(mut parameters: Map<String, Value>) -> Result<Request, Refusal> {
         }
     }
     Ok(request)
+}
+
+/// Whether the body of a request says that it holds files.
+pub fn brings_files(request: &HttpRequest) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"multipart/"))
 }
 
 fn check_preflight(request: &HttpRequest) -> Result<(), Refusal> {

@@ -7,18 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Data, Executor, Request, Response, ServerError};
+use async_graphql::{Request, Response, ServerError};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, timeout};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::caller::{Caller, Callers};
+use super::documents::Documents;
+use super::request_id::in_span;
 use crate::config::Limits;
-use crate::graphql::Schema;
-use crate::graphql::error::{code, complete, with_code};
+use crate::domain::access::NewAuditEntry;
+use crate::graphql::error::{code, complete, first_code, with_code};
 use crate::graphql::limits::{Seen, operation};
+use crate::graphql::{Schema, audit, nulls, on_behalf_of};
 use crate::metrics::METRICS;
 
 /// Events of a subscription that may wait for a slow client; then the subscription waits.
@@ -27,34 +31,60 @@ const BACKLOG: usize = 16;
 /// How long a client may take none of the events that wait for it, nor read what is sent.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often it is looked at whether the token still holds that a subscription was begun with.
+const RECHECK: Duration = Duration::from_secs(10);
+
 /// The schema, executed on the main runtime.
 #[derive(Clone)]
 pub struct Executing {
     schema: Schema,
-    runtime: Handle,
+    callers: Callers,
+    documents: Documents,
     limits: Limits,
     requests: Arc<Semaphore>,
     subscriptions: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
     /// Ends subscriptions when the server stops.
     shutdown: CancellationToken,
 }
 
 impl Executing {
-    /// The schema, executed on the runtime this is called on until `shutdown`.
-    pub fn here(schema: Schema, limits: Limits, shutdown: CancellationToken) -> Self {
+    /// The schema, executed on behalf of callers until `shutdown`.
+    pub fn new(
+        schema: Schema,
+        callers: Callers,
+        documents: Documents,
+        limits: Limits,
+        shutdown: CancellationToken,
+    ) -> Self {
         Self {
             schema,
-            runtime: Handle::current(),
+            callers,
+            documents,
             limits,
             requests: Arc::new(Semaphore::new(limits.requests as usize)),
             subscriptions: Arc::new(Semaphore::new(limits.subscriptions as usize)),
+            uploads: Arc::new(Semaphore::new(limits.uploads as usize)),
             shutdown,
         }
     }
 
-    /// What a request asks for, if it is within the limits and can be told.
+    /// The request with its document, if it only names one.
+    ///
+    /// # Errors
+    /// What to answer in place of executing it.
+    pub fn complete(&self, request: Request) -> Result<Request, Box<Response>> {
+        self.documents.complete(request)
+    }
+
+    /// What a request with its document asks for, if it is within the limits and can be told.
     pub fn operation(&self, request: &mut Request) -> Option<OperationType> {
         operation(&self.limits, request).ok().flatten()
+    }
+
+    /// Who asks.
+    pub fn callers(&self) -> &Callers {
+        &self.callers
     }
 
     /// How much may be asked for.
@@ -62,53 +92,83 @@ impl Executing {
         &self.limits
     }
 
+    /// A turn to bring files, if there is one.
+    pub fn upload_turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.uploads.try_acquire().ok()
+    }
+
     /// Ends once the server stops.
     pub fn shutdown(&self) -> &CancellationToken {
         &self.shutdown
     }
-}
 
-impl Executing {
-    async fn answer(&self, request: Request) -> Response {
+    /// The response to a request of somebody.
+    pub async fn execute(&self, caller: Caller, request: Request) -> Response {
+        let (begun, seen) = (Instant::now(), Seen::default());
+        let response = match self.complete(request) {
+            Ok(request) => self.answer(caller, request.data(seen.clone())).await,
+            Err(refusal) => *refusal,
+        };
+        METRICS.count_request(seen.operation(), first_code(&response), begun.elapsed());
+        response
+    }
+
+    async fn answer(&self, caller: Caller, mut request: Request) -> Response {
         // Waiting in line would only make it worse: who is told at once can try another server, or later.
         let Ok(turn) = Arc::clone(&self.requests).try_acquire_owned() else {
             return refused(code::OVERLOADED, "the server is busy: try again in a moment");
         };
         let (schema, longest) = (self.schema.clone(), Duration::from_secs(self.limits.seconds));
-        let executed = self.runtime.spawn(async move {
+        let library = self.callers.library().on_behalf_of(caller.access);
+        let is_mutation = self.operation(&mut request) == Some(OperationType::Mutation);
+        let question = (request.query.clone(), request.operation_name.clone());
+        let executed = self.callers.runtime().spawn(in_span(async move {
             let _turn = turn;
-            timeout(longest, schema.execute(request)).await
-        });
-        let response = match executed.await {
-            Ok(Ok(response)) => response,
-            Ok(Err(_)) => refused(
-                code::TIMEOUT,
-                &format!(
-                    "the request took more than {} seconds, which is the limit: ask for less at a time",
-                    longest.as_secs()
-                ),
-            ),
-            Err(error) => {
-                tracing::error!(%error, "a request panicked");
-                refused(code::INTERNAL, "the server failed to answer; its log says why")
+            let changes = match is_mutation {
+                true => audit::changes(&mut request),
+                false => Vec::new(),
+            };
+            let answer = timeout(longest, schema.execute(on_behalf_of(request, library.clone())));
+            let mut response = complete(answer.await.unwrap_or_else(|_| {
+                let seconds = longest.as_secs();
+                let message =
+                    format!("the request took more than {seconds} seconds, which is the limit: ask for less at a time");
+                refused(code::TIMEOUT, &message)
+            }));
+            nulls::propagate(&mut response, &question.0, question.1.as_deref());
+            for change in changes {
+                let code = change.code(&response).map(str::to_owned);
+                let entry = NewAuditEntry {
+                    access: caller.access,
+                    address: caller.address.map(|address| address.to_string()),
+                    mutation: change.mutation,
+                    input: change.input,
+                    code,
+                };
+                library.record(entry).await;
             }
+            response
+        }));
+        // A WebSocket that closes takes its questions along; a change that was begun comes to its end.
+        let outcome = match is_mutation {
+            true => executed.await,
+            false => AbortOnDropHandle::new(executed).await,
         };
-        complete(response)
-    }
-}
-
-impl Executor for Executing {
-    async fn execute(&self, request: Request) -> Response {
-        let (begun, seen) = (Instant::now(), Seen::default());
-        let response = self.answer(request.data(seen.clone())).await;
-        METRICS.count_request(seen.operation(), first_code(&response), begun.elapsed());
-        response
+        outcome.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request panicked");
+            refused(code::INTERNAL, "the server failed to answer; its log says why")
+        })
     }
 
-    fn execute_stream(&self, mut request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
+    /// The responses to a request of somebody, one but for subscriptions.
+    pub fn execute_stream(&self, caller: Caller, request: Request) -> BoxStream<'static, Response> {
+        let mut request = match self.complete(request) {
+            Ok(request) => request,
+            Err(refusal) => return stream::iter([*refusal]).boxed(),
+        };
         if self.operation(&mut request) != Some(OperationType::Subscription) {
             let executing = self.clone();
-            return stream::once(async move { executing.execute(request).await }).boxed();
+            return stream::once(async move { executing.execute(caller, request).await }).boxed();
         }
         let Ok(turn) = Arc::clone(&self.subscriptions).try_acquire_owned() else {
             let busy = refused(
@@ -118,34 +178,37 @@ impl Executor for Executing {
             return stream::iter([busy]).boxed();
         };
         let (events, mut received) = mpsc::channel(BACKLOG);
-        let mut stream = Executor::execute_stream(&self.schema, request, session_data);
+        let question = (request.query.clone(), request.operation_name.clone());
+        let library = self.callers.library().on_behalf_of(caller.access);
+        let request = on_behalf_of(request, library.clone());
+        let mut stream = self.schema.execute_stream(request).boxed();
         let shutdown = self.shutdown.clone();
-        self.runtime.spawn(async move {
+        self.callers.runtime().spawn(in_span(async move {
             let _turn = turn;
+            let mut again = interval_at(Instant::now() + RECHECK, RECHECK);
             loop {
                 let response = tokio::select! {
                     response = stream.next() => response,
+                    _ = again.tick() => match library.holds(caller.access).await {
+                        Ok(false) => None,
+                        // What cannot be told now is asked again.
+                        Ok(true) | Err(_) => continue,
+                    },
                     // The client is gone: nobody waits for what may not come for hours.
                     () = events.closed() => None,
                     () = shutdown.cancelled() => None,
                 };
                 let Some(response) = response else { return };
-                match timeout(PATIENCE, events.send(complete(response))).await {
+                let mut response = complete(response);
+                nulls::propagate(&mut response, &question.0, question.1.as_deref());
+                match timeout(PATIENCE, events.send(response)).await {
                     Ok(Ok(())) => {}
                     // Who takes none of what waits for it for so long is as good as gone.
                     Ok(Err(_)) | Err(_) => return,
                 }
             }
-        });
+        }));
         stream::poll_fn(move |context| received.poll_recv(context)).boxed()
-    }
-}
-
-/// The code of the first error of a response.
-fn first_code(response: &Response) -> Option<&str> {
-    match response.errors.first()?.extensions.as_ref()?.get("code")? {
-        async_graphql::Value::String(code) => Some(code),
-        _ => None,
     }
 }
 

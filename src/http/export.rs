@@ -1,12 +1,13 @@
 //! Networks as files to be downloaded: `/versions/{id}/network.onnx`, `network.py` and `weights.safetensors`.
 
 use actix_web::http::header::{self, ContentDisposition};
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use async_graphql::ID;
 
+use super::asked::Refusal;
 use super::asking::{Asking, refusal};
+use super::get_or_head;
 use crate::domain::id::VersionId;
-use crate::graphql::error::ApiError;
 use crate::graphql::id::GlobalId as _;
 use crate::service::ExportFormat;
 
@@ -23,16 +24,16 @@ const FILES: [(&str, ExportFormat, &str); 3] = [
 
 /// `/versions/{id}/{file}`
 pub fn configure(config: &mut web::ServiceConfig) {
-    config.route("/versions/{id}/{file}", web::get().to(download));
+    config.route("/versions/{id}/{file}", get_or_head().to(download));
 }
 
-async fn download(asking: web::Data<Asking>, path: web::Path<(String, String)>) -> HttpResponse {
+async fn download(asking: web::Data<Asking>, request: HttpRequest, path: web::Path<(String, String)>) -> HttpResponse {
     let (id, name) = path.into_inner();
     let Some((_, format, kind)) = FILES.into_iter().find(|(file, ..)| *file == name) else {
         let names = FILES.map(|(file, ..)| file).join(", ");
         return HttpResponse::NotFound().body(format!("there is no file {name:?}: a version has {names}\n"));
     };
-    match export(&asking, &id, format).await {
+    match export(&asking, &request, &id, format).await {
         Ok(bytes) => HttpResponse::Ok()
             .content_type(kind)
             .insert_header(ContentDisposition::attachment(name))
@@ -43,7 +44,9 @@ async fn download(asking: web::Data<Asking>, path: web::Path<(String, String)>) 
     }
 }
 
-async fn export(asking: &Asking, id: &str, format: ExportFormat) -> Result<Vec<u8>, ApiError> {
+async fn export(asking: &Asking, request: &HttpRequest, id: &str, format: ExportFormat) -> Result<Vec<u8>, Refusal> {
     let id = VersionId::decode(&ID::from(id))?;
-    asking.ask(async move |library| library.export(id, format).await).await
+    asking
+        .ask(request, async move |library| library.export(id, format).await)
+        .await
 }

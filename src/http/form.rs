@@ -10,7 +10,7 @@ use mime::Mime;
 use serde::Serialize;
 use serde::ser::SerializeMap as _;
 
-use crate::graphql::error::code;
+use crate::graphql::error::{code, first_code};
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +93,9 @@ fn is_executed(response: &Response) -> bool {
 
 /// The code of what kept a request from being executed.
 fn code_of(response: &Response) -> Option<&str> {
-    if is_executed(response) {
-        return None;
-    }
-    match response.errors.first()?.extensions.as_ref()?.get("code")? {
-        Value::String(code) => Some(code),
-        _ => None,
+    match is_executed(response) {
+        true => None,
+        false => first_code(response),
     }
 }
 

@@ -2,18 +2,20 @@
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
+use async_graphql::Request;
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Executor as _, Request};
 use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::{self, Stream};
 use tokio::time::{Instant, interval_at};
 
-use super::asked::{Asked, Refusal, of_address};
+use super::asked::{Asked, Refusal, brings_files, of_address};
+use super::caller::Caller;
 use super::executing::{Executing, refused};
 use super::form::{Body, Form};
 use super::socket;
 use crate::graphql::error::code;
+use crate::service::ServiceError;
 
 /// How often a stream of events says that it lives, for whatever stands between server and client.
 const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(12);
@@ -35,9 +37,17 @@ async fn get(executing: web::Data<Executing>, request: HttpRequest) -> HttpRespo
     let Some(form) = Form::accepted(&request) else {
         return not_acceptable();
     };
-    let mut asked = match of_address(&request) {
+    let caller = match executing.callers().of(&request).await {
+        Ok(caller) => caller,
+        Err(refusal) => return refuse(form, &refusal),
+    };
+    let asked = match of_address(&request) {
         Ok(asked) => asked,
         Err(refusal) => return refuse(form, &refusal),
+    };
+    let mut asked = match executing.complete(asked) {
+        Ok(asked) => asked,
+        Err(refusal) => return form.answer(&refusal),
     };
     if executing.operation(&mut asked) == Some(OperationType::Mutation) {
         let response = refused(code::BAD_USER_INPUT, "a GET only reads: send mutations by POST");
@@ -46,7 +56,7 @@ async fn get(executing: web::Data<Executing>, request: HttpRequest) -> HttpRespo
         answer.headers_mut().insert(header::ALLOW, allowed);
         return answer;
     }
-    let mut answer = execute(&executing, form, asked).await;
+    let mut answer = execute(&executing, form, caller, asked).await;
     // The catalogue moves on, and who may see what is not in the address.
     let caching = header::HeaderValue::from_static("private, no-cache");
     answer.headers_mut().insert(header::CACHE_CONTROL, caching);
@@ -57,32 +67,52 @@ async fn post(executing: web::Data<Executing>, request: HttpRequest, payload: we
     let Some(form) = Form::accepted(&request) else {
         return not_acceptable();
     };
+    // Before the body is read: files of whoever may not ask are not taken in.
+    let caller = match executing.callers().of(&request).await {
+        Ok(caller) => caller,
+        Err(refusal) => return refuse(form, &refusal),
+    };
+    // Files lie on the disk until they are done with.
+    let turn = match brings_files(&request) {
+        true => executing.upload_turn().map(Some),
+        false => Some(None),
+    };
+    let Some(_turn) = turn else {
+        return refuse(form, &Refusal::of(ServiceError::Overloaded));
+    };
     match Asked::of_body(&request, payload.into_inner(), executing.limits()).await {
-        Ok(Asked::One(asked)) => execute(&executing, form, *asked).await,
+        Ok(Asked::One(asked)) => execute(&executing, form, caller, *asked).await,
         Ok(Asked::Many(_)) if form == Form::Events => refuse_list(form),
         Ok(Asked::Many(asked)) => {
-            let responses = join_all(asked.into_iter().map(|request| executing.execute(request))).await;
+            if let Err(refusal) = executing.callers().count_more(&caller, asked.len() - 1) {
+                return refuse(form, &refusal);
+            }
+            let responses = join_all(asked.into_iter().map(|request| executing.execute(caller, request))).await;
             form.answers(&responses)
         }
         Err(refusal) => refuse(form, &refusal),
     }
 }
 
-async fn execute(executing: &Executing, form: Form, asked: Request) -> HttpResponse {
+async fn execute(executing: &Executing, form: Form, caller: Caller, asked: Request) -> HttpResponse {
     match form {
-        Form::Json | Form::Response => form.answer(&executing.execute(asked).await),
+        Form::Json | Form::Response => form.answer(&executing.execute(caller, asked).await),
         Form::Events => HttpResponse::Ok()
             .content_type("text/event-stream; charset=utf-8")
             .insert_header((header::CACHE_CONTROL, "no-cache"))
             // For proxies that hold back what comes in small pieces.
             .insert_header(("x-accel-buffering", "no"))
-            .streaming(events(executing, asked)),
+            .streaming(events(executing, caller, asked)),
     }
 }
 
 /// The answers as events, `next` for each and `complete` behind the last, with signs of life between them.
-fn events(executing: &Executing, asked: Request) -> impl Stream<Item = serde_json::Result<web::Bytes>> + use<> {
-    let answers = executing.execute_stream(asked, None);
+fn events(
+    executing: &Executing,
+    caller: Caller,
+    asked: Request,
+) -> impl Stream<Item = serde_json::Result<web::Bytes>> + use<> {
+    let answers = executing.execute_stream(caller, asked);
     let answers = answers.map(|response| {
         let body = serde_json::to_string(&Body(&response))?;
         Ok(web::Bytes::from(format!("event: next\ndata: {body}\n\n")))
@@ -124,7 +154,11 @@ fn not_acceptable() -> HttpResponse {
 }
 
 fn refuse(form: Form, refusal: &Refusal) -> HttpResponse {
-    form.refusal(refusal.status, &refused(refusal.code, &refusal.message))
+    let mut answer = form.refusal(refusal.status, &refused(refusal.code, &refusal.message));
+    for (name, value) in refusal.headers() {
+        answer.headers_mut().insert(name, value);
+    }
+    answer
 }
 
 fn refuse_list(form: Form) -> HttpResponse {

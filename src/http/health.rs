@@ -1,6 +1,6 @@
 //! Whether the server lives, whether it can answer, and what it does.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::runtime::Handle;
 
 use super::asking::{Asking, refusal};
@@ -50,9 +50,11 @@ async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
     }
 }
 
-/// Counts and times, in Prometheus' text format.
-async fn metrics(asking: web::Data<Asking>) -> HttpResponse {
-    let snapshot = asking.ask(async move |library| library.snapshot().await).await;
+/// Counts and times, in Prometheus' text format; for whoever may ask at all.
+async fn metrics(asking: web::Data<Asking>, request: HttpRequest) -> HttpResponse {
+    let snapshot = asking
+        .ask(&request, async move |library| library.snapshot().await)
+        .await;
     let text = snapshot.map(|snapshot| METRICS.text(&snapshot));
     match text {
         Ok(Ok(text)) => HttpResponse::Ok()

@@ -3,7 +3,9 @@
 mod asked;
 mod asking;
 mod body;
+mod caller;
 mod compression;
+pub mod documents;
 mod executing;
 mod export;
 mod form;
@@ -12,6 +14,7 @@ mod graphql;
 mod health;
 mod origin;
 mod picture;
+mod request_id;
 mod socket;
 
 use std::io;
@@ -19,10 +22,12 @@ use std::net::TcpListener;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, HttpServer, Route, guard, web};
 use tokio_util::sync::CancellationToken;
 
 use self::asking::Asking;
+use self::caller::Callers;
+use self::documents::Documents;
 use self::executing::Executing;
 use self::health::Readiness;
 use self::origin::Origins;
@@ -33,6 +38,21 @@ use crate::service::Library;
 /// Seconds that open requests are given when the server stops.
 const SHUTDOWN_SECONDS: u64 = 5;
 
+/// How a web server answers.
+#[derive(Debug)]
+pub struct Settings {
+    /// How much may be asked for.
+    pub limits: Limits,
+    /// Origins of pages, beside its own, that may ask.
+    pub origins: Vec<String>,
+    /// Whether whoever shows no token may ask, and do everything.
+    pub is_open: bool,
+    /// Whether it is open only because nobody but its own machine reaches it.
+    pub is_local: bool,
+    /// Documents that requests name.
+    pub documents: Documents,
+}
+
 /// A web server on a listener; it runs once awaited, and does its work on the runtime this is called on. `shutdown` ends the
 /// subscriptions, which would go on for hours.
 ///
@@ -42,13 +62,22 @@ pub fn server(
     listener: TcpListener,
     schema: Schema,
     library: Library,
-    (limits, origins): (Limits, Vec<String>),
+    settings: Settings,
     shutdown: CancellationToken,
 ) -> io::Result<Server> {
-    let executing = web::Data::new(Executing::here(schema, limits, shutdown));
-    let origins = web::Data::new(Origins(origins));
+    let Settings {
+        limits,
+        origins,
+        is_open,
+        is_local,
+        documents,
+    } = settings;
     let readiness = web::Data::new(Readiness::here(library.store().clone()));
-    let asking = web::Data::new(Asking::here(library, &limits));
+    let hosts = is_local.then(|| origins.clone());
+    let callers = Callers::here(library, &limits, is_open, hosts);
+    let asking = web::Data::new(Asking::new(callers.clone(), &limits));
+    let executing = web::Data::new(Executing::new(schema, callers, documents, limits, shutdown));
+    let origins = web::Data::new(Origins(origins));
     let factory = move || {
         App::new()
             .app_data(executing.clone())
@@ -57,6 +86,7 @@ pub fn server(
             .app_data(asking.clone())
             .wrap(from_fn(compression::compress))
             .wrap(origins.cors())
+            .wrap(from_fn(request_id::identify))
             .configure(graphiql::configure)
             .configure(graphql::configure)
             .configure(export::configure)
@@ -70,4 +100,9 @@ pub fn server(
         .tcp_nodelay(true)
         .listen(listener)?
         .run())
+}
+
+/// A route for those who get something, or only ask about it.
+fn get_or_head() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }

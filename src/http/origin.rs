@@ -27,6 +27,7 @@ impl Origins {
         let cors = Cors::default()
             .allowed_methods(["GET", "POST"])
             .allow_any_header()
+            .expose_headers(["retry-after", "x-request-id"])
             .max_age(REMEMBERED);
         self.0.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
     }

@@ -2,11 +2,13 @@
 //! another; `/evaluations/{version}/{dataset}/{plot}`; `/trainings/{version}`), and kept ones (`/images/{hash}.png`).
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use async_graphql::ID;
 use serde::Deserialize;
 
+use super::asked::Refusal;
 use super::asking::{Asking, refusal};
+use super::get_or_head;
 use crate::domain::id::{DatasetId, ProbeSetId, VersionId};
 use crate::domain::vector::Measure;
 use crate::graphql::error::ApiError;
@@ -35,17 +37,18 @@ struct Wishes {
 /// The addresses of pictures.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
-        .route("/cka/{a}/{b}.{format}", web::get().to(draw_matrix))
+        .route("/cka/{a}/{b}.{format}", get_or_head().to(draw_matrix))
         .route(
             "/evaluations/{version}/{dataset}/{plot}.{format}",
-            web::get().to(draw_evaluation),
+            get_or_head().to(draw_evaluation),
         )
-        .route("/trainings/{version}.{format}", web::get().to(draw_training))
-        .route("/images/{hash}.png", web::get().to(kept));
+        .route("/trainings/{version}.{format}", get_or_head().to(draw_training))
+        .route("/images/{hash}.png", get_or_head().to(kept));
 }
 
 async fn draw_matrix(
     asking: web::Data<Asking>,
+    asked: HttpRequest,
     path: web::Path<(String, String, String)>,
     wishes: Result<web::Query<Wishes>, actix_web::Error>,
 ) -> HttpResponse {
@@ -61,13 +64,17 @@ async fn draw_matrix(
     drawn(&format, AN_HOUR, async move |format| {
         let request = request(&a, &b, wishes)?;
         asking
-            .ask(async move |library| library.picture(request, format).await)
+            .ask(&asked, async move |library| library.picture(request, format).await)
             .await
     })
     .await
 }
 
-async fn draw_evaluation(asking: web::Data<Asking>, path: web::Path<(String, String, String, String)>) -> HttpResponse {
+async fn draw_evaluation(
+    asking: web::Data<Asking>,
+    asked: HttpRequest,
+    path: web::Path<(String, String, String, String)>,
+) -> HttpResponse {
     let (version, dataset, plot, format) = path.into_inner();
     let Some(plot) = EvaluationPlot::ALL.into_iter().find(|known| known.name() == plot) else {
         let names = EvaluationPlot::ALL.map(EvaluationPlot::name).join(", ");
@@ -79,18 +86,26 @@ async fn draw_evaluation(asking: web::Data<Asking>, path: web::Path<(String, Str
             DatasetId::decode(&ID::from(dataset))?,
         );
         asking
-            .ask(async move |library| library.plot_evaluation(evaluation, plot, format).await)
+            .ask(&asked, async move |library| {
+                library.plot_evaluation(evaluation, plot, format).await
+            })
             .await
     })
     .await
 }
 
-async fn draw_training(asking: web::Data<Asking>, path: web::Path<(String, String)>) -> HttpResponse {
+async fn draw_training(
+    asking: web::Data<Asking>,
+    asked: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> HttpResponse {
     let (version, format) = path.into_inner();
     drawn(&format, AN_HOUR, async move |format| {
         let version = VersionId::decode(&ID::from(version))?;
         asking
-            .ask(async move |library| library.plot_training(version, format).await)
+            .ask(&asked, async move |library| {
+                library.plot_training(version, format).await
+            })
             .await
     })
     .await
@@ -100,7 +115,7 @@ async fn draw_training(asking: web::Data<Asking>, path: web::Path<(String, Strin
 async fn drawn(
     format: &str,
     caching: &'static str,
-    draw: impl AsyncFnOnce(PictureFormat) -> Result<Vec<u8>, ApiError>,
+    draw: impl AsyncFnOnce(PictureFormat) -> Result<Vec<u8>, Refusal>,
 ) -> HttpResponse {
     let Some(format) = PictureFormat::ALL.into_iter().find(|known| known.ending() == format) else {
         return HttpResponse::NotFound().body(format!("there is no picture of kind {format:?}: choose svg or png\n"));
@@ -118,9 +133,12 @@ async fn drawn(
     }
 }
 
-async fn kept(asking: web::Data<Asking>, hash: web::Path<String>) -> HttpResponse {
+/// Whoever knows the address was shown it, and nobody can guess one: it takes the place of a token, which a page could not send
+/// for its pictures.
+async fn kept(asking: web::Data<Asking>, asked: HttpRequest, hash: web::Path<String>) -> HttpResponse {
     let hash = hash.into_inner();
-    match asking.ask(async move |library| library.kept_picture(&hash).await).await {
+    let found = asking.ask_for_anybody(&asked, async move |library| library.kept_picture(&hash).await);
+    match found.await {
         Ok(bytes) => HttpResponse::Ok()
             .content_type(PNG)
             // The address is the hash of the bytes.

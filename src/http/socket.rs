@@ -1,21 +1,29 @@
 //! Subscriptions over WebSocket, after the graphql-transport-ws protocol.
 
+use std::any::TypeId;
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session};
 use async_graphql::http::{WebSocket, WebSocketProtocols, WsMessage};
+use async_graphql::{Data, Executor, Request, Response};
 use futures::StreamExt as _;
-use futures::stream::{self, Stream};
+use futures::stream::{self, BoxStream, Stream};
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 
-use super::executing::{Executing, PATIENCE};
+use super::caller::address;
+use super::documents::DOCUMENT_ID;
+use super::executing::{Executing, PATIENCE, refused};
 use super::origin::Origins;
+use crate::graphql::error::code;
 
 /// The protocol.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -36,6 +44,9 @@ pub async fn subscribe(
     request: HttpRequest,
     payload: web::Payload,
 ) -> actix_web::Result<HttpResponse> {
+    if let Err(refusal) = executing.callers().check_host(&request) {
+        return Ok(HttpResponse::build(refusal.status).body(format!("{}\n", refusal.message)));
+    }
     if !origins.admit(&request) {
         return Ok(HttpResponse::Forbidden().body(
             "pages of another origin may not ask this server: `scv serve --allow-origin` names those that may\n",
@@ -54,8 +65,54 @@ pub async fn subscribe(
         .max_frame_size(MOST_BYTES)
         .aggregate_continuations()
         .max_continuation_size(MOST_BYTES);
-    actix_web::rt::spawn(converse(Executing::clone(&executing), session, messages));
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let greeting = Greeting {
+        authorization: authorization.and_then(|value| Some(value.to_str().ok()?.to_owned())),
+        address: address(&request),
+    };
+    actix_web::rt::spawn(converse(Executing::clone(&executing), greeting, session, messages));
     Ok(response)
+}
+
+/// What somebody shows who opens a conversation.
+#[derive(Debug, Clone)]
+struct Greeting {
+    authorization: Option<String>,
+    address: Option<IpAddr>,
+}
+
+/// Executes on behalf of whoever the conversation is with.
+#[derive(Clone)]
+struct OnBehalf(Executing);
+
+impl Executor for OnBehalf {
+    async fn execute(&self, request: Request) -> Response {
+        // Over WebSocket everything is a stream.
+        let mut responses = self.execute_stream(request, None);
+        responses.next().await.unwrap_or_default()
+    }
+
+    fn execute_stream(&self, request: Request, session: Option<Arc<Data>>) -> BoxStream<'static, Response> {
+        let greeting = session
+            .as_ref()
+            .and_then(|session| session.get(&TypeId::of::<Greeting>()));
+        let Some(greeting) = greeting
+            .and_then(|greeting| greeting.downcast_ref::<Greeting>())
+            .cloned()
+        else {
+            return stream::iter([refused(code::UNAUTHENTICATED, "nobody has said who asks")]).boxed();
+        };
+        let executing = self.0.clone();
+        // Looked at each time: a token may have ended since the conversation began.
+        let responses = async move {
+            let shown = greeting.authorization.as_deref();
+            match executing.callers().with(shown, greeting.address).await {
+                Ok(caller) => executing.execute_stream(caller, request),
+                Err(refusal) => stream::iter([refused(refusal.code, &refusal.message)]).boxed(),
+            }
+        };
+        stream::once(responses).flatten().boxed()
+    }
 }
 
 /// Why a conversation ends: a code of the protocol, or of WebSockets themselves.
@@ -91,7 +148,7 @@ impl State {
             }
             Some("subscribe") if !self.begun => Err((4401, "Unauthorized".to_owned())),
             Some("subscribe") if id.is_empty() => Err((4400, "`id` is missing".to_owned())),
-            Some("subscribe") if !message["payload"]["query"].is_string() => {
+            Some("subscribe") if !names_a_document(&message["payload"]) => {
                 Err((4400, "`payload.query` must be a string".to_owned()))
             }
             Some("subscribe") if !self.live.insert(id.to_owned()) => {
@@ -135,11 +192,34 @@ impl State {
     }
 }
 
-async fn converse(executing: Executing, mut session: Session, messages: AggregatedMessageStream) {
+async fn converse(executing: Executing, greeting: Greeting, mut session: Session, messages: AggregatedMessageStream) {
     let state = Rc::new(RefCell::new(State::default()));
     let shutdown = executing.shutdown().clone();
     let texts = texts(messages, session.clone(), Rc::clone(&state));
-    let socket = WebSocket::new(executing, texts, WebSocketProtocols::GraphQLWS).keepalive_timeout(3 * PING);
+    let (callers, denied) = (executing.callers().clone(), Arc::new(AtomicBool::new(false)));
+    let socket = WebSocket::new(OnBehalf(executing), texts, WebSocketProtocols::GraphQLWS);
+    let socket = socket.keepalive_timeout(3 * PING).on_connection_init({
+        let denied = Arc::clone(&denied);
+        // Browsers cannot send the header with a WebSocket, so it may come as a member of the first message.
+        async move |payload: Value| {
+            let member = ["authorization", "Authorization"]
+                .iter()
+                .find_map(|name| payload[*name].as_str());
+            let greeting = Greeting {
+                authorization: member.map(str::to_owned).or(greeting.authorization),
+                ..greeting
+            };
+            let shown = greeting.authorization.as_deref();
+            callers.with(shown, greeting.address).await.map_err(|refusal| {
+                let denies = refusal.code == code::UNAUTHENTICATED;
+                denied.store(denies, Ordering::Relaxed);
+                async_graphql::Error::new(refusal.message)
+            })?;
+            let mut data = Data::default();
+            data.insert(greeting);
+            Ok(data)
+        }
+    });
     let mut socket = std::pin::pin!(socket);
     let mut ping = interval_at(Instant::now() + PING, PING);
     let mut beginning = std::pin::pin!(sleep(TIME_TO_BEGIN));
@@ -152,6 +232,9 @@ async fn converse(executing: Executing, mut session: Session, messages: Aggregat
             }
             message = socket.next() => match message {
                 Some(WsMessage::Text(text)) => state.borrow_mut().outgoing(text),
+                Some(WsMessage::Close(_, reason)) if denied.load(Ordering::Relaxed) => {
+                    break (4403, format!("Forbidden: {reason}"));
+                }
                 Some(WsMessage::Close(code, reason)) => break (code, reason),
                 // Who takes leave is taken leave of.
                 None => break state.borrow_mut().farewell.take().unwrap_or((1000, String::new())),
@@ -203,9 +286,39 @@ fn texts(
                 state.borrow_mut().farewell = Some(farewell);
                 return None;
             }
-            return Some((text, (messages, pongs, state)));
+            return Some((with_document(text), (messages, pongs, state)));
         }
     })
+}
+
+/// Whether a request brings a document or names one.
+fn names_a_document(payload: &Value) -> bool {
+    payload["query"].is_string() || payload["extensions"].is_object() || payload[DOCUMENT_ID].is_string()
+}
+
+/// A message whose `documentId` stands among the extensions, the one place for it that async-graphql reads.
+fn with_document(text: web::Bytes) -> web::Bytes {
+    if !text
+        .windows(DOCUMENT_ID.len())
+        .any(|part| part == DOCUMENT_ID.as_bytes())
+    {
+        return text;
+    }
+    let Ok(mut message) = serde_json::from_slice::<Value>(&text) else {
+        return text;
+    };
+    let payload = &mut message["payload"];
+    if let Some(document) = payload
+        .get(DOCUMENT_ID)
+        .filter(|document| document.is_string())
+        .cloned()
+    {
+        if !payload["extensions"].is_object() {
+            payload["extensions"] = json!({});
+        }
+        payload["extensions"][DOCUMENT_ID] = document;
+    }
+    message.to_string().into()
 }
 
 #[cfg(test)]

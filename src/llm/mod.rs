@@ -8,7 +8,6 @@ pub mod error;
 mod pieces;
 mod protocol;
 
-use std::fmt;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
@@ -16,6 +15,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 
+use crate::domain::access::Secret;
 use crate::domain::explanation::Prompt;
 pub use error::{ChatSetupError, LlmError};
 use pieces::Pieces;
@@ -41,27 +41,11 @@ pub struct LlmSettings {
     /// The model's name at the endpoint.
     pub model: String,
     /// The endpoint's key; many local ones need none.
-    pub key: Option<Key>,
+    pub key: Option<Secret>,
     /// How long the endpoint may be silent, before its answer and within it.
     pub silence: Duration,
     /// How long the whole answer may take, all attempts together.
     pub longest: Duration,
-}
-
-/// A key, which is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Key(String);
-
-impl From<String> for Key {
-    fn from(key: String) -> Self {
-        Self(key)
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(…)")
-    }
 }
 
 /// A language model that can be asked.
@@ -89,8 +73,8 @@ impl Chat {
     pub fn new(settings: LlmSettings) -> Result<Self, ChatSetupError> {
         let here = matches!(settings.url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         let mut headers = HeaderMap::new();
-        if let Some(Key(key)) = &settings.key {
-            let mut key = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| ChatSetupError::Key)?;
+        if let Some(key) = &settings.key {
+            let mut key = HeaderValue::try_from(format!("Bearer {}", key.reveal())).map_err(|_| ChatSetupError::Key)?;
             key.set_sensitive(true);
             headers.insert(AUTHORIZATION, key);
         }

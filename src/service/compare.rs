@@ -106,7 +106,7 @@ impl Library {
         query: &SimilarVersionsQuery,
         generation: i64,
     ) -> Result<Arc<VersionMatches>, ServiceError> {
-        let question = format!("{} {}", target.id, serde_json::json!(query));
+        let question = format!("{} {} {:?}", target.id, serde_json::json!(query), self.access.viewer());
         let compute = self.find_similar_versions(target, query);
         self.answers.answer(generation, question, compute).await
     }

@@ -2,6 +2,7 @@
 
 use super::import::{DIGITS_NAME, digits};
 use super::{Library, ServiceError};
+use crate::domain::access::Scope;
 use crate::domain::dataset::{NewDataset, Split};
 use crate::domain::dataset_record::{Dataset, StoredSplit};
 use crate::domain::probe::{DEFAULT_PROBE_SEED, DEFAULT_PROBES, ProbeRequest};
@@ -13,6 +14,7 @@ impl Library {
     /// # Errors
     /// `CONFLICT` if the name is taken, `BAD_USER_INPUT` if it has too few images for a probe set.
     pub async fn import_dataset(&self, new: &NewDataset) -> Result<Dataset, ServiceError> {
+        self.require(Scope::Write)?;
         let mut splits = Vec::new();
         for split in Split::ALL {
             let images = new.split(split);

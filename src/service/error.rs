@@ -34,6 +34,12 @@ pub enum ServiceError {
     /// It contradicts what is stored.
     #[error("{0}")]
     Conflict(String),
+    /// Nobody is let in with what was shown.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// Whoever asks may not do this.
+    #[error("{0}")]
+    Forbidden(String),
     /// There is too much to do just now; later it will work.
     #[error("the server is busy: try again in a moment")]
     Overloaded,

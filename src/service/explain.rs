@@ -115,7 +115,9 @@ impl Library {
         let language = language.unwrap_or_else(|| explainer.language.clone());
         let model = explainer.chat.as_ref().map_or("", Chat::model);
         let generation = self.store.generation().await?;
-        let key = serde_json::json!([generation, layer.id, other.id, language.as_str(), model]).to_string();
+        // Ranks are among the layers that the viewer sees.
+        let viewer = self.access.viewer();
+        let key = serde_json::json!([generation, layer.id, other.id, language.as_str(), model, viewer]).to_string();
         if let Some(written) = explainer.written.peek(&key).await {
             explainer.written.count(true);
             return Ok(ExplanationInProgress::over(written));

@@ -1,5 +1,7 @@
 //! What else the stored vectors say of a target and its hits.
 
+use tokio_util::sync::CancellationToken;
+
 use super::{Library, ServiceError};
 use crate::compute::neighbours::Neighbourhoods;
 use crate::compute::significance::significance;
@@ -52,9 +54,11 @@ impl Library {
                 hits.others.len()
             )));
         }
+        let watch = CancellationToken::new();
+        let _stop = watch.clone().drop_guard();
         let computed = tokio::task::spawn_blocking(move || {
             let (found, vectors): (Vec<_>, Vec<_>) = hits.others.iter().map(|(layer, vector)| (*layer, vector)).unzip();
-            let each = significance(&hits.target, &vectors, permutations);
+            let each = significance(&hits.target, &vectors, permutations, &|| watch.is_cancelled());
             found.into_iter().zip(each).collect()
         });
         computed.await.map_err(ServiceError::internal)

@@ -21,8 +21,10 @@ impl Library {
     /// Asks a job to stop. One that waits ends at once, one that runs at its next step; one that is over stays as it is.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is none.
+    /// `NOT_FOUND` if there is none, `FORBIDDEN` if it is of another's model.
     pub async fn cancel_job(&self, id: JobId) -> Result<Job, ServiceError> {
+        let version = self.version(self.job(id).await?.version_id).await?;
+        self.changeable(version.model_id).await?;
         let mut tx = self.store.begin().await?;
         let job = tx
             .request_cancel(id)

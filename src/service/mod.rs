@@ -3,6 +3,7 @@
 pub mod error;
 pub mod import;
 
+mod access;
 mod cache;
 mod catalogue;
 mod compare;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use access::create_token;
 pub use cache::CacheStatistics;
 pub use error::ServiceError;
 
@@ -53,6 +55,7 @@ use self::cache::{Answers, MeteredCache};
 use crate::artifact::ArtifactStore;
 use crate::compute::engine::Engine;
 use crate::compute::network::Network;
+use crate::domain::access::Access;
 use crate::domain::dataset::Split;
 use crate::domain::id::{DatasetId, ProbeSetId, VersionId};
 use crate::domain::image::{Images, LabelledImages};
@@ -80,6 +83,8 @@ pub struct Library {
     activation_limit: u64,
     /// Turns of those who compute with many vectors.
     turns: Arc<Semaphore>,
+    /// On whose behalf it is asked.
+    access: Access,
 }
 
 /// How much of the machine a library may take, and whom it may ask.
@@ -130,6 +135,7 @@ impl Library {
             turns: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(2, NonZero::get),
             )),
+            access: Access::FULL,
         }
     }
 

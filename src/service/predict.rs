@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::network::{Runnable, answers_classes};
 use super::{KeptPicture, Library, ServiceError};
@@ -14,7 +14,7 @@ use crate::domain::dataset::Split;
 use crate::domain::dataset_record::Dataset;
 use crate::domain::id::VersionId;
 use crate::domain::image::{ChannelOrder, ImageShape, Images, lightness};
-use crate::domain::upload::{Preparation, border_lightness};
+use crate::domain::upload::{Inverting, Preparation, border_lightness};
 use crate::domain::version::Version;
 use crate::picture::Raster;
 
@@ -128,13 +128,21 @@ impl Library {
         let prepare = move || {
             let (image, mut done) = decoded(&file)?;
             let mut images = with_channels(&image, shape.channels, &mut done);
-            let differs = others.is_some_and(|others| {
-                let own = border_lightness(images.shape, images.image(0));
-                (own > MIDDLE) != (background(&others) > MIDDLE)
+            let of_border = others.and_then(|others| {
+                let own = border_lightness(images.shape, images.image(0)) > MIDDLE;
+                match (own, background(&others) > MIDDLE) {
+                    (true, false) => Some(Inverting::DarkOnLight),
+                    (false, true) => Some(Inverting::LightOnDark),
+                    (true, true) | (false, false) => None,
+                }
             });
-            if invert.unwrap_or(differs) {
+            let why = match invert {
+                Some(wished) => wished.then_some(Inverting::Asked),
+                None => of_border,
+            };
+            if let Some(why) = why {
                 images.pixels = images.pixels.iter().map(|pixel| 255 - pixel).collect();
-                done.push(Preparation::Inverted);
+                done.push(Preparation::Inverted(why));
             }
             let (from, to) = ([images.shape.height, images.shape.width], [shape.height, shape.width]);
             if from != to {
@@ -162,8 +170,13 @@ fn background(images: &Images) -> f64 {
 
 /// Unpacks a PNG or JPEG file within limits, turned as its camera says.
 fn decoded(file: &[u8]) -> Result<(DynamicImage, Vec<Preparation>), ServiceError> {
-    let refuse = |error: &dyn std::fmt::Display| {
-        ServiceError::bad_input(format!("`image` cannot be read: {error}; bring a PNG or JPEG file"))
+    let refuse = |error: &ImageError| match error {
+        ImageError::Limits(_) => ServiceError::bad_input(format!(
+            "`image` has more than {MOST_PIXELS_A_SIDE} pixels a side or unpacks to more than {MOST_UNPACKED_BYTES} bytes: \
+             bring a smaller one"
+        )),
+        // What a decoder says of broken bytes goes on for lines.
+        _ => ServiceError::bad_input("`image` is broken: bring the whole PNG or JPEG file"),
     };
     if file.len() > MOST_IMAGE_BYTES {
         return Err(ServiceError::bad_input(format!(
@@ -172,10 +185,15 @@ fn decoded(file: &[u8]) -> Result<(DynamicImage, Vec<Preparation>), ServiceError
     }
     let mut reader = ImageReader::new(Cursor::new(file))
         .with_guessed_format()
-        .map_err(|error| refuse(&error))?;
+        .map_err(|error| refuse(&error.into()))?;
     if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
         return Err(ServiceError::bad_input(
             "`image` is neither PNG nor JPEG: bring a file of one of these",
+        ));
+    }
+    if reader.format() == Some(ImageFormat::Jpeg) && is_cut_off(file) {
+        return Err(ServiceError::bad_input(
+            "`image` is a JPEG file that is cut off: bring the whole file",
         ));
     }
     let mut limits = Limits::default();
@@ -193,6 +211,12 @@ fn decoded(file: &[u8]) -> Result<(DynamicImage, Vec<Preparation>), ServiceError
         done.push(Preparation::Turned);
     }
     Ok((image, done))
+}
+
+/// Whether no end of image (FF D9) comes behind the last start of a scan (FF DA) of a JPEG file: its decoder fills in grey.
+fn is_cut_off(file: &[u8]) -> bool {
+    let last = |marker: u8| file.windows(2).rposition(|pair| pair == [0xff, marker]);
+    last(0xd9) < last(0xda)
 }
 
 /// An image as planes of so many channels, on white where it is transparent.

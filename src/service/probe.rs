@@ -1,6 +1,7 @@
 //! Probe sets made on request.
 
 use super::{Library, ServiceError};
+use crate::domain::access::Scope;
 use crate::domain::dataset::Split;
 use crate::domain::dataset_record::{Dataset, ProbeSet};
 use crate::domain::image::LabelledImages;
@@ -24,6 +25,7 @@ impl Library {
     /// # Errors
     /// `NOT_FOUND` for the data set, `BAD_USER_INPUT` for a count that cannot be had.
     pub async fn create_probe_set(&self, request: ProbeSetRequest) -> Result<(ProbeSet, Vec<Job>), ServiceError> {
+        self.require(Scope::Write)?;
         let dataset = self.dataset_named(&request.dataset).await?;
         let train = self.images(&dataset, Split::Train).await?;
         let test = self.images(&dataset, Split::Test).await?;
@@ -46,7 +48,9 @@ impl Library {
             );
         }
         tx.commit().await?;
-        Ok((probe_set, jobs))
+        // Private versions of others are measured too, and not told of.
+        let jobs: Vec<_> = jobs.iter().map(|job| job.id).collect();
+        Ok((probe_set, self.store.jobs_by_id(&jobs).await?))
     }
 }
 

@@ -62,7 +62,7 @@ impl Library {
         version: &Version,
         generation: i64,
     ) -> Result<Arc<Matches>, ServiceError> {
-        let question = format!("{target} {}", serde_json::json!(query));
+        let question = format!("{target} {} {:?}", serde_json::json!(query), self.access.viewer());
         let compute = async {
             let scope = self.scope(&query.filter, Some(version)).await?;
             self.search(SearchTarget::Layer(target), query, &scope).await
@@ -213,6 +213,7 @@ impl Library {
             models: filter.models.clone(),
             exclude_models: filter.exclude_models.clone(),
             tags: filter.tags.clone(),
+            viewer: self.access.viewer(),
         })
     }
 
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn analysts_search_in_sql_goes_by_the_same_numbers() {
-        let sql = include_str!("../../migrations/0010_reached_layers.sql");
+        let sql = include_str!("../../migrations/0014_access.sql");
         for (name, number) in [
             ("exact_rows       ", EXACT_ROWS),
             ("indexed_depth    ", INDEXED_DEPTH),

@@ -1,6 +1,7 @@
 //! The search index of a probe set, made anew on request.
 
 use super::{Library, ServiceError};
+use crate::domain::access::Scope;
 use crate::domain::id::ProbeSetId;
 use crate::domain::similarity::SearchIndex;
 
@@ -10,6 +11,7 @@ impl Library {
     /// # Errors
     /// `NOT_FOUND` for the probe set, `CONFLICT` if the index is being made already.
     pub async fn rebuild_search_index(&self, probe_set: ProbeSetId) -> Result<SearchIndex, ServiceError> {
+        self.require(Scope::Admin)?;
         if self.store.probe_sets_by_id(&[probe_set]).await?.is_empty() {
             return Err(ServiceError::not_found("probe set", probe_set));
         }

@@ -2,6 +2,7 @@
 
 use super::{Library, ServiceError};
 use crate::compute::synthesis::check_target;
+use crate::domain::access::Scope;
 use crate::domain::id::VersionId;
 use crate::domain::job::{Job, JobKind};
 use crate::domain::synthesis::{Parametrisation, Synthesis, SynthesisSettings, SynthesisTarget};
@@ -59,6 +60,7 @@ impl Library {
         target: SynthesisTarget,
         wishes: SynthesisWishes,
     ) -> Result<(Synthesis, Job), ServiceError> {
+        self.require(Scope::Write)?;
         let subject = self.runnable(version).await?;
         check_target(&subject.network, target)?;
         let shape = subject.network.image_shape();
@@ -78,6 +80,7 @@ impl Library {
     /// # Errors
     /// `NOT_FOUND` for the version, `BAD_USER_INPUT` for one that cannot be run.
     pub async fn find_exemplars_of(&self, version: VersionId) -> Result<(Version, Job), ServiceError> {
+        self.require(Scope::Write)?;
         let version = self.runnable(version).await?.version;
         let mut tx = self.store.begin().await?;
         let job = queue(&mut tx, &version, JobKind::Exemplify).await?;

@@ -8,6 +8,7 @@ use crate::compute::onnx::file::{NamedFile, read, write};
 use crate::compute::onnx::import::{ImportOptions, import};
 use crate::compute::pytorch::{Mapping, is_pytorch, map, read_state_dict};
 use crate::compute::weights::check_weights;
+use crate::domain::access::Scope;
 use crate::domain::block::{Block, BlockReport, lower, report};
 use crate::domain::dataset_record::Dataset;
 use crate::domain::graph::Graph;
@@ -103,11 +104,12 @@ impl Library {
     /// network's, the answer says which became which.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the model or data set, `BAD_USER_INPUT` with every fault of the blocks or of the file.
+    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another's model, `BAD_USER_INPUT` with every fault of the blocks or of the file.
     pub async fn create_version(
         &self,
         request: VersionRequest,
     ) -> Result<(Version, Job, Option<Mapping>), ServiceError> {
+        self.changeable(request.model).await?;
         let checked = self.check(request).await?;
         let key = self.artifacts.put(checked.kind, checked.file).await?;
         let version = NewVersion {
@@ -123,8 +125,7 @@ impl Library {
     /// # Errors
     /// As there.
     pub async fn try_version(&self, request: VersionRequest) -> Result<Option<Mapping>, ServiceError> {
-        let model = self.store.models_by_id(&[request.model]).await?.pop();
-        if model.is_none_or(|model| model.deleted_at.is_some()) {
+        if self.changeable(request.model).await?.deleted_at.is_some() {
             return Err(ServiceError::not_found("model", request.model));
         }
         Ok(self.check(request).await?.mapping)
@@ -182,8 +183,9 @@ impl Library {
     /// Registers a version and queues its training, evaluation and ingest.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the model or data set, `BAD_USER_INPUT` with every fault of the blocks.
+    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another's model, `BAD_USER_INPUT` with every fault of the blocks.
     pub async fn train_version(&self, request: TrainRequest) -> Result<(Version, Job), ServiceError> {
+        self.changeable(request.model).await?;
         let dataset = self.dataset_named(&request.dataset).await?;
         let graph = checked_graph(&request.blocks, &dataset)?;
         let version = new_version(request.model, &dataset, &graph, &request.blocks);
@@ -206,6 +208,7 @@ impl Library {
         version: VersionId,
         dataset: Option<&str>,
     ) -> Result<(Version, Job), ServiceError> {
+        self.require(Scope::Write)?;
         let version = self.ready(version).await?;
         let own = self.dataset(version.dataset_id).await?;
         let wanted = match dataset {

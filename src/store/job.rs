@@ -68,7 +68,7 @@ pub struct NewJob {
 pub const TASK: &str = "scv_job";
 
 impl Store {
-    /// Jobs by key.
+    /// Jobs by key, of models that the viewer may see.
     ///
     /// # Errors
     /// The database fails or holds what we do not know.
@@ -79,8 +79,11 @@ impl Store {
             "select job_id, kind, status, version_id, dataset_id, progress, phase, epochs, attempts, cancel_requested,
                     failure, created_at, started_at, finished_at
                from job
-              where job_id = any($1)",
+              where job_id = any($1)
+                and ($2::bigint is null
+                     or is_visible((select model_id from version where version_id = job.version_id), $2))",
             &raw(ids, |id| id.0),
+            self.viewer(),
         )
         .fetch_all(&self.pool)
         .await?

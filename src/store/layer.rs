@@ -37,7 +37,7 @@ impl From<LayerRow> for Layer {
 }
 
 impl Store {
-    /// Layers by key.
+    /// Layers by key that the viewer may see.
     ///
     /// # Errors
     /// The database fails.
@@ -48,15 +48,18 @@ impl Store {
             "select layer_id, version_id, index, name, kind, parameters, input_shape, output_shape, parameter_count,
                     multiply_accumulates
                from layer
-              where layer_id = any($1)",
+              where layer_id = any($1)
+                and ($2::bigint is null
+                     or is_visible((select model_id from version where version_id = layer.version_id), $2))",
             &raw(ids, |id| id.0),
+            self.viewer(),
         )
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(Layer::from).collect())
     }
 
-    /// Layers by key, of models that are not deleted.
+    /// Layers by key, of models that are not deleted and that the viewer may see.
     ///
     /// # Errors
     /// The database fails.
@@ -69,10 +72,11 @@ impl Store {
                     multiply_accumulates
                from layer
               where layer_id = any($1)
-                and (select deleted_at is null
+                and (select deleted_at is null and ($2::bigint is null or private_to is null or private_to = $2)
                        from model
                       where model_id = (select model_id from version where version_id = layer.version_id))",
             &raw(ids, |id| id.0),
+            self.viewer(),
         )
         .fetch_all(&self.pool)
         .await?;

@@ -6,6 +6,7 @@ pub mod embedded;
 pub mod error;
 
 mod analyst;
+mod audit;
 mod catalogue;
 mod dataset;
 mod evaluation;
@@ -21,6 +22,7 @@ mod rows;
 mod search;
 mod search_index;
 mod synthesis;
+mod token;
 mod vector;
 mod version;
 
@@ -39,8 +41,11 @@ pub use model::ModelCursor;
 pub use open::{Database, DatabaseSettings, OpenError, join, open, psql};
 pub use probe::NewProbeSet;
 pub use search::{Candidates, Found, SearchScope, SearchTarget, SearchWindow};
+pub use token::TokenDigest;
 pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
+
+use crate::domain::id::AccountId;
 
 /// Settings of every connection. For the search: as many candidates as are usual and some that are turned away, and on with
 /// the index scan while a filter turns more away, in any order since the exact scores decide. And no notices, which migrations give at every start,
@@ -70,6 +75,8 @@ pub struct Store {
     work: PgPool,
     /// Connections of the queue alone: requests that wait for one another do not keep it from a job's end.
     queue: PgPool,
+    /// Whose private models are read beside those that everybody may see; all are if nobody is named.
+    viewer: Option<AccountId>,
 }
 
 /// Writes that become visible together, or not at all: dropped without [`Tx::commit`], nothing happened.
@@ -97,7 +104,18 @@ impl Store {
             queue: pool(QUEUE_CONNECTIONS).connect_lazy_with(options.clone()),
             work: pool(WORK_CONNECTIONS).connect_lazy_with(options.clone()),
             pool: pool(connections).connect_with(options.options(bounded)).await?,
+            viewer: None,
         })
+    }
+
+    /// The same catalogue as a viewer sees it.
+    pub fn seen_by(&self, viewer: Option<AccountId>) -> Self {
+        Self { viewer, ..self.clone() }
+    }
+
+    /// Who reads, as the statements take it.
+    fn viewer(&self) -> Option<i64> {
+        self.viewer.map(|account| account.0)
     }
 
     /// The same catalogue for jobs, whose statements take as long as they take.
@@ -175,7 +193,7 @@ mod tests {
 
     #[test]
     fn analysts_search_in_sql_with_the_settings_of_our_connections() {
-        let sql = include_str!("../../migrations/0010_reached_layers.sql");
+        let sql = include_str!("../../migrations/0014_access.sql");
         for (name, value) in SESSION.iter().filter(|(name, _)| *name != "client_min_messages") {
             assert!(sql.contains(&format!("    set {name} = {value}\n")), "{name}");
         }

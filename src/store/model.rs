@@ -5,7 +5,7 @@ use sqlx::QueryBuilder;
 
 use super::rows::{Place, raw, word};
 use super::{Store, StoreError, Tx};
-use crate::domain::id::ModelId;
+use crate::domain::id::{AccountId, ModelId};
 use crate::domain::model::{Model, ModelChanges, ModelFilter, ModelOrder, ModelOrderField, NewModel};
 use crate::domain::page::{Page, Slice};
 use crate::domain::text::Tag;
@@ -17,6 +17,7 @@ struct ModelRow {
     description: String,
     tags: Vec<String>,
     visibility: String,
+    owner_id: Option<i64>,
     created_at: DateTime<Utc>,
     deleted_at: Option<DateTime<Utc>>,
 }
@@ -39,6 +40,7 @@ impl TryFrom<ModelRow> for Model {
                 .map(|tag| place.text("tags", tag))
                 .collect::<Result<_, _>>()?,
             visibility: place.word("visibility", &row.visibility)?,
+            owner: row.owner_id.map(AccountId),
             created_at: row.created_at,
             deleted_at: row.deleted_at,
         })
@@ -68,7 +70,7 @@ impl ModelCursor {
 }
 
 impl Store {
-    /// Models by key, deleted ones too.
+    /// Models by key that the viewer may see, deleted ones too.
     ///
     /// # Errors
     /// The database fails or holds what we do not know.
@@ -76,10 +78,12 @@ impl Store {
     pub async fn models_by_id(&self, ids: &[ModelId]) -> Result<Vec<Model>, StoreError> {
         sqlx::query_as!(
             ModelRow,
-            "select model_id, name, description, tags, visibility, created_at, deleted_at
+            "select model_id, name, description, tags, visibility, owner_id, created_at, deleted_at
                from model
-              where model_id = any($1)",
+              where model_id = any($1)
+                and ($2::bigint is null or private_to is null or private_to = $2)",
             &raw(ids, |id| id.0),
+            self.viewer(),
         )
         .fetch_all(&self.pool)
         .await?
@@ -88,7 +92,7 @@ impl Store {
         .collect()
     }
 
-    /// The model of a name, unless it is deleted.
+    /// The model of a name, unless it is deleted or the viewer may not see it.
     ///
     /// # Errors
     /// The database fails or holds what we do not know.
@@ -96,11 +100,13 @@ impl Store {
     pub async fn model_by_name(&self, name: &str) -> Result<Option<Model>, StoreError> {
         sqlx::query_as!(
             ModelRow,
-            "select model_id, name, description, tags, visibility, created_at, deleted_at
+            "select model_id, name, description, tags, visibility, owner_id, created_at, deleted_at
                from model
               where name = $1
-                and deleted_at is null",
+                and deleted_at is null
+                and ($2::bigint is null or private_to is null or private_to = $2)",
             name,
+            self.viewer(),
         )
         .fetch_optional(&self.pool)
         .await?
@@ -108,7 +114,7 @@ impl Store {
         .transpose()
     }
 
-    /// One page of the models that a filter admits.
+    /// One page of the models that a filter admits and the viewer may see.
     ///
     /// # Errors
     /// The database fails or holds what we do not know.
@@ -120,9 +126,9 @@ impl Store {
         page: &Page<ModelCursor>,
     ) -> Result<Slice<Model>, StoreError> {
         let mut query = QueryBuilder::new(
-            "select model_id, name, description, tags, visibility, created_at, deleted_at from model where ",
+            "select model_id, name, description, tags, visibility, owner_id, created_at, deleted_at from model where ",
         );
-        push_filter(&mut query, filter);
+        push_filter(&mut query, filter, self.viewer());
         let by_name = order.field == ModelOrderField::Name;
         let downwards = order.descending != page.from_end;
         // `after` means further on in list order, whichever way the rows are read.
@@ -164,24 +170,30 @@ impl Store {
         Ok(Slice::from_rows(models, page))
     }
 
-    /// How many models a filter admits.
+    /// How many models a filter admits and the viewer may see.
     ///
     /// # Errors
     /// The database fails.
     #[tracing::instrument(name = "store.count_models", skip_all)]
     pub async fn count_models(&self, filter: &ModelFilter) -> Result<i64, StoreError> {
         let mut query = QueryBuilder::new("select count(*) from model where ");
-        push_filter(&mut query, filter);
+        push_filter(&mut query, filter, self.viewer());
         Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
     }
 }
 
-fn push_filter(query: &mut QueryBuilder<sqlx::Postgres>, filter: &ModelFilter) {
+fn push_filter(query: &mut QueryBuilder<sqlx::Postgres>, filter: &ModelFilter, viewer: Option<i64>) {
     query.push(if filter.deleted {
         "deleted_at is not null"
     } else {
         "deleted_at is null"
     });
+    if let Some(viewer) = viewer {
+        query
+            .push(" and (private_to is null or private_to = ")
+            .push_bind(viewer)
+            .push(")");
+    }
     if let Some(part) = &filter.name_contains {
         query
             .push(" and position(lower(")
@@ -207,13 +219,14 @@ impl Tx {
     pub async fn insert_model(&mut self, model: &NewModel) -> Result<Model, StoreError> {
         sqlx::query_as!(
             ModelRow,
-            "insert into model (name, description, tags, visibility)
-             values ($1, $2, $3, $4)
-             returning model_id, name, description, tags, visibility, created_at, deleted_at",
+            "insert into model (name, description, tags, visibility, owner_id)
+             values ($1, $2, $3, $4, $5)
+             returning model_id, name, description, tags, visibility, owner_id, created_at, deleted_at",
             model.name.as_str(),
             model.description.as_str(),
             &words(&model.tags),
             word(model.visibility),
+            model.owner.map(|owner| owner.0),
         )
         .fetch_one(self.connection())
         .await?
@@ -235,7 +248,7 @@ impl Tx {
                     visibility  = coalesce($5, visibility)
               where model_id = $1
                 and deleted_at is null
-             returning model_id, name, description, tags, visibility, created_at, deleted_at",
+             returning model_id, name, description, tags, visibility, owner_id, created_at, deleted_at",
             id.0,
             changes.name.as_ref().map(|name| name.as_str()),
             changes.description.as_ref().map(|text| text.as_str()),
@@ -244,10 +257,17 @@ impl Tx {
         )
         .fetch_optional(self.connection())
         .await?;
-        if let (Some(_), Some(tags)) = (&row, &tags) {
-            sqlx::query!("update layer_sketch set tags = $2 where model_id = $1", id.0, tags)
-                .execute(self.connection())
-                .await?;
+        if row.is_some() && (changes.tags.is_some() || changes.visibility.is_some()) {
+            sqlx::query!(
+                "update layer_sketch
+                    set tags = model.tags, private_to = model.private_to
+                   from model
+                  where model.model_id = $1
+                    and layer_sketch.model_id = $1",
+                id.0,
+            )
+            .execute(self.connection())
+            .await?;
         }
         row.map(Model::try_from).transpose()
     }
@@ -263,7 +283,7 @@ impl Tx {
                 set deleted_at = case when $2 then now() end
               where model_id = $1
                 and (deleted_at is null) = $2
-             returning model_id, name, description, tags, visibility, created_at, deleted_at",
+             returning model_id, name, description, tags, visibility, owner_id, created_at, deleted_at",
             id.0,
             deleted,
         )
@@ -289,7 +309,7 @@ impl Tx {
     pub async fn lock_model(&mut self, id: ModelId) -> Result<Option<Model>, StoreError> {
         sqlx::query_as!(
             ModelRow,
-            "select model_id, name, description, tags, visibility, created_at, deleted_at
+            "select model_id, name, description, tags, visibility, owner_id, created_at, deleted_at
                from model
               where model_id = $1
                 and deleted_at is null

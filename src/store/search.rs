@@ -10,7 +10,7 @@ use sqlx::{Postgres, QueryBuilder};
 
 use super::vector::parts;
 use super::{Store, StoreError};
-use crate::domain::id::{DatasetId, LayerId, ModelId, ProbeSetId, VersionId};
+use crate::domain::id::{AccountId, DatasetId, LayerId, ModelId, ProbeSetId, VersionId};
 use crate::domain::similarity::{LayerMatch, MatchCursor};
 use crate::domain::vector::{Measure, SketchedVector};
 
@@ -35,6 +35,8 @@ pub struct SearchScope {
     pub exclude_models: Vec<ModelId>,
     /// All of these tags.
     pub tags: Vec<String>,
+    /// Whose private models are among them, beside those that everybody may see. `None`: all models.
+    pub viewer: Option<AccountId>,
 }
 
 /// What is searched for.
@@ -390,6 +392,12 @@ fn push_condition(query: &mut QueryBuilder<Postgres>, scope: &SearchScope) {
     }
     if !scope.tags.is_empty() {
         query.push(" and tags @> ").push_bind(scope.tags.clone());
+    }
+    if let Some(viewer) = scope.viewer {
+        query
+            .push(" and (private_to is null or private_to = ")
+            .push_bind(viewer.0)
+            .push(")");
     }
     query.push(")");
 }

@@ -290,7 +290,7 @@ impl Tx {
         probe_set: ProbeSetId,
         layers: &[MeasuredLayer],
     ) -> Result<(), StoreError> {
-        // Holds off changes of the model's tags and deletion, which are copied beside the sketches below.
+        // Holds off changes of the model's tags, visibility and deletion, which are copied beside the sketches below.
         sqlx::query!("select model_id from model where model_id = $1 for share", model.0)
             .fetch_optional(self.connection())
             .await?;
@@ -409,9 +409,9 @@ impl Tx {
         .await?;
         sqlx::query!(
             "insert into layer_sketch (probe_set_id, layer_id, sketch_id, version_id, model_id, dataset_id, layer_kind,
-                                       accuracy, tags, searchable)
+                                       accuracy, tags, searchable, private_to)
              select $1, layer_id, sketch_id, version_id, model_id, version.dataset_id, layer.kind, evaluation.accuracy,
-                    model.tags, model.deleted_at is null
+                    model.tags, model.deleted_at is null, model.private_to
                from unnest($2::bigint[], $3::halfvec[], $4::halfvec[])
                     as new (layer_id, debiased_sketch, cka_sketch)
                join sketch on sketch.probe_set_id = $1

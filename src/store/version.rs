@@ -102,7 +102,7 @@ pub struct NewLayer {
 }
 
 impl Store {
-    /// Versions by key, whatever the state of their models.
+    /// Versions by key that the viewer may see, whatever the state of their models.
     ///
     /// # Errors
     /// The database fails or holds what we do not know.
@@ -113,8 +113,10 @@ impl Store {
             "select version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
                     multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of, created_at
                from version
-              where version_id = any($1)",
+              where version_id = any($1)
+                and ($2::bigint is null or is_visible(model_id, $2))",
             &raw(ids, |id| id.0),
+            self.viewer(),
         )
         .fetch_all(&self.pool)
         .await?

@@ -381,3 +381,49 @@ async fn everything_in_the_schema_is_described() {
     assert_eq!(undescribed, Vec::<Value>::new());
     server.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn private_models_are_hidden_from_analysts_and_from_the_errors_of_their_conditions() {
+    let server = Server::start().await;
+    let owner = server.api.as_account("owner", "WRITE").await;
+    let create = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }";
+    let mut versions = Vec::new();
+    for (name, visibility) in [("secret", "PRIVATE"), ("open", "PUBLIC")] {
+        let input = json!({ "name": name, "visibility": visibility });
+        let model = text(&owner.data(create, json!({ "input": input })).await["createModel"]["model"]["id"]);
+        versions.push(
+            owner
+                .pushed(&model, perceptron(), first_weights(&perceptron(), 1))
+                .await,
+        );
+    }
+    let mut database = analyst(&server).await;
+    for (view, count) in [
+        ("models", 1),
+        ("versions", 1),
+        ("layers", 1),
+        ("vectors", 1),
+        ("evaluations", 1),
+    ] {
+        let found = rows(
+            &mut database,
+            &format!("select count(*) as count from analytics.{view}"),
+        )
+        .await;
+        assert_eq!(found[0]["count"], count, "{view}");
+    }
+    let duplicate = rows(&mut database, "select duplicate_of from analytics.versions").await;
+    assert_eq!(
+        duplicate,
+        [json!({ "duplicate_of": null })],
+        "nor is it said whose duplicate it is"
+    );
+    let failing = "select 1 from analytics.models where (name || \'x\')::int = 0";
+    let error = sqlx::query(failing)
+        .fetch_all(&mut database)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("openx") && !error.contains("secret"), "{error}");
+    server.stop().await.unwrap();
+}

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::support::idx;
+use crate::support::look;
 use crate::support::networks::{constant_weights, first_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 
@@ -17,6 +18,7 @@ async fn scv(arguments: &[&str]) -> Output {
     Command::new(SCV)
         .args(arguments)
         .env_remove("SCV_SERVER")
+        .env_remove("SCV_TOKEN")
         .env_remove("SCV_LOG")
         .output()
         .await
@@ -106,7 +108,10 @@ async fn networks_are_trained_and_searched_from_the_command_line() {
     assert_eq!(explained["source"], "RULES");
     assert_eq!(explained["otherLayer"]["version"]["model"]["name"], "b");
     let none = text(&server, &["search", "a", "4", "--exclude-model", "b"]).await;
-    assert!(none.contains("no layer is admitted by the filter"), "{none}");
+    assert!(
+        none.contains("no layer of another model on this data set is admitted"),
+        "{none}"
+    );
     server.stop().await.unwrap();
 }
 
@@ -353,5 +358,129 @@ async fn a_network_that_is_refused_leaves_no_model_behind() {
     complaint(&server, &["push", "--model", "kept", "--dataset", "digits", &broken]).await;
     let models = server.api.data("{ models { nodes { name } } }", json!({})).await;
     assert_eq!(models["models"]["nodes"], json!([{ "name": "kept" }]));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn tokens_are_made_listed_and_ended_beside_a_server_that_wants_them() {
+    let open = Server::start().await;
+    let url = open.config.database_url.clone().unwrap();
+    let token = async |arguments: &[&str]| {
+        let mut command = Command::new(SCV);
+        command
+            .args(["--json", "token"])
+            .args(arguments)
+            .env("DATABASE_URL", &url)
+            .env_remove("SCV_LOG");
+        command.output().await.unwrap()
+    };
+    let made = token(&[
+        "create",
+        "ada",
+        "--scope",
+        "admin",
+        "--days",
+        "30",
+        "--description",
+        "mine",
+    ])
+    .await;
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let secret = made["secret"].as_str().unwrap().to_owned();
+    let strict = Server::with(|config| {
+        config.database_url = Some(url.clone());
+        config.access = Some(scv::config::AccessChoice::Tokens);
+    })
+    .await;
+    let search = async |secret: Option<&str>| {
+        let mut command = Command::new(SCV);
+        command
+            .args(["compare", "none", "--server", &strict.api.url])
+            .env_remove("SCV_TOKEN")
+            .env_remove("SCV_LOG");
+        if let Some(secret) = secret {
+            command.env("SCV_TOKEN", secret);
+        }
+        stderr(&command.output().await.unwrap())
+    };
+    assert!(search(None).await.contains("[UNAUTHENTICATED]"));
+    assert!(search(Some("scv_none")).await.contains("[UNAUTHENTICATED]"));
+    let inside = search(Some(&secret)).await;
+    assert!(
+        inside.contains("none") && !inside.contains("UNAUTHENTICATED"),
+        "{inside}"
+    );
+
+    let listed: Value = serde_json::from_slice(&token(&["list"]).await.stdout).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&listed[0]["account"], &listed[0]["description"]),
+        (&json!("ada"), &json!("mine"))
+    );
+    assert!(
+        listed[0]["lastUsedAt"].is_string() && listed[0].get("secret").is_none(),
+        "{listed:#}"
+    );
+    let number = listed[0]["number"].to_string();
+    assert!(token(&["revoke", &number]).await.status.success());
+    assert!(search(Some(&secret)).await.contains("[UNAUTHENTICATED]"));
+    assert!(stderr(&token(&["revoke", "99"]).await).contains("there is no token 99"));
+    strict.stop().await.unwrap();
+    open.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_network_is_looked_into_from_the_command_line() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    let blocks = file(folder.path(), "cnn.json", small_cnn().to_string());
+    document(&server, &training("a", &blocks, "1")).await;
+    let seen = folder.path().join("seen");
+    let seen = seen.to_str().unwrap();
+
+    let evaluation = document(&server, &["evaluate", "a", "--open-dir", seen]).await;
+    let evaluation = &evaluation["evaluation"];
+    assert_eq!(evaluation["imageCount"], 355);
+    assert_eq!(evaluation["classes"].as_array().unwrap().len(), 10);
+    let table = text(&server, &["evaluate", "a:1"]).await;
+    assert!(table.contains("precision") && table.contains("355"), "{table}");
+
+    let image = image::RgbImage::from_fn(8, 8, |x, _| image::Rgb(if x == 4 { [255; 3] } else { [0; 3] }));
+    let png = file(folder.path(), "one.png", look::file(&image, image::ImageFormat::Png));
+    let prediction = document(&server, &["predict", "a", &png]).await;
+    let probabilities = prediction["predictions"].as_array().unwrap().iter();
+    let sum: f64 = probabilities.map(|class| class["probability"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-5, "{prediction:#}");
+    let no_image = file(folder.path(), "notes.txt", "no image");
+    assert!(
+        complaint(&server, &["predict", "a", &no_image])
+            .await
+            .contains("[BAD_USER_INPUT]")
+    );
+
+    let layer = [
+        "visualize",
+        "a",
+        "--layer",
+        "0",
+        "--channel",
+        "0",
+        "--image",
+        "7",
+        "--steps",
+        "2",
+        "--open-dir",
+        seen,
+    ];
+    document(&server, &layer).await;
+    let pictures = std::fs::read_dir(seen).unwrap().map(|entry| entry.unwrap().path());
+    let pictures: Vec<_> = pictures
+        .filter(|path| path.extension().is_some_and(|ending| ending == "png"))
+        .collect();
+    assert!(pictures.len() >= 3, "{pictures:?}");
+    for picture in pictures {
+        assert!(image::open(&picture).unwrap().width() > 0, "{}", picture.display());
+    }
+    let missing = ["visualize", "a", "--layer", "0", "--channel", "999", "--open-dir", seen];
+    assert!(complaint(&server, &missing).await.contains("[BAD_USER_INPUT]"));
     server.stop().await.unwrap();
 }

@@ -96,7 +96,7 @@ async fn without_a_language_model_rules_explain_and_say_why() {
         "## Performance",
         "## Why the two layers may agree",
         "## What to try next",
-        "they differ in nothing but their weights",
+        "they differ in their weights, if at all",
         "equally many parameters",
         "They are of the same kind with the same parameters and shapes.",
         &score,

@@ -273,12 +273,15 @@ async fn what_is_no_image_or_too_large_a_one_is_refused() {
     let wide = RgbImage::new(4_097, 1);
     let mut cut = file(&RgbImage::new(40, 40), ImageFormat::Png);
     cut.truncate(60);
+    let mut cut_jpeg = file(&RgbImage::new(200, 200), ImageFormat::Jpeg);
+    cut_jpeg.truncate(cut_jpeg.len() - 40);
     for (bytes, words) in [
         (b"GIF89a\x01\x00\x01\x00".to_vec(), "neither PNG nor JPEG"),
         (b"no image at all".to_vec(), "neither PNG nor JPEG"),
-        (file(&wide, ImageFormat::Png), "cannot be read"),
-        (cut, "cannot be read"),
-        (telling_of(30_000, 30_000), "cannot be read"),
+        (file(&wide, ImageFormat::Png), "more than 4096 pixels a side"),
+        (cut, "is broken"),
+        (cut_jpeg, "is cut off"),
+        (telling_of(30_000, 30_000), "more than 4096 pixels a side"),
         (vec![0; (20 << 20) + 1], "more than 20971520 bytes"),
     ] {
         let (code, message) = first_error(&predict(api, &version, &bytes, None).await);

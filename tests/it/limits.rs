@@ -183,3 +183,37 @@ async fn the_server_tells_its_limits() {
     insta::assert_json_snapshot!(found["serverInfo"]["limits"]);
     server.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn no_more_requests_bring_files_at_a_time_than_may() {
+    for (uploads, code) in [(0, "OVERLOADED"), (1, "NOT_FOUND")] {
+        let server = Server::with(|config| config.limits.uploads = uploads).await;
+        let input = json!({ "versionId": "VmVyc2lvbjox", "image": null });
+        let query = "mutation($input: PredictInput!) { predict(input: $input) { preparations } }";
+        let answer = server
+            .api
+            .upload(query, json!({ "input": input }), &[("input.image", b"?")])
+            .await;
+        assert_eq!(first_error(&answer.unwrap()).0, code);
+        assert!(
+            outcome(&server.api, "{ serverInfo { limits { uploads } } }")
+                .await
+                .is_ok()
+        );
+        server.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn relabellings_have_their_price_on_every_hit_of_a_page() {
+    let server = Server::start().await;
+    let query = |hits: usize, permutations: usize| {
+        format!(
+            "{{ layer(id: \"TGF5ZXI6MQ\") {{ similar(first: {hits}) {{
+                edges {{ significance(permutations: {permutations}) {{ pValue }} }} }} }} }}"
+        )
+    };
+    check(&server.api, &query(10, 100_000), &query(13, 100_000), "too complex").await;
+    assert!(outcome(&server.api, &query(100, 10_000)).await.is_ok());
+    server.stop().await.unwrap();
+}

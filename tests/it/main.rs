@@ -4,7 +4,9 @@
 
 mod support;
 
+mod access;
 mod analytics;
+mod api_document;
 mod caches;
 mod catalogue;
 mod clients;
@@ -23,6 +25,7 @@ mod lease;
 mod limits;
 mod migrations;
 mod networks;
+mod observability;
 mod protocol;
 mod reproducibility;
 mod requests;

@@ -3,6 +3,7 @@
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::support::client::{Client, first_error};
 use crate::support::networks::{first_weights, perceptron, small_cnn};
@@ -359,5 +360,90 @@ async fn subscriptions_and_queries_come_as_events_too() {
     );
     let refused = events("subscription { nothing }").await;
     assert!(refused.starts_with("event: next\ndata: {\"errors\":[") && refused.ends_with("event: complete\ndata:\n\n"));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_document_can_be_named_once_it_is_known() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let document = "{ serverInfo { version } }";
+    let named = json!({ "persistedQuery": { "version": 1, "sha256Hash": hex::encode(Sha256::digest(document)) } });
+    let unknown = post(api, RESPONSE, &json!({ "extensions": named })).await;
+    assert_eq!(unknown.status(), 400);
+    let (code, message) = first_error(&unknown.json().await.unwrap());
+    assert_eq!(
+        (code.as_str(), message.as_str()),
+        ("NOT_FOUND", "PersistedQueryNotFound")
+    );
+    let sent = post(api, RESPONSE, &json!({ "query": document, "extensions": named })).await;
+    assert_eq!(sent.status(), 200);
+    let known = post(api, RESPONSE, &json!({ "extensions": named })).await;
+    assert!(known.json::<Value>().await.unwrap()["data"]["serverInfo"]["version"].is_string());
+    // As Apollo's clients do it, so that what stands in between can keep answers by their addresses.
+    let address = format!("{}/graphql", api.url);
+    let address = reqwest::Url::parse_with_params(&address, [("extensions", named.to_string())]).unwrap();
+    let got: Value = reqwest::get(address).await.unwrap().json().await.unwrap();
+    assert!(got["data"]["serverInfo"]["version"].is_string(), "{got:#}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_trusts_documents_executes_no_others() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let documents = json!({ "version": "{ serverInfo { version } }",
+                            "create": "mutation { createModel(input: { name: \"m\" }) { model { id } } }" });
+    serde_json::to_writer(&mut file, &documents).unwrap();
+    let server = Server::with(|config| config.trusted_documents = Some(file.path().to_owned())).await;
+    let api = &server.api;
+    let own = post(api, RESPONSE, &json!({ "query": "{ serverInfo { device } }" })).await;
+    assert_eq!(first_error(&own.json().await.unwrap()).0, "FORBIDDEN");
+    let named = post(api, RESPONSE, &json!({ "documentId": "version" })).await;
+    assert!(named.json::<Value>().await.unwrap()["data"]["serverInfo"]["version"].is_string());
+    let address = format!("{}/graphql?documentId=create", api.url);
+    assert_eq!(reqwest::get(address).await.unwrap().status(), 405, "a GET only reads");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_must_not_be_null_makes_null_what_it_lies_in() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let mut versions = Vec::new();
+    for (name, seed) in [("a", 1), ("b", 2)] {
+        let model = api.model(name).await;
+        versions.push(
+            api.trained(&model, perceptron(), json!({ "epochs": 1, "seed": seed }))
+                .await,
+        );
+    }
+    let query = "query($id: ID!) { version(id: $id) { number layers { nodes { id } } } }";
+    let found = api.data(query, json!({ "id": versions[0] })).await;
+    let layer = &found["version"]["layers"]["nodes"][0]["id"];
+    let query = "query($id: ID!) { serverInfo { version } layer(id: $id) {
+        name similar(first: 1) { edges { rank significance(permutations: 10) { pValue } } } } }";
+    let answer = api.ask(query, json!({ "id": layer })).await.unwrap();
+    assert_eq!(
+        answer["errors"][0]["path"],
+        json!(["layer", "similar", "edges", 0, "significance"])
+    );
+    assert_eq!(answer["data"]["layer"], Value::Null, "{answer:#}");
+    assert!(answer["data"]["serverInfo"]["version"].is_string());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_only_asks_about_a_file_is_told_of_it() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("m").await;
+    let version = api.trained(&model, perceptron(), json!({ "epochs": 1 })).await;
+    let address = format!("{}/trainings/{version}.svg", api.url);
+    let head = reqwest::Client::new().head(address).send().await.unwrap();
+    assert_eq!(
+        (head.status().as_u16(), header(&head, CONTENT_TYPE)),
+        (200, "image/svg+xml")
+    );
+    assert_eq!(head.bytes().await.unwrap().len(), 0);
     server.stop().await.unwrap();
 }

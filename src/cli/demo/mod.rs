@@ -90,7 +90,7 @@ impl Demo {
         };
         let app = app?;
         drop(opening);
-        let client = Client::of(Url::parse(&format!("http://{}", app.address()))?)?;
+        let client = Client::of(Url::parse(&format!("http://{}", app.address()))?, None)?;
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(app.run(shutdown.clone()));
         let outcome = self.show(terminal, &client, &stop).await;

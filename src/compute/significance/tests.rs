@@ -1,5 +1,7 @@
 //! Exact moments against all permutations, and what the probabilities are worth.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::compute::vector::reference::Activations;
 
@@ -65,7 +67,7 @@ fn probabilities_of_independent_layers_are_uniform() {
     let mut found: Vec<[f64; 3]> = (0..count)
         .map(|seed| {
             let (a, b) = (noise(24, 6, 2 * seed), noise(24, 9, 2 * seed + 1));
-            let significance = significance(&a, &[&b], 199).remove(0);
+            let significance = significance(&a, &[&b], 199, &|| false).remove(0);
             [
                 significance.permutation_p_value,
                 significance.moment_p_value,
@@ -91,7 +93,7 @@ fn the_curve_agrees_with_permutations_where_both_can_tell() {
     let mut compared = 0;
     for seed in 1..40 {
         let [a, b] = pair(30, 1, 9, seed);
-        let found = significance(&a, &[&b], permutations).remove(0);
+        let found = significance(&a, &[&b], permutations, &|| false).remove(0);
         let p = found.permutation_p_value;
         if !(0.002..0.9).contains(&p) {
             continue;
@@ -107,7 +109,7 @@ fn the_curve_agrees_with_permutations_where_both_can_tell() {
 #[test]
 fn a_score_beyond_the_permutations_is_told_by_the_curve_and_never_zero() {
     let layer = noise(60, 200, 1);
-    let found = significance(&layer, &[&layer], 999).remove(0);
+    let found = significance(&layer, &[&layer], 999, &|| false).remove(0);
     assert_eq!(found.permutation_p_value, 1.0 / 1000.0);
     assert!(found.p_value > 0.0 && found.p_value < 1e-20, "{found:?}");
 }
@@ -116,8 +118,17 @@ fn a_score_beyond_the_permutations_is_told_by_the_curve_and_never_zero() {
 fn an_answer_can_be_had_again_and_does_not_depend_on_company() {
     let layers = [noise(40, 9, 1), noise(40, 9, 2), noise(40, 9, 3)];
     let all: Vec<&LayerVector> = layers.iter().collect();
-    let together = significance(&layers[0], &all, 500);
+    let together = significance(&layers[0], &all, 500, &|| false);
     for (layer, found) in layers.iter().zip(&together) {
-        assert_eq!(significance(&layers[0], &[layer], 500), [*found]);
+        assert_eq!(significance(&layers[0], &[layer], 500, &|| false), [*found]);
     }
+}
+
+#[test]
+fn what_nobody_waits_for_ends_at_once() {
+    let (a, b) = (noise(10, 5, 1), noise(10, 5, 2));
+    let asked = AtomicUsize::new(0);
+    let abandoned = || asked.fetch_add(1, Ordering::Relaxed) >= 10;
+    significance(&a, &[&b], 1_000_000_000, &abandoned);
+    assert!(asked.into_inner() >= 10);
 }

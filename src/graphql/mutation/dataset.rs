@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Upload};
 
+use crate::domain::access::Scope;
 use crate::domain::dataset::DatasetName;
 use crate::domain::id::ProbeSetId;
 use crate::domain::image::ChannelStatistics;
@@ -28,6 +29,7 @@ impl DatasetMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What to import.")] input: ImportDatasetInput,
     ) -> Result<ImportDatasetPayload> {
+        ctx.data_unchecked::<Library>().require(Scope::Write)?;
         let source = source(ctx, input).await?;
         let new = tokio::task::spawn_blocking(|| source.read())
             .await

@@ -3,9 +3,9 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use crate::domain::id::ModelId;
-use crate::domain::model::{self as domain, ModelChanges, NewModel};
+use crate::domain::model::{ModelChanges, NewModel};
 use crate::domain::text::{Description, ModelName, tags};
-use crate::graphql::error::{ApiError, Result};
+use crate::graphql::error::Result;
 use crate::graphql::id::GlobalId;
 use crate::graphql::model::{Model, Visibility};
 use crate::service::Library;
@@ -22,13 +22,15 @@ impl ModelMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What to register.")] input: CreateModelInput,
     ) -> Result<CreateModelPayload> {
+        let library = ctx.data_unchecked::<Library>();
         let new = NewModel {
             name: ModelName::try_from(input.name)?,
             description: Description::try_from(input.description)?,
             tags: tags(input.tags)?,
-            visibility: visibility(input.visibility)?.unwrap_or_default(),
+            visibility: input.visibility.map(Into::into).unwrap_or_default(),
+            owner: library.access().account,
         };
-        let model = ctx.data_unchecked::<Library>().create_model(&new).await?;
+        let model = library.create_model(&new).await?;
         Ok(CreateModelPayload { model: Model(model) })
     }
 
@@ -42,7 +44,7 @@ impl ModelMutation {
             name: input.name.map(ModelName::try_from).transpose()?,
             description: input.description.map(Description::try_from).transpose()?,
             tags: input.tags.map(tags).transpose()?,
-            visibility: visibility(input.visibility)?,
+            visibility: input.visibility.map(Into::into),
         };
         let id = ModelId::decode(&input.id)?;
         let model = ctx.data_unchecked::<Library>().update_model(id, &changes).await?;
@@ -76,16 +78,6 @@ impl ModelMutation {
     }
 }
 
-/// Without accounts there is no owner to keep a model for: better refused than shown to all.
-fn visibility(wanted: Option<Visibility>) -> Result<Option<domain::Visibility>> {
-    match wanted {
-        Some(Visibility::Private) => Err(ApiError::bad_input(
-            "a model cannot be PRIVATE on this server, which knows no accounts: leave `visibility` out",
-        )),
-        other => Ok(other.map(Into::into)),
-    }
-}
-
 /// A model to register.
 #[derive(Debug, InputObject)]
 pub struct CreateModelInput {
@@ -97,7 +89,7 @@ pub struct CreateModelInput {
     /// At most 32 tags of 1 to 64 characters.
     #[graphql(default)]
     tags: Vec<String>,
-    /// Who may see it; everyone if left out. PRIVATE needs accounts, which this server does not have yet.
+    /// Who may see it; everyone if left out. A PRIVATE one without an owner is seen by administrators alone.
     visibility: Option<Visibility>,
 }
 
@@ -119,7 +111,7 @@ pub struct UpdateModelInput {
     description: Option<String>,
     /// All tags anew.
     tags: Option<Vec<String>>,
-    /// A new visibility. PRIVATE needs accounts, which this server does not have yet.
+    /// A new visibility.
     visibility: Option<Visibility>,
 }
 

@@ -4,6 +4,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Upload
 
 use crate::compute::onnx::file::NamedFile;
 use crate::compute::pytorch;
+use crate::domain::access::Scope;
 use crate::domain::id::{ModelId, ProbeSetId};
 use crate::domain::image::ChannelStatistics;
 use crate::graphql::block::{BlockInput, blocks};
@@ -27,13 +28,14 @@ impl NetworkMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What to register.")] input: CreateVersionInput,
     ) -> Result<CreateVersionPayload> {
+        let library = ctx.data_unchecked::<Library>();
+        library.require(Scope::Write)?;
         let dry_run = input.dry_run;
         let request = VersionRequest {
             model: ModelId::decode(&input.model_id)?,
             dataset: input.dataset.clone(),
             network: network_file(ctx, input).await?,
         };
-        let library = ctx.data_unchecked::<Library>();
         if dry_run {
             let mapping = library.try_version(request).await?;
             return Ok(CreateVersionPayload {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Map, Value, json};
 
@@ -17,6 +18,8 @@ pub const CREATE_VERSION: &str = "mutation($input: CreateVersionInput!) { create
 pub struct Client {
     /// `http://127.0.0.1:<port>`
     pub url: String,
+    /// What it is asked with.
+    pub token: Option<String>,
     http: reqwest::Client,
 }
 
@@ -24,7 +27,27 @@ impl Client {
     /// A client of the server at a URL.
     pub fn new(url: String) -> Self {
         let http = reqwest::Client::new();
-        Self { url, http }
+        Self { url, http, token: None }
+    }
+
+    /// The same server, asked with a token.
+    pub fn with_token(&self, token: &str) -> Self {
+        let shown = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, shown)]);
+        Self {
+            url: self.url.clone(),
+            http: reqwest::Client::builder().default_headers(headers).build().unwrap(),
+            token: Some(token.to_owned()),
+        }
+    }
+
+    /// The same server, asked with a new token of an account.
+    pub async fn as_account(&self, account: &str, scope: &str) -> Self {
+        let query = "mutation($input: CreateTokenInput!) { createToken(input: $input) { secret } }";
+        let made = self
+            .data(query, json!({ "input": { "account": account, "scope": scope } }))
+            .await;
+        self.with_token(&text(&made["createToken"]["secret"]))
     }
 
     /// The response to a query, or why there is none.

@@ -180,7 +180,8 @@ impl Process {
         Self::run(place, command).await
     }
 
-    async fn run(place: &Place, mut command: Command) -> Self {
+    /// What a command runs on a place, once it listens.
+    pub async fn run(place: &Place, mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

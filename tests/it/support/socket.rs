@@ -24,10 +24,31 @@ impl Subscription {
         let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
         let payload = json!({ "query": query, "variables": variables });
         let subscribe = json!({ "id": "1", "type": "subscribe", "payload": payload });
-        for message in [json!({ "type": "connection_init" }), subscribe] {
+        // As browsers do it, which cannot send a header along.
+        let greeting = api
+            .token
+            .as_ref()
+            .map(|token| json!({ "authorization": format!("Bearer {token}") }));
+        let init = json!({ "type": "connection_init", "payload": greeting });
+        for message in [init, subscribe] {
             socket.send(Message::text(message.to_string())).await.unwrap();
         }
         Self { socket }
+    }
+
+    /// Asks something else over the same line.
+    pub async fn ask(&mut self, query: &str) {
+        let subscribe = json!({ "id": "2", "type": "subscribe", "payload": { "query": query } });
+        self.socket.send(Message::text(subscribe.to_string())).await.unwrap();
+    }
+
+    /// With what code the server ends the conversation.
+    pub async fn farewell(&mut self) -> u16 {
+        loop {
+            if let Message::Close(Some(frame)) = self.socket.next().await.unwrap().unwrap() {
+                return frame.code.into();
+            }
+        }
     }
 
     /// The next event; `None` once the server has said that there are no more.
@@ -37,7 +58,7 @@ impl Subscription {
             let Ok(text) = message.to_text() else { continue };
             let mut message: Value = serde_json::from_str(text).unwrap_or_default();
             match message["type"].as_str() {
-                Some("next") => return Some(message["payload"].take()),
+                Some("next" | "error") => return Some(message["payload"].take()),
                 Some("complete") => return None,
                 _ => {}
             }

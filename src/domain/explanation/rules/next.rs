@@ -32,11 +32,15 @@ pub(super) fn paragraphs(facts: &Facts) -> Vec<String> {
         Ok(likeness) => {
             let significant = facts.p_value.is_none_or(|p_value| p_value <= LEAST_SIGNIFICANT);
             if !significant {
-                said.push("Draw a larger probe set (`createProbeSet`) and compare again before building on it.".to_owned());
+                said.push(match [one, other].iter().any(|side| side.version.format == ModelFormat::Activations) {
+                    true => "Bring activations on more probe images and compare again before building on it.".to_owned(),
+                    false => "Draw a larger probe set (`createProbeSet`) and compare again before building on it.".to_owned(),
+                });
             } else if likeness.debiased_cka >= MUCH && common.settings && common.dataset && has_weights(facts) {
                 said.push(format!(
                     "Start a training with the weights of {} in {}, or freeze it there: the two are interchangeable in shape, \
-                     and alike in what they compute.",
+                     and arrange the images alike. What follows may have to be trained anew: the measure does not see whether \
+                     the features of one are a rotation of the other's.",
                     layer(one),
                     layer(other)
                 ));
@@ -53,7 +57,8 @@ pub(super) fn paragraphs(facts: &Facts) -> Vec<String> {
                     layer(one)
                 ));
             }
-            if likeness.debiased_cka >= MUCH && facts.is_one_network() && significant {
+            let are_apart = one.layer.index.abs_diff(other.layer.index) > 1;
+            if likeness.debiased_cka >= MUCH && facts.is_one_network() && are_apart && significant {
                 said.push(
                     "Try the network without the layers between the two: they change little in how the images are arranged."
                         .to_owned(),

@@ -4,7 +4,7 @@ use super::super::quote::{code, value};
 use super::super::{Facts, Side};
 use super::{counted, layer, list, network, shape};
 use crate::domain::diff::{Change, Counts, Difference, Entry};
-use crate::domain::version::Layer;
+use crate::domain::version::{Layer, ModelFormat};
 
 /// Differing layers that are told one by one.
 const MOST_ENTRIES: usize = 10;
@@ -22,7 +22,7 @@ pub(super) fn paragraphs(facts: &Facts) -> Vec<String> {
     let (one, other) = (network(&facts.one), network(&facts.other));
     if counts.same == facts.diff.len() {
         said.push(format!(
-            "{one} and {other} have the same {} with the same parameters and shapes: they differ in nothing but their weights.",
+            "{one} and {other} have the same {} with the same parameters and shapes: they differ in their weights, if at all.",
             counted(counts.same, "layer")
         ));
         return said;
@@ -50,15 +50,25 @@ fn verb(count: usize, what: &str) -> String {
 }
 
 fn place(side: &Side) -> String {
+    let (input, output) = (&side.layer.input_shape, &side.layer.output_shape);
+    // Of activations nobody knows what they were made from.
+    let shapes = match input.is_empty() {
+        true => shape(output),
+        false => format!("{} to {}", shape(input), shape(output)),
+    };
+    let parameters = match side.version.format {
+        ModelFormat::Activations => String::new(),
+        _ => format!(
+            ", {}",
+            counted(side.layer.parameter_count.try_into().unwrap_or(0), "parameter")
+        ),
+    };
     format!(
-        "{}: {}, layer {} of {}, {} to {}, {}",
+        "{}: {}, layer {} of {}, {shapes}{parameters}",
         layer(side),
         code(&side.layer.kind),
         side.layer.index + 1,
         side.layer_count,
-        shape(&side.layer.input_shape),
-        shape(&side.layer.output_shape),
-        counted(side.layer.parameter_count.try_into().unwrap_or(0), "parameter"),
     )
 }
 

@@ -1,0 +1,18 @@
+//! Networks as blocks, in JSON.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use scv::domain::block::{Block, report};
+use scv::domain::image::ImageShape;
+
+fuzz_target!(|data: &[u8]| {
+    let shape = ImageShape {
+        channels: 3,
+        height: 32,
+        width: 32,
+    };
+    if let Ok(blocks) = serde_json::from_slice::<Vec<Block>>(data) {
+        let _ = report(&blocks, shape, 10);
+    }
+});

@@ -1,0 +1,18 @@
+//! Global ids and cursors.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use scv::domain::id::LayerId;
+use scv::graphql::id::{GlobalId, Key, decode_cursor};
+use scv::store::ModelCursor;
+
+fuzz_target!(|text: &str| {
+    let _ = decode_cursor::<ModelCursor>("after", Some(text.to_owned()));
+    let _ = decode_cursor::<i32>("after", Some(text.to_owned()));
+    let id = text.to_owned().into();
+    if let Ok(Key::Layer(layer)) = Key::decode(&id) {
+        // Another id may be decoded to the same key, as one with a sign: never to another one.
+        assert_eq!(LayerId::decode(&layer.encode()).ok(), Some(layer));
+    }
+});

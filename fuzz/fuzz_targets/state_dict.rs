@@ -1,0 +1,10 @@
+//! State dicts of PyTorch: zip archives and pickles.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use scv::compute::pytorch::read_state_dict;
+
+fuzz_target!(|data: &[u8]| {
+    let _ = read_state_dict(data);
+});

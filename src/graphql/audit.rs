@@ -1,0 +1,160 @@
+//! What a request is about to change, for the record of changes.
+
+use async_graphql::parser::types::{Directive, ExecutableDocument, Field, OperationType, Selection, SelectionSet};
+use async_graphql::{PathSegment, Positioned, Request, Response, Variables};
+use serde_json::Value;
+
+use super::error::code_of;
+
+/// Characters of a text that are written down.
+const LONGEST_TEXT: usize = 200;
+
+/// One mutation of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Its name.
+    pub mutation: String,
+    /// Its name in the answer.
+    key: String,
+    /// The plain members of its input.
+    pub input: Value,
+}
+
+impl Change {
+    /// The code of its error in a complete response, if it has one there or nothing was executed at all.
+    pub fn code<'a>(&self, response: &'a Response) -> Option<&'a str> {
+        let of_this = |path: &[PathSegment]| match path.first() {
+            None => true,
+            Some(PathSegment::Field(key)) => *key == self.key,
+            Some(PathSegment::Index(_)) => false,
+        };
+        response
+            .errors
+            .iter()
+            .find(|error| of_this(&error.path))
+            .and_then(code_of)
+    }
+}
+
+/// The mutations of a request that is within the limits, in their order; none of a query.
+pub fn changes(request: &mut Request) -> Vec<Change> {
+    let (name, variables) = (request.operation_name.clone(), request.variables.clone());
+    let Ok(document) = request.parsed_query() else {
+        return Vec::new();
+    };
+    let mut operations = document.operations.iter();
+    let meant = operations.find(|(own, _)| name.is_none() || own.map(|own| own.as_str()) == name.as_deref());
+    let Some((_, operation)) = meant.filter(|(_, operation)| operation.node.ty == OperationType::Mutation) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    collect(document, &operation.node.selection_set.node, &variables, &mut found);
+    found
+}
+
+fn collect(document: &ExecutableDocument, selections: &SelectionSet, variables: &Variables, found: &mut Vec<Change>) {
+    for selection in &selections.items {
+        match &selection.node {
+            Selection::Field(field) if field.node.name.node.starts_with("__") => {}
+            Selection::Field(field) if is_left_out(&field.node.directives, variables) => {}
+            Selection::InlineFragment(inline) if is_left_out(&inline.node.directives, variables) => {}
+            Selection::FragmentSpread(spread) if is_left_out(&spread.node.directives, variables) => {}
+            Selection::Field(field) => found.push(change(&field.node, variables)),
+            Selection::InlineFragment(inline) => collect(document, &inline.node.selection_set.node, variables, found),
+            Selection::FragmentSpread(spread) => {
+                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                    collect(document, &fragment.node.selection_set.node, variables, found);
+                }
+            }
+        }
+    }
+}
+
+/// As much of a text as is written down, without the one character that PostgreSQL cannot keep.
+fn kept(text: &str) -> String {
+    let characters = text.chars().take(LONGEST_TEXT);
+    characters
+        .map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
+}
+
+/// Whether `@skip` or `@include` say so.
+fn is_left_out(directives: &[Positioned<Directive>], variables: &Variables) -> bool {
+    directives.iter().any(|directive| {
+        let condition = directive
+            .node
+            .get_argument("if")
+            .map(|condition| condition.node.clone());
+        let known = condition.and_then(|condition| {
+            let known =
+                condition.into_const_with(|name| Ok::<_, ()>(variables.get(&name).cloned().unwrap_or_default()));
+            known.ok()
+        });
+        match directive.node.name.node.as_str() {
+            "skip" => known == Some(async_graphql::Value::Boolean(true)),
+            "include" => known == Some(async_graphql::Value::Boolean(false)),
+            _ => false,
+        }
+    })
+}
+
+fn change(field: &Field, variables: &Variables) -> Change {
+    let input = field.get_argument("input").and_then(|input| {
+        let value = input.node.clone();
+        let known = value.into_const_with(|name| Ok::<_, ()>(variables.get(&name).cloned().unwrap_or_default()));
+        known.ok()?.into_json().ok()
+    });
+    Change {
+        mutation: field.name.node.to_string(),
+        key: field.response_key().node.to_string(),
+        input: plain(input.unwrap_or_default()),
+    }
+}
+
+/// The members that are no lists and no objects, long texts cut off.
+fn plain(input: Value) -> Value {
+    let Value::Object(members) = input else {
+        return Value::Object(serde_json::Map::new());
+    };
+    let members = members.into_iter().filter_map(|(name, value)| match value {
+        // What stands for a file.
+        Value::String(text) if text.starts_with("#__graphql_file__:") => None,
+        Value::String(text) => Some((name, kept(&text).into())),
+        Value::Bool(_) | Value::Number(_) => Some((name, value)),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    });
+    Value::Object(members.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_mutation_is_found_with_the_plain_members_of_its_input() {
+        let document = "mutation($input: I!, $name: String!) { a: createModel(input: $input) { model { id } } ...rest }
+            fragment rest on Mutation { b: createModel(input: {}) @skip(if: true) { __typename } deleteModel(input: { id: $name, list: [1], deep: { x: 1 } }) { __typename } }";
+        let variables = json!({ "input": { "name": "x".repeat(300), "tags": ["t"], "count": 3 }, "name": "n\u{0}" });
+        let mut request = Request::new(document).variables(Variables::from_json(variables));
+        let found: Vec<_> = changes(&mut request)
+            .into_iter()
+            .map(|change| (change.mutation, change.key, change.input))
+            .collect();
+        let expected = [
+            (
+                "createModel".to_owned(),
+                "a".to_owned(),
+                json!({ "name": "x".repeat(LONGEST_TEXT), "count": 3 }),
+            ),
+            (
+                "deleteModel".to_owned(),
+                "deleteModel".to_owned(),
+                json!({ "id": "n\u{fffd}" }),
+            ),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(changes(&mut Request::new("{ createModel }")), []);
+    }
+}

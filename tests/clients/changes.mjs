@@ -1,0 +1,13 @@
+// What changed between two schemas, by npm `graphql-inspector`; fails for what breaks clients: node changes.mjs OLD NEW
+import { readFileSync } from 'node:fs';
+import { CriticalityLevel, diff } from '@graphql-inspector/core';
+import { buildSchema } from 'graphql';
+
+const [before, after] = process.argv.slice(2).map((path) => buildSchema(readFileSync(path, 'utf8')));
+const changes = await diff(before, after);
+for (const change of changes) {
+  console.log(`${change.criticality.level}: ${change.message}`);
+}
+const breaking = changes.filter((change) => change.criticality.level === CriticalityLevel.Breaking).length;
+console.log(`${changes.length} changes, ${breaking} of them breaking`);
+process.exit(breaking > 0 ? 1 : 0);
