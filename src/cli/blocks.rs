@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::client::{Client, Fault};
+use super::table::counted;
 use crate::domain::block::Block;
 
 /// The blocks in a file.
@@ -49,12 +50,4 @@ pub(super) async fn check(client: &Client, blocks: &[Block], dataset: &str) -> a
         "the blocks do not fit the data set {dataset} ({}){lines}",
         counted(faults.len(), "fault")
     );
-}
-
-/// A number with its noun.
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    match count {
-        1 => format!("1 {noun}"),
-        _ => format!("{count} {noun}s"),
-    }
 }

@@ -201,13 +201,21 @@ impl Client {
             .await
     }
 
-    /// The file at a path of the server.
-    pub(super) async fn file(&self, path: &str) -> Result<Vec<u8>, ClientError> {
-        let unreachable = |error| self.unreachable(&error);
+    /// The whole address of a path of the server.
+    pub(super) fn address(&self, path: &str) -> Url {
         let mut address = self.server.clone();
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let (path, query) = match path.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path, None),
+        };
         address.set_path(&format!("{}{path}", self.server.path().trim_end_matches('/')));
-        address.set_query(Some(query));
+        address.set_query(query);
+        address
+    }
+
+    /// The file at a whole address of the server.
+    pub(super) async fn file(&self, address: &str) -> Result<Vec<u8>, ClientError> {
+        let unreachable = |error| self.unreachable(&error);
         let response = self.http.get(address).send().await.map_err(unreachable)?;
         let status = response.status();
         let bytes = response.bytes().await.map_err(unreachable)?;

@@ -52,7 +52,7 @@ impl Compare {
         let other = layers(&client, other).await?.version;
         let (answer, pictures) = self.matrix(&client, version, other).await?;
         if let (Some(path), Some(format)) = (&self.output, format) {
-            let bytes = client.file(pictures.of(format)).await?;
+            let bytes = client.file(client.address(pictures.of(format)).as_str()).await?;
             std::fs::write(path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
         }
         terminal.answer(&answer, answer.to_text())
@@ -176,7 +176,8 @@ impl Similar {
             false => "an index chose the versions that were compared",
         };
         format!(
-            "versions most like {} ({}):\n{}\n{how}",
+            "versions most like {} ({}):\n{}\n\
+             best matches: each layer with the one most like it; in order: only pairs in the same order in both\n{how}",
             self.version,
             right_answers(self.version.accuracy),
             table(&[">rank", ">best matches", ">in order", "version", ">accuracy"], rows),
@@ -214,7 +215,8 @@ impl Compared {
             ]
         });
         format!(
-            "best matches {}, in order {}\n{}",
+            "best matches {}: each layer with the one most like it, on average of both\n\
+             in order {}: the pairs below, which stand in the same order in both, as a share of all layers\n{}",
             score(self.best_match_average),
             score(self.alignment_score),
             table(&[">score", &self.version.to_string(), &self.other.to_string()], rows),

@@ -1,7 +1,6 @@
 //! `scv evaluate`
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -12,6 +11,7 @@ use super::client::Client;
 use super::job::{self, Job};
 use super::layer::{self, VersionName};
 use super::model::{Version, percent};
+use super::pictures::{self, Picture, Shown};
 use super::table::{score, table};
 use super::terminal::Terminal;
 use crate::config::ClientConfig;
@@ -103,11 +103,6 @@ struct Exemplar {
     picture: Option<Picture>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Picture {
-    url: String,
-}
-
 #[derive(Debug, Deserialize)]
 struct Plots {
     confusion: String,
@@ -132,13 +127,13 @@ impl Evaluate {
             }
         };
         if let Some(folder) = &self.open_dir {
-            let written = evaluation.write_pictures(&client, folder).await?;
-            terminal.note(format!("{written} pictures in {}", folder.display()));
+            pictures::write(&client, terminal, folder, &evaluation.pictures(&client)).await?;
         }
-        terminal.answer(
-            &json!({ "version": version, "evaluation": evaluation }),
-            evaluation.to_text(&version),
-        )
+        let mut text = evaluation.to_text(&version);
+        if self.open_dir.is_some() && !evaluation.mistakes.nodes.is_empty() {
+            text.push_str(&format!("\n\n{}", evaluation.mistakes_by_file()));
+        }
+        terminal.answer(&json!({ "version": version, "evaluation": evaluation }), text)
     }
 
     /// The whole evaluation, if there is one.
@@ -254,25 +249,43 @@ impl Evaluation {
         }
     }
 
-    /// Writes what there is to see into a folder; how many pictures that are.
-    async fn write_pictures(&self, client: &Client, folder: &Path) -> anyhow::Result<usize> {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    /// The surest mistakes with the files that show them.
+    fn mistakes_by_file(&self) -> String {
+        table(
+            &["surest mistakes", "is", "taken for", ">image", ">confidence"],
+            (1..).zip(&self.mistakes.nodes).map(|(rank, mistake)| {
+                let (actual, predicted) = (mistake.actual.name.clone(), mistake.predicted.name.clone());
+                let Exemplar { index, confidence, .. } = &mistake.image;
+                vec![
+                    mistake_file(rank),
+                    actual,
+                    predicted,
+                    index.to_string(),
+                    score(*confidence),
+                ]
+            }),
+        )
+    }
+
+    /// What there is to see.
+    fn pictures(&self, client: &Client) -> Vec<Shown> {
+        let shown = |name: &str, path: &str| Shown::new(client, name.to_owned(), path);
         let mut pictures = Vec::new();
         if let Some(plots) = &self.plots {
-            pictures.push(("confusion.svg".to_owned(), &plots.confusion));
-            pictures.push(("calibration.svg".to_owned(), &plots.calibration));
-            pictures.push(("classes.svg".to_owned(), &plots.classes));
+            pictures.push(shown("confusion.svg", &plots.confusion));
+            pictures.push(shown("calibration.svg", &plots.calibration));
+            pictures.push(shown("classes.svg", &plots.classes));
         }
         for (rank, mistake) in (1..).zip(&self.mistakes.nodes) {
             if let Some(picture) = &mistake.image.picture {
-                pictures.push((format!("mistake-{rank:02}.png"), &picture.url));
+                pictures.push(shown(&mistake_file(rank), &picture.url));
             }
         }
-        for (name, address) in &pictures {
-            let path = folder.join(name);
-            let bytes = client.file(address).await?;
-            fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(pictures.len())
+        pictures
     }
+}
+
+/// The file of the picture of a mistake.
+fn mistake_file(rank: usize) -> String {
+    format!("mistake-{rank:02}.png")
 }

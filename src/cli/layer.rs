@@ -66,6 +66,16 @@ pub(super) struct Layer {
     pub(super) kind: String,
     pub(super) output_shape: Vec<u32>,
     pub(super) parameter_count: u64,
+    /// Why it has no vector, if that was asked for and it has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) degenerate: Vec<Degenerate>,
+}
+
+/// Why a layer has no vector on a probe set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Degenerate {
+    pub(super) reason: String,
+    pub(super) message: String,
 }
 
 impl Layer {
@@ -132,7 +142,7 @@ pub(super) async fn layers(client: &Client, name: &VersionName) -> anyhow::Resul
     let query = format!(
         "query($model: String!, $number: Int, $alias: String, $after: String) {{
            model(name: $model) {{ versions {{ totalCount }} version(number: $number, alias: $alias) {{ status {} failure {{ message }}
-             layers(first: 100, after: $after) {{ nodes {{ {} }} pageInfo {{ hasNextPage endCursor }} }} }} }} }}",
+             layers(first: 100, after: $after) {{ nodes {{ {} degenerate {{ reason message }} }} pageInfo {{ hasNextPage endCursor }} }} }} }} }}",
         Version::FIELDS,
         Layer::FIELDS
     );

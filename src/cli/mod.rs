@@ -16,6 +16,7 @@ mod migrate;
 mod model;
 mod network;
 mod npy;
+mod pictures;
 mod predict;
 mod push;
 mod reindex;

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::client::{Client, check_file};
 use super::layer::{self, VersionName};
 use super::model::percent;
+use super::pictures::{self, Picture, Shown};
 use super::table::table;
 use super::terminal::Terminal;
 use crate::config::ClientConfig;
@@ -24,9 +25,12 @@ pub(super) struct Predict {
     version: VersionName,
     /// A PNG or JPEG file
     image: PathBuf,
-    /// Whether to turn light into dark; where the backgrounds of the image and of the data set differ if left out
-    #[arg(long, value_name = "YES/NO", value_parser = clap::builder::BoolishValueParser::new())]
+    /// Whether to turn light into dark, yes or no; where the backgrounds of the image and of the data set differ if left out
+    #[arg(long, value_name = "YES/NO", hide_possible_values = true, value_parser = clap::builder::BoolishValueParser::new())]
     invert: Option<bool>,
+    /// Write there what the network was shown, as shown.png
+    #[arg(long, value_name = "DIR")]
+    open_dir: Option<PathBuf>,
     #[command(flatten)]
     client: ClientConfig,
 }
@@ -35,7 +39,7 @@ pub(super) struct Predict {
 struct Prediction {
     predictions: Vec<ClassProbability>,
     preparations: Vec<String>,
-    shown: Value,
+    shown: Picture,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,13 +70,22 @@ impl Predict {
             .upload(query, json!({ "input": input }), &[("input.image", &self.image)])
             .await?;
         let found = data.predict;
+        let shown = Shown::new(&client, "shown.png".to_owned(), &found.shown.url);
+        if let Some(folder) = &self.open_dir {
+            pictures::write(&client, terminal, folder, std::slice::from_ref(&shown)).await?;
+        }
         let rows = found.predictions.iter().take(SHOWN);
         let rows = rows.map(|row| vec![row.class.name.clone(), percent(Some(row.probability))]);
         let classes = table(&["class", ">probability"], rows);
-        let text = match found.preparations.is_empty() {
-            true => classes,
-            false => format!("the image was {}\n\n{classes}", found.preparations.join(", ")),
+        let mut text = match found.preparations.is_empty() {
+            true => "the image was taken as it is".to_owned(),
+            false => format!("the image was {}", found.preparations.join(", ")),
         };
+        text.push_str(&format!("\nwhat the network was shown: {}\n\n{classes}", shown.url));
+        if found.predictions.len() > SHOWN {
+            let others = found.predictions.len() - SHOWN;
+            text.push_str(&format!("\n\nand {others} more, all less likely: --json lists them"));
+        }
         terminal.answer(&found, text)
     }
 }

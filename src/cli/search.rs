@@ -148,13 +148,17 @@ fn list(layers: &Layers, client: &Client) -> String {
             layer.kind.clone(),
             shape(&layer.output_shape),
             layer.parameter_count.to_string(),
+            match layer.degenerate.first() {
+                Some(why) => format!("none: {}", why.reason.to_lowercase()),
+                None => "yes".to_owned(),
+            },
         ]
     });
     format!(
         "{}, {}\n{}\nlayers like one of them: scv search {} LAYER{}",
         layers.version,
         right_answers(layers.version.accuracy),
-        table(&[">place", "layer", "kind", ">output", ">parameters"], rows),
+        table(&[">place", "layer", "kind", ">output", ">parameters", "vector"], rows),
         layers.version,
         client.option(),
     )
@@ -178,16 +182,7 @@ pub(super) struct Answer {
     measure: Measure,
     exact: bool,
     total_count: usize,
-    /// Why it has no vector, if it has none.
-    degenerate: Vec<Degenerate>,
     pub(super) hits: Vec<Hit>,
-}
-
-/// Why a layer has no vector on a probe set.
-#[derive(Debug, Serialize, Deserialize)]
-struct Degenerate {
-    reason: String,
-    message: String,
 }
 
 /// A layer that was found.
@@ -224,7 +219,7 @@ impl Answer {
             ]
         });
         let head = [">rank", ">debiased CKA", ">CKA", "model", "layer", "kind", ">accuracy"];
-        if let (true, Some(reason)) = (self.hits.is_empty(), self.degenerate.first()) {
+        if let (true, Some(reason)) = (self.hits.is_empty(), layer.degenerate.first()) {
             return format!("{text}it is like no other: {}", reason.message);
         }
         if self.hits.is_empty() {
@@ -255,7 +250,6 @@ pub(super) async fn similar(client: &Client, question: &Question) -> Result<Answ
     struct LayerData {
         #[serde(flatten)]
         layer: PlacedLayer,
-        degenerate: Vec<Degenerate>,
         similar: Found,
     }
     #[derive(Deserialize)]
@@ -272,17 +266,12 @@ pub(super) async fn similar(client: &Client, question: &Question) -> Result<Answ
              similar(first: $first, measure: $measure, exact: $exact, filter: $filter) {{
                exact totalCount edges {{ rank debiasedCka cka node {{ {fields} }} }} }} }} }}"
     );
-    let LayerData {
-        layer,
-        degenerate,
-        similar,
-    } = client.ask::<Data>(&query, json!(question)).await?.layer;
+    let LayerData { layer, similar } = client.ask::<Data>(&query, json!(question)).await?.layer;
     Ok(Answer {
         layer,
         measure: question.measure,
         exact: similar.exact,
         total_count: similar.total_count,
-        degenerate,
         hits: similar.edges,
     })
 }

@@ -1,48 +1,51 @@
 //! `scv visualize`
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::job::{self, Job};
-use super::layer::{self, VersionName};
-use super::table::table;
+use super::layer::{self, Layer, VersionName};
+use super::pictures::{self, Picture, Shown};
+use super::table::{score, table};
 use super::terminal::Terminal;
 use crate::config::ClientConfig;
 
 /// Classes that are shown if nothing is named.
 const MOST_CLASSES: usize = 10;
 
-/// Show what parts of a network look for: a synthetic image that each answers to most, beside the strongest real ones
+/// Show what parts of a network look for, and what it makes of an image
 ///
-/// A class, a layer or a channel of a layer; the first classes of the data set if nothing is named. With an image of the data
-/// set also what the layer answers to it, and which pixels the class hangs on.
+/// For a class, a layer or a channel of a layer, a synthetic image is sought that it answers to most, beside the real images of
+/// the test split that it answers to most; for the first ten classes if nothing is named. A synthetic image shows what the
+/// part responds to. It need not look like anything: read it together with the real ones.
+///
+/// For a test image (--image) it is shown which pixels a class hangs on, and with --layer also what the layer answers to it.
 #[derive(Debug, Args)]
 pub(super) struct Visualize {
     /// MODEL, MODEL:NUMBER, MODEL:latest or MODEL:best
     #[arg(value_name = "MODEL[:VERSION]")]
     version: VersionName,
-    /// Index of a class
-    #[arg(long, conflicts_with = "layer")]
-    class: Option<usize>,
+    /// Name of a class, or its index from 0
+    #[arg(long, value_name = "NAME", conflicts_with = "layer")]
+    class: Option<String>,
     /// Name of a layer such as 4 or 3.main.0, or @ and its place in the list
     #[arg(long)]
     layer: Option<String>,
-    /// Index of a channel of the layer
+    /// Index of a channel of the layer, from 0
     #[arg(long, requires = "layer")]
     channel: Option<usize>,
-    /// Index of a test image to look at
+    /// Index of a test image to look at, from 0
     #[arg(long, value_name = "INDEX")]
     image: Option<usize>,
-    /// Steps of gradient ascent
+    /// Steps of gradient ascent, 1 to 4096; 256 if left out
     #[arg(long)]
     steps: Option<u32>,
-    /// What the search is drawn with
+    /// What the search is drawn with; 0 if left out
     #[arg(long)]
     seed: Option<u64>,
     /// Write all pictures there
@@ -50,13 +53,6 @@ pub(super) struct Visualize {
     open_dir: Option<PathBuf>,
     #[command(flatten)]
     client: ClientConfig,
-}
-
-/// A picture to be had from the server.
-#[derive(Debug, Serialize)]
-struct Shown {
-    name: String,
-    url: String,
 }
 
 /// What a target looks for.
@@ -76,9 +72,43 @@ struct Exemplar {
     picture: Picture,
 }
 
+/// Which pixels of an image a class hangs on.
 #[derive(Debug, Serialize, Deserialize)]
-struct Picture {
-    url: String,
+struct Attribution {
+    method: String,
+    class: Class,
+    score: f64,
+    overlay: Picture,
+    image: Image,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Class {
+    index: usize,
+    name: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Image {
+    picture: Picture,
+}
+
+/// What a channel answers to an image.
+#[derive(Debug, Serialize, Deserialize)]
+struct FeatureMap {
+    channel: usize,
+    mean: Option<f64>,
+    picture: Picture,
+    overlay: Picture,
+}
+
+/// What is seen of one image.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Look {
+    image: usize,
+    attribution: Attribution,
+    feature_maps: Vec<FeatureMap>,
 }
 
 impl Visualize {
@@ -86,79 +116,62 @@ impl Visualize {
         let client = Client::new(&self.client)?;
         let layers = layer::layers(&client, &self.version).await?;
         let version = layers.version.id.clone();
-        let targets = match (&self.layer, self.class) {
-            (Some(name), _) => {
-                let layer = layers.find(name)?;
-                let channel = self
-                    .channel
-                    .map(|channel| format!(", channel {channel}"))
-                    .unwrap_or_default();
-                let target = json!({ "layer": layer.index, "channel": self.channel });
-                vec![(format!("layer {}{channel}", layer.name), target)]
-            }
-            (None, Some(class)) => vec![(format!("class {class}"), json!({ "class": class }))],
-            (None, None) => self.classes(&client, &version).await?,
-        };
-        let mut seen = Vec::new();
+        let layer = self.layer.as_ref().map(|name| layers.find(name)).transpose()?;
+        let names = class_names(&client, &version).await?;
+        let class = self.class.as_ref().map(|wanted| class_of(&names, wanted)).transpose()?;
+
         let mut pictures = Vec::new();
-        for (name, target) in targets {
+        let mut seen = Vec::new();
+        for (name, target) in self.targets(layer, class, &names) {
             let found = self.seek(&client, terminal, &version, &name, target).await?;
-            let stem = name.replace([' ', ',', '.', '/'], "-").replace("--", "-");
-            pictures.push(Shown {
-                name: format!("{stem}.png"),
-                url: found.picture.clone(),
-            });
+            let stem = file_stem(&name);
+            pictures.push(Shown::new(&client, format!("{stem}.png"), &found.picture));
             for (rank, exemplar) in (1..).zip(&found.exemplars) {
-                pictures.push(Shown {
-                    name: format!("{stem}-exemplar-{rank}.png"),
-                    url: exemplar.picture.url.clone(),
-                });
+                let name = format!("{stem}-exemplar-{rank}.png");
+                pictures.push(Shown::new(&client, name, &exemplar.picture.url));
             }
             seen.push(found);
         }
-        if let Some(image) = self.image {
-            let layer = self.layer.as_ref().map(|name| layers.find(name)).transpose()?;
-            pictures.extend(
-                self.look(&client, &version, layer.map(|layer| layer.id.as_str()), image)
-                    .await?,
-            );
-        }
+        let look = match self.image {
+            Some(image) => Some(self.look(&client, &version, layer, class, image).await?),
+            None => None,
+        };
+        pictures.extend(look.iter().flat_map(|look| look.pictures(&client)));
         if let Some(folder) = &self.open_dir {
-            write(&client, folder, &pictures).await?;
-            terminal.note(format!("{} pictures in {}", pictures.len(), folder.display()));
+            pictures::write(&client, terminal, folder, &pictures).await?;
         }
-        let rows = seen.iter().map(|seen| {
-            let strongest = seen
-                .exemplars
-                .first()
-                .map_or_else(|| "-".to_owned(), |first| first.index.to_string());
-            vec![
-                seen.target.clone(),
-                format!("{:.3}", seen.activation),
-                strongest,
-                seen.picture.clone(),
-            ]
-        });
-        let text = table(&["target", ">answer", ">strongest image", "picture"], rows);
+        let mut texts = Vec::new();
+        if !seen.is_empty() {
+            texts.push(table(
+                &["target", ">answer", ">strongest image", "synthetic image"],
+                seen.iter().map(|seen| {
+                    let strongest = seen.exemplars.first();
+                    let strongest = strongest.map_or_else(|| "-".to_owned(), |first| first.index.to_string());
+                    let address = client.address(&seen.picture).to_string();
+                    vec![seen.target.clone(), score(seen.activation), strongest, address]
+                }),
+            ));
+        }
+        texts.extend(look.iter().map(|look| look.to_text(&client)));
         terminal.answer(
-            &json!({ "version": layers.version, "targets": seen, "pictures": pictures }),
-            text,
+            &json!({ "version": layers.version, "targets": seen, "look": look, "pictures": pictures }),
+            texts.join("\n\n"),
         )
     }
 
-    /// The first classes of the version's data set.
-    async fn classes(&self, client: &Client, version: &str) -> anyhow::Result<Vec<(String, Value)>> {
-        let query = "query($id: ID!) { version(id: $id) { dataset { classNames } } }";
-        let data: Value = client.ask(query, json!({ "id": version })).await?;
-        let names = data["version"]["dataset"]["classNames"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        let named = names.iter().enumerate().take(MOST_CLASSES).map(|(class, name)| {
-            let name = name.as_str().unwrap_or_default();
-            (format!("class {class} {name}"), json!({ "class": class }))
-        });
-        Ok(named.collect())
+    /// What images are sought for, with a name for people. None if only an image is to be looked at.
+    fn targets(&self, layer: Option<&Layer>, class: Option<usize>, names: &[String]) -> Vec<(String, Value)> {
+        let of_class = |class: usize| (class_in_words(class, names), json!({ "class": class }));
+        match (layer, class) {
+            (Some(layer), _) => {
+                let channel = self.channel.map(|channel| format!(", channel {channel}"));
+                let name = format!("layer {}{}", layer.name, channel.unwrap_or_default());
+                vec![(name, json!({ "layer": layer.index, "channel": self.channel }))]
+            }
+            (None, Some(class)) => vec![of_class(class)],
+            (None, None) if self.image.is_some() => Vec::new(),
+            (None, None) => (0..names.len().min(MOST_CLASSES)).map(of_class).collect(),
+        }
     }
 
     async fn seek(
@@ -220,54 +233,186 @@ impl Visualize {
         })
     }
 
-    /// What a layer answers to an image, and which pixels the class hangs on.
+    /// Which pixels of an image a class hangs on, and what a layer answers to it.
     async fn look(
         &self,
         client: &Client,
         version: &str,
-        layer: Option<&str>,
+        layer: Option<&Layer>,
+        class: Option<usize>,
         image: usize,
-    ) -> anyhow::Result<Vec<Shown>> {
-        let query = "query($id: ID!, $image: Int!, $class: Int) { version(id: $id) { attribution(image: $image, class: $class) {
-            overlay { url } image { picture { url } } } } }";
-        let variables = json!({ "id": version, "image": image, "class": self.class });
-        let data: Value = client.ask(query, variables).await?;
-        let attribution = &data["version"]["attribution"];
-        let url = |value: &Value| value["url"].as_str().unwrap_or_default().to_owned();
-        let mut pictures = vec![
-            Shown {
-                name: format!("image-{image}.png"),
-                url: url(&attribution["image"]["picture"]),
-            },
-            Shown {
-                name: format!("image-{image}-attribution.png"),
-                url: url(&attribution["overlay"]),
-            },
-        ];
-        if let Some(layer) = layer {
-            let query = "query($id: ID!, $image: Int!, $channels: [Int!]) { layer(id: $id) {
-                featureMaps(image: $image, channels: $channels) { channel picture { url } } } }";
-            let channels = self.channel.map(|channel| vec![channel]);
-            let data: Value = client
-                .ask(query, json!({ "id": layer, "image": image, "channels": channels }))
-                .await?;
-            for map in data["layer"]["featureMaps"].as_array().into_iter().flatten() {
-                pictures.push(Shown {
-                    name: format!("image-{image}-channel-{}.png", map["channel"]),
-                    url: url(&map["picture"]),
-                });
-            }
+    ) -> anyhow::Result<Look> {
+        #[derive(Deserialize)]
+        struct Data {
+            version: OfVersion,
         }
-        Ok(pictures)
+        #[derive(Deserialize)]
+        struct OfVersion {
+            attribution: Attribution,
+        }
+        #[derive(Deserialize)]
+        struct LayerData {
+            layer: OfLayer,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct OfLayer {
+            feature_maps: Vec<FeatureMap>,
+        }
+        let query = "query($id: ID!, $image: Int!, $class: Int) { version(id: $id) { attribution(image: $image, class: $class) {
+            method class { index name } score overlay { url } image { picture { url } } } } }";
+        let variables = json!({ "id": version, "image": image, "class": class });
+        let data: Data = client.ask(query, variables).await?;
+        let feature_maps = match layer {
+            Some(layer) => {
+                let query = "query($id: ID!, $image: Int!, $channels: [Int!]) { layer(id: $id) {
+                    featureMaps(image: $image, channels: $channels) { channel mean picture { url } overlay { url } } } }";
+                let channels = self.channel.map(|channel| vec![channel]);
+                let variables = json!({ "id": layer.id, "image": image, "channels": channels });
+                client.ask::<LayerData>(query, variables).await?.layer.feature_maps
+            }
+            None => Vec::new(),
+        };
+        Ok(Look {
+            image,
+            attribution: data.version.attribution,
+            feature_maps,
+        })
     }
 }
 
-async fn write(client: &Client, folder: &Path, pictures: &[Shown]) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for picture in pictures {
-        let path = folder.join(&picture.name);
-        let bytes = client.file(&picture.url).await?;
-        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+impl Look {
+    fn pictures(&self, client: &Client) -> Vec<Shown> {
+        let Self {
+            image,
+            attribution,
+            feature_maps,
+        } = self;
+        let shown = |name: String, picture: &Picture| Shown::new(client, name, &picture.url);
+        let mut pictures = vec![
+            shown(format!("image-{image}.png"), &attribution.image.picture),
+            shown(format!("image-{image}-attribution.png"), &attribution.overlay),
+        ];
+        for map in feature_maps {
+            let name = format!("image-{image}-channel-{}", map.channel);
+            pictures.push(shown(format!("{name}.png"), &map.picture));
+            pictures.push(shown(format!("{name}-overlay.png"), &map.overlay));
+        }
+        pictures
     }
-    Ok(())
+
+    fn to_text(&self, client: &Client) -> String {
+        let Attribution {
+            method,
+            class,
+            score: logit,
+            overlay,
+            ..
+        } = &self.attribution;
+        let mut text = format!(
+            "test image {}: the score of class {} is {}\nits pixels, red for and blue against that class ({}): {}",
+            self.image,
+            class.name,
+            score(*logit),
+            method.to_lowercase().replace('_', " "),
+            client.address(&overlay.url),
+        );
+        if !self.feature_maps.is_empty() {
+            let maps = table(
+                &[">channel", ">mean", "feature map"],
+                self.feature_maps.iter().map(|map| {
+                    let mean = map.mean.map_or_else(|| "-".to_owned(), score);
+                    vec![
+                        map.channel.to_string(),
+                        mean,
+                        client.address(&map.picture.url).to_string(),
+                    ]
+                }),
+            );
+            text.push_str(&format!("\n\n{maps}"));
+        }
+        text
+    }
+}
+
+/// The names of the classes of a version's data set.
+async fn class_names(client: &Client, version: &str) -> anyhow::Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Data {
+        version: OfVersion,
+    }
+    #[derive(Deserialize)]
+    struct OfVersion {
+        dataset: OfDataset,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct OfDataset {
+        class_names: Vec<String>,
+    }
+    let query = "query($id: ID!) { version(id: $id) { dataset { classNames } } }";
+    let data: Data = client.ask(query, json!({ "id": version })).await?;
+    Ok(data.version.dataset.class_names)
+}
+
+/// The index of a class that is told by its name, or else by its index. The server says if there is none of that index: a
+/// network may answer with other classes than its data set has.
+fn class_of(names: &[String], wanted: &str) -> anyhow::Result<usize> {
+    let by_name = names.iter().position(|name| name.eq_ignore_ascii_case(wanted));
+    by_name.or_else(|| wanted.parse().ok()).ok_or_else(|| {
+        anyhow!(
+            "there is no class {wanted}: by their index they are 0 to {}, by their names {}",
+            names.len().saturating_sub(1),
+            names.join(", ")
+        )
+    })
+}
+
+fn class_in_words(class: usize, names: &[String]) -> String {
+    let index = class.to_string();
+    match names.get(class).filter(|name| **name != index) {
+        Some(name) => format!("class {index} {name}"),
+        None => format!("class {index}"),
+    }
+}
+
+/// What a file about something named can be called everywhere.
+fn file_stem(name: &str) -> String {
+    let usual = |c: char| if c.is_alphanumeric() { c } else { '-' };
+    let words: String = name.chars().map(usual).collect();
+    words
+        .split('-')
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clothes() -> Vec<String> {
+        ["T-shirt/top", "Trouser"].map(str::to_owned).to_vec()
+    }
+
+    #[test]
+    fn a_class_is_found_by_its_name_or_its_index() {
+        let found = |wanted| class_of(&clothes(), wanted).ok();
+        assert_eq!(
+            [found("trouser"), found("0"), found("7"), found("Hat")],
+            [Some(1), Some(0), Some(7), None]
+        );
+    }
+
+    #[test]
+    fn a_class_named_by_its_index_is_not_told_twice() {
+        assert_eq!(class_in_words(1, &clothes()), "class 1 Trouser");
+        assert_eq!(class_in_words(0, &["0".to_owned()]), "class 0");
+    }
+
+    #[test]
+    fn files_have_names_that_every_system_takes() {
+        assert_eq!(file_stem("class 0 T-shirt/top"), "class-0-T-shirt-top");
+        assert_eq!(file_stem("layer 3.main.0, channel 5"), "layer-3-main-0-channel-5");
+    }
 }

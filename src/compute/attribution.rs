@@ -132,9 +132,7 @@ impl Subject<'_> {
     /// One number for each place of a layer.
     fn grad_cam(&self, input: &Tensor, layer: usize) -> Result<Attribution> {
         let graph = self.network.graph();
-        let Some((wanted, node)) = graph.layers().nth(layer) else {
-            return Err(ComputeError::Invalid(format!("the network has no layer {layer}")));
-        };
+        let (wanted, node) = self.network.layer(layer)?;
         let shape = node.image_shape();
         if shape.len() != 3 {
             return Err(ComputeError::Invalid(format!(

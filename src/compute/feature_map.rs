@@ -36,12 +36,7 @@ pub struct FeatureMapTask {
 pub fn feature_maps(task: &FeatureMapTask, device: &Device) -> Result<Vec<FeatureMap>> {
     let graph = task.network.graph();
     memory::check_one_image(graph, task.activation_limit)?;
-    let Some((wanted, node)) = graph.layers().nth(task.layer) else {
-        return Err(ComputeError::Invalid(format!(
-            "the network has no layer {}",
-            task.layer
-        )));
-    };
+    let (wanted, node) = task.network.layer(task.layer)?;
     let [channels, height, width] = planes(&node.image_shape());
     if let ChannelChoice::Given(given) = &task.channels
         && let Some(missing) = given.iter().find(|channel| **channel >= channels)

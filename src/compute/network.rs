@@ -10,7 +10,7 @@ use crate::compute::memory;
 use crate::compute::onnx::file::decode;
 use crate::compute::onnx::import::{ImportOptions, Imported, import};
 use crate::compute::weights::Weights;
-use crate::domain::graph::{Graph, ValueId};
+use crate::domain::graph::{Graph, Node, ValueId};
 use crate::domain::image::{ChannelOrder, ChannelStatistics, ImageShape, Images};
 
 mod trial;
@@ -135,6 +135,19 @@ impl Network {
             )));
         }
         Ok(())
+    }
+
+    /// A layer by its place in the list of layers, with the place of its node.
+    ///
+    /// # Errors
+    /// [`ComputeError::Invalid`], with the places that there are.
+    pub(super) fn layer(&self, layer: usize) -> Result<(usize, &Node)> {
+        self.graph.layers().nth(layer).ok_or_else(|| {
+            let last = self.graph.layers().count().saturating_sub(1);
+            ComputeError::Invalid(format!(
+                "the network has layers of index 0 to {last}, and none of index {layer}"
+            ))
+        })
     }
 
     /// The weights it is run with.

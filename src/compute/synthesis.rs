@@ -17,7 +17,7 @@ use super::feature_map::planes;
 use super::memory;
 use super::network::Network;
 use super::optimizer::Descent;
-use crate::domain::graph::ValueId;
+use crate::domain::graph::{Node, ValueId};
 use crate::domain::image::{ChannelStatistics, Images};
 use crate::domain::synthesis::{SynthesisSettings, SynthesisTarget};
 use crate::domain::training::Optimizer;
@@ -155,13 +155,13 @@ impl Objective {
     /// [`ComputeError::Invalid`] for one that is not there, with what is.
     pub(super) fn of(network: &Network, target: SynthesisTarget) -> Result<Self> {
         let graph = network.graph();
-        let beyond = |what: String, index: usize, count: usize| {
-            let last = count.saturating_sub(1);
-            ComputeError::Invalid(format!("{what} has indices 0 to {last}, and none of {index}"))
-        };
-        let layer_of = |layer: usize| match graph.layers().nth(layer) {
-            Some((index, node)) => Ok((ValueId(index + 1), node)),
-            None => Err(beyond("the list of layers".to_owned(), layer, graph.layers().count())),
+        let within = |what: &str, index: usize, count: usize, node: &Node| match index < count {
+            true => Ok(()),
+            false => Err(ComputeError::Invalid(format!(
+                "layer {} has {what} 0 to {}, and none of index {index}",
+                node.path,
+                count.saturating_sub(1)
+            ))),
         };
         Ok(match target {
             SynthesisTarget::Class { class } => {
@@ -170,23 +170,17 @@ impl Objective {
                 Self { at: graph.logits, part }
             }
             SynthesisTarget::Layer { layer } => Self {
-                at: layer_of(layer)?.0,
+                at: ValueId(network.layer(layer)?.0 + 1),
                 part: Part::Square,
             },
             SynthesisTarget::Channel { layer, channel } => {
-                let (at, node) = layer_of(layer)?;
+                let (place, node) = network.layer(layer)?;
                 let [channels, rows, columns] = planes(&node.image_shape());
-                if channel >= channels {
-                    return Err(beyond(
-                        format!("the list of channels of layer {}", node.path),
-                        channel,
-                        channels,
-                    ));
-                }
+                within("channels", channel, channels, node)?;
                 let count = rows * columns;
                 let from = channel * count;
                 Self {
-                    at,
+                    at: ValueId(place + 1),
                     part: Part::Mean { from, count },
                 }
             }
@@ -196,24 +190,14 @@ impl Objective {
                 row,
                 column,
             } => {
-                let (at, node) = layer_of(layer)?;
+                let (place, node) = network.layer(layer)?;
                 let [channels, rows, columns] = planes(&node.image_shape());
-                for (what, index, count) in [
-                    ("channels", channel, channels),
-                    ("rows", row, rows),
-                    ("columns", column, columns),
-                ] {
-                    if index >= count {
-                        return Err(beyond(
-                            format!("the list of {what} of layer {}", node.path),
-                            index,
-                            count,
-                        ));
-                    }
-                }
+                within("channels", channel, channels, node)?;
+                within("rows", row, rows, node)?;
+                within("columns", column, columns, node)?;
                 let from = (channel * rows + row) * columns + column;
                 Self {
-                    at,
+                    at: ValueId(place + 1),
                     part: Part::Mean { from, count: 1 },
                 }
             }

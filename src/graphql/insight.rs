@@ -25,7 +25,8 @@ pub enum ColourMap {
     Grey,
     /// From dark violet, the lowest number, over green to yellow, the highest.
     Viridis,
-    /// From blue, far below zero, over white, zero, to red, far above.
+    /// From blue, far below zero, over white, zero, to red, far above. The colours end at the 98th percentile of the
+    /// magnitudes.
     Diverging,
 }
 
@@ -89,7 +90,7 @@ impl FeatureMap {
         pictured(ctx, self.number_map(), colours, None).await
     }
 
-    /// The numbers as colours over a grey copy of the image.
+    /// The numbers as colours over a pale grey copy of the image, which shows through where they are low.
     async fn overlay(
         &self,
         ctx: &Context<'_>,
@@ -124,17 +125,14 @@ impl FeatureMap {
 /// # Errors
 /// A number below 0.
 pub(super) fn channel_choice(channels: Option<Vec<i32>>, first: i32) -> Result<ChannelChoice> {
-    let number = |name: &str, number: i32| {
-        usize::try_from(number).map_err(|_| ApiError::bad_input(format!("`{name}` must be 0 or more, got {number}")))
-    };
     Ok(match channels {
         Some(channels) => ChannelChoice::Given(
             channels
                 .into_iter()
-                .map(|channel| number("channels", channel))
+                .map(|channel| count("channels", channel))
                 .collect::<Result<_>>()?,
         ),
-        None => ChannelChoice::MostActive(number("first", first)?),
+        None => ChannelChoice::MostActive(count("first", first)?),
     })
 }
 
@@ -143,10 +141,15 @@ pub(super) fn channel_choice(channels: Option<Vec<i32>>, first: i32) -> Result<C
 /// # Errors
 /// An index below 0.
 pub(super) fn image_of_dataset(split: Split, index: i32) -> Result<ImageChoice> {
-    match usize::try_from(index) {
-        Ok(index) => Ok(ImageChoice::OfDataset(split.into(), index)),
-        Err(_) => Err(ApiError::bad_input(format!("`image` must be 0 or more, got {index}"))),
-    }
+    Ok(ImageChoice::OfDataset(split.into(), count("image", index)?))
+}
+
+/// An index or a number of things.
+///
+/// # Errors
+/// It is below 0.
+fn count(name: &str, number: i32) -> Result<usize> {
+    usize::try_from(number).map_err(|_| ApiError::bad_input(format!("`{name}` must be 0 or more, got {number}")))
 }
 
 /// How pixels are weighed. The score is the logit of the class, and the numbers are of what the network reads.
@@ -202,27 +205,35 @@ impl TryFrom<AttributionSettings> for Method {
     type Error = ApiError;
 
     fn try_from(settings: AttributionSettings) -> Result<Self> {
-        let count = |number: i32| usize::try_from(number).unwrap_or_default();
+        if settings.layer.is_some() && settings.method != AttributionMethod::GradCam {
+            return Err(ApiError::bad_input(
+                "`settings.layer` is for GRAD_CAM: leave it out, or choose that method",
+            ));
+        }
         Ok(match settings.method {
             AttributionMethod::InputGradient => Self::InputGradient,
             AttributionMethod::SmoothGrad if !(0.0..=1.0).contains(&settings.noise) => {
                 let noise = settings.noise;
-                return Err(ApiError::bad_input(format!("`noise` must be 0 to 1, got {noise}")));
+                return Err(ApiError::bad_input(format!(
+                    "`settings.noise` must be 0 to 1, got {noise}"
+                )));
             }
             AttributionMethod::SmoothGrad => Self::SmoothGrad {
-                samples: count(settings.samples),
+                samples: count("settings.samples", settings.samples)?,
                 noise: settings.noise,
                 seed: settings.seed.cast_unsigned(),
             },
             AttributionMethod::IntegratedGradients => Self::IntegratedGradients {
-                steps: count(settings.steps),
+                steps: count("settings.steps", settings.steps)?,
             },
             AttributionMethod::GradCam => {
-                let layer = settings.layer.and_then(|layer| usize::try_from(layer).ok());
-                let missing =
-                    || ApiError::bad_input("GRAD_CAM needs the index of a layer with rows and columns: give `layer`");
+                let missing = || {
+                    ApiError::bad_input(
+                        "GRAD_CAM needs the index of a layer with rows and columns: give `settings.layer`",
+                    )
+                };
                 Self::GradCam {
-                    layer: layer.ok_or_else(missing)?,
+                    layer: count("settings.layer", settings.layer.ok_or_else(missing)?)?,
                 }
             }
         })
@@ -288,7 +299,8 @@ impl ImageAttributions {
         channels.map(|channel| rows(channel, *width)).collect()
     }
 
-    /// The numbers, channels added up, as colours; enlarged to be seen.
+    /// The numbers, channels added up, as colours; enlarged to be seen. On diverging colours red speaks for the class and blue
+    /// against it.
     async fn picture(
         &self,
         ctx: &Context<'_>,
@@ -297,7 +309,7 @@ impl ImageAttributions {
         pictured(ctx, self.number_map(), self.colours(colours), None).await
     }
 
-    /// The numbers, channels added up, as colours over a grey copy of the image.
+    /// The numbers, channels added up, as colours over a pale grey copy of the image, which shows through where they say little.
     async fn overlay(
         &self,
         ctx: &Context<'_>,
@@ -341,11 +353,11 @@ pub(super) async fn attribute(
 ) -> Result<ImageAttributions> {
     let settings = settings.unwrap_or_else(AttributionSettings::usual);
     let method = settings.method;
-    let class = class.map(usize::try_from).transpose();
+    let class = class.map(|class| count("class", class)).transpose()?;
     let request = AttributionRequest {
         version,
         image,
-        class: class.map_err(|_| ApiError::bad_input("`class` must be 0 or more"))?,
+        class,
         method: settings.try_into()?,
     };
     let found = ctx.data_unchecked::<Library>().attribute(request).await?;

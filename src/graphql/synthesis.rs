@@ -184,9 +184,12 @@ impl TryFrom<SynthesisTargetInput> for domain::SynthesisTarget {
     type Error = ApiError;
 
     fn try_from(input: SynthesisTargetInput) -> Result<Self> {
-        let index = |name: &str, index: Option<i32>| match index.map(usize::try_from).transpose() {
+        let index = |name: &str, number: Option<i32>| match number.map(usize::try_from).transpose() {
             Ok(index) => Ok(index),
-            Err(_) => Err(ApiError::bad_input(format!("`target.{name}` must be 0 or more"))),
+            Err(_) => Err(ApiError::bad_input(format!(
+                "`target.{name}` must be 0 or more, got {}",
+                number.unwrap_or_default()
+            ))),
         };
         let indices = [
             index("class", input.class)?,

@@ -2,12 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use colorous::VIRIDIS;
 use svg::Document;
 use svg::node::element::{Group, Image, Rectangle, Text, Title};
 
-use super::raster::{FONT, PictureError, pixels, writable};
+use super::label::{self, FONT, shortened, writable};
+use super::raster::{PictureError, pixels};
+use super::scale::Scale;
 use crate::domain::cka_matrix::CkaMatrix;
+use crate::domain::image::lightness;
 
 /// Length of the longer side of the matrix, and the least of the shorter one.
 const SIDE: f64 = 560.0;
@@ -23,6 +25,10 @@ const FONT_SIZE: f64 = 12.0;
 const LABEL_HEIGHT: f64 = 13.0;
 /// Characters of a label; the middle of longer ones is left out.
 const LABEL_LENGTH: usize = 26;
+/// Size of the numbers in cells.
+const NUMBER_SIZE: f64 = 10.0;
+/// Cells with shorter sides get no frame.
+const LEAST_FRAMED: f64 = 5.0;
 
 /// What stands along one side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,10 +52,18 @@ pub struct HeatMap {
     pub columns: Axis,
     /// The numbers, at most 1.
     pub matrix: CkaMatrix,
+    /// Which colours stand for them.
+    pub scale: Scale,
+    /// What is written into the cells if there is room, row after row; empty for nothing.
+    pub numbers: Vec<String>,
+    /// Row and column of cells with a frame.
+    pub framed: Vec<(usize, usize)>,
+    /// What stands below, such as what a frame means.
+    pub note: String,
 }
 
 impl HeatMap {
-    /// As SVG. The colours run from 0 to 1, or from the lowest number if that is below 0.
+    /// As SVG.
     ///
     /// # Errors
     /// [`PictureError::Size`] if it has no rows or no columns.
@@ -59,8 +73,12 @@ impl HeatMap {
         let (width, height) = ((columns * cell).max(LEAST_SIDE), (rows * cell).max(LEAST_SIDE));
         let (left, top) = self.corner();
         // Wide enough for the title too, whose letters are about half as wide as high.
-        let title = left + self.title.chars().count() as f64 * FONT_SIZE * 0.65;
-        let whole = [(left + width + GAP + BAR + 4.0 * TITLE).max(title), top + height + GAP];
+        let title = left + label::width(&self.title, FONT_SIZE * 1.3);
+        let note = if self.note.is_empty() { 0.0 } else { TITLE };
+        let whole = [
+            (left + width + GAP + BAR + 4.0 * TITLE).max(title),
+            top + height + GAP + note,
+        ];
         let document = Document::new()
             .set("width", whole[0])
             .set("height", whole[1])
@@ -90,20 +108,49 @@ impl HeatMap {
                     .set("width", width)
                     .set("height", height),
             )
+            .add(self.over_cells([left, top], [width / columns, height / rows]))
+            .add(text(&self.note, left, top + height + 0.7 * TITLE))
             .add(self.bar(left + width + GAP, top, height)?);
         Ok(document.to_string())
     }
 
     /// One pixel a number, enlarged without smoothing: a picture of a thousand layers stays small.
     fn cells(&self) -> Result<Image, PictureError> {
-        let lowest = self.lowest();
-        let colours: Vec<_> = self
-            .matrix
-            .rows()
-            .flatten()
-            .map(|score| colour(*score, lowest))
-            .collect();
+        let scores = self.matrix.rows().flatten();
+        let colours: Vec<_> = scores.map(|score| self.scale.colour(*score)).collect();
         enlarged(self.matrix.columns(), &colours)
+    }
+
+    /// Numbers and frames, in what can be seen on the colour of their cells, where the cells are large enough.
+    fn over_cells(&self, [left, top]: [f64; 2], [width, height]: [f64; 2]) -> Group {
+        let mut group = Group::new();
+        let ink = |row: usize, column: usize| {
+            let score = self.matrix.rows().nth(row).map_or(0.0, |scores| scores[column]);
+            match lightness(self.scale.colour(score).map(f32::from)) > 127.5 {
+                true => "#222",
+                false => "#fff",
+            }
+        };
+        let widest = self.numbers.iter().map(|number| label::width(number, NUMBER_SIZE));
+        if widest.fold(0.0, f64::max) <= width - 2.0 && NUMBER_SIZE <= height - 2.0 {
+            for (index, number) in self.numbers.iter().enumerate().filter(|(_, number)| !number.is_empty()) {
+                let (row, column) = (index / self.matrix.columns(), index % self.matrix.columns());
+                let (x, y) = (left + (column as f64 + 0.5) * width, top + (row as f64 + 0.5) * height);
+                let number = centred(number, x, y + NUMBER_SIZE / 3.0).set("font-size", NUMBER_SIZE);
+                group = group.add(number.set("fill", ink(row, column)));
+            }
+        }
+        if width.min(height) >= LEAST_FRAMED {
+            for &(row, column) in &self.framed {
+                let frame = Rectangle::new()
+                    .set("x", left + column as f64 * width + 1.0)
+                    .set("y", top + row as f64 * height + 1.0)
+                    .set("width", width - 2.0)
+                    .set("height", height - 2.0);
+                group = group.add(frame.set("fill", "none").set("stroke", ink(row, column)));
+            }
+        }
+        group
     }
 
     /// Where the numbers begin, from the left and from the top.
@@ -114,22 +161,14 @@ impl HeatMap {
         )
     }
 
-    fn lowest(&self) -> f64 {
-        let lowest = self.matrix.rows().flatten().copied().fold(0.0, f64::min);
-        (lowest * 10.0).floor() / 10.0
-    }
-
     fn bar(&self, left: f64, top: f64, height: f64) -> Result<Group, PictureError> {
-        let lowest = self.lowest();
-        let at = |share: f64| lowest + (1.0 - lowest) * share;
         let steps = (0..BAR_STEPS).rev().map(|step| step as f64 / (BAR_STEPS - 1) as f64);
-        let colours: Vec<_> = steps.map(|share| colour(at(share), lowest)).collect();
+        let colours: Vec<_> = steps.map(|place| self.scale.colour_at(place)).collect();
         let bar = enlarged(1, &colours)?;
         let mut group = Group::new().add(bar.set("x", left).set("y", top).set("width", BAR).set("height", height));
-        for tick in 0..=4 {
-            let share = f64::from(tick) / 4.0;
-            let y = top + height * (1.0 - share) + FONT_SIZE / 3.0;
-            group = group.add(text(&format!("{:.2}", at(share)), left + BAR + GAP / 2.0, y));
+        for (place, tick) in self.scale.ticks() {
+            let y = top + height * (1.0 - place) + FONT_SIZE / 3.0;
+            group = group.add(text(&tick, left + BAR + GAP / 2.0, y));
         }
         let place = format!(
             "translate({} {}) rotate(-90)",
@@ -142,7 +181,11 @@ impl HeatMap {
     fn row_labels(&self, right: f64, top: f64, height: f64) -> Group {
         let mut group = Group::new().set("text-anchor", "end");
         for (label, place) in spread(&self.rows.labels, height) {
-            group = group.add(text(&shortened(label), right, top + place + FONT_SIZE / 3.0));
+            group = group.add(text(
+                &shortened(label, LABEL_LENGTH),
+                right,
+                top + place + FONT_SIZE / 3.0,
+            ));
         }
         group
     }
@@ -151,7 +194,7 @@ impl HeatMap {
         let mut group = Group::new();
         for (label, place) in spread(&self.columns.labels, width) {
             let turned = format!("translate({} {bottom}) rotate(-90)", left + place + FONT_SIZE / 3.0);
-            group = group.add(text(&shortened(label), 0.0, 0.0).set("transform", turned));
+            group = group.add(text(&shortened(label, LABEL_LENGTH), 0.0, 0.0).set("transform", turned));
         }
         group
     }
@@ -165,25 +208,12 @@ fn spread(labels: &[String], length: f64) -> impl Iterator<Item = (&String, f64)
     placed.map(move |(index, label)| (label, (index as f64 + 0.5) * step))
 }
 
-/// What the longest label takes: letters are about half as wide as high.
+/// What the longest label takes.
 fn room(labels: &[String]) -> f64 {
-    let longest = labels.iter().map(|label| shortened(label).chars().count()).max();
-    GAP + longest.unwrap_or_default() as f64 * FONT_SIZE * 0.58
-}
-
-fn shortened(label: &str) -> String {
-    let characters: Vec<char> = label.chars().collect();
-    if characters.len() <= LABEL_LENGTH {
-        return label.to_owned();
-    }
-    let half = LABEL_LENGTH / 2 - 1;
-    let (start, end) = (&characters[..half], &characters[characters.len() - half..]);
-    start.iter().chain(['…'].iter()).chain(end).collect()
-}
-
-fn colour(score: f64, lowest: f64) -> [u8; 3] {
-    let share = (score - lowest) / (1.0 - lowest);
-    VIRIDIS.eval_continuous(share.clamp(0.0, 1.0)).as_array()
+    let widths = labels
+        .iter()
+        .map(|label| label::width(&shortened(label, LABEL_LENGTH), FONT_SIZE));
+    GAP + widths.fold(0.0, f64::max)
 }
 
 fn enlarged(width: usize, colours: &[[u8; 3]]) -> Result<Image, PictureError> {
@@ -217,12 +247,17 @@ mod tests {
             title: title.to_owned(),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
         };
+        let matrix = CkaMatrix::new(columns.len(), scores);
         HeatMap {
             title: "Layers of a & b".to_owned(),
             unit: "CKA".to_owned(),
             rows: axis("a", rows),
             columns: axis("b <script>", columns),
-            matrix: CkaMatrix::new(columns.len(), scores),
+            scale: Scale::linear(&matrix),
+            numbers: matrix.rows().flatten().map(|score| format!("{score:.2}")).collect(),
+            framed: vec![(0, 0)],
+            note: "framed: the first".to_owned(),
+            matrix,
         }
     }
 
@@ -231,21 +266,28 @@ mod tests {
         let map = heat_map(vec![1.0, 0.0, 0.0, 1.0], &["0 Conv2d", "1 ReLU"], &["x", "y"]);
         let picture = Pixmap::decode_png(&png(&map.svg().unwrap()).unwrap()).unwrap();
 
+        let colour = |score| map.scale.colour(score);
+        // Beside the number in the middle.
         let cell = |x: f64, y: f64| {
             let place = |share: f64, from: f64| (2.0 * (from + share * SIDE)) as u32;
             let (left, top) = map.corner();
             let pixel = picture.pixel(place(x, left), place(y, top)).unwrap();
             [pixel.red(), pixel.green(), pixel.blue()]
         };
-        assert_eq!(cell(0.25, 0.25), colour(1.0, 0.0));
-        assert_eq!(cell(0.75, 0.25), colour(0.0, 0.0));
-        assert_eq!(cell(0.75, 0.75), colour(1.0, 0.0));
+        assert_eq!(cell(0.1, 0.1), colour(1.0));
+        assert_eq!(cell(0.6, 0.1), colour(0.0));
+        assert_eq!(cell(0.6, 0.6), colour(1.0));
     }
 
     #[test]
-    fn the_scale_reaches_below_zero_where_numbers_do() {
-        assert_eq!(heat_map(vec![0.5], &["a"], &["b"]).lowest(), 0.0);
-        assert_eq!(heat_map(vec![-0.23], &["a"], &["b"]).lowest(), -0.3);
+    fn numbers_and_frames_are_drawn_where_cells_are_large_enough() {
+        let svg = heat_map(vec![0.25, 0.5], &["a"], &["x", "y"]).svg().unwrap();
+        assert!(svg.contains("0.25") && svg.contains("stroke") && svg.contains("framed: the first"));
+
+        let many: Vec<String> = (0..120).map(|index| index.to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let svg = heat_map(vec![0.33; 120 * 120], &many, &many).svg().unwrap();
+        assert!(!svg.contains("0.33") && !svg.contains("stroke"));
     }
 
     #[test]
@@ -271,14 +313,6 @@ mod tests {
 
         assert!(shown.len() > 30);
         assert!(shown.windows(2).all(|pair| pair[1].1 - pair[0].1 >= LABEL_HEIGHT));
-    }
-
-    #[test]
-    fn a_long_name_loses_its_middle() {
-        let name = shortened("features.denseblock4.denselayer16.conv2");
-
-        assert_eq!(name.chars().count(), LABEL_LENGTH - 1);
-        assert!(name.starts_with("features.de") && name.ends_with("r16.conv2"));
     }
 
     #[test]

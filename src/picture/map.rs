@@ -12,7 +12,8 @@ pub enum Colours {
     Grey,
     /// From dark violet, the lowest number, over green to yellow, the highest.
     Viridis,
-    /// From blue, far below zero, over white, zero, to red, far above.
+    /// From blue, far below zero, over white, zero, to red, far above. The colours end at the 98th percentile of the
+    /// magnitudes: a few numbers far from the others would leave all else white.
     Diverging,
 }
 
@@ -25,8 +26,11 @@ pub struct NumberMap<'a> {
     pub values: &'a [f32],
 }
 
-/// How much of a number's colour remains where the image beneath is to be seen.
-const OPACITY: f32 = 0.6;
+/// How much of its colour a number at the end of the scale has over an image. Those that say less have less.
+const OPACITY: f32 = 0.85;
+
+/// Magnitudes beyond this share of all have the colours at the ends.
+const REACH: f64 = 0.98;
 
 impl NumberMap<'_> {
     /// The picture of the numbers. A map that is the same everywhere has one colour.
@@ -35,8 +39,8 @@ impl NumberMap<'_> {
         Raster::new(self.width, shares.map(|share| colour(colours, share)).collect())
     }
 
-    /// The picture of the numbers over a grey copy of an image: each place stands for its part of the image, without steps
-    /// between places.
+    /// The picture of the numbers over a pale grey copy of an image: each place stands for its part of the image, without steps
+    /// between places, and the image shows through where the numbers are low, or near zero on diverging colours.
     pub fn over(&self, image: &Raster, colours: Colours) -> Raster {
         let shares: Vec<f32> = self.shares(colours).collect();
         let height = shares.len() / self.width.max(1);
@@ -50,9 +54,10 @@ impl NumberMap<'_> {
             of_row(y.0) * (1.0 - y.1) + of_row((y.0 + 1).min(height - 1)) * y.1
         };
         let blended = image.colours().iter().enumerate().map(|(index, pixel)| {
-            let over = colour(colours, at(index / columns, index % columns));
-            let grey = lightness(pixel.map(f32::from));
-            over.map(|channel| (OPACITY * f32::from(channel) + (1.0 - OPACITY) * grey).round() as u8)
+            let share = at(index / columns, index % columns);
+            let opacity = OPACITY * strength(colours, share);
+            let grey = pale(lightness(pixel.map(f32::from)));
+            colour(colours, share).map(|channel| (opacity * f32::from(channel) + (1.0 - opacity) * grey).round() as u8)
         });
         Raster::new(columns, blended.collect())
     }
@@ -63,14 +68,14 @@ impl NumberMap<'_> {
         let most = self.values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let (least, most) = match colours {
             Colours::Diverging => {
-                let reach = least.abs().max(most.abs());
+                let reach = reach(self.values);
                 (-reach, reach)
             }
             Colours::Grey | Colours::Viridis => (least, most),
         };
         let room = most - least;
         self.values.iter().map(move |value| match room > 0.0 {
-            true => (value - least) / room,
+            true => ((value - least) / room).clamp(0.0, 1.0),
             false if colours == Colours::Diverging => 0.5,
             false => 0.0,
         })
@@ -82,6 +87,31 @@ fn place(pixel: usize, pixels: usize, places: usize) -> (usize, f32) {
     let at = (pixel as f32 + 0.5) * places as f32 / pixels as f32 - 0.5;
     let at = at.clamp(0.0, (places - 1) as f32);
     (at as usize, at.fract())
+}
+
+/// The magnitude at which diverging colours end: the largest if all but a few numbers are zero.
+fn reach(values: &[f32]) -> f32 {
+    let mut magnitudes: Vec<f32> = values.iter().map(|value| value.abs()).collect();
+    magnitudes.sort_by(f32::total_cmp);
+    let place = (REACH * magnitudes.len().saturating_sub(1) as f64).ceil() as usize;
+    match magnitudes.get(place).copied().filter(|magnitude| *magnitude > 0.0) {
+        Some(magnitude) => magnitude,
+        None => magnitudes.last().copied().unwrap_or_default(),
+    }
+}
+
+/// How much a number has to say, from 0 to 1.
+fn strength(colours: Colours, share: f32) -> f32 {
+    match colours {
+        Colours::Grey | Colours::Viridis => share,
+        // Lines of single pixels are seen only if they are not faint.
+        Colours::Diverging => (2.0 * share - 1.0).abs().sqrt(),
+    }
+}
+
+/// Between middle grey and white, against which both ends of all colours stand out.
+fn pale(grey: f32) -> f32 {
+    (f32::from(u8::MAX) + grey) / 2.0
 }
 
 fn colour(colours: Colours, share: f32) -> [u8; 3] {
@@ -125,6 +155,19 @@ mod tests {
         let over = map(2, &[0.0, 1.0]).over(&image, Colours::Grey);
         assert_eq!((over.width(), over.height()), (4, 2));
         let row: Vec<u8> = over.colours()[..4].iter().map(|colour| colour[0]).collect();
-        assert!(row.is_sorted() && row[0] < row[3], "{row:?}");
+        assert_eq!(row[0], 128, "the lowest number leaves the image as it is");
+        assert!(row[3] > 230, "the highest has its own colour: {row:?}");
+    }
+
+    #[test]
+    fn one_number_far_from_the_others_does_not_leave_them_white() {
+        let mut values = vec![1.0; 99];
+        values.push(1000.0);
+        let colours = map(100, &values).raster(Colours::Diverging).colours().to_vec();
+        assert_eq!(colours[0], colours[99]);
+
+        values[..99].fill(0.0);
+        let colours = map(100, &values).raster(Colours::Diverging).colours().to_vec();
+        assert!(colours[0] != colours[99] && colours[99][0] > colours[99][2]);
     }
 }

@@ -1,12 +1,12 @@
-//! Curves and bars with labelled axes and a legend, drawn by plotters. The colours are those of Okabe and Ito, which people
-//! with any kind of colour vision tell apart.
+//! Curves and bars with labelled axes and a key, drawn by plotters. The colours are those of Okabe and Ito, which people with
+//! any kind of colour vision tell apart.
 
-use plotters::chart::SeriesLabelPosition;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::raster::{FONT, PictureError, writable};
+use super::label::{self, FONT, shortened, writable};
+use super::raster::PictureError;
 use crate::domain::evaluation::{CalibrationBin, ClassReport, class_name, expected_calibration_error};
 use crate::domain::training::EpochReport;
 
@@ -14,124 +14,198 @@ const BLUE: RGBColor = RGBColor(0, 114, 178);
 const ORANGE: RGBColor = RGBColor(230, 159, 0);
 const GREEN: RGBColor = RGBColor(0, 158, 115);
 const GREY: RGBColor = RGBColor(150, 150, 150);
+const INK: RGBColor = RGBColor(34, 34, 34);
 
-const HEIGHT: u32 = 480;
 const WIDTH: u32 = 560;
-/// Width of what belongs to one class.
-const CLASS_WIDTH: u32 = 40;
+/// Height of the title with what stands below it.
+const HEAD: u32 = 84;
+/// Height of curves, and of bars of bins.
+const CHART: u32 = 396;
+/// Height of the bars that count the images of bins.
+const COUNTS: u32 = 130;
+/// Height of what belongs to one class.
+const CLASS_HEIGHT: u32 = 34;
+/// Height of what stands below the bars of classes.
+const FOOT: u32 = 68;
 /// Bars are drawn of so many classes: those told worst.
 const MOST_CLASSES: usize = 60;
-/// Where the axis of shares ends if the legend stands above them.
-const ROOM_FOR_LEGEND: f64 = 1.26;
+/// Characters of the name of a class.
+const LABEL_LENGTH: usize = 26;
 const TITLE_SIZE: u32 = 18;
 const LABEL_SIZE: u32 = 13;
+const COUNT_SIZE: u32 = 11;
+const MARGIN: i32 = 12;
 
-/// Confidence against accuracy as bars, one a bin, beside the line where they are equal.
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// What stands above a chart.
+struct Head<'a> {
+    title: String,
+    note: String,
+    /// What the colours stand for.
+    key: &'a [(&'a str, RGBColor)],
+}
+
+impl Head<'_> {
+    /// A white sheet with the head on it; what is left for the chart, as high as wished.
+    fn on<'a>(&self, svg: &'a mut String, height: u32) -> Result<Area<'a>, PictureError> {
+        let whole = SVGBackend::with_string(svg, (WIDTH, HEAD + height)).into_drawing_area();
+        whole.fill(&WHITE)?;
+        let (head, chart) = whole.split_vertically(HEAD);
+        let title_room = (f64::from(WIDTH) / label::width("x", TITLE_SIZE.into())) as usize;
+        let title = shortened(&writable(&self.title), title_room);
+        head.draw(&Text::new(
+            title,
+            (MARGIN, 10),
+            (FONT, TITLE_SIZE).into_font().color(&INK),
+        ))?;
+        let small = (FONT, LABEL_SIZE).into_font().color(&INK);
+        head.draw(&Text::new(self.note.clone(), (MARGIN, 36), small.clone()))?;
+        let mut left = MARGIN;
+        for (name, colour) in self.key {
+            head.draw(&Rectangle::new([(left, 60), (left + 14, 70)], colour.filled()))?;
+            head.draw(&Text::new((*name).to_owned(), (left + 20, 58), small.clone()))?;
+            left += 44 + label::width(name, LABEL_SIZE.into()) as i32;
+        }
+        Ok(chart)
+    }
+}
+
+/// Confidence against accuracy as bars, one a bin, beside the line where they are equal; below, how many images are in each.
 ///
 /// # Errors
 /// It cannot be drawn.
 pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, PictureError> {
-    let title = format!(
-        "Calibration of {subject}: expected error {:.3}",
-        expected_calibration_error(bins)
-    );
+    let images: u64 = bins.iter().map(|bin| bin.image_count as u64).sum();
+    let error = expected_calibration_error(bins);
+    let head = Head {
+        title: format!("Calibration of {subject}"),
+        note: format!("expected calibration error {error:.4}, of {images} images"),
+        key: &[
+            ("classified right", BLUE),
+            ("gap to the mean confidence", ORANGE),
+            ("as sure as right", GREY),
+        ],
+    };
+    let edge = |index: usize| index as f64 / bins.len() as f64;
+    let filled = || bins.iter().enumerate().filter(|(_, bin)| bin.image_count > 0);
+    let bar = |index: usize, [from, to]: [f64; 2], style: ShapeStyle| {
+        let mut bar = Rectangle::new([(edge(index), from), (edge(index + 1), to)], style);
+        bar.set_margin(0, 0, 1, 1);
+        bar
+    };
     let mut svg = String::new();
     {
-        let area = sheet(&mut svg, WIDTH)?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(shortened(&title, WIDTH), (FONT, TITLE_SIZE))
-            .margin(12)
-            .x_label_area_size(44)
+        let (shares, counts) = head.on(&mut svg, CHART + COUNTS)?.split_vertically(CHART);
+        let mut chart = ChartBuilder::on(&shares)
+            .margin(MARGIN)
+            .x_label_area_size(24)
             .y_label_area_size(54)
             .build_cartesian_2d(0.0..1.0, 0.0..1.0)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .label_style((FONT, LABEL_SIZE))
-            .x_desc("confidence")
             .y_desc("share classified right")
             .draw()?;
-        let edge = |index: usize| index as f64 / bins.len() as f64;
-        let filled = bins.iter().enumerate().filter(|(_, bin)| bin.image_count > 0);
-        let bars = filled.map(|(index, bin)| {
-            let mut bar = Rectangle::new([(edge(index), 0.0), (edge(index + 1), bin.accuracy)], BLUE.filled());
-            bar.set_margin(0, 0, 1, 1);
-            bar
-        });
-        chart.draw_series(bars)?.label("classified right").legend(patch(BLUE));
-        let means = bins.iter().filter(|bin| bin.image_count > 0);
+        chart.draw_series(filled().map(|(index, bin)| bar(index, [0.0, bin.accuracy], BLUE.filled())))?;
+        let gap = ORANGE.mix(0.75).filled();
+        chart.draw_series(filled().map(|(index, bin)| bar(index, [bin.accuracy, bin.confidence], gap)))?;
+        chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], GREY.stroke_width(2)))?;
+
+        let most = bins.iter().map(|bin| bin.image_count).max().unwrap_or(0).max(1) as f64;
+        let mut chart = ChartBuilder::on(&counts)
+            .margin(MARGIN)
+            .margin_top(16)
+            .x_label_area_size(44)
+            .y_label_area_size(54)
+            .build_cartesian_2d(0.0..1.0, 0.0..most)?;
         chart
-            .draw_series(means.map(|bin| Circle::new((bin.confidence, bin.accuracy), 4, ORANGE.filled())))?
-            .label("mean confidence of the bin")
-            .legend(patch(ORANGE));
-        chart
-            .draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], GREY.stroke_width(2)))?
-            .label("as sure as right")
-            .legend(patch(GREY));
-        legend(&mut chart, SeriesLabelPosition::UpperLeft)?;
-        area.present()?;
+            .configure_mesh()
+            .disable_mesh()
+            .y_labels(2)
+            .y_label_formatter(&|count| label::count(*count as u64))
+            .label_style((FONT, LABEL_SIZE))
+            .x_desc("confidence")
+            .y_desc("images")
+            .draw()?;
+        chart.draw_series(filled().map(|(index, bin)| bar(index, [0.0, bin.image_count as f64], GREY.filled())))?;
+        let above = (FONT, COUNT_SIZE).into_font().color(&INK);
+        let above = above.pos(Pos::new(HPos::Center, VPos::Bottom));
+        chart.draw_series(filled().map(|(index, bin)| {
+            let top = ((edge(index) + edge(index + 1)) / 2.0, bin.image_count as f64);
+            EmptyElement::at(top) + Text::new(label::count(bin.image_count as u64), (0, -2), above.clone())
+        }))?;
+        counts.present()?;
     }
     Ok(svg)
 }
 
-/// Precision, recall and F1 of classes as bars.
+/// Precision, recall and F1 of classes as bars from left to right, a class below the other.
 ///
 /// # Errors
 /// It cannot be drawn.
 pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> Result<String, PictureError> {
+    type Share = fn(&ClassReport) -> Option<f64>;
+    let kinds: [(&str, RGBColor, Share); 3] = [
+        ("precision", BLUE, |report| report.precision),
+        ("recall", ORANGE, |report| report.recall),
+        ("F1", GREEN, |report| report.f1),
+    ];
     let mut reports = reports.to_vec();
-    let title = match reports.len() > MOST_CLASSES {
-        false => format!("Classes of {subject}"),
-        true => format!("The {MOST_CLASSES} classes told worst of {subject}"),
-    };
-    if reports.len() > MOST_CLASSES {
+    let (all, is_cut) = (reports.len(), reports.len() > MOST_CLASSES);
+    if is_cut {
         reports.sort_by(|a, b| a.f1.unwrap_or(0.0).total_cmp(&b.f1.unwrap_or(0.0)));
         reports.truncate(MOST_CLASSES);
     }
-    let labels: Vec<String> = reports.iter().map(|report| class_name(names, report.class)).collect();
-    let width = WIDTH.max(90 + CLASS_WIDTH * reports.len() as u32);
+    let head = Head {
+        title: format!("Classes of {subject}"),
+        note: match is_cut {
+            true => format!("the {MOST_CLASSES} of {all} classes with the lowest F1"),
+            false => "how well each class is told from the others; no bar: a share of no images".to_owned(),
+        },
+        key: &kinds.map(|(name, colour, _)| (name, colour)),
+    };
+    let labels: Vec<String> = reports
+        .iter()
+        .map(|report| shortened(&writable(&class_name(names, report.class)), LABEL_LENGTH))
+        .collect();
+    let widest = labels
+        .iter()
+        .map(|name| label::width(name, LABEL_SIZE.into()))
+        .fold(0.0, f64::max);
+    let count = reports.len() as u32;
     let mut svg = String::new();
     {
-        let area = sheet(&mut svg, width)?;
+        let area = head.on(&mut svg, CLASS_HEIGHT * count + FOOT)?;
         let mut chart = ChartBuilder::on(&area)
-            .caption(shortened(&title, width), (FONT, TITLE_SIZE))
-            .margin(12)
+            .margin(MARGIN)
+            .margin_right(2 * MARGIN)
             .x_label_area_size(44)
-            .y_label_area_size(54)
-            .build_cartesian_2d(0.0..reports.len() as f64, 0.0..ROOM_FOR_LEGEND)?;
+            .y_label_area_size(widest as u32 + 16)
+            .build_cartesian_2d(0.0..1.0, 0.0..f64::from(count))?;
         chart
             .configure_mesh()
-            .disable_x_mesh()
-            .disable_x_axis()
+            .disable_y_mesh()
+            .y_labels(0)
             .light_line_style(TRANSPARENT)
             .label_style((FONT, LABEL_SIZE))
-            .y_label_formatter(&share_label)
-            .y_desc("share")
+            .x_desc("share")
             .draw()?;
-        type Share = fn(&ClassReport) -> Option<f64>;
-        let kinds: [(&str, RGBColor, Share); 3] = [
-            ("precision", BLUE, |report| report.precision),
-            ("recall", ORANGE, |report| report.recall),
-            ("F1", GREEN, |report| report.f1),
-        ];
-        for (place, (label, colour, share)) in kinds.into_iter().enumerate() {
+        // The first class stands at the top, where the axis ends.
+        let top = |index: usize| f64::from(count) - index as f64;
+        for (place, (_, colour, share)) in kinds.into_iter().enumerate() {
             let bars = reports.iter().enumerate().filter_map(|(index, report)| {
-                let left = index as f64 + 0.1 + place as f64 * 0.27;
-                share(report).map(|share| Rectangle::new([(left, 0.0), (left + 0.25, share)], colour.filled()))
+                let upper = top(index) - 0.1 - place as f64 * 0.27;
+                share(report).map(|share| Rectangle::new([(0.0, upper), (share, upper - 0.25)], colour.filled()))
             });
-            chart.draw_series(bars)?.label(label).legend(patch(colour));
+            chart.draw_series(bars)?;
         }
-        let under = chart.plotting_area().get_pixel_range().1.end + 8;
-        let names = labels.iter().enumerate().map(|(index, label)| {
-            let (x, _) = chart.backend_coord(&(index as f64 + 0.5, 0.0));
-            let style = (FONT, LABEL_SIZE).into_font().into_text_style(&area);
-            let centred = style.pos(Pos::new(HPos::Center, VPos::Top));
-            Text::new(shortened(label, CLASS_WIDTH + 14), (x, under), centred)
-        });
-        for name in names.collect::<Vec<_>>() {
-            area.draw(&name)?;
-        }
-        legend(&mut chart, SeriesLabelPosition::UpperRight)?;
+        let beside = (FONT, LABEL_SIZE).into_font().color(&INK);
+        let beside = beside.pos(Pos::new(HPos::Right, VPos::Center));
+        chart.draw_series(labels.into_iter().enumerate().map(|(index, name)| {
+            EmptyElement::at((0.0, top(index) - 0.5)) + Text::new(name, (-8, 0), beside.clone())
+        }))?;
         area.present()?;
     }
     Ok(svg)
@@ -144,88 +218,53 @@ pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> R
 pub fn training_curve(subject: &str, epochs: &[EpochReport]) -> Result<String, PictureError> {
     let last = epochs.iter().map(|report| report.epoch).max().unwrap_or(1);
     let most = epochs.iter().map(|report| report.loss).fold(1e-3, f64::max);
+    let least = epochs.iter().map(|report| report.accuracy).fold(0.9, f64::min);
+    let shares = (least * 10.0).floor() / 10.0..1.0;
+    let decimals = if most >= 2.0 { 1 } else { 2 + usize::from(most < 0.2) };
+    let head = Head {
+        title: format!("Training of {subject}"),
+        note: epochs.last().map_or_else(String::new, |end| {
+            format!(
+                "on the training images, at the end: loss {:.4} nats, {:.2} % classified right",
+                end.loss,
+                end.accuracy * 100.0
+            )
+        }),
+        key: &[("loss (left)", BLUE), ("classified right (right)", ORANGE)],
+    };
     let mut svg = String::new();
     {
-        let area = sheet(&mut svg, WIDTH)?;
+        let area = head.on(&mut svg, CHART)?;
         let mut chart = ChartBuilder::on(&area)
-            .caption(shortened(&format!("Training of {subject}"), WIDTH), (FONT, TITLE_SIZE))
-            .margin(12)
+            .margin(MARGIN)
             .x_label_area_size(44)
-            .y_label_area_size(54)
-            .right_y_label_area_size(54)
+            .y_label_area_size(60)
+            .right_y_label_area_size(60)
             .build_cartesian_2d(1..last.max(2), 0.0..most * 1.05)?
-            .set_secondary_coord(1..last.max(2), 0.0..1.0);
+            .set_secondary_coord(1..last.max(2), shares);
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .label_style((FONT, LABEL_SIZE))
+            .y_label_formatter(&|loss| format!("{loss:.decimals$}"))
             .x_desc("epoch")
             .y_desc("loss in nats")
             .draw()?;
         chart
             .configure_secondary_axes()
             .label_style((FONT, LABEL_SIZE))
+            .y_label_formatter(&|share| format!("{share:.2}"))
             .y_desc("share classified right")
             .draw()?;
         let losses = || epochs.iter().map(|report| (report.epoch, report.loss));
         let accuracies = || epochs.iter().map(|report| (report.epoch, report.accuracy));
-        chart
-            .draw_series(LineSeries::new(losses(), BLUE.stroke_width(2)))?
-            .label("loss (left)")
-            .legend(patch(BLUE));
+        chart.draw_series(LineSeries::new(losses(), BLUE.stroke_width(2)))?;
         chart.draw_series(losses().map(|point| Circle::new(point, 3, BLUE.filled())))?;
-        chart
-            .draw_secondary_series(LineSeries::new(accuracies(), ORANGE.stroke_width(2)))?
-            .label("classified right (right)")
-            .legend(patch(ORANGE));
+        chart.draw_secondary_series(LineSeries::new(accuracies(), ORANGE.stroke_width(2)))?;
         chart.draw_secondary_series(accuracies().map(|point| Circle::new(point, 3, ORANGE.filled())))?;
-        legend(&mut chart, SeriesLabelPosition::MiddleRight)?;
         area.present()?;
     }
     Ok(svg)
-}
-
-/// A white sheet.
-fn sheet(svg: &mut String, width: u32) -> Result<DrawingArea<SVGBackend<'_>, Shift>, PictureError> {
-    let area = SVGBackend::with_string(svg, (width, HEIGHT)).into_drawing_area();
-    area.fill(&WHITE)?;
-    Ok(area)
-}
-
-fn legend<'a, B: DrawingBackend + 'a, C: CoordTranslate>(
-    chart: &mut ChartContext<'a, B, C>,
-    position: SeriesLabelPosition,
-) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
-    chart
-        .configure_series_labels()
-        .position(position)
-        .background_style(WHITE.mix(0.85))
-        .border_style(GREY)
-        .label_font((FONT, LABEL_SIZE))
-        .draw()
-}
-
-/// A share on an axis; what is above all shares is only room for the legend.
-fn share_label(share: &f64) -> String {
-    match *share > 1.0 {
-        true => String::new(),
-        false => format!("{share:.1}"),
-    }
-}
-
-/// What stands beside a name in the legend.
-fn patch(colour: RGBColor) -> impl Fn((i32, i32)) -> Rectangle<(i32, i32)> {
-    move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled())
-}
-
-/// As much of a text as has room in a width: letters are about half as wide as high.
-fn shortened(text: &str, width: u32) -> String {
-    let text = writable(text);
-    let room = (width / (LABEL_SIZE / 2 + 2)) as usize;
-    match text.chars().count() <= room {
-        true => text,
-        false => text.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
-    }
 }
 
 #[cfg(test)]
@@ -235,24 +274,48 @@ mod tests {
     use super::*;
     use crate::picture::png;
 
-    #[test]
-    fn names_of_any_characters_can_be_drawn() {
-        let report = ClassReport {
-            class: 0,
+    fn report(class: u16) -> ClassReport {
+        ClassReport {
+            class,
             image_count: 3,
             predicted_count: 3,
             precision: Some(1.0),
             recall: Some(1.0),
             f1: Some(1.0),
-        };
-        let svg = class_bars("a\u{1}b <script>", &[report], &["<&\u{ffff}>".to_owned()]).unwrap();
+        }
+    }
+
+    #[test]
+    fn names_of_any_characters_can_be_drawn() {
+        let svg = class_bars("a\u{1}b <script>", &[report(0)], &["<&\u{ffff}>".to_owned()]).unwrap();
         assert!(svg.contains("a\u{fffd}b") && svg.contains("&lt;script&gt;"));
         assert!(!svg.contains("<script>"));
         assert!(png(&svg).is_ok());
     }
 
     #[test]
-    fn nothing_is_written_beside_the_room_for_the_legend() {
-        assert_eq!((share_label(&1.0).as_str(), share_label(&1.2).as_str()), ("1.0", ""));
+    fn names_of_classes_are_written_out() {
+        let svg = class_bars(
+            "a",
+            &[report(0), report(1)],
+            &["T-shirt/top".to_owned(), "Ankle boot".to_owned()],
+        )
+        .unwrap();
+        assert!(svg.contains("T-shirt/top") && svg.contains("Ankle boot"), "{svg}");
+    }
+
+    #[test]
+    fn a_long_name_leaves_the_calibration_error_and_the_counts_of_images_to_be_read() {
+        let bin = CalibrationBin {
+            image_count: 12_345,
+            confidence: 0.9,
+            accuracy: 0.8,
+        };
+        let svg = reliability(&"name".repeat(40), &[bin]).unwrap();
+        assert!(
+            svg.contains("expected calibration error 0.1000, of 12345 images"),
+            "{svg}"
+        );
+        assert!(svg.contains("12.3k"), "{svg}");
     }
 }

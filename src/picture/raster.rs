@@ -11,9 +11,6 @@ use crate::domain::image::ImageShape;
 /// Pixels to a unit of a drawing: legible on screens of twice the usual density, and in print.
 const SCALE: f32 = 2.0;
 
-/// The font's name in a drawing, with what browsers may take in its place.
-pub(super) const FONT: &str = "Ubuntu, sans-serif";
-
 static FONTS: LazyLock<Arc<Database>> = LazyLock::new(|| {
     let mut fonts = Database::new();
     fonts.load_font_data(UBUNTU_LIGHT.to_vec());
@@ -42,14 +39,6 @@ impl From<plotters::drawing::DrawingAreaErrorKind<std::io::Error>> for PictureEr
     fn from(error: plotters::drawing::DrawingAreaErrorKind<std::io::Error>) -> Self {
         Self::Plot(error.to_string())
     }
-}
-
-/// What XML cannot hold, such as control characters in the names of an ONNX file, is shown as unknown.
-pub(super) fn writable(text: &str) -> String {
-    let is_writable = |c: char| matches!(c, ' '..='\u{fffd}' | '\u{10000}'..);
-    text.chars()
-        .map(|c| if is_writable(c) { c } else { '\u{fffd}' })
-        .collect()
 }
 
 /// A drawing as PNG.

@@ -1,8 +1,11 @@
 //! Who asks: tokens, what they allow, and the record of changes.
 
+use std::sync::Arc;
+
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
 use super::{Library, ServiceError};
 use crate::domain::access::{Access, NewAuditEntry, NewToken, Scope, Secret, Token};
@@ -17,10 +20,11 @@ const PREFIX: &str = "scv_";
 const SECRET_BYTES: usize = 32;
 
 impl Library {
-    /// The same library on behalf of somebody.
+    /// The same library on behalf of somebody, for one request.
     pub fn on_behalf_of(&self, access: Access) -> Self {
         Self {
             store: self.store.seen_by(access.viewer()),
+            device_turns: Arc::new(Semaphore::new(1)),
             access,
             ..self.clone()
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::network::Runnable;
+use super::picture::no_such_image;
 use super::{KeptPicture, Library, ServiceError};
 use crate::compute::attribution::AttributionTask;
 use crate::compute::control::Control;
@@ -151,6 +152,7 @@ impl Library {
             channels,
             activation_limit: self.activation_limit,
         };
+        let _turn = self.turn_on_device().await;
         let maps = self.engine.feature_maps(task, Control::unwatched()).await?;
         let seen = Arc::new(seen);
         let seen_map = |map| SeenMap {
@@ -166,14 +168,14 @@ impl Library {
     /// `NOT_FOUND` for the version or the image; `BAD_USER_INPUT` for a version that cannot be run, a class or layer that is
     /// not there, more gradients than may be taken, and a file that is no image.
     pub async fn attribute(&self, request: AttributionRequest) -> Result<ImageAttribution, ServiceError> {
-        let gradients = match request.method {
-            Method::SmoothGrad { samples, .. } => samples,
-            Method::IntegratedGradients { steps } => steps,
-            Method::InputGradient | Method::GradCam { .. } => 1,
+        let (name, gradients) = match request.method {
+            Method::SmoothGrad { samples, .. } => ("samples", samples),
+            Method::IntegratedGradients { steps } => ("steps", steps),
+            Method::InputGradient | Method::GradCam { .. } => ("", 1),
         };
         if !(1..=MOST_GRADIENTS).contains(&gradients) {
             return Err(ServiceError::bad_input(format!(
-                "1 to {MOST_GRADIENTS} gradients can be taken for one image, not {gradients}"
+                "`settings.{name}` must be 1 to {MOST_GRADIENTS}, got {gradients}"
             )));
         }
         let subject = self.runnable(request.version).await?;
@@ -190,6 +192,7 @@ impl Library {
             method: request.method,
             activation_limit: self.activation_limit,
         };
+        let _turn = self.turn_on_device().await;
         Ok(ImageAttribution {
             seen: Arc::new(seen),
             class,
@@ -220,14 +223,7 @@ impl Library {
             ImageChoice::OfDataset(split, index) => {
                 let images = self.split_images(subject.dataset.id, split).await?.images;
                 if index >= images.count() {
-                    return Err(ServiceError::not_found(
-                        "image",
-                        format!(
-                            "{index}: the {split} split of {} has {}",
-                            subject.dataset.name,
-                            images.count()
-                        ),
-                    ));
+                    return Err(no_such_image(&subject.dataset.name, split, index, images.count()));
                 }
                 (images.select(&[index]), Vec::new())
             }

@@ -83,6 +83,8 @@ pub struct Library {
     activation_limit: u64,
     /// Turns of those who compute with many vectors.
     turns: Arc<Semaphore>,
+    /// Turns on the device of what one request asks for.
+    device_turns: Arc<Semaphore>,
     /// On whose behalf it is asked.
     access: Access,
 }
@@ -135,6 +137,7 @@ impl Library {
             turns: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(2, NonZero::get),
             )),
+            device_turns: Arc::new(Semaphore::new(1)),
             access: Access::FULL,
         }
     }
@@ -191,6 +194,13 @@ impl Library {
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
         self.turns.acquire().await.ok()
+    }
+
+    /// Waits for a turn on the device among all that the same request asks for: one that looks at many layers stands in the
+    /// device's queue once, and is not refused because it has filled that itself.
+    async fn turn_on_device(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.device_turns.acquire().await.ok()
     }
 
     /// What networks run on, in words.

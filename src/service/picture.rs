@@ -13,7 +13,7 @@ use crate::domain::dataset::Split;
 use crate::domain::id::{DatasetId, LayerId, ProbeSetId, VersionId};
 use crate::domain::image::LabelledImages;
 use crate::domain::vector::Measure;
-use crate::picture::{Axis, HeatMap, PictureError, Raster, png};
+use crate::picture::{Axis, HeatMap, PictureError, Raster, Scale, png};
 
 /// How a picture is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,10 +117,8 @@ impl Library {
     ) -> Result<KeptPicture, ServiceError> {
         let images = self.split_images(dataset, split).await?.images;
         if index >= images.count() {
-            return Err(ServiceError::not_found(
-                "image",
-                format!("{index} in the {split} split"),
-            ));
+            let name = self.dataset(dataset).await?.name;
+            return Err(no_such_image(&name, split, index, images.count()));
         }
         let raster = Raster::of_planes(images.shape, images.image(index));
         self.keep_picture(raster.enlarged()).await
@@ -213,6 +211,20 @@ impl Library {
             },
             rows: self.axis(title_a, &layers.rows).await?,
             columns: self.axis(title_b, &layers.columns).await?,
+            scale: Scale::linear(&layers.matrix),
+            numbers: layers
+                .matrix
+                .rows()
+                .flatten()
+                .map(|score| format!("{score:.2}"))
+                .collect(),
+            framed: layers
+                .matrix
+                .best_matches()
+                .iter()
+                .map(|best| (best.row, best.column))
+                .collect(),
+            note: "framed: of each row, the layer most like it".to_owned(),
             matrix: layers.matrix,
         };
         let drawn = tokio::task::spawn_blocking(move || format.of_drawing(map.svg()?));
@@ -236,4 +248,13 @@ impl Library {
 
 fn picture_key(hash: &str) -> Option<ArtifactKey> {
     format!("{}/{hash}", ArtifactKind::Pictures).parse().ok()
+}
+
+/// A split has no image of an index.
+pub(super) fn no_such_image(dataset: &str, split: Split, index: usize, count: usize) -> ServiceError {
+    let last = count.saturating_sub(1);
+    ServiceError::not_found(
+        "image",
+        format!("{index}: those of the {split} split of {dataset} are 0 to {last}"),
+    )
 }

@@ -441,6 +441,11 @@ async fn a_network_is_looked_into_from_the_command_line() {
     let evaluation = &evaluation["evaluation"];
     assert_eq!(evaluation["imageCount"], 355);
     assert_eq!(evaluation["classes"].as_array().unwrap().len(), 10);
+    let listed = text(&server, &["evaluate", "a", "--open-dir", seen]).await;
+    let first = &evaluation["mistakes"]["nodes"][0];
+    let line = listed.lines().find(|line| line.contains("mistake-01.png")).unwrap();
+    let named = [&first["actual"]["name"], &first["predicted"]["name"]].map(|name| name.as_str().unwrap());
+    assert!(named.iter().all(|name| line.contains(name)), "{line}");
     let table = text(&server, &["evaluate", "a:1"]).await;
     assert!(table.contains("precision") && table.contains("355"), "{table}");
 
@@ -450,6 +455,12 @@ async fn a_network_is_looked_into_from_the_command_line() {
     let probabilities = prediction["predictions"].as_array().unwrap().iter();
     let sum: f64 = probabilities.map(|class| class["probability"].as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-5, "{prediction:#}");
+    let told = text(&server, &["predict", "a", &png, "--invert", "no", "--open-dir", seen]).await;
+    assert!(
+        told.contains("made grey") && told.contains("and 5 more, all less likely"),
+        "{told}"
+    );
+    assert_eq!(image::open(folder.path().join("seen/shown.png")).unwrap().width(), 112);
     let no_image = file(folder.path(), "notes.txt", "no image");
     assert!(
         complaint(&server, &["predict", "a", &no_image])
@@ -480,6 +491,28 @@ async fn a_network_is_looked_into_from_the_command_line() {
     for picture in pictures {
         assert!(image::open(&picture).unwrap().width() > 0, "{}", picture.display());
     }
+    let looked = text(
+        &server,
+        &["visualize", "a", "--class", "3", "--image", "7", "--steps", "2"],
+    )
+    .await;
+    assert!(
+        looked.contains("class 3 ") && looked.contains("test image 7: the score of class 3 is"),
+        "{looked}"
+    );
+    assert!(
+        looked.contains("http://127.0.0.1") && looked.contains("/images/"),
+        "{looked}"
+    );
+    let only_looked = document(&server, &["visualize", "a", "--image", "7"]).await;
+    assert_eq!(only_looked["targets"], json!([]));
+    assert!(
+        complaint(&server, &["visualize", "a", "--class", "Hat"])
+            .await
+            .contains("by their names 0, 1, 2")
+    );
+    let beyond = complaint(&server, &["visualize", "a", "--image", "355"]).await;
+    assert!(beyond.contains("are 0 to 354"), "{beyond}");
     let missing = ["visualize", "a", "--layer", "0", "--channel", "999", "--open-dir", seen];
     assert!(complaint(&server, &missing).await.contains("[BAD_USER_INPUT]"));
     server.stop().await.unwrap();

@@ -52,7 +52,11 @@ async fn the_channels_of_a_layer_are_numbers_and_pictures() {
             "BAD_USER_INPUT",
             "`channels` must be 0 or more",
         ),
-        (json!({ "image": 100_000, "channels": null }), "NOT_FOUND", "100000"),
+        (
+            json!({ "image": 100_000, "channels": null }),
+            "NOT_FOUND",
+            "there is no image 100000: those of the test split of digits are 0 to 354",
+        ),
         (
             json!({ "image": -1, "channels": null }),
             "BAD_USER_INPUT",
@@ -171,7 +175,22 @@ async fn pixels_are_weighed_for_the_likeliest_class_or_another_in_four_ways() {
 
     for (settings, class, words) in [
         (json!(null), json!(10), "classes 0 to 9, and none of index 10"),
-        (json!({ "method": "GRAD_CAM" }), json!(null), "give `layer`"),
+        (json!({ "method": "GRAD_CAM" }), json!(null), "give `settings.layer`"),
+        (
+            json!({ "method": "GRAD_CAM", "layer": 99 }),
+            json!(null),
+            "none of index 99",
+        ),
+        (
+            json!({ "method": "SMOOTH_GRAD", "layer": 4 }),
+            json!(null),
+            "`settings.layer` is for GRAD_CAM",
+        ),
+        (
+            json!({ "method": "INTEGRATED_GRADIENTS", "steps": 0 }),
+            json!(null),
+            "`settings.steps` must be 1 to 300, got 0",
+        ),
         (
             json!({ "method": "GRAD_CAM", "layer": 6 }),
             json!(null),
@@ -180,18 +199,36 @@ async fn pixels_are_weighed_for_the_likeliest_class_or_another_in_four_ways() {
         (
             json!({ "method": "SMOOTH_GRAD", "samples": 301 }),
             json!(null),
-            "1 to 300 gradients",
+            "`settings.samples` must be 1 to 300, got 301",
         ),
         (
             json!({ "method": "SMOOTH_GRAD", "noise": 2 }),
             json!(null),
-            "`noise` must be 0 to 1",
+            "`settings.noise` must be 0 to 1",
         ),
     ] {
         let variables = json!({ "id": version, "class": class, "settings": settings });
         let (code, message) = api.error(query, variables).await;
         assert_eq!(code, "BAD_USER_INPUT", "{message}");
         assert!(message.contains(words), "{message}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_request_looks_at_more_layers_than_may_wait_for_the_device() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (version, _) = trained(api).await;
+    let looks: String = (0..8)
+        .map(|look| format!("look{look}: featureMaps(image: {look}, first: 1) {{ channel }} "))
+        .collect();
+    let query = format!("query($id: ID!) {{ version(id: $id) {{ layers(first: 5) {{ nodes {{ {looks} }} }} }} }}");
+    let found = api.data(&query, json!({ "id": version })).await;
+    for layer in list(&found["version"]["layers"]["nodes"]) {
+        let looks = layer.as_object().unwrap();
+        assert_eq!(looks.len(), 8);
+        assert!(looks.values().all(|maps| list(maps).len() == 1), "{layer:#}");
     }
     server.stop().await.unwrap();
 }

@@ -56,11 +56,11 @@ async fn a_search_that_cannot_be_made_is_refused_and_a_running_one_can_be_stoppe
             json!({}),
             "the network has classes 0 to 9, and none of index 10",
         ),
-        (json!({ "layer": 99 }), json!({}), "none of 99"),
+        (json!({ "layer": 99 }), json!({}), "none of index 99"),
         (
             json!({ "layer": 0, "channel": 8 }),
             json!({}),
-            "channels of layer 0 has indices 0 to 7, and none of 8",
+            "layer 0 has channels 0 to 7, and none of index 8",
         ),
         (json!({ "channel": 1 }), json!({}), "`target` names `class` alone"),
         (

@@ -18,8 +18,8 @@ pub(super) fn binary(function: BinaryFunction, a: &Tensor, b: &Tensor, dims: &[u
         BinaryFunction::Sub => a.broadcast_sub(&b),
         BinaryFunction::Mul => a.broadcast_mul(&b),
         BinaryFunction::Div => a.broadcast_div(&b),
-        BinaryFunction::Mod => each(&a, &b, dims, floored),
-        BinaryFunction::Fmod => each(&a, &b, dims, |a, b| a % b),
+        BinaryFunction::Mod => MOD.of(&a, &b, dims),
+        BinaryFunction::Fmod => FMOD.of(&a, &b, dims),
         BinaryFunction::Pow => power(&a, &b, dims),
         BinaryFunction::Min => a.broadcast_minimum(&b),
         BinaryFunction::Max => a.broadcast_maximum(&b),
@@ -76,7 +76,7 @@ fn power(a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
     let whole = a.dtype();
     let a = a.to_dtype(DType::F32)?;
     let result = match b.elem_count() {
-        1 => {
+        1 if !b.track_op() => {
             let exponent = b.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?[0];
             let power = match exponent {
                 2.0 => a.sqr()?,
@@ -86,20 +86,12 @@ fn power(a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
             let rank = b.rank().saturating_sub(a.rank());
             (0..rank).try_fold(power, |power, _| power.unsqueeze(0))?
         }
-        _ => powers(&a, &b.to_dtype(DType::F32)?, dims)?,
+        _ => POWER.of(&a, &b.to_dtype(DType::F32)?, dims)?,
     };
     match whole.is_float() {
         true => Ok(result),
         false => result.round()?.to_dtype(whole),
     }
-}
-
-/// candle takes powers through logarithms, which negative numbers have none of: only where a gradient is wanted.
-fn powers(a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
-    if a.track_op() || b.track_op() {
-        return a.broadcast_pow(b);
-    }
-    each(a, b, dims, f32::powf)
 }
 
 /// The remainder with the sign of the divisor.
@@ -111,11 +103,46 @@ fn floored(a: f32, b: f32) -> f32 {
     }
 }
 
-/// A function that candle has not, without a gradient.
-fn each(a: &Tensor, b: &Tensor, dims: &[usize], function: fn(f32, f32) -> f32) -> Result<Tensor> {
-    let numbers = |x: &Tensor| x.broadcast_as(dims)?.flatten_all()?.to_vec1::<f32>();
-    let pairs = numbers(a)?.into_iter().zip(numbers(b)?);
-    Tensor::from_vec(pairs.map(|(a, b)| function(a, b)).collect(), dims, a.device())
+/// A function of two numbers that candle has not, or not for all numbers.
+struct Sloped {
+    value: fn(f32, f32) -> f32,
+    /// By the first number and by the second.
+    slopes: [fn(f32, f32) -> f32; 2],
+}
+
+const MOD: Sloped = Sloped {
+    value: floored,
+    slopes: [|_, _| 1.0, |a, b| -(a / b).floor()],
+};
+
+const FMOD: Sloped = Sloped {
+    value: |a, b| a % b,
+    slopes: [|_, _| 1.0, |a, b| -(a / b).trunc()],
+};
+
+/// candle takes powers through logarithms, which negative numbers have none of.
+const POWER: Sloped = Sloped {
+    value: f32::powf,
+    slopes: [|a, b| b * a.powf(b - 1.0), |a, b| a.powf(b) * a.ln()],
+};
+
+impl Sloped {
+    /// Its values for numbers spread over `dims`, with gradients.
+    fn of(&self, a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
+        let numbers = |x: &Tensor| x.detach().broadcast_as(dims)?.flatten_all()?.to_vec1::<f32>();
+        let (firsts, seconds) = (numbers(a)?, numbers(b)?);
+        let each = |function: fn(f32, f32) -> f32| firsts.iter().zip(&seconds).map(move |(a, b)| function(*a, *b));
+        let tensor = |numbers: Vec<f32>| Tensor::from_vec(numbers, dims, a.device());
+        let mut result = tensor(each(self.value).collect())?;
+        for (x, slope) in [a, b].into_iter().zip(self.slopes).filter(|(x, _)| x.track_op()) {
+            // Infinite slopes count as none: they would make the value itself NaN below.
+            let slopes = each(slope).map(|slope| if slope.is_finite() { slope } else { 0.0 });
+            // Zero, with the slope of the function.
+            let change = x.broadcast_sub(&x.detach())?;
+            result = (result + tensor(slopes.collect())?.broadcast_mul(&change)?)?;
+        }
+        Ok(result)
+    }
 }
 
 /// A function of one number.
@@ -139,10 +166,11 @@ pub(super) fn unary(function: UnaryFunction, x: &Tensor) -> Result<Tensor> {
         UnaryFunction::Erf => erf::of(x),
         UnaryFunction::Sin => x.sin(),
         UnaryFunction::Cos => x.cos(),
-        UnaryFunction::Floor => x.floor(),
-        UnaryFunction::Ceil => x.ceil(),
-        UnaryFunction::Round => round_half_to_even(x),
-        UnaryFunction::Sign => x.sign(),
+        // Steps have no slope; candle would refuse to give one.
+        UnaryFunction::Floor => x.detach().floor(),
+        UnaryFunction::Ceil => x.detach().ceil(),
+        UnaryFunction::Round => round_half_to_even(&x.detach()),
+        UnaryFunction::Sign => x.detach().sign(),
         UnaryFunction::Not => x.eq(&x.zeros_like()?),
     }
 }

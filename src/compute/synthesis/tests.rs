@@ -202,11 +202,8 @@ fn a_target_that_is_not_there_is_told_with_what_is() {
         "the network has classes 0 to 2, and none of index 3"
     );
     let channel = refused(SynthesisTarget::Channel { layer: 0, channel: 4 });
-    assert_eq!(
-        channel,
-        "the list of channels of layer 0 has indices 0 to 3, and none of 4"
-    );
-    assert!(refused(SynthesisTarget::Layer { layer: 99 }).contains("none of 99"));
+    assert_eq!(channel, "layer 0 has channels 0 to 3, and none of index 4");
+    assert!(refused(SynthesisTarget::Layer { layer: 99 }).contains("none of index 99"));
 }
 
 #[test]

@@ -17,21 +17,28 @@ fn numbers(shape: &[usize], seed: usize) -> Tensor {
 
 /// Compares the slope along each input's gradient with the gradient's own length.
 fn check(operator: TensorOperator, inputs: &[&[usize]], dims: &[usize]) {
+    check_from(0.0, &operator, &[], inputs, dims);
+}
+
+/// The same for inputs that are less by `shift`, behind others that have no gradient.
+fn check_from(shift: f64, operator: &TensorOperator, constants: &[Tensor], inputs: &[&[usize]], dims: &[usize]) {
     let variables: Vec<Var> = inputs
         .iter()
         .enumerate()
-        .map(|(seed, shape)| Var::from_tensor(&numbers(shape, seed)).unwrap())
+        .map(|(seed, shape)| Var::from_tensor(&(numbers(shape, seed) - shift).unwrap()).unwrap())
         .collect();
     let weights = (numbers(dims, 7) - 0.9).unwrap();
     let loss = || {
-        let inputs: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
-        let value = apply(&operator, &inputs, dims).unwrap();
+        let varied = variables.iter().map(|variable| variable.as_tensor());
+        let inputs: Vec<Tensor> = constants.iter().chain(varied).cloned().collect();
+        let value = apply(operator, &inputs, dims).unwrap();
         assert_eq!(value.dims(), dims, "{operator:?}");
         (value * &weights).unwrap().sum_all().unwrap()
     };
     let gradients = loss().backward().unwrap();
     for (place, variable) in variables.iter().enumerate() {
-        let gradient = gradients.get(variable).unwrap();
+        let gradient = gradients.get(variable);
+        let gradient = gradient.unwrap_or_else(|| panic!("{operator:?} has no gradient for input {place}"));
         let length = norm(gradient);
         assert!(length > 1e-4, "{operator:?} has no slope for input {place}");
         let slope = steepest_slope(variable, gradient, 2e-3, loss);
@@ -79,8 +86,20 @@ fn gradients_of_functions_of_each_number_match_finite_differences() {
         BinaryFunction::Pow,
         BinaryFunction::Min,
         BinaryFunction::Max,
+        BinaryFunction::Mod,
+        BinaryFunction::Fmod,
     ] {
         check(TensorOperator::Binary(function), &[&[2, 3, 4], &[3, 1]], &[2, 3, 4]);
+    }
+    // One exponent for all, which is learned too; numbers below zero.
+    check(TensorOperator::Binary(BinaryFunction::Pow), &[&[2, 3], &[1]], &[2, 3]);
+    for (shift, function) in [
+        (0.9, BinaryFunction::Prelu),
+        (2.5, BinaryFunction::Mod),
+        (2.5, BinaryFunction::Fmod),
+    ] {
+        let operator = TensorOperator::Binary(function);
+        check_from(shift, &operator, &[], &[&[2, 3, 4], &[3, 1]], &[2, 3, 4]);
     }
     for function in [
         UnaryFunction::Neg,
@@ -90,8 +109,51 @@ fn gradients_of_functions_of_each_number_match_finite_differences() {
         UnaryFunction::Sqrt,
         UnaryFunction::Reciprocal,
         UnaryFunction::Erf,
+        UnaryFunction::Sin,
+        UnaryFunction::Cos,
     ] {
         check(TensorOperator::Unary(function), &[&[3, 5]], &[3, 5]);
+    }
+}
+
+#[test]
+fn gradients_of_choices_and_types_match_finite_differences() {
+    let chosen = Tensor::new(&[1_u8, 0, 1], &Device::Cpu).unwrap();
+    check_from(0.0, &TensorOperator::Where, &[chosen], &[&[2, 3], &[2, 1]], &[2, 3]);
+    check(TensorOperator::Cast(NumberType::Float), &[&[2, 3]], &[2, 3]);
+    check(TensorOperator::Constant, &[&[2, 3]], &[2, 3]);
+}
+
+#[test]
+fn steps_have_no_slope_and_stop_no_gradient_beside_them() {
+    let steps = [
+        TensorOperator::Unary(UnaryFunction::Floor),
+        TensorOperator::Unary(UnaryFunction::Ceil),
+        TensorOperator::Unary(UnaryFunction::Round),
+        TensorOperator::Unary(UnaryFunction::Sign),
+        TensorOperator::Unary(UnaryFunction::Not),
+        TensorOperator::Binary(BinaryFunction::Equal),
+        TensorOperator::Binary(BinaryFunction::Less),
+        TensorOperator::Binary(BinaryFunction::LessOrEqual),
+        TensorOperator::Binary(BinaryFunction::Greater),
+        TensorOperator::Binary(BinaryFunction::GreaterOrEqual),
+        TensorOperator::ArgMax(0),
+        TensorOperator::Cast(NumberType::Integer),
+        TensorOperator::Cast(NumberType::Truth),
+    ];
+    for step in steps {
+        let x = Var::from_tensor(&numbers(&[3, 4], 0)).unwrap();
+        let inputs = [x.as_tensor().clone(), numbers(&[3, 4], 1)];
+        let dims: &[usize] = if step == TensorOperator::ArgMax(0) {
+            &[4]
+        } else {
+            &[3, 4]
+        };
+        let value = apply(&step, &inputs, dims).unwrap().to_dtype(DType::F32).unwrap();
+        let beside = value.broadcast_add(&x).unwrap();
+        let gradients = beside.sum_all().unwrap().backward().unwrap();
+        let gradient = gradients.get(&x).unwrap().flatten_all().unwrap();
+        assert_eq!(gradient.to_vec1::<f32>().unwrap(), [1.0; 12], "{step:?}");
     }
 }
 
