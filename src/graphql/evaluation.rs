@@ -181,9 +181,9 @@ impl Evaluation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, async_graphql::Enum)]
 #[graphql(remote = "EvaluationPlot")]
 pub enum EvaluationPlotKind {
-    /// Which classes are taken for which, as colours.
+    /// Which classes are taken for which, as numbers and colours.
     ConfusionMatrix,
-    /// Confidence against accuracy, as bars beside the line where they are equal.
+    /// Confidence against accuracy, as bars with the gap between the two and the numbers of images.
     Calibration,
     /// Precision, recall and F1 of each class, as bars.
     Classes,

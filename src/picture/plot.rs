@@ -65,13 +65,13 @@ impl Head<'_> {
         for (name, colour) in self.key {
             head.draw(&Rectangle::new([(left, 60), (left + 14, 70)], colour.filled()))?;
             head.draw(&Text::new((*name).to_owned(), (left + 20, 58), small.clone()))?;
-            left += 44 + label::width(name, LABEL_SIZE.into()) as i32;
+            left += 32 + label::width(name, LABEL_SIZE.into()) as i32;
         }
         Ok(chart)
     }
 }
 
-/// Confidence against accuracy as bars, one a bin, beside the line where they are equal; below, how many images are in each.
+/// Confidence against accuracy as bars, one a bin, with the gap between the two; below, how many images are in each.
 ///
 /// # Errors
 /// It cannot be drawn.
@@ -83,7 +83,8 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
         note: format!("expected calibration error {error:.4}, of {images} images"),
         key: &[
             ("classified right", BLUE),
-            ("gap to the mean confidence", ORANGE),
+            ("too sure", ORANGE),
+            ("not sure enough", GREEN),
             ("as sure as right", GREY),
         ],
     };
@@ -109,8 +110,10 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
             .y_desc("share classified right")
             .draw()?;
         chart.draw_series(filled().map(|(index, bin)| bar(index, [0.0, bin.accuracy], BLUE.filled())))?;
-        let gap = ORANGE.mix(0.75).filled();
-        chart.draw_series(filled().map(|(index, bin)| bar(index, [bin.accuracy, bin.confidence], gap)))?;
+        chart.draw_series(filled().map(|(index, bin)| match bin.confidence > bin.accuracy {
+            true => bar(index, [bin.accuracy, bin.confidence], ORANGE.filled()),
+            false => bar(index, [bin.confidence, bin.accuracy], GREEN.filled()),
+        }))?;
         chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], GREY.stroke_width(2)))?;
 
         let most = bins.iter().map(|bin| bin.image_count).max().unwrap_or(0).max(1) as f64;
