@@ -16,6 +16,7 @@ use tracing::span::{Attributes, Id};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::compute::device::DeviceMemory;
 use crate::domain::job::{JobBacklog, JobKind, JobPhase};
 use crate::service::CacheStatistics;
 
@@ -31,6 +32,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<Outcome, Counter>,
     request_seconds: Times<Operation>,
+    root_field_seconds: Times<RootField>,
     store_seconds: Times<StoreFunction>,
     phase_seconds: Times<Phase>,
 }
@@ -49,6 +51,11 @@ struct Operation {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RootField {
+    field: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StoreFunction {
     function: &'static str,
 }
@@ -62,6 +69,11 @@ struct Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CacheName {
     cache: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeviceName {
+    device: String,
 }
 
 /// Seconds from a first bound on, each four times the one before.
@@ -98,6 +110,10 @@ pub struct Snapshot {
     pub caches: Vec<CacheStatistics>,
     /// How often the catalogue has changed.
     pub generation: i64,
+    /// The device, in words.
+    pub device: String,
+    /// The device's memory, if it tells.
+    pub device_memory: Option<DeviceMemory>,
 }
 
 impl Metrics {
@@ -110,6 +126,14 @@ impl Metrics {
             request_seconds: times(
                 &mut registry,
                 ("request_seconds", "Time to the answer of a GraphQL request"),
+                OF_REQUESTS,
+            ),
+            root_field_seconds: times(
+                &mut registry,
+                (
+                    "root_field_seconds",
+                    "Time of the resolver of a root field, with all that is selected of it",
+                ),
                 OF_REQUESTS,
             ),
             store_seconds: times(
@@ -135,6 +159,14 @@ impl Metrics {
         self.requests.get_or_create(&outcome).inc();
         self.request_seconds
             .get_or_create(&Operation { operation })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Counts a root field that was resolved, whether with a value or with an error.
+    pub fn count_root_field(&self, field: String, took: Duration) {
+        let field = RootField { field };
+        self.root_field_seconds
+            .get_or_create(&field)
             .observe(took.as_secs_f64());
     }
 
@@ -189,6 +221,23 @@ fn registry_of(now: &Snapshot) -> Registry {
         now.generation,
     );
     gauge("resident_bytes", "Memory of the process", resident_bytes());
+    if let Some(memory) = now.device_memory {
+        let device = DeviceName {
+            device: now.device.clone(),
+        };
+        for (name, help, value) in [
+            ("device_memory_bytes", "Memory of the device", memory.total_bytes),
+            (
+                "device_memory_used_bytes",
+                "Memory of the device that is taken, by whomever",
+                memory.used_bytes,
+            ),
+        ] {
+            let gauge = Family::<DeviceName, Gauge>::default();
+            gauge.get_or_create(&device).set(value.cast_signed());
+            registry.register(name, help, gauge);
+        }
+    }
     let (bytes, limits) = (
         Family::<CacheName, Gauge>::default(),
         Family::<CacheName, Gauge>::default(),
@@ -269,6 +318,11 @@ mod tests {
             },
             caches: Vec::new(),
             generation: 7,
+            device: "cuda:0".to_owned(),
+            device_memory: Some(DeviceMemory {
+                used_bytes: 3,
+                total_bytes: 80,
+            }),
         };
         let text = METRICS.text(&now).unwrap();
         assert!(
@@ -276,6 +330,10 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("another_of_this_test"));
+        assert!(
+            text.contains("scv_device_memory_used_bytes{device=\"cuda:0\"} 3\n"),
+            "{text}"
+        );
         assert!(
             text.contains("scv_oldest_waiting_job_age_seconds 30\n") && text.ends_with("# EOF\n"),
             "{text}"

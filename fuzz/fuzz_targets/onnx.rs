@@ -9,7 +9,7 @@ use scv::compute::onnx::import::{ImportOptions, import};
 fuzz_target!(|data: &[u8]| {
     let file = NamedFile {
         name: "network.onnx".to_owned(),
-        bytes: data.to_vec(),
+        bytes: data.to_vec().into(),
     };
     if let Ok(model) = read(vec![file]) {
         let options = ImportOptions {

@@ -37,7 +37,7 @@ impl NetworkOptions {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             files.push(NamedFile {
                 name,
-                bytes: bytes(path)?,
+                bytes: bytes(path)?.into(),
             });
         }
         ensure!(files[0].bytes.len() > 1, "{} is empty", model.display());

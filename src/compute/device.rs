@@ -52,6 +52,15 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
+/// What a device has of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// Bytes that are taken, by whatever program.
+    pub used_bytes: u64,
+    /// Bytes that there are.
+    pub total_bytes: u64,
+}
+
 /// A device ready to compute.
 #[derive(Debug, Clone)]
 pub struct OpenDevice {
@@ -68,6 +77,14 @@ impl OpenDevice {
     /// What an operator reads in the log, such as `CPU, 2 threads` or `cuda:0`.
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// Its memory: that of the machine for the CPU. None where it does not tell.
+    pub fn memory(&self) -> Option<DeviceMemory> {
+        match &self.device {
+            Device::Cpu => memory_of_machine(),
+            device => memory_of_gpu(device),
+        }
     }
 
     fn cpu() -> Self {
@@ -108,6 +125,37 @@ pub fn open(choice: DeviceChoice) -> Result<OpenDevice, ComputeError> {
             ))
         }),
     }
+}
+
+/// What Linux tells; other systems tell it elsewhere.
+fn memory_of_machine() -> Option<DeviceMemory> {
+    let told = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let bytes = |name: &str| -> Option<u64> {
+        let line = told
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+    };
+    let total_bytes = bytes("MemTotal")?;
+    Some(DeviceMemory {
+        used_bytes: total_bytes.saturating_sub(bytes("MemAvailable")?),
+        total_bytes,
+    })
+}
+
+#[cfg(feature = "cuda")]
+fn memory_of_gpu(device: &Device) -> Option<DeviceMemory> {
+    let stream = device.as_cuda_device().ok()?.cuda_stream();
+    let (free, total) = stream.context().mem_get_info().ok()?;
+    Some(DeviceMemory {
+        used_bytes: total.saturating_sub(free) as u64,
+        total_bytes: total as u64,
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn memory_of_gpu(_device: &Device) -> Option<DeviceMemory> {
+    None
 }
 
 const CUDA_COMPILED_IN: bool = cfg!(feature = "cuda");
@@ -189,6 +237,15 @@ mod tests {
         let open = open(DeviceChoice::Cpu).unwrap();
         assert!(open.device().is_cpu());
         assert!(open.description().starts_with("CPU, ") && open.description().contains("thread"));
+    }
+
+    #[test]
+    fn the_memory_of_the_machine_is_partly_taken() {
+        let memory = open(DeviceChoice::Cpu).unwrap().memory().unwrap();
+        assert!(
+            0 < memory.used_bytes && memory.used_bytes < memory.total_bytes,
+            "{memory:?}"
+        );
     }
 
     #[test]

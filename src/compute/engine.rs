@@ -18,7 +18,7 @@ use super::activations::{ActivationTask, MeasuredLayer, measure};
 use super::attribution::{AttributionTask, attribute};
 use super::channel_exemplars::{ChannelExemplarsTask, channel_exemplars};
 use super::control::Control;
-use super::device::{self, DeviceChoice, OpenDevice};
+use super::device::{self, DeviceChoice, DeviceMemory, OpenDevice};
 use super::error::ComputeError;
 use super::evaluate::evaluate;
 use super::exemplar::{ExemplarTask, strongest};
@@ -64,7 +64,7 @@ pub struct Engine {
 
 #[derive(Debug)]
 struct Shared {
-    device: String,
+    device: OpenDevice,
     /// Taken only on drop, so that the thread sees the end of the queue before it is joined.
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -88,14 +88,15 @@ impl Engine {
     /// # Errors
     /// [`ComputeError::NoDevice`] if the device cannot be had.
     pub fn start(choice: DeviceChoice, queue: usize) -> Result<Self, ComputeError> {
-        let open = device::open(choice)?;
-        let device = open.description().to_owned();
+        let device = device::open(choice)?;
+        let description = device.description().to_owned();
+        let open = device.clone();
         let (sender, jobs) = sync_channel(queue.max(1));
         let thread = Builder::new()
             .name("compute".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || work(open, jobs))
-            .map_err(|error| ComputeError::NoDevice(format!("no thread can be started for {device}: {error}")))?;
+            .map_err(|error| ComputeError::NoDevice(format!("no thread can be started for {description}: {error}")))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 device,
@@ -107,7 +108,12 @@ impl Engine {
 
     /// The device, in words.
     pub fn device(&self) -> &str {
-        &self.shared.device
+        self.shared.device.description()
+    }
+
+    /// What the device says of its memory.
+    pub fn device_memory(&self) -> Option<DeviceMemory> {
+        self.shared.device.memory()
     }
 
     /// Reads a network onto the device; see [`Network::load`].

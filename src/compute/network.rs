@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use candle_core::{Device, Tensor};
 
 use crate::compute::error::{ComputeError, Result};
@@ -35,12 +36,12 @@ pub enum NetworkFile {
         /// The graph.
         graph: Arc<Graph>,
         /// The bytes of the file.
-        weights: Arc<[u8]>,
+        weights: Bytes,
     },
     /// An ONNX file that holds all of its weights.
     Onnx {
         /// Its bytes.
-        bytes: Arc<[u8]>,
+        bytes: Bytes,
         /// What the user says about it.
         options: ImportOptions,
         /// The order of the colours in its input.

@@ -1,9 +1,12 @@
 //! What a request is about to change, for the record of changes.
 
+use std::convert::Infallible;
+
 use async_graphql::parser::types::{Directive, ExecutableDocument, Field, OperationType, Selection, SelectionSet};
-use async_graphql::{PathSegment, Positioned, Request, Response, Variables};
+use async_graphql::{Name, PathSegment, Positioned, Request, Response, Value as ConstValue, Variables};
 use serde_json::Value;
 
+use super::document::meant;
 use super::error::code_of;
 
 /// Characters of a text that are written down.
@@ -42,13 +45,12 @@ pub fn changes(request: &mut Request) -> Vec<Change> {
     let Ok(document) = request.parsed_query() else {
         return Vec::new();
     };
-    let mut operations = document.operations.iter();
-    let meant = operations.find(|(own, _)| name.is_none() || own.map(|own| own.as_str()) == name.as_deref());
-    let Some((_, operation)) = meant.filter(|(_, operation)| operation.node.ty == OperationType::Mutation) else {
+    let operation = meant(document, name.as_deref()).filter(|operation| operation.ty == OperationType::Mutation);
+    let Some(operation) = operation else {
         return Vec::new();
     };
     let mut found = Vec::new();
-    collect(document, &operation.node.selection_set.node, &variables, &mut found);
+    collect(document, &operation.selection_set.node, &variables, &mut found);
     found
 }
 
@@ -81,29 +83,25 @@ fn kept(text: &str) -> String {
 /// Whether `@skip` or `@include` say so.
 fn is_left_out(directives: &[Positioned<Directive>], variables: &Variables) -> bool {
     directives.iter().any(|directive| {
-        let condition = directive
-            .node
-            .get_argument("if")
-            .map(|condition| condition.node.clone());
-        let known = condition.and_then(|condition| {
-            let known =
-                condition.into_const_with(|name| Ok::<_, ()>(variables.get(&name).cloned().unwrap_or_default()));
-            known.ok()
-        });
+        let condition = directive.node.get_argument("if");
+        let known = condition.and_then(|condition| condition.node.clone().into_const_with(given(variables)).ok());
         match directive.node.name.node.as_str() {
-            "skip" => known == Some(async_graphql::Value::Boolean(true)),
-            "include" => known == Some(async_graphql::Value::Boolean(false)),
+            "skip" => known == Some(ConstValue::Boolean(true)),
+            "include" => known == Some(ConstValue::Boolean(false)),
             _ => false,
         }
     })
 }
 
+/// What a variable stands for: null if nothing is given.
+fn given(variables: &Variables) -> impl Fn(Name) -> Result<ConstValue, Infallible> {
+    |name| Ok(variables.get(&name).cloned().unwrap_or_default())
+}
+
 fn change(field: &Field, variables: &Variables) -> Change {
-    let input = field.get_argument("input").and_then(|input| {
-        let value = input.node.clone();
-        let known = value.into_const_with(|name| Ok::<_, ()>(variables.get(&name).cloned().unwrap_or_default()));
-        known.ok()?.into_json().ok()
-    });
+    let input = field.get_argument("input");
+    let input = input.and_then(|input| input.node.clone().into_const_with(given(variables)).ok());
+    let input = input.and_then(|input| input.into_json().ok());
     Change {
         mutation: field.name.node.to_string(),
         key: field.response_key().node.to_string(),

@@ -1,66 +1,18 @@
 //! How much one document may ask for. What is counted is counted through fragments, each fragment once, so that a document in
 //! which fragments multiply is refused as fast as any other.
 
-use std::any::TypeId;
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
 
-use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextPrepareRequest};
 use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
-use async_graphql::{Request, ServerError, ServerResult, async_trait};
+use async_graphql::{Request, ServerError, ServerResult};
 
+use super::document::meant;
 use super::error::{code, with_code};
 use crate::config::Limits;
 use crate::domain::page::{DEFAULT_PAGE, MAX_PAGE};
 
-/// What a request turned out to ask for, once its document was read.
-#[derive(Debug, Clone, Default)]
-pub struct Seen(Arc<OnceLock<OperationType>>);
-
-impl Seen {
-    /// `query`, `mutation` or `subscription`; `unknown` if no document could be read.
-    pub fn operation(&self) -> &'static str {
-        match self.0.get() {
-            Some(OperationType::Query) => "query",
-            Some(OperationType::Mutation) => "mutation",
-            Some(OperationType::Subscription) => "subscription",
-            None => "unknown",
-        }
-    }
-}
-
-/// Refuses documents beyond the limits before they are looked at any further.
-pub(super) struct Limiter(pub(super) Limits);
-
-impl ExtensionFactory for Limiter {
-    fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(Self(self.0))
-    }
-}
-
-#[async_trait::async_trait]
-impl Extension for Limiter {
-    /// Before async-graphql looks at the document itself: what it walks first, it walks once for every path through fragments.
-    async fn prepare_request(
-        &self,
-        ctx: &ExtensionContext<'_>,
-        mut request: Request,
-        next: NextPrepareRequest<'_>,
-    ) -> ServerResult<Request> {
-        let operation = operation(&self.0, &mut request)?;
-        if let (Some(operation), Some(seen)) = (operation, seen(&request)) {
-            // Nobody else sets it.
-            let _ = seen.0.set(operation);
-        }
-        next.run(ctx, request).await
-    }
-}
-
-fn seen(request: &Request) -> Option<&Seen> {
-    request.data.get(&TypeId::of::<Seen>())?.downcast_ref()
-}
-
-/// What the operation of a request is, which is within the limits; none if it cannot be told which is meant.
+/// What the operation of a request is, which is within the limits. To be asked before async-graphql looks at the document: what
+/// it walks first, it walks once for every path through fragments.
 ///
 /// # Errors
 /// The document cannot be read, or has more than it may have.
@@ -80,15 +32,7 @@ pub fn operation(limits: &Limits, request: &mut Request) -> ServerResult<Option<
         within("root fields", counts.roots, limits.root_fields)?;
         within("aliases", counts.aliases, limits.aliases)?;
     }
-    let mut operations = document.operations.iter();
-    let meant = match &name {
-        Some(name) => operations.find(|(own, _)| own.is_some_and(|own| own.as_str() == name)),
-        // Without a name the only one is meant.
-        None => operations.next().filter(|_| document.operations.iter().count() == 1),
-    };
-    // A name that is none is told of when the request is executed, which one operation without a name is then.
-    let meant = meant.or_else(|| document.operations.iter().next());
-    Ok(meant.map(|(_, operation)| operation.node.ty))
+    Ok(meant(document, name.as_deref()).map(|operation| operation.ty))
 }
 
 fn within(what: &str, count: usize, limit: usize) -> ServerResult<()> {

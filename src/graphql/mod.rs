@@ -9,6 +9,7 @@ mod compare;
 mod connection;
 mod dataset;
 mod diff;
+mod document;
 mod evaluation;
 mod explanation;
 mod insight;
@@ -25,6 +26,7 @@ mod picture;
 mod query;
 mod subscription;
 mod synthesis;
+mod times;
 mod token;
 mod upload;
 mod version;
@@ -75,7 +77,7 @@ pub fn schema(jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
         .limit_depth(limits.depth as usize)
         .limit_recursive_depth(DEEPEST_DOCUMENT)
         .limit_complexity(limits.complexity)
-        .extension(limits::Limiter(limits))
+        .extension(times::RootFieldTimes)
         .data(jobs)
         .data(limits);
     if !is_open {

@@ -13,6 +13,8 @@ use async_graphql::parser::types::{
 use async_graphql::parser::{parse_query, parse_schema};
 use async_graphql::{Name, PathSegment, Response, Value};
 
+use super::document::meant;
+
 /// The types of all fields, by the names of their objects and their own.
 static FIELDS: LazyLock<HashMap<Name, HashMap<Name, Type>>> = LazyLock::new(|| fields_of(&super::sdl()));
 
@@ -64,10 +66,10 @@ fn nullable<'p>(
     path: &'p [PathSegment],
     data: &Value,
 ) -> &'p [PathSegment] {
-    let mut operations = document.operations.iter();
-    let meant = operations.find(|(name, _)| operation.is_none() || name.map(Name::as_str) == operation);
-    let Some((_, meant)) = meant else { return &[] };
-    let root = match meant.node.ty {
+    let Some(meant) = meant(document, operation) else {
+        return &[];
+    };
+    let root = match meant.ty {
         OperationType::Query => "Query",
         OperationType::Mutation => "Mutation",
         OperationType::Subscription => "Subscription",
@@ -76,7 +78,7 @@ fn nullable<'p>(
         base: BaseType::Named(Name::new(root)),
         nullable: true,
     };
-    let mut selections = vec![&meant.node.selection_set.node];
+    let mut selections = vec![&meant.selection_set.node];
     let (mut value, mut last) = (Some(data), 0);
     for (index, segment) in path.iter().enumerate() {
         let inner = match (segment, &kind.base) {

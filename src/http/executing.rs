@@ -21,7 +21,7 @@ use super::request_id::in_span;
 use crate::config::Limits;
 use crate::domain::access::NewAuditEntry;
 use crate::graphql::error::{code, complete, first_code, with_code};
-use crate::graphql::limits::{Seen, operation};
+use crate::graphql::limits::operation;
 use crate::graphql::{Schema, audit, nulls, on_behalf_of};
 use crate::metrics::METRICS;
 
@@ -48,6 +48,22 @@ pub struct Executing {
     shutdown: CancellationToken,
 }
 
+/// A request, read as far as it takes to tell what it asks for.
+pub struct Question(Result<Admitted, Box<Response>>);
+
+/// A request with its document, which is within the limits.
+struct Admitted {
+    request: Request,
+    operation: Option<OperationType>,
+}
+
+impl Question {
+    /// What it asks for; none if no document could be read, or one beyond the limits.
+    pub fn operation(&self) -> Option<OperationType> {
+        self.0.as_ref().ok()?.operation
+    }
+}
+
 impl Executing {
     /// The schema, executed on behalf of callers until `shutdown`.
     pub fn new(
@@ -69,17 +85,14 @@ impl Executing {
         }
     }
 
-    /// The request with its document, if it only names one.
-    ///
-    /// # Errors
-    /// What to answer in place of executing it.
-    pub fn complete(&self, request: Request) -> Result<Request, Box<Response>> {
-        self.documents.complete(request)
-    }
-
-    /// What a request with its document asks for, if it is within the limits and can be told.
-    pub fn operation(&self, request: &mut Request) -> Option<OperationType> {
-        operation(&self.limits, request).ok().flatten()
+    /// Finds the document of a request that only names one, and holds it against the limits.
+    pub fn read(&self, request: Request) -> Question {
+        let admitted = self.documents.complete(request).and_then(|mut request| {
+            let operation = operation(&self.limits, &mut request);
+            let operation = operation.map_err(|error| Box::new(complete(Response::from_errors(vec![error]))))?;
+            Ok(Admitted { request, operation })
+        });
+        Question(admitted)
     }
 
     /// Who asks.
@@ -102,25 +115,32 @@ impl Executing {
         &self.shutdown
     }
 
-    /// The response to a request of somebody.
-    pub async fn execute(&self, caller: Caller, request: Request) -> Response {
-        let (begun, seen) = (Instant::now(), Seen::default());
-        let response = match self.complete(request) {
-            Ok(request) => self.answer(caller, request.data(seen.clone())).await,
+    /// The response to a question of somebody.
+    pub async fn execute(&self, caller: Caller, question: Question) -> Response {
+        let begun = Instant::now();
+        let asks_for = match question.operation() {
+            Some(OperationType::Query) => "query",
+            Some(OperationType::Mutation) => "mutation",
+            Some(OperationType::Subscription) => "subscription",
+            None => "unknown",
+        };
+        let response = match question.0 {
+            Ok(admitted) => self.answer(caller, admitted).await,
             Err(refusal) => *refusal,
         };
-        METRICS.count_request(seen.operation(), first_code(&response), begun.elapsed());
+        METRICS.count_request(asks_for, first_code(&response), begun.elapsed());
         response
     }
 
-    async fn answer(&self, caller: Caller, mut request: Request) -> Response {
+    async fn answer(&self, caller: Caller, admitted: Admitted) -> Response {
         // Waiting in line would only make it worse: who is told at once can try another server, or later.
         let Ok(turn) = Arc::clone(&self.requests).try_acquire_owned() else {
             return refused(code::OVERLOADED, "the server is busy: try again in a moment");
         };
         let (schema, longest) = (self.schema.clone(), Duration::from_secs(self.limits.seconds));
         let library = self.callers.library().on_behalf_of(caller.access);
-        let is_mutation = self.operation(&mut request) == Some(OperationType::Mutation);
+        let is_mutation = admitted.operation == Some(OperationType::Mutation);
+        let mut request = admitted.request;
         let question = (request.query.clone(), request.operation_name.clone());
         let executed = self.callers.runtime().spawn(in_span(async move {
             let _turn = turn;
@@ -160,16 +180,15 @@ impl Executing {
         })
     }
 
-    /// The responses to a request of somebody, one but for subscriptions.
-    pub fn execute_stream(&self, caller: Caller, request: Request) -> BoxStream<'static, Response> {
-        let mut request = match self.complete(request) {
-            Ok(request) => request,
-            Err(refusal) => return stream::iter([*refusal]).boxed(),
+    /// The responses to a question of somebody, one but for subscriptions.
+    pub fn execute_stream(&self, caller: Caller, question: Question) -> BoxStream<'static, Response> {
+        let request = match question {
+            Question(Ok(Admitted { request, operation })) if operation == Some(OperationType::Subscription) => request,
+            other => {
+                let executing = self.clone();
+                return stream::once(async move { executing.execute(caller, other).await }).boxed();
+            }
         };
-        if self.operation(&mut request) != Some(OperationType::Subscription) {
-            let executing = self.clone();
-            return stream::once(async move { executing.execute(caller, request).await }).boxed();
-        }
         let Ok(turn) = Arc::clone(&self.subscriptions).try_acquire_owned() else {
             let busy = refused(
                 code::OVERLOADED,

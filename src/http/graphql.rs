@@ -2,7 +2,6 @@
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
-use async_graphql::Request;
 use async_graphql::parser::types::OperationType;
 use futures::StreamExt as _;
 use futures::future::join_all;
@@ -11,7 +10,7 @@ use tokio::time::{Instant, interval_at};
 
 use super::asked::{Asked, Refusal, brings_files, of_address};
 use super::caller::Caller;
-use super::executing::{Executing, refused};
+use super::executing::{Executing, Question, refused};
 use super::form::{Body, Form};
 use super::socket;
 use crate::graphql::error::code;
@@ -45,18 +44,15 @@ async fn get(executing: web::Data<Executing>, request: HttpRequest) -> HttpRespo
         Ok(asked) => asked,
         Err(refusal) => return refuse(form, &refusal),
     };
-    let mut asked = match executing.complete(asked) {
-        Ok(asked) => asked,
-        Err(refusal) => return form.answer(&refusal),
-    };
-    if executing.operation(&mut asked) == Some(OperationType::Mutation) {
+    let question = executing.read(asked);
+    if question.operation() == Some(OperationType::Mutation) {
         let response = refused(code::BAD_USER_INPUT, "a GET only reads: send mutations by POST");
         let mut answer = form.refusal(StatusCode::METHOD_NOT_ALLOWED, &response);
         let allowed = header::HeaderValue::from_static("POST");
         answer.headers_mut().insert(header::ALLOW, allowed);
         return answer;
     }
-    let mut answer = execute(&executing, form, caller, asked).await;
+    let mut answer = execute(&executing, form, caller, question).await;
     // The catalogue moves on, and who may see what is not in the address.
     let caching = header::HeaderValue::from_static("private, no-cache");
     answer.headers_mut().insert(header::CACHE_CONTROL, caching);
@@ -81,28 +77,29 @@ async fn post(executing: web::Data<Executing>, request: HttpRequest, payload: we
         return refuse(form, &Refusal::of(ServiceError::Overloaded));
     };
     match Asked::of_body(&request, payload.into_inner(), executing.limits()).await {
-        Ok(Asked::One(asked)) => execute(&executing, form, caller, *asked).await,
+        Ok(Asked::One(asked)) => execute(&executing, form, caller, executing.read(*asked)).await,
         Ok(Asked::Many(_)) if form == Form::Events => refuse_list(form),
         Ok(Asked::Many(asked)) => {
             if let Err(refusal) = executing.callers().count_more(&caller, asked.len() - 1) {
                 return refuse(form, &refusal);
             }
-            let responses = join_all(asked.into_iter().map(|request| executing.execute(caller, request))).await;
+            let questions = asked.into_iter().map(|request| executing.read(request));
+            let responses = join_all(questions.map(|question| executing.execute(caller, question))).await;
             form.answers(&responses)
         }
         Err(refusal) => refuse(form, &refusal),
     }
 }
 
-async fn execute(executing: &Executing, form: Form, caller: Caller, asked: Request) -> HttpResponse {
+async fn execute(executing: &Executing, form: Form, caller: Caller, question: Question) -> HttpResponse {
     match form {
-        Form::Json | Form::Response => form.answer(&executing.execute(caller, asked).await),
+        Form::Json | Form::Response => form.answer(&executing.execute(caller, question).await),
         Form::Events => HttpResponse::Ok()
             .content_type("text/event-stream; charset=utf-8")
             .insert_header((header::CACHE_CONTROL, "no-cache"))
             // For proxies that hold back what comes in small pieces.
             .insert_header(("x-accel-buffering", "no"))
-            .streaming(events(executing, caller, asked)),
+            .streaming(events(executing, caller, question)),
     }
 }
 
@@ -110,9 +107,9 @@ async fn execute(executing: &Executing, form: Form, caller: Caller, asked: Reque
 fn events(
     executing: &Executing,
     caller: Caller,
-    asked: Request,
+    question: Question,
 ) -> impl Stream<Item = serde_json::Result<web::Bytes>> + use<> {
-    let answers = executing.execute_stream(caller, asked);
+    let answers = executing.execute_stream(caller, question);
     let answers = answers.map(|response| {
         let body = serde_json::to_string(&Body(&response))?;
         Ok(web::Bytes::from(format!("event: next\ndata: {body}\n\n")))

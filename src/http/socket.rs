@@ -107,7 +107,7 @@ impl Executor for OnBehalf {
         let responses = async move {
             let shown = greeting.authorization.as_deref();
             match executing.callers().with(shown, greeting.address).await {
-                Ok(caller) => executing.execute_stream(caller, request),
+                Ok(caller) => executing.execute_stream(caller, executing.read(request)),
                 Err(refusal) => stream::iter([refused(refusal.code, &refusal.message)]).boxed(),
             }
         };

@@ -104,8 +104,7 @@ fn reach(values: &[f32]) -> f32 {
 fn strength(colours: Colours, share: f32) -> f32 {
     match colours {
         Colours::Grey | Colours::Viridis => share,
-        // Lines of single pixels are seen only if they are not faint.
-        Colours::Diverging => (2.0 * share - 1.0).abs().sqrt(),
+        Colours::Diverging => (2.0 * share - 1.0).abs(),
     }
 }
 

@@ -175,6 +175,8 @@ impl Library {
             backlog: self.store.job_backlog().await?,
             caches: self.cache_statistics().await,
             generation: self.store.generation().await?,
+            device: self.engine.device().to_owned(),
+            device_memory: self.engine.device_memory(),
         })
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::cache::Answer;
 use super::source::unknown_dataset;
 use super::{Library, ServiceError};
@@ -86,14 +88,14 @@ impl Library {
     /// that activations do not have.
     pub async fn similar_to_activations(
         &self,
-        file: Vec<u8>,
+        file: Bytes,
         layers: Option<&[String]>,
         query: &SimilarityQuery,
         probe_set: &ProbeSet,
     ) -> Result<Vec<ActivationMatches>, ServiceError> {
         let scope = self.scope(&query.filter, None).await?;
         let task = ActivationTask {
-            file: Arc::from(file),
+            file,
             limits: self.activation_limits(probe_set),
         };
         let measured = self.engine.measure(task, Control::unwatched()).await?;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Library, ServiceError};
 use crate::artifact::{ArtifactError, ArtifactKey, SplitKeys};
 use crate::compute::activations::ActivationLimits;
@@ -78,12 +80,9 @@ impl Library {
     }
 
     /// The weights of a version, a safetensors file.
-    pub(super) async fn weights(&self, key: &str) -> Result<Arc<[u8]>, ServiceError> {
-        let bytes = self
-            .artifacts
-            .get(&key.parse::<ArtifactKey>().map_err(ArtifactError::from)?)
-            .await?;
-        Ok(Arc::from(&bytes[..]))
+    pub(super) async fn weights(&self, key: &str) -> Result<Bytes, ServiceError> {
+        let key = key.parse::<ArtifactKey>().map_err(ArtifactError::from)?;
+        Ok(self.artifacts.get(&key).await?)
     }
 
     pub(super) async fn images(&self, dataset: &Dataset, split: Split) -> Result<LabelledImages, ServiceError> {

@@ -1,5 +1,7 @@
 //! Registering versions: checked before anything is written, queued in the transaction that writes them.
 
+use bytes::Bytes;
+
 use super::{Library, ServiceError};
 use crate::artifact::ArtifactKind;
 use crate::compute::activations::check;
@@ -38,7 +40,7 @@ pub enum NetworkFile {
         /// The blocks.
         blocks: Vec<Block>,
         /// The file.
-        weights: Vec<u8>,
+        weights: Bytes,
     },
     /// An ONNX file, with the files that hold its weights if it does not hold them itself, or a zip of all.
     Onnx {
@@ -50,7 +52,7 @@ pub enum NetworkFile {
     /// Activations of its layers, computed elsewhere.
     Activations {
         /// An `.npz` or safetensors file.
-        file: Vec<u8>,
+        file: Bytes,
         /// The images they are of; the default probe set of the data set if left out.
         probe_set: Option<ProbeSetId>,
     },
@@ -73,7 +75,7 @@ pub struct OnnxOptions {
 struct Checked {
     version: NewVersion,
     kind: ArtifactKind,
-    file: Vec<u8>,
+    file: Bytes,
     mapping: Option<Mapping>,
 }
 
@@ -305,13 +307,13 @@ fn check_onnx(
     Ok(Checked {
         version,
         kind: ArtifactKind::Onnx,
-        file: write(&file),
+        file: write(&file).into(),
         mapping: None,
     })
 }
 
 /// Weights as a safetensors file that fits the graph, and how a state dict became it.
-fn weights_of(file: Vec<u8>, graph: &Graph) -> Result<(Vec<u8>, Option<Mapping>), ServiceError> {
+fn weights_of(file: Bytes, graph: &Graph) -> Result<(Bytes, Option<Mapping>), ServiceError> {
     if !is_pytorch(&file) {
         check_weights(&file, graph).map_err(ComputeError::Weights)?;
         return Ok((file, None));
@@ -320,7 +322,7 @@ fn weights_of(file: Vec<u8>, graph: &Graph) -> Result<(Vec<u8>, Option<Mapping>)
     let mapping = map(graph, &state).map_err(ComputeError::Weights)?;
     let weights = mapping.to_safetensors(&state)?;
     check_weights(&weights, graph).map_err(ComputeError::Weights)?;
-    Ok((weights, Some(mapping)))
+    Ok((weights.into(), Some(mapping)))
 }
 
 fn checked_graph(blocks: &[Block], dataset: &Dataset) -> Result<Graph, ServiceError> {

@@ -9,6 +9,7 @@ use scv::config::{AccessChoice, Config};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, first_error, text};
+use crate::support::look;
 use crate::support::networks::{first_weights, perceptron, small_cnn};
 use crate::support::server::{self, Server};
 use crate::support::socket::Subscription;
@@ -121,7 +122,7 @@ async fn answer(api: &Client, query: &str, variables: Value) -> Value {
 async fn a_stranger_who_walks_the_whole_schema_finds_nothing_private() {
     let kept = Kept::new().await;
     let ids = kept.secrets.ids();
-    let walk = Walk::of(&kept.owner, &ids, &["secret-name", "open"]).await;
+    let walk = Walk::of(&kept.owner, &ids, &["secret-name", "open"], &kept.open_version).await;
     let (mut found_by_owner, mut complaints) = (BTreeSet::new(), BTreeSet::new());
     for (field, query) in walk.queries() {
         // First whoever may see it, so that whatever is kept in a cache is kept.
@@ -487,6 +488,80 @@ async fn what_is_changed_is_written_down_with_who_did_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn changes_are_written_down_on_whatever_way_they_come_and_when_they_are_forbidden() {
+    let server = Server::start().await;
+    let admin = server.api.as_account("admin", "ADMIN").await;
+    let (reader, writer) = (
+        server.api.as_account("r", "READ").await,
+        server.api.as_account("w", "WRITE").await,
+    );
+    let create = |name: &str| format!("mutation {{ createModel(input: {{ name: \"{name}\" }}) {{ model {{ id }} }} }}");
+    assert_eq!(reader.error(&create("forbidden"), json!({})).await.0, "FORBIDDEN");
+    let mut line = Subscription::start(&writer, &create("over a socket"), json!({})).await;
+    assert!(line.next().await.unwrap()["data"]["createModel"].is_object());
+    let list = reqwest::Client::new()
+        .post(format!("{}/graphql", server.api.url))
+        .bearer_auth(writer.token.as_ref().unwrap())
+        .json(&json!([{ "query": create("in a list") }, { "query": "{ __typename }" }]))
+        .send();
+    let list: Value = list.await.unwrap().json().await.unwrap();
+    assert!(list[0]["data"]["createModel"].is_object(), "{list:#}");
+
+    let query = "{ auditLog(first: 3) { nodes { account mutation input code } } }";
+    let log = admin.data(query, json!({})).await["auditLog"]["nodes"].take();
+    let entry = |account: &str, name: &str, code: Value| json!({ "account": account, "mutation": "createModel", "input": { "name": name }, "code": code });
+    assert_eq!(
+        log,
+        json!([
+            entry("w", "in a list", Value::Null),
+            entry("w", "over a socket", Value::Null),
+            entry("r", "forbidden", json!("FORBIDDEN")),
+        ])
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_read_may_ask_with_files_and_have_things_explained() {
+    let server = Server::start().await;
+    let owner = server.api.as_account("owner", "WRITE").await;
+    let reader = server.api.as_account("reader", "READ").await;
+    let model = owner.model("m").await;
+    let version = owner
+        .pushed(&model, perceptron(), first_weights(&perceptron(), 1))
+        .await;
+    let layer = first_layer(&owner, &version).await;
+    let other = owner
+        .pushed(&model, perceptron(), first_weights(&perceptron(), 2))
+        .await;
+    let explained = json!({ "layerId": layer, "otherLayerId": first_layer(&owner, &other).await });
+    let done = answer(&reader, &document("explainSimilarity"), json!({ "input": explained })).await;
+    assert!(done.get("errors").is_none(), "{done:#}");
+    let image = look::file(&image::RgbImage::new(8, 8), image::ImageFormat::Png);
+    for (mutation, input, variable) in [
+        ("predict", json!({ "versionId": version }), "image"),
+        ("attributeImage", json!({ "versionId": version }), "image"),
+        ("mapImage", json!({ "layerId": layer }), "image"),
+        ("similarToActivations", json!({ "dataset": "digits" }), "activations"),
+    ] {
+        let mut input = input;
+        input[variable] = Value::Null;
+        let files = [(format!("input.{variable}"), image.as_slice())];
+        let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+        let done = reader
+            .upload(&document(mutation), json!({ "input": input }), &files)
+            .await
+            .unwrap();
+        match mutation {
+            // That it is no file of activations is told to whoever may ask.
+            "similarToActivations" => assert_eq!(first_error(&done).0, "BAD_USER_INPUT", "{done:#}"),
+            _ => assert!(done.get("errors").is_none(), "{mutation}: {done:#}"),
+        }
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_else_on_the_network_is_let_in_by_default() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config {
@@ -532,6 +607,30 @@ async fn whoever_asks_too_often_is_told_when_to_come_again() {
         "{message}"
     );
     server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_cannot_be_guessed_without_end() {
+    let open = Server::start().await;
+    open.api.as_account("somebody", "READ").await;
+    let url = open.config.database_url.clone();
+    let server = Server::with(|config| {
+        config.database_url = url;
+        config.access = Some(AccessChoice::Tokens);
+        config.limits.rate = 5;
+    })
+    .await;
+    let mut seen = Vec::new();
+    for guess in 0..6 {
+        let request = reqwest::Client::new().post(format!("{}/graphql", server.api.url));
+        let request = request
+            .bearer_auth(format!("scv_{guess}"))
+            .json(&json!({ "query": "{ __typename }" }));
+        seen.push(request.send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(seen, [401, 401, 401, 401, 401, 429]);
+    server.stop().await.unwrap();
+    open.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

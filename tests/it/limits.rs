@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::support::client::{Client, first_error};
+use crate::support::networks::small_cnn;
 use crate::support::server::Server;
+use crate::support::socket::Subscription;
 
 async fn outcome(api: &Client, query: &str) -> Result<Value, (String, String)> {
     let answer = api.ask(query, json!({})).await.unwrap();
@@ -19,6 +21,18 @@ async fn check(api: &Client, within: &str, beyond: &str, words: &str) {
     let (code, message) = outcome(api, beyond).await.unwrap_err();
     assert_eq!(code, "QUERY_TOO_COMPLEX", "{message}");
     assert!(message.contains(words), "{message}");
+}
+
+async fn connection(server: &Server) -> PgConnection {
+    let url = server.config.database_url.as_deref().unwrap();
+    PgConnection::connect(url).await.unwrap()
+}
+
+/// Whether a statement on models waits. Not to be asked within a transaction, which sees what was true when it first looked.
+async fn is_awaiting_a_lock(watcher: &mut PgConnection) -> bool {
+    let waiting = "select exists (select from pg_stat_activity
+                    where datname = current_database() and wait_event_type = 'Lock' and query like '%from model%')";
+    sqlx::query_scalar(waiting).fetch_one(watcher).await.unwrap()
 }
 
 #[tokio::test]
@@ -132,11 +146,62 @@ async fn a_server_that_has_enough_to_do_says_so_at_once() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_given_up_and_its_statement_with_it() {
-    let server = Server::with(|config| config.limits.seconds = 1).await;
-    let mut owner = PgConnection::connect(server.config.database_url.as_deref().unwrap())
+async fn as_many_requests_as_may_are_answered_at_a_time_and_no_more() {
+    let server = Server::with(|config| config.limits.requests = 1).await;
+    let (mut owner, mut watcher) = (connection(&server).await, connection(&server).await);
+    let mut holding = owner.begin().await.unwrap();
+    sqlx::query("lock table model in access exclusive mode")
+        .execute(&mut *holding)
         .await
         .unwrap();
+    let api = server.api.clone();
+    let first = tokio::spawn(async move { outcome(&api, "{ models { nodes { name } } }").await });
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !is_awaiting_a_lock(&mut watcher).await {
+        assert!(
+            std::time::Instant::now() < end,
+            "the first request never came to the database"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let (code, message) = outcome(&server.api, "{ serverInfo { version } }").await.unwrap_err();
+    assert_eq!(code, "OVERLOADED", "{message}");
+    holding.rollback().await.unwrap();
+    assert!(first.await.unwrap().is_ok());
+    assert!(outcome(&server.api, "{ serverInfo { version } }").await.is_ok());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn as_many_subscriptions_as_may_are_open_at_a_time_and_no_more() {
+    let server = Server::with(|config| config.limits.subscriptions = 1).await;
+    let model = server.api.model("m").await;
+    let job = server.api.train(&model, small_cnn(), json!({ "epochs": 1_000 })).await;
+    let query = "subscription($id: ID!) { job(id: $id) { status } }";
+    let watch = async || Subscription::start(&server.api, query, json!({ "id": job })).await;
+    let mut first = watch().await;
+    assert!(first.next().await.unwrap()["data"]["job"].is_object());
+    let refused = watch().await.next().await.unwrap().to_string();
+    assert!(refused.contains("OVERLOADED"), "{refused}");
+    // Whoever leaves makes room.
+    drop(first);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while watch().await.next().await.unwrap().to_string().contains("OVERLOADED") {
+        assert!(
+            std::time::Instant::now() < end,
+            "the subscription that was left is still open"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let cancel = "mutation($id: ID!) { cancelJob(input: { id: $id }) { job { id } } }";
+    server.api.data(cancel, json!({ "id": job })).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_given_up_and_its_statement_with_it() {
+    let server = Server::with(|config| config.limits.seconds = 1).await;
+    let (mut owner, mut watcher) = (connection(&server).await, connection(&server).await);
     let mut holding = owner.begin().await.unwrap();
     sqlx::query("lock table model in access exclusive mode")
         .execute(&mut *holding)
@@ -145,14 +210,8 @@ async fn a_request_that_takes_too_long_is_given_up_and_its_statement_with_it() {
     let (code, message) = outcome(&server.api, "{ models { nodes { name } } }").await.unwrap_err();
     assert_eq!(code, "TIMEOUT", "{message}");
     assert!(message.contains("more than 1 seconds"), "{message}");
-    let waiting = "select count(*) from pg_stat_activity
-                    where datname = current_database() and wait_event_type = 'Lock' and query like '%from model%'";
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    loop {
-        let count: i64 = sqlx::query_scalar(waiting).fetch_one(&mut *holding).await.unwrap();
-        if count == 0 {
-            break;
-        }
+    while is_awaiting_a_lock(&mut watcher).await {
         assert!(std::time::Instant::now() < end, "the statement goes on waiting");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }

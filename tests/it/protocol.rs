@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::support::client::{Client, first_error};
 use crate::support::networks::{first_weights, perceptron, small_cnn};
 use crate::support::server::Server;
+use crate::support::socket::Subscription;
 
 const RESPONSE: &str = "application/graphql-response+json";
 
@@ -400,6 +401,9 @@ async fn a_server_that_trusts_documents_executes_no_others() {
     assert_eq!(first_error(&own.json().await.unwrap()).0, "FORBIDDEN");
     let named = post(api, RESPONSE, &json!({ "documentId": "version" })).await;
     assert!(named.json::<Value>().await.unwrap()["data"]["serverInfo"]["version"].is_string());
+    // Over a WebSocket as well.
+    let mut line = Subscription::start_with(api, json!({ "extensions": { "documentId": "version" } })).await;
+    assert!(line.next().await.unwrap()["data"]["serverInfo"]["version"].is_string());
     let address = format!("{}/graphql?documentId=create", api.url);
     assert_eq!(reqwest::get(address).await.unwrap().status(), 405, "a GET only reads");
     server.stop().await.unwrap();

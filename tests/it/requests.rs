@@ -43,6 +43,8 @@ async fn what_operators_watch_is_counted() {
         "scv_requests_total{operation=\"mutation\",code=\"OK\"} ",
         "scv_requests_total{operation=\"query\",code=\"BAD_USER_INPUT\"} ",
         "scv_request_seconds_count{operation=\"mutation\"} ",
+        "scv_root_field_seconds_count{field=\"createModel\"} ",
+        "scv_device_memory_used_bytes{device=\"CPU, ",
         "scv_job_phase_seconds_count{kind=\"ingest\",phase=\"ingesting\"} ",
         "scv_jobs_waiting 0\n",
         "scv_cache_limit_bytes{cache=\"searches\"} 67108864\n",

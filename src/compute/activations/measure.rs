@@ -1,7 +1,6 @@
 //! The vectors of the layers of a file, made as those of a network are.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use candle_core::{Device, Tensor};
 
 use super::{ActivationFile, ActivationLayer, ActivationLimits};
@@ -17,7 +16,7 @@ use crate::domain::vector::{Degenerate, MIN_PROBES, SketchedVector};
 #[derive(Debug, Clone)]
 pub struct ActivationTask {
     /// The file, `.npz` or safetensors.
-    pub file: Arc<[u8]>,
+    pub file: Bytes,
     /// What it is held against.
     pub limits: ActivationLimits,
 }

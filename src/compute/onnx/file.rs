@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read as _};
 use std::path::{Component, Path};
 
+use bytes::Bytes;
 use prost::Message as _;
 
 use super::error::OnnxError;
@@ -27,7 +28,7 @@ pub struct NamedFile {
     /// Its name, with or without folders.
     pub name: String,
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 /// Reads a network from the files of an upload: an ONNX file with those that hold its weights, or one zip of them.
@@ -140,7 +141,10 @@ fn unfold(bytes: &[u8]) -> Result<Vec<NamedFile>, OnnxError> {
                      bytes are read: upload the files themselves"
             ))
         })?;
-        files.push(NamedFile { name, bytes: content });
+        files.push(NamedFile {
+            name,
+            bytes: content.into(),
+        });
     }
     Ok(files)
 }

@@ -1,6 +1,7 @@
 //! Importing data sets, drawing probe sets, and keeping their indexes.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Upload};
+use bytes::Bytes;
 
 use crate::domain::access::Scope;
 use crate::domain::dataset::DatasetName;
@@ -224,7 +225,7 @@ async fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetS
     })))
 }
 
-async fn read_file(ctx: &Context<'_>, upload: Option<Upload>, field: &str) -> Result<Vec<u8>> {
+async fn read_file(ctx: &Context<'_>, upload: Option<Upload>, field: &str) -> Result<Bytes> {
     let missing = || ApiError::bad_input(format!("`{field}` is missing: the format IDX needs all four files"));
     read_upload(ctx, upload.ok_or_else(missing)?, field).await
 }

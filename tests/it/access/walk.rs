@@ -21,6 +21,8 @@ pub struct Walk<'a> {
     members: BTreeMap<String, Vec<String>>,
     ids: &'a [&'a str],
     names: &'a [&'a str],
+    /// A version to compare others with.
+    version: &'a str,
 }
 
 const TYPES: &str = "{ __schema { types { name kind possibleTypes { name }
@@ -29,8 +31,8 @@ const TYPES: &str = "{ __schema { types { name kind possibleTypes { name }
     ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
 
 impl<'a> Walk<'a> {
-    /// A walk that begins at each of some global ids and names.
-    pub async fn of(api: &Client, ids: &'a [&'a str], names: &'a [&'a str]) -> Self {
+    /// A walk that begins at each of some global ids and names, and compares versions with one.
+    pub async fn of(api: &Client, ids: &'a [&'a str], names: &'a [&'a str], version: &'a str) -> Self {
         let types = api.data(TYPES, json!({})).await["__schema"]["types"].take();
         let types = types
             .as_array()
@@ -53,6 +55,7 @@ impl<'a> Walk<'a> {
             members,
             ids,
             names,
+            version,
         }
     }
 
@@ -117,15 +120,12 @@ impl<'a> Walk<'a> {
         let ends = path.len() > DEEPEST || path.iter().any(|outer| outer == kind);
         path.push(kind.to_owned());
         for field in fields {
-            if field["args"].as_array().unwrap().iter().any(is_needed) {
-                continue;
-            }
-            // The device takes only so many questions at a time.
-            if field["name"] == "featureMaps" && path.len() > NEAR {
+            // The device answers one question after the other.
+            if matches!(field["name"].as_str(), Some("featureMaps" | "attribution")) && path.len() > NEAR {
                 continue;
             }
             let (name, (is_plain, kind)) = (text(&field["name"]), named(&field["type"]));
-            let given = given(field);
+            let given = self.given(field);
             match is_plain {
                 true => write!(inner, " {name}{given}").unwrap(),
                 false if ends => {}
@@ -135,21 +135,33 @@ impl<'a> Walk<'a> {
         path.pop();
         format!("{{ {inner} }}")
     }
-}
 
-/// Arguments of an inner field: a short page, so that not all that there is is computed at once, and one version.
-fn given(field: &Value) -> &'static str {
-    let has = |name: &str| {
-        field["args"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|argument| argument["name"] == name)
-    };
-    match (has("alias"), has("first")) {
-        (true, _) => "(alias: \"latest\")",
-        (false, true) => "(first: 1)",
-        (false, false) => "",
+    /// Arguments of an inner field: what it needs, a short page, so that not all that there is is computed at once, and one
+    /// version.
+    fn given(&self, field: &Value) -> String {
+        let arguments = field["args"].as_array().unwrap();
+        let has = |name: &str| arguments.iter().any(|argument| argument["name"] == name);
+        let needed = arguments.iter().filter(|argument| is_needed(argument));
+        let mut given: Vec<String> = needed
+            .map(|argument| match argument["name"].as_str().unwrap() {
+                "image" => "image: 0".to_owned(),
+                "of" => "of: CONFUSION_MATRIX".to_owned(),
+                "with" => format!("with: {:?}", self.version),
+                other => panic!(
+                    "{other} of {} is needed, and the walk has nothing for it",
+                    field["name"]
+                ),
+            })
+            .collect();
+        match (has("alias"), has("first")) {
+            (true, _) => given.push("alias: \"latest\"".to_owned()),
+            (false, true) => given.push("first: 1".to_owned()),
+            (false, false) => {}
+        }
+        match given.is_empty() {
+            true => String::new(),
+            false => format!("({})", given.join(", ")),
+        }
     }
 }
 

@@ -17,13 +17,17 @@ pub struct Subscription {
 impl Subscription {
     /// Subscribes.
     pub async fn start(api: &Client, query: &str, variables: Value) -> Self {
+        Self::start_with(api, json!({ "query": query, "variables": variables })).await
+    }
+
+    /// Sends a request of any members.
+    pub async fn start_with(api: &Client, request_body: Value) -> Self {
         let url = format!("{}/graphql/ws", api.url.replace("http", "ws"));
         let mut request = url.into_client_request().unwrap();
         let protocol = "graphql-transport-ws".parse().unwrap();
         request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
         let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
-        let payload = json!({ "query": query, "variables": variables });
-        let subscribe = json!({ "id": "1", "type": "subscribe", "payload": payload });
+        let subscribe = json!({ "id": "1", "type": "subscribe", "payload": request_body });
         // As browsers do it, which cannot send a header along.
         let greeting = api
             .token

@@ -33,6 +33,7 @@ fn refusal(model: &ModelProto) -> String {
 
 fn named(name: &str, bytes: Vec<u8>) -> NamedFile {
     let name = name.to_owned();
+    let bytes = bytes.into();
     NamedFile { name, bytes }
 }
 

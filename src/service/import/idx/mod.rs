@@ -3,6 +3,8 @@
 //! Two zero bytes, a byte for the type of the numbers (8: unsigned bytes), a byte for the number of
 //! dimensions, each dimension as a big-endian u32, then the numbers, the last dimension fastest.
 
+use bytes::Bytes;
+
 use crate::domain::dataset::{DatasetDraft, DatasetName, NewDataset, Split};
 use crate::domain::image::{ChannelStatistics, LabelledImages};
 
@@ -18,13 +20,13 @@ pub use error::{IdxContent, IdxError, IdxFile};
 /// The bytes of the four files, each raw or gzipped.
 pub struct IdxFiles {
     /// Images of the train split.
-    pub train_images: Vec<u8>,
+    pub train_images: Bytes,
     /// Labels of the train split.
-    pub train_labels: Vec<u8>,
+    pub train_labels: Bytes,
     /// Images of the test split.
-    pub test_images: Vec<u8>,
+    pub test_images: Bytes,
     /// Labels of the test split.
-    pub test_labels: Vec<u8>,
+    pub test_labels: Bytes,
 }
 
 /// Four IDX files and what they do not say of themselves.
@@ -73,11 +75,11 @@ impl IdxImport {
         let train_labels = classes.indices(IdxFile::labels(Split::Train), &train_labels)?;
         let test_labels = classes.indices(IdxFile::labels(Split::Test), &test_labels)?;
         let train = LabelledImages {
-            images: read::images(IdxFile::images(Split::Train), train_images, self.transposed)?,
+            images: read::images(IdxFile::images(Split::Train), &train_images, self.transposed)?,
             labels: train_labels.into(),
         };
         let test = LabelledImages {
-            images: read::images(IdxFile::images(Split::Test), test_images, self.transposed)?,
+            images: read::images(IdxFile::images(Split::Test), &test_images, self.transposed)?,
             labels: test_labels.into(),
         };
         let dataset = NewDataset::check(DatasetDraft {

@@ -12,8 +12,8 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const UNSIGNED_BYTES: u8 = 0x08;
 
 /// The images of a file of dimensions count x rows x columns, or count x channels x rows x columns.
-pub(super) fn images(file: IdxFile, bytes: Vec<u8>, transposed: bool) -> Result<Images, IdxError> {
-    let mut source = Source::new(file, &bytes);
+pub(super) fn images(file: IdxFile, bytes: &[u8], transposed: bool) -> Result<Images, IdxError> {
+    let mut source = Source::new(file, bytes);
     let dimensions = source.dimensions()?;
     let (channels, stored_rows, stored_columns) = match dimensions[1..] {
         [rows, columns] => (1, rows, columns),

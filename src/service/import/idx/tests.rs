@@ -10,31 +10,38 @@ use super::*;
 use crate::domain::image::Images;
 use crate::service::import::{IdxPreset, digits};
 
-fn idx(dimensions: &[usize], content: &[u8]) -> Vec<u8> {
+fn idx(dimensions: &[usize], content: &[u8]) -> Bytes {
     let mut file = vec![0, 0, 8, dimensions.len() as u8];
     for &dimension in dimensions {
         file.extend((dimension as u32).to_be_bytes());
     }
     file.extend_from_slice(content);
-    file
+    file.into()
 }
 
-fn images_file(images: &Images) -> Vec<u8> {
+fn images_file(images: &Images) -> Bytes {
     idx(
         &[images.count(), images.shape.height, images.shape.width],
         &images.pixels,
     )
 }
 
-fn labels_file(labels: &[u16], first_label: u16) -> Vec<u8> {
+fn labels_file(labels: &[u16], first_label: u16) -> Bytes {
     let bytes: Vec<u8> = labels.iter().map(|&label| (label + first_label) as u8).collect();
     idx(&[bytes.len()], &bytes)
 }
 
-fn gzipped(bytes: &[u8]) -> Vec<u8> {
+/// Changes the bytes of a file.
+fn edit(file: &mut Bytes, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = file.to_vec();
+    change(&mut bytes);
+    *file = bytes.into();
+}
+
+fn gzipped(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    encoder.finish().unwrap().into()
 }
 
 /// The digits as IDX files.
@@ -107,7 +114,7 @@ fn transposed_files_come_out_upright() {
 #[test]
 fn transposing_exchanges_height_and_width() {
     let file = idx(&[1, 2, 3], &[1, 2, 3, 4, 5, 6]);
-    let images = read::images(IdxFile::images(Split::Test), file, true).unwrap();
+    let images = read::images(IdxFile::images(Split::Test), &file, true).unwrap();
     assert_eq!((images.shape.height, images.shape.width), (3, 2));
     assert_eq!(images.pixels[..], [1, 4, 2, 5, 3, 6]);
 }
@@ -115,7 +122,7 @@ fn transposing_exchanges_height_and_width() {
 #[test]
 fn four_dimensions_are_images_with_channels() {
     let file = idx(&[1, 3, 1, 2], &[1, 2, 3, 4, 5, 6]);
-    let images = read::images(IdxFile::images(Split::Test), file, false).unwrap();
+    let images = read::images(IdxFile::images(Split::Test), &file, false).unwrap();
     assert_eq!(images.shape.dims(), [3, 1, 2]);
     assert_eq!(images.pixels[..], [1, 2, 3, 4, 5, 6]);
 }
@@ -140,13 +147,13 @@ fn a_file_cut_inside_its_header_is_refused() {
 
 #[test]
 fn bytes_after_the_end_are_refused() {
-    let message = refusal(|import| import.files.test_labels.push(0));
+    let message = refusal(|import| edit(&mut import.files.test_labels, |file| file.push(0)));
     assert!(message.contains("test labels goes on after the 363 bytes"), "{message}");
 }
 
 #[test]
 fn another_format_is_refused_with_its_first_bytes() {
-    let message = refusal(|import| import.files.train_images = b"PK\x03\x04 an archive".to_vec());
+    let message = refusal(|import| import.files.train_images = Bytes::from_static(b"PK\x03\x04 an archive"));
     assert!(
         message.contains("is not IDX: it begins with [50, 4b, 03, 04]"),
         "{message}"
@@ -155,7 +162,7 @@ fn another_format_is_refused_with_its_first_bytes() {
 
 #[test]
 fn numbers_that_are_not_bytes_are_refused() {
-    let message = refusal(|import| import.files.train_images[2] = 0x0d);
+    let message = refusal(|import| edit(&mut import.files.train_images, |file| file[2] = 0x0d));
     assert!(message.contains("type 0x0d at byte 2"), "{message}");
 }
 
@@ -212,7 +219,7 @@ fn a_gzip_bomb_is_read_no_further_than_its_header_declares() {
         encoder.write_all(&vec![0; 1 << 20]).unwrap();
     }
     let bomb = encoder.finish().unwrap();
-    let error = read::images(IdxFile::images(Split::Train), bomb, false).unwrap_err();
+    let error = read::images(IdxFile::images(Split::Train), &bomb, false).unwrap_err();
     assert!(
         matches!(error, IdxError::TrailingBytes { expected: 656, .. }),
         "{error}"
@@ -223,14 +230,15 @@ fn a_gzip_bomb_is_read_no_further_than_its_header_declares() {
 fn a_broken_gzip_file_is_refused() {
     let cut = refusal(|import| {
         let whole = gzipped(&import.files.train_images);
-        import.files.train_images = whole[..whole.len() / 2].to_vec();
+        import.files.train_images = whole.slice(..whole.len() / 2);
     });
     assert!(cut.contains("train images cannot be decompressed after byte"), "{cut}");
     let flipped = refusal(|import| {
-        let mut file = gzipped(&import.files.train_images);
-        let checksum = file.len() - 8;
-        file[checksum] ^= 1;
-        import.files.train_images = file;
+        import.files.train_images = gzipped(&import.files.train_images);
+        edit(&mut import.files.train_images, |file| {
+            let checksum = file.len() - 8;
+            file[checksum] ^= 1;
+        });
     });
     assert!(flipped.contains("cannot be decompressed after byte"), "{flipped}");
 }
@@ -262,7 +270,7 @@ fn presets_describe_data_sets_that_pass_the_check() {
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), transposed: bool) {
-        let _ = read::images(IdxFile::images(Split::Train), bytes.clone(), transposed);
+        let _ = read::images(IdxFile::images(Split::Train), &bytes, transposed);
         let _ = read::labels(IdxFile::labels(Split::Train), &bytes);
     }
 
@@ -277,7 +285,7 @@ proptest! {
         if zipped {
             file = gzipped(&file);
         }
-        if let Ok(images) = read::images(IdxFile::images(Split::Test), file.clone(), transposed) {
+        if let Ok(images) = read::images(IdxFile::images(Split::Test), &file, transposed) {
             prop_assert_eq!(images.pixels.len(), images.count() * images.shape.len());
         }
         let _ = read::labels(IdxFile::labels(Split::Test), &file);
@@ -287,7 +295,7 @@ proptest! {
     fn no_damage_makes_a_gzipped_file_panic(place in 0_usize..2_000, flip in 1_u8..) {
         let mut file = gzipped(&images_file(&digits().split(Split::Test).images.select(&[0, 1, 2])));
         let place = place % file.len();
-        file[place] ^= flip;
-        let _ = read::images(IdxFile::images(Split::Test), file, false);
+        edit(&mut file, |file| file[place] ^= flip);
+        let _ = read::images(IdxFile::images(Split::Test), &file, false);
     }
 }
