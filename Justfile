@@ -41,6 +41,13 @@ fuzz *args: setup
 fuzz-parsers seconds="600":
     #!/bin/sh
     set -eu
+    cargo run --locked --example export_conformance -- target/exported
+    mkdir -p fuzz/corpus/onnx fuzz/corpus/state_dict fuzz/corpus/activations
+    find target/exported -name '*.onnx' -size -65k | while read -r file; do
+        cp "$file" "fuzz/corpus/onnx/$(basename "$(dirname "$file")").onnx"
+    done
+    find tests/golden/pytorch -type f -size -65k -exec cp {} fuzz/corpus/state_dict/ \;
+    find tests/golden/activations -type f -size -65k -exec cp {} fuzz/corpus/activations/ \;
     for target in idx blocks ids state_dict onnx activations; do
         cargo fuzz run --sanitizer none "$target" -- -max_total_time={{ seconds }} -rss_limit_mb=4096 -timeout=30 -max_len=65536
     done

@@ -64,9 +64,9 @@ struct Create {
 /// How much a token allows; each allows what those before it do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ScopeChoice {
-    /// To read what its account may see.
+    /// To read what its account may see, and to ask about images and activations that are brought along.
     Read,
-    /// To register models and data sets, to change its own, and to have work done.
+    /// To register models and data sets, to change what its account owns, and to have work done.
     Write,
     /// To see and change everything, to make tokens, and to read the record of changes.
     Admin,

@@ -13,7 +13,7 @@ use super::text::{AccountName, Description};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Scope {
-    /// To read what its account may see.
+    /// To read what its account may see, and to ask about images and activations that are brought along.
     Read,
     /// To register models and data sets, to change what its account owns, and to have work done.
     Write,

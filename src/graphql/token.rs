@@ -79,7 +79,7 @@ impl Token {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::Scope")]
 pub enum TokenScope {
-    /// To read what its account may see.
+    /// To read what its account may see, and to ask about images and activations that are brought along.
     Read,
     /// To register models and data sets, to change what its account owns, and to have work done.
     Write,
