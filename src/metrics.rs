@@ -112,7 +112,7 @@ pub struct Snapshot {
     pub generation: i64,
     /// The device, in words.
     pub device: String,
-    /// The device's memory, if it tells.
+    /// The memory of a GPU.
     pub device_memory: Option<DeviceMemory>,
 }
 
@@ -162,7 +162,7 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// Counts a root field that was resolved, whether with a value or with an error.
+    /// Counts a root field such as `Query.models` that was resolved or given up.
     pub fn count_root_field(&self, field: String, took: Duration) {
         let field = RootField { field };
         self.root_field_seconds
@@ -226,10 +226,10 @@ fn registry_of(now: &Snapshot) -> Registry {
             device: now.device.clone(),
         };
         for (name, help, value) in [
-            ("device_memory_bytes", "Memory of the device", memory.total_bytes),
+            ("device_memory_bytes", "Memory of the GPU", memory.total_bytes),
             (
                 "device_memory_used_bytes",
-                "Memory of the device that is taken, by whomever",
+                "Memory of the GPU that was taken when the last computation ended, by whomever",
                 memory.used_bytes,
             ),
         ] {

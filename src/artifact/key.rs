@@ -79,6 +79,26 @@ impl ArtifactKey {
     }
 }
 
+/// Makes the key of bytes that come in pieces.
+#[derive(Default)]
+pub(super) struct ArtifactHasher(Sha256);
+
+impl ArtifactHasher {
+    /// With more bytes.
+    pub(super) fn and(mut self, bytes: &[u8]) -> Self {
+        self.0.update(bytes);
+        self
+    }
+
+    /// The key of all bytes.
+    pub(super) fn key(self, kind: ArtifactKind) -> ArtifactKey {
+        ArtifactKey {
+            kind,
+            hash: self.0.finalize().into(),
+        }
+    }
+}
+
 impl fmt::Display for ArtifactKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.kind.folder(), hex::encode(self.hash))

@@ -19,8 +19,12 @@ mod key;
 mod split;
 
 pub use error::ArtifactError;
+use key::ArtifactHasher;
 pub use key::{ArtifactKey, ArtifactKeyError, ArtifactKind};
 pub use split::SplitKeys;
+
+/// Bytes of an object that are read at a time where it is not needed whole.
+const PIECE: usize = 8 << 20;
 
 /// A store of objects; a clone is another handle to the same one.
 #[derive(Debug, Clone)]
@@ -55,14 +59,30 @@ impl ArtifactStore {
     pub async fn put(&self, kind: ArtifactKind, bytes: impl Into<Bytes>) -> Result<ArtifactKey, ArtifactError> {
         let bytes: Bytes = bytes.into();
         let key = key_of(kind, bytes.clone()).await?;
-        match self.get(&key).await {
-            Ok(_) => return Ok(key),
-            // What has been damaged is replaced by the good bytes.
-            Err(ArtifactError::Missing { .. } | ArtifactError::Corrupt { .. }) => {}
-            Err(other) => return Err(other),
+        // What has been damaged is replaced by the good bytes.
+        if !self.is_intact(&key).await? {
+            self.write(&key, bytes).await?;
         }
-        self.write(&key, bytes).await?;
         Ok(key)
+    }
+
+    /// Whether an object is there, undamaged. It is read in pieces.
+    async fn is_intact(&self, key: &ArtifactKey) -> Result<bool, ArtifactError> {
+        let refuse = |source| ArtifactError::from_store("read", *key, source);
+        let location = location(key);
+        let size = match self.objects.head(&location).await {
+            Ok(object) => object.size,
+            Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            Err(source) => return Err(refuse(source)),
+        };
+        let mut hasher = ArtifactHasher::default();
+        for start in (0..size).step_by(PIECE) {
+            let range = start..size.min(start + PIECE as u64);
+            let piece = self.objects.get_range(&location, range).await.map_err(refuse)?;
+            let hashed = tokio::task::spawn_blocking(move || hasher.and(&piece)).await;
+            hasher = hashed.map_err(|source| ArtifactError::Hashing { source })?;
+        }
+        Ok(hasher.key(key.kind()) == *key)
     }
 
     /// Stores `bytes` whether they are there or not, so that they are young again for [`ArtifactStore::trim`].

@@ -177,7 +177,8 @@ impl Similar {
         };
         format!(
             "versions most like {} ({}):\n{}\n\
-             best matches: each layer with the one most like it; in order: only pairs in the same order in both\n{how}",
+             best matches: best-match average, each layer with the one most like it; in order: alignment score, only pairs in the same \
+             order in both\n{how}",
             self.version,
             right_answers(self.version.accuracy),
             table(&[">rank", ">best matches", ">in order", "version", ">accuracy"], rows),
@@ -215,8 +216,9 @@ impl Compared {
             ]
         });
         format!(
-            "best matches {}: each layer with the one most like it, on average of both\n\
-             in order {}: the pairs below, which stand in the same order in both, as a share of all layers\n{}",
+            "best-match average {}: each layer with the one most like it\n\
+             alignment score {}: of the pairs below, which stand in the same order in both; twice the sum of their scores by the \
+             number of layers of both\n{}",
             score(self.best_match_average),
             score(self.alignment_score),
             table(&[">score", &self.version.to_string(), &self.other.to_string()], rows),

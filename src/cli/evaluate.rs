@@ -180,7 +180,14 @@ impl Evaluate {
         found["plots"] = json!({
             "confusion": found["confusion"], "calibration": found["calibrationPlot"], "classes": found["classesPlot"],
         });
-        Ok(Some(serde_json::from_value(found)?))
+        let mut found: Evaluation = serde_json::from_value(found)?;
+        let pictures = found
+            .mistakes
+            .nodes
+            .iter_mut()
+            .filter_map(|mistake| mistake.image.picture.as_mut());
+        pictures.for_each(|picture| picture.at(client));
+        Ok(Some(found))
     }
 
     async fn evaluate(&self, client: &Client, terminal: &Terminal, version: &Version) -> anyhow::Result<()> {
@@ -252,7 +259,7 @@ impl Evaluation {
     /// The surest mistakes with the files that show them.
     fn mistakes_by_file(&self) -> String {
         table(
-            &["surest mistakes", "is", "taken for", ">image", ">confidence"],
+            &["picture of a mistake", "is", "taken for", ">image", ">confidence"],
             (1..).zip(&self.mistakes.nodes).map(|(rank, mistake)| {
                 let (actual, predicted) = (mistake.actual.name.clone(), mistake.predicted.name.clone());
                 let Exemplar { index, confidence, .. } = &mistake.image;
@@ -269,7 +276,7 @@ impl Evaluation {
 
     /// What there is to see.
     fn pictures(&self, client: &Client) -> Vec<Shown> {
-        let shown = |name: &str, path: &str| Shown::new(client, name.to_owned(), path);
+        let shown = |name: &str, path: &str| Shown::new(name.to_owned(), client.address(path).as_str());
         let mut pictures = Vec::new();
         if let Some(plots) = &self.plots {
             pictures.push(shown("confusion.svg", &plots.confusion));
@@ -278,7 +285,7 @@ impl Evaluation {
         }
         for (rank, mistake) in (1..).zip(&self.mistakes.nodes) {
             if let Some(picture) = &mistake.image.picture {
-                pictures.push(shown(&mistake_file(rank), &picture.url));
+                pictures.push(Shown::new(mistake_file(rank), &picture.url));
             }
         }
         pictures

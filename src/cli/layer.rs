@@ -73,12 +73,31 @@ pub(super) struct Layer {
 
 /// Why a layer has no vector on a probe set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Degenerate {
-    pub(super) reason: String,
+    reason: String,
     pub(super) message: String,
+    probe_set: ProbeSet,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProbeSet {
+    is_default: bool,
+}
+
+impl Degenerate {
+    /// The fields to ask for.
+    pub(super) const FIELDS: &'static str = "reason message probeSet { isDefault }";
 }
 
 impl Layer {
+    /// Why it has no vector on the probe set that comparisons are on, in a word; none if it has one.
+    pub(super) fn lacks_vector(&self) -> Option<String> {
+        let found = self.degenerate.iter().find(|found| found.probe_set.is_default);
+        found.map(|found| found.reason.to_lowercase())
+    }
+
     /// The fields to ask for.
     pub(super) const FIELDS: &'static str = "id index name kind outputShape parameterCount";
 }
@@ -142,9 +161,10 @@ pub(super) async fn layers(client: &Client, name: &VersionName) -> anyhow::Resul
     let query = format!(
         "query($model: String!, $number: Int, $alias: String, $after: String) {{
            model(name: $model) {{ versions {{ totalCount }} version(number: $number, alias: $alias) {{ status {} failure {{ message }}
-             layers(first: 100, after: $after) {{ nodes {{ {} degenerate {{ reason message }} }} pageInfo {{ hasNextPage endCursor }} }} }} }} }}",
+             layers(first: 100, after: $after) {{ nodes {{ {} degenerate {{ {} }} }} pageInfo {{ hasNextPage endCursor }} }} }} }} }}",
         Version::FIELDS,
-        Layer::FIELDS
+        Layer::FIELDS,
+        Degenerate::FIELDS,
     );
     let mut variables = json!({ "model": model, "number": number, "alias": alias });
     let mut layers = Vec::new();

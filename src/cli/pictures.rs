@@ -7,12 +7,20 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
+use super::table::counted;
 use super::terminal::Terminal;
 
 /// A picture as the API gives it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Picture {
     pub(super) url: String,
+}
+
+impl Picture {
+    /// Gives it its whole address.
+    pub(super) fn at(&mut self, client: &Client) {
+        self.url = client.address(&self.url).into();
+    }
 }
 
 /// A picture that is shown under a name.
@@ -25,11 +33,11 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// A picture at a path of the server.
-    pub(super) fn new(client: &Client, name: String, path: &str) -> Self {
+    /// A picture at a whole address.
+    pub(super) fn new(name: String, url: &str) -> Self {
         Self {
             name,
-            url: client.address(path).into(),
+            url: url.to_owned(),
         }
     }
 }
@@ -47,6 +55,7 @@ pub(super) async fn write(
         let bytes = client.file(&picture.url).await?;
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    terminal.note(format!("{} pictures in {}", pictures.len(), folder.display()));
+    let written = counted(pictures.len(), "picture");
+    terminal.note(format!("{written} in {}", folder.display()));
     Ok(())
 }

@@ -69,8 +69,9 @@ impl Predict {
         let data: Data = client
             .upload(query, json!({ "input": input }), &[("input.image", &self.image)])
             .await?;
-        let found = data.predict;
-        let shown = Shown::new(&client, "shown.png".to_owned(), &found.shown.url);
+        let mut found = data.predict;
+        found.shown.at(&client);
+        let shown = Shown::new("shown.png".to_owned(), &found.shown.url);
         if let Some(folder) = &self.open_dir {
             pictures::write(&client, terminal, folder, std::slice::from_ref(&shown)).await?;
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::{Client, ClientError};
-use super::layer::{self, Layers, PlacedLayer, VersionName};
+use super::layer::{self, Degenerate, Layers, PlacedLayer, VersionName};
 use super::model::{self, percent, right_answers};
 use super::table::{counted, score, shape, table};
 use super::terminal::Terminal;
@@ -148,10 +148,9 @@ fn list(layers: &Layers, client: &Client) -> String {
             layer.kind.clone(),
             shape(&layer.output_shape),
             layer.parameter_count.to_string(),
-            match layer.degenerate.first() {
-                Some(why) => format!("none: {}", why.reason.to_lowercase()),
-                None => "yes".to_owned(),
-            },
+            layer
+                .lacks_vector()
+                .map_or_else(|| "yes".to_owned(), |why| format!("none: {why}")),
         ]
     });
     format!(
@@ -259,10 +258,10 @@ pub(super) async fn similar(client: &Client, question: &Question) -> Result<Answ
         total_count: usize,
         edges: Vec<Hit>,
     }
-    let fields = PlacedLayer::fields();
+    let (fields, degenerate) = (PlacedLayer::fields(), Degenerate::FIELDS);
     let query = format!(
         "query($layer: ID!, $first: Int!, $measure: Measure!, $exact: Boolean!, $filter: SimilarityFilter) {{
-           layer(id: $layer) {{ {fields} degenerate {{ reason message }}
+           layer(id: $layer) {{ {fields} degenerate {{ {degenerate} }}
              similar(first: $first, measure: $measure, exact: $exact, filter: $filter) {{
                exact totalCount edges {{ rank debiasedCka cka node {{ {fields} }} }} }} }} }}"
     );

@@ -15,23 +15,27 @@ use super::table::{score, table};
 use super::terminal::Terminal;
 use crate::config::ClientConfig;
 
+/// Names of classes that an error lists.
+const MOST_NAMES: usize = 20;
+
 /// Classes that are shown if nothing is named.
 const MOST_CLASSES: usize = 10;
 
-/// Show what parts of a network look for, and what it makes of an image
+/// Show what parts of a network look for, or what it makes of an image
 ///
 /// For a class, a layer or a channel of a layer, a synthetic image is sought that it answers to most, beside the real images of
 /// the test split that it answers to most; for the first ten classes if nothing is named. A synthetic image shows what the
 /// part responds to. It need not look like anything: read it together with the real ones.
 ///
-/// For a test image (--image) it is shown which pixels a class hangs on, and with --layer also what the layer answers to it.
+/// With --image nothing is sought: it is shown which pixels of that test image a class hangs on, the likeliest if none is named,
+/// and with --layer what the layer's most active channels answer to it, or the one that is named.
 #[derive(Debug, Args)]
 pub(super) struct Visualize {
     /// MODEL, MODEL:NUMBER, MODEL:latest or MODEL:best
     #[arg(value_name = "MODEL[:VERSION]")]
     version: VersionName,
     /// Name of a class, or its index from 0
-    #[arg(long, value_name = "NAME", conflicts_with = "layer")]
+    #[arg(long, value_name = "NAME")]
     class: Option<String>,
     /// Name of a layer such as 4 or 3.main.0, or @ and its place in the list
     #[arg(long)]
@@ -43,10 +47,10 @@ pub(super) struct Visualize {
     #[arg(long, value_name = "INDEX")]
     image: Option<usize>,
     /// Steps of gradient ascent, 1 to 4096; 256 if left out
-    #[arg(long)]
+    #[arg(long, conflicts_with = "image")]
     steps: Option<u32>,
     /// What the search is drawn with; 0 if left out
-    #[arg(long)]
+    #[arg(long, conflicts_with = "image")]
     seed: Option<u64>,
     /// Write all pictures there
     #[arg(long, value_name = "DIR")]
@@ -120,58 +124,54 @@ impl Visualize {
         let names = class_names(&client, &version).await?;
         let class = self.class.as_ref().map(|wanted| class_of(&names, wanted)).transpose()?;
 
-        let mut pictures = Vec::new();
-        let mut seen = Vec::new();
-        for (name, target) in self.targets(layer, class, &names) {
-            let found = self.seek(&client, terminal, &version, &name, target).await?;
-            let stem = file_stem(&name);
-            pictures.push(Shown::new(&client, format!("{stem}.png"), &found.picture));
-            for (rank, exemplar) in (1..).zip(&found.exemplars) {
-                let name = format!("{stem}-exemplar-{rank}.png");
-                pictures.push(Shown::new(&client, name, &exemplar.picture.url));
-            }
-            seen.push(found);
-        }
+        let (mut pictures, mut seen, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         let look = match self.image {
             Some(image) => Some(self.look(&client, &version, layer, class, image).await?),
             None => None,
         };
-        pictures.extend(look.iter().flat_map(|look| look.pictures(&client)));
+        if let Some(look) = &look {
+            pictures.extend(look.pictures());
+            texts.push(look.to_text());
+        } else {
+            for (name, target) in self.targets(layer, class, &names)? {
+                let found = self.seek(&client, terminal, &version, &name, target).await?;
+                pictures.extend(found.pictures());
+                seen.push(found);
+            }
+            texts.push(table(
+                &["target", ">activation", ">strongest image", "synthetic image"],
+                seen.iter().map(Seen::row),
+            ));
+        }
         if let Some(folder) = &self.open_dir {
             pictures::write(&client, terminal, folder, &pictures).await?;
         }
-        let mut texts = Vec::new();
-        if !seen.is_empty() {
-            texts.push(table(
-                &["target", ">answer", ">strongest image", "synthetic image"],
-                seen.iter().map(|seen| {
-                    let strongest = seen.exemplars.first();
-                    let strongest = strongest.map_or_else(|| "-".to_owned(), |first| first.index.to_string());
-                    let address = client.address(&seen.picture).to_string();
-                    vec![seen.target.clone(), score(seen.activation), strongest, address]
-                }),
-            ));
-        }
-        texts.extend(look.iter().map(|look| look.to_text(&client)));
         terminal.answer(
             &json!({ "version": layers.version, "targets": seen, "look": look, "pictures": pictures }),
-            texts.join("\n\n"),
+            texts.concat(),
         )
     }
 
-    /// What images are sought for, with a name for people. None if only an image is to be looked at.
-    fn targets(&self, layer: Option<&Layer>, class: Option<usize>, names: &[String]) -> Vec<(String, Value)> {
+    /// What images are sought for, with a name for people.
+    fn targets(
+        &self,
+        layer: Option<&Layer>,
+        class: Option<usize>,
+        names: &[String],
+    ) -> anyhow::Result<Vec<(String, Value)>> {
         let of_class = |class: usize| (class_in_words(class, names), json!({ "class": class }));
-        match (layer, class) {
-            (Some(layer), _) => {
+        Ok(match (layer, class) {
+            (Some(_), Some(_)) => {
+                bail!("an image is sought for a class or for a layer: leave one of --class and --layer out")
+            }
+            (Some(layer), None) => {
                 let channel = self.channel.map(|channel| format!(", channel {channel}"));
                 let name = format!("layer {}{}", layer.name, channel.unwrap_or_default());
                 vec![(name, json!({ "layer": layer.index, "channel": self.channel }))]
             }
             (None, Some(class)) => vec![of_class(class)],
-            (None, None) if self.image.is_some() => Vec::new(),
             (None, None) => (0..names.len().min(MOST_CLASSES)).map(of_class).collect(),
-        }
+        })
     }
 
     async fn seek(
@@ -222,9 +222,13 @@ impl Visualize {
         let query = "query($id: ID!) { node(id: $id) { ... on Synthesis {
             activation picture { url } exemplars { index activation picture { url } } } } }";
         let Found { node } = client.ask(query, json!({ "id": synthesis.id })).await?;
-        let (Some(activation), Some(picture), Some(exemplars)) = (node.activation, node.picture, node.exemplars) else {
+        let (Some(activation), Some(mut picture), Some(mut exemplars)) =
+            (node.activation, node.picture, node.exemplars)
+        else {
             bail!("the job of {name} has succeeded and left no image");
         };
+        picture.at(client);
+        exemplars.iter_mut().for_each(|exemplar| exemplar.picture.at(client));
         Ok(Seen {
             target: name.to_owned(),
             activation,
@@ -262,8 +266,10 @@ impl Visualize {
         let query = "query($id: ID!, $image: Int!, $class: Int) { version(id: $id) { attribution(image: $image, class: $class) {
             method class { index name } score overlay { url } image { picture { url } } } } }";
         let variables = json!({ "id": version, "image": image, "class": class });
-        let data: Data = client.ask(query, variables).await?;
-        let feature_maps = match layer {
+        let mut attribution = client.ask::<Data>(query, variables).await?.version.attribution;
+        attribution.overlay.at(client);
+        attribution.image.picture.at(client);
+        let mut feature_maps = match layer {
             Some(layer) => {
                 let query = "query($id: ID!, $image: Int!, $channels: [Int!]) { layer(id: $id) {
                     featureMaps(image: $image, channels: $channels) { channel mean picture { url } overlay { url } } } }";
@@ -273,22 +279,48 @@ impl Visualize {
             }
             None => Vec::new(),
         };
+        for map in &mut feature_maps {
+            map.picture.at(client);
+            map.overlay.at(client);
+        }
         Ok(Look {
             image,
-            attribution: data.version.attribution,
+            attribution,
             feature_maps,
         })
     }
 }
 
+impl Seen {
+    fn pictures(&self) -> Vec<Shown> {
+        let stem = file_stem(&self.target);
+        let mut pictures = vec![Shown::new(format!("{stem}.png"), &self.picture)];
+        for (rank, exemplar) in (1..).zip(&self.exemplars) {
+            pictures.push(Shown::new(format!("{stem}-exemplar-{rank}.png"), &exemplar.picture.url));
+        }
+        pictures
+    }
+
+    fn row(&self) -> Vec<String> {
+        let strongest = self.exemplars.first();
+        let strongest = strongest.map_or_else(|| "-".to_owned(), |first| first.index.to_string());
+        vec![
+            self.target.clone(),
+            score(self.activation),
+            strongest,
+            self.picture.clone(),
+        ]
+    }
+}
+
 impl Look {
-    fn pictures(&self, client: &Client) -> Vec<Shown> {
+    fn pictures(&self) -> Vec<Shown> {
         let Self {
             image,
             attribution,
             feature_maps,
         } = self;
-        let shown = |name: String, picture: &Picture| Shown::new(client, name, &picture.url);
+        let shown = |name: String, picture: &Picture| Shown::new(name, &picture.url);
         let mut pictures = vec![
             shown(format!("image-{image}.png"), &attribution.image.picture),
             shown(format!("image-{image}-attribution.png"), &attribution.overlay),
@@ -301,7 +333,7 @@ impl Look {
         pictures
     }
 
-    fn to_text(&self, client: &Client) -> String {
+    fn to_text(&self) -> String {
         let Attribution {
             method,
             class,
@@ -310,23 +342,19 @@ impl Look {
             ..
         } = &self.attribution;
         let mut text = format!(
-            "test image {}: the score of class {} is {}\nits pixels, red for and blue against that class ({}): {}",
+            "test image {}: the logit of class {} is {}\nits pixels, red for and blue against that class ({}): {}",
             self.image,
             class.name,
             score(*logit),
             method.to_lowercase().replace('_', " "),
-            client.address(&overlay.url),
+            overlay.url,
         );
         if !self.feature_maps.is_empty() {
             let maps = table(
                 &[">channel", ">mean", "feature map"],
                 self.feature_maps.iter().map(|map| {
                     let mean = map.mean.map_or_else(|| "-".to_owned(), score);
-                    vec![
-                        map.channel.to_string(),
-                        mean,
-                        client.address(&map.picture.url).to_string(),
-                    ]
+                    vec![map.channel.to_string(), mean, map.picture.url.clone()]
                 }),
             );
             text.push_str(&format!("\n\n{maps}"));
@@ -355,16 +383,19 @@ async fn class_names(client: &Client, version: &str) -> anyhow::Result<Vec<Strin
     Ok(data.version.dataset.class_names)
 }
 
-/// The index of a class that is told by its name, or else by its index. The server says if there is none of that index: a
-/// network may answer with other classes than its data set has.
+/// The index of a class that is told by its name, in capitals or not if that says which, or else by its index. The server says
+/// if there is none of that index: a network may answer with other classes than its data set has.
 fn class_of(names: &[String], wanted: &str) -> anyhow::Result<usize> {
-    let by_name = names.iter().position(|name| name.eq_ignore_ascii_case(wanted));
-    by_name.or_else(|| wanted.parse().ok()).ok_or_else(|| {
-        anyhow!(
-            "there is no class {wanted}: by their index they are 0 to {}, by their names {}",
-            names.len().saturating_sub(1),
-            names.join(", ")
-        )
+    let alike: Vec<usize> = (0..names.len())
+        .filter(|class| names[*class].eq_ignore_ascii_case(wanted))
+        .collect();
+    let exactly = alike.iter().copied().find(|class| names[*class] == wanted);
+    let only = alike.first().copied().filter(|_| alike.len() == 1);
+    exactly.or(only).or_else(|| wanted.parse().ok()).ok_or_else(|| {
+        let last = names.len().saturating_sub(1);
+        let few = names.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
+        let more = if names.len() > MOST_NAMES { ", …" } else { "" };
+        anyhow!("there is no class {wanted}: by their index they are 0 to {last}, by their names {few}{more}")
     })
 }
 
@@ -402,6 +433,8 @@ mod tests {
             [found("trouser"), found("0"), found("7"), found("Hat")],
             [Some(1), Some(0), Some(7), None]
         );
+        let letters = ["A", "a"].map(str::to_owned);
+        assert_eq!(class_of(&letters, "a").ok(), Some(1));
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// What a device has of memory.
+/// What a GPU has of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceMemory {
     /// Bytes that are taken, by whatever program.
@@ -79,12 +79,9 @@ impl OpenDevice {
         &self.description
     }
 
-    /// Its memory: that of the machine for the CPU. None where it does not tell.
-    pub fn memory(&self) -> Option<DeviceMemory> {
-        match &self.device {
-            Device::Cpu => memory_of_machine(),
-            device => memory_of_gpu(device),
-        }
+    /// The memory of a GPU, asked on the thread that computes with it. The CPU has that of the machine.
+    pub(super) fn memory(&self) -> Option<DeviceMemory> {
+        memory_of_gpu(&self.device)
     }
 
     fn cpu() -> Self {
@@ -125,22 +122,6 @@ pub fn open(choice: DeviceChoice) -> Result<OpenDevice, ComputeError> {
             ))
         }),
     }
-}
-
-/// What Linux tells; other systems tell it elsewhere.
-fn memory_of_machine() -> Option<DeviceMemory> {
-    let told = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let bytes = |name: &str| -> Option<u64> {
-        let line = told
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
-    };
-    let total_bytes = bytes("MemTotal")?;
-    Some(DeviceMemory {
-        used_bytes: total_bytes.saturating_sub(bytes("MemAvailable")?),
-        total_bytes,
-    })
 }
 
 #[cfg(feature = "cuda")]
@@ -237,15 +218,6 @@ mod tests {
         let open = open(DeviceChoice::Cpu).unwrap();
         assert!(open.device().is_cpu());
         assert!(open.description().starts_with("CPU, ") && open.description().contains("thread"));
-    }
-
-    #[test]
-    fn the_memory_of_the_machine_is_partly_taken() {
-        let memory = open(DeviceChoice::Cpu).unwrap().memory().unwrap();
-        assert!(
-            0 < memory.used_bytes && memory.used_bytes < memory.total_bytes,
-            "{memory:?}"
-        );
     }
 
     #[test]

@@ -5,9 +5,9 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use candle_core::Device;
@@ -64,7 +64,8 @@ pub struct Engine {
 
 #[derive(Debug)]
 struct Shared {
-    device: OpenDevice,
+    device: String,
+    memory: Arc<Mutex<Option<DeviceMemory>>>,
     /// Taken only on drop, so that the thread sees the end of the queue before it is joined.
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -88,18 +89,20 @@ impl Engine {
     /// # Errors
     /// [`ComputeError::NoDevice`] if the device cannot be had.
     pub fn start(choice: DeviceChoice, queue: usize) -> Result<Self, ComputeError> {
-        let device = device::open(choice)?;
-        let description = device.description().to_owned();
-        let open = device.clone();
+        let open = device::open(choice)?;
+        let device = open.description().to_owned();
+        let memory = Arc::new(Mutex::new(None));
         let (sender, jobs) = sync_channel(queue.max(1));
+        let told = Arc::clone(&memory);
         let thread = Builder::new()
             .name("compute".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(move || work(open, jobs))
-            .map_err(|error| ComputeError::NoDevice(format!("no thread can be started for {description}: {error}")))?;
+            .spawn(move || work(&open, jobs, &told))
+            .map_err(|error| ComputeError::NoDevice(format!("no thread can be started for {device}: {error}")))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 device,
+                memory,
                 queue: Some(sender),
                 thread: Some(thread),
             }),
@@ -108,12 +111,12 @@ impl Engine {
 
     /// The device, in words.
     pub fn device(&self) -> &str {
-        self.shared.device.description()
+        &self.shared.device
     }
 
-    /// What the device says of its memory.
+    /// What a GPU has said of its memory when the last job ended.
     pub fn device_memory(&self) -> Option<DeviceMemory> {
-        self.shared.device.memory()
+        *self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads a network onto the device; see [`Network::load`].
@@ -316,7 +319,9 @@ impl Drop for CancelOnDrop {
     }
 }
 
-fn work(open: OpenDevice, jobs: Receiver<Job>) {
+fn work(open: &OpenDevice, jobs: Receiver<Job>, memory: &Mutex<Option<DeviceMemory>>) {
+    let look = || *memory.lock().unwrap_or_else(PoisonError::into_inner) = open.memory();
+    look();
     let device = open.device().clone();
     let bench = Bench {
         sketcher: Sketcher::new(device.clone()),
@@ -324,6 +329,7 @@ fn work(open: OpenDevice, jobs: Receiver<Job>) {
     };
     for job in jobs {
         job(&bench);
+        look();
     }
 }
 

@@ -1,17 +1,15 @@
 //! Which operation of a document a request means.
 
-use async_graphql::Name;
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
 
-/// The operation of a name, or the only one. Where it cannot be told, the first: what is executed then is an error, whose
-/// place it is to say so.
+/// The operation of a name, or the only one; none where nothing will be executed because it cannot be told which is meant.
 pub(super) fn meant<'d>(document: &'d ExecutableDocument, name: Option<&str>) -> Option<&'d OperationDefinition> {
-    let operations = || {
-        let operations = document.operations.iter();
-        operations.map(|(own, operation)| (own.map(Name::as_str), &operation.node))
+    let mut operations = document.operations.iter();
+    let found = match name {
+        Some(name) => operations.find(|(own, _)| own.is_some_and(|own| own.as_str() == name)),
+        None => operations.next().filter(|_| document.operations.iter().count() == 1),
     };
-    let named = operations().find(|(own, _)| name.is_some() && *own == name);
-    named.or_else(|| operations().next()).map(|(_, operation)| operation)
+    found.map(|(_, operation)| &operation.node)
 }
 
 #[cfg(test)]
@@ -23,11 +21,15 @@ mod tests {
 
     #[test]
     fn an_operation_is_meant_by_its_name_or_for_being_the_only_one() {
-        let meant = |document: &str, name| super::meant(&parse_query(document).unwrap(), name).unwrap().ty;
+        let meant = |document: &str, name| super::meant(&parse_query(document).unwrap(), name).map(|found| found.ty);
         let both = "query a { x } mutation b { y }";
-        assert_eq!(meant(both, Some("b")), OperationType::Mutation);
-        assert_eq!(meant(both, Some("a")), OperationType::Query);
-        assert_eq!(meant("mutation { y }", None), OperationType::Mutation);
-        assert_eq!(meant("mutation b { y }", None), OperationType::Mutation);
+        assert_eq!(meant(both, Some("b")), Some(OperationType::Mutation));
+        assert_eq!(meant(both, Some("a")), Some(OperationType::Query));
+        assert_eq!(meant("mutation { y }", None), Some(OperationType::Mutation));
+        assert_eq!(meant("mutation b { y }", None), Some(OperationType::Mutation));
+        assert_eq!(
+            [meant(both, None), meant(both, Some("c")), meant("{ x }", Some("a"))],
+            [None; 3]
+        );
     }
 }

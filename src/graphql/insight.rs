@@ -152,6 +152,24 @@ fn count(name: &str, number: i32) -> Result<usize> {
     usize::try_from(number).map_err(|_| ApiError::bad_input(format!("`{name}` must be 0 or more, got {number}")))
 }
 
+/// Noisy copies, or points of an integral, at most.
+const MOST_GRADIENTS: usize = 300;
+
+/// How many gradients are taken for one image.
+///
+/// # Errors
+/// None, or more than may be.
+fn gradients(setting: &str, number: i32) -> Result<usize> {
+    let count = usize::try_from(number).ok();
+    count
+        .filter(|count| (1..=MOST_GRADIENTS).contains(count))
+        .ok_or_else(|| {
+            ApiError::bad_input(format!(
+                "`settings.{setting}` must be 1 to {MOST_GRADIENTS}, got {number}"
+            ))
+        })
+}
+
 /// How pixels are weighed. The score is the logit of the class, and the numbers are of what the network reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum AttributionMethod {
@@ -219,12 +237,12 @@ impl TryFrom<AttributionSettings> for Method {
                 )));
             }
             AttributionMethod::SmoothGrad => Self::SmoothGrad {
-                samples: count("settings.samples", settings.samples)?,
+                samples: gradients("samples", settings.samples)?,
                 noise: settings.noise,
                 seed: settings.seed.cast_unsigned(),
             },
             AttributionMethod::IntegratedGradients => Self::IntegratedGradients {
-                steps: count("settings.steps", settings.steps)?,
+                steps: gradients("steps", settings.steps)?,
             },
             AttributionMethod::GradCam => {
                 let missing = || {

@@ -28,9 +28,22 @@ impl Extension for RootFieldTimes {
         if info.path_node.parent.is_some() || info.is_for_introspection {
             return next.run(ctx, info).await;
         }
-        let (begun, field) = (Instant::now(), info.name.to_owned());
-        let resolved = next.run(ctx, info).await;
-        METRICS.count_root_field(field, begun.elapsed());
-        resolved
+        let _measured = Measured {
+            field: format!("{}.{}", info.parent_type, info.name),
+            begun: Instant::now(),
+        };
+        next.run(ctx, info).await
+    }
+}
+
+/// Counts a field when it is dropped: what is given up because it takes too long counts as well.
+struct Measured {
+    field: String,
+    begun: Instant,
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        METRICS.count_root_field(std::mem::take(&mut self.field), self.begun.elapsed());
     }
 }

@@ -49,7 +49,11 @@ pub struct Executing {
 }
 
 /// A request, read as far as it takes to tell what it asks for.
-pub struct Question(Result<Admitted, Box<Response>>);
+pub struct Question {
+    admitted: Result<Admitted, Box<Response>>,
+    /// When it came.
+    begun: Instant,
+}
 
 /// A request with its document, which is within the limits.
 struct Admitted {
@@ -60,7 +64,7 @@ struct Admitted {
 impl Question {
     /// What it asks for; none if no document could be read, or one beyond the limits.
     pub fn operation(&self) -> Option<OperationType> {
-        self.0.as_ref().ok()?.operation
+        self.admitted.as_ref().ok()?.operation
     }
 }
 
@@ -87,12 +91,13 @@ impl Executing {
 
     /// Finds the document of a request that only names one, and holds it against the limits.
     pub fn read(&self, request: Request) -> Question {
+        let begun = Instant::now();
         let admitted = self.documents.complete(request).and_then(|mut request| {
             let operation = operation(&self.limits, &mut request);
             let operation = operation.map_err(|error| Box::new(complete(Response::from_errors(vec![error]))))?;
             Ok(Admitted { request, operation })
         });
-        Question(admitted)
+        Question { admitted, begun }
     }
 
     /// Who asks.
@@ -117,14 +122,14 @@ impl Executing {
 
     /// The response to a question of somebody.
     pub async fn execute(&self, caller: Caller, question: Question) -> Response {
-        let begun = Instant::now();
         let asks_for = match question.operation() {
             Some(OperationType::Query) => "query",
             Some(OperationType::Mutation) => "mutation",
             Some(OperationType::Subscription) => "subscription",
             None => "unknown",
         };
-        let response = match question.0 {
+        let begun = question.begun;
+        let response = match question.admitted {
             Ok(admitted) => self.answer(caller, admitted).await,
             Err(refusal) => *refusal,
         };
@@ -141,7 +146,7 @@ impl Executing {
         let library = self.callers.library().on_behalf_of(caller.access);
         let is_mutation = admitted.operation == Some(OperationType::Mutation);
         let mut request = admitted.request;
-        let question = (request.query.clone(), request.operation_name.clone());
+        let (document, name) = (request.query.clone(), request.operation_name.clone());
         let executed = self.callers.runtime().spawn(in_span(async move {
             let _turn = turn;
             let changes = match is_mutation {
@@ -155,7 +160,7 @@ impl Executing {
                     format!("the request took more than {seconds} seconds, which is the limit: ask for less at a time");
                 refused(code::TIMEOUT, &message)
             }));
-            nulls::propagate(&mut response, &question.0, question.1.as_deref());
+            nulls::propagate(&mut response, &document, name.as_deref());
             for change in changes {
                 let code = change.code(&response).map(str::to_owned);
                 let entry = NewAuditEntry {
@@ -183,7 +188,10 @@ impl Executing {
     /// The responses to a question of somebody, one but for subscriptions.
     pub fn execute_stream(&self, caller: Caller, question: Question) -> BoxStream<'static, Response> {
         let request = match question {
-            Question(Ok(Admitted { request, operation })) if operation == Some(OperationType::Subscription) => request,
+            Question {
+                admitted: Ok(Admitted { request, operation }),
+                ..
+            } if operation == Some(OperationType::Subscription) => request,
             other => {
                 let executing = self.clone();
                 return stream::once(async move { executing.execute(caller, other).await }).boxed();
@@ -197,7 +205,7 @@ impl Executing {
             return stream::iter([busy]).boxed();
         };
         let (events, mut received) = mpsc::channel(BACKLOG);
-        let question = (request.query.clone(), request.operation_name.clone());
+        let (document, name) = (request.query.clone(), request.operation_name.clone());
         let library = self.callers.library().on_behalf_of(caller.access);
         let request = on_behalf_of(request, library.clone());
         let mut stream = self.schema.execute_stream(request).boxed();
@@ -219,7 +227,7 @@ impl Executing {
                 };
                 let Some(response) = response else { return };
                 let mut response = complete(response);
-                nulls::propagate(&mut response, &question.0, question.1.as_deref());
+                nulls::propagate(&mut response, &document, name.as_deref());
                 match timeout(PATIENCE, events.send(response)).await {
                     Ok(Ok(())) => {}
                     // Who takes none of what waits for it for so long is as good as gone.

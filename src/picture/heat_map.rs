@@ -54,12 +54,28 @@ pub struct HeatMap {
     pub matrix: CkaMatrix,
     /// Which colours stand for them.
     pub scale: Scale,
-    /// What is written into the cells if there is room, row after row; empty for nothing.
-    pub numbers: Vec<String>,
-    /// Row and column of cells with a frame.
-    pub framed: Vec<(usize, usize)>,
-    /// What stands below, such as what a frame means.
-    pub note: String,
+    /// What is written into the cells if there is room.
+    pub numbers: Numbers,
+    /// What is framed if there is room.
+    pub frames: Option<Frames>,
+}
+
+/// Numbers in cells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Numbers {
+    /// Those of the matrix.
+    Scores,
+    /// Numbers of images, row after row; nothing for none.
+    Counts(Vec<u64>),
+}
+
+/// Cells that are pointed at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frames {
+    /// Row and column of each.
+    pub cells: Vec<(usize, usize)>,
+    /// What they have in common.
+    pub meaning: String,
 }
 
 impl HeatMap {
@@ -74,7 +90,11 @@ impl HeatMap {
         let (left, top) = self.corner();
         // Wide enough for the title too, whose letters are about half as wide as high.
         let title = left + label::width(&self.title, FONT_SIZE * 1.3);
-        let note = if self.note.is_empty() { 0.0 } else { TITLE };
+        let cell = [width / columns, height / rows];
+        let numbers = self.numbers_within(cell);
+        let frames = self.frames.as_ref().filter(|_| cell[0].min(cell[1]) >= LEAST_FRAMED);
+        let words = self.note(!numbers.is_empty(), frames);
+        let note = if words.is_empty() { 0.0 } else { TITLE };
         let whole = [
             (left + width + GAP + BAR + 4.0 * TITLE).max(title),
             top + height + GAP + note,
@@ -108,8 +128,8 @@ impl HeatMap {
                     .set("width", width)
                     .set("height", height),
             )
-            .add(self.over_cells([left, top], [width / columns, height / rows]))
-            .add(text(&self.note, left, top + height + 0.7 * TITLE))
+            .add(self.over_cells([left, top], cell, &numbers, frames))
+            .add(text(&words, left, top + height + 0.7 * TITLE))
             .add(self.bar(left + width + GAP, top, height)?);
         Ok(document.to_string())
     }
@@ -121,8 +141,52 @@ impl HeatMap {
         enlarged(self.matrix.columns(), &colours)
     }
 
-    /// Numbers and frames, in what can be seen on the colour of their cells, where the cells are large enough.
-    fn over_cells(&self, [left, top]: [f64; 2], [width, height]: [f64; 2]) -> Group {
+    /// What stands in the cells, row after row, if they are large enough for all of it.
+    fn numbers_within(&self, [width, height]: [f64; 2]) -> Vec<String> {
+        let has_room = |number: &str| label::width(number, NUMBER_SIZE) <= width - 2.0 && NUMBER_SIZE <= height - 2.0;
+        // Before a million of them are written out.
+        if !has_room("0") {
+            return Vec::new();
+        }
+        let numbers: Vec<String> = match &self.numbers {
+            Numbers::Scores => self
+                .matrix
+                .rows()
+                .flatten()
+                .map(|score| format!("{score:.2}"))
+                .collect(),
+            Numbers::Counts(counts) => {
+                let written = |count: &u64| if *count == 0 { String::new() } else { count.to_string() };
+                counts.iter().map(written).collect()
+            }
+        };
+        match numbers.iter().all(|number| has_room(number)) {
+            true => numbers,
+            false => Vec::new(),
+        }
+    }
+
+    /// What has to be said about what is drawn.
+    fn note(&self, has_numbers: bool, frames: Option<&Frames>) -> String {
+        let counts =
+            (has_numbers && matches!(self.numbers, Numbers::Counts(_))).then(|| "numbers of images".to_owned());
+        let white = matches!(self.scale, Scale::Logarithmic { .. }).then(|| "white: none".to_owned());
+        let framed = frames.map(|frames| format!("framed: {}", frames.meaning));
+        [counts, white, framed]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
+    /// Numbers and frames, in what can be seen on the colour of their cells.
+    fn over_cells(
+        &self,
+        [left, top]: [f64; 2],
+        [width, height]: [f64; 2],
+        numbers: &[String],
+        frames: Option<&Frames>,
+    ) -> Group {
         let mut group = Group::new();
         let ink = |row: usize, column: usize| {
             let score = self.matrix.rows().nth(row).map_or(0.0, |scores| scores[column]);
@@ -131,24 +195,19 @@ impl HeatMap {
                 false => "#fff",
             }
         };
-        let widest = self.numbers.iter().map(|number| label::width(number, NUMBER_SIZE));
-        if widest.fold(0.0, f64::max) <= width - 2.0 && NUMBER_SIZE <= height - 2.0 {
-            for (index, number) in self.numbers.iter().enumerate().filter(|(_, number)| !number.is_empty()) {
-                let (row, column) = (index / self.matrix.columns(), index % self.matrix.columns());
-                let (x, y) = (left + (column as f64 + 0.5) * width, top + (row as f64 + 0.5) * height);
-                let number = centred(number, x, y + NUMBER_SIZE / 3.0).set("font-size", NUMBER_SIZE);
-                group = group.add(number.set("fill", ink(row, column)));
-            }
+        for (index, number) in numbers.iter().enumerate().filter(|(_, number)| !number.is_empty()) {
+            let (row, column) = (index / self.matrix.columns(), index % self.matrix.columns());
+            let (x, y) = (left + (column as f64 + 0.5) * width, top + (row as f64 + 0.5) * height);
+            let number = centred(number, x, y + NUMBER_SIZE / 3.0).set("font-size", NUMBER_SIZE);
+            group = group.add(number.set("fill", ink(row, column)));
         }
-        if width.min(height) >= LEAST_FRAMED {
-            for &(row, column) in &self.framed {
-                let frame = Rectangle::new()
-                    .set("x", left + column as f64 * width + 1.0)
-                    .set("y", top + row as f64 * height + 1.0)
-                    .set("width", width - 2.0)
-                    .set("height", height - 2.0);
-                group = group.add(frame.set("fill", "none").set("stroke", ink(row, column)));
-            }
+        for &(row, column) in frames.iter().flat_map(|frames| &frames.cells) {
+            let frame = Rectangle::new()
+                .set("x", left + column as f64 * width + 1.0)
+                .set("y", top + row as f64 * height + 1.0)
+                .set("width", width - 2.0)
+                .set("height", height - 2.0);
+            group = group.add(frame.set("fill", "none").set("stroke", ink(row, column)));
         }
         group
     }
@@ -254,9 +313,11 @@ mod tests {
             rows: axis("a", rows),
             columns: axis("b <script>", columns),
             scale: Scale::linear(&matrix),
-            numbers: matrix.rows().flatten().map(|score| format!("{score:.2}")).collect(),
-            framed: vec![(0, 0)],
-            note: "framed: the first".to_owned(),
+            numbers: Numbers::Scores,
+            frames: Some(Frames {
+                cells: vec![(0, 0)],
+                meaning: "the first".to_owned(),
+            }),
             matrix,
         }
     }
@@ -287,7 +348,7 @@ mod tests {
         let many: Vec<String> = (0..120).map(|index| index.to_string()).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         let svg = heat_map(vec![0.33; 120 * 120], &many, &many).svg().unwrap();
-        assert!(!svg.contains("0.33") && !svg.contains("stroke"));
+        assert!(!svg.contains("0.33") && !svg.contains("stroke") && !svg.contains("framed"));
     }
 
     #[test]

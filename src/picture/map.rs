@@ -108,7 +108,7 @@ fn strength(colours: Colours, share: f32) -> f32 {
     }
 }
 
-/// Between middle grey and white, against which both ends of all colours stand out.
+/// Between middle grey and white, against which strong colours stand out.
 fn pale(grey: f32) -> f32 {
     (f32::from(u8::MAX) + grey) / 2.0
 }

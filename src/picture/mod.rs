@@ -7,7 +7,7 @@ mod plot;
 mod raster;
 mod scale;
 
-pub use heat_map::{Axis, HeatMap};
+pub use heat_map::{Axis, Frames, HeatMap, Numbers};
 pub use map::{Colours, NumberMap};
 pub use plot::{class_bars, reliability, training_curve};
 pub use raster::{PictureError, Raster, png};

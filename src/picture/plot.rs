@@ -82,10 +82,10 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
         title: format!("Calibration of {subject}"),
         note: format!("expected calibration error {error:.4}, of {images} images"),
         key: &[
-            ("classified right", BLUE),
-            ("too sure", ORANGE),
-            ("not sure enough", GREEN),
-            ("as sure as right", GREY),
+            ("accuracy", BLUE),
+            ("overconfident", ORANGE),
+            ("underconfident", GREEN),
+            ("perfect calibration", GREY),
         ],
     };
     let edge = |index: usize| index as f64 / bins.len() as f64;
@@ -107,7 +107,7 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .label_style((FONT, LABEL_SIZE))
-            .y_desc("share classified right")
+            .y_desc("accuracy")
             .draw()?;
         chart.draw_series(filled().map(|(index, bin)| bar(index, [0.0, bin.accuracy], BLUE.filled())))?;
         chart.draw_series(filled().map(|(index, bin)| match bin.confidence > bin.accuracy {
@@ -127,7 +127,10 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
             .configure_mesh()
             .disable_mesh()
             .y_labels(2)
-            .y_label_formatter(&|count| label::count(*count as u64))
+            .y_label_formatter(&|count| match count.fract() == 0.0 {
+                true => label::count(*count as u64),
+                false => String::new(),
+            })
             .label_style((FONT, LABEL_SIZE))
             .x_desc("confidence")
             .y_desc("images")
@@ -228,12 +231,12 @@ pub fn training_curve(subject: &str, epochs: &[EpochReport]) -> Result<String, P
         title: format!("Training of {subject}"),
         note: epochs.last().map_or_else(String::new, |end| {
             format!(
-                "on the training images, at the end: loss {:.4} nats, {:.2} % classified right",
+                "on the training images, at the end: loss {:.4} nats, accuracy {:.2} %",
                 end.loss,
                 end.accuracy * 100.0
             )
         }),
-        key: &[("loss (left)", BLUE), ("classified right (right)", ORANGE)],
+        key: &[("loss (left)", BLUE), ("accuracy (right)", ORANGE)],
     };
     let mut svg = String::new();
     {
@@ -257,7 +260,7 @@ pub fn training_curve(subject: &str, epochs: &[EpochReport]) -> Result<String, P
             .configure_secondary_axes()
             .label_style((FONT, LABEL_SIZE))
             .y_label_formatter(&|share| format!("{share:.2}"))
-            .y_desc("share classified right")
+            .y_desc("accuracy")
             .draw()?;
         let losses = || epochs.iter().map(|report| (report.epoch, report.loss));
         let accuracies = || epochs.iter().map(|report| (report.epoch, report.accuracy));

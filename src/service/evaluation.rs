@@ -4,7 +4,7 @@ use super::{Library, PictureFormat, ServiceError};
 use crate::domain::cka_matrix::CkaMatrix;
 use crate::domain::evaluation::{ConfusionCell, MOST_DENSE_CLASSES, class_count, class_name, class_reports};
 use crate::domain::id::{DatasetId, VersionId};
-use crate::picture::{Axis, HeatMap, Scale, class_bars, reliability, training_curve};
+use crate::picture::{Axis, HeatMap, Numbers, Scale, class_bars, reliability, training_curve};
 
 /// What a picture of an evaluation shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,12 +100,12 @@ fn confusion_map(subject: &str, cells: &[ConfusionCell], names: &[String]) -> He
     let reports = class_reports(cells, names.len());
     let labels: Vec<String> = reports.iter().map(|report| class_name(names, report.class)).collect();
     let mut shares = vec![0.0; labels.len() * labels.len()];
-    let mut counts = vec![String::new(); shares.len()];
+    let mut counts = vec![0; shares.len()];
     for cell in cells {
         let of_class = reports[usize::from(cell.actual)].image_count.max(1);
         let place = usize::from(cell.actual) * labels.len() + usize::from(cell.predicted);
         shares[place] = cell.image_count as f64 / of_class as f64;
-        counts[place] = cell.image_count.to_string();
+        counts[place] = cell.image_count as u64;
     }
     let matrix = CkaMatrix::new(labels.len(), shares);
     let axis = |title: &str| Axis {
@@ -119,9 +119,8 @@ fn confusion_map(subject: &str, cells: &[ConfusionCell], names: &[String]) -> He
         columns: axis("taken for"),
         // A few mistakes among a thousand images are what is looked for.
         scale: Scale::logarithmic(&matrix),
-        numbers: counts,
-        framed: Vec::new(),
-        note: "numbers of images; white: none".to_owned(),
+        numbers: Numbers::Counts(counts),
+        frames: None,
         matrix,
     }
 }

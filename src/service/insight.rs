@@ -20,9 +20,6 @@ use crate::picture::{Colours, NumberMap, Raster};
 /// Channels of a layer that can be asked for at a time.
 pub const MOST_CHANNELS: usize = 64;
 
-/// Noisy copies, or points of an integral, at most.
-pub const MOST_GRADIENTS: usize = 300;
-
 /// Which image is looked at.
 #[derive(Debug, Clone)]
 pub enum ImageChoice {
@@ -152,7 +149,7 @@ impl Library {
             channels,
             activation_limit: self.activation_limit,
         };
-        let _turn = self.turn_on_device().await;
+        let _turn = self.device_turn().await;
         let maps = self.engine.feature_maps(task, Control::unwatched()).await?;
         let seen = Arc::new(seen);
         let seen_map = |map| SeenMap {
@@ -166,18 +163,8 @@ impl Library {
     ///
     /// # Errors
     /// `NOT_FOUND` for the version or the image; `BAD_USER_INPUT` for a version that cannot be run, a class or layer that is
-    /// not there, more gradients than may be taken, and a file that is no image.
+    /// not there, and a file that is no image.
     pub async fn attribute(&self, request: AttributionRequest) -> Result<ImageAttribution, ServiceError> {
-        let (name, gradients) = match request.method {
-            Method::SmoothGrad { samples, .. } => ("samples", samples),
-            Method::IntegratedGradients { steps } => ("steps", steps),
-            Method::InputGradient | Method::GradCam { .. } => ("", 1),
-        };
-        if !(1..=MOST_GRADIENTS).contains(&gradients) {
-            return Err(ServiceError::bad_input(format!(
-                "`settings.{name}` must be 1 to {MOST_GRADIENTS}, got {gradients}"
-            )));
-        }
         let subject = self.runnable(request.version).await?;
         let (image, seen) = self.look_at(&subject, request.image).await?;
         let class = match request.class {
@@ -192,7 +179,7 @@ impl Library {
             method: request.method,
             activation_limit: self.activation_limit,
         };
-        let _turn = self.turn_on_device().await;
+        let _turn = self.device_turn().await;
         Ok(ImageAttribution {
             seen: Arc::new(seen),
             class,

@@ -200,7 +200,7 @@ impl Library {
 
     /// Waits for a turn on the device among all that the same request asks for: one that looks at many layers stands in the
     /// device's queue once, and is not refused because it has filled that itself.
-    async fn turn_on_device(&self) -> Option<SemaphorePermit<'_>> {
+    async fn device_turn(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed.
         self.device_turns.acquire().await.ok()
     }

@@ -86,7 +86,7 @@ impl Library {
                     weights: self.weights(key).await?,
                 },
             };
-            let _turn = self.turn_on_device().await;
+            let _turn = self.device_turn().await;
             Ok::<_, ServiceError>(self.engine.load(file).await?)
         };
         // A version's network never changes, so its key is all that tells it from others.

@@ -13,7 +13,7 @@ use crate::domain::dataset::Split;
 use crate::domain::id::{DatasetId, LayerId, ProbeSetId, VersionId};
 use crate::domain::image::LabelledImages;
 use crate::domain::vector::Measure;
-use crate::picture::{Axis, HeatMap, PictureError, Raster, Scale, png};
+use crate::picture::{Axis, Frames, HeatMap, Numbers, PictureError, Raster, Scale, png};
 
 /// How a picture is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,31 +203,30 @@ impl Library {
         let layers = self.compare(&a, &b, &comparison).await?;
         let [title_a, title_b] = [(&model_a, &a), (&model_b, &b)]
             .map(|(model, version)| format!("{} version {}", model.name.as_str(), version.number));
-        let map = HeatMap {
-            title: format!("Layers of {title_a} and {title_b} on {}", dataset.name),
-            unit: match comparison.measure {
-                Measure::DebiasedCka => "debiased CKA".to_owned(),
-                Measure::Cka => "CKA".to_owned(),
-            },
-            rows: self.axis(title_a, &layers.rows).await?,
-            columns: self.axis(title_b, &layers.columns).await?,
-            scale: Scale::linear(&layers.matrix),
-            numbers: layers
-                .matrix
-                .rows()
-                .flatten()
-                .map(|score| format!("{score:.2}"))
-                .collect(),
-            framed: layers
-                .matrix
-                .best_matches()
-                .iter()
-                .map(|best| (best.row, best.column))
-                .collect(),
-            note: "framed: of each row, the layer most like it".to_owned(),
-            matrix: layers.matrix,
-        };
-        let drawn = tokio::task::spawn_blocking(move || format.of_drawing(map.svg()?));
+        let (rows, columns) = (
+            self.axis(title_a.clone(), &layers.rows).await?,
+            self.axis(title_b.clone(), &layers.columns).await?,
+        );
+        let drawn = tokio::task::spawn_blocking(move || {
+            let matched = layers.matrix.best_matches();
+            let map = HeatMap {
+                title: format!("Layers of {title_a} and {title_b} on {}", dataset.name),
+                unit: match comparison.measure {
+                    Measure::DebiasedCka => "debiased CKA".to_owned(),
+                    Measure::Cka => "CKA".to_owned(),
+                },
+                rows,
+                columns,
+                scale: Scale::linear(&layers.matrix),
+                numbers: Numbers::Scores,
+                frames: Some(Frames {
+                    cells: matched.iter().map(|best| (best.row, best.column)).collect(),
+                    meaning: "of each row, the layer most like it".to_owned(),
+                }),
+                matrix: layers.matrix,
+            };
+            format.of_drawing(map.svg()?)
+        });
         let drawn = drawn.await.map_err(ServiceError::internal)?;
         drawn.map_err(|error: PictureError| ServiceError::internal(error))
     }

@@ -108,7 +108,7 @@ impl Library {
             statistics: subject.statistics(),
             activation_limit: self.activation_limit,
         };
-        let _turn = self.turn_on_device().await;
+        let _turn = self.device_turn().await;
         let mut of_images = self.engine.predict(task, Control::unwatched()).await?;
         Ok(of_images.pop().unwrap_or_default())
     }

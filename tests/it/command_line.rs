@@ -468,21 +468,13 @@ async fn a_network_is_looked_into_from_the_command_line() {
             .contains("[BAD_USER_INPUT]")
     );
 
-    let layer = [
-        "visualize",
-        "a",
-        "--layer",
-        "0",
-        "--channel",
-        "0",
-        "--image",
-        "7",
-        "--steps",
-        "2",
-        "--open-dir",
-        seen,
-    ];
-    document(&server, &layer).await;
+    document(
+        &server,
+        &["visualize", "a", "--class", "3", "--steps", "2", "--open-dir", seen],
+    )
+    .await;
+    let layer = ["visualize", "a", "--layer", "0", "--channel", "0", "--image", "7"];
+    document(&server, &[&layer[..], &["--open-dir", seen]].concat()).await;
     let pictures = std::fs::read_dir(seen).unwrap().map(|entry| entry.unwrap().path());
     let pictures: Vec<_> = pictures
         .filter(|path| path.extension().is_some_and(|ending| ending == "png"))
@@ -493,19 +485,18 @@ async fn a_network_is_looked_into_from_the_command_line() {
     }
     let looked = text(
         &server,
-        &["visualize", "a", "--class", "3", "--image", "7", "--steps", "2"],
+        &["visualize", "a", "--class", "3", "--layer", "0", "--image", "7"],
     )
     .await;
-    assert!(
-        looked.contains("class 3 ") && looked.contains("test image 7: the score of class 3 is"),
-        "{looked}"
-    );
+    assert!(looked.contains("test image 7: the logit of class 3 is"), "{looked}");
     assert!(
         looked.contains("http://127.0.0.1") && looked.contains("/images/"),
         "{looked}"
     );
     let only_looked = document(&server, &["visualize", "a", "--image", "7"]).await;
     assert_eq!(only_looked["targets"], json!([]));
+    let both = complaint(&server, &["visualize", "a", "--class", "3", "--layer", "0"]).await;
+    assert!(both.contains("leave one of --class and --layer out"), "{both}");
     assert!(
         complaint(&server, &["visualize", "a", "--class", "Hat"])
             .await

@@ -303,6 +303,36 @@ fn telling_of(width: u32, height: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn one_uploaded_image_serves_several_fields() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (version, _) = trained(api).await;
+    let query = "mutation($version: ID!, $image: Upload!) {
+        predict(input: { versionId: $version, image: $image }) { predictions { class { index } } }
+        attributeImage(input: { versionId: $version, image: $image }) { attribution { class { index } } } }";
+    let image = file(&RgbImage::new(8, 8), ImageFormat::Png);
+    let variables = json!({ "version": version, "image": null });
+    let answer = api.upload(query, variables, &[("image", &image)]).await.unwrap();
+    let data = &answer["data"];
+    assert!(data["attributeImage"]["attribution"]["class"].is_object(), "{answer:#}");
+    assert_eq!(
+        data["predict"]["predictions"][0]["class"],
+        data["attributeImage"]["attribution"]["class"]
+    );
+    let input = json!({ "versionId": version, "image": null });
+    let query = "mutation($input: PredictInput!) { predict(input: $input) { preparations } }";
+    let answer = api
+        .upload(query, json!({ "input": input }), &[("input.image", b"")])
+        .await;
+    assert_eq!(
+        first_error(&answer.unwrap()).0,
+        "BAD_USER_INPUT",
+        "an empty file is no image"
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_no_image_or_too_large_a_one_is_refused() {
     let server = Server::start().await;
     let api = &server.api;

@@ -402,7 +402,7 @@ async fn a_server_that_trusts_documents_executes_no_others() {
     let named = post(api, RESPONSE, &json!({ "documentId": "version" })).await;
     assert!(named.json::<Value>().await.unwrap()["data"]["serverInfo"]["version"].is_string());
     // Over a WebSocket as well.
-    let mut line = Subscription::start_with(api, json!({ "extensions": { "documentId": "version" } })).await;
+    let mut line = Subscription::start_with(api, json!({ "documentId": "version" })).await;
     assert!(line.next().await.unwrap()["data"]["serverInfo"]["version"].is_string());
     let address = format!("{}/graphql?documentId=create", api.url);
     assert_eq!(reqwest::get(address).await.unwrap().status(), 405, "a GET only reads");

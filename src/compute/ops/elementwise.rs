@@ -104,29 +104,29 @@ fn floored(a: f32, b: f32) -> f32 {
 }
 
 /// A function of two numbers that candle has not, or not for all numbers.
-struct Sloped {
+struct Differentiable {
     value: fn(f32, f32) -> f32,
-    /// By the first number and by the second.
-    slopes: [fn(f32, f32) -> f32; 2],
+    /// Partial derivatives by the first number and by the second.
+    partials: [fn(f32, f32) -> f32; 2],
 }
 
-const MOD: Sloped = Sloped {
+const MOD: Differentiable = Differentiable {
     value: floored,
-    slopes: [|_, _| 1.0, |a, b| -(a / b).floor()],
+    partials: [|_, _| 1.0, |a, b| -(a / b).floor()],
 };
 
-const FMOD: Sloped = Sloped {
+const FMOD: Differentiable = Differentiable {
     value: |a, b| a % b,
-    slopes: [|_, _| 1.0, |a, b| -(a / b).trunc()],
+    partials: [|_, _| 1.0, |a, b| -(a / b).trunc()],
 };
 
 /// candle takes powers through logarithms, which negative numbers have none of.
-const POWER: Sloped = Sloped {
+const POWER: Differentiable = Differentiable {
     value: f32::powf,
-    slopes: [|a, b| b * a.powf(b - 1.0), |a, b| a.powf(b) * a.ln()],
+    partials: [|a, b| b * a.powf(b - 1.0), |a, b| a.powf(b) * a.ln()],
 };
 
-impl Sloped {
+impl Differentiable {
     /// Its values for numbers spread over `dims`, with gradients.
     fn of(&self, a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
         let numbers = |x: &Tensor| x.detach().broadcast_as(dims)?.flatten_all()?.to_vec1::<f32>();
@@ -134,12 +134,14 @@ impl Sloped {
         let each = |function: fn(f32, f32) -> f32| firsts.iter().zip(&seconds).map(move |(a, b)| function(*a, *b));
         let tensor = |numbers: Vec<f32>| Tensor::from_vec(numbers, dims, a.device());
         let mut result = tensor(each(self.value).collect())?;
-        for (x, slope) in [a, b].into_iter().zip(self.slopes).filter(|(x, _)| x.track_op()) {
-            // Infinite slopes count as none: they would make the value itself NaN below.
-            let slopes = each(slope).map(|slope| if slope.is_finite() { slope } else { 0.0 });
-            // Zero, with the slope of the function.
-            let change = x.broadcast_sub(&x.detach())?;
-            result = (result + tensor(slopes.collect())?.broadcast_mul(&change)?)?;
+        for (x, partial) in [a, b].into_iter().zip(self.partials).filter(|(x, _)| x.track_op()) {
+            // What is infinite counts as zero here and below: it would make the value itself NaN.
+            let partials = each(partial).map(|partial| if partial.is_finite() { partial } else { 0.0 });
+            // Zero, with a derivative of one.
+            let change = (x - x.detach())?;
+            let is_finite = x.detach().abs()?.lt(f32::INFINITY)?;
+            let change = is_finite.where_cond(&change, &x.detach().zeros_like()?)?;
+            result = (result + tensor(partials.collect())?.broadcast_mul(&change)?)?;
         }
         Ok(result)
     }
@@ -166,11 +168,10 @@ pub(super) fn unary(function: UnaryFunction, x: &Tensor) -> Result<Tensor> {
         UnaryFunction::Erf => erf::of(x),
         UnaryFunction::Sin => x.sin(),
         UnaryFunction::Cos => x.cos(),
-        // Steps have no slope; candle would refuse to give one.
-        UnaryFunction::Floor => x.detach().floor(),
-        UnaryFunction::Ceil => x.detach().ceil(),
-        UnaryFunction::Round => round_half_to_even(&x.detach()),
-        UnaryFunction::Sign => x.detach().sign(),
+        UnaryFunction::Floor => x.floor(),
+        UnaryFunction::Ceil => x.ceil(),
+        UnaryFunction::Round => round_half_to_even(x),
+        UnaryFunction::Sign => x.sign(),
         UnaryFunction::Not => x.eq(&x.zeros_like()?),
     }
 }

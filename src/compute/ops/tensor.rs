@@ -114,8 +114,7 @@ fn matmul(a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
 fn cast(x: &Tensor, wanted: NumberType) -> Result<Tensor> {
     match wanted {
         NumberType::Float => x.to_dtype(DType::F32),
-        // A step: candle would hand the gradient through.
-        NumberType::Integer => x.detach().to_dtype(DType::I64),
+        NumberType::Integer => x.to_dtype(DType::I64),
         NumberType::Truth => x.ne(&x.zeros_like()?),
     }
 }

@@ -210,6 +210,26 @@ fn gradients_of_what_normalises_match_finite_differences() {
 }
 
 #[test]
+fn infinite_numbers_have_the_same_values_whether_gradients_are_followed_or_not() {
+    let [a, b] = [[f32::INFINITY, 1.0, 0.0], [-1.0, f32::INFINITY, 0.5]]
+        .map(|numbers| Var::new(&numbers, &Device::Cpu).unwrap());
+    for function in [BinaryFunction::Pow, BinaryFunction::Fmod] {
+        let values = |inputs: [Tensor; 2]| {
+            let value = apply(&TensorOperator::Binary(function), &inputs, &[3]).unwrap();
+            value.to_vec1::<f32>().unwrap()
+        };
+        let followed = values([a.as_tensor().clone(), b.as_tensor().clone()]);
+        let plain = values([a.as_detached_tensor(), b.as_detached_tensor()]);
+        for (followed, plain) in followed.into_iter().zip(plain) {
+            assert!(
+                followed == plain || followed.is_nan() && plain.is_nan(),
+                "{function:?}: {followed}, not {plain}"
+            );
+        }
+    }
+}
+
+#[test]
 fn powers_of_negative_numbers_are_those_of_the_definition() {
     let base = Tensor::new(&[-2.0_f32, -2.0, 3.0], &Device::Cpu).unwrap();
     let exponent = Tensor::new(&[3.0_f32, 2.0, -1.0], &Device::Cpu).unwrap();
