@@ -258,7 +258,7 @@ pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
 /// Whom the commands ask that talk to a running server.
 #[derive(Debug, Clone, Args)]
 pub struct ClientConfig {
-    /// Address of the server
+    /// Address of the server; one that wants a token gets what is in SCV_TOKEN
     #[arg(long, env = "SCV_SERVER", default_value = DEFAULT_SERVER, value_name = "URL", help_heading = "Server")]
     pub server: reqwest::Url,
 

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use scv::cli::Cli;
 
 /// Activations are large and short-lived: an allocator that keeps and reuses their pages saves a good part of the time.
@@ -10,7 +9,7 @@ use scv::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    match Cli::from_arguments().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             #[expect(

@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tracing::Subscriber;
 use tracing::span::{Attributes, Id};
@@ -17,7 +18,7 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::compute::device::DeviceMemory;
-use crate::domain::job::{JobBacklog, JobKind, JobPhase};
+use crate::domain::job::{JobBacklog, JobKind, JobPhase, JobStatus};
 use crate::service::CacheStatistics;
 
 /// What is counted since the process began, by all servers in it.
@@ -35,6 +36,7 @@ pub struct Metrics {
     root_field_seconds: Times<RootField>,
     store_seconds: Times<StoreFunction>,
     phase_seconds: Times<Phase>,
+    jobs: Family<JobEnd, Counter>,
 }
 
 type Times<L> = Family<L, Histogram, Buckets>;
@@ -64,6 +66,12 @@ struct StoreFunction {
 struct Phase {
     kind: String,
     phase: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct JobEnd {
+    kind: String,
+    status: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -121,6 +129,10 @@ impl Metrics {
         let mut registry = Registry::with_prefix("scv");
         let requests = Family::default();
         registry.register("requests", "GraphQL requests answered", requests.clone());
+        let jobs = Family::default();
+        registry.register("jobs", "Jobs that have ended", jobs.clone());
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The program", build);
         Self {
             requests,
             request_seconds: times(
@@ -146,6 +158,7 @@ impl Metrics {
                 ("job_phase_seconds", "Time of a phase of a job"),
                 OF_PHASES,
             ),
+            jobs,
             registry,
         }
     }
@@ -177,6 +190,15 @@ impl Metrics {
             phase: format!("{phase:?}").to_lowercase(),
         };
         self.phase_seconds.get_or_create(&phase).observe(took.as_secs_f64());
+    }
+
+    /// Counts a job that has ended.
+    pub fn count_job(&self, kind: JobKind, status: JobStatus) {
+        let end = JobEnd {
+            kind: format!("{kind:?}").to_lowercase(),
+            status: format!("{status:?}").to_lowercase(),
+        };
+        self.jobs.get_or_create(&end).inc();
     }
 
     /// Everything in Prometheus' text format.
@@ -217,7 +239,7 @@ fn registry_of(now: &Snapshot) -> Registry {
     );
     gauge(
         "catalogue_generation",
-        "How often the catalogue has changed",
+        "How often what searches see has changed",
         now.generation,
     );
     gauge("resident_bytes", "Memory of the process", resident_bytes());

@@ -97,7 +97,8 @@ impl Fault {
 impl Refusal {
     /// The message with its code, and each fault on a line of its own.
     fn to_text(&self) -> String {
-        let code = match &self.extensions.code {
+        let code = match self.extensions.code.as_deref() {
+            Some("UNAUTHENTICATED") => " [UNAUTHENTICATED]; the commands take a token from SCV_TOKEN".to_owned(),
             Some(code) => format!(" [{code}]"),
             None => String::new(),
         };

@@ -25,7 +25,7 @@ pub(super) struct Compare {
     #[arg(value_name = "OTHER[:VERSION]")]
     other: Option<VersionName>,
     /// How many versions to list, at most 100
-    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10)]
+    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     count: u32,
     /// What layers are compared by
     #[arg(long, value_enum, default_value_t)]
@@ -54,6 +54,7 @@ impl Compare {
         if let (Some(path), Some(format)) = (&self.output, format) {
             let bytes = client.file(client.address(pictures.of(format)).as_str()).await?;
             std::fs::write(path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
+            terminal.note(format!("the picture is in {}", path.display()));
         }
         terminal.answer(&answer, answer.to_text())
     }

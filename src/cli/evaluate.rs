@@ -11,7 +11,7 @@ use super::client::Client;
 use super::job::{self, Job};
 use super::layer::{self, VersionName};
 use super::model::{Version, percent};
-use super::pictures::{self, Picture, Shown};
+use super::pictures::{self, Picture, Shown, file_stem};
 use super::table::{score, table};
 use super::terminal::Terminal;
 use crate::config::ClientConfig;
@@ -127,11 +127,11 @@ impl Evaluate {
             }
         };
         if let Some(folder) = &self.open_dir {
-            pictures::write(&client, terminal, folder, &evaluation.pictures(&client)).await?;
+            pictures::write(&client, terminal, folder, &evaluation.pictures(&client, &version)).await?;
         }
         let mut text = evaluation.to_text(&version);
         if self.open_dir.is_some() && !evaluation.mistakes.nodes.is_empty() {
-            text.push_str(&format!("\n\n{}", evaluation.mistakes_by_file()));
+            text.push_str(&format!("\n\n{}", evaluation.mistakes_by_file(&version)));
         }
         terminal.answer(&json!({ "version": version, "evaluation": evaluation }), text)
     }
@@ -250,21 +250,26 @@ impl Evaluation {
                 row
             }),
         );
-        match self.mistakes.nodes.is_empty() {
-            true => format!("{head}\n\n{classes}\n\nno mistakes"),
-            false => format!("{head}\n\n{classes}\n\n{confusions}"),
+        if self.mistakes.nodes.is_empty() {
+            return format!("{head}\n\n{classes}\n\nno mistakes");
         }
+        let mut text = format!("{head}\n\n{classes}\n\n{confusions}");
+        let others = self.confusion_cells.nodes.len().saturating_sub(MISTAKES);
+        if others > 0 {
+            text.push_str(&format!("\n\nand {others} more pairs of classes: --json lists them"));
+        }
+        text
     }
 
     /// The surest mistakes with the files that show them.
-    fn mistakes_by_file(&self) -> String {
+    fn mistakes_by_file(&self, version: &Version) -> String {
         table(
             &["picture of a mistake", "is", "taken for", ">image", ">confidence"],
             (1..).zip(&self.mistakes.nodes).map(|(rank, mistake)| {
                 let (actual, predicted) = (mistake.actual.name.clone(), mistake.predicted.name.clone());
                 let Exemplar { index, confidence, .. } = &mistake.image;
                 vec![
-                    mistake_file(rank),
+                    mistake_file(version, rank),
                     actual,
                     predicted,
                     index.to_string(),
@@ -275,8 +280,9 @@ impl Evaluation {
     }
 
     /// What there is to see.
-    fn pictures(&self, client: &Client) -> Vec<Shown> {
-        let shown = |name: &str, path: &str| Shown::new(name.to_owned(), client.address(path).as_str());
+    fn pictures(&self, client: &Client, version: &Version) -> Vec<Shown> {
+        let stem = file_stem(&version.to_string());
+        let shown = |name: &str, path: &str| Shown::new(format!("{stem}-{name}"), client.address(path).as_str());
         let mut pictures = Vec::new();
         if let Some(plots) = &self.plots {
             pictures.push(shown("confusion.svg", &plots.confusion));
@@ -285,7 +291,7 @@ impl Evaluation {
         }
         for (rank, mistake) in (1..).zip(&self.mistakes.nodes) {
             if let Some(picture) = &mistake.image.picture {
-                pictures.push(Shown::new(mistake_file(rank), &picture.url));
+                pictures.push(Shown::new(mistake_file(version, rank), &picture.url));
             }
         }
         pictures
@@ -293,6 +299,6 @@ impl Evaluation {
 }
 
 /// The file of the picture of a mistake.
-fn mistake_file(rank: usize) -> String {
-    format!("mistake-{rank:02}.png")
+fn mistake_file(version: &Version, rank: usize) -> String {
+    format!("{}-mistake-{rank:02}.png", file_stem(&version.to_string()))
 }

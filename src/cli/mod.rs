@@ -30,7 +30,7 @@ mod trace;
 mod train;
 mod visualize;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{COMMAND_LOG, LogConfig, SERVER_LOG};
 use terminal::Terminal;
@@ -100,7 +100,29 @@ impl Command {
     }
 }
 
+/// Headings of the settings that say which library is meant.
+const OF_LIBRARY: [&str; 2] = ["Storage", "Logging"];
+
+/// The help of a command that works on a library without being its server: without settings of the server.
+fn without_service(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_help_heading() {
+        Some(heading) if !OF_LIBRARY.contains(&heading) => argument.hide(true),
+        _ => argument,
+    });
+    command.mut_subcommands(without_service)
+}
+
 impl Cli {
+    /// What the program was called with; help and mistakes end it.
+    pub fn from_arguments() -> Self {
+        let command = ["token", "analyst-role", "migrate"]
+            .into_iter()
+            .fold(Self::command(), |command, name| {
+                command.mut_subcommand(name, without_service)
+            });
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
     /// Does what was asked.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -53,6 +54,7 @@ pub(super) fn percent(share: Option<f64>) -> String {
 pub(super) struct Model {
     pub(super) id: String,
     pub(super) tags: Vec<String>,
+    visibility: String,
     /// Whether it was registered just now, for the version to come.
     #[serde(skip)]
     is_new: bool,
@@ -79,7 +81,7 @@ pub(super) async fn find(client: &Client, name: &str) -> Result<Option<Model>, C
     struct Data {
         model: Option<Model>,
     }
-    let query = "query($name: String!) { model(name: $name) { id tags } }";
+    let query = "query($name: String!) { model(name: $name) { id tags visibility } }";
     Ok(client.ask::<Data>(query, json!({ "name": name })).await?.model)
 }
 
@@ -89,11 +91,34 @@ pub(super) async fn existing(client: &Client, name: &str) -> anyhow::Result<Mode
     found.ok_or_else(|| anyhow::anyhow!("there is no model {name:?}, and a dry run registers none"))
 }
 
-/// The model of a name, registered if there is none, with the tags added that it lacks.
-pub(super) async fn ensure(client: &Client, name: &str, tags: &[String]) -> Result<Model, ClientError> {
+/// The model that gets a new version.
+#[derive(Debug, Args)]
+pub(super) struct ModelOptions {
+    /// The model that gets a new version; it is registered if there is none of that name
+    #[arg(long = "model", value_name = "MODEL")]
+    pub(super) name: String,
+    /// A tag of the model; can be given several times
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(super) tags: Vec<String>,
+    /// Register it as a model that only your account and administrators see
+    #[arg(long)]
+    pub(super) private: bool,
+}
+
+/// The model that is meant, registered if there is none of the name, with the tags added that it lacks.
+///
+/// # Errors
+/// The server refuses it, or it is to be private and there is a public one.
+pub(super) async fn ensure(client: &Client, options: &ModelOptions) -> anyhow::Result<Model> {
+    let ModelOptions { name, tags, private } = options;
     let Some(model) = find(client, name).await? else {
-        return create(client, name, tags).await;
+        return Ok(create(client, options).await?);
     };
+    if *private && model.visibility != "PRIVATE" {
+        anyhow::bail!(
+            "there is a model {name:?} already, and everybody sees it: choose another name, or hide it by the mutation updateModel"
+        );
+    }
     let lacking: Vec<_> = tags.iter().filter(|tag| !model.tags.contains(tag)).collect();
     if lacking.is_empty() {
         return Ok(model);
@@ -104,7 +129,7 @@ pub(super) async fn ensure(client: &Client, name: &str, tags: &[String]) -> Resu
     struct Data {
         update_model: Payload,
     }
-    let query = "mutation($input: UpdateModelInput!) { updateModel(input: $input) { model { id tags } } }";
+    let query = "mutation($input: UpdateModelInput!) { updateModel(input: $input) { model { id tags visibility } } }";
     let data: Data = client
         .ask(query, json!({ "input": { "id": model.id, "tags": all } }))
         .await?;
@@ -116,16 +141,16 @@ struct Payload {
     model: Model,
 }
 
-async fn create(client: &Client, name: &str, tags: &[String]) -> Result<Model, ClientError> {
+async fn create(client: &Client, options: &ModelOptions) -> Result<Model, ClientError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Data {
         create_model: Payload,
     }
-    let query = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id tags } } }";
-    let data: Data = client
-        .ask(query, json!({ "input": { "name": name, "tags": tags } }))
-        .await?;
+    let query = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id tags visibility } } }";
+    let visibility = if options.private { "PRIVATE" } else { "PUBLIC" };
+    let input = json!({ "name": options.name, "tags": options.tags, "visibility": visibility });
+    let data: Data = client.ask(query, json!({ "input": input })).await?;
     Ok(Model {
         is_new: true,
         ..data.create_model.model

@@ -42,6 +42,14 @@ impl Shown {
     }
 }
 
+/// What the files about something named begin with everywhere.
+pub(super) fn file_stem(name: &str) -> String {
+    let usual = |c: char| if c.is_alphanumeric() { c } else { '-' };
+    let words: String = name.chars().map(usual).collect();
+    let words = words.split('-').filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-")
+}
+
 /// Writes pictures into a folder, which is made if it is not there.
 pub(super) async fn write(
     client: &Client,
@@ -58,4 +66,15 @@ pub(super) async fn write(
     let written = counted(pictures.len(), "picture");
     terminal.note(format!("{written} in {}", folder.display()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_have_names_that_every_system_takes() {
+        assert_eq!(file_stem("plain:1 class 0 T-shirt/top"), "plain-1-class-0-T-shirt-top");
+        assert_eq!(file_stem("layer 3.main.0, channel 5"), "layer-3-main-0-channel-5");
+    }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, check_file};
 use super::job::{self, Job};
+use super::model::ModelOptions;
 use super::table::table;
 use super::terminal::Terminal;
 use super::{blocks, model};
@@ -23,9 +24,8 @@ pub(super) struct Push {
     /// An ONNX file (.onnx), a zip of one with its weights (.zip), or activations (.npz, .safetensors)
     #[arg(value_name = "FILE", required_unless_present = "blocks", conflicts_with_all = ["blocks", "weights"])]
     file: Option<PathBuf>,
-    /// The model that gets a new version; it is registered if there is none of that name
-    #[arg(long)]
-    model: String,
+    #[command(flatten)]
+    model: ModelOptions,
     /// Name of the data set whose probe images the layers are measured on
     #[arg(long)]
     dataset: String,
@@ -60,9 +60,6 @@ pub(super) struct Push {
     /// Deviation of each channel, separated by commas
     #[arg(long, value_delimiter = ',', requires_all = ["file", "mean"])]
     std: Vec<f32>,
-    /// A tag of the model; can be given several times
-    #[arg(long = "tag", value_name = "TAG")]
-    tags: Vec<String>,
     /// Check everything, show how weights are matched, and write nothing; the model has to be there
     #[arg(long)]
     dry_run: bool,
@@ -87,8 +84,8 @@ impl Push {
             check_file(path)?;
         }
         let model = match self.dry_run {
-            true => model::existing(&client, &self.model).await?,
-            false => model::ensure(&client, &self.model, &self.tags).await?,
+            true => model::existing(&client, &self.model.name).await?,
+            false => model::ensure(&client, &self.model).await?,
         };
         let uploading = terminal.spinner("sending the network");
         let mut input = network.fields;

@@ -17,8 +17,9 @@ use crate::store::{Database, Store, join};
 
 /// Make, list and end the tokens that a server lets in
 ///
-/// It works on the database itself, beside a server that runs or without one: that is how the first token is made. Later
-/// ones can be made in the API as well, with one of scope ADMIN.
+/// It works on the library itself, beside a server that runs or without one: that is how the first token is made. It has to be
+/// the server's library, so give --data-dir or --database-url as `scv serve` has it. Later tokens can be made in the API as well,
+/// with one of scope ADMIN.
 #[derive(Debug, Args)]
 pub(super) struct TokenCommand {
     #[command(subcommand)]
@@ -121,13 +122,17 @@ impl TokenCommand {
             Action::Create(create) => &create.config,
             Action::List { config } | Action::Revoke { config, .. } => config,
         };
+        let place = match &config.database_url {
+            Some(_) => "the database of DATABASE_URL".to_owned(),
+            None => format!("the library in {}", config.data_dir.display()),
+        };
         let database = join(&config.database()).await?;
-        let done = self.perform(&database, terminal).await;
+        let done = self.perform(&database, terminal, &place).await;
         database.close().await;
         done
     }
 
-    async fn perform(self, Database { store, .. }: &Database, terminal: &Terminal) -> anyhow::Result<()> {
+    async fn perform(self, Database { store, .. }: &Database, terminal: &Terminal, place: &str) -> anyhow::Result<()> {
         match self.action {
             Action::Create(create) => {
                 let now = store.now().await?;
@@ -141,7 +146,7 @@ impl TokenCommand {
                 let input = json!({ "account": new.account, "scope": new.scope, "id": token.id });
                 record(store, "createToken", input).await?;
                 let text = format!(
-                    "A token of {} is made. It is told only this once:\n\n    {}\n\nThe commands take it from SCV_TOKEN; \
+                    "A token of {} is made for {place}. It is told only this once:\n\n    {}\n\nThe commands take it from SCV_TOKEN; \
                      other programs send it as `Authorization: Bearer {}…`.",
                     token.account,
                     secret.reveal(),
@@ -171,12 +176,12 @@ impl TokenCommand {
                     ]
                 });
                 let text = table(&heading, rows);
-                terminal.answer(&tokens, text)
+                terminal.answer(&tokens, format!("tokens of {place}\n{text}"))
             }
             Action::Revoke { number, .. } => {
                 let known = store.tokens_by_id(&[TokenId(number)]).await?.pop();
                 let Some(token) = known else {
-                    anyhow::bail!("there is no token {number}: `scv token list` lists them");
+                    anyhow::bail!("{place} has no token {number}: `scv token list` lists them");
                 };
                 let mut tx = store.begin().await?;
                 tx.revoke_token(token.id).await?;

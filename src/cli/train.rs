@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::client::{Client, ClientError};
 use super::job::{self, Job};
+use super::model::ModelOptions;
 use super::terminal::Terminal;
 use super::{blocks, model};
 use crate::config::ClientConfig;
@@ -16,18 +17,14 @@ use crate::domain::block::Block;
 /// Train a network on the server and wait for it
 #[derive(Debug, Args)]
 pub(super) struct Train {
-    /// The model that gets a new version; it is registered if there is none of that name
-    #[arg(long)]
-    model: String,
+    #[command(flatten)]
+    model: ModelOptions,
     /// Name of the data set to learn
     #[arg(long)]
     dataset: String,
     /// A JSON file with the network's list of blocks
     #[arg(long, value_name = "FILE")]
     blocks: PathBuf,
-    /// A tag of the model; can be given several times
-    #[arg(long = "tag", value_name = "TAG")]
-    tags: Vec<String>,
     /// Return at once and leave the job to itself
     #[arg(long)]
     detach: bool,
@@ -102,7 +99,7 @@ impl Train {
         let client = Client::new(&self.client)?;
         let blocks = blocks::read(&self.blocks)?;
         blocks::check(&client, &blocks, &self.dataset).await?;
-        let model = model::ensure(&client, &self.model, &self.tags).await?;
+        let model = model::ensure(&client, &self.model).await?;
         let request = TrainRequest {
             model_id: &model.id,
             dataset: &self.dataset,

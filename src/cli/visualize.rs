@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::job::{self, Job};
 use super::layer::{self, Layer, VersionName};
-use super::pictures::{self, Picture, Shown};
+use super::model::Version;
+use super::pictures::{self, Picture, Shown, file_stem};
 use super::table::{score, table};
 use super::terminal::Terminal;
 use crate::config::ClientConfig;
@@ -99,9 +100,12 @@ struct Image {
 
 /// What a channel answers to an image.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct FeatureMap {
     channel: usize,
     mean: Option<f64>,
+    layer_minimum: Option<f64>,
+    layer_maximum: Option<f64>,
     picture: Picture,
     overlay: Picture,
 }
@@ -130,12 +134,12 @@ impl Visualize {
             None => None,
         };
         if let Some(look) = &look {
-            pictures.extend(look.pictures());
+            pictures.extend(look.pictures(&layers.version, layer));
             texts.push(look.to_text());
         } else {
             for (name, target) in self.targets(layer, class, &names)? {
                 let found = self.seek(&client, terminal, &version, &name, target).await?;
-                pictures.extend(found.pictures());
+                pictures.extend(found.pictures(&layers.version));
                 seen.push(found);
             }
             texts.push(table(
@@ -272,7 +276,7 @@ impl Visualize {
         let mut feature_maps = match layer {
             Some(layer) => {
                 let query = "query($id: ID!, $image: Int!, $channels: [Int!]) { layer(id: $id) {
-                    featureMaps(image: $image, channels: $channels) { channel mean picture { url } overlay { url } } } }";
+                    featureMaps(image: $image, channels: $channels) { channel mean layerMinimum layerMaximum picture { url } overlay { url } } } }";
                 let channels = self.channel.map(|channel| vec![channel]);
                 let variables = json!({ "id": layer.id, "image": image, "channels": channels });
                 client.ask::<LayerData>(query, variables).await?.layer.feature_maps
@@ -292,8 +296,8 @@ impl Visualize {
 }
 
 impl Seen {
-    fn pictures(&self) -> Vec<Shown> {
-        let stem = file_stem(&self.target);
+    fn pictures(&self, version: &Version) -> Vec<Shown> {
+        let stem = file_stem(&format!("{version} {}", self.target));
         let mut pictures = vec![Shown::new(format!("{stem}.png"), &self.picture)];
         for (rank, exemplar) in (1..).zip(&self.exemplars) {
             pictures.push(Shown::new(format!("{stem}-exemplar-{rank}.png"), &exemplar.picture.url));
@@ -314,19 +318,17 @@ impl Seen {
 }
 
 impl Look {
-    fn pictures(&self) -> Vec<Shown> {
-        let Self {
-            image,
-            attribution,
-            feature_maps,
-        } = self;
+    fn pictures(&self, version: &Version, layer: Option<&Layer>) -> Vec<Shown> {
+        let stem = file_stem(&format!("{version} image {}", self.image));
+        let (attribution, feature_maps) = (&self.attribution, &self.feature_maps);
         let shown = |name: String, picture: &Picture| Shown::new(name, &picture.url);
         let mut pictures = vec![
-            shown(format!("image-{image}.png"), &attribution.image.picture),
-            shown(format!("image-{image}-attribution.png"), &attribution.overlay),
+            shown(format!("{stem}.png"), &attribution.image.picture),
+            shown(format!("{stem}-attribution.png"), &attribution.overlay),
         ];
         for map in feature_maps {
-            let name = format!("image-{image}-channel-{}", map.channel);
+            let layer = layer.map_or("", |layer| layer.name.as_str());
+            let name = file_stem(&format!("{stem} layer {layer} channel {}", map.channel));
             pictures.push(shown(format!("{name}.png"), &map.picture));
             pictures.push(shown(format!("{name}-overlay.png"), &map.overlay));
         }
@@ -357,7 +359,18 @@ impl Look {
                     vec![map.channel.to_string(), mean, map.picture.url.clone()]
                 }),
             );
-            text.push_str(&format!("\n\n{maps}"));
+            let ends = self
+                .feature_maps
+                .first()
+                .and_then(|map| map.layer_minimum.zip(map.layer_maximum));
+            let ends = ends.map_or_else(String::new, |(least, most)| {
+                format!(
+                    "feature maps, dark violet for {} to yellow for {}\n",
+                    score(least),
+                    score(most)
+                )
+            });
+            text.push_str(&format!("\n\n{ends}{maps}"));
         }
         text
     }
@@ -407,17 +420,6 @@ fn class_in_words(class: usize, names: &[String]) -> String {
     }
 }
 
-/// What a file about something named can be called everywhere.
-fn file_stem(name: &str) -> String {
-    let usual = |c: char| if c.is_alphanumeric() { c } else { '-' };
-    let words: String = name.chars().map(usual).collect();
-    words
-        .split('-')
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join("-")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -441,11 +443,5 @@ mod tests {
     fn a_class_named_by_its_index_is_not_told_twice() {
         assert_eq!(class_in_words(1, &clothes()), "class 1 Trouser");
         assert_eq!(class_in_words(0, &["0".to_owned()]), "class 0");
-    }
-
-    #[test]
-    fn files_have_names_that_every_system_takes() {
-        assert_eq!(file_stem("class 0 T-shirt/top"), "class-0-T-shirt-top");
-        assert_eq!(file_stem("layer 3.main.0, channel 5"), "layer-3-main-0-channel-5");
     }
 }

@@ -55,7 +55,12 @@ pub fn feature_maps(task: &FeatureMapTask, device: &Device) -> Result<Vec<Featur
         }
         Ok(())
     })?;
+    let finite = answer.iter().copied().filter(|number| number.is_finite());
+    let layer_range = finite.fold([f32::INFINITY, f32::NEG_INFINITY], |[least, most], number| {
+        [least.min(number), most.max(number)]
+    });
     let map = |channel: usize| FeatureMap {
+        layer_range,
         channel,
         height,
         width,

@@ -20,6 +20,8 @@ pub struct FeatureMap {
     pub width: usize,
     /// The numbers, row after row.
     pub values: Vec<f32>,
+    /// The lowest and the highest finite number of all channels of the layer, so that maps can be compared.
+    pub layer_range: [f32; 2],
 }
 
 impl FeatureMap {

@@ -55,7 +55,11 @@ impl fmt::Display for Preparation {
             }),
             Self::Resized { from, to } => {
                 let [rows, columns] = from;
-                write!(f, "resized from {columns}x{rows} to {}x{} pixels", to[1], to[0])
+                write!(f, "resized from {columns}x{rows} to {}x{} pixels", to[1], to[0])?;
+                match rows * to[1] == columns * to[0] {
+                    true => Ok(()),
+                    false => f.write_str(", which stretches it: cut it to the same proportions to avoid that"),
+                }
             }
         }
     }

@@ -81,7 +81,17 @@ impl FeatureMap {
         rows(&self.map.values, self.map.width)
     }
 
-    /// The numbers as colours, the lowest and the highest at the ends of the scale, enlarged to be seen.
+    /// The lowest number of all channels of the layer for the image: where the colours begin. Null if none is finite.
+    async fn layer_minimum(&self) -> Option<f64> {
+        Some(f64::from(self.map.layer_range[0])).filter(|number| number.is_finite())
+    }
+
+    /// The highest number of all channels of the layer for the image: where the colours end. Null if none is finite.
+    async fn layer_maximum(&self) -> Option<f64> {
+        Some(f64::from(self.map.layer_range[1])).filter(|number| number.is_finite())
+    }
+
+    /// The numbers as colours from the layer's lowest to its highest, enlarged to be seen.
     async fn picture(
         &self,
         ctx: &Context<'_>,
@@ -110,6 +120,7 @@ impl FeatureMap {
         NumberMap {
             width: self.map.width,
             values: &self.map.values,
+            range: Some(self.map.layer_range),
         }
     }
 
@@ -148,7 +159,7 @@ pub(super) fn image_of_dataset(split: Split, index: i32) -> Result<ImageChoice> 
 ///
 /// # Errors
 /// It is below 0.
-fn count(name: &str, number: i32) -> Result<usize> {
+pub(super) fn count(name: &str, number: i32) -> Result<usize> {
     usize::try_from(number).map_err(|_| ApiError::bad_input(format!("`{name}` must be 0 or more, got {number}")))
 }
 
@@ -347,6 +358,7 @@ impl ImageAttributions {
         NumberMap {
             width: self.found.attribution.width,
             values: &self.summed,
+            range: None,
         }
     }
 

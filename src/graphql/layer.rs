@@ -5,7 +5,7 @@ use async_graphql::{Context, Enum, ID, Json, Object};
 use super::dataset::{ProbeSet, Split};
 use super::error::{ApiError, Result};
 use super::id::{GlobalId, decode_cursor};
-use super::insight::{FeatureMap, USUAL_CHANNELS, channel_choice, image_of_dataset};
+use super::insight::{FeatureMap, USUAL_CHANNELS, channel_choice, count, image_of_dataset};
 use super::layer_match::{self, LayerMatchConnection, Measure, Search, SimilarityFilter};
 use super::limits::page_cost;
 use super::loader::{DegenerateOn, ExemplarsOf, Generation, HasVector, ProbeSetsOf, load, load_referenced};
@@ -117,10 +117,11 @@ impl Layer {
     async fn channel_exemplars(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Index of the first channel.", default = 0)] from: usize,
+        #[graphql(desc = "Index of the first channel.", default = 0)] from: i32,
         #[graphql(desc = "How many channels, at most 100.", default = 10)] first: i32,
     ) -> Result<Option<Vec<ChannelExemplars>>> {
         let limit = Page::<()>::new(Some(first), None, None, None)?.limit;
+        let from = count("from", from)?;
         let kept = load(ctx, ExemplarsOf(self.0.id)).await?;
         let of = |kept: exemplar::ChannelExemplars| {
             let channels = kept.channels().iter().enumerate().skip(from).take(limit);

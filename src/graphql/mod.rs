@@ -22,6 +22,7 @@ mod model;
 mod mutation;
 mod node;
 pub mod nulls;
+pub mod order;
 mod picture;
 mod query;
 mod subscription;

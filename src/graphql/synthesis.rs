@@ -268,11 +268,11 @@ impl From<domain::SynthesisSettings> for SynthesisSettings {
 #[derive(Debug, Default, InputObject)]
 pub struct SynthesisSettingsInput {
     /// Steps of gradient ascent, 1 to 4096; usually 256.
-    steps: Option<u32>,
+    steps: Option<i32>,
     /// Step width of Adam; usually 0.05.
     learning_rate: Option<f64>,
     /// What the first image and all transformations are drawn with; usually 0.
-    seed: Option<u64>,
+    seed: Option<i64>,
     /// What is varied; usually FOURIER.
     parametrisation: Option<Parametrisation>,
     /// Before each step the image is moved by up to this many pixels, 0 to 64; usually a fourteenth of its side, at most 16.
@@ -289,18 +289,24 @@ pub struct SynthesisSettingsInput {
     l2: Option<f64>,
 }
 
-impl From<SynthesisSettingsInput> for SynthesisWishes {
-    fn from(input: SynthesisSettingsInput) -> Self {
-        Self {
-            steps: input.steps,
+impl TryFrom<SynthesisSettingsInput> for SynthesisWishes {
+    type Error = ApiError;
+
+    fn try_from(input: SynthesisSettingsInput) -> Result<Self> {
+        let below =
+            |name: &str, number: i64| ApiError::bad_input(format!("`settings.{name}` must be 0 or more, got {number}"));
+        let steps = |steps: i32| u32::try_from(steps).map_err(|_| below("steps", steps.into()));
+        let seed = |seed: i64| u64::try_from(seed).map_err(|_| below("seed", seed));
+        Ok(Self {
+            steps: input.steps.map(steps).transpose()?,
             learning_rate: input.learning_rate,
-            seed: input.seed,
+            seed: input.seed.map(seed).transpose()?,
             parametrisation: input.parametrisation.map(Into::into),
             jitter: input.jitter,
             scale: input.scale,
             rotation: input.rotation,
             total_variation: input.total_variation,
             l2: input.l2,
-        }
+        })
     }
 }

@@ -22,6 +22,7 @@ use crate::config::Limits;
 use crate::domain::access::NewAuditEntry;
 use crate::graphql::error::{code, complete, first_code, with_code};
 use crate::graphql::limits::operation;
+use crate::graphql::order::Order;
 use crate::graphql::{Schema, audit, nulls, on_behalf_of};
 use crate::metrics::METRICS;
 
@@ -59,6 +60,7 @@ pub struct Question {
 struct Admitted {
     request: Request,
     operation: Option<OperationType>,
+    order: Order,
 }
 
 impl Question {
@@ -95,7 +97,16 @@ impl Executing {
         let admitted = self.documents.complete(request).and_then(|mut request| {
             let operation = operation(&self.limits, &mut request);
             let operation = operation.map_err(|error| Box::new(complete(Response::from_errors(vec![error]))))?;
-            Ok(Admitted { request, operation })
+            let name = request.operation_name.clone();
+            let order = match request.parsed_query() {
+                Ok(document) => Order::of(document, name.as_deref()),
+                Err(_) => Order::default(),
+            };
+            Ok(Admitted {
+                request,
+                operation,
+                order,
+            })
         });
         Question { admitted, begun }
     }
@@ -145,7 +156,7 @@ impl Executing {
         let (schema, longest) = (self.schema.clone(), Duration::from_secs(self.limits.seconds));
         let library = self.callers.library().on_behalf_of(caller.access);
         let is_mutation = admitted.operation == Some(OperationType::Mutation);
-        let mut request = admitted.request;
+        let (mut request, order) = (admitted.request, admitted.order);
         let (document, name) = (request.query.clone(), request.operation_name.clone());
         let executed = self.callers.runtime().spawn(in_span(async move {
             let _turn = turn;
@@ -161,6 +172,7 @@ impl Executing {
                 refused(code::TIMEOUT, &message)
             }));
             nulls::propagate(&mut response, &document, name.as_deref());
+            order.arrange(&mut response);
             for change in changes {
                 let code = change.code(&response).map(str::to_owned);
                 let entry = NewAuditEntry {
@@ -187,11 +199,16 @@ impl Executing {
 
     /// The responses to a question of somebody, one but for subscriptions.
     pub fn execute_stream(&self, caller: Caller, question: Question) -> BoxStream<'static, Response> {
-        let request = match question {
+        let (request, order) = match question {
             Question {
-                admitted: Ok(Admitted { request, operation }),
+                admitted:
+                    Ok(Admitted {
+                        request,
+                        operation: Some(OperationType::Subscription),
+                        order,
+                    }),
                 ..
-            } if operation == Some(OperationType::Subscription) => request,
+            } => (request, order),
             other => {
                 let executing = self.clone();
                 return stream::once(async move { executing.execute(caller, other).await }).boxed();
@@ -228,6 +245,7 @@ impl Executing {
                 let Some(response) = response else { return };
                 let mut response = complete(response);
                 nulls::propagate(&mut response, &document, name.as_deref());
+                order.arrange(&mut response);
                 match timeout(PATIENCE, events.send(response)).await {
                     Ok(Ok(())) => {}
                     // Who takes none of what waits for it for so long is as good as gone.

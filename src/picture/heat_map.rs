@@ -25,6 +25,8 @@ const FONT_SIZE: f64 = 12.0;
 const LABEL_HEIGHT: f64 = 13.0;
 /// Characters of a label; the middle of longer ones is left out.
 const LABEL_LENGTH: usize = 26;
+/// Characters of labels that stand upright above their columns.
+const SHORT_LABEL: usize = 2;
 /// Size of the numbers in cells.
 const NUMBER_SIZE: f64 = 10.0;
 /// Cells with shorter sides get no frame.
@@ -251,9 +253,21 @@ impl HeatMap {
 
     fn column_labels(&self, left: f64, bottom: f64, width: f64) -> Group {
         let mut group = Group::new();
+        // A digit that lies on its side is hard to read.
+        let are_short = self
+            .columns
+            .labels
+            .iter()
+            .all(|label| label.chars().count() <= SHORT_LABEL);
         for (label, place) in spread(&self.columns.labels, width) {
-            let turned = format!("translate({} {bottom}) rotate(-90)", left + place + FONT_SIZE / 3.0);
-            group = group.add(text(&shortened(label, LABEL_LENGTH), 0.0, 0.0).set("transform", turned));
+            let label = shortened(label, LABEL_LENGTH);
+            group = group.add(match are_short {
+                true => centred(&label, left + place, bottom),
+                false => {
+                    let turned = format!("translate({} {bottom}) rotate(-90)", left + place + FONT_SIZE / 3.0);
+                    text(&label, 0.0, 0.0).set("transform", turned)
+                }
+            });
         }
         group
     }

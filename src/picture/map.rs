@@ -24,6 +24,8 @@ pub struct NumberMap<'a> {
     pub width: usize,
     /// The numbers.
     pub values: &'a [f32],
+    /// The numbers at the ends of the colours; those of the map itself if left out.
+    pub range: Option<[f32; 2]>,
 }
 
 /// How much of its colour a number at the end of the scale has over an image. Those that say less have less.
@@ -64,14 +66,19 @@ impl NumberMap<'_> {
 
     /// Where each number stands between the lowest and the highest, from 0 to 1.
     fn shares(&self, colours: Colours) -> impl Iterator<Item = f32> {
-        let least = self.values.iter().copied().fold(f32::INFINITY, f32::min);
-        let most = self.values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let (least, most) = match colours {
-            Colours::Diverging => {
-                let reach = reach(self.values);
+        let (least, most) = match (colours, self.range) {
+            (Colours::Diverging, range) => {
+                let reach = range.map_or_else(|| reach(self.values), |[least, most]| least.abs().max(most.abs()));
                 (-reach, reach)
             }
-            Colours::Grey | Colours::Viridis => (least, most),
+            (Colours::Grey | Colours::Viridis, Some([least, most])) => (least, most),
+            (Colours::Grey | Colours::Viridis, None) => {
+                let numbers = || self.values.iter().copied();
+                (
+                    numbers().fold(f32::INFINITY, f32::min),
+                    numbers().fold(f32::NEG_INFINITY, f32::max),
+                )
+            }
         };
         let room = most - least;
         self.values.iter().map(move |value| match room > 0.0 {
@@ -128,7 +135,11 @@ mod tests {
     use super::*;
 
     fn map(width: usize, values: &[f32]) -> NumberMap<'_> {
-        NumberMap { width, values }
+        NumberMap {
+            width,
+            values,
+            range: None,
+        }
     }
 
     #[test]
@@ -136,6 +147,23 @@ mod tests {
         let raster = map(2, &[-3.0, 1.0, 5.0, 1.0]).raster(Colours::Grey);
         assert_eq!((raster.width(), raster.height()), (2, 2));
         assert_eq!(raster.colours(), [[0; 3], [128; 3], [255; 3], [128; 3]]);
+    }
+
+    #[test]
+    fn maps_of_one_range_can_be_compared() {
+        let of = |number: f32| {
+            let map = NumberMap {
+                range: Some([0.0, 10.0]),
+                ..map(1, &[0.0])
+            };
+            NumberMap {
+                values: &[number],
+                ..map
+            }
+            .raster(Colours::Grey)
+            .colours()[0]
+        };
+        assert_eq!([of(0.0), of(5.0), of(10.0)], [[0; 3], [128; 3], [255; 3]]);
     }
 
     #[test]

@@ -80,7 +80,9 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
     let error = expected_calibration_error(bins);
     let head = Head {
         title: format!("Calibration of {subject}"),
-        note: format!("expected calibration error {error:.4}, of {images} images"),
+        note: format!(
+            "expected calibration error {error:.4}, of {images} images; orange and green lead from accuracy to confidence"
+        ),
         key: &[
             ("accuracy", BLUE),
             ("overconfident", ORANGE),
@@ -319,7 +321,7 @@ mod tests {
         };
         let svg = reliability(&"name".repeat(40), &[bin]).unwrap();
         assert!(
-            svg.contains("expected calibration error 0.1000, of 12345 images"),
+            svg.contains("expected calibration error 0.1000, of 12345 images;"),
             "{svg}"
         );
         assert!(svg.contains("12.3k"), "{svg}");

@@ -114,7 +114,7 @@ fn confusion_map(subject: &str, cells: &[ConfusionCell], names: &[String]) -> He
     };
     HeatMap {
         title: format!("Confusion of {subject}"),
-        unit: "share of the images of the class".to_owned(),
+        unit: "share of the images of the class, logarithmic".to_owned(),
         rows: axis("class of the image"),
         columns: axis("taken for"),
         // A few mistakes among a thousand images are what is looked for.

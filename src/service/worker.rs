@@ -23,6 +23,7 @@ use super::{Library, ServiceError};
 use crate::domain::id::JobId;
 use crate::domain::job::{Job, JobStatus, MAX_ATTEMPTS};
 use crate::domain::version::{Failure, FailureCode};
+use crate::metrics::METRICS;
 use crate::store::{Store, TASK};
 use perform::JobError;
 
@@ -175,6 +176,7 @@ impl Library {
         tx.finish_job(job.id, status, reason).await?;
         tx.set_version_failed(job.version_id, failure).await?;
         tx.commit().await?;
+        METRICS.count_job(job.kind, status);
         tracing::info!(job = %job.id, code = ?failure.code, reason = failure.message, "a job ended without result");
         Ok(())
     }

@@ -46,6 +46,8 @@ async fn what_operators_watch_is_counted() {
         "scv_root_field_seconds_count{field=\"Mutation.createModel\"} ",
         "scv_job_phase_seconds_count{kind=\"ingest\",phase=\"ingesting\"} ",
         "scv_jobs_waiting 0\n",
+        "scv_jobs_total{kind=\"ingest\",status=\"succeeded\"} ",
+        "scv_build_info{version=",
         "scv_cache_limit_bytes{cache=\"searches\"} 67108864\n",
         "scv_catalogue_generation ",
         "scv_resident_bytes ",

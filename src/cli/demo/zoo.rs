@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::client::Client;
 use crate::cli::job::{self, Job};
 use crate::cli::layer::{self, VersionName};
-use crate::cli::model::{self, Version, percent};
+use crate::cli::model::{self, ModelOptions, Version, percent};
 use crate::cli::terminal::{Bar, Terminal};
 use crate::cli::train::{self, Optimizer, Schedule, Settings, TrainRequest};
 use crate::domain::block::Block;
@@ -168,8 +168,16 @@ impl Plan {
         Ok(model.version.is_some_and(|version| version.blocks == blocks))
     }
 
+    fn model(&self) -> ModelOptions {
+        ModelOptions {
+            name: self.name.clone(),
+            tags: self.tags.iter().map(ToString::to_string).collect(),
+            private: false,
+        }
+    }
+
     async fn start(&self, client: &Client) -> anyhow::Result<Job> {
-        let model = model::ensure(client, &self.name, &self.tags).await?;
+        let model = model::ensure(client, &self.model()).await?;
         let settings = Settings {
             epochs: Some(self.epochs),
             batch_size: Some(32),

@@ -25,7 +25,7 @@ impl SynthesisMutation {
     ) -> Result<SynthesizeImagePayload> {
         let version = VersionId::decode(&input.version_id)?;
         let target = input.target.try_into()?;
-        let wishes = input.settings.unwrap_or_default().into();
+        let wishes = input.settings.unwrap_or_default().try_into()?;
         let library = ctx.data_unchecked::<Library>();
         let (synthesis, job) = library.synthesize_image(version, target, wishes).await?;
         Ok(SynthesizeImagePayload {

@@ -21,6 +21,7 @@ use crate::domain::job::{Job, JobKind, JobPhase, JobStatus};
 use crate::domain::synthesis::SynthesisOutcome;
 use crate::domain::vector::{Degenerate, SketchedVector};
 use crate::domain::version::{Failure, FailureCode, ModelFormat, Source, Version, VersionStatus};
+use crate::metrics::METRICS;
 use crate::service::network::{Runnable, answers_classes, file_of, statistics_for};
 use crate::service::{Library, ServiceError};
 use crate::store::{DatasetLock, MeasuredLayer, NewJob, NewLayer, Tx};
@@ -347,6 +348,7 @@ impl Library {
             tx.bump_generation().await?;
         }
         tx.commit().await?;
+        METRICS.count_job(job.kind, JobStatus::Succeeded);
         tracing::info!(job = %job.id, version = %version.id, kind = ?job.kind, "a job succeeded");
         Ok(())
     }

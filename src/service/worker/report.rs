@@ -84,6 +84,10 @@ impl Reporter {
     /// Counts the phase that ends where `next` begins.
     fn measure(&self, next: JobPhase) {
         let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        // Several computations in a row may be of one phase.
+        if measured.0 == next {
+            return;
+        }
         METRICS.count_phase(self.kind, measured.0, measured.1.elapsed());
         *measured = (next, Instant::now());
     }

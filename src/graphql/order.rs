@@ -1,0 +1,89 @@
+//! Fields of an answer in the order in which they were asked for.
+//!
+//! An answer lists the fields of an object as its document does (section 7.2.2 of the GraphQL specification, October 2021).
+//! async-graphql 7.2 lists them in the order in which they happened to be resolved.
+
+use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
+use async_graphql::{Name, Response, Value};
+use indexmap::IndexMap;
+
+use super::document::meant;
+
+/// The fields of an object by their names in the answer, in order, each with those of what it holds.
+#[derive(Debug, Clone, Default)]
+pub struct Order(IndexMap<Name, Order>);
+
+impl Order {
+    /// The order of what a request means. To be asked only of documents within the limits.
+    pub fn of(document: &ExecutableDocument, operation: Option<&str>) -> Self {
+        let mut order = Self::default();
+        if let Some(operation) = meant(document, operation) {
+            order.add(document, &operation.selection_set.node);
+        }
+        order
+    }
+
+    fn add(&mut self, document: &ExecutableDocument, selections: &SelectionSet) {
+        for selection in &selections.items {
+            match &selection.node {
+                Selection::Field(field) => {
+                    let inner = self.0.entry(field.node.response_key().node.clone()).or_default();
+                    inner.add(document, &field.node.selection_set.node);
+                }
+                Selection::InlineFragment(inline) => self.add(document, &inline.node.selection_set.node),
+                Selection::FragmentSpread(spread) => {
+                    if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                        self.add(document, &fragment.node.selection_set.node);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts the data of a response in order.
+    pub fn arrange(&self, response: &mut Response) {
+        self.arrange_value(&mut response.data);
+    }
+
+    fn arrange_value(&self, value: &mut Value) {
+        match value {
+            Value::List(entries) => entries.iter_mut().for_each(|entry| self.arrange_value(entry)),
+            // A scalar whose value is an object has no order of ours.
+            Value::Object(members) if !self.0.is_empty() => {
+                let place = |name: &Name| self.0.get_index_of(name).unwrap_or(usize::MAX);
+                if !members.keys().is_sorted_by_key(place) {
+                    members.sort_by_cached_key(|name, _| place(name));
+                }
+                for (name, inner) in members {
+                    if let Some(order) = self.0.get(name) {
+                        order.arrange_value(inner);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use async_graphql::parser::parse_query;
+    use async_graphql::value;
+
+    use super::*;
+
+    #[test]
+    fn fields_come_as_they_were_asked_for_in_lists_and_through_fragments() {
+        let document = "query q { b { y ...f x: z } a } query other { a b } fragment f on T { w y }";
+        let order = Order::of(&parse_query(document).unwrap(), Some("q"));
+        let mut response =
+            Response::new(value!({ "a": { "k": 1, "c": 2 }, "b": [{ "x": 1, "w": 2, "y": 3 }, null, { "w": 4 }] }));
+        order.arrange(&mut response);
+        assert_eq!(
+            response.data.to_string(),
+            r#"{b: [{y: 3, w: 2, x: 1}, null, {w: 4}], a: {k: 1, c: 2}}"#
+        );
+    }
+}
