@@ -424,7 +424,7 @@ async fn tokens_are_made_listed_and_ended_beside_a_server_that_wants_them() {
     let number = listed[0]["number"].to_string();
     assert!(token(&["revoke", &number]).await.status.success());
     assert!(search(Some(&secret)).await.contains("[UNAUTHENTICATED]"));
-    assert!(stderr(&token(&["revoke", "99"]).await).contains("there is no token 99"));
+    assert!(stderr(&token(&["revoke", "99"]).await).contains("has no token 99"));
     strict.stop().await.unwrap();
     open.stop().await.unwrap();
 }
@@ -434,6 +434,15 @@ async fn a_network_is_looked_into_from_the_command_line() {
     let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
     let blocks = file(folder.path(), "cnn.json", small_cnn().to_string());
     document(&server, &training("a", &blocks, "1")).await;
+    let hidden = [&training("a", &blocks, "1")[..], &["--private"]].concat();
+    assert!(complaint(&server, &hidden).await.contains("everybody sees it"));
+    let hidden = [&training("b", &blocks, "1")[..], &["--private"]].concat();
+    document(&server, &hidden).await;
+    let model = server
+        .api
+        .data("{ model(name: \"b\") { visibility } }", json!({}))
+        .await;
+    assert_eq!(model["model"]["visibility"], "PRIVATE");
     let seen = folder.path().join("seen");
     let seen = seen.to_str().unwrap();
 

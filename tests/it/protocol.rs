@@ -365,6 +365,36 @@ async fn subscriptions_and_queries_come_as_events_too() {
 }
 
 #[tokio::test]
+async fn fields_come_in_the_order_in_which_they_are_asked_for() {
+    let server = Server::start().await;
+    let fields = [
+        "viewer",
+        "scope",
+        "account",
+        "models",
+        "totalCount",
+        "pageInfo",
+        "hasNextPage",
+        "nodes",
+        "serverInfo",
+    ];
+    let query = "{ viewer { scope account } models(first: 1) { totalCount pageInfo { hasNextPage } nodes { id } }
+                   serverInfo { device } }";
+    for accept in [RESPONSE, "text/event-stream"] {
+        for _ in 0..20 {
+            let answer = post(&server.api, accept, &json!({ "query": query }))
+                .await
+                .text()
+                .await
+                .unwrap();
+            let places = fields.map(|field| answer.find(&format!("\"{field}\"")).unwrap());
+            assert!(places.is_sorted(), "{answer}");
+        }
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_document_can_be_named_once_it_is_known() {
     let server = Server::start().await;
     let api = &server.api;
