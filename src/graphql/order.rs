@@ -50,6 +50,11 @@ impl Order {
             Value::List(entries) => entries.iter_mut().for_each(|entry| self.arrange_value(entry)),
             // A scalar whose value is an object has no order of ours.
             Value::Object(members) if !self.0.is_empty() => {
+                // Mostly all is there and in order, which is told without looking anything up.
+                if members.keys().eq(self.0.keys()) {
+                    let inner = members.values_mut().zip(self.0.values());
+                    return inner.for_each(|(inner, order)| order.arrange_value(inner));
+                }
                 let place = |name: &Name| self.0.get_index_of(name).unwrap_or(usize::MAX);
                 if !members.keys().is_sorted_by_key(place) {
                     members.sort_by_cached_key(|name, _| place(name));
