@@ -17,10 +17,10 @@ fuzz_target!(|data: &[u8]| {
         transposed: place % 4 > 1,
         statistics: None,
         files: IdxFiles {
-            train_images: images.to_vec(),
-            train_labels: labels.to_vec(),
-            test_images: images.to_vec(),
-            test_labels: labels.to_vec(),
+            train_images: images.to_vec().into(),
+            train_labels: labels.to_vec().into(),
+            test_images: images.to_vec().into(),
+            test_labels: labels.to_vec().into(),
         },
     };
     let _ = DatasetSource::Idx(Box::new(import)).read();
