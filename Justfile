@@ -48,7 +48,7 @@ fuzz-parsers seconds="600":
     done
     find tests/golden/pytorch -type f -size -65k -exec cp {} fuzz/corpus/state_dict/ \;
     find tests/golden/activations -type f -size -65k -exec cp {} fuzz/corpus/activations/ \;
-    for target in idx blocks ids state_dict onnx activations; do
+    for target in idx blocks ids documents state_dict onnx activations; do
         cargo fuzz run --sanitizer none "$target" -- -max_total_time={{ seconds }} -rss_limit_mb=4096 -timeout=30 -max_len=65536
     done
 

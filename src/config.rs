@@ -180,6 +180,10 @@ pub struct Limits {
     #[arg(long = "max-complexity", env = "SCV_MAX_COMPLEXITY", default_value_t = 50_000)]
     pub complexity: usize,
 
+    /// Bytes of an answer before it is packed, roughly; one that becomes larger is given up
+    #[arg(long = "max-answer-bytes", env = "SCV_MAX_ANSWER_BYTES", default_value_t = 128 << 20)]
+    pub answer_bytes: usize,
+
     /// Requests that come as one list
     #[arg(long = "max-batch", env = "SCV_MAX_BATCH", default_value_t = 10)]
     pub batch: usize,
@@ -188,7 +192,11 @@ pub struct Limits {
     #[arg(long = "max-body-bytes", env = "SCV_MAX_BODY_BYTES", default_value_t = 2 << 20)]
     pub body_bytes: usize,
 
-    /// Largest upload in bytes, all files of a request together
+    /// Largest file in bytes
+    #[arg(long = "max-file-bytes", env = "SCV_MAX_FILE_BYTES", default_value_t = 1 << 30)]
+    pub file_bytes: usize,
+
+    /// Bytes of all files of a request together
     #[arg(long = "max-upload-bytes", env = "SCV_MAX_UPLOAD_BYTES", default_value_t = 1 << 30)]
     pub upload_bytes: usize,
 
@@ -208,9 +216,25 @@ pub struct Limits {
     #[arg(long = "max-subscriptions", env = "SCV_MAX_SUBSCRIPTIONS", default_value_t = 1_000)]
     pub subscriptions: u32,
 
+    /// Subscriptions at a time with one token, or without one from one address
+    #[arg(
+        long = "max-client-subscriptions",
+        env = "SCV_MAX_CLIENT_SUBSCRIPTIONS",
+        default_value_t = 200
+    )]
+    pub client_subscriptions: u32,
+
+    /// WebSockets that are open from one address
+    #[arg(long = "max-sockets", env = "SCV_MAX_SOCKETS", default_value_t = 1_000)]
+    pub sockets: u32,
+
     /// Requests with files that are taken in at a time; one more is told that the server is busy
     #[arg(long = "max-uploads", env = "SCV_MAX_UPLOADS", default_value_t = 16)]
     pub uploads: u32,
+
+    /// Requests with files that are taken in at a time with one token, or without one from one address
+    #[arg(long = "max-client-uploads", env = "SCV_MAX_CLIENT_UPLOADS", default_value_t = 8)]
+    pub client_uploads: u32,
 
     /// Requests a minute with one token, or without one from one address; any number if 0
     #[arg(long = "max-rate", env = "SCV_MAX_RATE", default_value_t = 60_000)]

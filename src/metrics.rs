@@ -175,6 +175,15 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// Counts what is not taken for a request at all, with the code that says why.
+    pub fn count_refusal(&self, code: &str) {
+        let outcome = Outcome {
+            operation: "unknown",
+            code: code.to_owned(),
+        };
+        self.requests.get_or_create(&outcome).inc();
+    }
+
     /// Counts a root field such as `Query.models` that was resolved or given up.
     pub fn count_root_field(&self, field: String, took: Duration) {
         let field = RootField { field };

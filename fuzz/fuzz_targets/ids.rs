@@ -3,12 +3,16 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use scv::domain::comparison::VersionCursor;
 use scv::domain::id::LayerId;
+use scv::domain::similarity::MatchCursor;
 use scv::graphql::id::{GlobalId, Key, decode_cursor};
 use scv::store::ModelCursor;
 
 fuzz_target!(|text: &str| {
     let _ = decode_cursor::<ModelCursor>("after", Some(text.to_owned()));
+    let _ = decode_cursor::<MatchCursor>("after", Some(text.to_owned()));
+    let _ = decode_cursor::<VersionCursor>("after", Some(text.to_owned()));
     let _ = decode_cursor::<i32>("after", Some(text.to_owned()));
     let id = text.to_owned().into();
     if let Ok(Key::Layer(layer)) = Key::decode(&id) {

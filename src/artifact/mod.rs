@@ -1,4 +1,4 @@
-//! The object store: large things that are written once and read whole.
+//! The object store: large things that are written once.
 //!
 //! An object is named by the hash of its bytes ([`ArtifactKey`]). The same bytes are therefore
 //! stored once, nothing is ever overwritten with something else, and damage shows when reading.
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
-use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt};
 
@@ -25,6 +26,24 @@ pub use split::SplitKeys;
 
 /// Bytes of an object that are read at a time where it is not needed whole.
 const PIECE: usize = 8 << 20;
+
+/// An object as it is read.
+pub struct Stored {
+    /// Bytes of all pieces.
+    pub size: u64,
+    /// Its bytes, some megabytes at a time.
+    pub pieces: BoxStream<'static, Result<Bytes, ArtifactError>>,
+}
+
+impl From<Vec<u8>> for Stored {
+    /// What was just made.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self {
+            size: bytes.len() as u64,
+            pieces: futures::stream::iter([Ok(bytes.into())]).boxed(),
+        }
+    }
+}
 
 /// A store of objects; a clone is another handle to the same one.
 #[derive(Debug, Clone)]
@@ -66,15 +85,20 @@ impl ArtifactStore {
         Ok(key)
     }
 
-    /// Whether an object is there, undamaged. It is read in pieces.
+    /// Whether an object is there, undamaged.
     async fn is_intact(&self, key: &ArtifactKey) -> Result<bool, ArtifactError> {
+        match self.check(key).await {
+            Ok(_) => Ok(true),
+            Err(ArtifactError::Missing { .. } | ArtifactError::Corrupt { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes sure that an object is what was stored, reading it in pieces; says how many bytes it has.
+    async fn check(&self, key: &ArtifactKey) -> Result<u64, ArtifactError> {
         let refuse = |source| ArtifactError::from_store("read", *key, source);
         let location = location(key);
-        let size = match self.objects.head(&location).await {
-            Ok(object) => object.size,
-            Err(object_store::Error::NotFound { .. }) => return Ok(false),
-            Err(source) => return Err(refuse(source)),
-        };
+        let size = self.objects.head(&location).await.map_err(refuse)?.size;
         let mut hasher = ArtifactHasher::default();
         for start in (0..size).step_by(PIECE) {
             let range = start..size.min(start + PIECE as u64);
@@ -82,7 +106,35 @@ impl ArtifactStore {
             let hashed = tokio::task::spawn_blocking(move || hasher.and(&piece)).await;
             hasher = hashed.map_err(|source| ArtifactError::Hashing { source })?;
         }
-        Ok(hasher.key(key.kind()) == *key)
+        match hasher.key(key.kind()) == *key {
+            true => Ok(size),
+            false => Err(ArtifactError::Corrupt {
+                key: *key,
+                length: size as usize,
+            }),
+        }
+    }
+
+    /// Reads an object in pieces, after it was made sure that it is what was stored.
+    ///
+    /// # Errors
+    /// As [`ArtifactStore::get`].
+    pub async fn stream(&self, key: &ArtifactKey) -> Result<Stored, ArtifactError> {
+        let size = self.check(key).await?;
+        let (key, objects) = (*key, Arc::clone(&self.objects));
+        let starts = futures::stream::iter((0..size).step_by(PIECE));
+        let pieces = starts.then(move |start| {
+            let objects = Arc::clone(&objects);
+            async move {
+                let range = start..size.min(start + PIECE as u64);
+                let piece = objects.get_range(&location(&key), range).await;
+                piece.map_err(|source| ArtifactError::from_store("read", key, source))
+            }
+        });
+        Ok(Stored {
+            size,
+            pieces: pieces.boxed(),
+        })
     }
 
     /// Stores `bytes` whether they are there or not, so that they are young again for [`ArtifactStore::trim`].

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::Url;
@@ -16,6 +17,9 @@ use crate::domain::access::Secret;
 
 /// Characters of an answer that is not GraphQL which an error repeats.
 const LONGEST_QUOTE: usize = 200;
+
+/// How long a connection is kept for the next question: less than the server keeps it, which would close it under one.
+const IDLE_CONNECTION: Duration = Duration::from_secs(60);
 
 /// A server that is asked over HTTP.
 #[derive(Debug, Clone)]
@@ -139,7 +143,9 @@ impl Client {
             shown.set_sensitive(true);
             headers.insert(AUTHORIZATION, shown);
         }
-        let builder = reqwest::Client::builder().default_headers(headers);
+        let builder = reqwest::Client::builder()
+            .default_headers(headers)
+            .pool_idle_timeout(IDLE_CONNECTION);
         // A proxy could not reach what is on this machine.
         let http = if here { builder.no_proxy() } else { builder }.build()?;
         let mut endpoint = server.clone();

@@ -6,12 +6,12 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use candle_core::Device;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tracing::Span;
 
 use super::activations::{ActivationTask, MeasuredLayer, measure};
@@ -60,6 +60,8 @@ pub struct EvaluateTask {
 #[derive(Debug, Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
+    /// Whether its jobs wait for a place in the queue if there is none.
+    waits: bool,
 }
 
 #[derive(Debug)]
@@ -67,7 +69,9 @@ struct Shared {
     device: String,
     memory: Arc<Mutex<Option<DeviceMemory>>>,
     /// Taken only on drop, so that the thread sees the end of the queue before it is joined.
-    queue: Option<SyncSender<Job>>,
+    queue: Option<Sender<Job>>,
+    /// Jobs that may wait for their turn.
+    places: Arc<Semaphore>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -92,7 +96,7 @@ impl Engine {
         let open = device::open(choice)?;
         let device = open.description().to_owned();
         let memory = Arc::new(Mutex::new(None));
-        let (sender, jobs) = sync_channel(queue.max(1));
+        let (sender, jobs) = channel();
         let told = Arc::clone(&memory);
         let thread = Builder::new()
             .name("compute".to_owned())
@@ -104,9 +108,20 @@ impl Engine {
                 device,
                 memory,
                 queue: Some(sender),
+                places: Arc::new(Semaphore::new(queue.max(1))),
                 thread: Some(thread),
             }),
+            waits: false,
         })
+    }
+
+    /// The same for work that nobody sits before: where the queue is full it waits for a place, ahead of whoever comes later, and
+    /// is never told that the device is overloaded.
+    pub fn for_jobs(&self) -> Self {
+        Self {
+            waits: true,
+            ..self.clone()
+        }
     }
 
     /// The device, in words.
@@ -270,9 +285,15 @@ impl Engine {
         T: Send + 'static,
         F: FnOnce(&Bench, &Control) -> Result<T, ComputeError> + Send + 'static,
     {
+        let places = Arc::clone(&self.shared.places);
+        let place = match self.waits {
+            true => places.acquire_owned().await.map_err(|_| broken("has ended"))?,
+            false => places.try_acquire_owned().map_err(|_| ComputeError::Overloaded)?,
+        };
         let (reply, answer) = oneshot::channel();
         let cancelled = Arc::clone(&control.cancelled);
         let job: Job = Box::new(move |bench| {
+            drop(place);
             let result = span.in_scope(|| {
                 // It may have been cancelled while it waited.
                 control.check()?;
@@ -287,10 +308,7 @@ impl Engine {
             .queue
             .as_ref()
             .expect("the queue is there until the last handle is dropped");
-        queue.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => ComputeError::Overloaded,
-            TrySendError::Disconnected(_) => broken("has ended"),
-        })?;
+        queue.send(job).map_err(|_| broken("has ended"))?;
         let mut abandoned = CancelOnDrop(Some(cancelled));
         let result = answer.await;
         abandoned.0 = None;

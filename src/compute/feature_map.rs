@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 
-use super::error::{ComputeError, Result};
+use super::error::Result;
 use super::executor::Mode;
 use super::memory;
-use super::network::Network;
+use super::network::{Network, check_within};
 use crate::domain::image::{ChannelStatistics, Images};
 use crate::domain::insight::{ChannelChoice, FeatureMap};
 
@@ -38,14 +38,10 @@ pub fn feature_maps(task: &FeatureMapTask, device: &Device) -> Result<Vec<Featur
     memory::check_one_image(graph, task.activation_limit)?;
     let (wanted, node) = task.network.layer(task.layer)?;
     let [channels, height, width] = planes(&node.image_shape());
-    if let ChannelChoice::Given(given) = &task.channels
-        && let Some(missing) = given.iter().find(|channel| **channel >= channels)
-    {
-        return Err(ComputeError::Invalid(format!(
-            "layer {} has channels 0 to {}, and none of index {missing}",
-            node.path,
-            channels - 1
-        )));
+    if let ChannelChoice::Given(given) = &task.channels {
+        for &channel in given {
+            check_within(node, "channels", channel, channels)?;
+        }
     }
     let input = task.network.input_of(&task.image, &task.statistics, device)?;
     let mut answer = Vec::new();

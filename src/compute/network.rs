@@ -231,6 +231,21 @@ impl Network {
 /// Bytes of activations that a trial of two images may hold: they run before anybody has said how much there may be.
 const TRIAL_BYTES: u64 = 8 << 30;
 
+/// Makes sure that a layer has a channel, row or column of an index; `what` names all of them.
+///
+/// # Errors
+/// [`ComputeError::Invalid`], with those that there are.
+pub(super) fn check_within(layer: &Node, what: &str, index: usize, count: usize) -> Result<()> {
+    match index < count {
+        true => Ok(()),
+        false => Err(ComputeError::Invalid(format!(
+            "layer {} has {what} 0 to {}, and none of index {index}",
+            layer.path,
+            count.saturating_sub(1)
+        ))),
+    }
+}
+
 /// A network that two images are too much for cannot be tried, nor measured on probe images.
 fn check_room(graph: &Graph) -> Result<()> {
     memory::check(memory::of_inference(graph, 2), TRIAL_BYTES, || {

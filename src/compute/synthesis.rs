@@ -15,9 +15,9 @@ use super::control::{Control, Hundredths};
 use super::error::{ComputeError, Result};
 use super::feature_map::planes;
 use super::memory;
-use super::network::Network;
+use super::network::{Network, check_within};
 use super::optimizer::Descent;
-use crate::domain::graph::{Node, ValueId};
+use crate::domain::graph::ValueId;
 use crate::domain::image::{ChannelStatistics, Images};
 use crate::domain::synthesis::{SynthesisSettings, SynthesisTarget};
 use crate::domain::training::Optimizer;
@@ -155,14 +155,6 @@ impl Objective {
     /// [`ComputeError::Invalid`] for one that is not there, with what is.
     pub(super) fn of(network: &Network, target: SynthesisTarget) -> Result<Self> {
         let graph = network.graph();
-        let within = |what: &str, index: usize, count: usize, node: &Node| match index < count {
-            true => Ok(()),
-            false => Err(ComputeError::Invalid(format!(
-                "layer {} has {what} 0 to {}, and none of index {index}",
-                node.path,
-                count.saturating_sub(1)
-            ))),
-        };
         Ok(match target {
             SynthesisTarget::Class { class } => {
                 network.check_class(class)?;
@@ -176,7 +168,7 @@ impl Objective {
             SynthesisTarget::Channel { layer, channel } => {
                 let (place, node) = network.layer(layer)?;
                 let [channels, rows, columns] = planes(&node.image_shape());
-                within("channels", channel, channels, node)?;
+                check_within(node, "channels", channel, channels)?;
                 let count = rows * columns;
                 let from = channel * count;
                 Self {
@@ -192,9 +184,9 @@ impl Objective {
             } => {
                 let (place, node) = network.layer(layer)?;
                 let [channels, rows, columns] = planes(&node.image_shape());
-                within("channels", channel, channels, node)?;
-                within("rows", row, rows, node)?;
-                within("columns", column, columns, node)?;
+                check_within(node, "channels", channel, channels)?;
+                check_within(node, "rows", row, rows)?;
+                check_within(node, "columns", column, columns)?;
                 let from = (channel * rows + row) * columns + column;
                 Self {
                     at: ValueId(place + 1),

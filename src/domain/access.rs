@@ -63,6 +63,15 @@ impl Access {
         scope: Scope::Admin,
     };
 
+    /// Somebody of an account, or of none, who only reads.
+    pub fn of_reader(account: Option<AccountId>) -> Self {
+        Self {
+            account,
+            token: None,
+            scope: Scope::Read,
+        }
+    }
+
     /// Whose private models are seen beside those that everybody may see; `None`: everything is.
     pub fn viewer(&self) -> Option<AccountId> {
         match self.scope {

@@ -79,8 +79,8 @@ pub struct Slice<T> {
 impl<T> Slice<T> {
     /// A slice from rows read in the direction of the page, one row more than its limit if the list goes on.
     ///
-    /// Where rows were cut off on the side the page was counted from is a fact read from that extra row;
-    /// on the other side the list goes on just if a cursor bounded it.
+    /// Whether rows were cut off is told by that extra row. Beyond a cursor, which names an entry, the list goes on: it is not
+    /// looked at whether that entry is still there.
     pub fn from_rows<C>(mut rows: Vec<T>, page: &Page<C>) -> Self {
         let more = rows.len() > page.limit;
         rows.truncate(page.limit);
@@ -88,14 +88,14 @@ impl<T> Slice<T> {
             rows.reverse();
             return Self {
                 entries: rows,
-                has_previous: more,
+                has_previous: more || page.after.is_some(),
                 has_next: page.before.is_some(),
             };
         }
         Self {
             entries: rows,
             has_previous: page.after.is_some(),
-            has_next: more,
+            has_next: more || page.before.is_some(),
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 
+use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{Directive, ExecutableDocument, Field, OperationType, Selection, SelectionSet};
-use async_graphql::{Name, PathSegment, Positioned, Request, Response, Value as ConstValue, Variables};
+use async_graphql::{Name, PathSegment, Positioned, Response, Value as ConstValue, Variables};
+use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::document::meant;
@@ -39,18 +41,23 @@ impl Change {
     }
 }
 
-/// The mutations of a request that is within the limits, in their order; none of a query.
-pub fn changes(request: &mut Request) -> Vec<Change> {
-    let (name, variables) = (request.operation_name.clone(), request.variables.clone());
-    let Ok(document) = request.parsed_query() else {
+/// Whether a response is that to a request which was executed. One that is against the rules of GraphQL is not: its errors lie
+/// at no place of the answer.
+pub fn is_executed(response: &Response) -> bool {
+    response.is_ok() || response.errors.iter().any(|error| !error.path.is_empty())
+}
+
+/// The mutations of a document that has been executed, in their order; none of a query.
+pub fn changes(document: &str, name: Option<&str>, variables: &Variables) -> Vec<Change> {
+    let Ok(document) = parse_query(document) else {
         return Vec::new();
     };
-    let operation = meant(document, name.as_deref()).filter(|operation| operation.ty == OperationType::Mutation);
+    let operation = meant(&document, name).filter(|operation| operation.ty == OperationType::Mutation);
     let Some(operation) = operation else {
         return Vec::new();
     };
     let mut found = Vec::new();
-    collect(document, &operation.selection_set.node, &variables, &mut found);
+    collect(&document, &operation.selection_set.node, variables, &mut found);
     found
 }
 
@@ -99,29 +106,49 @@ fn given(variables: &Variables) -> impl Fn(Name) -> Result<ConstValue, Infallibl
 }
 
 fn change(field: &Field, variables: &Variables) -> Change {
+    let without_lists = |name: Name| Ok::<_, Infallible>(variables.get(&name).map(shallow).unwrap_or_default());
     let input = field.get_argument("input");
-    let input = input.and_then(|input| input.node.clone().into_const_with(given(variables)).ok());
-    let input = input.and_then(|input| input.into_json().ok());
+    let input = input.and_then(|input| input.node.clone().into_const_with(without_lists).ok());
+    let members = match input {
+        Some(ConstValue::Object(members)) => members,
+        _ => IndexMap::new(),
+    };
+    let written = members
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_string(), plain(value)?)));
     Change {
         mutation: field.name.node.to_string(),
         key: field.response_key().node.to_string(),
-        input: plain(input.unwrap_or_default()),
+        input: Value::Object(written.collect()),
     }
 }
 
-/// The members that are no lists and no objects, long texts cut off.
-fn plain(input: Value) -> Value {
-    let Value::Object(members) = input else {
-        return Value::Object(serde_json::Map::new());
+/// A value without what is in its lists and objects, which may be megabytes that are not written down.
+fn shallow(value: &ConstValue) -> ConstValue {
+    let flat = |value: &ConstValue| match value {
+        ConstValue::List(_) | ConstValue::Object(_) => ConstValue::Null,
+        plain => plain.clone(),
     };
-    let members = members.into_iter().filter_map(|(name, value)| match value {
+    match value {
+        ConstValue::Object(members) => {
+            let members = members.iter().map(|(name, value)| (name.clone(), flat(value)));
+            ConstValue::Object(members.collect())
+        }
+        other => flat(other),
+    }
+}
+
+/// What is neither a list nor an object, a long text cut off.
+fn plain(value: &ConstValue) -> Option<Value> {
+    match value {
         // What stands for a file.
-        Value::String(text) if text.starts_with("#__graphql_file__:") => None,
-        Value::String(text) => Some((name, kept(&text).into())),
-        Value::Bool(_) | Value::Number(_) => Some((name, value)),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    });
-    Value::Object(members.collect())
+        ConstValue::String(text) if text.starts_with("#__graphql_file__:") => None,
+        ConstValue::String(text) => Some(kept(text).into()),
+        ConstValue::Enum(name) => Some(kept(name).into()),
+        ConstValue::Boolean(is) => Some((*is).into()),
+        ConstValue::Number(number) => Some(Value::Number(number.clone())),
+        ConstValue::Null | ConstValue::Binary(_) | ConstValue::List(_) | ConstValue::Object(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -135,8 +162,7 @@ mod tests {
         let document = "mutation($input: I!, $name: String!) { a: createModel(input: $input) { model { id } } ...rest }
             fragment rest on Mutation { b: createModel(input: {}) @skip(if: true) { __typename } deleteModel(input: { id: $name, list: [1], deep: { x: 1 } }) { __typename } }";
         let variables = json!({ "input": { "name": "x".repeat(300), "tags": ["t"], "count": 3 }, "name": "n\u{0}" });
-        let mut request = Request::new(document).variables(Variables::from_json(variables));
-        let found: Vec<_> = changes(&mut request)
+        let found: Vec<_> = changes(document, None, &Variables::from_json(variables))
             .into_iter()
             .map(|change| (change.mutation, change.key, change.input))
             .collect();
@@ -153,6 +179,6 @@ mod tests {
             ),
         ];
         assert_eq!(found, expected);
-        assert_eq!(changes(&mut Request::new("{ createModel }")), []);
+        assert_eq!(changes("{ createModel }", None, &Variables::default()), []);
     }
 }

@@ -10,6 +10,7 @@ use super::layer::{Layer, probe_set_for};
 use super::layer_match::{Measure, SimilarityFilter};
 use super::limits::list_cost;
 use super::loader::{Generation, load, load_referenced};
+use super::plain::Plain;
 use super::version::Version;
 use crate::domain::comparison::{self, ComparedLayers, Comparison, SimilarVersionsQuery, VersionCursor};
 use crate::domain::id::{LayerId, VersionId};
@@ -261,8 +262,8 @@ impl CkaMatrix {
     }
 
     /// The scores, row after row.
-    async fn scores(&self) -> Vec<&[f64]> {
-        self.layers.matrix.rows().collect()
+    async fn scores(&self) -> Plain<Vec<&[f64]>> {
+        Plain(self.layers.matrix.rows().collect())
     }
 
     /// The mean score of each layer with its best match in the other version, averaged over both directions: 1 if each has its

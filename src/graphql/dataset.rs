@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use super::error::Result;
 use super::id::GlobalId;
 use super::loader::{ProbeSetsOf, SplitsOf, load, load_referenced};
+use super::plain::Plain;
 use crate::domain::{dataset as names, dataset_record as domain};
 
 /// Labelled images with a shape and class names.
@@ -133,8 +134,8 @@ impl ProbeSet {
     }
 
     /// Indices of the images in their split, in order.
-    async fn image_indices(&self) -> &[i32] {
-        &self.0.image_indices
+    async fn image_indices(&self) -> Plain<&[i32]> {
+        Plain(&self.0.image_indices)
     }
 
     /// SHA-256 over the images and how they become numbers.

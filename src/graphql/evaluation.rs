@@ -11,6 +11,7 @@ use super::id::GlobalId as _;
 use super::limits::page_cost;
 use super::loader::{ConfusionOf, MistakesOf, load, load_referenced};
 use super::picture::Picture;
+use super::plain::Plain;
 use crate::domain::dataset::Split;
 use crate::domain::evaluation as domain;
 use crate::domain::evaluation::{
@@ -74,7 +75,7 @@ impl Evaluation {
 
     /// The confusion matrix: a row for each class that images are of, a column for each that they were taken for, and how many
     /// images. Of at most 1,000 classes.
-    async fn confusion_matrix(&self, ctx: &Context<'_>) -> Result<Option<Vec<Vec<i32>>>> {
+    async fn confusion_matrix(&self, ctx: &Context<'_>) -> Result<Option<Plain<Vec<Vec<i32>>>>> {
         let Some(cells) = self.cells(ctx).await? else {
             return Ok(None);
         };
@@ -88,7 +89,7 @@ impl Evaluation {
         for cell in cells {
             rows[usize::from(cell.actual)][usize::from(cell.predicted)] = cell.image_count as i32;
         }
-        Ok(Some(rows))
+        Ok(Some(Plain(rows)))
     }
 
     /// The cells of the confusion matrix that hold images, by the class that they are of and the one they were taken for.

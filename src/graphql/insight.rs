@@ -8,7 +8,9 @@ use super::dataset::Split;
 use super::error::{ApiError, Result};
 use super::evaluation::Class;
 use super::loader::load_referenced;
+use super::number::not_negative;
 use super::picture::Picture;
+use super::plain::Plain;
 use crate::domain::id::VersionId;
 use crate::domain::insight::{self as domain, Attribution, ChannelChoice, Method};
 use crate::picture::{Colours, NumberMap};
@@ -77,8 +79,8 @@ impl FeatureMap {
     }
 
     /// The numbers, row after row. Null is what was NaN or infinite.
-    async fn values(&self) -> Vec<Vec<Option<f64>>> {
-        rows(&self.map.values, self.map.width)
+    async fn values(&self) -> Plain<Vec<Vec<Option<f64>>>> {
+        Plain(rows(&self.map.values, self.map.width))
     }
 
     /// The lowest number of all channels of the layer for the image: where the colours begin. Null if none is finite.
@@ -140,10 +142,10 @@ pub(super) fn channel_choice(channels: Option<Vec<i32>>, first: i32) -> Result<C
         Some(channels) => ChannelChoice::Given(
             channels
                 .into_iter()
-                .map(|channel| count("channels", channel))
+                .map(|channel| not_negative("channels", channel))
                 .collect::<Result<_>>()?,
         ),
-        None => ChannelChoice::MostActive(count("first", first)?),
+        None => ChannelChoice::MostActive(not_negative("first", first)?),
     })
 }
 
@@ -152,19 +154,28 @@ pub(super) fn channel_choice(channels: Option<Vec<i32>>, first: i32) -> Result<C
 /// # Errors
 /// An index below 0.
 pub(super) fn image_of_dataset(split: Split, index: i32) -> Result<ImageChoice> {
-    Ok(ImageChoice::OfDataset(split.into(), count("image", index)?))
-}
-
-/// An index or a number of things.
-///
-/// # Errors
-/// It is below 0.
-pub(super) fn count(name: &str, number: i32) -> Result<usize> {
-    usize::try_from(number).map_err(|_| ApiError::bad_input(format!("`{name}` must be 0 or more, got {number}")))
+    Ok(ImageChoice::OfDataset(split.into(), not_negative("image", index)?))
 }
 
 /// Noisy copies, or points of an integral, at most.
 const MOST_GRADIENTS: usize = 300;
+
+/// A gradient costs as much as so many fields.
+const GRADIENT_PRICE: usize = 10;
+
+/// The price of weighing the pixels of an image.
+pub(super) fn attribution_cost(settings: Option<&AttributionSettings>, fields: usize) -> usize {
+    let usual = AttributionSettings::usual();
+    let settings = settings.unwrap_or(&usual);
+    let gradients = match settings.method {
+        AttributionMethod::InputGradient | AttributionMethod::GradCam => 1,
+        AttributionMethod::SmoothGrad => settings.samples,
+        AttributionMethod::IntegratedGradients => settings.steps,
+    };
+    // More than may be are refused by their own name.
+    let gradients = usize::try_from(gradients).unwrap_or_default().min(MOST_GRADIENTS);
+    fields + 1 + GRADIENT_PRICE * gradients
+}
 
 /// How many gradients are taken for one image.
 ///
@@ -262,7 +273,7 @@ impl TryFrom<AttributionSettings> for Method {
                     )
                 };
                 Self::GradCam {
-                    layer: count("settings.layer", settings.layer.ok_or_else(missing)?)?,
+                    layer: not_negative("settings.layer", settings.layer.ok_or_else(missing)?)?,
                 }
             }
         })
@@ -320,12 +331,12 @@ impl ImageAttributions {
     }
 
     /// The numbers: channel after channel, row after row. GRAD_CAM has one channel, as large as the layer.
-    async fn values(&self) -> Vec<Vec<Vec<Option<f64>>>> {
+    async fn values(&self) -> Plain<Vec<Vec<Vec<Option<f64>>>>> {
         let Attribution {
             height, width, values, ..
         } = &self.found.attribution;
         let channels = values.chunks(height * width);
-        channels.map(|channel| rows(channel, *width)).collect()
+        Plain(channels.map(|channel| rows(channel, *width)).collect())
     }
 
     /// The numbers, channels added up, as colours; enlarged to be seen. On diverging colours red speaks for the class and blue
@@ -383,7 +394,7 @@ pub(super) async fn attribute(
 ) -> Result<ImageAttributions> {
     let settings = settings.unwrap_or_else(AttributionSettings::usual);
     let method = settings.method;
-    let class = class.map(|class| count("class", class)).transpose()?;
+    let class = class.map(|class| not_negative("class", class)).transpose()?;
     let request = AttributionRequest {
         version,
         image,

@@ -5,10 +5,11 @@ use async_graphql::{Context, Enum, ID, Json, Object};
 use super::dataset::{ProbeSet, Split};
 use super::error::{ApiError, Result};
 use super::id::{GlobalId, decode_cursor};
-use super::insight::{FeatureMap, USUAL_CHANNELS, channel_choice, count, image_of_dataset};
+use super::insight::{FeatureMap, USUAL_CHANNELS, channel_choice, image_of_dataset};
 use super::layer_match::{self, LayerMatchConnection, Measure, Search, SimilarityFilter};
-use super::limits::page_cost;
+use super::limits::{entries_cost, page_cost};
 use super::loader::{DegenerateOn, ExemplarsOf, Generation, HasVector, ProbeSetsOf, load, load_referenced};
+use super::number::not_negative;
 use super::synthesis::{ActivatingImage, ChannelExemplars};
 use super::version::Version;
 use crate::domain::id::ProbeSetId;
@@ -85,7 +86,7 @@ impl Layer {
 
     /// What its channels answer to an image of its data set, place by place; or each to the one of the test split that it
     /// answers to most, once findExemplars has looked for them.
-    #[graphql(complexity = "page_cost(Some(first), None, child_complexity)")]
+    #[graphql(complexity = "entries_cost(channels.as_ref().map_or(first.max(0) as usize, Vec::len), child_complexity)")]
     async fn feature_maps(
         &self,
         ctx: &Context<'_>,
@@ -121,7 +122,7 @@ impl Layer {
         #[graphql(desc = "How many channels, at most 100.", default = 10)] first: i32,
     ) -> Result<Option<Vec<ChannelExemplars>>> {
         let limit = Page::<()>::new(Some(first), None, None, None)?.limit;
-        let from = count("from", from)?;
+        let from = not_negative("from", from)?;
         let kept = load(ctx, ExemplarsOf(self.0.id)).await?;
         let of = |kept: exemplar::ChannelExemplars| {
             let channels = kept.channels().iter().enumerate().skip(from).take(limit);

@@ -146,12 +146,18 @@ fn is_word(c: char) -> bool {
 
 /// The bytes of the string that a text begins with, to its end if it is not closed.
 fn string_length(text: &str) -> usize {
-    let quote = if text.starts_with(r#"""""#) { r#"""""# } else { "\"" };
+    let is_block = text.starts_with(r#"""""#);
+    let quote = if is_block { r#"""""# } else { "\"" };
     let mut at = quote.len();
     loop {
         let rest = &text[at..];
         match rest.find(['"', '\\']) {
             None => return text.len(),
+            // A block has no escapes but that of the quotes which would end it.
+            Some(place) if is_block && rest[place..].starts_with('\\') => {
+                let escaped = rest[place + 1..].starts_with(quote);
+                at += place + 1 + if escaped { quote.len() } else { 0 };
+            }
             Some(place) if rest[place..].starts_with('\\') => {
                 let escaped = rest[place + 1..].chars().next().map_or(0, char::len_utf8);
                 at += place + 1 + escaped;
@@ -259,6 +265,9 @@ mod tests {
             ("# a comment { } \n{ a }", 3),
             (r#"{ a(x: "b \" c } {", y: """ " \""" """) }"#, 11),
             (r#"{ a(x: "never closed) }"#, 6),
+            // A block has one escape, and a backslash before anything else is one.
+            (r#"{ a(x: """\"""" """) b c }"#, 10),
+            (r#"{ a(x: """C:\" """) b c }"#, 10),
         ] {
             assert_eq!(tokens(document).count(), count, "{document}");
         }

@@ -1,5 +1,6 @@
 //! The GraphQL schema: translation between the API's words and the domain's, and nothing else.
 
+pub mod answer_size;
 pub mod audit;
 pub mod error;
 pub mod id;
@@ -22,15 +23,17 @@ mod model;
 mod mutation;
 mod node;
 pub mod nulls;
+mod number;
 pub mod order;
 mod picture;
+mod plain;
 mod query;
 mod subscription;
 mod synthesis;
-mod times;
 mod token;
 mod upload;
 mod version;
+mod watching;
 
 use async_graphql::{Request, SchemaBuilder};
 use tokio_util::sync::CancellationToken;
@@ -78,7 +81,7 @@ pub fn schema(jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
         .limit_depth(limits.depth as usize)
         .limit_recursive_depth(DEEPEST_DOCUMENT)
         .limit_complexity(limits.complexity)
-        .extension(times::RootFieldTimes)
+        .extension(watching::Watching)
         .data(jobs)
         .data(limits);
     if !is_open {

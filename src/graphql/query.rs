@@ -292,10 +292,14 @@ pub struct ServerLimits {
     aliases: usize,
     /// Price of a document: a field counts one, and what is in a list as often as the page has entries.
     complexity: usize,
+    /// Bytes of an answer before it is packed, roughly.
+    answer_bytes: usize,
     /// Requests that come as one list.
     batch: usize,
     /// Bytes of a request without files.
     body_bytes: usize,
+    /// Bytes of a file.
+    file_bytes: usize,
     /// Bytes of all files of a request together.
     upload_bytes: usize,
     /// Files of a request.
@@ -306,8 +310,14 @@ pub struct ServerLimits {
     requests: u32,
     /// Subscriptions at a time.
     subscriptions: u32,
+    /// Subscriptions at a time with one token, or without one from one address.
+    client_subscriptions: u32,
+    /// WebSockets that are open from one address.
+    sockets: u32,
     /// Requests with files that are taken in at a time.
     uploads: u32,
+    /// Requests with files that are taken in at a time with one token, or without one from one address.
+    client_uploads: u32,
     /// Requests a minute with one token, or without one from one address; any number if 0.
     rate: u32,
 }
@@ -322,14 +332,19 @@ impl From<Limits> for ServerLimits {
             root_fields: limits.root_fields,
             aliases: limits.aliases,
             complexity: limits.complexity,
+            answer_bytes: limits.answer_bytes,
             batch: limits.batch,
             body_bytes: limits.body_bytes,
+            file_bytes: limits.file_bytes,
             upload_bytes: limits.upload_bytes,
             files: limits.files,
             seconds: limits.seconds,
             requests: limits.requests,
             subscriptions: limits.subscriptions,
+            client_subscriptions: limits.client_subscriptions,
+            sockets: limits.sockets,
             uploads: limits.uploads,
+            client_uploads: limits.client_uploads,
             rate: limits.rate,
         }
     }

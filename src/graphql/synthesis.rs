@@ -7,6 +7,7 @@ use super::error::{ApiError, Result};
 use super::id::GlobalId as _;
 use super::job::Job;
 use super::loader::load_referenced;
+use super::number::not_negative;
 use super::picture::Picture;
 use super::version::Version;
 use crate::domain::dataset::Split;
@@ -184,12 +185,10 @@ impl TryFrom<SynthesisTargetInput> for domain::SynthesisTarget {
     type Error = ApiError;
 
     fn try_from(input: SynthesisTargetInput) -> Result<Self> {
-        let index = |name: &str, number: Option<i32>| match number.map(usize::try_from).transpose() {
-            Ok(index) => Ok(index),
-            Err(_) => Err(ApiError::bad_input(format!(
-                "`target.{name}` must be 0 or more, got {}",
-                number.unwrap_or_default()
-            ))),
+        let index = |name: &str, number: Option<i32>| {
+            number
+                .map(|number| not_negative(&format!("target.{name}"), number))
+                .transpose()
         };
         let indices = [
             index("class", input.class)?,
@@ -293,14 +292,12 @@ impl TryFrom<SynthesisSettingsInput> for SynthesisWishes {
     type Error = ApiError;
 
     fn try_from(input: SynthesisSettingsInput) -> Result<Self> {
-        let below =
-            |name: &str, number: i64| ApiError::bad_input(format!("`settings.{name}` must be 0 or more, got {number}"));
-        let steps = |steps: i32| u32::try_from(steps).map_err(|_| below("steps", steps.into()));
-        let seed = |seed: i64| u64::try_from(seed).map_err(|_| below("seed", seed));
+        let steps = input.steps.map(|steps| not_negative("settings.steps", steps));
+        let seed = input.seed.map(|seed| not_negative("settings.seed", seed));
         Ok(Self {
-            steps: input.steps.map(steps).transpose()?,
+            steps: steps.transpose()?,
             learning_rate: input.learning_rate,
-            seed: input.seed.map(seed).transpose()?,
+            seed: seed.transpose()?,
             parametrisation: input.parametrisation.map(Into::into),
             jitter: input.jitter,
             scale: input.scale,

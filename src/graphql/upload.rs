@@ -6,20 +6,15 @@ use async_graphql::{Context, Upload};
 use bytes::Bytes;
 
 use super::error::{ApiError, Result};
-use crate::service::MOST_IMAGE_BYTES;
+use crate::service::ServiceError;
 
 /// The bytes of an uploaded file. They stay in the temporary file on the disk that they came into; the system reads what is
 /// looked at.
 pub async fn read_upload(ctx: &Context<'_>, upload: Upload, field: &str) -> Result<Bytes> {
-    let unreadable = |error: std::io::Error| ApiError::bad_input(format!("`{field}` could not be read: {error}"));
-    mapped(&upload.value(ctx).map_err(unreadable)?.content).map_err(unreadable)
-}
-
-/// The bytes of an uploaded image; of one that is too large so many that this can be told.
-pub async fn read_image(ctx: &Context<'_>, upload: Upload) -> Result<Vec<u8>> {
-    let mut bytes = read_upload(ctx, upload, "image").await?;
-    bytes.truncate(MOST_IMAGE_BYTES + 1);
-    Ok(bytes.to_vec())
+    let file = upload
+        .value(ctx)
+        .map_err(|_| ApiError::bad_input(format!("`{field}` names a file that did not come along")))?;
+    Ok(mapped(&file.content).map_err(ServiceError::internal)?)
 }
 
 #[expect(unsafe_code, reason = "a file can only be mapped so")]

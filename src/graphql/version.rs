@@ -10,7 +10,7 @@ use super::diff::VersionDiff;
 use super::error::Result;
 use super::evaluation::Evaluation;
 use super::id::GlobalId;
-use super::insight::{AttributionSettings, ImageAttributions, attribute, image_of_dataset};
+use super::insight::{AttributionSettings, ImageAttributions, attribute, attribution_cost, image_of_dataset};
 use super::job::EpochReport;
 use super::layer::Layer;
 use super::layer_match::{Measure, SimilarityFilter};
@@ -242,6 +242,7 @@ impl Version {
     }
 
     /// Which pixels of an image of its data set a class hangs on.
+    #[graphql(complexity = "attribution_cost(settings.as_ref(), child_complexity)")]
     async fn attribution(
         &self,
         ctx: &Context<'_>,

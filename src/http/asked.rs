@@ -11,7 +11,7 @@ use async_graphql::{Request, Variables};
 use futures::StreamExt as _;
 use mime::Mime;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::body::Counted;
 use super::documents::DOCUMENT_ID;
@@ -21,8 +21,14 @@ use crate::service::ServiceError;
 
 mod upload;
 
-/// How long a body may make no progress.
+/// How long a body may take, and how many bytes of it have to come in each second beyond that.
 const PATIENCE: Duration = Duration::from_secs(30);
+const SLOWEST: u64 = 4 << 10;
+
+/// Until when the next piece of a body has to come that began to come at a moment.
+fn deadline(begun: Instant, received: u64) -> Instant {
+    begun + PATIENCE + Duration::from_secs(received / SLOWEST)
+}
 
 /// Headers that a page of another site cannot set without asking first. A request that a browser sends for such a page unasked
 /// has none of them, and could otherwise upload files on behalf of whoever looks at the page.
@@ -68,6 +74,14 @@ impl Refusal {
         }
     }
 
+    /// A page of another origin has a browser ask.
+    pub fn of_foreign_page() -> Self {
+        Self::of(ServiceError::Forbidden(
+            "pages of another origin may not ask this server: `scv serve --allow-origin` names those that may"
+                .to_owned(),
+        ))
+    }
+
     fn bad(message: impl Into<String>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
@@ -90,7 +104,10 @@ impl Refusal {
         Self {
             status: StatusCode::REQUEST_TIMEOUT,
             code: code::TIMEOUT,
-            message: format!("nothing has come of the body for {} seconds", PATIENCE.as_secs()),
+            message: format!(
+                "the body comes too slowly: {} seconds and one for every {SLOWEST} bytes are what it may take",
+                PATIENCE.as_secs()
+            ),
             retry_after: None,
         }
     }
@@ -189,7 +206,12 @@ async fn of_json(payload: Payload, limits: &Limits) -> Result<Asked, Refusal> {
     let mut body = Counted::new(payload, limits.body_bytes);
     let overflow = body.overflow();
     let mut bytes = BytesMut::new();
-    while let Some(piece) = timeout(PATIENCE, body.next()).await.map_err(|_| Refusal::too_slow())? {
+    let begun = Instant::now();
+    loop {
+        let piece = timeout_at(deadline(begun, bytes.len() as u64), body.next()).await;
+        let Some(piece) = piece.map_err(|_| Refusal::too_slow())? else {
+            break;
+        };
         match piece {
             Ok(piece) => bytes.extend_from_slice(&piece),
             Err(_) if overflow.happened() => {

@@ -58,6 +58,7 @@ impl Asking {
         T: Send + 'static,
         F: Future<Output = Result<T, ServiceError>> + Send + 'static,
     {
+        self.callers.check_host(request)?;
         self.callers.count_from(address(request))?;
         self.ask_as(&self.of_anybody, Access::FULL, question).await
     }

@@ -1,6 +1,6 @@
 //! Who asks: whoever shows a token, and anybody where the server is open.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,8 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use moka::sync::Cache;
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
 use super::asked::Refusal;
@@ -20,6 +22,9 @@ use crate::service::{Library, ServiceError};
 
 /// Callers whose requests are counted before those are forgotten that have not asked for long.
 const MOST_COUNTED: usize = 10_000;
+
+/// How long a token that is not shown is remembered as one that lets somebody in.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Somebody who asks.
 #[derive(Debug, Clone, Copy)]
@@ -39,14 +44,41 @@ pub struct Callers {
     is_open: bool,
     /// Origins under whose names a server may be asked that is open because only its own machine reaches it; none of another.
     hosts: Option<Arc<Vec<String>>>,
-    rates: Option<Arc<DefaultKeyedRateLimiter<Counted>>>,
+    rates: Option<Arc<DefaultKeyedRateLimiter<Client>>>,
+    /// Secrets that let somebody in lately.
+    known: Cache<[u8; 32], ()>,
 }
 
-/// Whose requests are counted together.
+/// Who counts as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Counted {
+pub enum Client {
+    /// Whoever shows this token.
     Token(TokenId),
+    /// Whoever shows none that is known, from this address; of the sixth version from this network of a customer.
     Address(Option<IpAddr>),
+}
+
+impl Client {
+    /// Somebody of whom nothing but the address is known.
+    pub fn at(address: Option<IpAddr>) -> Self {
+        Self::Address(address.map(|address| match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+            four => four,
+        }))
+    }
+}
+
+impl Caller {
+    /// Who they count as.
+    pub fn client(&self) -> Client {
+        match self.access.token {
+            Some(token) => Client::Token(token),
+            None => Client::at(self.address),
+        }
+    }
 }
 
 impl Callers {
@@ -59,6 +91,10 @@ impl Callers {
             is_open,
             hosts: hosts.map(Arc::new),
             rates: rate.map(|rate| Arc::new(RateLimiter::keyed(Quota::per_minute(rate)))),
+            known: Cache::builder()
+                .max_capacity(MOST_COUNTED as u64)
+                .time_to_idle(REMEMBERED)
+                .build(),
         }
     }
 
@@ -100,7 +136,8 @@ impl Callers {
             .filter(|(_, port)| !port.contains(']'))
             .map_or(host, |(name, _)| name);
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        if name.is_empty() || is_address || name == "localhost" || known.iter().any(|origin| origin.ends_with(host)) {
+        let is_of = |origin: &String| origin.split_once("://").is_some_and(|(_, named)| named == host);
+        if name.is_empty() || is_address || name == "localhost" || known.iter().any(is_of) {
             return Ok(());
         }
         Err(Refusal::of(ServiceError::Forbidden(format!(
@@ -109,13 +146,13 @@ impl Callers {
         ))))
     }
 
-    /// Who shows something as the value of the header `Authorization`, from an address: one more request of both.
+    /// Who shows something as the value of the header `Authorization`, from an address: one more request of theirs. One with a
+    /// token that nobody has shown lately counts as one of the address too, since it may be guessed; those who are known have
+    /// nothing to do with who else comes from their address, which may be that of a proxy.
     ///
     /// # Errors
     /// It lets nobody in, or there are too many requests.
     pub async fn with(&self, authorization: Option<&str>, address: Option<IpAddr>) -> Result<Caller, Refusal> {
-        // Before anything is looked up.
-        self.count_from(address)?;
         let secret = authorization.and_then(|shown| {
             let (scheme, secret) = shown.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim().to_owned())
@@ -124,22 +161,35 @@ impl Callers {
         let secret = secret.filter(|secret| !secret.is_empty());
         let access = match secret {
             Some(secret) => {
+                let digest = Sha256::digest(&secret).into();
+                if !self.known.contains_key(&digest) {
+                    // Before anything is looked up.
+                    self.count_from(address)?;
+                }
                 let library = self.library.clone();
                 let asked = self
                     .runtime
                     .spawn(in_span(async move { library.authenticate(&secret).await }));
                 let access = asked.await.map_err(ServiceError::internal).flatten();
+                match &access {
+                    Ok(_) => self.known.insert(digest, ()),
+                    Err(_) => self.known.invalidate(&digest),
+                }
                 access.map_err(Refusal::of)?
             }
-            None if self.is_open => Access::FULL,
+            None if self.is_open => {
+                self.count_from(address)?;
+                Access::FULL
+            }
             None => {
+                self.count_from(address)?;
                 return Err(Refusal::of(ServiceError::Unauthenticated(
                     "this server answers only whoever shows a token: send `Authorization: Bearer scv_…`".to_owned(),
                 )));
             }
         };
         if let Some(token) = access.token {
-            self.count(Counted::Token(token))?;
+            self.count(Client::Token(token))?;
         }
         Ok(Caller { access, address })
     }
@@ -149,13 +199,7 @@ impl Callers {
     /// # Errors
     /// They are too many.
     pub fn count_more(&self, caller: &Caller, requests: usize) -> Result<(), Refusal> {
-        for _ in 0..requests {
-            self.count_from(caller.address)?;
-            if let Some(token) = caller.access.token {
-                self.count(Counted::Token(token))?;
-            }
-        }
-        Ok(())
+        (0..requests).try_for_each(|_| self.count(caller.client()))
     }
 
     /// Counts a request from an address, whoever sends it.
@@ -163,15 +207,15 @@ impl Callers {
     /// # Errors
     /// They are too many.
     pub fn count_from(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
-        self.count(Counted::Address(address))
+        self.count(Client::at(address))
     }
 
-    fn count(&self, key: Counted) -> Result<(), Refusal> {
+    fn count(&self, client: Client) -> Result<(), Refusal> {
         let Some(rates) = &self.rates else { return Ok(()) };
         if rates.len() > MOST_COUNTED {
             rates.retain_recent();
         }
-        rates.check_key(&key).map_err(|not_until| {
+        rates.check_key(&client).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
             Refusal::too_many(wait.max(Duration::from_secs(1)))
         })

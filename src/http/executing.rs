@@ -3,6 +3,7 @@
 //! The web server's threads only speak HTTP. Everything else runs on the main runtime: a database connection
 //! belongs to the runtime that opened it, and would die with a web thread when the server stops.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +11,18 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::caller::{Caller, Callers};
+use super::caller::{Caller, Callers, Client};
 use super::documents::Documents;
 use super::request_id::in_span;
+use super::share::{Share, Shares};
 use crate::config::Limits;
 use crate::domain::access::NewAuditEntry;
+use crate::graphql::answer_size::AnswerSize;
 use crate::graphql::error::{code, complete, first_code, with_code};
 use crate::graphql::limits::operation;
 use crate::graphql::order::Order;
@@ -44,10 +47,18 @@ pub struct Executing {
     limits: Limits,
     requests: Arc<Semaphore>,
     subscriptions: Arc<Semaphore>,
+    subscribers: Shares<Client>,
     uploads: Arc<Semaphore>,
+    uploaders: Shares<Client>,
+    sockets: Shares<Client>,
     /// Ends subscriptions when the server stops.
     shutdown: CancellationToken,
 }
+
+/// A turn of somebody, which ends when it is dropped: their share, and one of all turns.
+#[derive(Debug)]
+#[expect(dead_code, reason = "they are kept, not looked at")]
+pub struct Turn(Share<Client>, OwnedSemaphorePermit);
 
 /// A request, read as far as it takes to tell what it asks for.
 pub struct Question {
@@ -86,7 +97,10 @@ impl Executing {
             limits,
             requests: Arc::new(Semaphore::new(limits.requests as usize)),
             subscriptions: Arc::new(Semaphore::new(limits.subscriptions as usize)),
+            subscribers: Shares::of(limits.client_subscriptions),
             uploads: Arc::new(Semaphore::new(limits.uploads as usize)),
+            uploaders: Shares::of(limits.client_uploads),
+            sockets: Shares::of(limits.sockets),
             shutdown,
         }
     }
@@ -121,9 +135,16 @@ impl Executing {
         &self.limits
     }
 
-    /// A turn to bring files, if there is one.
-    pub fn upload_turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.uploads.try_acquire().ok()
+    /// A turn of somebody to bring files, if there is one.
+    pub fn upload_turn(&self, caller: &Caller) -> Option<Turn> {
+        let share = self.uploaders.take(caller.client())?;
+        let turn = Arc::clone(&self.uploads).try_acquire_owned().ok()?;
+        Some(Turn(share, turn))
+    }
+
+    /// Room for another WebSocket from an address, if there is any.
+    pub fn socket_turn(&self, address: Option<IpAddr>) -> Option<Share<Client>> {
+        self.sockets.take(Client::at(address))
     }
 
     /// Ends once the server stops.
@@ -154,25 +175,37 @@ impl Executing {
             return refused(code::OVERLOADED, "the server is busy: try again in a moment");
         };
         let (schema, longest) = (self.schema.clone(), Duration::from_secs(self.limits.seconds));
+        let most = self.limits.answer_bytes;
         let library = self.callers.library().on_behalf_of(caller.access);
         let is_mutation = admitted.operation == Some(OperationType::Mutation);
-        let (mut request, order) = (admitted.request, admitted.order);
+        let (request, order) = (admitted.request, admitted.order);
         let (document, name) = (request.query.clone(), request.operation_name.clone());
         let executed = self.callers.runtime().spawn(in_span(async move {
             let _turn = turn;
-            let changes = match is_mutation {
-                true => audit::changes(&mut request),
-                false => Vec::new(),
+            let variables = is_mutation.then(|| request.variables.clone());
+            let size = AnswerSize::of(most);
+            let request = on_behalf_of(request, library.clone()).data(size.clone());
+            let (response, is_executed) = tokio::select! {
+                // First of all: what goes on being resolved would only be thrown away.
+                biased;
+                () = size.exceeded() => (too_large(most), true),
+                answer = timeout(longest, schema.execute(request)) => match answer {
+                    // What is resolved without waiting for anything comes to its end first.
+                    Ok(_) if size.is_exceeded() => (too_large(most), true),
+                    Ok(response) => {
+                        let is_executed = audit::is_executed(&response);
+                        (response, is_executed)
+                    }
+                    Err(_) => (too_slow(longest), true),
+                },
             };
-            let answer = timeout(longest, schema.execute(on_behalf_of(request, library.clone())));
-            let mut response = complete(answer.await.unwrap_or_else(|_| {
-                let seconds = longest.as_secs();
-                let message =
-                    format!("the request took more than {seconds} seconds, which is the limit: ask for less at a time");
-                refused(code::TIMEOUT, &message)
-            }));
+            let mut response = complete(response);
             nulls::propagate(&mut response, &document, name.as_deref());
             order.arrange(&mut response);
+            let changes = match variables.filter(|_| is_executed) {
+                Some(variables) => audit::changes(&document, name.as_deref(), &variables),
+                None => Vec::new(),
+            };
             for change in changes {
                 let code = change.code(&response).map(str::to_owned);
                 let entry = NewAuditEntry {
@@ -197,9 +230,25 @@ impl Executing {
         })
     }
 
+    /// Room for another subscription of somebody, or the answer that there is none.
+    fn subscription_turn(&self, caller: &Caller) -> Result<Turn, Response> {
+        let Some(share) = self.subscribers.take(caller.client()) else {
+            let most = self.limits.client_subscriptions;
+            let message = format!("you have {most} subscriptions, and no more are allowed at a time: end one");
+            return Err(refused(code::OVERLOADED, &message));
+        };
+        match Arc::clone(&self.subscriptions).try_acquire_owned() {
+            Ok(turn) => Ok(Turn(share, turn)),
+            Err(_) => Err(refused(
+                code::OVERLOADED,
+                "the server has no room for another subscription: end one, or try later",
+            )),
+        }
+    }
+
     /// The responses to a question of somebody, one but for subscriptions.
     pub fn execute_stream(&self, caller: Caller, question: Question) -> BoxStream<'static, Response> {
-        let (request, order) = match question {
+        let (request, order, mut begun) = match question {
             Question {
                 admitted:
                     Ok(Admitted {
@@ -207,21 +256,22 @@ impl Executing {
                         operation: Some(OperationType::Subscription),
                         order,
                     }),
-                ..
-            } => (request, order),
+                begun,
+            } => (request, order, Some(begun)),
             other => {
                 let executing = self.clone();
                 return stream::once(async move { executing.execute(caller, other).await }).boxed();
             }
         };
-        let Ok(turn) = Arc::clone(&self.subscriptions).try_acquire_owned() else {
-            let busy = refused(
-                code::OVERLOADED,
-                "the server has no room for another subscription: end one, or try later",
-            );
-            return stream::iter([busy]).boxed();
+        let turn = match self.subscription_turn(&caller) {
+            Ok(turn) => turn,
+            Err(busy) => {
+                METRICS.count_request("subscription", first_code(&busy), Duration::ZERO);
+                return stream::iter([busy]).boxed();
+            }
         };
         let (events, mut received) = mpsc::channel(BACKLOG);
+        let (say_last, last_words) = oneshot::channel();
         let (document, name) = (request.query.clone(), request.operation_name.clone());
         let library = self.callers.library().on_behalf_of(caller.access);
         let request = on_behalf_of(request, library.clone());
@@ -234,7 +284,11 @@ impl Executing {
                 let response = tokio::select! {
                     response = stream.next() => response,
                     _ = again.tick() => match library.holds(caller.access).await {
-                        Ok(false) => None,
+                        Ok(false) => {
+                            let ended = refused(code::UNAUTHENTICATED, "the token has expired or was revoked");
+                            _ = say_last.send(ended);
+                            return;
+                        }
                         // What cannot be told now is asked again.
                         Ok(true) | Err(_) => continue,
                     },
@@ -246,15 +300,38 @@ impl Executing {
                 let mut response = complete(response);
                 nulls::propagate(&mut response, &document, name.as_deref());
                 order.arrange(&mut response);
+                if let Some(begun) = begun.take() {
+                    METRICS.count_request("subscription", first_code(&response), begun.elapsed());
+                }
                 match timeout(PATIENCE, events.send(response)).await {
                     Ok(Ok(())) => {}
-                    // Who takes none of what waits for it for so long is as good as gone.
-                    Ok(Err(_)) | Err(_) => return,
+                    Ok(Err(_)) => return,
+                    // Who takes none of what waits for it for so long is as good as gone, and would take the end for that of the
+                    // events.
+                    Err(_) => {
+                        let seconds = PATIENCE.as_secs();
+                        let message = format!("no event was taken for {seconds} seconds: ask again");
+                        _ = say_last.send(refused(code::TIMEOUT, &message));
+                        return;
+                    }
                 }
             }
         }));
-        stream::poll_fn(move |context| received.poll_recv(context)).boxed()
+        stream::poll_fn(move |context| received.poll_recv(context))
+            .chain(stream::once(last_words).filter_map(async |words| words.ok()))
+            .boxed()
     }
+}
+
+fn too_large(most: usize) -> Response {
+    let message = format!("the answer has more than {most} bytes, which is the limit: ask for less at a time");
+    refused(code::QUERY_TOO_COMPLEX, &message)
+}
+
+fn too_slow(longest: Duration) -> Response {
+    let seconds = longest.as_secs();
+    let message = format!("the request took more than {seconds} seconds, which is the limit: ask for less at a time");
+    refused(code::TIMEOUT, &message)
 }
 
 /// A response to what is not executed.

@@ -1,5 +1,6 @@
 //! Networks as files to be downloaded: `/versions/{id}/network.onnx`, `network.py` and `weights.safetensors`.
 
+use actix_web::body::SizedStream;
 use actix_web::http::header::{self, ContentDisposition};
 use actix_web::{HttpRequest, HttpResponse, web};
 use async_graphql::ID;
@@ -7,6 +8,7 @@ use async_graphql::ID;
 use super::asked::Refusal;
 use super::asking::{Asking, refusal};
 use super::get_or_head;
+use crate::artifact::Stored;
 use crate::domain::id::VersionId;
 use crate::graphql::id::GlobalId as _;
 use crate::service::ExportFormat;
@@ -34,17 +36,18 @@ async fn download(asking: web::Data<Asking>, request: HttpRequest, path: web::Pa
         return HttpResponse::NotFound().body(format!("there is no file {name:?}: a version has {names}\n"));
     };
     match export(&asking, &request, &id, format).await {
-        Ok(bytes) => HttpResponse::Ok()
+        Ok(Stored { size, pieces }) => HttpResponse::Ok()
             .content_type(kind)
             .insert_header(ContentDisposition::attachment(name))
             // A version never changes.
             .insert_header((header::CACHE_CONTROL, "private, max-age=31536000, immutable"))
-            .body(bytes),
+            // What fails on the way ends the line, so that nobody takes a part for the whole.
+            .body(SizedStream::new(size, pieces)),
         Err(error) => refusal(&error),
     }
 }
 
-async fn export(asking: &Asking, request: &HttpRequest, id: &str, format: ExportFormat) -> Result<Vec<u8>, Refusal> {
+async fn export(asking: &Asking, request: &HttpRequest, id: &str, format: ExportFormat) -> Result<Stored, Refusal> {
     let id = VersionId::decode(&ID::from(id))?;
     asking
         .ask(request, async move |library| library.export(id, format).await)

@@ -10,10 +10,12 @@ use tokio::time::{Instant, interval_at};
 
 use super::asked::{Asked, Refusal, brings_files, of_address};
 use super::caller::Caller;
-use super::executing::{Executing, Question, refused};
+use super::executing::{Executing, Question, Turn, refused};
 use super::form::{Body, Form};
+use super::origin::Origins;
 use super::socket;
 use crate::graphql::error::code;
+use crate::metrics::METRICS;
 use crate::service::ServiceError;
 
 /// How often a stream of events says that it lives, for whatever stands between server and client.
@@ -32,10 +34,13 @@ pub fn configure(config: &mut web::ServiceConfig) {
 }
 
 /// A GET may be sent by anybody's page and repeated by anything on the way, so it only reads.
-async fn get(executing: web::Data<Executing>, request: HttpRequest) -> HttpResponse {
+async fn get(executing: web::Data<Executing>, origins: web::Data<Origins>, request: HttpRequest) -> HttpResponse {
     let Some(form) = Form::accepted(&request) else {
         return not_acceptable();
     };
+    if !origins.admit(&request) {
+        return refuse(form, &Refusal::of_foreign_page());
+    }
     let caller = match executing.callers().of(&request).await {
         Ok(caller) => caller,
         Err(refusal) => return refuse(form, &refusal),
@@ -52,7 +57,7 @@ async fn get(executing: web::Data<Executing>, request: HttpRequest) -> HttpRespo
         answer.headers_mut().insert(header::ALLOW, allowed);
         return answer;
     }
-    let mut answer = execute(&executing, form, caller, question).await;
+    let mut answer = execute(&executing, form, caller, question, None).await;
     // The catalogue moves on, and who may see what is not in the address.
     let caching = header::HeaderValue::from_static("private, no-cache");
     answer.headers_mut().insert(header::CACHE_CONTROL, caching);
@@ -68,16 +73,15 @@ async fn post(executing: web::Data<Executing>, request: HttpRequest, payload: we
         Ok(caller) => caller,
         Err(refusal) => return refuse(form, &refusal),
     };
-    // Files lie on the disk until they are done with.
     let turn = match brings_files(&request) {
-        true => executing.upload_turn().map(Some),
+        true => executing.upload_turn(&caller).map(Some),
         false => Some(None),
     };
-    let Some(_turn) = turn else {
+    let Some(turn) = turn else {
         return refuse(form, &Refusal::of(ServiceError::Overloaded));
     };
     match Asked::of_body(&request, payload.into_inner(), executing.limits()).await {
-        Ok(Asked::One(asked)) => execute(&executing, form, caller, executing.read(*asked)).await,
+        Ok(Asked::One(asked)) => execute(&executing, form, caller, executing.read(*asked), turn).await,
         Ok(Asked::Many(_)) if form == Form::Events => refuse_list(form),
         Ok(Asked::Many(asked)) => {
             if let Err(refusal) = executing.callers().count_more(&caller, asked.len() - 1) {
@@ -91,7 +95,14 @@ async fn post(executing: web::Data<Executing>, request: HttpRequest, payload: we
     }
 }
 
-async fn execute(executing: &Executing, form: Form, caller: Caller, question: Question) -> HttpResponse {
+/// The answer to a question. Its files lie on the disk until it is answered, and so long it keeps its turn.
+async fn execute(
+    executing: &Executing,
+    form: Form,
+    caller: Caller,
+    question: Question,
+    turn: Option<Turn>,
+) -> HttpResponse {
     match form {
         Form::Json | Form::Response => form.answer(&executing.execute(caller, question).await),
         Form::Events => HttpResponse::Ok()
@@ -99,7 +110,7 @@ async fn execute(executing: &Executing, form: Form, caller: Caller, question: Qu
             .insert_header((header::CACHE_CONTROL, "no-cache"))
             // For proxies that hold back what comes in small pieces.
             .insert_header(("x-accel-buffering", "no"))
-            .streaming(events(executing, caller, question)),
+            .streaming(events(executing, caller, question).inspect(move |_| _ = &turn)),
     }
 }
 
@@ -151,6 +162,7 @@ fn not_acceptable() -> HttpResponse {
 }
 
 fn refuse(form: Form, refusal: &Refusal) -> HttpResponse {
+    METRICS.count_refusal(refusal.code);
     let mut answer = form.refusal(refusal.status, &refused(refusal.code, &refusal.message));
     for (name, value) in refusal.headers() {
         answer.headers_mut().insert(name, value);

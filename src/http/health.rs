@@ -1,26 +1,57 @@
 //! Whether the server lives, whether it can answer, and what it does.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::asking::{Asking, refusal};
 use crate::metrics::METRICS;
 use crate::store::Store;
+
+/// How long it is believed what the database has said: whoever asks more often does not keep it from its work.
+const BELIEVED: Duration = Duration::from_secs(1);
 
 /// Asks the database, on the runtime that its connections belong to.
 #[derive(Clone)]
 pub struct Readiness {
     store: Store,
     runtime: Handle,
+    shutdown: CancellationToken,
+    last: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl Readiness {
-    /// The readiness of a store, asked on the runtime this is called on.
-    pub fn here(store: Store) -> Self {
+    /// The readiness of a store, asked on the runtime this is called on, until the server stops.
+    pub fn here(store: Store, shutdown: CancellationToken) -> Self {
         Self {
             store,
             runtime: Handle::current(),
+            shutdown,
+            last: Arc::default(),
         }
+    }
+
+    /// Whether the database answers, or did a moment ago.
+    async fn database_answers(&self) -> bool {
+        let mut last = self.last.lock().await;
+        if let Some((at, answers)) = *last
+            && at.elapsed() < BELIEVED
+        {
+            return answers;
+        }
+        let store = self.store.clone();
+        let outcome = self.runtime.spawn(async move { store.ping().await }).await;
+        let answers = matches!(outcome, Ok(Ok(())));
+        if !answers {
+            tracing::warn!(?outcome, "not ready");
+        }
+        *last = Some((Instant::now(), answers));
+        answers
     }
 }
 
@@ -39,14 +70,12 @@ async fn alive() -> &'static str {
 
 /// The database answers too, so requests make sense.
 async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
-    let store = readiness.store.clone();
-    let asked = readiness.runtime.spawn(async move { store.ping().await });
-    match asked.await {
-        Ok(Ok(())) => HttpResponse::Ok().body("ready\n"),
-        outcome => {
-            tracing::warn!(?outcome, "not ready");
-            HttpResponse::ServiceUnavailable().body("the database does not answer\n")
-        }
+    if readiness.shutdown.is_cancelled() {
+        return HttpResponse::ServiceUnavailable().body("the server stops\n");
+    }
+    match readiness.database_answers().await {
+        true => HttpResponse::Ok().body("ready\n"),
+        false => HttpResponse::ServiceUnavailable().body("the database does not answer\n"),
     }
 }
 

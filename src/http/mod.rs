@@ -15,13 +15,16 @@ mod health;
 mod origin;
 mod picture;
 mod request_id;
+mod share;
 mod socket;
 
 use std::io;
 use std::net::TcpListener;
+use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::middleware::from_fn;
+use actix_web::http::header;
+use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpServer, Route, guard, web};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +40,10 @@ use crate::service::Library;
 
 /// Seconds that open requests are given when the server stops.
 const SHUTDOWN_SECONDS: u64 = 5;
+
+/// How long a connection without a request stays open. A client, or a proxy, that sends one on it in the moment it is closed
+/// sees its request fail, so it has to be the one who gives it up; load balancers commonly do after 60 seconds.
+const IDLE_CONNECTION: Duration = Duration::from_secs(75);
 
 /// How a web server answers.
 #[derive(Debug)]
@@ -72,7 +79,7 @@ pub fn server(
         is_local,
         documents,
     } = settings;
-    let readiness = web::Data::new(Readiness::here(library.store().clone()));
+    let readiness = web::Data::new(Readiness::here(library.store().clone(), shutdown.clone()));
     let hosts = is_local.then(|| origins.clone());
     let callers = Callers::here(library, &limits, is_open, hosts);
     let asking = web::Data::new(Asking::new(callers.clone(), &limits));
@@ -85,6 +92,8 @@ pub fn server(
             .app_data(origins.clone())
             .app_data(asking.clone())
             .wrap(from_fn(compression::compress))
+            // What is sent as text is not taken for a page.
+            .wrap(DefaultHeaders::new().add((header::X_CONTENT_TYPE_OPTIONS, "nosniff")))
             .wrap(origins.cors())
             .wrap(from_fn(request_id::identify))
             .configure(graphiql::configure)
@@ -96,6 +105,7 @@ pub fn server(
     Ok(HttpServer::new(factory)
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS)
+        .keep_alive(IDLE_CONNECTION)
         // An answer of two segments would wait for the client's delayed acknowledgement of the first, 40 ms.
         .tcp_nodelay(true)
         .listen(listener)?

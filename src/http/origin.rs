@@ -12,13 +12,15 @@ const REMEMBERED: usize = 3_600;
 pub struct Origins(pub Vec<String>);
 
 impl Origins {
-    /// Whether a request comes from no page, from one of this server, or from one of a named origin.
+    /// Whether a request comes from no page, from one of this server, or from one of a named origin. A browser does not name
+    /// the origin of a page that merely shows what it asks for, as a picture, but tells that it is another one.
     pub fn admit(&self, request: &HttpRequest) -> bool {
-        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let Some(origin) = text(header::ORIGIN) else {
-            return !request.headers().contains_key(header::ORIGIN);
+        let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let Some(origin) = text("origin") else {
+            let is_foreign = matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"));
+            return !is_foreign && !request.headers().contains_key(header::ORIGIN);
         };
-        let is_own = origin.split_once("://").map(|(_, host)| host) == text(header::HOST);
+        let is_own = origin.split_once("://").map(|(_, host)| host) == text("host");
         is_own || self.0.iter().any(|named| named == origin)
     }
 
@@ -50,6 +52,11 @@ mod tests {
             };
             origins.admit(&request.to_http_request())
         };
+        let shown = |site: &str| {
+            let request = TestRequest::get().insert_header(("sec-fetch-site", site));
+            origins.admit(&request.to_http_request())
+        };
+        assert!(shown("same-origin") && shown("none") && !shown("cross-site") && !shown("same-site"));
         assert!(admits(None) && admits(Some("http://127.0.0.1:8000")) && admits(Some("https://scv.example.com")));
         assert!(
             !admits(Some("https://example.com")) && !admits(Some("http://127.0.0.1:9000")) && !admits(Some("null"))

@@ -19,11 +19,14 @@ use futures::stream::{self, BoxStream, Stream};
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 
+use super::asked::Refusal;
+use super::asking::refusal;
 use super::caller::address;
 use super::documents::DOCUMENT_ID;
 use super::executing::{Executing, PATIENCE, refused};
 use super::origin::Origins;
 use crate::graphql::error::code;
+use crate::service::ServiceError;
 
 /// The protocol.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -44,14 +47,19 @@ pub async fn subscribe(
     request: HttpRequest,
     payload: web::Payload,
 ) -> actix_web::Result<HttpResponse> {
-    if let Err(refusal) = executing.callers().check_host(&request) {
-        return Ok(HttpResponse::build(refusal.status).body(format!("{}\n", refusal.message)));
+    if let Err(refused) = executing.callers().check_host(&request) {
+        return Ok(refusal(&refused));
     }
     if !origins.admit(&request) {
-        return Ok(HttpResponse::Forbidden().body(
-            "pages of another origin may not ask this server: `scv serve --allow-origin` names those that may\n",
-        ));
+        return Ok(refusal(&Refusal::of_foreign_page()));
     }
+    let address = address(&request);
+    if let Err(refused) = executing.callers().count_from(address) {
+        return Ok(refusal(&refused));
+    }
+    let Some(turn) = executing.socket_turn(address) else {
+        return Ok(refusal(&Refusal::of(ServiceError::Overloaded)));
+    };
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
     let speaks = offered
         .filter_map(|offer| offer.to_str().ok())
@@ -68,9 +76,13 @@ pub async fn subscribe(
     let authorization = request.headers().get(header::AUTHORIZATION);
     let greeting = Greeting {
         authorization: authorization.and_then(|value| Some(value.to_str().ok()?.to_owned())),
-        address: address(&request),
+        address,
     };
-    actix_web::rt::spawn(converse(Executing::clone(&executing), greeting, session, messages));
+    let conversation = converse(Executing::clone(&executing), greeting, session, messages);
+    actix_web::rt::spawn(async move {
+        conversation.await;
+        drop(turn);
+    });
     Ok(response)
 }
 

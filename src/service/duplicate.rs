@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Library, ServiceError};
 use crate::compute::cka_matrix::cka_matrix;
-use crate::domain::id::{LayerId, ProbeSetId, VersionId};
+use crate::domain::access::Access;
+use crate::domain::id::{AccountId, LayerId, ProbeSetId, VersionId};
 use crate::domain::vector::{LayerVector, Measure, SketchedVector};
 use crate::store::{Candidates, SearchScope, SearchTarget, SearchWindow};
 
@@ -16,16 +17,21 @@ const EQUAL: f64 = 0.999;
 const CANDIDATES: usize = 100;
 
 impl Library {
-    /// The oldest version all of whose layers have their equals among some layers, and the other way round. Versions of
-    /// deleted models do not count.
+    /// The oldest version all of whose layers have their equals among some layers, and the other way round, of those that an
+    /// account sees. Versions of deleted models do not count.
     ///
     /// # Errors
     /// The database fails.
     pub(super) async fn original_of(
         &self,
+        seen_by: Option<AccountId>,
         probe_set: ProbeSetId,
         layers: &[&SketchedVector],
     ) -> Result<Option<VersionId>, ServiceError> {
+        let scope = SearchScope {
+            viewer: Access::of_reader(seen_by).viewer(),
+            ..SearchScope::default()
+        };
         // The last layers depend on all others: few that are no duplicates agree in them.
         let Some(last) = layers.last() else {
             return Ok(None);
@@ -38,7 +44,7 @@ impl Library {
         };
         let near = self
             .store
-            .search(SearchTarget::Vector(last), probe_set, &SearchScope::default(), &window)
+            .search(SearchTarget::Vector(last), probe_set, &scope, &window)
             .await?;
         let equal: Vec<LayerId> = near
             .hits

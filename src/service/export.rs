@@ -2,6 +2,7 @@
 
 use super::network::file_of;
 use super::{Library, ServiceError};
+use crate::artifact::Stored;
 use crate::compute::onnx::export::to_onnx;
 use crate::compute::weights::Weights;
 use crate::domain::block::{Block, pytorch_source};
@@ -25,14 +26,15 @@ impl Library {
     /// # Errors
     /// `NOT_FOUND` if there is none or its model is deleted; `BAD_USER_INPUT` for a format that its kind has not, or weights
     /// that are not there yet.
-    pub async fn export(&self, id: VersionId, format: ExportFormat) -> Result<Vec<u8>, ServiceError> {
+    pub async fn export(&self, id: VersionId, format: ExportFormat) -> Result<Stored, ServiceError> {
         let (version, model) = self.listed_version(id).await?;
         match (version.format, format) {
             (ModelFormat::Blocks, ExportFormat::Pytorch) => {
-                Ok(self.pytorch_source(&version, model.name.as_str()).await?.into_bytes())
+                let source = self.pytorch_source(&version, model.name.as_str()).await?;
+                Ok(source.into_bytes().into())
             }
             (ModelFormat::Blocks, ExportFormat::Safetensors) | (ModelFormat::Onnx, ExportFormat::Onnx) => {
-                Ok(self.weights(file_of(&version)?).await?.to_vec())
+                self.stored(file_of(&version)?).await
             }
             (ModelFormat::Blocks, ExportFormat::Onnx) => {
                 let dataset = self.dataset(version.dataset_id).await?;
@@ -43,7 +45,7 @@ impl Library {
                     let weights = Weights::read_to_memory(&weights, &graph)?;
                     to_onnx(&graph, &weights, &name)
                 });
-                Ok(written.await.map_err(ServiceError::internal)??)
+                Ok(written.await.map_err(ServiceError::internal)??.into())
             }
             (ModelFormat::Onnx, _) => Err(ServiceError::bad_input(
                 "the version came as an ONNX file and can be had as that: network.onnx",

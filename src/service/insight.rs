@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::network::Runnable;
 use super::picture::no_such_image;
 use super::{KeptPicture, Library, ServiceError};
@@ -28,7 +30,7 @@ pub enum ImageChoice {
     /// For each channel the one that it answers to most.
     Strongest,
     /// One that somebody brings, a PNG or JPEG file, inverted or not or as the background says.
-    Uploaded(Vec<u8>, Option<bool>),
+    Uploaded(Bytes, Option<bool>),
 }
 
 /// The image that was looked at.

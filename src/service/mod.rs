@@ -45,7 +45,7 @@ pub use explain::{ExplanationInProgress, ExplanationPart, ExplanationSettings};
 pub use export::ExportFormat;
 pub use insight::{AttributionRequest, ImageAttribution, ImageChoice, Seen, SeenMap};
 pub use picture::{KeptPicture, PictureFormat, PictureRequest};
-pub use predict::{MOST_IMAGE_BYTES, PredictRequest, Prediction};
+pub use predict::{PredictRequest, Prediction};
 pub use probe::ProbeSetRequest;
 pub use search::ActivationMatches;
 pub use synthesis::SynthesisWishes;
@@ -146,6 +146,7 @@ impl Library {
     pub fn for_jobs(&self) -> Self {
         Self {
             store: self.store.for_jobs(),
+            engine: self.engine.for_jobs(),
             ..self.clone()
         }
     }

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
 
 use super::network::{Runnable, answers_classes};
@@ -19,7 +20,7 @@ use crate::domain::version::Version;
 use crate::picture::Raster;
 
 /// Bytes of a file that may be brought.
-pub const MOST_IMAGE_BYTES: usize = 20 << 20;
+const MOST_IMAGE_BYTES: usize = 20 << 20;
 
 /// Rows and columns that it may have.
 const MOST_PIXELS_A_SIDE: u32 = 4_096;
@@ -39,7 +40,7 @@ pub struct PredictRequest {
     /// The version.
     pub version: VersionId,
     /// A PNG or JPEG file.
-    pub file: Vec<u8>,
+    pub file: Bytes,
     /// Whether light becomes dark; if nothing is said, where the backgrounds of the image and of the data set differ in that.
     pub invert: Option<bool>,
 }
@@ -116,7 +117,7 @@ impl Library {
     /// An uploaded image as the images of a data set are, and what was done to it.
     pub(super) async fn prepared(
         &self,
-        file: Vec<u8>,
+        file: Bytes,
         dataset: &Dataset,
         invert: Option<bool>,
     ) -> Result<(Images, Vec<Preparation>), ServiceError> {

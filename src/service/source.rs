@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Library, ServiceError};
-use crate::artifact::{ArtifactError, ArtifactKey, SplitKeys};
+use crate::artifact::{ArtifactError, ArtifactKey, SplitKeys, Stored};
 use crate::compute::activations::ActivationLimits;
 use crate::domain::block::{Block, lower};
 use crate::domain::dataset::Split;
@@ -83,6 +83,12 @@ impl Library {
     pub(super) async fn weights(&self, key: &str) -> Result<Bytes, ServiceError> {
         let key = key.parse::<ArtifactKey>().map_err(ArtifactError::from)?;
         Ok(self.artifacts.get(&key).await?)
+    }
+
+    /// The same, or an ONNX file, in pieces.
+    pub(super) async fn stored(&self, key: &str) -> Result<Stored, ServiceError> {
+        let key = key.parse::<ArtifactKey>().map_err(ArtifactError::from)?;
+        Ok(self.artifacts.stream(&key).await?)
     }
 
     pub(super) async fn images(&self, dataset: &Dataset, split: Split) -> Result<LabelledImages, ServiceError> {

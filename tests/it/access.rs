@@ -610,6 +610,108 @@ async fn whoever_asks_too_often_is_told_when_to_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_too_often_keeps_nobody_else_from_asking() {
+    let server = Server::with(|config| config.limits.rate = 8).await;
+    let [ada, bob] = [
+        server.api.as_account("ada", "READ").await,
+        server.api.as_account("bob", "READ").await,
+    ];
+    let status = async |client: &Client| {
+        let mut request = reqwest::Client::new().post(format!("{}/graphql", client.url));
+        if let Some(token) = &client.token {
+            request = request.bearer_auth(token);
+        }
+        let request = request.json(&json!({ "query": "{ __typename }" }));
+        request.send().await.unwrap().status().as_u16()
+    };
+    for client in [&ada, &bob] {
+        assert_eq!(status(client).await, 200);
+    }
+    // Of the same address, without a token.
+    while status(&server.api).await != 429 {}
+    for _ in 0..7 {
+        assert_eq!(status(&ada).await, 200, "whose token is known is let in");
+    }
+    assert_eq!(status(&ada).await, 429, "as often as they may");
+    assert_eq!(status(&bob).await, 200);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_never_executed_is_not_written_down() {
+    let server = Server::start().await;
+    let reader = server.api.as_account("reader", "READ").await;
+    let many: serde_json::Map<String, Value> = (0..1_000).map(|index| (format!("k{index}"), json!(index))).collect();
+    for (document, variables) in [
+        (
+            "mutation($i: CreateModelInput!) { createModel(input: $i) { clientMutationId } }",
+            json!({ "i": many }),
+        ),
+        ("mutation { nothing(input: { name: \"x\" }) { id } }", json!({})),
+    ] {
+        let (code, _) = reader.error(document, variables).await;
+        assert_eq!(code, "BAD_USER_INPUT");
+    }
+    let (code, _) = reader
+        .error(
+            &document("createModel"),
+            json!({ "input": { "name": "m", "tags": ["t"] } }),
+        )
+        .await;
+    assert_eq!(code, "FORBIDDEN");
+    let log = "{ auditLog { nodes { account { name } mutation input code } } }";
+    let log = log.replace("account { name }", "account");
+    let log = server.api.data(&log, json!({})).await["auditLog"]["nodes"].take();
+    let of_reader: Vec<_> = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["account"] == "reader")
+        .collect();
+    let expected =
+        json!({ "account": "reader", "mutation": "createModel", "input": { "name": "m" }, "code": "FORBIDDEN" });
+    assert_eq!(of_reader, [&expected]);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_original_does_not_hide_a_public_one() {
+    let server = Server::start().await;
+    let (owner, stranger) = (
+        server.api.as_account("owner", "WRITE").await,
+        server.api.as_account("stranger", "WRITE").await,
+    );
+    let create = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }";
+    let secret = owner
+        .data(
+            create,
+            json!({ "input": { "name": "secret", "visibility": "PRIVATE" } }),
+        )
+        .await;
+    let secret = text(&secret["createModel"]["model"]["id"]);
+    let weights = || first_weights(&perceptron(), 1);
+    let hidden = owner.pushed(&secret, perceptron(), weights()).await;
+    let (first, second) = (stranger.model("first").await, owner.model("second").await);
+    let first = stranger.pushed(&first, perceptron(), weights()).await;
+    let second = owner.pushed(&second, perceptron(), weights()).await;
+    let original = async |client: &Client, version: &str| {
+        let query = "query($id: ID!) { version(id: $id) { duplicateOf { id } } }";
+        let found = client.data(query, json!({ "id": version })).await["version"]["duplicateOf"].take();
+        found["id"].as_str().map(str::to_owned)
+    };
+    assert_eq!(
+        original(&stranger, &first).await,
+        None,
+        "the private one is not spoken of"
+    );
+    for client in [&owner, &stranger] {
+        assert_eq!(original(client, &second).await.as_deref(), Some(&*first));
+    }
+    assert_eq!(original(&owner, &hidden).await, None);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_cannot_be_guessed_without_end() {
     let open = Server::start().await;
     open.api.as_account("somebody", "READ").await;
@@ -771,6 +873,7 @@ async fn a_server_of_one_machine_is_not_asked_under_the_name_of_another() {
         ("[::1]:8000", 200),
         ("localhost", 200),
         ("scv.example.com:8000", 200),
+        ("example.com:8000", 403),
         ("evil.example.com", 403),
         ("localhost.evil.example.com:8000", 403),
     ] {

@@ -38,6 +38,12 @@ impl Library {
             .train(values["model"].as_str().unwrap(), perceptron(), json!({ "epochs": 1 }))
             .await;
         values.insert("job".to_owned(), job.into());
+        let made = "mutation { createToken(input: { account: \"eve\" }) { token { id } } }";
+        let made = api.data(made, json!({})).await["createToken"]["token"]["id"].take();
+        values.insert("token".to_owned(), made);
+        let drawn = "{ dataset(name: \"digits\") { probeSets { id } } }";
+        let drawn = api.data(drawn, json!({})).await["dataset"]["probeSets"][0]["id"].take();
+        values.insert("probeSet".to_owned(), drawn);
         let image = image::RgbImage::from_fn(9, 9, |x, _| image::Rgb(if x == 4 { [255; 3] } else { [0; 3] }));
         let numbers: Vec<f32> = (0..100 * 7_u16).map(|number| f32::from(number * 37 % 101)).collect();
         let activations = safetensors::serialize(

@@ -62,7 +62,7 @@ async fn documents_are_refused_beyond_what_they_may_have() {
     let fields = |count: usize| format!("{{ serverInfo {{ {} }} }}", "version ".repeat(count - 1));
     check(api, &fields(20), &fields(21), "20 fields").await;
     let tokens = |count: usize| format!("{{ nodes(ids: [{}]) {{ id }} }}", "\"TW9kZWw6MQ\" ".repeat(count - 12));
-    check(api, &tokens(12), &tokens(61), "60 tokens").await;
+    check(api, &tokens(60), &tokens(61), "60 tokens").await;
     let bytes = |count: usize| format!("{:count$}", "{ serverInfo { version } }");
     check(api, &bytes(2_000), &bytes(2_001), "2000 bytes").await;
     server.stop().await.unwrap();
@@ -199,6 +199,49 @@ async fn as_many_subscriptions_as_may_are_open_at_a_time_and_no_more() {
 }
 
 #[tokio::test]
+async fn nobody_takes_the_subscriptions_of_others() {
+    let server = Server::with(|config| config.limits.client_subscriptions = 2).await;
+    let model = server.api.model("m").await;
+    let job = server.api.train(&model, small_cnn(), json!({ "epochs": 1_000 })).await;
+    let query = "subscription($id: ID!) { job(id: $id) { status } }";
+    let watch = async |client: &Client| {
+        let mut subscription = Subscription::start(client, query, json!({ "id": job })).await;
+        let first = subscription.next().await.unwrap();
+        (subscription, first.to_string())
+    };
+    let ada = server.api.as_account("ada", "READ").await;
+    // Another token is somebody else, even of the same account.
+    let also_ada = server.api.as_account("ada", "READ").await;
+    for client in [&ada, &also_ada, &server.api] {
+        let (_first, seen) = watch(client).await;
+        assert!(seen.contains("status"), "{seen}");
+        let (_second, seen) = watch(client).await;
+        assert!(seen.contains("status"), "{seen}");
+        let (_third, refused) = watch(client).await;
+        assert!(
+            refused.contains("OVERLOADED") && refused.contains("you have 2"),
+            "{refused}"
+        );
+        let events = reqwest::Client::new()
+            .post(format!("{}/graphql", client.url))
+            .header("accept", "text/event-stream")
+            .header(
+                "authorization",
+                client
+                    .token
+                    .as_ref()
+                    .map_or(String::new(), |token| format!("Bearer {token}")),
+            )
+            .json(&json!({ "query": query, "variables": { "id": job } }));
+        let refused = events.send().await.unwrap().text().await.unwrap();
+        assert!(refused.contains("you have 2"), "{refused}");
+    }
+    let cancel = "mutation($id: ID!) { cancelJob(input: { id: $id }) { job { id } } }";
+    server.api.data(cancel, json!({ "id": job })).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_request_that_takes_too_long_is_given_up_and_its_statement_with_it() {
     let server = Server::with(|config| config.limits.seconds = 1).await;
     let (mut owner, mut watcher) = (connection(&server).await, connection(&server).await);
@@ -237,7 +280,8 @@ async fn the_server_tells_its_limits() {
     let server = Server::with(|config| config.limits.batch = 3).await;
     let query =
         "{ serverInfo { limits { documentBytes tokens depth fields rootFields aliases complexity batch bodyBytes
-                   uploadBytes files seconds requests subscriptions } } }";
+                   uploadBytes files seconds requests subscriptions answerBytes fileBytes
+                   clientSubscriptions sockets uploads clientUploads rate } } }";
     let found = server.api.data(query, json!({})).await;
     insta::assert_json_snapshot!(found["serverInfo"]["limits"]);
     server.stop().await.unwrap();
@@ -261,6 +305,57 @@ async fn no_more_requests_bring_files_at_a_time_than_may() {
         );
         server.stop().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_answer_has_so_many_bytes_and_no_more() {
+    let server = Server::with(|config| config.limits.answer_bytes = 3_000).await;
+    let create = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id ALIASES } } }";
+    let aliases = |count: usize| {
+        (0..count)
+            .map(|index| format!("d{index}: description "))
+            .collect::<String>()
+    };
+    let input = |name: &str| json!({ "input": { "name": name, "description": "d".repeat(900) } });
+    let ask = async |name: &str, count: usize| {
+        let create = create.replace("ALIASES", &aliases(count));
+        server.api.ask(&create, input(name)).await.unwrap()
+    };
+    assert!(ask("within", 3).await.get("errors").is_none());
+    let (code, message) = first_error(&ask("beyond", 4).await);
+    assert_eq!(code, "QUERY_TOO_COMPLEX");
+    assert!(message.contains("more than 3000 bytes"), "{message}");
+    // What was changed by then is, and is written down.
+    let found = server
+        .api
+        .data(
+            "{ model(name: \"beyond\") { name } auditLog(first: 1) { nodes { code input } } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(found["model"]["name"], "beyond");
+    let entry = &found["auditLog"]["nodes"][0];
+    assert_eq!(
+        (&entry["code"], &entry["input"]["name"]),
+        (&json!("QUERY_TOO_COMPLEX"), &json!("beyond"))
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn gradients_have_their_price_on_every_image() {
+    let server = Server::start().await;
+    let query = |images: usize, steps: usize| {
+        let weigh = |image| {
+            let settings = format!("{{ method: INTEGRATED_GRADIENTS, steps: {steps} }}");
+            format!("a{image}: attribution(image: {image}, settings: {settings}) {{ score }} ")
+        };
+        let images: String = (0..images).map(weigh).collect();
+        format!("{{ version(id: \"VmVyc2lvbjo5OTk\") {{ {images} }} }}")
+    };
+    check(&server.api, &query(16, 300), &query(17, 300), "too complex").await;
+    assert!(outcome(&server.api, &query(60, 50)).await.is_ok());
+    server.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -241,7 +241,8 @@ async fn a_page_of_another_origin_opens_no_socket_and_reads_no_answer_unless_it_
     let named = "https://scv.example.com";
     let server = Server::with(|config| config.allowed_origins = vec![named.to_owned()]).await;
     let own = server.api.url.clone();
-    for (origin, status, may_read) in [
+    let query = format!("{own}/graphql?query=%7B__typename%7D");
+    for (origin, status_of_socket, may_read) in [
         (own.as_str(), 101, false),
         (named, 101, true),
         ("https://example.com", 403, false),
@@ -255,14 +256,38 @@ async fn a_page_of_another_origin_opens_no_socket_and_reads_no_answer_unless_it_
             .header("sec-websocket-version", "13")
             .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
             .header("sec-websocket-protocol", "graphql-transport-ws");
-        assert_eq!(socket.send().await.unwrap().status(), status, "{origin}");
+        assert_eq!(socket.send().await.unwrap().status(), status_of_socket, "{origin}");
         let asked = request(&server.api, Method::POST)
             .header("origin", origin)
             .json(&json!({ "query": "{ serverInfo { version } }" }));
         let response = asked.send().await.unwrap();
         let allowed = response.headers().get("access-control-allow-origin");
         assert_eq!(allowed.is_some_and(|allowed| allowed == origin), may_read, "{origin}");
+        // What a browser asks first, for requests that a page cannot just send.
+        let asked = request(&server.api, Method::OPTIONS)
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header(
+                "access-control-request-headers",
+                "authorization,content-type,graphql-preflight",
+            );
+        let answer = asked.send().await.unwrap();
+        let allowed = answer.headers().get("access-control-allow-headers");
+        let allowed = allowed.map_or("", |allowed| allowed.to_str().unwrap()).to_lowercase();
+        let is_allowed = ["authorization", "content-type", "graphql-preflight"]
+            .iter()
+            .all(|header| allowed.contains(header));
+        assert_eq!(is_allowed, may_read, "{origin}: {allowed}");
+        // A GET is sent unasked for whatever a page shows, so one of another page is not even executed.
+        let asked = reqwest::Client::new().get(&query).header("origin", origin);
+        let status = asked.send().await.unwrap().status();
+        assert_eq!(status == 200, status_of_socket == 101, "{origin}");
     }
+    let shown = reqwest::Client::new()
+        .get(&query)
+        .header("sec-fetch-site", "cross-site");
+    let shown = shown.send().await.unwrap();
+    assert_eq!(shown.status(), 403);
     server.stop().await.unwrap();
 }
 

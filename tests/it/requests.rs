@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::sync::Once;
 
 use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -26,12 +28,58 @@ async fn the_playground_is_at_the_root_and_health_beside_it() {
 }
 
 #[tokio::test]
+async fn a_server_whose_database_is_away_is_not_ready_until_it_is_back() {
+    let server = Server::start().await;
+    let url: PgConnectOptions = server.config.database_url.as_deref().unwrap().parse().unwrap();
+    let name = url.get_database().unwrap().to_owned();
+    let mut operator = PgConnection::connect_with(&url.database("postgres")).await.unwrap();
+    let mut allow = async |is_allowed: bool| {
+        for statement in [
+            format!("alter database {name} with allow_connections {is_allowed}"),
+            format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"),
+        ] {
+            operator.execute(AssertSqlSafe(statement)).await.unwrap();
+        }
+    };
+    let is_ready = async || {
+        reqwest::get(format!("{}/readyz", server.api.url))
+            .await
+            .unwrap()
+            .status()
+            == 200
+    };
+    for is_there in [false, true] {
+        allow(is_there).await;
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while is_ready().await != is_there {
+            assert!(std::time::Instant::now() < end, "the database is there: {is_there}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        // The process lives all the while.
+        assert_eq!(
+            reqwest::get(format!("{}/healthz", server.api.url))
+                .await
+                .unwrap()
+                .status(),
+            200
+        );
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_operators_watch_is_counted() {
     let server = Server::start().await;
     let api = &server.api;
     let model = api.model("m").await;
     api.pushed(&model, perceptron(), first_weights(&perceptron(), 1)).await;
     api.error("{ nothing }", json!({})).await;
+    let job = api.push(&model, perceptron(), first_weights(&perceptron(), 2)).await;
+    let watch = "subscription($id: ID!) { job(id: $id) { status } }";
+    let mut watched = Subscription::start(api, watch, json!({ "id": job })).await;
+    while watched.next().await.is_some() {}
+    let no_request = reqwest::Client::new().post(format!("{}/graphql", api.url)).body("text");
+    assert_eq!(no_request.send().await.unwrap().status(), 415);
     let response = api.get("/metrics").await;
     assert_eq!(
         response.headers()["content-type"],
@@ -42,6 +90,8 @@ async fn what_operators_watch_is_counted() {
         "scv_requests_total{operation=\"query\",code=\"OK\"} ",
         "scv_requests_total{operation=\"mutation\",code=\"OK\"} ",
         "scv_requests_total{operation=\"query\",code=\"BAD_USER_INPUT\"} ",
+        "scv_requests_total{operation=\"subscription\",code=\"OK\"} ",
+        "scv_requests_total{operation=\"unknown\",code=\"BAD_USER_INPUT\"} ",
         "scv_request_seconds_count{operation=\"mutation\"} ",
         "scv_root_field_seconds_count{field=\"Mutation.createModel\"} ",
         "scv_job_phase_seconds_count{kind=\"ingest\",phase=\"ingesting\"} ",
@@ -137,7 +187,7 @@ async fn an_upload_beyond_the_limit_is_refused() {
         .await
         .unwrap();
     assert!(answer.get("errors").is_none(), "{answer:#}");
-    let large = vec![0; 100_000 + (4 << 20)];
+    let large = vec![0; 100_001];
     let answer = server
         .api
         .upload(query, json!({ "input": input }), &[("input.weights", &large)])

@@ -14,6 +14,7 @@ use crate::graphql::error::{ApiError, Result};
 use crate::graphql::id::GlobalId as _;
 use crate::graphql::job::Job;
 use crate::graphql::loader::load_referenced;
+use crate::graphql::number::not_negative;
 use crate::graphql::upload::read_upload;
 use crate::service::import::{DatasetSource, IdxFiles, IdxImport, IdxPreset};
 use crate::service::{Library, ProbeSetRequest};
@@ -50,16 +51,14 @@ impl DatasetMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "What to draw.")] input: CreateProbeSetInput,
     ) -> Result<CreateProbeSetPayload> {
-        let whole = |value: i32, field: &str| {
-            value
-                .try_into()
-                .map_err(|_| ApiError::bad_input(format!("`{field}` must be 0 or more, got {value}")))
-        };
-        let count = input.image_count.map(|count| whole(count, "imageCount")).transpose()?;
-        let seed = input.seed.map(|seed| whole(seed, "seed")).transpose()?;
+        let count = input
+            .image_count
+            .map(|count| not_negative("imageCount", count))
+            .transpose()?;
+        let seed = input.seed.map(|seed| not_negative("seed", seed)).transpose()?;
         let draw = ProbeRequest {
-            count: count.map_or(DEFAULT_PROBES, |count: u32| count as usize),
-            seed: seed.map_or(DEFAULT_PROBE_SEED, u64::from),
+            count: count.unwrap_or(DEFAULT_PROBES),
+            seed: seed.unwrap_or(DEFAULT_PROBE_SEED),
         };
         let request = ProbeSetRequest {
             dataset: input.dataset,

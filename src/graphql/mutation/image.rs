@@ -8,10 +8,11 @@ use crate::graphql::error::Result;
 use crate::graphql::evaluation::Class;
 use crate::graphql::id::GlobalId as _;
 use crate::graphql::insight::{
-    AttributeImagePayload, AttributionSettings, FeatureMap, MapImagePayload, USUAL_CHANNELS, attribute, channel_choice,
+    AttributeImagePayload, AttributionSettings, FeatureMap, MapImagePayload, USUAL_CHANNELS, attribute,
+    attribution_cost, channel_choice,
 };
 use crate::graphql::picture::Picture;
-use crate::graphql::upload::read_image;
+use crate::graphql::upload::read_upload;
 use crate::graphql::version::Version;
 use crate::service::{ImageChoice, Library, PredictRequest, Prediction};
 
@@ -29,7 +30,7 @@ impl ImageMutation {
     ) -> Result<PredictPayload> {
         let request = PredictRequest {
             version: VersionId::decode(&input.version_id)?,
-            file: read_image(ctx, input.image).await?,
+            file: read_upload(ctx, input.image, "image").await?,
             invert: input.invert,
         };
         Ok(ctx.data_unchecked::<Library>().predict(request).await?.into())
@@ -44,7 +45,7 @@ impl ImageMutation {
     ) -> Result<MapImagePayload> {
         let layer = LayerId::decode(&input.layer_id)?;
         let channels = channel_choice(input.channels, input.first)?;
-        let image = ImageChoice::Uploaded(read_image(ctx, input.image).await?, input.invert);
+        let image = ImageChoice::Uploaded(read_upload(ctx, input.image, "image").await?, input.invert);
         let found = ctx
             .data_unchecked::<Library>()
             .feature_maps(layer, image, channels)
@@ -55,13 +56,14 @@ impl ImageMutation {
     }
 
     /// Which pixels of an uploaded image a class hangs on. Version.attribution is for images of its data set.
+    #[graphql(complexity = "attribution_cost(input.settings.as_ref(), child_complexity)")]
     async fn attribute_image(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Which image, and which version.")] input: AttributeImageInput,
     ) -> Result<AttributeImagePayload> {
         let version = VersionId::decode(&input.version_id)?;
-        let image = ImageChoice::Uploaded(read_image(ctx, input.image).await?, input.invert);
+        let image = ImageChoice::Uploaded(read_upload(ctx, input.image, "image").await?, input.invert);
         Ok(AttributeImagePayload {
             attribution: attribute(ctx, version, image, input.class, input.settings).await?,
         })

@@ -1,25 +1,33 @@
 //! Requests with files, after the multipart request specification. Files go to temporary ones on the disk as they come.
 
 use std::collections::HashMap;
-use std::io::SeekFrom;
+use std::io::{self, SeekFrom};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use async_graphql::UploadValue;
 use futures::channel::mpsc;
 use futures::{SinkExt as _, StreamExt as _};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-use super::{Asked, PATIENCE, Refusal, of_text};
+use super::{Asked, Refusal, deadline, of_text};
 use crate::config::Limits;
+use crate::service::ServiceError;
 
 /// Room beside the files and the document for the lines that they come wrapped in.
 const WRAPPING_BYTES: usize = 1 << 20;
 
 /// Pieces of a body that may wait to be read.
-const PIECES: usize = 16;
+const PIECES: usize = 4;
+
+/// Bytes that may come before a file or a text: the lines that say what it is, and whatever is in parts that nobody asked for.
+const MOST_BETWEEN: usize = 1 << 20;
 
 /// Reads the parts `operations` and `map`, and the files that the latter tells of.
 ///
@@ -76,17 +84,58 @@ pub(super) async fn of_upload(payload: Payload, boundary: &str, limits: &Limits)
             .get(&name)
             .ok_or_else(|| Refusal::bad(format!("`map` tells of a file `{name}` that does not come")))?;
         for place in places {
-            let copy = file.try_clone().map_err(|error| Refusal::bad(error.to_string()))?;
+            let copy = file.try_clone().map_err(no_room)?;
             request.set_upload(&place, copy);
         }
     }
     Ok(Asked::One(request))
 }
 
+/// The system has no room for a file, nor a handle: it is no fault of the client's.
+fn no_room(error: io::Error) -> Refusal {
+    tracing::error!(%error, "an upload cannot be kept");
+    Refusal::of(ServiceError::Overloaded)
+}
+
 /// The parts of a body, one after the other.
 struct Parts<'a> {
     multipart: Multipart<'static>,
     limits: &'a Limits,
+    begun: Instant,
+    intake: Arc<Intake>,
+    /// Of all files so far.
+    file_bytes: usize,
+}
+
+/// What comes of a body.
+#[derive(Default)]
+struct Intake {
+    received: AtomicU64,
+    /// Whether it is that of a part; what comes before is kept in memory, whatever it is.
+    is_of_part: AtomicBool,
+    /// Bytes that have come since the last part.
+    between: AtomicUsize,
+}
+
+impl Intake {
+    /// A piece has come.
+    ///
+    /// # Errors
+    /// It is more than may come between two parts.
+    fn count(&self, bytes: usize) -> Result<(), PayloadError> {
+        self.received.fetch_add(bytes as u64, Relaxed);
+        if !self.is_of_part.load(Relaxed) {
+            self.between.fetch_add(bytes, Relaxed);
+        }
+        match self.is_overrun() {
+            true => Err(PayloadError::Overflow),
+            false => Ok(()),
+        }
+    }
+
+    fn is_overrun(&self) -> bool {
+        self.between.load(Relaxed) > MOST_BETWEEN
+    }
 }
 
 impl<'a> Parts<'a> {
@@ -103,20 +152,38 @@ impl<'a> Parts<'a> {
         });
         let sizes = SizeLimit::new()
             .whole_stream(whole as u64)
-            .per_field(limits.upload_bytes as u64)
             .for_field("operations", limits.body_bytes as u64)
             .for_field("map", limits.body_bytes as u64);
         let constraints = Constraints::new().size_limit(sizes);
+        let intake = Arc::new(Intake::default());
+        let counted = {
+            let intake = Arc::clone(&intake);
+            received.map(move |piece: Result<bytes::Bytes, PayloadError>| {
+                let piece = piece?;
+                intake.count(piece.len())?;
+                Ok::<_, PayloadError>(piece)
+            })
+        };
         Self {
-            multipart: Multipart::with_constraints(received, boundary, constraints),
+            multipart: Multipart::with_constraints(counted, boundary, constraints),
             limits,
+            begun: Instant::now(),
+            intake,
+            file_bytes: 0,
         }
     }
 
     async fn next(&mut self) -> Result<Option<Field<'static>>, Refusal> {
-        let next = timeout(PATIENCE, self.multipart.next_field()).await;
-        next.map_err(|_| Refusal::too_slow())?
-            .map_err(|error| self.refusal(&error))
+        self.intake.between.store(0, Relaxed);
+        self.intake.is_of_part.store(false, Relaxed);
+        let next = timeout_at(self.deadline(), self.multipart.next_field()).await;
+        let next = next.map_err(|_| Refusal::too_slow())?;
+        self.intake.is_of_part.store(true, Relaxed);
+        next.map_err(|error| self.refusal(&error))
+    }
+
+    fn deadline(&self) -> Instant {
+        deadline(self.begun, self.intake.received.load(Relaxed))
     }
 
     async fn text(&self, part: &mut Field<'static>) -> Result<Vec<u8>, Refusal> {
@@ -128,25 +195,41 @@ impl<'a> Parts<'a> {
     }
 
     /// A temporary file without a name: it is gone when nobody has it open.
-    async fn file(&self, part: &mut Field<'static>) -> Result<std::fs::File, Refusal> {
-        let full = |error: std::io::Error| {
-            tracing::error!(%error, "an upload cannot be kept");
-            Refusal::too_large("the server has no room for the file just now: try again later".to_owned())
-        };
-        let mut file = File::from_std(tempfile::tempfile().map_err(full)?);
+    async fn file(&mut self, part: &mut Field<'static>) -> Result<std::fs::File, Refusal> {
+        let mut file = File::from_std(tempfile::tempfile().map_err(no_room)?);
+        let mut bytes = 0;
         while let Some(piece) = self.piece(part).await? {
-            file.write_all(&piece).await.map_err(full)?;
+            bytes += piece.len();
+            self.file_bytes += piece.len();
+            if bytes > self.limits.file_bytes {
+                return Err(Refusal::too_large(format!(
+                    "a file is larger than {} bytes, which is the limit: `scv serve --max-file-bytes` raises it",
+                    self.limits.file_bytes
+                )));
+            }
+            if self.file_bytes > self.limits.upload_bytes {
+                return Err(self.too_large());
+            }
+            file.write_all(&piece).await.map_err(no_room)?;
         }
-        file.flush().await.map_err(full)?;
-        file.seek(SeekFrom::Start(0)).await.map_err(full)?;
+        file.flush().await.map_err(no_room)?;
+        file.seek(SeekFrom::Start(0)).await.map_err(no_room)?;
         Ok(file.into_std().await)
     }
 
     async fn piece(&self, part: &mut Field<'static>) -> Result<Option<bytes::Bytes>, Refusal> {
-        let piece = timeout(PATIENCE, part.chunk()).await;
+        let piece = timeout_at(self.deadline(), part.chunk()).await;
         piece
             .map_err(|_| Refusal::too_slow())?
             .map_err(|error| self.refusal(&error))
+    }
+
+    fn too_large(&self) -> Refusal {
+        Refusal::too_large(format!(
+            "the files are larger than {} bytes, which is the limit for all files of a request together: \
+             `scv serve --max-upload-bytes` raises it",
+            self.limits.upload_bytes
+        ))
     }
 
     fn refusal(&self, error: &multer::Error) -> Refusal {
@@ -157,13 +240,10 @@ impl<'a> Parts<'a> {
                 "the part `{name}` is larger than {} bytes, which is the limit for what is no file",
                 self.limits.body_bytes
             )),
-            multer::Error::FieldSizeExceeded { .. } | multer::Error::StreamSizeExceeded { .. } => {
-                Refusal::too_large(format!(
-                    "the files are larger than {} bytes, which is the limit for all files of a request together: \
-                 `scv serve --max-upload-bytes` raises it",
-                    self.limits.upload_bytes
-                ))
-            }
+            multer::Error::FieldSizeExceeded { .. } | multer::Error::StreamSizeExceeded { .. } => self.too_large(),
+            multer::Error::StreamReadFailed(_) if self.intake.is_overrun() => Refusal::too_large(format!(
+                "more than {MOST_BETWEEN} bytes come that belong neither to a file nor to `operations` or `map`"
+            )),
             other => Refusal::bad(format!("the parts of the body cannot be read: {other}")),
         }
     }

@@ -18,6 +18,7 @@ use crate::domain::evaluation::NewEvaluation;
 use crate::domain::exemplar::ChannelExemplars;
 use crate::domain::id::{ProbeSetId, SynthesisId, VersionId};
 use crate::domain::job::{Job, JobKind, JobPhase, JobStatus};
+use crate::domain::model::Visibility;
 use crate::domain::synthesis::SynthesisOutcome;
 use crate::domain::vector::{Degenerate, SketchedVector};
 use crate::domain::version::{Failure, FailureCode, ModelFormat, Source, Version, VersionStatus};
@@ -316,7 +317,9 @@ impl Library {
             exemplars,
         } = results;
         let duplicate_of = match &measurement {
-            Some(measurement) if version.status != VersionStatus::Ready => self.find_original(measurement).await?,
+            Some(measurement) if version.status != VersionStatus::Ready => {
+                self.find_original(&version, measurement).await?
+            }
             _ => None,
         };
         let mut tx = self.store.begin().await?;
@@ -353,13 +356,20 @@ impl Library {
         Ok(())
     }
 
-    /// The version that a new one is a duplicate of. One that is being written at this moment is not seen.
-    async fn find_original(&self, measurement: &Measurement) -> Result<Option<VersionId>, JobError> {
+    /// The version that a new one is a duplicate of: one that everybody sees, if there is any and everybody sees the new one too,
+    /// or else one that its owner sees. One that is being written at this moment is not seen.
+    async fn find_original(&self, version: &Version, measurement: &Measurement) -> Result<Option<VersionId>, JobError> {
         let Some(Measured { probe_set, vectors }) = measurement.measured.first() else {
             return Ok(None);
         };
+        let model = self.store.models_by_id(&[version.model_id]).await?.pop();
+        let owner = model.as_ref().and_then(|model| model.owner);
+        let is_public = model.is_some_and(|model| model.visibility == Visibility::Public);
         let whole: Vec<_> = vectors.iter().filter_map(|vector| vector.as_ref().ok()).collect();
-        Ok(self.original_of(*probe_set, &whole).await?)
+        if is_public && let Some(found) = self.original_of(None, *probe_set, &whole).await? {
+            return Ok(Some(found));
+        }
+        Ok(self.original_of(owner, *probe_set, &whole).await?)
     }
 }
 
