@@ -231,18 +231,18 @@ impl Executing {
     }
 
     /// Room for another subscription of somebody, or the answer that there is none.
-    fn subscription_turn(&self, caller: &Caller) -> Result<Turn, Response> {
+    fn subscription_turn(&self, caller: &Caller) -> Result<Turn, Box<Response>> {
         let Some(share) = self.subscribers.take(caller.client()) else {
             let most = self.limits.client_subscriptions;
             let message = format!("you have {most} subscriptions, and no more are allowed at a time: end one");
-            return Err(refused(code::OVERLOADED, &message));
+            return Err(Box::new(refused(code::OVERLOADED, &message)));
         };
         match Arc::clone(&self.subscriptions).try_acquire_owned() {
             Ok(turn) => Ok(Turn(share, turn)),
-            Err(_) => Err(refused(
-                code::OVERLOADED,
-                "the server has no room for another subscription: end one, or try later",
-            )),
+            Err(_) => {
+                let message = "the server has no room for another subscription: end one, or try later";
+                Err(Box::new(refused(code::OVERLOADED, message)))
+            }
         }
     }
 
@@ -267,7 +267,7 @@ impl Executing {
             Ok(turn) => turn,
             Err(busy) => {
                 METRICS.count_request("subscription", first_code(&busy), Duration::ZERO);
-                return stream::iter([busy]).boxed();
+                return stream::iter([*busy]).boxed();
             }
         };
         let (events, mut received) = mpsc::channel(BACKLOG);

@@ -55,6 +55,8 @@ impl<Who: Copy + Eq + Hash> Drop for Share<Who> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
     #[test]
