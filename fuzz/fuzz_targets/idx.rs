@@ -7,9 +7,13 @@ use scv::domain::dataset::DatasetName;
 use scv::service::import::{DatasetSource, IdxFiles, IdxImport};
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&place, rest)) = data.split_first() else { return };
+    let Some((&place, rest)) = data.split_first() else {
+        return;
+    };
     let (labels, images) = rest.split_at(rest.len().min(place.into()));
-    let Ok(name) = DatasetName::try_from("chance".to_owned()) else { return };
+    let Ok(name) = DatasetName::try_from("chance".to_owned()) else {
+        return;
+    };
     let import = IdxImport {
         name,
         class_names: None,
