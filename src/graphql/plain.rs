@@ -7,8 +7,8 @@ use async_graphql::registry::Registry;
 use async_graphql::{ContextSelectionSet, OutputType, Positioned, ServerError, ServerResult, Value};
 use serde::Serialize;
 
-/// A list whose entries have no fields, given as a whole: async-graphql resolves each entry of an ordinary list by itself, which
-/// takes hundreds of bytes and a turn for each of a million numbers.
+/// A list whose entries have no fields, given as a whole: async-graphql resolves each entry of an ordinary list by itself, with a
+/// future for each of a million numbers.
 #[derive(Debug)]
 pub(super) struct Plain<T>(pub T);
 
