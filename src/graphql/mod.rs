@@ -31,7 +31,7 @@ mod query;
 mod subscription;
 mod synthesis;
 mod token;
-mod upload;
+pub mod upload;
 mod version;
 mod watching;
 

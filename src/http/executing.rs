@@ -26,6 +26,7 @@ use crate::graphql::answer_size::AnswerSize;
 use crate::graphql::error::{code, complete, first_code, with_code};
 use crate::graphql::limits::operation;
 use crate::graphql::order::Order;
+use crate::graphql::upload::check_files;
 use crate::graphql::{Schema, audit, nulls, on_behalf_of};
 use crate::metrics::METRICS;
 
@@ -109,7 +110,7 @@ impl Executing {
     pub fn read(&self, request: Request) -> Question {
         let begun = Instant::now();
         let admitted = self.documents.complete(request).and_then(|mut request| {
-            let operation = operation(&self.limits, &mut request);
+            let operation = check_files(&request).and_then(|()| operation(&self.limits, &mut request));
             let operation = operation.map_err(|error| Box::new(complete(Response::from_errors(vec![error]))))?;
             let name = request.operation_name.clone();
             let order = match request.parsed_query() {

@@ -137,6 +137,13 @@ async fn a_list_is_paged_from_both_ends_and_says_truly_whether_it_goes_on() {
     assert_eq!(names.concat(), "");
     let (names, sides, _) = page(api, &format!("last: 1, before: {start:?}, orderBy: {{ field: NAME }}")).await;
     assert_eq!((names.concat(), sides), ("b".to_owned(), [true, true]));
+    // With both sides bounded, or only the other one, the list goes on there too.
+    let (names, sides, _) = page(api, &format!("before: {start:?}, orderBy: {{ field: NAME }}")).await;
+    assert_eq!((names.concat(), sides), ("ab".to_owned(), [false, true]));
+    let (_, _, [first, _]) = page(api, "first: 1, orderBy: { field: NAME }").await;
+    let between = format!("last: 5, after: {first:?}, before: {start:?}, orderBy: {{ field: NAME }}");
+    let (names, sides, _) = page(api, &between).await;
+    assert_eq!((names.concat(), sides), ("b".to_owned(), [true, true]));
     let (names, sides, _) = page(api, "last: 2, orderBy: { field: NAME, direction: DESC }").await;
     assert_eq!((names.concat(), sides), ("ba".to_owned(), [true, false]));
     let (names, ..) = page(api, "").await;

@@ -1,6 +1,8 @@
 //! GraphQL over HTTP as its specification has it: methods, media types, statuses, compression, and events.
 
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY,
+};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -288,6 +290,33 @@ async fn a_page_of_another_origin_opens_no_socket_and_reads_no_answer_unless_it_
         .header("sec-fetch-site", "cross-site");
     let shown = shown.send().await.unwrap();
     assert_eq!(shown.status(), 403);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn it_is_said_how_long_an_answer_may_be_kept() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("m").await;
+    let version = api.pushed(&model, perceptron(), first_weights(&perceptron(), 1)).await;
+    for (path, expected) in [
+        ("/graphql?query=%7B__typename%7D".to_owned(), "private, no-cache"),
+        (format!("/cka/{version}/{version}.svg"), "private, max-age=3600"),
+        (
+            format!("/versions/{version}/weights.safetensors"),
+            "private, max-age=31536000, immutable",
+        ),
+    ] {
+        let answer = api.get(&path).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(header(&answer, CACHE_CONTROL), expected, "{path}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    }
+    // A file is sent in pieces, and its length is known all the same.
+    let path = format!("{}/versions/{version}/weights.safetensors", api.url);
+    let asked = reqwest::Client::new().head(&path).send().await.unwrap();
+    let length: usize = header(&asked, CONTENT_LENGTH).parse().unwrap();
+    assert_eq!(reqwest::get(&path).await.unwrap().bytes().await.unwrap().len(), length);
     server.stop().await.unwrap();
 }
 

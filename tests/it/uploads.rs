@@ -166,6 +166,28 @@ async fn a_file_stands_at_several_places_and_in_lists() {
 }
 
 #[tokio::test]
+async fn a_text_does_not_stand_for_a_file_that_did_not_come() {
+    let server = Server::start().await;
+    let predict = "mutation($i: PredictInput!) { predict(input: $i) { preparations } }";
+    for number in ["0", "7", "-1", "", "99999999999999999999"] {
+        let image = format!("#__graphql_file__:{number}");
+        let input = json!({ "versionId": "VmVyc2lvbjo5OTk", "image": image });
+        let (code, message) = server.api.error(predict, json!({ "i": input })).await;
+        assert_eq!(code, "BAD_USER_INPUT", "{message}");
+        assert!(message.contains("did not come along"), "{message}");
+        let literal =
+            format!("mutation {{ predict(input: {{ versionId: \"x\", image: \"{image}\" }}) {{ preparations }} }}");
+        assert_eq!(server.api.error(&literal, json!({})).await.0, "BAD_USER_INPUT");
+    }
+    // Nor one more than came.
+    let operations = json!({ "query": predict, "variables": { "i": { "versionId": "VmVyc2lvbjo5OTk", "image": "#__graphql_file__:1" } } });
+    let form = Form::new().text("operations", operations.to_string()).text("map", "{}");
+    let (_, answer) = send(&server.api, with_files(form, &[10])).await;
+    assert_eq!(first_error(&answer).0, "BAD_USER_INPUT");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn nobody_takes_the_turns_of_others_to_bring_files() {
     let server = Server::with(|config| config.limits.client_uploads = 1).await;
     let ada = server.api.as_account("ada", "READ").await;
@@ -176,13 +198,16 @@ async fn nobody_takes_the_turns_of_others_to_bring_files() {
         first_error(&answer.await.unwrap()).0
     };
     assert_eq!(bring(&server.api).await, "NOT_FOUND");
-    // One that never ends, of whoever shows no token.
+    // One that never ends, of whoever shows no token. It is refused itself if it comes while the other is answered.
     let body = b"--x\r\nContent-Disposition: form-data; name=\"0\"; filename=\"a\"\r\n\r\nabc";
-    let slow = begin(&server, body).await;
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while bring(&server.api).await != "OVERLOADED" {
+    let slow = loop {
+        let slow = begin(&server, body).await;
+        if bring(&server.api).await == "OVERLOADED" {
+            break slow;
+        }
         assert!(std::time::Instant::now() < end, "the slow one takes no turn");
-    }
+    };
     assert_eq!(bring(&ada).await, "NOT_FOUND", "others go on");
     drop(slow);
     while bring(&server.api).await != "NOT_FOUND" {

@@ -105,6 +105,32 @@ async fn a_full_queue_fails_at_once_and_leaves_the_control_alone() {
 }
 
 #[tokio::test]
+async fn work_that_nobody_sits_before_waits_for_the_next_place() {
+    let engine = engine(1);
+    let (started, has_started) = channel();
+    let (release, released) = channel::<()>();
+    let mut running = pin!(engine.job(Control::unwatched(), move |_| {
+        started.send(()).unwrap();
+        released.recv().unwrap();
+    }));
+    assert!(futures::poll!(&mut running).is_pending());
+    has_started.recv().unwrap();
+    let mut in_line = pin!(engine.job(Control::unwatched(), |_| 2));
+    assert!(futures::poll!(&mut in_line).is_pending());
+
+    let patient = engine.for_jobs();
+    let mut waiting = pin!(patient.job(Control::unwatched(), |_| 3));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    release.send(()).unwrap();
+    running.await.unwrap();
+    assert_eq!(in_line.await.unwrap(), 2);
+    // Its place is that of who waited, not of who comes now.
+    let refused = engine.job(Control::unwatched(), |_| 4).await;
+    assert!(matches!(refused, Err(ComputeError::Overloaded)));
+    assert_eq!(waiting.await.unwrap(), 3);
+}
+
+#[tokio::test]
 async fn dropping_the_future_cancels_the_job() {
     let engine = engine(1);
     let (started, has_started) = channel();
