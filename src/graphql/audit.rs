@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::document::meant;
 use super::error::code_of;
+use super::upload::PLACEHOLDER;
 
 /// Characters of a text that are written down.
 const LONGEST_TEXT: usize = 200;
@@ -142,7 +143,7 @@ fn shallow(value: &ConstValue) -> ConstValue {
 fn plain(value: &ConstValue) -> Option<Value> {
     match value {
         // What stands for a file.
-        ConstValue::String(text) if text.starts_with("#__graphql_file__:") => None,
+        ConstValue::String(text) if text.starts_with(PLACEHOLDER) => None,
         ConstValue::String(text) => Some(kept(text).into()),
         ConstValue::Enum(name) => Some(kept(name).into()),
         ConstValue::Boolean(is) => Some((*is).into()),

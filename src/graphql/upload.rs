@@ -18,7 +18,7 @@ pub async fn read_upload(ctx: &Context<'_>, upload: Upload, field: &str) -> Resu
 }
 
 /// What stands in place of a file until it is asked for, before the number of the file.
-const PLACEHOLDER: &str = "#__graphql_file__:";
+pub(super) const PLACEHOLDER: &str = "#__graphql_file__:";
 
 /// Makes sure that whatever stands for a file stands for one that came along: async-graphql takes that for granted.
 ///
