@@ -409,3 +409,8 @@ fn place(of_root: &str, variable: &str, below_home: &str) -> PathBuf {
         .unwrap_or_else(|| Path::new(".").into())
         .join("scv")
 }
+
+/// The program as it was called, for commands that are told: it need not be among those that the shell finds.
+pub fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "scv".to_owned())
+}

@@ -15,6 +15,7 @@ use super::pictures::{self, Picture, Shown, file_stem};
 use super::table::{score, table};
 use super::terminal::Terminal;
 use crate::config::ClientConfig;
+use crate::domain::evaluation::loss_in_words;
 
 /// Mistakes that are shown, and written as pictures.
 const MISTAKES: usize = 10;
@@ -112,6 +113,7 @@ struct Plots {
 
 impl Evaluate {
     pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
+        pictures::prepare(self.open_dir.as_deref())?;
         let client = Client::new(&self.client)?;
         let version = layer::layers(&client, &self.version).await?.version;
         let kept = match self.again {
@@ -127,13 +129,27 @@ impl Evaluate {
             }
         };
         if let Some(folder) = &self.open_dir {
-            pictures::write(&client, terminal, folder, &evaluation.pictures(&client, &version)).await?;
+            pictures::write(
+                &client,
+                terminal,
+                folder,
+                &evaluation.pictures(&client, &self.stem(&version)),
+            )
+            .await?;
         }
         let mut text = evaluation.to_text(&version);
         if self.open_dir.is_some() && !evaluation.mistakes.nodes.is_empty() {
-            text.push_str(&format!("\n\n{}", evaluation.mistakes_by_file(&version)));
+            text.push_str(&format!("\n\n{}", evaluation.mistakes_by_file(&self.stem(&version))));
         }
         terminal.answer(&json!({ "version": version, "evaluation": evaluation }), text)
+    }
+
+    /// What its files begin with: others for another data set, so that one folder holds the pictures of several.
+    fn stem(&self, version: &Version) -> String {
+        file_stem(&match &self.dataset {
+            Some(dataset) => format!("{version} on {dataset}"),
+            None => version.to_string(),
+        })
     }
 
     /// The whole evaluation, if there is one.
@@ -206,23 +222,19 @@ impl Evaluate {
         );
         let input = json!({ "versionId": version.id, "dataset": self.dataset });
         let data: Data = client.ask(&query, json!({ "input": input })).await?;
-        let bar = terminal.bar(&version.to_string());
-        let ended = job::wait(client, data.evaluate_version.job, &bar, None).await?;
-        drop(bar);
-        ended.outcome()?;
-        Ok(())
+        job::end_of(client, terminal, &version.to_string(), data.evaluate_version.job).await
     }
 }
 
 impl Evaluation {
     fn to_text(&self, version: &Version) -> String {
         let head = format!(
-            "{version} on the {} test images of {}: {} right, {} among the likeliest five; loss {:.4}, calibration error {}",
+            "{version} on the {} test images of {}: {} right, {} among the likeliest five; loss {}, calibration error {}",
             self.image_count,
             self.dataset.name,
             percent(Some(self.accuracy)),
             percent(Some(self.top_five_accuracy)),
-            self.loss,
+            loss_in_words(self.loss),
             score(self.calibration.expected_calibration_error),
         );
         let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), score);
@@ -262,14 +274,14 @@ impl Evaluation {
     }
 
     /// The surest mistakes with the files that show them.
-    fn mistakes_by_file(&self, version: &Version) -> String {
+    fn mistakes_by_file(&self, stem: &str) -> String {
         table(
             &["picture of a mistake", "is", "taken for", ">image", ">confidence"],
             (1..).zip(&self.mistakes.nodes).map(|(rank, mistake)| {
                 let (actual, predicted) = (mistake.actual.name.clone(), mistake.predicted.name.clone());
                 let Exemplar { index, confidence, .. } = &mistake.image;
                 vec![
-                    mistake_file(version, rank),
+                    mistake_file(stem, rank),
                     actual,
                     predicted,
                     index.to_string(),
@@ -280,8 +292,7 @@ impl Evaluation {
     }
 
     /// What there is to see.
-    fn pictures(&self, client: &Client, version: &Version) -> Vec<Shown> {
-        let stem = file_stem(&version.to_string());
+    fn pictures(&self, client: &Client, stem: &str) -> Vec<Shown> {
         let shown = |name: &str, path: &str| Shown::new(format!("{stem}-{name}"), client.address(path).as_str());
         let mut pictures = Vec::new();
         if let Some(plots) = &self.plots {
@@ -291,7 +302,7 @@ impl Evaluation {
         }
         for (rank, mistake) in (1..).zip(&self.mistakes.nodes) {
             if let Some(picture) = &mistake.image.picture {
-                pictures.push(Shown::new(mistake_file(version, rank), &picture.url));
+                pictures.push(Shown::new(mistake_file(stem, rank), &picture.url));
             }
         }
         pictures
@@ -299,6 +310,6 @@ impl Evaluation {
 }
 
 /// The file of the picture of a mistake.
-fn mistake_file(version: &Version, rank: usize) -> String {
-    format!("{}-mistake-{rank:02}.png", file_stem(&version.to_string()))
+fn mistake_file(stem: &str, rank: usize) -> String {
+    format!("{stem}-mistake-{rank:02}.png")
 }

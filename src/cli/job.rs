@@ -33,7 +33,11 @@ impl Follow {
         let client = Client::new(&self.client)?;
         if self.cancel {
             let job = cancel(&client, &self.id).await?;
-            return terminal.answer(&job, format!("{} is asked to stop: it is {}", job.version, job.status));
+            let said = match job.is_over() {
+                true => "has ended already",
+                false => "is asked to stop",
+            };
+            return terminal.answer(&job, format!("the job of {} {said}: it is {}", job.version, job.status));
         }
         follow(&client, terminal, job(&client, &self.id).await?, None).await
     }
@@ -178,8 +182,25 @@ pub(super) async fn cancel(client: &Client, id: &str) -> Result<Job, ClientError
     Ok(data.cancel_job.job)
 }
 
+/// Waits for a job whose outcome is then asked for.
+///
+/// # Errors
+/// The job failed. After Ctrl-C it is left to itself, and told how to come back to it.
+pub(super) async fn end_of(client: &Client, terminal: &Terminal, name: &str, started: Job) -> anyhow::Result<()> {
+    let bar = terminal.bar(name);
+    let ended = tokio::select! {
+        ended = wait(client, started.clone(), &bar, None) => ended?,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            bail!("{}", how_to_come_back(client, &started));
+        }
+    };
+    drop(bar);
+    ended.outcome().map(drop)
+}
+
 /// Waits for a job to end and draws how far it is.
-pub(super) async fn wait(client: &Client, mut state: Job, bar: &Bar, epochs: Option<u32>) -> anyhow::Result<Job> {
+async fn wait(client: &Client, mut state: Job, bar: &Bar, epochs: Option<u32>) -> anyhow::Result<Job> {
     loop {
         state.show(bar, epochs);
         if state.is_over() {
@@ -226,10 +247,13 @@ pub(super) async fn follow(
 
 /// Leaves a job to itself and says how to come back to it.
 pub(super) fn detach(client: &Client, terminal: &Terminal, job: &Job) -> anyhow::Result<()> {
+    terminal.answer(job, how_to_come_back(client, job))
+}
+
+fn how_to_come_back(client: &Client, job: &Job) -> String {
     let (id, option) = (&job.id, client.option());
-    let text = format!(
+    format!(
         "the job of {} goes on without this terminal\nto see how it goes: scv job {id}{option}\nto stop it: scv job {id} --cancel{option}",
         job.version
-    );
-    terminal.answer(job, text)
+    )
 }

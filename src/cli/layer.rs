@@ -184,17 +184,21 @@ pub(super) async fn layers(client: &Client, name: &VersionName) -> anyhow::Resul
                     "model {model:?} has no version {number}: it has {}",
                     counted(of_model.versions.total_count, "version")
                 ),
-                None => bail!("model {model:?} has no version that is READY yet"),
+                None => match of_model.versions.total_count {
+                    0 => bail!("model {model:?} has no version yet"),
+                    all => bail!(
+                        "none of the versions of model {model:?} is READY, of which there are {all}: name one, as in \
+                         {model}:{all}, to be told why"
+                    ),
+                },
             }
         };
         if found.status != "READY" {
-            let reason = found.failure.map(|failure| format!(": {}", failure.message));
-            bail!(
-                "{} is {}, so it has no layers{}",
-                found.version,
-                found.status,
-                reason.unwrap_or_default()
-            );
+            let reason = match found.failure {
+                Some(failure) => format!(": {}", failure.message),
+                None => " yet: wait for its job".to_owned(),
+            };
+            bail!("{} is {}, so it has no layers{reason}", found.version, found.status);
         }
         layers.extend(found.layers.nodes);
         if !found.layers.page_info.has_next_page {

@@ -50,41 +50,23 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train a few small networks and show which of their layers are alike; needs nothing
     Demo(demo::Demo),
-    /// Run the server
     Serve(serve::Serve),
-    /// Import a data set
     Import(import::Import),
-    /// Train a network on the server and wait for it
     Train(train::Train),
-    /// Bring a trained network to the server and wait until it can be searched
     Push(push::Push),
-    /// Find the layers of other models that compute most nearly the same as a layer
     Search(search::Search),
-    /// Show the versions most like one, or how the layers of two versions match
     Compare(compare::Compare),
-    /// Show how well a version does on test images: by class, what it takes for what, and its surest mistakes
     Evaluate(evaluate::Evaluate),
-    /// Show what parts of a network look for: synthetic images beside the strongest real ones
     Visualize(visualize::Visualize),
-    /// Ask a version what an image shows
     Predict(predict::Predict),
-    /// Explain why a layer may compute the same thing as another
     Explain(explain::Explain),
-    /// Make the search index of a data set's probe sets anew
     Reindex(reindex::Reindex),
-    /// Follow a job until it ends, or stop it
     Job(job::Follow),
-    /// Run an ONNX file on tensors and keep what each of its layers makes; needs no server
     Trace(trace::Trace),
-    /// Time a pass of images through an ONNX file; needs no server
     BenchIngest(bench_ingest::BenchIngest),
-    /// Bring the database up to date and stop
     Migrate(migrate::Migrate),
-    /// Make a database role for analysts, which reads the schema analytics and nothing else
     AnalystRole(analyst_role::AnalystRole),
-    /// Make, list and end the tokens that a server lets in
     Token(token::TokenCommand),
     /// Print the GraphQL schema
     Schema,
@@ -112,6 +94,15 @@ fn without_service(command: clap::Command) -> clap::Command {
     command.mut_subcommands(without_service)
 }
 
+/// Takes `-1` for a number that an option is given, and not for an option: so it is told why that number cannot be.
+fn with_numbers(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|argument| match argument.get_action().takes_values() {
+        true => argument.allow_negative_numbers(true),
+        false => argument,
+    });
+    command.mut_subcommands(with_numbers)
+}
+
 impl Cli {
     /// What the program was called with; help and mistakes end it.
     pub fn from_arguments() -> Self {
@@ -120,7 +111,7 @@ impl Cli {
             .fold(Self::command(), |command, name| {
                 command.mut_subcommand(name, without_service)
             });
-        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+        Self::from_arg_matches(&with_numbers(command).get_matches()).unwrap_or_else(|error| error.exit())
     }
 
     /// Does what was asked.

@@ -50,14 +50,20 @@ pub(super) fn file_stem(name: &str) -> String {
     words.collect::<Vec<_>>().join("-")
 }
 
-/// Writes pictures into a folder, which is made if it is not there.
+/// Makes a folder for pictures if it is not there: before the work whose pictures it is for.
+pub(super) fn prepare(folder: Option<&Path>) -> anyhow::Result<()> {
+    folder.map_or(Ok(()), |folder| {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+    })
+}
+
+/// Writes pictures into a folder that was prepared.
 pub(super) async fn write(
     client: &Client,
     terminal: &Terminal,
     folder: &Path,
     pictures: &[Shown],
 ) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for picture in pictures {
         let path = folder.join(&picture.name);
         let bytes = client.file(&picture.url).await?;

@@ -61,6 +61,7 @@ impl Predict {
             predict: Prediction,
         }
         check_file(&self.image)?;
+        pictures::prepare(self.open_dir.as_deref())?;
         let client = Client::new(&self.client)?;
         let version = layer::layers(&client, &self.version).await?.version;
         let query = "mutation($input: PredictInput!) { predict(input: $input) {

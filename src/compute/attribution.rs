@@ -156,16 +156,21 @@ impl Subject<'_> {
             .with_image_first(at, &through.variable.as_tensor().detach())?;
         let gradient = self.network.with_image_first(at, &gradient)?;
         let weights = gradient.mean_keepdim((2, 3))?;
-        let map = activations.broadcast_mul(&weights)?.sum(1)?.relu()?;
+        let map = activations.broadcast_mul(&weights)?.sum(1)?;
         let [_, height, width] = planes(&shape);
-        finite(Attribution {
+        // Before what is below zero is left out, and NaN with it.
+        let mut weighed = finite(Attribution {
             channels: 1,
             height,
             width,
             values: numbers(&map)?,
             score: value(&score)?,
             completeness_error: None,
-        })
+        })?;
+        for value in &mut weighed.values {
+            *value = value.max(0.0);
+        }
+        Ok(weighed)
     }
 }
 

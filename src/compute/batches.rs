@@ -23,7 +23,7 @@ pub(super) fn in_batches(
     let batches = all.chunks(batch.max(1));
     let mut watch = Hundredths::new(control, batches.len());
     for batch in batches {
-        control.check()?;
+        control.between_steps()?;
         each(batch, &network.input_of(&images.select(batch), statistics, device)?)?;
         watch.step();
     }

@@ -10,7 +10,8 @@ use super::error::Result;
 use super::executor::Mode;
 use super::feature_map::planes;
 use super::network::Network;
-use crate::domain::exemplar::ChannelExemplars;
+use crate::domain::exemplar::{Exemplars, MOST_CHANNELS};
+use crate::domain::graph::Node;
 use crate::domain::image::{ChannelStatistics, Images};
 
 /// A network and the images that its channels are asked about.
@@ -29,7 +30,7 @@ pub struct ChannelExemplarsTask {
 }
 
 /// For each layer, in execution order, the images that its channels answer to most: by the greatest number among a channel's
-/// rows and columns.
+/// rows and columns. None for a layer of more than [`MOST_CHANNELS`].
 ///
 /// # Errors
 /// Cancellation, and as [`Network::forward`].
@@ -38,12 +39,13 @@ pub fn channel_exemplars(
     batch: usize,
     device: &Device,
     control: &Control,
-) -> Result<Vec<ChannelExemplars>> {
+) -> Result<Vec<Option<Exemplars>>> {
     let graph = task.network.graph();
     let count = task.count.min(task.images.count());
-    let mut layers: Vec<ChannelExemplars> = graph
+    let channels = |node: &Node| planes(&node.image_shape())[0];
+    let mut layers: Vec<Option<Exemplars>> = graph
         .layers()
-        .map(|(_, node)| ChannelExemplars::new(planes(&node.image_shape())[0], count))
+        .map(|(_, node)| (channels(node) <= MOST_CHANNELS).then(|| Exemplars::new(channels(node), count)))
         .collect();
     let images = (&task.images, &task.statistics);
     in_batches(&task.network, images, batch, device, control, |indices, read| {
@@ -53,8 +55,11 @@ pub fn channel_exemplars(
             if !node.is_layer {
                 return Ok(());
             }
-            let layer = &mut layers[place];
+            let layer = layers[place].as_mut();
             place += 1;
+            let Some(layer) = layer else {
+                return Ok(());
+            };
             let [channels, rows, columns] = planes(&node.image_shape());
             // A value that is the same for every image tells none from another.
             if node.inputs.is_empty() || value.elem_count() != indices.len() * channels * rows * columns {

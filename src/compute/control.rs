@@ -13,6 +13,8 @@ pub struct Control {
     pub cancelled: Arc<AtomicBool>,
     /// Told how far the work is, from the thread that does it; it should return at once.
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    /// Called between two steps, on the thread that does the work: what cannot wait for its end is done there.
+    pub let_in: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// How far the work is.
@@ -30,12 +32,20 @@ impl Control {
         Control {
             cancelled: Arc::new(AtomicBool::new(false)),
             progress: Arc::new(|_| {}),
+            let_in: Arc::new(|| {}),
         }
     }
 
     /// Says how far the work is.
     pub fn report(&self, progress: Progress) {
         (self.progress)(progress);
+    }
+
+    /// Stands between two steps, where the work holds no activations: lets in what cannot wait, and fails if the work has been
+    /// cancelled.
+    pub fn between_steps(&self) -> Result<()> {
+        (self.let_in)();
+        self.check()
     }
 
     /// Fails if the work has been cancelled.

@@ -1,16 +1,17 @@
 //! One thread that owns the device, and the way to it from async code.
 //!
-//! Jobs wait in a short queue and run one after the other, since two at a time would only share
-//! the same device. Whoever drops the future of a job cancels it.
+//! Work waits in a short queue and is done one piece after the other, since two at a time would only share the same device.
+//! What somebody sits before does not wait for the end of a job, which may take hours: a job lets one such piece in between
+//! any two of its steps. Whoever drops the future of a piece of work cancels it.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use candle_core::Device;
+use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 use tokio::sync::{Semaphore, oneshot};
 use tracing::Span;
 
@@ -31,10 +32,9 @@ use super::sketch::Sketcher;
 use super::synthesis::{SynthesisTask, Synthesized, synthesize};
 use super::train::{TrainTask, Trained, train};
 use crate::domain::evaluation::Report;
-use crate::domain::exemplar::ChannelExemplars;
+use crate::domain::exemplar::Exemplars;
 use crate::domain::image::{ChannelStatistics, LabelledImages};
 use crate::domain::insight::{Attribution, FeatureMap};
-use crate::domain::synthesis::Activating;
 
 #[cfg(test)]
 mod tests;
@@ -60,35 +60,52 @@ pub struct EvaluateTask {
 #[derive(Debug, Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
-    /// Whether its jobs wait for a place in the queue if there is none.
-    waits: bool,
+    /// Whether nobody sits before its work: then that waits for a place in the queue if there is none, and lets in what
+    /// somebody does sit before.
+    is_for_jobs: bool,
 }
 
 #[derive(Debug)]
 struct Shared {
     device: String,
     memory: Arc<Mutex<Option<DeviceMemory>>>,
-    /// Taken only on drop, so that the thread sees the end of the queue before it is joined.
-    queue: Option<Sender<Job>>,
-    /// Jobs that may wait for their turn.
+    /// Taken only on drop, so that the thread sees the end of the queues before it is joined.
+    queues: Option<Queues>,
+    /// Pieces of work that may wait for their turn.
     places: Arc<Semaphore>,
     thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Queues {
+    jobs: Sender<Work>,
+    requests: Sender<Work>,
 }
 
 /// What the thread owns.
 struct Bench {
     device: Device,
     sketcher: Sketcher,
+    requests: Receiver<Work>,
 }
 
-type Job = Box<dyn FnOnce(&Bench) + Send>;
+impl Bench {
+    /// Does one piece of work that somebody waits for, if there is any.
+    fn let_one_in(self: &Arc<Self>) {
+        if let Ok(work) = self.requests.try_recv() {
+            work(self);
+        }
+    }
+}
+
+type Work = Box<dyn FnOnce(&Arc<Bench>) + Send>;
 
 /// The backward pass walks the graph recursively, a few frames an operation: deep networks need more than a
 /// thread has by default.
 const STACK_BYTES: usize = 256 << 20;
 
 impl Engine {
-    /// Opens the device and starts its thread. Up to `queue` jobs (at least one) wait for their turn.
+    /// Opens the device and starts its thread. Up to `queue` pieces of work (at least one) wait for their turn.
     ///
     /// # Errors
     /// [`ComputeError::NoDevice`] if the device cannot be had.
@@ -96,30 +113,31 @@ impl Engine {
         let open = device::open(choice)?;
         let device = open.description().to_owned();
         let memory = Arc::new(Mutex::new(None));
-        let (sender, jobs) = channel();
+        let (jobs, waiting_jobs) = unbounded();
+        let (requests, waiting_requests) = unbounded();
         let told = Arc::clone(&memory);
         let thread = Builder::new()
             .name("compute".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(move || work(&open, jobs, &told))
+            .spawn(move || work(&open, &waiting_jobs, waiting_requests, &told))
             .map_err(|error| ComputeError::NoDevice(format!("no thread can be started for {device}: {error}")))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 device,
                 memory,
-                queue: Some(sender),
+                queues: Some(Queues { jobs, requests }),
                 places: Arc::new(Semaphore::new(queue.max(1))),
                 thread: Some(thread),
             }),
-            waits: false,
+            is_for_jobs: false,
         })
     }
 
     /// The same for work that nobody sits before: where the queue is full it waits for a place, ahead of whoever comes later, and
-    /// is never told that the device is overloaded.
+    /// is never told that the device is overloaded. Between its steps it lets in what somebody does sit before.
     pub fn for_jobs(&self) -> Self {
         Self {
-            waits: true,
+            is_for_jobs: true,
             ..self.clone()
         }
     }
@@ -247,11 +265,11 @@ impl Engine {
         .await
     }
 
-    /// Which images a part of a network answers to most; see [`strongest`].
+    /// Which images a group of parts of a network answer to most; see [`strongest`].
     ///
     /// # Errors
     /// Those of [`strongest`], and [`ComputeError::Overloaded`] if the queue is full.
-    pub async fn strongest(&self, task: ExemplarTask, control: Control) -> Result<Vec<Activating>, ComputeError> {
+    pub async fn strongest(&self, task: ExemplarTask, control: Control) -> Result<Exemplars, ComputeError> {
         let span = tracing::info_span!("compute.strongest", images = task.images.count());
         self.run(span, control, move |bench, control| {
             memory::check_one_image(task.network.graph(), task.activation_limit)?;
@@ -269,7 +287,7 @@ impl Engine {
         &self,
         task: ChannelExemplarsTask,
         control: Control,
-    ) -> Result<Vec<ChannelExemplars>, ComputeError> {
+    ) -> Result<Vec<Option<Exemplars>>, ComputeError> {
         let span = tracing::info_span!("compute.channel_exemplars", images = task.images.count());
         self.run(span, control, move |bench, control| {
             memory::check_one_image(task.network.graph(), task.activation_limit)?;
@@ -279,36 +297,45 @@ impl Engine {
         .await
     }
 
-    /// Sends a job to the thread and waits for its answer.
-    async fn run<T, F>(&self, span: Span, control: Control, job: F) -> Result<T, ComputeError>
+    /// Sends work to the thread and waits for its answer.
+    async fn run<T, F>(&self, span: Span, mut control: Control, work: F) -> Result<T, ComputeError>
     where
         T: Send + 'static,
         F: FnOnce(&Bench, &Control) -> Result<T, ComputeError> + Send + 'static,
     {
         let places = Arc::clone(&self.shared.places);
-        let place = match self.waits {
+        let is_for_jobs = self.is_for_jobs;
+        let place = match is_for_jobs {
             true => places.acquire_owned().await.map_err(|_| broken("has ended"))?,
             false => places.try_acquire_owned().map_err(|_| ComputeError::Overloaded)?,
         };
         let (reply, answer) = oneshot::channel();
         let cancelled = Arc::clone(&control.cancelled);
-        let job: Job = Box::new(move |bench| {
+        let work: Work = Box::new(move |bench| {
             drop(place);
+            if is_for_jobs {
+                let bench = Arc::clone(bench);
+                control.let_in = Arc::new(move || bench.let_one_in());
+            }
             let result = span.in_scope(|| {
                 // It may have been cancelled while it waited.
                 control.check()?;
-                catch_unwind(AssertUnwindSafe(|| job(bench, &control)))
+                catch_unwind(AssertUnwindSafe(|| work(bench, &control)))
                     .unwrap_or_else(|panic| Err(broken(&format!("panicked: {}", words_of(panic.as_ref())))))
             });
-            // Nobody listens any more if the job was abandoned.
+            // Nobody listens any more if the work was abandoned.
             let _ = reply.send(result);
         });
-        let queue = self
+        let queues = self
             .shared
-            .queue
+            .queues
             .as_ref()
-            .expect("the queue is there until the last handle is dropped");
-        queue.send(job).map_err(|_| broken("has ended"))?;
+            .expect("the queues are there until the last handle is dropped");
+        let queue = match is_for_jobs {
+            true => &queues.jobs,
+            false => &queues.requests,
+        };
+        queue.send(work).map_err(|_| broken("has ended"))?;
         let mut abandoned = CancelOnDrop(Some(cancelled));
         let result = answer.await;
         abandoned.0 = None;
@@ -318,15 +345,15 @@ impl Engine {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.queue = None;
+        self.queues = None;
         if let Some(thread) = self.thread.take() {
-            // Jobs catch their panics, so the thread has none to pass on.
+            // Work catches its panics, so the thread has none to pass on.
             let _ = thread.join();
         }
     }
 }
 
-/// Cancels a job when its future is dropped before the answer came.
+/// Cancels work when its future is dropped before the answer came.
 struct CancelOnDrop(Option<Arc<AtomicBool>>);
 
 impl Drop for CancelOnDrop {
@@ -337,17 +364,29 @@ impl Drop for CancelOnDrop {
     }
 }
 
-fn work(open: &OpenDevice, jobs: Receiver<Job>, memory: &Mutex<Option<DeviceMemory>>) {
+fn work(open: &OpenDevice, jobs: &Receiver<Work>, requests: Receiver<Work>, memory: &Mutex<Option<DeviceMemory>>) {
     let look = || *memory.lock().unwrap_or_else(PoisonError::into_inner) = open.memory();
     look();
     let device = open.device().clone();
-    let bench = Bench {
+    let bench = Arc::new(Bench {
         sketcher: Sketcher::new(device.clone()),
         device,
+        requests,
+    });
+    // A job first: it lets requests in, and so neither starves the other.
+    let next = || {
+        select_biased! {
+            recv(jobs) -> work => work,
+            recv(bench.requests) -> work => work,
+        }
     };
-    for job in jobs {
-        job(&bench);
+    while let Ok(work) = next() {
+        work(&bench);
         look();
+    }
+    // The end of the jobs may be seen before that of the requests.
+    for work in &bench.requests {
+        work(&bench);
     }
 }
 

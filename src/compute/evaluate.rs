@@ -23,7 +23,7 @@ pub fn evaluate(
     device: &Device,
     control: &Control,
 ) -> Result<Report> {
-    let classes = network.graph().image_shape(network.graph().logits).iter().product();
+    let classes = network.classes()?;
     check_labels(data, classes)?;
     let mut tally = Tally::default();
     let images = (&data.images, statistics);

@@ -86,8 +86,9 @@ impl Network {
     /// logits, `[batch, classes]`.
     ///
     /// `tap` is shown the index and the output of every node, in execution order, image by image: with the images
-    /// along the first dimension and nothing merged into it. A value is freed after the last node that reads it, unless the tap keeps it or a gradient needs it: gradients
-    /// are followed only from variables, so plain weights and images cost no memory.
+    /// along the first dimension and nothing merged into it. A value is freed after the last node that reads it, unless the
+    /// tap keeps it or a gradient needs it: gradients are followed only from variables, so plain weights and images cost no
+    /// memory.
     ///
     /// # Errors
     /// [`ComputeError::Layer`] names the layer at fault; an error of the tap is handed on as it is.

@@ -1,4 +1,4 @@
-//! Which images of a data set a part of a network answers to most.
+//! Which images of a data set the parts of a network answer to most, for a group of parts in one pass.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use super::control::Control;
 use super::error::Result;
 use super::network::Network;
 use super::synthesis::Objective;
+use crate::domain::exemplar::Exemplars;
 use crate::domain::image::{ChannelStatistics, Images};
-use crate::domain::synthesis::{Activating, SynthesisTarget};
+use crate::domain::synthesis::TargetGroup;
 
 /// A network, what of it answers, and the images that it is asked about.
 #[derive(Debug, Clone)]
@@ -22,34 +23,35 @@ pub struct ExemplarTask {
     /// How pixels become numbers.
     pub statistics: ChannelStatistics,
     /// What answers.
-    pub target: SynthesisTarget,
-    /// How many images are wanted.
+    pub group: TargetGroup,
+    /// Of the group only the member of this index, whose answers alone are kept then.
+    pub only: Option<usize>,
+    /// How many images are wanted of each.
     pub count: usize,
     /// Bytes of activations that may be held at a time.
     pub activation_limit: u64,
 }
 
-/// The images that are answered to most, the strongest first; of equals the first. One whose answer is no number is left out.
+/// The images that each of the group answers to most, the strongest first; of equals the first. One whose answer is no number
+/// is left out.
 ///
 /// # Errors
-/// A target that is not there, cancellation, and as [`Network::forward`].
-pub fn strongest(task: &ExemplarTask, batch: usize, device: &Device, control: &Control) -> Result<Vec<Activating>> {
-    let objective = Objective::of(&task.network, task.target)?;
-    let mut found = Vec::new();
+/// A group that is not there, cancellation, and as [`Network::forward`].
+pub fn strongest(task: &ExemplarTask, batch: usize, device: &Device, control: &Control) -> Result<Exemplars> {
+    let objective = Objective::of(&task.network, task.group)?;
+    let members = task.only.map_or(objective.members(), |_| 1);
+    let mut found = Exemplars::new(members, task.count.min(task.images.count()));
     let images = (&task.images, &task.statistics);
     in_batches(&task.network, images, batch, device, control, |indices, read| {
-        let answers = objective
-            .answers(&task.network, read)?
-            .to_dtype(DType::F32)?
-            .to_vec1::<f32>()?;
-        let finite = indices.iter().zip(answers).filter(|(_, answer)| answer.is_finite());
-        found.extend(finite.map(|(&index, answer)| Activating {
-            index,
-            activation: answer.into(),
-        }));
-        // Stable: of equals the first come first.
-        found.sort_by(|a, b| b.activation.total_cmp(&a.activation));
-        found.truncate(task.count);
+        let answers = objective.answers(&task.network, read)?;
+        let answers = match task.only {
+            Some(member) => answers.narrow(1, member, 1)?,
+            None => answers,
+        };
+        let answers = answers.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+        for (&image, answers) in indices.iter().zip(&answers) {
+            found.add(image, answers);
+        }
         Ok(())
     })?;
     Ok(found)

@@ -80,7 +80,7 @@ pub fn feature_maps(task: &FeatureMapTask, device: &Device) -> Result<Vec<Featur
 }
 
 /// Channels, rows and columns of a value for one image.
-pub(super) fn planes(shape: &[usize]) -> [usize; 3] {
+pub fn planes(shape: &[usize]) -> [usize; 3] {
     match shape {
         [] => [1, 1, 1],
         [numbers] => [*numbers, 1, 1],

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 
 use crate::domain::graph::{Activation, BatchAxis, Graph, Node, Operator, Parameter, ParameterRole, ValueId};
 
@@ -139,18 +139,41 @@ pub(crate) fn norm(tensor: &Tensor) -> f64 {
     f64::from(squares.to_scalar::<f32>().unwrap().sqrt())
 }
 
-/// The slope of a loss along the gradient of one of its variables, by central difference over twice `step`. It is the
-/// gradient's own length where the gradient is right, since no direction is steeper. The variable keeps its value.
-pub(crate) fn steepest_slope(variable: &Var, gradient: &Tensor, step: f64, loss: impl Fn() -> Tensor) -> f64 {
-    let direction = (gradient / norm(gradient)).unwrap();
+/// Checks the gradient of a loss with regard to one of its variables, by central differences over twice `step`: along the
+/// gradient, where the slope is its own length since no direction is steeper, and along a direction that has nothing to do with
+/// it, where a gradient that lacks some of its numbers shows. `tolerance` is a share of the length. The variable keeps its
+/// value.
+pub(crate) fn check_gradient(
+    what: &str,
+    variable: &Var,
+    gradient: &Tensor,
+    (step, tolerance): (f64, f64),
+    loss: impl Fn() -> Tensor,
+) {
+    let length = norm(gradient);
     let before = variable.as_tensor().copy().unwrap();
-    let at = |step: f64| {
-        variable
-            .set(&(&before + (&direction * step).unwrap()).unwrap())
-            .unwrap();
-        f64::from(loss().to_scalar::<f32>().unwrap())
-    };
-    let slope = (at(step) - at(-step)) / (2.0 * step);
-    variable.set(&before).unwrap();
-    slope
+    let other = scattered(gradient.dims());
+    let directions = [gradient, &other].map(|direction| (direction / norm(direction)).unwrap());
+    for direction in directions {
+        let at = |step: f64| {
+            let moved = (&before + (&direction * step).unwrap()).unwrap();
+            variable.set(&moved).unwrap();
+            f64::from(loss().to_scalar::<f32>().unwrap())
+        };
+        let slope = (at(step) - at(-step)) / (2.0 * step);
+        variable.set(&before).unwrap();
+        let expected = (gradient * &direction).unwrap().sum_all().unwrap();
+        let expected = f64::from(expected.to_scalar::<f32>().unwrap());
+        assert!(
+            (slope - expected).abs() <= tolerance * length,
+            "{what}: the slope is {slope}, and {expected} by a gradient of length {length}"
+        );
+    }
+}
+
+/// Numbers from -0.5 to 0.5, none near another: the fractions of multiples of the golden section.
+pub(crate) fn scattered(shape: &[usize]) -> Tensor {
+    let number = |place: usize| ((place + 1) as f32 * 0.618_034).fract() - 0.5;
+    let numbers: Vec<f32> = (0..shape.iter().product()).map(number).collect();
+    Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
 }

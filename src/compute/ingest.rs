@@ -68,6 +68,7 @@ pub fn ingest(
     let count = graph.layers().count();
     let mut vectors = Vec::with_capacity(count);
     network.forward(&input, Mode::Inference, &mut |index, activations| {
+        // Nothing is let in that would hold as many activations again.
         control.check()?;
         let node = &graph.nodes[index];
         if node.is_layer {

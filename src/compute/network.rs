@@ -117,18 +117,26 @@ impl Network {
         &self.graph
     }
 
-    /// Makes sure that it answers with one number for each of several classes, and that one of them has an index.
+    /// How many classes it has, if it answers with one number for each: in one dimension, whatever others of 1 are beside it.
     ///
     /// # Errors
     /// [`ComputeError::Invalid`], with what it answers with.
-    pub(super) fn check_class(&self, class: usize) -> Result<()> {
+    pub fn classes(&self) -> Result<usize> {
         let answer = self.graph.image_shape(self.graph.logits);
-        let classes: usize = answer.iter().product();
         if answer.iter().filter(|&&length| length > 1).count() > 1 {
             return Err(ComputeError::Invalid(format!(
-                "the network answers with numbers of shape {answer:?} and not with one for each class, so it has no class {class}"
+                "the network answers with numbers of shape {answer:?} and not with one for each class, so it has no classes"
             )));
         }
+        Ok(answer.iter().product())
+    }
+
+    /// Makes sure that it has a class of an index.
+    ///
+    /// # Errors
+    /// [`ComputeError::Invalid`], with the classes that it has.
+    pub(super) fn check_class(&self, class: usize) -> Result<()> {
+        let classes = self.classes()?;
         if class >= classes {
             return Err(ComputeError::Invalid(format!(
                 "the network has classes 0 to {}, and none of index {class}",

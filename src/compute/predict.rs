@@ -40,6 +40,9 @@ pub fn predict(task: &PredictTask, device: &Device) -> Result<Vec<Vec<f64>>> {
     let rows = logits.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
     let of_image = |(image, row): (usize, &Vec<f32>)| match row.iter().all(|logit| logit.is_finite()) {
         true => Ok(softmax(row)),
+        false if count == 1 => Err(ComputeError::Invalid(
+            "the network's answer to the image is NaN or infinite: look for weights that are too large".to_owned(),
+        )),
         false => Err(ComputeError::AnswerNotFinite { image }),
     };
     rows.iter().enumerate().map(of_image).collect()

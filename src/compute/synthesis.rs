@@ -5,6 +5,7 @@
 //! vary, and before each step it is moved, scaled and turned a little, so that what remains is what the network answers to
 //! wherever it lies.
 
+use std::iter;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
@@ -19,7 +20,7 @@ use super::network::{Network, check_within};
 use super::optimizer::Descent;
 use crate::domain::graph::ValueId;
 use crate::domain::image::{ChannelStatistics, Images};
-use crate::domain::synthesis::{SynthesisSettings, SynthesisTarget};
+use crate::domain::synthesis::{SynthesisSettings, SynthesisTarget, TargetGroup};
 use crate::domain::training::Optimizer;
 
 mod image;
@@ -27,6 +28,15 @@ mod transform;
 
 use image::Canvas;
 use transform::Transformation;
+
+/// Deviation of the numbers that the first image is made from.
+const PALE: f32 = 0.01;
+
+/// Deviation of those of a first image that is to wake what is silent for a pale one.
+const STRONG: f32 = 3.0;
+
+/// Strong images that are tried.
+const STRONG_TRIES: usize = 15;
 
 /// A network, what of it is to answer, and how the image is sought.
 #[derive(Debug, Clone)]
@@ -59,28 +69,34 @@ pub struct Synthesized {
 /// Seeks an image.
 ///
 /// # Errors
-/// A class, layer, channel or place that is not there; an answer that becomes NaN or infinite; a gradient that takes more
-/// memory than may be held; cancellation; and as [`Network::forward`].
+/// A class, layer, channel or place that is not there, or that no gradient leads from; an answer or a gradient that becomes NaN
+/// or infinite; a gradient that takes more memory than may be held; cancellation; and as [`Network::forward`].
 pub fn synthesize(task: &SynthesisTask, device: &Device, control: &Control) -> Result<Synthesized> {
     let graph = task.network.graph();
     memory::check(memory::of_training(graph, 1), task.activation_limit, || {
         "a gradient through one image: make its values smaller".to_owned()
     })?;
-    let objective = Objective::of(&task.network, task.target)?;
+    let (objective, member) = Objective::of_target(&task.network, task.target)?;
+    // The target's number for one image, a scalar.
+    let answer =
+        |read: &Tensor| -> Result<Tensor> { Ok(objective.answers(&task.network, read)?.squeeze(0)?.get(member)?) };
     let settings = &task.settings;
-    let shape = task.network.image_shape();
+    let numbers_of = |image: &Tensor| task.network.normalised(image, &task.statistics);
     let mut generator = ChaCha8Rng::seed_from_u64(settings.seed);
-    let canvas = Canvas::new(shape, settings.parametrisation, task.covariance, &mut generator, device)?;
+    let canvas = first_canvas(task, &mut generator, device, |canvas| {
+        control.between_steps()?;
+        answer(&task.network.laid_out(numbers_of(&canvas.image()?)?)?)
+    })?;
     let mut descent = Descent::new(Optimizer::Adam { weight_decay: 0.0 }, vec![canvas.variable().clone()]);
     let mut watch = Hundredths::new(control, settings.steps as usize);
     let mut course = Vec::with_capacity(settings.steps as usize);
     for step in 1..=settings.steps {
-        control.check()?;
+        control.between_steps()?;
         let image = canvas.image()?;
-        let numbers = task.network.normalised(&image, &task.statistics)?;
+        let numbers = numbers_of(&image)?;
         let moved = Transformation::draw(settings, &mut generator).apply(&numbers)?;
-        let answer = objective.answer(&task.network, &task.network.laid_out(moved)?)?;
-        let value = f64::from(answer.to_scalar::<f32>()?);
+        let answered = answer(&task.network.laid_out(moved)?)?;
+        let value = f64::from(answered.to_scalar::<f32>()?);
         if !value.is_finite() {
             return Err(ComputeError::Invalid(format!(
                 "the answer became NaN or infinite in step {step}: lower the learning rate, or choose another target"
@@ -88,13 +104,18 @@ pub fn synthesize(task: &SynthesisTask, device: &Device, control: &Control) -> R
         }
         course.push(value);
         // In shares of the answer, the penalties weigh the same for every target and from the first step to the last.
-        let loss = ((penalty(&image, &numbers, settings)? * value.abs())? - answer)?;
+        let loss = ((penalty(&image, &numbers, settings)? * value.abs())? - answered)?;
         descent.step(&loss.backward()?, settings.learning_rate)?;
         watch.step();
     }
-    let image = canvas.pixels()?;
+    let lost = || {
+        ComputeError::Invalid(
+            "the gradient became NaN or infinite: lower the learning rate, or choose another target".to_owned(),
+        )
+    };
+    let image = canvas.pixels()?.ok_or_else(lost)?;
     let read = task.network.input_of(&image, &task.statistics, device)?;
-    let activation = f64::from(objective.answer(&task.network, &read)?.to_scalar::<f32>()?);
+    let activation = f64::from(answer(&read)?.to_scalar::<f32>()?);
     if !activation.is_finite() {
         return Err(ComputeError::Invalid(
             "the image became NaN or infinite: lower the learning rate".into(),
@@ -107,12 +128,44 @@ pub fn synthesize(task: &SynthesisTask, device: &Device, control: &Control) -> R
     })
 }
 
+/// The image that the ascent begins with: a pale one, or where no gradient leads to that, as behind a ReLU that is silent, a
+/// strong one.
+fn first_canvas(
+    task: &SynthesisTask,
+    generator: &mut ChaCha8Rng,
+    device: &Device,
+    answer: impl Fn(&Canvas) -> Result<Tensor>,
+) -> Result<Canvas> {
+    for deviation in iter::once(PALE).chain(iter::repeat_n(STRONG, STRONG_TRIES)) {
+        let canvas = Canvas::new(task, deviation, generator, device)?;
+        let gradient = answer(&canvas)?.backward()?.remove(canvas.variable());
+        let length = gradient.map(|gradient| gradient.sqr()?.sum_all()?.to_scalar::<f32>());
+        // What is NaN leads somewhere, and is told where it is met.
+        if length.transpose()?.is_some_and(|length| length != 0.0) {
+            return Ok(canvas);
+        }
+    }
+    Err(ComputeError::Invalid(
+        "no gradient leads from the target to the image: it may answer the same whatever is shown, as a dead channel does, or \
+         what leads to it goes in steps, such as Round and ArgMax"
+            .to_owned(),
+    ))
+}
+
 /// Refuses a target that a network does not have.
 ///
 /// # Errors
 /// [`ComputeError::Invalid`], with what there is.
 pub fn check_target(network: &Network, target: SynthesisTarget) -> Result<()> {
-    Objective::of(network, target).map(drop)
+    Objective::of_target(network, target).map(drop)
+}
+
+/// How many targets a group has in a network.
+///
+/// # Errors
+/// [`ComputeError::Invalid`] for a group that is not there, with what is.
+pub fn group_size(network: &Network, group: TargetGroup) -> Result<usize> {
+    Objective::of(network, group).map(|objective| objective.members())
 }
 
 /// What the loss has beside the answer, as a share of it.
@@ -132,81 +185,92 @@ fn penalty(image: &Tensor, numbers: &Tensor, settings: &SynthesisSettings) -> ca
     Ok(penalty)
 }
 
-/// A number that an image makes in a network.
+/// The numbers that an image makes in a network for a group of targets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Objective {
-    /// Where it is made.
+    /// Where they are made.
     at: ValueId,
+    members: usize,
     part: Part,
 }
 
+/// What of a value is a member's number.
 #[derive(Debug, Clone, Copy)]
 enum Part {
-    /// The mean square of all.
+    /// The mean square of all, for an only member.
     Square,
-    /// The mean of so many numbers from a place on.
-    Mean { from: usize, count: usize },
+    /// The mean of the member's channel.
+    Mean,
+    /// One place of the member's channel, counted row after row.
+    Place(usize),
 }
 
 impl Objective {
-    /// The number that a target names.
+    /// The numbers that a group names.
     ///
     /// # Errors
     /// [`ComputeError::Invalid`] for one that is not there, with what is.
-    pub(super) fn of(network: &Network, target: SynthesisTarget) -> Result<Self> {
-        let graph = network.graph();
-        Ok(match target {
-            SynthesisTarget::Class { class } => {
-                network.check_class(class)?;
-                let part = Part::Mean { from: class, count: 1 };
-                Self { at: graph.logits, part }
-            }
-            SynthesisTarget::Layer { layer } => Self {
-                at: ValueId(network.layer(layer)?.0 + 1),
+    pub(super) fn of(network: &Network, group: TargetGroup) -> Result<Self> {
+        let of_layer = |layer: usize| -> Result<_> {
+            let (index, node) = network.layer(layer)?;
+            Ok((ValueId(index + 1), node, planes(&node.image_shape())))
+        };
+        Ok(match group {
+            TargetGroup::Classes => Self {
+                at: network.graph().logits,
+                members: network.classes()?,
+                part: Part::Place(0),
+            },
+            TargetGroup::Layer { layer } => Self {
+                at: of_layer(layer)?.0,
+                members: 1,
                 part: Part::Square,
             },
-            SynthesisTarget::Channel { layer, channel } => {
-                let (place, node) = network.layer(layer)?;
-                let [channels, rows, columns] = planes(&node.image_shape());
-                check_within(node, "channels", channel, channels)?;
-                let count = rows * columns;
-                let from = channel * count;
-                Self {
-                    at: ValueId(place + 1),
-                    part: Part::Mean { from, count },
-                }
+            TargetGroup::Channels { layer } => {
+                let (at, _, [members, ..]) = of_layer(layer)?;
+                let part = Part::Mean;
+                Self { at, members, part }
             }
-            SynthesisTarget::Neuron {
-                layer,
-                channel,
-                row,
-                column,
-            } => {
-                let (place, node) = network.layer(layer)?;
-                let [channels, rows, columns] = planes(&node.image_shape());
-                check_within(node, "channels", channel, channels)?;
+            TargetGroup::Neurons { layer, row, column } => {
+                let (at, node, [members, rows, columns]) = of_layer(layer)?;
                 check_within(node, "rows", row, rows)?;
                 check_within(node, "columns", column, columns)?;
-                let from = (channel * rows + row) * columns + column;
-                Self {
-                    at: ValueId(place + 1),
-                    part: Part::Mean { from, count: 1 },
-                }
+                let part = Part::Place(row * columns + column);
+                Self { at, members, part }
             }
         })
     }
 
-    /// The number for one image, a scalar that gradients follow.
-    fn answer(&self, network: &Network, read: &Tensor) -> Result<Tensor> {
-        Ok(self.answers(network, read)?.squeeze(0)?)
+    /// The numbers of a target's group, and the target's place among them.
+    ///
+    /// # Errors
+    /// As [`Objective::of`].
+    fn of_target(network: &Network, target: SynthesisTarget) -> Result<(Self, usize)> {
+        let (group, member) = target.group();
+        let objective = Self::of(network, group)?;
+        match target {
+            SynthesisTarget::Class { class } => network.check_class(class)?,
+            SynthesisTarget::Layer { .. } => {}
+            SynthesisTarget::Channel { layer, channel } | SynthesisTarget::Neuron { layer, channel, .. } => {
+                check_within(network.layer(layer)?.1, "channels", channel, objective.members)?;
+            }
+        }
+        Ok((objective, member))
     }
 
-    /// The number for each image, `[images]`.
+    /// How many numbers an image makes.
+    pub(super) fn members(&self) -> usize {
+        self.members
+    }
+
+    /// The numbers for each image, `[images, members]`, which gradients follow.
     pub(super) fn answers(&self, network: &Network, read: &Tensor) -> Result<Tensor> {
         let value = network.forward_to(read, self.at)?.flatten_from(1)?;
+        let by_member = value.reshape((value.dim(0)?, self.members, ()))?;
         Ok(match self.part {
-            Part::Square => value.sqr()?.mean(1)?,
-            Part::Mean { from, count } => value.narrow(1, from, count)?.mean(1)?,
+            Part::Square => by_member.sqr()?.mean(2)?,
+            Part::Mean => by_member.mean(2)?,
+            Part::Place(place) => by_member.narrow(2, place, 1)?.squeeze(2)?,
         })
     }
 }

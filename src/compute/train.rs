@@ -70,7 +70,7 @@ pub fn train(task: &TrainTask, device: &Device, control: &Control) -> Result<Tra
     for epoch in 1..=settings.epochs {
         let (mut loss_sum, mut right, mut seen) = (0.0, 0, 0);
         for (index, batch) in batches(task, epoch).iter().enumerate() {
-            control.check()?;
+            control.between_steps()?;
             let images = to_tensor(&task.data.images.select(batch), &task.statistics, device)?;
             let labels: Vec<u16> = batch.iter().map(|&image| task.data.labels[image]).collect();
             let logits = network.forward(&images, Mode::Training(&mut state), &mut |_, _| Ok(()))?;

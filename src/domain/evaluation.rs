@@ -199,6 +199,14 @@ pub fn class_name(names: &[String], index: u16) -> String {
     name.unwrap_or_else(|| format!("class {index}"))
 }
 
+/// A loss with as many digits as say something, also of a network that has gone astray.
+pub fn loss_in_words(loss: f64) -> String {
+    match loss.abs() < 1e4 {
+        true => format!("{loss:.4}"),
+        false => format!("{loss:.3e}"),
+    }
+}
+
 /// How many classes a confusion matrix is of: those of the data set, and others that images were taken for.
 pub fn class_count(cells: &[ConfusionCell], named: usize) -> usize {
     let greatest = cells

@@ -26,7 +26,7 @@ pub enum PageError {
     #[error("`first` and `last` exclude each other: give one of them")]
     BothEnds,
     /// Out of bounds.
-    #[error("`{argument}` must be 0 to {MAX_PAGE}, got {actual}: ask for less and page on with `after`")]
+    #[error("`{argument}` must be 0 to {MAX_PAGE}, got {actual}: page on with `after`")]
     TooLarge {
         /// `first` or `last`.
         argument: &'static str,
@@ -109,7 +109,7 @@ mod tests {
         let error = Page::<i32>::new(Some(100_000), None, None, None).map_err(|e| e.to_string());
         assert_eq!(
             error,
-            Err("`first` must be 0 to 100, got 100000: ask for less and page on with `after`".to_owned())
+            Err("`first` must be 0 to 100, got 100000: page on with `after`".to_owned())
         );
     }
 

@@ -9,8 +9,11 @@ use super::image::ImageShape;
 pub enum Preparation {
     /// It was turned as its camera says.
     Turned,
-    /// What was transparent is white now.
-    Flattened,
+    /// What was transparent is white now, or black where what was drawn on it is light.
+    Flattened {
+        /// Whether it is black.
+        on_black: bool,
+    },
     /// Its colours became grey by their lightness.
     Greyed,
     /// Its grey stands for all three colours.
@@ -41,7 +44,10 @@ impl fmt::Display for Preparation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Turned => f.write_str("turned as the camera says"),
-            Self::Flattened => f.write_str("put on white where it was transparent"),
+            Self::Flattened { on_black: false } => f.write_str("put on white where it was transparent"),
+            Self::Flattened { on_black: true } => {
+                f.write_str("put on black where it was transparent, since what is drawn there is light")
+            }
             Self::Greyed => f.write_str("made grey"),
             Self::Coloured => f.write_str("grey taken for all three colours"),
             Self::Inverted(why) => f.write_str(match why {

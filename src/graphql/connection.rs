@@ -23,7 +23,7 @@ pub enum Total {
     Versions(VersionCount),
     /// Layers of a version.
     Layers(LayerCount),
-    /// Synthetic images of a version.
+    /// Synthetic images of a version or a layer.
     Syntheses(SynthesisCount),
     /// Tokens that whoever asks may see.
     Tokens,

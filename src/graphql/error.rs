@@ -140,11 +140,21 @@ impl From<ApiError> for async_graphql::Error {
     }
 }
 
-/// What async-graphql says of queries that ask for too much.
-const TOO_COMPLEX: [&str; 3] = [
-    "Query is nested too deep.",
-    "Query is too complex.",
-    "The recursion depth of the query cannot be greater than",
+/// What async-graphql says of queries that ask for too much, and what to say in its place.
+const TOO_COMPLEX: [(&str, &str); 3] = [
+    (
+        "Query is nested too deep.",
+        "the document is nested too deep (serverInfo.limits.depth): ask for less at a time",
+    ),
+    (
+        "Query is too complex.",
+        "the document is too complex: its price, which grows with the entries of lists, is above the limit \
+         (serverInfo.limits.complexity). Ask for fewer entries or fields at a time",
+    ),
+    (
+        "The recursion depth of the query cannot be greater than",
+        "the document is nested too deep to be read: ask for less at a time",
+    ),
 ];
 
 /// A response in which every error has a code: those of documents that are no queries of this schema have none yet.
@@ -161,15 +171,14 @@ fn complete_error(error: ServerError) -> ServerError {
     {
         return error;
     }
-    let too_complex = TOO_COMPLEX.iter().any(|beginning| error.message.starts_with(beginning));
-    with_code(
-        error,
-        if too_complex {
-            code::QUERY_TOO_COMPLEX
-        } else {
-            code::BAD_USER_INPUT
-        },
-    )
+    let said = |(beginning, _): &&(&str, &str)| error.message.starts_with(beginning);
+    match TOO_COMPLEX.iter().find(said) {
+        Some((_, message)) => {
+            let message = (*message).to_owned();
+            with_code(ServerError { message, ..error }, code::QUERY_TOO_COMPLEX)
+        }
+        None => with_code(error, code::BAD_USER_INPUT),
+    }
 }
 
 /// The code of the first error of a response.

@@ -7,6 +7,7 @@ use async_graphql::{Context, Enum, Object, SimpleObject};
 use super::dataset::Split;
 use super::error::{ApiError, Result};
 use super::evaluation::Class;
+use super::limits::entries_cost;
 use super::loader::load_referenced;
 use super::number::not_negative;
 use super::picture::Picture;
@@ -41,6 +42,22 @@ impl SeenImage {
     /// The image, small ones enlarged to be seen.
     async fn picture(&self) -> Picture {
         Picture(self.0.picture.clone())
+    }
+
+    /// Its index in the split; null for an uploaded one.
+    async fn index(&self) -> Option<i32> {
+        self.0.place.as_ref().map(|place| place.index as i32)
+    }
+
+    /// The split of the version's data set that it is of; null for an uploaded one.
+    async fn split(&self) -> Option<Split> {
+        self.0.place.as_ref().map(|place| place.split.into())
+    }
+
+    /// Its class, as the data set has it; null for an uploaded one.
+    async fn class(&self) -> Option<Class> {
+        let place = self.0.place.as_ref()?;
+        Some(Class::of(place.class, &place.class_names))
     }
 
     /// What was done to an uploaded one, in this order.
@@ -93,7 +110,7 @@ impl FeatureMap {
         Some(f64::from(self.map.layer_range[1])).filter(|number| number.is_finite())
     }
 
-    /// The numbers as colours from the layer's lowest to its highest, enlarged to be seen.
+    /// The numbers as colours from the layer's lowest to its highest, enlarged to be seen. Magenta is what was NaN.
     async fn picture(
         &self,
         ctx: &Context<'_>,
@@ -147,6 +164,11 @@ pub(super) fn channel_choice(channels: Option<Vec<i32>>, first: i32) -> Result<C
         ),
         None => ChannelChoice::MostActive(not_negative("first", first)?),
     })
+}
+
+/// The price of the feature maps of these channels, or of so many.
+pub(super) fn maps_cost(channels: Option<&[i32]>, first: i32, map: usize) -> usize {
+    entries_cost(channels.map_or(first.max(0) as usize, <[i32]>::len), map)
 }
 
 /// An image of a version's data set.
@@ -209,19 +231,19 @@ pub enum AttributionMethod {
 #[derive(Debug, Clone, async_graphql::InputObject)]
 pub struct AttributionSettings {
     /// The method.
-    #[graphql(default_with = "AttributionMethod::IntegratedGradients")]
+    #[graphql(default_with = "Self::usual().method")]
     method: AttributionMethod,
     /// For SMOOTH_GRAD: noisy copies, 1 to 300.
-    #[graphql(default = 25)]
+    #[graphql(default_with = "Self::usual().samples")]
     samples: i32,
     /// For SMOOTH_GRAD: deviation of the noise, as a share of the image's range, 0 to 1.
-    #[graphql(default = 0.15)]
+    #[graphql(default_with = "Self::usual().noise")]
     noise: f64,
     /// For SMOOTH_GRAD: what the noise is drawn with.
-    #[graphql(default)]
-    seed: i64,
+    #[graphql(default_with = "Self::usual().seed")]
+    seed: i32,
     /// For INTEGRATED_GRADIENTS: points of the integral, 1 to 300.
-    #[graphql(default = 50)]
+    #[graphql(default_with = "Self::usual().steps")]
     steps: i32,
     /// For GRAD_CAM: index of the layer, one with rows and columns such as a convolution.
     layer: Option<i32>,
@@ -261,7 +283,7 @@ impl TryFrom<AttributionSettings> for Method {
             AttributionMethod::SmoothGrad => Self::SmoothGrad {
                 samples: gradients("samples", settings.samples)?,
                 noise: settings.noise,
-                seed: settings.seed.cast_unsigned(),
+                seed: not_negative("settings.seed", settings.seed)?,
             },
             AttributionMethod::IntegratedGradients => Self::IntegratedGradients {
                 steps: gradients("steps", settings.steps)?,
@@ -322,6 +344,11 @@ impl ImageAttributions {
     /// The score of the class for the image, a logit.
     async fn score(&self) -> f64 {
         self.found.attribution.score
+    }
+
+    /// How likely the version finds the class, 0 to 1: its share of the softmax of all scores.
+    async fn probability(&self) -> f64 {
+        self.found.probability
     }
 
     /// For INTEGRATED_GRADIENTS: how far the sum of the numbers is from the difference of the scores of the image and the mean

@@ -2,20 +2,22 @@
 
 use async_graphql::{Context, Enum, ID, Json, Object};
 
+use super::connection::{ListConnection, connection_of_all, page};
 use super::dataset::{ProbeSet, Split};
 use super::error::{ApiError, Result};
 use super::id::{GlobalId, decode_cursor};
-use super::insight::{FeatureMap, USUAL_CHANNELS, channel_choice, image_of_dataset};
+use super::insight::{FeatureMap, USUAL_CHANNELS, channel_choice, image_of_dataset, maps_cost};
 use super::layer_match::{self, LayerMatchConnection, Measure, Search, SimilarityFilter};
-use super::limits::{entries_cost, page_cost};
+use super::limits::page_cost;
 use super::loader::{DegenerateOn, ExemplarsOf, Generation, HasVector, ProbeSetsOf, load, load_referenced};
 use super::number::not_negative;
-use super::synthesis::{ActivatingImage, ChannelExemplars};
+use super::synthesis::{self, ChannelExemplars, Synthesis};
 use super::version::Version;
 use crate::domain::id::ProbeSetId;
 use crate::domain::page::Page;
 use crate::domain::similarity::{MatchCursor, SimilarityQuery};
-use crate::domain::{exemplar, vector, version as domain};
+use crate::domain::synthesis::SynthesesOf;
+use crate::domain::{vector, version as domain};
 use crate::service::{ImageChoice, Library, ServiceError};
 
 /// A layer of a version: one step of its computation.
@@ -86,14 +88,14 @@ impl Layer {
 
     /// What its channels answer to an image of its data set, place by place; or each to the one of the test split that it
     /// answers to most, once findExemplars has looked for them.
-    #[graphql(complexity = "entries_cost(channels.as_ref().map_or(first.max(0) as usize, Vec::len), child_complexity)")]
+    #[graphql(complexity = "maps_cost(channels.as_deref(), first, child_complexity)")]
     async fn feature_maps(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Index of the image in its split; for each channel its strongest if left out.")] image: Option<
             i32,
         >,
-        #[graphql(desc = "The split.", default_with = "Split::Test")] split: Split,
+        #[graphql(desc = "The split that the image is of; TEST if left out.")] split: Option<Split>,
         #[graphql(desc = "Indices of channels, at most 64; the most active ones if left out.")] channels: Option<
             Vec<i32>,
         >,
@@ -103,39 +105,71 @@ impl Layer {
         )]
         first: i32,
     ) -> Result<Vec<FeatureMap>> {
-        let image = match image {
-            Some(image) => image_of_dataset(split, image)?,
-            None => ImageChoice::Strongest,
+        let image = match (image, split) {
+            (Some(image), split) => image_of_dataset(split.unwrap_or(Split::Test), image)?,
+            (None, None) => ImageChoice::Strongest,
+            (None, Some(_)) => {
+                return Err(ApiError::bad_input(
+                    "`split` says of which split `image` is: name an image, or leave both out",
+                ));
+            }
         };
         let channels = channel_choice(channels, first)?;
         let library = ctx.data_unchecked::<Library>();
         Ok(FeatureMap::all(library.feature_maps(self.0.id, image, channels).await?))
     }
 
-    /// The images of the test split that its channels answer to most, by the greatest number of a channel; null before
-    /// findExemplars has looked for them.
-    #[graphql(complexity = "page_cost(Some(first), None, child_complexity)")]
+    /// Its channels with the images of the test split that they answer to most, by the greatest number of a channel; null
+    /// before findExemplars has looked for them, and for a layer of more than 65,536 channels.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn channel_exemplars(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Index of the first channel.", default = 0)] from: i32,
-        #[graphql(desc = "How many channels, at most 100.", default = 10)] first: i32,
-    ) -> Result<Option<Vec<ChannelExemplars>>> {
-        let limit = Page::<()>::new(Some(first), None, None, None)?.limit;
-        let from = not_negative("from", from)?;
-        let kept = load(ctx, ExemplarsOf(self.0.id)).await?;
-        let of = |kept: exemplar::ChannelExemplars| {
-            let channels = kept.channels().iter().enumerate().skip(from).take(limit);
-            let exemplars = channels.map(|(channel, images)| ChannelExemplars {
-                channel: channel as i32,
-                images: images
-                    .iter()
-                    .map(|image| ActivatingImage::of(*image, self.0.version_id))
-                    .collect(),
-            });
-            exemplars.collect()
+        #[graphql(desc = "Only these, in this order; all if left out.")] channels: Option<Vec<i32>>,
+        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+    ) -> Result<Option<ListConnection<ChannelExemplars>>> {
+        let page = page(first, after, last, before)?;
+        let Some(kept) = load(ctx, ExemplarsOf(self.0.id)).await? else {
+            return Ok(None);
         };
-        Ok(kept.map(of))
+        let of_channel = |channel: i32| {
+            let index = not_negative("channels", channel)?;
+            let last = kept.parts().len().saturating_sub(1);
+            kept.parts().get(index).map(|images| (index, images)).ok_or_else(|| {
+                ApiError::bad_input(format!(
+                    "layer {} has channels 0 to {last}, and none of index {channel}",
+                    self.0.name
+                ))
+            })
+        };
+        let channels: Vec<_> = match channels {
+            Some(channels) => channels.into_iter().map(of_channel).collect::<Result<_>>()?,
+            None => kept.parts().iter().enumerate().collect(),
+        };
+        Ok(Some(connection_of_all(&channels, &page, |(channel, images)| {
+            ChannelExemplars {
+                channel,
+                images: images.clone(),
+                version: self.0.version_id,
+            }
+        })))
+    }
+
+    /// Images that it, its channels or their neurons answer to most, the latest first.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    async fn syntheses(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+    ) -> Result<ListConnection<Synthesis>> {
+        let of = SynthesesOf::Layer(self.0.version_id, self.0.index);
+        synthesis::list(ctx, of, page(first, after, last, before)?).await
     }
 
     /// The layers that compute most nearly the same, best first. The layer's own model is left out unless the filter says

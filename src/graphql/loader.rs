@@ -13,13 +13,13 @@ use super::error::{ApiError, Result};
 use crate::domain::access::Token;
 use crate::domain::dataset_record::{Dataset, ProbeSet, StoredSplit};
 use crate::domain::evaluation::{ConfusionCell, Evaluation, Mistake};
-use crate::domain::exemplar::ChannelExemplars;
+use crate::domain::exemplar::Exemplars;
 use crate::domain::id::{AccountId, DatasetId, JobId, LayerId, ModelId, ProbeSetId, TokenId, VersionId};
 use crate::domain::job::Job;
 use crate::domain::model::Model;
 use crate::domain::page::{Page, Slice};
 use crate::domain::similarity::{MutualKnn, Significance};
-use crate::domain::synthesis::Synthesis;
+use crate::domain::synthesis::{SynthesesOf, Synthesis};
 use crate::domain::vector::Degenerate;
 use crate::domain::version::{Layer, Version, VersionChoice};
 use crate::service::{Library, ServiceError};
@@ -209,9 +209,9 @@ pub struct VersionCount(pub ModelId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LayerCount(pub VersionId);
 
-/// How many synthetic images a version has.
+/// How many synthetic images a version or a layer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SynthesisCount(pub VersionId);
+pub struct SynthesisCount(pub SynthesesOf);
 
 /// One version of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -225,9 +225,9 @@ pub struct VersionsPage(pub ModelId, pub Page<i32>);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayersPage(pub VersionId, pub Page<i32>);
 
-/// A page of a version's synthetic images, by key.
+/// A page of the synthetic images of a version or a layer, by key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SynthesesPage(pub VersionId, pub Page<i64>);
+pub struct SynthesesPage(pub SynthesesOf, pub Page<i64>);
 
 fn grouped<K: std::hash::Hash + Eq, V>(entries: impl IntoIterator<Item = (K, V)>) -> HashMap<K, Vec<V>> {
     let mut groups: HashMap<K, Vec<V>> = HashMap::new();
@@ -305,7 +305,7 @@ macro_rules! load_single {
 }
 
 load_single! {
-    ExemplarsOf => ChannelExemplars, channel_exemplars;
+    ExemplarsOf => Exemplars, channel_exemplars;
     VersionCount => i64, count_versions;
     LayerCount => i64, count_layers;
     SynthesisCount => i64, count_syntheses;

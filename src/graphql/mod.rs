@@ -68,6 +68,9 @@ fn connections_described(
         .override_output_type_description::<ListConnection<token::AuditEntry>>("A page of the record of changes.")
         .override_output_type_description::<ListConnection<evaluation::Mistake>>("A page of mistakes.")
         .override_output_type_description::<ListConnection<synthesis::Synthesis>>("A page of synthetic images.")
+        .override_output_type_description::<ListConnection<synthesis::ChannelExemplars>>(
+            "A page of channels with the images that they answer to most.",
+        )
         .override_output_type_description::<layer_match::LayerMatchConnection>("A page of layers that are alike.")
         .override_output_type_description::<compare::VersionMatchConnection>("A page of versions that are alike.")
 }

@@ -3,15 +3,19 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
+use super::connection::{ListConnection, Total, connection, empty};
 use super::error::{ApiError, Result};
 use super::id::GlobalId as _;
 use super::job::Job;
-use super::loader::load_referenced;
+use super::limits::entries_cost;
+use super::loader::{SynthesesPage, SynthesisCount, load, load_referenced};
 use super::number::not_negative;
 use super::picture::Picture;
 use super::version::Version;
 use crate::domain::dataset::Split;
+use crate::domain::exemplar::CHANNEL_EXEMPLARS;
 use crate::domain::id::VersionId;
+use crate::domain::page::Page;
 use crate::domain::synthesis as domain;
 use crate::service::{KeptPicture, Library, SynthesisWishes};
 
@@ -67,6 +71,7 @@ impl Synthesis {
     }
 
     /// The images of the version's test split that the target answers to most, the strongest first.
+    #[graphql(complexity = "entries_cost(domain::EXEMPLARS, child_complexity)")]
     async fn exemplars(&self) -> Option<Vec<ActivatingImage>> {
         let outcome = self.0.outcome.as_ref()?;
         let images = outcome.exemplars.iter();
@@ -83,13 +88,42 @@ impl Synthesis {
     }
 }
 
+/// A page of a list of synthetic images.
+///
+/// # Errors
+/// The database fails.
+pub(super) async fn list(
+    ctx: &Context<'_>,
+    of: domain::SynthesesOf,
+    page: Page<i64>,
+) -> Result<ListConnection<Synthesis>> {
+    let slice = load(ctx, SynthesesPage(of, page.clone())).await?;
+    let slice = slice.unwrap_or_else(|| empty(&page));
+    let total = Total::Syntheses(SynthesisCount(of));
+    Ok(connection(slice, total, |synthesis| synthesis.id.0, Synthesis))
+}
+
 /// The images that a channel answers to most.
-#[derive(Debug, SimpleObject)]
+#[derive(Debug, async_graphql::Description)]
 pub struct ChannelExemplars {
+    pub(super) channel: usize,
+    pub(super) images: Vec<domain::Activating>,
+    pub(super) version: VersionId,
+}
+
+#[Object(use_type_description)]
+impl ChannelExemplars {
     /// Index of the channel.
-    pub(super) channel: i32,
+    async fn channel(&self) -> i32 {
+        self.channel as i32
+    }
+
     /// The images, the strongest first.
-    pub(super) images: Vec<ActivatingImage>,
+    #[graphql(complexity = "entries_cost(CHANNEL_EXEMPLARS, child_complexity)")]
+    async fn images(&self) -> Vec<ActivatingImage> {
+        let of = |image: &domain::Activating| ActivatingImage::of(*image, self.version);
+        self.images.iter().map(of).collect()
+    }
 }
 
 /// An image of the data set and what a target answers to it.
@@ -100,7 +134,7 @@ pub struct ActivatingImage {
 }
 
 impl ActivatingImage {
-    pub(super) fn of(activating: domain::Activating, version: VersionId) -> Self {
+    fn of(activating: domain::Activating, version: VersionId) -> Self {
         Self { activating, version }
     }
 }
@@ -224,6 +258,18 @@ pub enum Parametrisation {
     Fourier,
 }
 
+/// What comes in from outside where an image is moved, scaled or turned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::Padding")]
+pub enum SynthesisPadding {
+    /// The mean colour.
+    Mean,
+    /// The border of the image, repeated.
+    Edge,
+    /// The image, mirrored at its border.
+    Reflection,
+}
+
 /// How an image is sought.
 #[derive(Debug, SimpleObject)]
 pub struct SynthesisSettings {
@@ -232,9 +278,11 @@ pub struct SynthesisSettings {
     /// Step width of Adam.
     learning_rate: f64,
     /// What the first image and all transformations are drawn with.
-    seed: u64,
+    seed: i32,
     /// What is varied.
     parametrisation: Parametrisation,
+    /// What comes in from outside where the image is moved, scaled or turned.
+    padding: SynthesisPadding,
     /// Before each step the image is moved by up to this many pixels.
     jitter: f64,
     /// It is made larger or smaller by up to this share.
@@ -252,8 +300,10 @@ impl From<domain::SynthesisSettings> for SynthesisSettings {
         Self {
             steps: settings.steps,
             learning_rate: settings.learning_rate,
-            seed: settings.seed,
+            // No greater one is taken.
+            seed: settings.seed as i32,
             parametrisation: settings.parametrisation.into(),
+            padding: settings.padding.into(),
             jitter: settings.jitter,
             scale: settings.scale,
             rotation: settings.rotation,
@@ -268,23 +318,26 @@ impl From<domain::SynthesisSettings> for SynthesisSettings {
 pub struct SynthesisSettingsInput {
     /// Steps of gradient ascent, 1 to 4096; usually 256.
     steps: Option<i32>,
-    /// Step width of Adam; usually 0.05.
+    /// Step width of Adam, 0.000001 to 10; usually 0.05.
     learning_rate: Option<f64>,
     /// What the first image and all transformations are drawn with; usually 0.
-    seed: Option<i64>,
+    seed: Option<i32>,
     /// What is varied; usually FOURIER.
     parametrisation: Option<Parametrisation>,
-    /// Before each step the image is moved by up to this many pixels, 0 to 64; usually a fourteenth of its side, at most 16.
+    /// What comes in from outside where the image is moved, scaled or turned; usually MEAN.
+    padding: Option<SynthesisPadding>,
+    /// Before each step the image is moved by up to this many pixels, 0 to half of its shorter side; usually a fourteenth of
+    /// that, at most 16.
     jitter: Option<f64>,
     /// It is made larger or smaller by up to this share, 0 to 0.5; usually 0.1.
     scale: Option<f64>,
     /// It is turned by up to this many degrees, 0 to 180; usually 5.
     rotation: Option<f64>,
-    /// Weight of the penalty on differences between neighbouring pixels, in shares of the answer; usually 1 for
+    /// Weight of the penalty on differences between neighbouring pixels, in shares of the answer, 0 to 1,000,000; usually 1 for
     /// images of at most 64 pixels a side, 0 for others.
     total_variation: Option<f64>,
-    /// Weight of the penalty on the distance from the mean image, in shares of the answer; usually 0.05 for images of
-    /// at most 64 pixels a side, 0 for others.
+    /// Weight of the penalty on the distance from the mean image, in shares of the answer, 0 to 1,000,000; usually 0.05 for
+    /// images of at most 64 pixels a side, 0 for others.
     l2: Option<f64>,
 }
 
@@ -299,6 +352,7 @@ impl TryFrom<SynthesisSettingsInput> for SynthesisWishes {
             learning_rate: input.learning_rate,
             seed: seed.transpose()?,
             parametrisation: input.parametrisation.map(Into::into),
+            padding: input.padding.map(Into::into),
             jitter: input.jitter,
             scale: input.scale,
             rotation: input.rotation,

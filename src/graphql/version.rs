@@ -15,11 +15,12 @@ use super::job::EpochReport;
 use super::layer::Layer;
 use super::layer_match::{Measure, SimilarityFilter};
 use super::limits::{list_cost, page_cost};
-use super::loader::{EvaluationsOf, LayerCount, LayersPage, SynthesesPage, SynthesisCount, load, load_referenced};
+use super::loader::{EvaluationsOf, LayerCount, LayersPage, load, load_referenced};
 use super::model::Model;
 use super::node;
-use super::synthesis::Synthesis;
+use super::synthesis::{self, Synthesis};
 use crate::domain::id::{ProbeSetId, VersionId};
+use crate::domain::synthesis::SynthesesOf;
 use crate::domain::version as domain;
 use crate::domain::{evaluation, image};
 use crate::service::{Library, ServiceError};
@@ -264,11 +265,7 @@ impl Version {
         #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
         #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
     ) -> Result<ListConnection<Synthesis>> {
-        let page = page(first, after, last, before)?;
-        let slice = load(ctx, SynthesesPage(self.0.id, page.clone())).await?;
-        let total = Total::Syntheses(SynthesisCount(self.0.id));
-        let slice = slice.unwrap_or_else(|| empty(&page));
-        Ok(connection(slice, total, |synthesis| synthesis.id.0, Synthesis))
+        synthesis::list(ctx, SynthesesOf::Version(self.0.id), page(first, after, last, before)?).await
     }
 
     /// Why it failed, if it did.
@@ -297,6 +294,10 @@ impl Version {
             if wanted {
                 return Ok(Some(evaluation));
             }
+        }
+        if let Some(name) = dataset {
+            // Null is for one that it was not evaluated on.
+            ctx.data_unchecked::<Library>().dataset_named(&name).await?;
         }
         Ok(None)
     }

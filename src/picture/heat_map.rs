@@ -29,6 +29,8 @@ const LABEL_LENGTH: usize = 26;
 const SHORT_LABEL: usize = 2;
 /// Size of the numbers in cells.
 const NUMBER_SIZE: f64 = 10.0;
+/// More cells than these are one picture.
+const MOST_RECTANGLES: usize = 1_024;
 /// Cells with shorter sides get no frame.
 const LEAST_FRAMED: f64 = 5.0;
 
@@ -123,24 +125,36 @@ impl HeatMap {
             ))
             .add(self.row_labels(left - GAP / 2.0, top, height))
             .add(self.column_labels(left, top - GAP / 2.0, width))
-            .add(
-                self.cells()?
-                    .set("x", left)
-                    .set("y", top)
-                    .set("width", width)
-                    .set("height", height),
-            )
+            .add(self.cells([left, top], [width, height])?)
             .add(self.over_cells([left, top], cell, &numbers, frames))
             .add(text(&words, left, top + height + 0.7 * TITLE))
             .add(self.bar(left + width + GAP, top, height)?);
         Ok(document.to_string())
     }
 
-    /// One pixel a number, enlarged without smoothing: a picture of a thousand layers stays small.
-    fn cells(&self) -> Result<Image, PictureError> {
+    /// A rectangle a number; of many numbers one pixel each, enlarged without smoothing, so that a picture of a thousand layers
+    /// stays small.
+    fn cells(&self, [left, top]: [f64; 2], [width, height]: [f64; 2]) -> Result<Group, PictureError> {
         let scores = self.matrix.rows().flatten();
         let colours: Vec<_> = scores.map(|score| self.scale.colour(*score)).collect();
-        enlarged(self.matrix.columns(), &colours)
+        let columns = self.matrix.columns();
+        if colours.is_empty() || colours.len() > MOST_RECTANGLES {
+            let image = enlarged(columns, &colours)?;
+            let image = image.set("x", left).set("y", top);
+            return Ok(Group::new().add(image.set("width", width).set("height", height)));
+        }
+        let rows = colours.len() / columns;
+        let (width, height) = (width / columns as f64, height / rows as f64);
+        let mut group = Group::new().set("shape-rendering", "crispEdges");
+        for (index, [red, green, blue]) in colours.into_iter().enumerate() {
+            let cell = Rectangle::new()
+                .set("x", left + (index % columns) as f64 * width)
+                .set("y", top + (index / columns) as f64 * height)
+                .set("width", width)
+                .set("height", height);
+            group = group.add(cell.set("fill", format!("#{red:02x}{green:02x}{blue:02x}")));
+        }
+        Ok(group)
     }
 
     /// What stands in the cells, row after row, if they are large enough for all of it.

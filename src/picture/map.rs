@@ -31,11 +31,14 @@ pub struct NumberMap<'a> {
 /// How much of its colour a number at the end of the scale has over an image. Those that say less have less.
 const OPACITY: f32 = 0.85;
 
+/// Of what is NaN, in no scale of colours.
+const NO_NUMBER: [u8; 3] = [255, 0, 255];
+
 /// Magnitudes beyond this share of all have the colours at the ends.
 const REACH: f64 = 0.98;
 
 impl NumberMap<'_> {
-    /// The picture of the numbers. A map that is the same everywhere has one colour.
+    /// The picture of the numbers. A map that is the same everywhere has one colour; what is NaN is magenta.
     pub fn raster(&self, colours: Colours) -> Raster {
         let shares = self.shares(colours);
         Raster::new(self.width, shares.map(|share| colour(colours, share)).collect())
@@ -51,9 +54,9 @@ impl NumberMap<'_> {
             let [y, x] = [place(row, rows, height), place(column, columns, self.width)];
             let of_row = |row: usize| {
                 let of = |column: usize| shares[row * self.width + column.min(self.width - 1)];
-                of(x.0) * (1.0 - x.1) + of(x.0 + 1) * x.1
+                between(of(x.0), of(x.0 + 1), x.1)
             };
-            of_row(y.0) * (1.0 - y.1) + of_row((y.0 + 1).min(height - 1)) * y.1
+            between(of_row(y.0), of_row((y.0 + 1).min(height - 1)), y.1)
         };
         let blended = image.colours().iter().enumerate().map(|(index, pixel)| {
             let share = at(index / columns, index % columns);
@@ -80,9 +83,11 @@ impl NumberMap<'_> {
                 )
             }
         };
-        let room = most - least;
+        // Wide enough for the whole range of the numbers.
+        let (least, room) = (f64::from(least), f64::from(most) - f64::from(least));
         self.values.iter().map(move |value| match room > 0.0 {
-            true => ((value - least) / room).clamp(0.0, 1.0),
+            _ if value.is_nan() => f32::NAN,
+            true => ((f64::from(*value) - least) / room).clamp(0.0, 1.0) as f32,
             false if colours == Colours::Diverging => 0.5,
             false => 0.0,
         })
@@ -96,9 +101,21 @@ fn place(pixel: usize, pixels: usize, places: usize) -> (usize, f32) {
     (at as usize, at.fract())
 }
 
+/// What lies on the way from a number to the next. One that is no part of it may be NaN.
+fn between(from: f32, to: f32, share: f32) -> f32 {
+    match share > 0.0 {
+        true => from * (1.0 - share) + to * share,
+        false => from,
+    }
+}
+
 /// The magnitude at which diverging colours end: the largest if all but a few numbers are zero.
 fn reach(values: &[f32]) -> f32 {
-    let mut magnitudes: Vec<f32> = values.iter().map(|value| value.abs()).collect();
+    let mut magnitudes: Vec<f32> = values
+        .iter()
+        .map(|value| value.abs())
+        .filter(|it| !it.is_nan())
+        .collect();
     magnitudes.sort_by(f32::total_cmp);
     let place = (REACH * magnitudes.len().saturating_sub(1) as f64).ceil() as usize;
     match magnitudes.get(place).copied().filter(|magnitude| *magnitude > 0.0) {
@@ -110,6 +127,7 @@ fn reach(values: &[f32]) -> f32 {
 /// How much a number has to say, from 0 to 1.
 fn strength(colours: Colours, share: f32) -> f32 {
     match colours {
+        _ if share.is_nan() => 1.0,
         Colours::Grey | Colours::Viridis => share,
         Colours::Diverging => (2.0 * share - 1.0).abs(),
     }
@@ -123,6 +141,7 @@ fn pale(grey: f32) -> f32 {
 fn colour(colours: Colours, share: f32) -> [u8; 3] {
     let share = f64::from(share.clamp(0.0, 1.0));
     match colours {
+        _ if share.is_nan() => NO_NUMBER,
         Colours::Grey => [(share * 255.0).round() as u8; 3],
         Colours::Viridis => VIRIDIS.eval_continuous(share).as_array(),
         // The scale runs from red to blue.
@@ -184,6 +203,21 @@ mod tests {
         let row: Vec<u8> = over.colours()[..4].iter().map(|colour| colour[0]).collect();
         assert_eq!(row[0], 128, "the lowest number leaves the image as it is");
         assert!(row[3] > 230, "the highest has its own colour: {row:?}");
+    }
+
+    #[test]
+    fn what_is_no_number_has_a_colour_that_no_number_has() {
+        let of = |values: &[f32], colours| map(values.len(), values).raster(colours).colours().to_vec();
+        for colours in [Colours::Grey, Colours::Viridis, Colours::Diverging] {
+            let alone = of(&[f32::NAN, f32::NAN], colours);
+            let beside = of(&[f32::NAN, 1.0, -2.0], colours);
+            assert_eq!([alone[0], alone[1], beside[0]], [NO_NUMBER; 3]);
+            assert_eq!(beside[1..], of(&[1.0, -2.0], colours)[..]);
+            let image = Raster::new(3, vec![[0; 3]; 3]);
+            let over = map(3, &[0.5, f32::NAN, 1.0]).over(&image, colours).colours().to_vec();
+            assert!(over[1][0] > 200 && over[1][1] < 80, "{over:?}");
+            assert!(over[0] != over[1] && over[2] != over[1], "none but itself: {over:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::label::{self, FONT, shortened, writable};
 use super::raster::PictureError;
-use crate::domain::evaluation::{CalibrationBin, ClassReport, class_name, expected_calibration_error};
+use crate::domain::evaluation::{CalibrationBin, ClassReport, class_name, expected_calibration_error, loss_in_words};
 use crate::domain::training::EpochReport;
 
 const BLUE: RGBColor = RGBColor(0, 114, 178);
@@ -23,8 +23,10 @@ const HEAD: u32 = 84;
 const CHART: u32 = 396;
 /// Height of the bars that count the images of bins.
 const COUNTS: u32 = 130;
+/// What is left of a bin's bar on both sides of the gap to the confidence.
+const GAP_MARGIN: u32 = 9;
 /// Height of what belongs to one class.
-const CLASS_HEIGHT: u32 = 34;
+const CLASS_HEIGHT: u32 = 42;
 /// Height of what stands below the bars of classes.
 const FOOT: u32 = 68;
 /// Bars are drawn of so many classes: those told worst.
@@ -32,8 +34,14 @@ const MOST_CLASSES: usize = 60;
 /// Characters of the name of a class.
 const LABEL_LENGTH: usize = 26;
 const TITLE_SIZE: u32 = 18;
+/// Of a title that is longer than the picture is wide.
+const LONG_TITLE_SIZE: u32 = 14;
 const LABEL_SIZE: u32 = 13;
 const COUNT_SIZE: u32 = 11;
+/// Of the numbers behind bars.
+const SHARE_SIZE: u32 = 10;
+/// Room for such a number behind the longest bar.
+const SHARE_ROOM: i32 = 34;
 const MARGIN: i32 = 12;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -52,12 +60,14 @@ impl Head<'_> {
         let whole = SVGBackend::with_string(svg, (WIDTH, HEAD + height)).into_drawing_area();
         whole.fill(&WHITE)?;
         let (head, chart) = whole.split_vertically(HEAD);
-        let title_room = (f64::from(WIDTH) / label::width("x", TITLE_SIZE.into())) as usize;
-        let title = shortened(&writable(&self.title), title_room);
+        let title = writable(&self.title);
+        let fits = label::width(&title, TITLE_SIZE.into()) <= f64::from(WIDTH);
+        let size = if fits { TITLE_SIZE } else { LONG_TITLE_SIZE };
+        let room = (f64::from(WIDTH) / label::width("x", size.into())) as usize;
         head.draw(&Text::new(
-            title,
+            shortened(&title, room),
             (MARGIN, 10),
-            (FONT, TITLE_SIZE).into_font().color(&INK),
+            (FONT, size).into_font().color(&INK),
         ))?;
         let small = (FONT, LABEL_SIZE).into_font().color(&INK);
         head.draw(&Text::new(self.note.clone(), (MARGIN, 36), small.clone()))?;
@@ -97,6 +107,12 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
         bar.set_margin(0, 0, 1, 1);
         bar
     };
+    // Narrower, so that the bar of the accuracy is seen to its end also where the confidence is less.
+    let gap = |index: usize, between: [f64; 2], style: ShapeStyle| {
+        let mut bar = bar(index, between, style);
+        bar.set_margin(0, 0, GAP_MARGIN, GAP_MARGIN);
+        bar
+    };
     let mut svg = String::new();
     {
         let (shares, counts) = head.on(&mut svg, CHART + COUNTS)?.split_vertically(CHART);
@@ -113,8 +129,8 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
             .draw()?;
         chart.draw_series(filled().map(|(index, bin)| bar(index, [0.0, bin.accuracy], BLUE.filled())))?;
         chart.draw_series(filled().map(|(index, bin)| match bin.confidence > bin.accuracy {
-            true => bar(index, [bin.accuracy, bin.confidence], ORANGE.filled()),
-            false => bar(index, [bin.confidence, bin.accuracy], GREEN.filled()),
+            true => gap(index, [bin.accuracy, bin.confidence], ORANGE.filled()),
+            false => gap(index, [bin.confidence, bin.accuracy], GREEN.filled()),
         }))?;
         chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], GREY.stroke_width(2)))?;
 
@@ -170,7 +186,7 @@ pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> R
         title: format!("Classes of {subject}"),
         note: match is_cut {
             true => format!("the {MOST_CLASSES} of {all} classes with the lowest F1"),
-            false => "how well each class is told from the others; no bar: a share of no images".to_owned(),
+            false => "how well each class is told from the others; without a number: a share of no images".to_owned(),
         },
         key: &kinds.map(|(name, colour, _)| (name, colour)),
     };
@@ -188,7 +204,7 @@ pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> R
         let area = head.on(&mut svg, CLASS_HEIGHT * count + FOOT)?;
         let mut chart = ChartBuilder::on(&area)
             .margin(MARGIN)
-            .margin_right(2 * MARGIN)
+            .margin_right(MARGIN + SHARE_ROOM)
             .x_label_area_size(44)
             .y_label_area_size(widest as u32 + 16)
             .build_cartesian_2d(0.0..1.0, 0.0..f64::from(count))?;
@@ -203,11 +219,19 @@ pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> R
         // The first class stands at the top, where the axis ends.
         let top = |index: usize| f64::from(count) - index as f64;
         for (place, (_, colour, share)) in kinds.into_iter().enumerate() {
-            let bars = reports.iter().enumerate().filter_map(|(index, report)| {
-                let upper = top(index) - 0.1 - place as f64 * 0.27;
-                share(report).map(|share| Rectangle::new([(0.0, upper), (share, upper - 0.25)], colour.filled()))
-            });
-            chart.draw_series(bars)?;
+            let bars = || {
+                reports.iter().enumerate().filter_map(move |(index, report)| {
+                    let upper = top(index) - 0.1 - place as f64 * 0.27;
+                    share(report).map(|share| (share, upper))
+                })
+            };
+            let bar = |(share, upper)| Rectangle::new([(0.0, upper), (share, upper - 0.25)], colour.filled());
+            chart.draw_series(bars().map(bar))?;
+            let behind = (FONT, SHARE_SIZE).into_font().color(&INK);
+            let behind = behind.pos(Pos::new(HPos::Left, VPos::Center));
+            chart.draw_series(bars().map(|(share, upper)| {
+                EmptyElement::at((share, upper - 0.125)) + Text::new(format!("{share:.3}"), (4, 0), behind.clone())
+            }))?;
         }
         let beside = (FONT, LABEL_SIZE).into_font().color(&INK);
         let beside = beside.pos(Pos::new(HPos::Right, VPos::Center));
@@ -228,13 +252,18 @@ pub fn training_curve(subject: &str, epochs: &[EpochReport]) -> Result<String, P
     let most = epochs.iter().map(|report| report.loss).fold(1e-3, f64::max);
     let least = epochs.iter().map(|report| report.accuracy).fold(0.9, f64::min);
     let shares = (least * 10.0).floor() / 10.0..1.0;
-    let decimals = if most >= 2.0 { 1 } else { 2 + usize::from(most < 0.2) };
+    let tick = |loss: f64| match most {
+        1e4.. => format!("{loss:.1e}"),
+        2.0.. => format!("{loss:.1}"),
+        0.2.. => format!("{loss:.2}"),
+        _ => format!("{loss:.3}"),
+    };
     let head = Head {
         title: format!("Training of {subject}"),
         note: epochs.last().map_or_else(String::new, |end| {
             format!(
-                "on the training images, at the end: loss {:.4} nats, accuracy {:.2} %",
-                end.loss,
+                "on the training images, at the end: loss {} nats, accuracy {:.2} %",
+                loss_in_words(end.loss),
                 end.accuracy * 100.0
             )
         }),
@@ -254,7 +283,7 @@ pub fn training_curve(subject: &str, epochs: &[EpochReport]) -> Result<String, P
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .label_style((FONT, LABEL_SIZE))
-            .y_label_formatter(&|loss| format!("{loss:.decimals$}"))
+            .y_label_formatter(&|loss| tick(*loss))
             .x_desc("epoch")
             .y_desc("loss in nats")
             .draw()?;

@@ -6,14 +6,15 @@ use bytes::Bytes;
 
 use super::network::Runnable;
 use super::picture::no_such_image;
+use super::predict::likeliest;
 use super::{KeptPicture, Library, ServiceError};
 use crate::compute::attribution::AttributionTask;
 use crate::compute::control::Control;
-use crate::compute::feature_map::FeatureMapTask;
+use crate::compute::feature_map::{FeatureMapTask, planes};
 use crate::domain::dataset::Split;
-use crate::domain::exemplar::ChannelExemplars;
+use crate::domain::exemplar::{Exemplars, MOST_CHANNELS as MOST_CHANNELS_KEPT};
 use crate::domain::id::{LayerId, VersionId};
-use crate::domain::image::Images;
+use crate::domain::image::{Images, LabelledImages};
 use crate::domain::insight::{Attribution, ChannelChoice, FeatureMap, Method};
 use crate::domain::upload::Preparation;
 use crate::domain::version::Layer;
@@ -38,9 +39,24 @@ pub enum ImageChoice {
 pub struct Seen {
     /// As a picture.
     pub picture: KeptPicture,
+    /// Where it stands in the data set; none for an uploaded one.
+    pub place: Option<ImagePlace>,
     /// What was done to an uploaded one.
     pub preparations: Vec<Preparation>,
     raster: Raster,
+}
+
+/// Where an image stands in the version's data set.
+#[derive(Debug, Clone)]
+pub struct ImagePlace {
+    /// The split.
+    pub split: Split,
+    /// Its index there.
+    pub index: usize,
+    /// Index of its class.
+    pub class: u16,
+    /// The names of all classes.
+    pub class_names: Vec<String>,
 }
 
 /// The feature map of a channel, with the image that it is of.
@@ -59,6 +75,8 @@ pub struct ImageAttribution {
     pub seen: Arc<Seen>,
     /// Index of the class: the one that was asked for, or the likeliest.
     pub class: usize,
+    /// How likely the version finds it.
+    pub probability: f64,
     /// The numbers.
     pub attribution: Attribution,
 }
@@ -106,7 +124,7 @@ impl Library {
         let exemplars = self.exemplars_of(&layer).await?;
         let mut maps = Vec::new();
         for channel in strongest_channels(&exemplars, channels) {
-            let strongest = exemplars.channels().get(channel).and_then(|images| images.first());
+            let strongest = exemplars.parts().get(channel).and_then(|images| images.first());
             let strongest = strongest.ok_or_else(|| {
                 ServiceError::bad_input(format!(
                     "no image is kept for channel {channel} of layer {}",
@@ -126,12 +144,21 @@ impl Library {
     ///
     /// # Errors
     /// `BAD_USER_INPUT` if they have not been looked for.
-    pub async fn exemplars_of(&self, layer: &Layer) -> Result<ChannelExemplars, ServiceError> {
+    pub async fn exemplars_of(&self, layer: &Layer) -> Result<Exemplars, ServiceError> {
         let kept = self.store.channel_exemplars(&[layer.id]).await?.pop();
         kept.map(|(_, exemplars)| exemplars).ok_or_else(|| {
-            ServiceError::bad_input(
-                "the images that this layer's channels answer to most have not been looked for: run findExemplars first",
-            )
+            let shape: Vec<usize> = layer.output_shape.iter().map(|&length| length as usize).collect();
+            let [channels, ..] = planes(&shape);
+            ServiceError::bad_input(match channels > MOST_CHANNELS_KEPT {
+                true => format!(
+                    "layer {} has {channels} channels, and the images that channels answer to most are kept for layers of at \
+                     most {MOST_CHANNELS_KEPT}: name an image",
+                    layer.name
+                ),
+                false => "the images that this layer's channels answer to most have not been looked for: run findExemplars \
+                          first"
+                    .to_owned(),
+            })
         })
     }
 
@@ -169,10 +196,8 @@ impl Library {
     pub async fn attribute(&self, request: AttributionRequest) -> Result<ImageAttribution, ServiceError> {
         let subject = self.runnable(request.version).await?;
         let (image, seen) = self.look_at(&subject, request.image).await?;
-        let class = match request.class {
-            Some(class) => class,
-            None => self.likeliest(&subject, image.clone()).await?,
-        };
+        let probabilities = self.probabilities(&subject, image.clone()).await?;
+        let class = request.class.unwrap_or_else(|| likeliest(&probabilities));
         let task = AttributionTask {
             statistics: subject.statistics(),
             network: subject.network,
@@ -185,6 +210,7 @@ impl Library {
         Ok(ImageAttribution {
             seen: Arc::new(seen),
             class,
+            probability: probabilities.get(class).copied().unwrap_or_default(),
             attribution: self.engine.attribute(task, Control::unwatched()).await?,
         })
     }
@@ -207,14 +233,23 @@ impl Library {
     }
 
     async fn look_at(&self, subject: &Runnable, choice: ImageChoice) -> Result<(Images, Seen), ServiceError> {
-        let (image, preparations) = match choice {
-            ImageChoice::Uploaded(file, invert) => self.prepared(file, &subject.dataset, invert).await?,
+        let (image, place, preparations) = match choice {
+            ImageChoice::Uploaded(file, invert) => {
+                let (image, preparations) = self.prepared(file, &subject.dataset, invert).await?;
+                (image, None, preparations)
+            }
             ImageChoice::OfDataset(split, index) => {
-                let images = self.split_images(subject.dataset.id, split).await?.images;
+                let LabelledImages { images, labels } = self.split_images(subject.dataset.id, split).await?;
                 if index >= images.count() {
                     return Err(no_such_image(&subject.dataset.name, split, index, images.count()));
                 }
-                (images.select(&[index]), Vec::new())
+                let place = ImagePlace {
+                    split,
+                    index,
+                    class: labels[index],
+                    class_names: subject.dataset.class_names.clone(),
+                };
+                (images.select(&[index]), Some(place), Vec::new())
             }
             ImageChoice::Strongest => {
                 return Err(ServiceError::bad_input(
@@ -225,6 +260,7 @@ impl Library {
         let raster = Raster::of_planes(image.shape, image.image(0));
         let seen = Seen {
             picture: self.keep_picture(raster.enlarged()).await?,
+            place,
             preparations,
             raster,
         };
@@ -233,13 +269,13 @@ impl Library {
 }
 
 /// The channels that are meant: those given, or those whose strongest image is answered to most.
-fn strongest_channels(exemplars: &ChannelExemplars, channels: ChannelChoice) -> Vec<usize> {
+fn strongest_channels(exemplars: &Exemplars, channels: ChannelChoice) -> Vec<usize> {
     let count = match channels {
         ChannelChoice::Given(given) => return given,
         ChannelChoice::MostActive(count) => count,
     };
-    let strength = |channel: &usize| exemplars.channels()[*channel].first().map(|first| first.activation);
-    let mut all: Vec<usize> = (0..exemplars.channels().len())
+    let strength = |channel: &usize| exemplars.parts()[*channel].first().map(|first| first.activation);
+    let mut all: Vec<usize> = (0..exemplars.parts().len())
         .filter(|channel| strength(channel).is_some())
         .collect();
     // Stable: of equals the first channel comes first.

@@ -57,10 +57,15 @@ use crate::compute::engine::Engine;
 use crate::compute::network::Network;
 use crate::domain::access::Access;
 use crate::domain::dataset::Split;
+use crate::domain::exemplar::Exemplars;
 use crate::domain::id::{DatasetId, ProbeSetId, VersionId};
 use crate::domain::image::{Images, LabelledImages};
+use crate::domain::synthesis::TargetGroup;
 use crate::metrics::Snapshot;
 use crate::store::Store;
+
+/// Bytes of lists of exemplars that are kept: those of some hundred layers.
+const EXEMPLAR_CACHE_BYTES: u64 = 16 << 20;
 
 /// The library: catalogue, artifacts and the device, with everything that can be done with them.
 #[derive(Clone)]
@@ -77,6 +82,8 @@ pub struct Library {
     probes: MeteredCache<ProbeSetId, Images>,
     /// Images of splits.
     splits: MeteredCache<(DatasetId, Split), LabelledImages>,
+    /// Which images of the test split the parts of a version answer to most.
+    exemplars: MeteredCache<(VersionId, TargetGroup), Arc<Exemplars>>,
     /// Room for pictures.
     pictures: Arc<picture::PictureRoom>,
     /// Bytes of activations that a computation may hold.
@@ -131,6 +138,9 @@ impl Library {
             }),
             splits: MeteredCache::new("splits", settings.split_cache_bytes, |_, split: &LabelledImages| {
                 split.images.pixels.len() as u64
+            }),
+            exemplars: MeteredCache::new("exemplars", EXEMPLAR_CACHE_BYTES, |_, exemplars: &Arc<Exemplars>| {
+                exemplars.byte_len()
             }),
             pictures: Arc::new(picture::PictureRoom::new(settings.picture_bytes)),
             activation_limit: settings.activation_bytes,
@@ -189,6 +199,7 @@ impl Library {
             self.networks.statistics().await,
             self.probes.statistics().await,
             self.splits.statistics().await,
+            self.exemplars.statistics().await,
         ]
     }
 

@@ -103,8 +103,9 @@ pub(super) fn file_of(version: &Version) -> Result<&str, ServiceError> {
 /// Whether a network answers with one score for each class of a data set. One from elsewhere may have been made for
 /// something else: its layers are compared all the same.
 pub(super) fn answers_classes(network: &Network, dataset: &Dataset) -> bool {
-    let graph = network.graph();
-    graph.image_shape(graph.logits) == [dataset.class_names.len()]
+    network
+        .classes()
+        .is_ok_and(|classes| classes == dataset.class_names.len())
 }
 
 /// What pixels are normalised with before a version reads them.

@@ -34,6 +34,10 @@ const BACKGROUND_SAMPLE: usize = 500;
 /// Where light ends and dark begins, of 0 to 255.
 const MIDDLE: f64 = 127.5;
 
+/// Of what can be seen of a transparent image, the share that is light if it is drawn in light: a dark stroke on light paper,
+/// with nothing around the paper, is not.
+const LIGHT_SHARE: f64 = 0.98;
+
 /// An image for a version.
 #[derive(Debug, Clone)]
 pub struct PredictRequest {
@@ -89,20 +93,8 @@ impl Library {
         })
     }
 
-    /// The class that a version finds likeliest for an image, the first of equals.
-    pub(super) async fn likeliest(&self, subject: &Runnable, image: Images) -> Result<usize, ServiceError> {
-        let probabilities = self.probabilities(subject, image).await?;
-        let better = |best: usize, class: usize| {
-            if probabilities[class] > probabilities[best] {
-                class
-            } else {
-                best
-            }
-        };
-        Ok((0..probabilities.len()).fold(0, better))
-    }
-
-    async fn probabilities(&self, subject: &Runnable, image: Images) -> Result<Vec<f64>, ServiceError> {
+    /// How likely a version finds each class for an image.
+    pub(super) async fn probabilities(&self, subject: &Runnable, image: Images) -> Result<Vec<f64>, ServiceError> {
         let task = PredictTask {
             network: Arc::clone(&subject.network),
             images: image,
@@ -221,22 +213,46 @@ fn is_cut_off(file: &[u8]) -> bool {
     last(0xd9) < last(0xda)
 }
 
-/// An image as planes of so many channels, on white where it is transparent.
+/// Whether all that can be seen of a transparent image is light, so that it would be lost on white.
+fn is_drawn_in_light(colours: &image::RgbaImage) -> bool {
+    let (mut light, mut all) = (0, 0);
+    for image::Rgba([red, green, blue, opacity]) in colours.pixels() {
+        let is_light = f64::from(lightness([*red, *green, *blue].map(f32::from))) > MIDDLE;
+        light += u64::from(*opacity) * u64::from(is_light);
+        all += u64::from(*opacity);
+    }
+    light as f64 > LIGHT_SHARE * all as f64
+}
+
+/// The likeliest class, the first of equals.
+pub(super) fn likeliest(probabilities: &[f64]) -> usize {
+    let better = |best: usize, class: usize| match probabilities[class] > probabilities[best] {
+        true => class,
+        false => best,
+    };
+    (0..probabilities.len()).fold(0, better)
+}
+
+/// An image as planes of so many channels, on white or black where it is transparent.
 fn with_channels(image: &DynamicImage, channels: usize, done: &mut Vec<Preparation>) -> Images {
     let colours = image.to_rgba8();
+    let mut ground = 255;
     if colours.pixels().any(|pixel| pixel.0[3] < u8::MAX) {
-        done.push(Preparation::Flattened);
+        let on_black = is_drawn_in_light(&colours);
+        ground = if on_black { 0 } else { 255 };
+        done.push(Preparation::Flattened { on_black });
     }
-    let on_white = |pixel: &image::Rgba<u8>, channel: usize| {
+    let on_ground = |pixel: &image::Rgba<u8>, channel: usize| {
         let [value, opacity] = [pixel.0[channel], pixel.0[3]].map(u32::from);
-        ((value * opacity + 255 * (255 - opacity) + 127) / 255) as u8
+        ((value * opacity + ground * (255 - opacity) + 127) / 255) as u8
     };
-    let grey =
-        |pixel: &image::Rgba<u8>| lightness([0, 1, 2].map(|channel| f32::from(on_white(pixel, channel)))).round() as u8;
+    let grey = |pixel: &image::Rgba<u8>| {
+        lightness([0, 1, 2].map(|channel| f32::from(on_ground(pixel, channel)))).round() as u8
+    };
     let mut planes = Vec::with_capacity(channels * colours.width() as usize * colours.height() as usize);
     match channels {
         1 => planes.extend(colours.pixels().map(grey)),
-        _ => (0..3).for_each(|channel| planes.extend(colours.pixels().map(|pixel| on_white(pixel, channel)))),
+        _ => (0..3).for_each(|channel| planes.extend(colours.pixels().map(|pixel| on_ground(pixel, channel)))),
     }
     match (image.color().has_color(), channels) {
         (true, 1) => done.push(Preparation::Greyed),

@@ -2,7 +2,7 @@
 
 use super::rows::raw;
 use super::{Store, StoreError, Tx};
-use crate::domain::exemplar::ChannelExemplars;
+use crate::domain::exemplar::Exemplars;
 use crate::domain::id::LayerId;
 use crate::domain::synthesis::Activating;
 
@@ -12,7 +12,7 @@ impl Store {
     /// # Errors
     /// The database fails.
     #[tracing::instrument(name = "store.channel_exemplars", skip_all)]
-    pub async fn channel_exemplars(&self, layers: &[LayerId]) -> Result<Vec<(LayerId, ChannelExemplars)>, StoreError> {
+    pub async fn channel_exemplars(&self, layers: &[LayerId]) -> Result<Vec<(LayerId, Exemplars)>, StoreError> {
         let rows = sqlx::query!(
             r#"select layer_id, image_count, images as "images!: Vec<Option<i32>>",
                       activations as "activations!: Vec<Option<f32>>"
@@ -31,7 +31,7 @@ impl Store {
                     activation: activation.into(),
                 })
             });
-            let exemplars = ChannelExemplars::of_places(row.image_count as usize, places);
+            let exemplars = Exemplars::of_places(row.image_count as usize, places);
             (LayerId(row.layer_id), exemplars)
         });
         Ok(of_layers.collect())
@@ -43,11 +43,7 @@ impl Tx {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn put_channel_exemplars(
-        &mut self,
-        layer: LayerId,
-        exemplars: &ChannelExemplars,
-    ) -> Result<(), StoreError> {
+    pub async fn put_channel_exemplars(&mut self, layer: LayerId, exemplars: &Exemplars) -> Result<(), StoreError> {
         let (mut images, mut activations) = (Vec::new(), Vec::new());
         for place in exemplars.places() {
             images.push(place.map(|kept| kept.index as i32));

@@ -1,6 +1,6 @@
 //! Layers.
 
-use super::rows::raw;
+use super::rows::{raw, slices};
 use super::{Store, StoreError};
 use crate::domain::id::{LayerId, VersionId};
 use crate::domain::page::{Page, Slice};
@@ -118,10 +118,7 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let layers: Vec<Layer> = rows.into_iter().map(Layer::from).collect();
-        Ok(layers
-            .chunk_by(|a, b| a.version_id == b.version_id)
-            .map(|of_one| (of_one[0].version_id, Slice::from_rows(of_one.to_vec(), page)))
-            .collect())
+        Ok(slices(&layers, page, |layer| layer.version_id))
     }
 
     /// How many layers each version has; versions without any are left out.

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, IntoDeserializer, value::Error as WordError};
 
 use super::StoreError;
+use crate::domain::page::{Page, Slice};
 
 /// The word that stands for an enum value in a text column: its name in the API.
 pub(super) fn word<T: Serialize>(value: T) -> String {
@@ -56,6 +57,17 @@ impl Place {
             value: value.to_string(),
         }
     }
+}
+
+/// Rows of several lists, one list behind the other, as a page of each.
+pub(super) fn slices<K: PartialEq, T: Clone, C>(
+    rows: &[T],
+    page: &Page<C>,
+    list: impl Fn(&T) -> K,
+) -> Vec<(K, Slice<T>)> {
+    rows.chunk_by(|a, b| list(a) == list(b))
+        .map(|of_one| (list(&of_one[0]), Slice::from_rows(of_one.to_vec(), page)))
+        .collect()
 }
 
 /// The raw numbers of typed things, for `= any($1)` and `unnest($1)`.

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::rows::{Place, raw};
+use super::rows::{Place, raw, slices};
 use super::{Store, StoreError, Tx};
 use crate::domain::id::{JobId, SynthesisId, VersionId};
 use crate::domain::page::{Page, Slice};
-use crate::domain::synthesis::{Synthesis, SynthesisOutcome, SynthesisSettings, SynthesisTarget};
+use crate::domain::synthesis::{SynthesesOf, Synthesis, SynthesisOutcome, SynthesisSettings, SynthesisTarget};
 
 struct SynthesisRow {
     synthesis_id: i64,
@@ -61,6 +61,18 @@ impl TryFrom<SynthesisRow> for Synthesis {
     }
 }
 
+/// The versions whose lists are wanted whole, and the layers whose are.
+fn versions_and_layers(lists: &[SynthesesOf]) -> (Vec<VersionId>, Vec<(VersionId, i32)>) {
+    let (mut versions, mut layers) = (Vec::new(), Vec::new());
+    for list in lists {
+        match *list {
+            SynthesesOf::Version(version) => versions.push(version),
+            SynthesesOf::Layer(version, layer) => layers.push((version, layer)),
+        }
+    }
+    (versions, layers)
+}
+
 impl Store {
     /// A synthetic image by key.
     ///
@@ -102,32 +114,57 @@ impl Store {
             .transpose()
     }
 
-    /// The same page of the synthetic images of each of several versions, the latest first. One statement for all.
+    /// The same page of each of several lists, the latest first. One statement for those of versions, and one for those of
+    /// layers.
     ///
     /// # Errors
     /// The database fails or holds what we do not know.
     #[tracing::instrument(name = "store.syntheses_pages", skip_all)]
     pub async fn syntheses_pages(
         &self,
-        versions: &[VersionId],
+        lists: &[SynthesesOf],
         page: &Page<i64>,
-    ) -> Result<Vec<(VersionId, Slice<Synthesis>)>, StoreError> {
+    ) -> Result<Vec<(SynthesesOf, Slice<Synthesis>)>, StoreError> {
+        let (versions, layers) = versions_and_layers(lists);
+        let whole = self.read_page(&versions, &vec![None; versions.len()], page).await?;
+        let mut pages = slices(&whole, page, |synthesis| SynthesesOf::Version(synthesis.version_id));
+        let (of_versions, indices): (Vec<_>, Vec<_>) = layers.iter().map(|(of, layer)| (*of, Some(*layer))).unzip();
+        let of_layers = self.read_page(&of_versions, &indices, page).await?;
+        pages.extend(slices(&of_layers, page, |synthesis| {
+            let layer = synthesis.target.layer().unwrap_or_default();
+            SynthesesOf::Layer(synthesis.version_id, layer as i32)
+        }));
+        Ok(pages)
+    }
+
+    /// The same page for each version, and each of its layers that is named.
+    async fn read_page(
+        &self,
+        versions: &[VersionId],
+        layers: &[Option<i32>],
+        page: &Page<i64>,
+    ) -> Result<Vec<Synthesis>, StoreError> {
+        if versions.is_empty() {
+            return Ok(Vec::new());
+        }
         let rows = sqlx::query_as!(
             SynthesisRow,
             r#"select page.synthesis_id as "synthesis_id!", page.version_id as "version_id!", page.job_id as "job_id!",
                       page.target as "target!", page.settings as "settings!", page.image_hash, page.image_width,
                       page.image_height, page.activation, page.course, page.exemplars, page.created_at as "created_at!"
-                 from unnest($1::bigint[]) as wanted (version_id)
+                 from unnest($1::bigint[], $2::int[]) as wanted (version_id, layer)
                 cross join lateral (
                       select *
                         from synthesis
                        where synthesis.version_id = wanted.version_id
-                         and ($2::bigint is null or synthesis_id < $2)
-                         and ($3::bigint is null or synthesis_id > $3)
-                       order by case when $4 then synthesis_id else -synthesis_id end
-                       limit $5) as page
-                order by page.version_id, case when $4 then page.synthesis_id else -page.synthesis_id end"#,
+                         and (wanted.layer is null or (target->>'layer')::int = wanted.layer)
+                         and ($3::bigint is null or synthesis_id < $3)
+                         and ($4::bigint is null or synthesis_id > $4)
+                       order by case when $5 then synthesis_id else -synthesis_id end
+                       limit $6) as page
+                order by wanted.version_id, wanted.layer, case when $5 then page.synthesis_id else -page.synthesis_id end"#,
             &raw(versions, |id| id.0),
+            layers as &[Option<i32>],
             page.after,
             page.before,
             page.from_end,
@@ -135,30 +172,34 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let all = rows.into_iter().map(Synthesis::try_from);
-        let all = all.collect::<Result<Vec<_>, _>>()?;
-        Ok(all
-            .chunk_by(|a, b| a.version_id == b.version_id)
-            .map(|of_one| (of_one[0].version_id, Slice::from_rows(of_one.to_vec(), page)))
-            .collect())
+        rows.into_iter().map(Synthesis::try_from).collect()
     }
 
-    /// How many synthetic images each version has; versions without any are left out.
+    /// How long each of several lists is.
     ///
     /// # Errors
     /// The database fails.
     #[tracing::instrument(name = "store.count_syntheses", skip_all)]
-    pub async fn count_syntheses(&self, versions: &[VersionId]) -> Result<Vec<(VersionId, i64)>, StoreError> {
-        let rows = sqlx::query!(
-            r#"select version_id, count(*) as "count!" from synthesis where version_id = any($1) group by version_id"#,
-            &raw(versions, |id| id.0),
+    pub async fn count_syntheses(&self, lists: &[SynthesesOf]) -> Result<Vec<(SynthesesOf, i64)>, StoreError> {
+        let (mut versions, layers) = versions_and_layers(lists);
+        versions.extend(layers.iter().map(|(version, _)| *version));
+        let counts = sqlx::query!(
+            r#"select version_id, (target->>'layer')::int as layer, count(*) as "count!"
+                 from synthesis
+                where version_id = any($1)
+                group by version_id, (target->>'layer')::int"#,
+            &raw(&versions, |id| id.0),
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (VersionId(row.version_id), row.count))
-            .collect())
+        let length = |list: &SynthesesOf| -> i64 {
+            let of_list = counts.iter().filter(|row| match list {
+                SynthesesOf::Version(version) => row.version_id == version.0,
+                SynthesesOf::Layer(version, layer) => row.version_id == version.0 && row.layer == Some(*layer),
+            });
+            of_list.map(|row| row.count).sum()
+        };
+        Ok(lists.iter().map(|list| (*list, length(list))).collect())
     }
 
     /// The hashes of the pictures of all synthetic images.
@@ -199,6 +240,49 @@ impl Tx {
         .fetch_one(self.connection())
         .await?
         .try_into()
+    }
+
+    /// The latest synthetic image of a version that is sought, or was found, for a target by the same settings. Those without a
+    /// padding are from before there was a choice.
+    ///
+    /// # Errors
+    /// The database fails or holds what we do not know.
+    pub async fn same_synthesis(
+        &mut self,
+        version: VersionId,
+        target: SynthesisTarget,
+        settings: SynthesisSettings,
+    ) -> Result<Option<Synthesis>, StoreError> {
+        let row = sqlx::query_as!(
+            SynthesisRow,
+            "select synthesis_id, synthesis.version_id, job_id, target, settings, image_hash, image_width, image_height, activation,
+                    course, exemplars, synthesis.created_at
+               from synthesis
+               join job using (job_id)
+              where synthesis.version_id = $1
+                and target = $2
+                and jsonb_build_object('padding', 'MEAN') || settings = $3
+                and job.status in ('QUEUED', 'RUNNING', 'SUCCEEDED')
+                and not job.cancel_requested
+              order by synthesis_id desc
+              limit 1",
+            version.0,
+            json!(target),
+            json!(settings),
+        );
+        let row = row.fetch_optional(self.connection()).await?;
+        row.map(Synthesis::try_from).transpose()
+    }
+
+    /// Deletes a synthetic image. The job that has sought it stays.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn delete_synthesis(&mut self, id: SynthesisId) -> Result<(), StoreError> {
+        sqlx::query!("delete from synthesis where synthesis_id = $1", id.0)
+            .execute(self.connection())
+            .await?;
+        Ok(())
     }
 
     /// Writes what was found.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::rows::{Place, raw, word};
+use super::rows::{Place, raw, slices, word};
 use super::{Store, StoreError, Tx};
 use crate::domain::id::{DatasetId, ModelId, ProbeSetId, VersionId};
 use crate::domain::page::{Page, Slice};
@@ -161,11 +161,7 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let versions = rows.into_iter().map(Version::try_from).collect::<Result<Vec<_>, _>>()?;
-        let mut pages = Vec::new();
-        for of_one_model in versions.chunk_by(|a, b| a.model_id == b.model_id) {
-            pages.push((of_one_model[0].model_id, Slice::from_rows(of_one_model.to_vec(), page)));
-        }
-        Ok(pages)
+        Ok(slices(&versions, page, |version| version.model_id))
     }
 
     /// The chosen version of each of several models; models without such a one are left out.

@@ -220,7 +220,7 @@ async fn files_pictures_and_subscriptions_are_as_private_as_what_they_show() {
 }
 
 /// Every mutation with an input that is fit for its reader, on a model with a version.
-fn mutations(model: &str, version: &str, job: &str, probe_set: &str) -> Vec<(&'static str, Value)> {
+fn mutations(model: &str, version: &str, job: &str, probe_set: &str, synthesis: &str) -> Vec<(&'static str, Value)> {
     let blocks = json!([{ "kind": "Flatten" }]);
     vec![
         ("cancelJob", json!({ "id": job })),
@@ -232,6 +232,7 @@ fn mutations(model: &str, version: &str, job: &str, probe_set: &str) -> Vec<(&'s
             json!({ "modelId": model, "dataset": "digits", "blocks": blocks }),
         ),
         ("deleteModel", json!({ "id": model })),
+        ("deleteSynthesis", json!({ "id": synthesis })),
         ("evaluateVersion", json!({ "versionId": version })),
         ("findExemplars", json!({ "versionId": version })),
         ("importDataset", json!({ "name": "numbers", "format": "DIGITS" })),
@@ -273,7 +274,9 @@ async fn each_mutation_takes_the_scope_that_it_needs() {
     let version = text(&owner.succeed(&job).await["version"]["id"]);
     let probe_sets = "{ dataset(name: \"digits\") { probeSets { id } } }";
     let probe_set = text(&owner.data(probe_sets, json!({})).await["dataset"]["probeSets"][0]["id"]);
-    let mutations = mutations(&model, &version, &job, &probe_set);
+    let target = json!({ "class": 1 });
+    let synthesis = text(&look::synthesized(&owner, &version, target, json!({ "steps": 1 })).await["id"]);
+    let mutations = mutations(&model, &version, &job, &probe_set, &synthesis);
 
     let known = "{ __type(name: \"Mutation\") { fields { name } } }";
     let known = owner.data(known, json!({})).await["__type"]["fields"].take();
@@ -301,6 +304,7 @@ async fn each_mutation_takes_the_scope_that_it_needs() {
         "cancelJob",
         "createVersion",
         "deleteModel",
+        "deleteSynthesis",
         "restoreModel",
         "trainVersion",
         "updateModel",
@@ -743,6 +747,7 @@ async fn what_is_private_is_not_there_for_a_strangers_questions_and_changes() {
         version,
         layer,
         job,
+        synthesis,
         ..
     } = &kept.secrets;
     let (open, open_layer) = (&kept.open_version, &kept.open_layer);
@@ -773,7 +778,7 @@ async fn what_is_private_is_not_there_for_a_strangers_questions_and_changes() {
         "importDataset",
         "rebuildSearchIndex",
     ];
-    for (mutation, input) in mutations(model, version, job, &probe_set) {
+    for (mutation, input) in mutations(model, version, job, &probe_set, synthesis) {
         if !of_others.contains(&mutation) {
             let (code, message) = kept
                 .stranger

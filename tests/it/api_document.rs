@@ -38,6 +38,9 @@ impl Library {
             .train(values["model"].as_str().unwrap(), perceptron(), json!({ "epochs": 1 }))
             .await;
         values.insert("job".to_owned(), job.into());
+        let version = values["version"].as_str().unwrap();
+        let found = look::synthesized(api, version, json!({ "class": 9 }), json!({ "steps": 1 })).await;
+        values.insert("synthesis".to_owned(), found["id"].clone());
         let made = "mutation { createToken(input: { account: \"eve\" }) { token { id } } }";
         let made = api.data(made, json!({})).await["createToken"]["token"]["id"].take();
         values.insert("token".to_owned(), made);

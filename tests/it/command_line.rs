@@ -497,13 +497,77 @@ async fn a_network_is_looked_into_from_the_command_line() {
         &["visualize", "a", "--class", "3", "--layer", "0", "--image", "7"],
     )
     .await;
-    assert!(looked.contains("test image 7: the logit of class 3 is"), "{looked}");
+    assert!(
+        looked.contains("test image 7, of class ") && looked.contains("class 3 has "),
+        "{looked}"
+    );
     assert!(
         looked.contains("http://127.0.0.1") && looked.contains("/images/"),
         "{looked}"
     );
     let only_looked = document(&server, &["visualize", "a", "--image", "7"]).await;
     assert_eq!(only_looked["targets"], json!([]));
+    let cam = ["visualize", "a", "--file", &png, "--method", "grad-cam"];
+    assert!(complaint(&server, &cam).await.contains("name one with --layer"));
+    let cam = text(&server, &[&cam[..], &["--layer", "0"]].concat()).await;
+    assert!(
+        cam.contains("yellow where most speaks for that class (grad cam)"),
+        "{cam}"
+    );
+    assert!(
+        cam.contains("one.png: http") && cam.contains("the image was made grey"),
+        "{cam}"
+    );
+    let maps = text(&server, &["visualize", "a", "--file", &png, "--layer", "0"]).await;
+    assert!(
+        maps.contains("feature maps, dark violet") && !maps.contains("logit"),
+        "{maps}"
+    );
+    let negative = ask(&server, &["visualize", "a", "--layer", "0", "--channel", "-1"]).await;
+    assert!(
+        stderr(&negative).contains("invalid value '-1' for '--channel"),
+        "{}",
+        stderr(&negative)
+    );
+    assert!(
+        complaint(&server, &["visualize", "a", "--class", "-1"])
+            .await
+            .contains("there is no class -1")
+    );
+    let of_what = complaint(&server, &["visualize", "a", "--method", "gradient"]).await;
+    assert!(of_what.contains("name one with --image or --file"), "{of_what}");
+    let neuron = [
+        "visualize",
+        "a",
+        "--layer",
+        "0",
+        "--channel",
+        "1",
+        "--row",
+        "2",
+        "--column",
+        "3",
+    ];
+    let neuron = document(&server, &[&neuron[..], &["--steps", "2", "--padding", "edge"]].concat()).await;
+    assert_eq!(neuron["targets"][0]["target"], "layer 0, channel 1, row 2, column 3");
+    let exemplars = ["visualize", "a", "--layer", "0", "--exemplars"];
+    let all = document(&server, &[&exemplars[..], &["--open-dir", seen]].concat()).await;
+    let channels = all["exemplars"]["channels"].as_array().unwrap();
+    assert!(
+        channels.len() == 8 && channels[0]["images"].as_array().unwrap().len() == 9,
+        "{all:#}"
+    );
+    let shown = format!("seen/{}", all["pictures"][0]["name"].as_str().unwrap());
+    assert!(
+        image::open(folder.path().join(&shown)).is_ok() && shown.contains("-exemplar-1-image-"),
+        "{shown}"
+    );
+    let one = text(&server, &[&exemplars[..], &["--channel", "5"]].concat()).await;
+    assert!(one.contains("greatest answer"), "{one}");
+    let both = ["visualize", "a", "--image", "7", "--steps", "2"];
+    let refused = ask(&server, &both).await;
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("cannot be used with"));
     let both = complaint(&server, &["visualize", "a", "--class", "3", "--layer", "0"]).await;
     assert!(both.contains("leave one of --class and --layer out"), "{both}");
     assert!(

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, text};
+use crate::support::look::{list, number};
 use crate::support::networks::{perceptron, small_cnn};
 use crate::support::server::Server;
 
@@ -16,14 +17,6 @@ const EVALUATION: &str = "query($id: ID!) { version(id: $id) { trainingCurve eva
       actual { name } predicted { name } image { index confidence picture { url width height dataUrl } } } }
     confusion: plot(of: CONFUSION_MATRIX) calibrationPlot: plot(of: CALIBRATION, format: PNG) classesPlot: plot(of: CLASSES)
     } } }";
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap()
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().unwrap()
-}
 
 async fn evaluated(api: &Client) -> (String, Value) {
     let model = api.model("digits").await;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{first_error, text};
 use crate::support::look::{SYNTHESIZE, file, list, number, picture, predict, synthesized, trained};
-use crate::support::networks::{constant_weights, perceptron, small_cnn};
+use crate::support::networks::{constant_weights, perceptron};
 use crate::support::server::Server;
 
 #[tokio::test]
@@ -93,10 +93,33 @@ async fn each_channel_has_the_images_that_it_answers_to_most() {
     let started = api.data(find, json!({ "input": { "versionId": version } })).await;
     api.succeed(started["findExemplars"]["job"]["id"].as_str().unwrap())
         .await;
-    let query = "query($id: ID!) { layer(id: $id) { channelExemplars(from: 3, first: 2) { channel images {
-        index activation picture { url width height } } } } }";
-    let found = api.data(query, json!({ "id": layers[4] })).await["layer"]["channelExemplars"].take();
-    assert_eq!((list(&found).len(), &found[0]["channel"]), (2, &json!(3)));
+    let query = "query($id: ID!, $channels: [Int!], $first: Int, $after: String) { layer(id: $id) {
+        channelExemplars(channels: $channels, first: $first, after: $after) { totalCount pageInfo { endCursor hasNextPage }
+          nodes { channel images { index activation picture { url width height } } } } } }";
+    let page = async |mut variables: Value| {
+        variables["id"] = json!(layers[4]);
+        api.data(query, variables).await["layer"]["channelExemplars"].take()
+    };
+    let first = page(json!({ "first": 3 })).await;
+    assert_eq!((&first["totalCount"], list(&first["nodes"]).len()), (&json!(16), 3));
+    let next = page(json!({ "first": 2, "after": first["pageInfo"]["endCursor"] })).await;
+    let found = &next["nodes"];
+    assert_eq!((list(found).len(), &found[0]["channel"]), (2, &json!(3)));
+    let chosen = page(json!({ "channels": [4, 3] })).await;
+    assert_eq!((&chosen["nodes"][1], &chosen["totalCount"]), (&found[0], &json!(2)));
+    for (channels, words) in [
+        (json!([16]), "has channels 0 to 15, and none of index 16"),
+        (json!([-1]), "0 or more"),
+    ] {
+        let (code, message) = api.error(query, json!({ "id": layers[4], "channels": channels })).await;
+        assert!(code == "BAD_USER_INPUT" && message.contains(words), "{code}: {message}");
+    }
+    let split = "query($id: ID!) { layer(id: $id) { featureMaps(split: TRAIN) { channel } } }";
+    let (code, message) = api.error(split, json!({ "id": layers[4] })).await;
+    assert!(
+        code == "BAD_USER_INPUT" && message.contains("name an image"),
+        "{code}: {message}"
+    );
     let images = list(&found[0]["images"]);
     let answers: Vec<f64> = images.iter().map(|image| number(&image["activation"])).collect();
     assert!(images.len() == 9 && answers.is_sorted_by(|a, b| a >= b), "{answers:?}");
@@ -303,6 +326,30 @@ fn telling_of(width: u32, height: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn a_transparent_image_is_put_where_it_can_be_seen() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (version, _) = trained(api).await;
+    let drawn = |ink: u8, around: [u8; 4]| {
+        let stroke = image::Rgba([ink, ink, ink, 255]);
+        let image = image::RgbaImage::from_fn(8, 8, |x, _| if x == 4 { stroke } else { image::Rgba(around) });
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    };
+    for (image, words) in [
+        (drawn(255, [0; 4]), "put on black where it was transparent"),
+        (drawn(0, [0; 4]), "put on white where it was transparent"),
+        // Nearly opaque paper.
+        (drawn(0, [255, 255, 255, 254]), "put on white where it was transparent"),
+    ] {
+        let answer = predict(api, &version, &image, None).await["data"]["predict"].take();
+        assert!(answer["preparations"].to_string().contains(words), "{answer:#}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn one_uploaded_image_serves_several_fields() {
     let server = Server::start().await;
     let api = &server.api;
@@ -423,12 +470,8 @@ async fn a_network_whose_numbers_overflow_says_so_wherever_it_is_looked_into() {
 async fn a_version_that_failed_cannot_be_looked_into() {
     let server = Server::start().await;
     let api = &server.api;
-    let model = api.model("stopped").await;
-    let job = api
-        .train(&model, small_cnn(), json!({ "epochs": 400, "seed": 1 }))
-        .await;
-    let cancel = "mutation($input: CancelJobInput!) { cancelJob(input: $input) { job { id } } }";
-    api.data(cancel, json!({ "input": { "id": job } })).await;
+    let job = api.endless_job().await;
+    api.cancel(&job).await;
     let ended = api.finish(&job).await;
     let version = text(&ended["version"]["id"]);
     for (query, variables) in [
@@ -444,11 +487,19 @@ async fn a_version_that_failed_cannot_be_looked_into() {
             "query($id: ID!) { version(id: $id) { attribution(image: 0) { score } } }",
             json!({ "id": version }),
         ),
+        (
+            "mutation($input: EvaluateVersionInput!) { evaluateVersion(input: $input) { job { id } } }",
+            json!({ "input": { "versionId": version } }),
+        ),
     ] {
         let (code, message) = api.error(query, variables).await;
         assert_eq!(code, "BAD_USER_INPUT", "{message}");
         assert!(message.contains("has failed and cannot be run"), "{message}");
     }
+    let image = file(&RgbImage::new(8, 8), ImageFormat::Png);
+    let (code, message) = first_error(&predict(api, &version, &image, None).await);
+    assert_eq!(code, "BAD_USER_INPUT", "{message}");
+    assert!(message.contains("has failed and cannot be run"), "{message}");
     server.stop().await.unwrap();
 }
 
@@ -476,7 +527,7 @@ async fn a_network_that_came_as_onnx_is_looked_into_like_the_blocks_that_it_was(
 
     let find = "mutation($input: FindExemplarsInput!) { findExemplars(input: $input) { job { id } } }";
     let query = "query($id: ID!) { layer(id: $id) { featureMaps(image: 5, channels: [0, 3]) { values }
-        channelExemplars(first: 3) { images { index } } } }";
+        channelExemplars(first: 3) { nodes { images { index } } } } }";
     // The second convolution.
     assert_eq!(of_onnx[4]["name"], "4");
     let mut both = Vec::new();

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::support::client::{Client, first_error};
-use crate::support::networks::small_cnn;
 use crate::support::server::Server;
 use crate::support::socket::Subscription;
 
@@ -175,8 +174,7 @@ async fn as_many_requests_as_may_are_answered_at_a_time_and_no_more() {
 #[tokio::test]
 async fn as_many_subscriptions_as_may_are_open_at_a_time_and_no_more() {
     let server = Server::with(|config| config.limits.subscriptions = 1).await;
-    let model = server.api.model("m").await;
-    let job = server.api.train(&model, small_cnn(), json!({ "epochs": 1_000 })).await;
+    let job = server.api.endless_job().await;
     let query = "subscription($id: ID!) { job(id: $id) { status } }";
     let watch = async || Subscription::start(&server.api, query, json!({ "id": job })).await;
     let mut first = watch().await;
@@ -193,16 +191,14 @@ async fn as_many_subscriptions_as_may_are_open_at_a_time_and_no_more() {
         );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let cancel = "mutation($id: ID!) { cancelJob(input: { id: $id }) { job { id } } }";
-    server.api.data(cancel, json!({ "id": job })).await;
+    server.api.cancel(&job).await;
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn nobody_takes_the_subscriptions_of_others() {
     let server = Server::with(|config| config.limits.client_subscriptions = 2).await;
-    let model = server.api.model("m").await;
-    let job = server.api.train(&model, small_cnn(), json!({ "epochs": 1_000 })).await;
+    let job = server.api.endless_job().await;
     let query = "subscription($id: ID!) { job(id: $id) { status } }";
     let watch = async |client: &Client| {
         let mut subscription = Subscription::start(client, query, json!({ "id": job })).await;
@@ -236,8 +232,7 @@ async fn nobody_takes_the_subscriptions_of_others() {
         let refused = events.send().await.unwrap().text().await.unwrap();
         assert!(refused.contains("you have 2"), "{refused}");
     }
-    let cancel = "mutation($id: ID!) { cancelJob(input: { id: $id }) { job { id } } }";
-    server.api.data(cancel, json!({ "id": job })).await;
+    server.api.cancel(&job).await;
     server.stop().await.unwrap();
 }
 

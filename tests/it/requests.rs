@@ -136,7 +136,8 @@ async fn a_query_that_nests_too_deep_is_refused() {
     );
     let answer = server.api.ask(&nested(8), json!({})).await.unwrap();
     assert_eq!(
-        answer["errors"][0]["message"], "Query is nested too deep.",
+        answer["errors"][0]["message"],
+        "the document is nested too deep (serverInfo.limits.depth): ask for less at a time",
         "{answer:#}"
     );
     server.stop().await.unwrap();

@@ -80,8 +80,7 @@ async fn a_job_that_does_not_end_soon_is_handed_back_and_goes_on_after_the_next_
     rows::assert_nothing_is_half_done(&mut place.database().await).await;
     let again = server.api.job_once(&job, |job| job["phase"] == "TRAINING").await;
     assert_eq!(again["attempts"], 1, "a stop in order is no attempt that failed");
-    let cancel = "mutation($input: CancelJobInput!) { cancelJob(input: $input) { job { status } } }";
-    server.api.data(cancel, json!({ "input": { "id": job } })).await;
+    server.api.cancel(&job).await;
     assert_eq!(server.api.finish(&job).await["status"], "CANCELLED");
     assert!(server.terminate().success());
 }
@@ -116,13 +115,11 @@ async fn a_request_in_flight_is_answered_before_the_server_ends() {
 async fn an_open_socket_does_not_hold_up_the_end() {
     let place = Place::with_database().await;
     let mut server = Process::start(&place).await;
-    let model = server.api.model("m").await;
-    let job = server.api.train(&model, small_cnn(), json!({ "epochs": 1000 })).await;
+    let job = server.api.endless_job().await;
     let query = "subscription($id: ID!) { job(id: $id) { phase } }";
     let mut socket = Subscription::start(&server.api, query, json!({ "id": job })).await;
     while socket.next().await.unwrap()["data"]["job"]["phase"] != "TRAINING" {}
-    let cancel = "mutation($input: CancelJobInput!) { cancelJob(input: $input) { job { status } } }";
-    server.api.data(cancel, json!({ "input": { "id": job } })).await;
+    server.api.cancel(&job).await;
     assert_eq!(server.api.finish(&job).await["status"], "CANCELLED");
     let begin = Instant::now();
     assert_eq!(server.terminate().code(), Some(0));

@@ -8,7 +8,6 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::support::client::Client;
-use crate::support::networks::small_cnn;
 use crate::support::server::Server;
 use crate::support::socket::Subscription;
 
@@ -42,17 +41,6 @@ fn code(message: &Message) -> Option<u16> {
         Message::Close(Some(frame)) => Some(frame.code.into()),
         _ => None,
     }
-}
-
-/// A training that goes on until it is cancelled.
-async fn endless_job(api: &Client) -> String {
-    let model = api.model("m").await;
-    api.train(&model, small_cnn(), json!({ "epochs": 1_000 })).await
-}
-
-async fn cancel(api: &Client, job: &str) {
-    let cancel = "mutation($id: ID!) { cancelJob(input: { id: $id }) { job { id } } }";
-    api.data(cancel, json!({ "id": job })).await;
 }
 
 #[tokio::test]
@@ -100,7 +88,7 @@ async fn so_many_sockets_are_open_from_one_address_and_no_more() {
 #[tokio::test]
 async fn a_server_that_stops_says_so_to_whoever_watches() {
     let server = Server::start().await;
-    let job = endless_job(&server.api).await;
+    let job = server.api.endless_job().await;
     let mut watched = Subscription::start(&server.api, JOB, json!({ "id": job })).await;
     assert!(watched.next().await.unwrap()["data"]["job"].is_object());
     let stopping = tokio::spawn(server.stop());
@@ -111,7 +99,7 @@ async fn a_server_that_stops_says_so_to_whoever_watches() {
 #[tokio::test]
 async fn whoever_leaves_a_stream_of_events_makes_room() {
     let server = Server::with(|config| config.limits.subscriptions = 1).await;
-    let job = endless_job(&server.api).await;
+    let job = server.api.endless_job().await;
     let http = reqwest::Client::new();
     let watch = async || {
         let request = http
@@ -134,14 +122,14 @@ async fn whoever_leaves_a_stream_of_events_makes_room() {
         );
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    cancel(&server.api, &job).await;
+    server.api.cancel(&job).await;
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn who_watches_with_a_token_that_ends_is_told_that_it_did() {
     let server = Server::start().await;
-    let job = endless_job(&server.api).await;
+    let job = server.api.endless_job().await;
     let reader = server.api.as_account("a", "READ").await;
     let mut watched = Subscription::start(&reader, JOB, json!({ "id": job })).await;
     assert!(watched.next().await.unwrap()["data"]["job"].is_object());
@@ -155,6 +143,6 @@ async fn who_watches_with_a_token_that_ends_is_told_that_it_did() {
         told = watched.next().await.unwrap();
     }
     assert!(told.to_string().contains("UNAUTHENTICATED"), "{told:#}");
-    cancel(&server.api, &job).await;
+    server.api.cancel(&job).await;
     server.stop().await.unwrap();
 }

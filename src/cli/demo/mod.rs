@@ -23,7 +23,7 @@ use super::serve::{on_signal, unless};
 use super::table::table;
 use super::terminal::Terminal;
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, program};
 
 /// The layer whose like is searched: the second convolution of the first network.
 const TARGET: (&str, &str) = ("plain-1", "2");
@@ -172,14 +172,17 @@ impl Shown {
             Some(address) => {
                 let _ = write!(
                     text,
-                    "\n\nTry it yourself:\n  in a browser: {address}\n  in another terminal: scv search plain-2 5 --kind Conv2d --tag residual{}",
+                    "\n\nTry it yourself:\n  in a browser: {address}\n  in another terminal: {} search plain-2 5 --kind Conv2d --tag residual{}",
+                    program(),
                     client.option()
                 );
             }
             None => {
                 let _ = write!(
                     text,
-                    "\n\nAll of it is kept. `scv demo --serve` shows it again and leaves the server running,\nwith queries to try; so does `scv serve --data-dir {data_dir}`."
+                    "\n\nAll of it is kept. `{} demo --serve` shows it again and leaves the server running,\nwith queries to try; so does `{} serve --data-dir {data_dir}`.",
+                    program(),
+                    program()
                 );
             }
         }

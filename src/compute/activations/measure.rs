@@ -61,7 +61,7 @@ pub fn measure(
         })?;
         vectors.push((layer.clone(), layer_vector(&gram)));
         control.report(Progress::Fraction(vectors.len() as f64 / count as f64));
-        control.check()?;
+        control.between_steps()?;
     }
     let measured = with_sketches(vectors, sketcher)?;
     Ok(measured

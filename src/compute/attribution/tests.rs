@@ -5,7 +5,7 @@
 use super::*;
 use crate::compute::fixtures::Builder;
 use crate::compute::weights::Weights;
-use crate::domain::graph::Activation;
+use crate::domain::graph::{Activation, Operator, TensorOperator, UnaryFunction};
 use crate::domain::image::ImageShape;
 
 fn network(seed: u64) -> Network {
@@ -244,6 +244,40 @@ fn attributions_are_those_of_captum_on_the_same_weights() {
             let captum = golden["convergence_delta"].as_f64().unwrap().abs();
             assert!((error - captum).abs() < 1e-3, "{error} is not {captum}");
         }
+    }
+}
+
+#[test]
+fn a_gradient_that_is_no_number_is_told_by_every_method() {
+    // The root of a number that is always 0: a slope without end, times weights of 0.
+    let graph = Builder::new(&[2, 6, 5]).conv(4, 3).flatten().linear(3);
+    let root = Operator::Tensor(TensorOperator::Unary(UnaryFunction::Sqrt));
+    let graph = graph.then(root, &[3], &[]).build();
+    let mut weights = Weights::init(&graph, 1, &Device::Cpu).unwrap();
+    for (key, shape) in [("2.weight", vec![3, 120]), ("2.bias", vec![3])] {
+        let zeros = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+        weights.0.insert(key.to_owned(), zeros);
+    }
+    let network = Arc::new(Network::new(Arc::new(graph), weights));
+    for method in [
+        Method::InputGradient,
+        Method::SmoothGrad {
+            samples: 2,
+            noise: 0.1,
+            seed: 0,
+        },
+        Method::IntegratedGradients { steps: 2 },
+        Method::GradCam { layer: 0 },
+    ] {
+        let task = AttributionTask {
+            network: Arc::clone(&network),
+            ..task(method)
+        };
+        let error = run(&task).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the gradient is NaN or infinite"),
+            "{method:?}: {error}"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::pin::pin;
-use std::sync::mpsc::channel;
+use std::pin::{Pin, pin};
+use std::sync::mpsc::{Sender, TryRecvError, channel};
 
 use super::*;
 use crate::compute::{activations, ingest};
@@ -20,6 +20,22 @@ impl Engine {
     ) -> Result<T, ComputeError> {
         self.run(Span::none(), control, |_, control| Ok(job(control))).await
     }
+}
+
+/// Work that the device is busy with, from step to step, until it is told to end.
+async fn occupied(engine: &Engine) -> (Pin<Box<dyn Future<Output = Result<(), ComputeError>> + '_>>, Sender<()>) {
+    let (started, has_started) = channel();
+    let (release, released) = channel::<()>();
+    let mut running = Box::pin(engine.job(Control::unwatched(), move |control| {
+        started.send(()).unwrap();
+        while let Err(TryRecvError::Empty) = released.try_recv() {
+            control.between_steps().unwrap();
+            std::thread::yield_now();
+        }
+    }));
+    assert!(futures::poll!(&mut running).is_pending());
+    has_started.recv().unwrap();
+    (running, release)
 }
 
 #[tokio::test]
@@ -82,14 +98,7 @@ async fn jobs_run_one_after_the_other_on_one_thread() {
 #[tokio::test]
 async fn a_full_queue_fails_at_once_and_leaves_the_control_alone() {
     let engine = engine(1);
-    let (started, has_started) = channel();
-    let (release, released) = channel::<()>();
-    let mut running = pin!(engine.job(Control::unwatched(), move |_| {
-        started.send(()).unwrap();
-        released.recv().unwrap();
-    }));
-    assert!(futures::poll!(&mut running).is_pending());
-    has_started.recv().unwrap();
+    let (running, release) = occupied(&engine).await;
     let mut waiting = pin!(engine.job(Control::unwatched(), |_| 2));
     assert!(futures::poll!(&mut waiting).is_pending());
 
@@ -105,16 +114,26 @@ async fn a_full_queue_fails_at_once_and_leaves_the_control_alone() {
 }
 
 #[tokio::test]
+async fn a_job_lets_in_between_its_steps_what_somebody_waits_for_and_no_other_job() {
+    let engine = engine(4);
+    let jobs = engine.for_jobs();
+    let (job, release) = occupied(&jobs).await;
+    let mut next = pin!(jobs.job(Control::unwatched(), |_| 1));
+    assert!(futures::poll!(&mut next).is_pending());
+    for answer in 2..5 {
+        assert_eq!(engine.job(Control::unwatched(), move |_| answer).await.unwrap(), answer);
+    }
+    assert!(futures::poll!(&mut next).is_pending());
+
+    release.send(()).unwrap();
+    job.await.unwrap();
+    assert_eq!(next.await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn work_that_nobody_sits_before_waits_for_the_next_place() {
     let engine = engine(1);
-    let (started, has_started) = channel();
-    let (release, released) = channel::<()>();
-    let mut running = pin!(engine.job(Control::unwatched(), move |_| {
-        started.send(()).unwrap();
-        released.recv().unwrap();
-    }));
-    assert!(futures::poll!(&mut running).is_pending());
-    has_started.recv().unwrap();
+    let (running, release) = occupied(&engine).await;
     let mut in_line = pin!(engine.job(Control::unwatched(), |_| 2));
     assert!(futures::poll!(&mut in_line).is_pending());
 

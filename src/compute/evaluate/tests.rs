@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 
 use candle_core::Tensor;
 
@@ -112,8 +111,8 @@ fn an_evaluation_can_be_watched_and_stopped() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = seen.clone();
     let control = Control {
-        cancelled: Arc::new(AtomicBool::new(false)),
         progress: Arc::new(move |progress| sink.lock().unwrap().push(progress)),
+        ..Control::unwatched()
     };
     let data = pixels(&[0, 1, 2, 3], &[0, 1, 1, 1]);
     evaluate(&brightness(), &data, &statistics(), 1, &Device::Cpu, &control).unwrap();
@@ -122,6 +121,25 @@ fn an_evaluation_can_be_watched_and_stopped() {
     control.cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
     let result = evaluate(&brightness(), &data, &statistics(), 1, &Device::Cpu, &control);
     assert!(matches!(result, Err(ComputeError::Cancelled)));
+}
+
+#[test]
+fn classes_may_be_the_channels_of_an_image_of_one_pixel() {
+    let graph = Builder::new(&[1, 1, 1]).conv(3, 1).build();
+    let weights = Weights::init(&graph, 1, &Device::Cpu).unwrap();
+    let network = Network::new(Arc::new(graph), weights);
+    assert_eq!(network.classes().unwrap(), 3);
+    let data = pixels(&[0, 2], &[0, 1]);
+    let report = evaluate(&network, &data, &statistics(), 2, &Device::Cpu, &Control::unwatched()).unwrap();
+    assert_eq!(report.image_count, 2);
+
+    let graph = Builder::new(&[1, 2, 2]).conv(3, 1).build();
+    let weights = Weights::init(&graph, 1, &Device::Cpu).unwrap();
+    let error = Network::new(Arc::new(graph), weights)
+        .classes()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("numbers of shape [3, 2, 2]"), "{error}");
 }
 
 #[test]

@@ -179,6 +179,7 @@ fn cancelling_ends_the_pass_at_the_next_layer() {
     let control = Control {
         cancelled,
         progress: Arc::new(progress),
+        ..Control::unwatched()
     };
     assert!(matches!(run(&task(6), &control), Err(ComputeError::Cancelled)));
     assert_eq!(*seen.lock().unwrap(), 1);

@@ -292,16 +292,22 @@ impl Assembled {
     }
 }
 
-/// Scores stand before a closing softmax, as in block networks.
+/// Scores stand before a closing softmax, as in block networks, also where its answer is brought into another shape after it.
 fn before_softmax(graph: &Graph, id: ValueId) -> ValueId {
-    match id.0.checked_sub(1).map(|index| &graph.nodes[index]) {
-        Some(Node {
-            operator: Operator::Tensor(TensorOperator::Softmax { log: false, .. }),
-            inputs,
-            ..
-        }) => inputs[0],
-        _ => id,
+    let mut at = id;
+    while let Some(node) = at.0.checked_sub(1).map(|index| &graph.nodes[index]) {
+        match &node.operator {
+            Operator::Tensor(TensorOperator::Softmax { log: false, axes }) => {
+                // In another shape, only shares of all numbers together are still those of classes.
+                let of_all = |(axis, length): (usize, &usize)| *length == 1 || axes.contains(&axis);
+                let is_whole = at == id || node.dims(1).iter().enumerate().all(of_all);
+                return if is_whole { node.inputs[0] } else { id };
+            }
+            Operator::Reshape | Operator::Tensor(TensorOperator::Reshape) => at = node.inputs[0],
+            _ => break,
+        }
     }
+    id
 }
 
 /// Longest list that is a setting and no table of numbers.

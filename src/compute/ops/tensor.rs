@@ -124,8 +124,8 @@ fn reduce(x: &Tensor, function: Reduction, axes: &[usize]) -> Result<Tensor> {
     match function {
         Reduction::Sum => x.sum_keepdim(axes),
         Reduction::Mean => x.mean_keepdim(axes),
-        Reduction::Max => axes.iter().try_fold(x.clone(), |x, &axis| x.max_keepdim(axis)),
-        Reduction::Min => axes.iter().try_fold(x.clone(), |x, &axis| x.min_keepdim(axis)),
+        Reduction::Max => extreme(x, axes, |x, axis| x.max_keepdim(axis)),
+        Reduction::Min => extreme(x, axes, |x, axis| x.min_keepdim(axis)),
         Reduction::Prod => axes.iter().try_fold(x.clone(), product_keepdim),
         Reduction::L1 => x.abs()?.sum_keepdim(axes),
         Reduction::L2 => x.sqr()?.sum_keepdim(axes)?.sqrt(),
@@ -136,6 +136,22 @@ fn reduce(x: &Tensor, function: Reduction, axes: &[usize]) -> Result<Tensor> {
             x.broadcast_sub(&largest)?.exp()?.sum_keepdim(axes)?.log()? + largest
         }
     }
+}
+
+/// The largest or the smallest number. Where several are as large they share the gradient, as with PyTorch's `amax`: candle gives
+/// the whole of it to each of them.
+fn extreme(x: &Tensor, axes: &[usize], along: fn(&Tensor, usize) -> Result<Tensor>) -> Result<Tensor> {
+    let numbers = x.detach();
+    let found = axes.iter().try_fold(numbers.clone(), |x, &axis| along(&x, axis))?;
+    if !x.track_op() || !x.dtype().is_float() {
+        return Ok(found);
+    }
+    let is_found = numbers.broadcast_eq(&found)?;
+    let count = is_found.to_dtype(x.dtype())?.sum_keepdim(axes)?;
+    // Zero, with the slope of the numbers that were found. What is infinite has none, and its difference would be NaN.
+    let followed = (is_found * numbers.abs()?.lt(f32::INFINITY)?)?;
+    let change = followed.where_cond(&(x - &numbers)?, &numbers.zeros_like()?)?;
+    found + change.sum_keepdim(axes)?.div(&count)?
 }
 
 fn product_keepdim(x: Tensor, &axis: &usize) -> Result<Tensor> {

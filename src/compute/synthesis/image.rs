@@ -1,14 +1,14 @@
 //! The image that a search varies, by what it varies.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Result, Tensor, Var};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, StandardNormal};
 
+use super::SynthesisTask;
 use crate::domain::image::{ImageShape, Images};
 use crate::domain::synthesis::Parametrisation;
-
-/// Deviation of the first numbers.
-const FIRST_DEVIATION: f32 = 0.01;
 
 /// An image of numbers from 0 to 1, and what it is made from.
 pub(super) struct Canvas {
@@ -20,14 +20,15 @@ pub(super) struct Canvas {
 }
 
 impl Canvas {
+    /// An image for a search, made from numbers of a deviation.
     pub(super) fn new(
-        shape: ImageShape,
-        parametrisation: Parametrisation,
-        covariance: Option<[[f32; 3]; 3]>,
+        task: &SynthesisTask,
+        deviation: f32,
         generator: &mut ChaCha8Rng,
         device: &Device,
     ) -> Result<Self> {
-        let (waves, dims) = match parametrisation {
+        let shape = task.network.image_shape();
+        let (waves, dims) = match task.settings.parametrisation {
             Parametrisation::Pixels => (None, vec![shape.channels, shape.height, shape.width]),
             Parametrisation::Fourier => {
                 let waves = Waves::new(shape.height, shape.width, device)?;
@@ -37,10 +38,11 @@ impl Canvas {
         };
         let draw = |_| {
             let number: f32 = StandardNormal.sample(generator);
-            FIRST_DEVIATION * number
+            deviation * number
         };
         let first: Vec<f32> = (0..dims.iter().product()).map(draw).collect();
-        let colours = covariance
+        let colours = task
+            .covariance
             .filter(|_| shape.channels == 3)
             .map(|covariance| mixing(&covariance));
         Ok(Self {
@@ -76,16 +78,15 @@ impl Canvas {
         shares.reshape((1, channels, height, width))
     }
 
-    /// The image as it is shown.
-    pub(super) fn pixels(&self) -> Result<Images> {
+    /// The image as it is shown; none if a gradient has made NaN of it.
+    pub(super) fn pixels(&self) -> Result<Option<Images>> {
         let shares = self.image()?.detach().flatten_all()?.to_vec1::<f32>()?;
-        Ok(Images {
+        let pixel = |share: &f32| (!share.is_nan()).then(|| (share * 255.0).round().clamp(0.0, 255.0) as u8);
+        let pixels = shares.iter().map(pixel).collect::<Option<Arc<[u8]>>>();
+        Ok(pixels.map(|pixels| Images {
             shape: self.shape,
-            pixels: shares
-                .iter()
-                .map(|share| (share * 255.0).round().clamp(0.0, 255.0) as u8)
-                .collect(),
-        })
+            pixels,
+        }))
     }
 }
 

@@ -6,10 +6,10 @@ use candle_core::DType;
 
 use super::*;
 use crate::compute::executor::Mode;
-use crate::compute::fixtures::Builder;
+use crate::compute::fixtures::{Builder, check_gradient};
 use crate::compute::weights::Weights;
-use crate::domain::graph::Activation;
-use crate::domain::synthesis::Parametrisation;
+use crate::domain::graph::{Activation, Operator, TensorOperator, UnaryFunction};
+use crate::domain::synthesis::{Padding, Parametrisation};
 
 /// Ascends without moving the image.
 fn still() -> SynthesisSettings {
@@ -46,13 +46,17 @@ fn run(task: &SynthesisTask) -> Result<Synthesized> {
 /// One number: what its weights make of the pixels.
 fn linear(weights: &[f32]) -> Network {
     let graph = Builder::new(&[1, 2, weights.len() / 2]).flatten().linear(1).build();
+    Network::new(Arc::new(graph), linear_weights(weights))
+}
+
+fn linear_weights(weights: &[f32]) -> Weights {
     let device = Device::Cpu;
     let mut all = Weights::default();
     let row = Tensor::from_slice(weights, (1, weights.len()), &device).unwrap();
     all.0.insert("1.weight".into(), row);
     all.0
         .insert("1.bias".into(), Tensor::zeros(1, DType::F32, &device).unwrap());
-    Network::new(Arc::new(graph), all)
+    all
 }
 
 fn convolutional(channels: usize) -> Network {
@@ -163,14 +167,18 @@ fn penalties_make_the_image_smoother_and_nearer_to_the_mean() {
 fn the_slope_of_every_parametrisation_is_that_of_finite_differences() {
     for parametrisation in [Parametrisation::Pixels, Parametrisation::Fourier] {
         let network = convolutional(3);
-        let task = task(network, CLASS, still());
+        let settings = SynthesisSettings {
+            parametrisation,
+            ..still()
+        };
+        let task = task(network, CLASS, settings);
         let mut generator = ChaCha8Rng::seed_from_u64(1);
-        let shape = task.network.image_shape();
-        let canvas = Canvas::new(shape, parametrisation, task.covariance, &mut generator, &Device::Cpu).unwrap();
+        let canvas = Canvas::new(&task, 0.01, &mut generator, &Device::Cpu).unwrap();
         let moves = Transformation {
             moved: [0.6, -0.3],
             scale: 1.1,
             turned: 0.1,
+            padding: Padding::Reflection,
         };
         let loss = || {
             let numbers = task
@@ -185,13 +193,28 @@ fn the_slope_of_every_parametrisation_is_that_of_finite_differences() {
             logits.flatten_all().unwrap().get(0).unwrap()
         };
         let gradient = loss().backward().unwrap().remove(canvas.variable()).unwrap();
-        let slope = crate::compute::fixtures::steepest_slope(canvas.variable(), &gradient, 1e-2, loss);
-        let norm = crate::compute::fixtures::norm(&gradient);
-        assert!(
-            (slope - norm).abs() < 0.02 * norm,
-            "{parametrisation:?}: {slope} is not {norm}"
-        );
+        let what = format!("{parametrisation:?}");
+        check_gradient(&what, canvas.variable(), &gradient, (1e-2, 0.02), loss);
     }
+}
+
+#[test]
+fn a_channel_that_is_silent_at_first_is_woken_and_a_dead_one_told() {
+    let behind = |bias: f32| {
+        let graph = Builder::new(&[1, 2, 3]).flatten().linear(1);
+        let graph = graph.activation(Activation::Relu).build();
+        let mut weights = linear_weights(&[1.0, -1.0, 0.5, -0.5, 2.0, -2.0]);
+        let bias = Tensor::new(&[bias], &Device::Cpu).unwrap();
+        weights.0.insert("1.bias".into(), bias);
+        run(&task(Network::new(Arc::new(graph), weights), CLASS, still()))
+    };
+    // Zero for a grey image, and up to 11 for others.
+    assert!(behind(-1.0).unwrap().activation > 1.0);
+    let error = behind(-100.0).unwrap_err().to_string();
+    assert!(
+        error.starts_with("no gradient leads from the target to the image"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -215,6 +238,18 @@ fn a_search_can_be_stopped_and_says_where_it_went_astray() {
         synthesize(&task, &Device::Cpu, &control),
         Err(ComputeError::Cancelled)
     ));
+
+    // The root of a number that is always 0: a slope without end, times weights of 0.
+    let graph = Builder::new(&[1, 2, 3]).flatten().linear(1);
+    let root = Operator::Tensor(TensorOperator::Unary(UnaryFunction::Sqrt));
+    let graph = graph.then(root, &[1], &[]).build();
+    let steep = SynthesisTask {
+        network: Arc::new(Network::new(Arc::new(graph), linear_weights(&[0.0; 6]))),
+        settings: SynthesisSettings { steps: 1, ..still() },
+        ..task.clone()
+    };
+    let error = run(&steep).unwrap_err().to_string();
+    assert!(error.starts_with("the gradient became NaN or infinite"), "{error}");
 
     let wild = SynthesisTask {
         network: Arc::new(linear(&[f32::MAX; 6])),

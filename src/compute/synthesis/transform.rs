@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-use crate::domain::synthesis::SynthesisSettings;
+use crate::domain::synthesis::{Padding, SynthesisSettings};
 
 /// Which point of an image each pixel shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,6 +15,8 @@ pub(super) struct Transformation {
     pub(super) scale: f64,
     /// In radians.
     pub(super) turned: f64,
+    /// What comes in from outside.
+    pub(super) padding: Padding,
 }
 
 impl Transformation {
@@ -28,10 +30,11 @@ impl Transformation {
             moved: [within(settings.jitter), within(settings.jitter)],
             scale: 1.0 + within(settings.scale),
             turned: within(settings.rotation).to_radians(),
+            padding: settings.padding,
         }
     }
 
-    /// Applies it to `[1, channels, height, width]`; what comes in from outside is 0.
+    /// Applies it to `[1, channels, height, width]`, for which 0 is the mean colour.
     pub(super) fn apply(&self, image: &Tensor) -> Result<Tensor> {
         let (_, channels, height, width) = image.dims4()?;
         let corners = self.corners(height, width);
@@ -52,6 +55,20 @@ impl Transformation {
         }
     }
 
+    /// The place that is seen at a place of a row or column, which may lie outside; none where nothing but the mean is seen.
+    fn place(&self, at: i64, length: usize) -> Option<usize> {
+        let last = length as i64 - 1;
+        let seen = match self.padding {
+            Padding::Mean => Some(at).filter(|at| (0..=last).contains(at)),
+            Padding::Edge => Some(at.clamp(0, last)),
+            Padding::Reflection => {
+                let there = at.rem_euclid((2 * last).max(1));
+                Some(there.min(2 * last - there))
+            }
+        };
+        seen.map(|at| at as usize)
+    }
+
     /// For each pixel the four that lie around the point that it shows, and what each counts (bilinear).
     fn corners(&self, height: usize, width: usize) -> [(Vec<u32>, Vec<f32>); 4] {
         let (sine, cosine) = self.turned.sin_cos();
@@ -67,14 +84,14 @@ impl Transformation {
                     0 => 1.0 - (at - at.floor()),
                     _ => at - at.floor(),
                 };
-                let (row, column) = (source_y.floor() + down as f64, source_x.floor() + right as f64);
-                let inside = row >= 0.0 && row < height as f64 && column >= 0.0 && column < width as f64;
-                match inside {
-                    true => (
-                        (row as usize * width + column as usize) as u32,
+                let row = self.place(source_y.floor() as i64 + down as i64, height);
+                let column = self.place(source_x.floor() as i64 + right as i64, width);
+                match row.zip(column) {
+                    Some((row, column)) => (
+                        (row * width + column) as u32,
                         (share(source_y, down) * share(source_x, right)) as f32,
                     ),
-                    false => (0, 0.0),
+                    None => (0, 0.0),
                 }
             };
             (0..height * width).map(at).unzip()
@@ -100,6 +117,7 @@ mod tests {
         moved: [0.0, 0.0],
         scale: 1.0,
         turned: 0.0,
+        padding: Padding::Mean,
     };
     const IMAGE: [[f32; 3]; 3] = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]];
 
@@ -120,6 +138,23 @@ mod tests {
             ..STILL
         };
         assert_eq!(applied(half, &IMAGE)[0], [0.5, 1.5, 2.5]);
+    }
+
+    #[test]
+    fn what_comes_in_from_outside_is_the_mean_the_edge_or_the_image_mirrored() {
+        let moved = |padding, down: f64| {
+            let moved = Transformation {
+                moved: [down, 0.0],
+                padding,
+                ..STILL
+            };
+            let image = applied(moved, &IMAGE);
+            [image[0][0], image[1][0], image[2][0]]
+        };
+        assert_eq!(moved(Padding::Mean, 2.0), [0.0, 0.0, 1.0]);
+        assert_eq!(moved(Padding::Edge, 2.0), [1.0, 1.0, 1.0]);
+        assert_eq!(moved(Padding::Reflection, 2.0), [7.0, 4.0, 1.0]);
+        assert_eq!(moved(Padding::Reflection, -5.0), [4.0, 7.0, 4.0]);
     }
 
     #[test]

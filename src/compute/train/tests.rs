@@ -154,8 +154,8 @@ fn progress_is_told_within_epochs_and_at_their_end() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = seen.clone();
     let control = Control {
-        cancelled: Arc::new(AtomicBool::new(false)),
         progress: Arc::new(move |progress| sink.lock().unwrap().push(progress)),
+        ..Control::unwatched()
     };
     let mut task = task();
     task.settings.epochs = 2;
@@ -200,6 +200,7 @@ fn cancelling_ends_the_training_before_its_next_batch() {
         &Control {
             cancelled,
             progress: Arc::new(progress),
+            ..Control::unwatched()
         },
     );
     assert!(matches!(result, Err(ComputeError::Cancelled)));

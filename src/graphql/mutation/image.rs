@@ -9,7 +9,7 @@ use crate::graphql::evaluation::Class;
 use crate::graphql::id::GlobalId as _;
 use crate::graphql::insight::{
     AttributeImagePayload, AttributionSettings, FeatureMap, MapImagePayload, USUAL_CHANNELS, attribute,
-    attribution_cost, channel_choice,
+    attribution_cost, channel_choice, maps_cost,
 };
 use crate::graphql::picture::Picture;
 use crate::graphql::upload::read_upload;
@@ -38,6 +38,7 @@ impl ImageMutation {
 
     /// What the channels of a layer answer to an uploaded image, place by place. Layer.featureMaps is for images of its data
     /// set.
+    #[graphql(complexity = "maps_cost(input.channels.as_deref(), input.first, child_complexity)")]
     async fn map_image(
         &self,
         ctx: &Context<'_>,

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use crate::domain::id::VersionId;
+use crate::domain::id::{SynthesisId, VersionId};
 use crate::graphql::error::Result;
 use crate::graphql::id::GlobalId as _;
 use crate::graphql::job::Job;
@@ -17,7 +17,8 @@ pub struct SynthesisMutation;
 #[Object(use_type_description)]
 impl SynthesisMutation {
     /// Seeks an image that a part of a version's network answers to most. The job tells how far it is; the image and those of
-    /// the data set that are answered to most are kept with the version.
+    /// the data set that are answered to most are kept with the version. A search for the same by the same settings is not made
+    /// twice: its image and job are answered again.
     async fn synthesize_image(
         &self,
         ctx: &Context<'_>,
@@ -34,6 +35,20 @@ impl SynthesisMutation {
         })
     }
 
+    /// Deletes a synthetic image for good.
+    async fn delete_synthesis(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which image.")] input: DeleteSynthesisInput,
+    ) -> Result<DeleteSynthesisPayload> {
+        let id = SynthesisId::decode(&input.id)?;
+        let version = ctx.data_unchecked::<Library>().delete_synthesis(id).await?;
+        Ok(DeleteSynthesisPayload {
+            deleted_synthesis_id: input.id,
+            version: Version(version),
+        })
+    }
+
     /// Looks for the images of the test split that each channel of a version's layers answers to most, in one pass for all.
     async fn find_exemplars(
         &self,
@@ -47,6 +62,22 @@ impl SynthesisMutation {
             job: Job(job),
         })
     }
+}
+
+/// A synthetic image to delete. Its search must have ended.
+#[derive(Debug, InputObject)]
+pub struct DeleteSynthesisInput {
+    /// Which image.
+    id: ID,
+}
+
+/// What is left of a synthetic image.
+#[derive(Debug, SimpleObject)]
+pub struct DeleteSynthesisPayload {
+    /// What its global id was.
+    deleted_synthesis_id: ID,
+    /// The version that it was of.
+    version: Version,
 }
 
 /// Images to be looked for.

@@ -15,7 +15,7 @@ use crate::compute::train::TrainTask;
 use crate::domain::dataset::Split;
 use crate::domain::dataset_record::{Dataset, ProbeSet};
 use crate::domain::evaluation::NewEvaluation;
-use crate::domain::exemplar::ChannelExemplars;
+use crate::domain::exemplar::Exemplars;
 use crate::domain::id::{ProbeSetId, SynthesisId, VersionId};
 use crate::domain::job::{Job, JobKind, JobPhase, JobStatus};
 use crate::domain::model::Visibility;
@@ -64,7 +64,7 @@ struct Results {
     /// What a job that seeks an image has found.
     synthesis: Option<(SynthesisId, SynthesisOutcome)>,
     /// What the channels of each layer answer to most, in the order of the layers; empty for a job that did not look.
-    exemplars: Vec<ChannelExemplars>,
+    exemplars: Vec<Option<Exemplars>>,
 }
 
 impl Results {
@@ -341,7 +341,9 @@ impl Library {
         }
         if !exemplars.is_empty() {
             for (layer, exemplars) in tx.layer_ids(version.id).await?.into_iter().zip(&exemplars) {
-                tx.put_channel_exemplars(layer, exemplars).await?;
+                if let Some(exemplars) = exemplars {
+                    tx.put_channel_exemplars(layer, exemplars).await?;
+                }
             }
         }
         if let Some(measurement) = measurement {

@@ -78,6 +78,7 @@ impl Reporter {
                     Progress::Epoch(report) => state.epochs.push(report),
                 });
             }),
+            ..Control::unwatched()
         }
     }
 

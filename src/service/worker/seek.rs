@@ -5,19 +5,23 @@ use std::sync::Arc;
 use super::perform::JobError;
 use super::report::Reporter;
 use crate::compute::channel_exemplars::ChannelExemplarsTask;
+use crate::compute::control::Control;
 use crate::compute::exemplar::ExemplarTask;
-use crate::compute::synthesis::SynthesisTask;
+use crate::compute::synthesis::{SynthesisTask, group_size};
 use crate::domain::dataset::Split;
-use crate::domain::exemplar::{CHANNEL_EXEMPLARS, ChannelExemplars};
+use crate::domain::exemplar::{CHANNEL_EXEMPLARS, Exemplars, MOST_CHANNELS};
 use crate::domain::image::Images;
 use crate::domain::job::JobPhase;
-use crate::domain::synthesis::{EXEMPLARS, Synthesis, SynthesisOutcome};
+use crate::domain::synthesis::{Activating, EXEMPLARS, Synthesis, SynthesisOutcome, TargetGroup};
 use crate::picture::Raster;
-use crate::service::Library;
 use crate::service::network::Runnable;
+use crate::service::{Library, ServiceError};
 
 /// Images of the data set that tell how its colours vary together.
 const COLOUR_SAMPLE: usize = 200;
+
+/// A step, one image forth and back, takes about as long as the answers to so many images in batches.
+const STEP_COST: f64 = 10.0;
 
 impl Library {
     /// Seeks a synthetic image, and the images of the data set that its target answers to most.
@@ -28,26 +32,30 @@ impl Library {
         reporter: &Reporter,
     ) -> Result<SynthesisOutcome, JobError> {
         let images = self.split_images(subject.dataset.id, Split::Test).await?.images;
+        let (group, member) = synthesis.target.group();
+        let kept = self.exemplars.peek(&(subject.version.id, group)).await;
+        self.exemplars.count(kept.is_some());
+        let ascent = f64::from(synthesis.settings.steps) * STEP_COST;
+        let pass = if kept.is_some() { 0.0 } else { images.count() as f64 };
+        let share = ascent / (ascent + pass);
+
+        let sample = images.clone();
+        let covariance = tokio::task::spawn_blocking(move || covariance(&sample)).await;
         let task = SynthesisTask {
             network: Arc::clone(&subject.network),
             statistics: subject.statistics(),
-            covariance: covariance(&images),
+            covariance: covariance.map_err(ServiceError::internal)?,
             target: synthesis.target,
             settings: synthesis.settings,
             activation_limit: self.activation_limit,
         };
-        let control = reporter.phase(JobPhase::Synthesizing, 0.0..0.8);
+        let control = reporter.phase(JobPhase::Synthesizing, 0.0..share);
         let found = self.engine.synthesize(task, control).await?;
-        let task = ExemplarTask {
-            network: Arc::clone(&subject.network),
-            images,
-            statistics: subject.statistics(),
-            target: synthesis.target,
-            count: EXEMPLARS,
-            activation_limit: self.activation_limit,
+        let control = reporter.phase(JobPhase::Synthesizing, share..1.0);
+        let exemplars = match kept {
+            Some(kept) => kept.parts().get(member).cloned(),
+            None => self.strongest(subject, images, (group, member), control).await?,
         };
-        let control = reporter.phase(JobPhase::Synthesizing, 0.8..1.0);
-        let exemplars = self.engine.strongest(task, control).await?;
         let raster = Raster::of_planes(found.image.shape, found.image.image(0));
         let picture = self.keep_picture(raster.enlarged()).await?;
         Ok(SynthesisOutcome {
@@ -56,18 +64,44 @@ impl Library {
             image_height: picture.height,
             activation: found.activation,
             course: found.course,
-            exemplars,
+            exemplars: exemplars.unwrap_or_default(),
         })
     }
-}
 
-impl Library {
+    /// The images that a member of a group of targets answers to most. Those of the others are found in the same pass and kept,
+    /// unless there are very many.
+    async fn strongest(
+        &self,
+        subject: &Runnable,
+        images: Images,
+        (group, member): (TargetGroup, usize),
+        control: Control,
+    ) -> Result<Option<Vec<Activating>>, JobError> {
+        let is_wide = group_size(&subject.network, group)? > MOST_CHANNELS;
+        let task = ExemplarTask {
+            network: Arc::clone(&subject.network),
+            images,
+            statistics: subject.statistics(),
+            group,
+            only: is_wide.then_some(member),
+            count: EXEMPLARS,
+            activation_limit: self.activation_limit,
+        };
+        let found = Arc::new(self.engine.strongest(task, control).await?);
+        if is_wide {
+            return Ok(found.parts().first().cloned());
+        }
+        let own = found.parts().get(member).cloned();
+        self.exemplars.insert((subject.version.id, group), found).await;
+        Ok(own)
+    }
+
     /// The images of the test split that the channels of a version's layers answer to most.
     pub(super) async fn find_exemplars(
         &self,
         subject: &Runnable,
         reporter: &Reporter,
-    ) -> Result<Vec<ChannelExemplars>, JobError> {
+    ) -> Result<Vec<Option<Exemplars>>, JobError> {
         let task = ChannelExemplarsTask {
             network: Arc::clone(&subject.network),
             images: self.split_images(subject.dataset.id, Split::Test).await?.images,

@@ -4,6 +4,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
@@ -44,6 +45,19 @@ fn cache_dir() -> PathBuf {
         }
     };
     variable("SCV_CACHE_DIR").unwrap_or_else(usual)
+}
+
+/// Starts what has stopped. A thread that makes a process at that moment, for another test, keeps our files open and locked for
+/// an instant more, until that process has become another program.
+async fn start_again(data_dir: &Path) -> Result<Cluster, EmbeddedError> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let started = start(settings(data_dir)).await;
+        if !matches!(started, Err(EmbeddedError::InUse { .. })) || Instant::now() > end {
+            return started;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn pool(cluster: &Cluster) -> PgPool {
@@ -126,7 +140,7 @@ async fn a_server_left_behind_by_a_killed_run_is_stopped_and_replaced() {
     let old = postmaster_pid(folder.path());
     abandon(cluster);
 
-    let cluster = start(settings(folder.path())).await.unwrap();
+    let cluster = start_again(folder.path()).await.unwrap();
     assert_ne!(postmaster_pid(folder.path()), old);
     assert_still_there(&cluster).await;
     cluster.stop().await;
@@ -140,7 +154,7 @@ async fn a_server_that_was_killed_recovers_at_the_next_start() {
     kill(Pid::from_raw(postmaster_pid(folder.path())), Signal::SIGKILL).unwrap();
     drop(cluster);
 
-    let cluster = start(settings(folder.path())).await.unwrap();
+    let cluster = start_again(folder.path()).await.unwrap();
     assert_still_there(&cluster).await;
     cluster.stop().await;
 }
@@ -190,12 +204,12 @@ async fn a_server_that_does_not_start_shows_the_end_of_its_log() {
     cluster.stop().await;
     fs::remove_dir_all(folder.path().join("postgres/pg_wal")).unwrap();
 
-    let error = start(settings(folder.path())).await.unwrap_err();
+    let error = start_again(folder.path()).await.unwrap_err();
     assert!(matches!(error, EmbeddedError::Ended { .. }), "{error}");
     assert!(error.to_string().contains("pg_wal"), "{error}");
 
     fs::write(folder.path().join("postgres/PG_VERSION"), "15\n").unwrap();
-    let error = start(settings(folder.path())).await.unwrap_err();
+    let error = start_again(folder.path()).await.unwrap_err();
     assert!(matches!(error, EmbeddedError::WrongMajorVersion { .. }), "{error}");
 }
 

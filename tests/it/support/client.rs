@@ -6,6 +6,8 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Map, Value, json};
 
+use super::networks::small_cnn;
+
 /// How long a job may take: twenty times what it takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -195,6 +197,18 @@ impl Client {
             assert!(Instant::now() < end, "this does not come: {job:#}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// A training that goes on until it is cancelled.
+    pub async fn endless_job(&self) -> String {
+        let model = self.model("endless").await;
+        self.train(&model, small_cnn(), json!({ "epochs": 1_000 })).await
+    }
+
+    /// Asks for a job to be stopped.
+    pub async fn cancel(&self, job: &str) {
+        let cancel = "mutation($id: ID!) { cancelJob(input: { id: $id }) { job { id } } }";
+        self.data(cancel, json!({ "id": job })).await;
     }
 
     /// A job once it has ended.

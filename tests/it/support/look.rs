@@ -57,9 +57,9 @@ pub fn file(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
 }
 
 pub const SYNTHESIZE: &str = "mutation($input: SynthesizeImageInput!) { synthesizeImage(input: $input) {
-    synthesis { id activation picture { url } } job { id kind } } }";
+    synthesis { id activation picture { url } } job { id kind status } } }";
 
-pub const SYNTHESIS: &str = "query($id: ID!) { node(id: $id) { ... on Synthesis { activation course
+pub const SYNTHESIS: &str = "query($id: ID!) { node(id: $id) { ... on Synthesis { id activation course
     target { class layer channel row column } settings { steps seed parametrisation jitter }
     picture { url width height } exemplars { index activation picture { url width height } }
     version { id syntheses(first: 1) { totalCount nodes { id } } } job { status phase } } } }";

@@ -103,6 +103,9 @@ impl Place {
             .get_or_init(|| async {
                 let place = Self::empty();
                 let mut first = Process::start(&place).await;
+                // A worker that has to stop while it makes itself known can leave its name behind, and the copies would
+                // clear it away aloud.
+                registered(&mut place.database().await).await;
                 assert!(first.terminate().success());
                 place.data_dir()
             })
@@ -154,6 +157,21 @@ impl Place {
             .connect()
             .await
             .unwrap()
+    }
+}
+
+/// Waits until the server's worker has entered itself into the list of those that live.
+async fn registered(database: &mut sqlx::PgConnection) {
+    let end = Instant::now() + PATIENCE;
+    let workers = "select count(*) from graphile_worker._private_workers";
+    while sqlx::query_scalar::<_, i64>(workers)
+        .fetch_one(&mut *database)
+        .await
+        .unwrap()
+        == 0
+    {
+        assert!(Instant::now() < end, "the worker does not come");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -376,12 +376,37 @@ fn an_output_that_no_image_changes_is_refused() {
 
 #[test]
 fn the_scores_stand_before_a_closing_softmax() {
+    for output_name in ["shares", "laid out"] {
+        let mut model = classifier(None, [0, -1]);
+        let graph = model.graph.as_mut().unwrap();
+        graph.node.push(node("Softmax", &["scores"], "shares", Vec::new()));
+        graph
+            .node
+            .push(node("Unsqueeze", &["shares", "places"], "unpacked", Vec::new()));
+        graph.node.push(node("Flatten", &["unpacked"], "laid out", Vec::new()));
+        graph.initializer.push(list("places", &[2, 3]));
+        graph.output = vec![output(output_name)];
+        let imported = imported(&model).unwrap();
+        assert_eq!(imported.names[imported.graph.logits.0 - 1], "scores");
+    }
+}
+
+#[test]
+fn shares_of_parts_of_an_answer_are_no_shares_of_classes() {
     let mut model = classifier(None, [0, -1]);
     let graph = model.graph.as_mut().unwrap();
-    graph.node.push(node("Softmax", &["scores"], "shares", Vec::new()));
-    graph.output = vec![output("shares")];
+    graph
+        .node
+        .push(node("Unsqueeze", &["scores", "places"], "unpacked", Vec::new()));
+    // Of each number alone: 1 everywhere.
+    graph
+        .node
+        .push(node("Softmax", &["unpacked"], "shares", vec![int("axis", 2)]));
+    graph.node.push(node("Flatten", &["shares"], "laid out", Vec::new()));
+    graph.initializer.push(list("places", &[2]));
+    graph.output = vec![output("laid out")];
     let imported = imported(&model).unwrap();
-    assert_eq!(imported.names[imported.graph.logits.0 - 1], "scores");
+    assert_eq!(imported.graph.logits, imported.graph.output());
 }
 
 /// The classifier with its kernel in another file.
