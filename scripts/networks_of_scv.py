@@ -31,8 +31,24 @@ def trained(scv, url, folder, dataset, source, epochs):
     blocks.write_text(json.dumps(BLOCKS))
     command_line(scv, url, "train", "--model", dataset, "--dataset", dataset, "--blocks", blocks, "--epochs", epochs,
                  "--seed", 1)
+    return latest_version(url, dataset)
+
+
+def pushed_again(scv, url, folder, version, model):
+    """The network of a version as another version of a model; its id."""
+    query = """query($id: ID!) { version(id: $id) { dataset { name } downloads { safetensors } } }"""
+    found = ask(url, query, id=version)["version"]
+    weights = folder / "weights.safetensors"
+    urllib.request.urlretrieve(url + found["downloads"]["safetensors"], weights)
+    command_line(scv, url, "push", "--model", model, "--dataset", found["dataset"]["name"],
+                 "--blocks", folder / "blocks.json", "--weights", weights)
+    return latest_version(url, model)
+
+
+def latest_version(url, model):
+    """The id of a model's latest version."""
     query = 'query($name: String!) { model(name: $name) { version(alias: "latest") { id } } }'
-    return ask(url, query, name=dataset)["model"]["version"]["id"]
+    return ask(url, query, name=model)["model"]["version"]["id"]
 
 
 def split_files(source):
