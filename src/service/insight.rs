@@ -124,8 +124,14 @@ impl Library {
         let exemplars = self.exemplars_of(&layer).await?;
         let mut maps = Vec::new();
         for channel in strongest_channels(&exemplars, channels) {
-            let strongest = exemplars.parts().get(channel).and_then(|images| images.first());
-            let strongest = strongest.ok_or_else(|| {
+            let last = exemplars.parts().len().saturating_sub(1);
+            let images = exemplars.parts().get(channel).ok_or_else(|| {
+                ServiceError::bad_input(format!(
+                    "layer {} has channels 0 to {last}, and none of index {channel}",
+                    layer.name
+                ))
+            })?;
+            let strongest = images.first().ok_or_else(|| {
                 ServiceError::bad_input(format!(
                     "no image is kept for channel {channel} of layer {}",
                     layer.name

@@ -114,6 +114,12 @@ async fn each_channel_has_the_images_that_it_answers_to_most() {
         let (code, message) = api.error(query, json!({ "id": layers[4], "channels": channels })).await;
         assert!(code == "BAD_USER_INPUT" && message.contains(words), "{code}: {message}");
     }
+    let beyond = json!({ "id": layers[4], "channels": [16] });
+    let (code, message) = api.error(maps, beyond).await;
+    assert!(
+        code == "BAD_USER_INPUT" && message.contains("has channels 0 to 15, and none of index 16"),
+        "{code}: {message}"
+    );
     let split = "query($id: ID!) { layer(id: $id) { featureMaps(split: TRAIN) { channel } } }";
     let (code, message) = api.error(split, json!({ "id": layers[4] })).await;
     assert!(
