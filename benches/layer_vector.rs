@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 
 use candle_core::{Device, Tensor};
 use divan::{Bencher, black_box};
-use scv::compute::gram::CentredGram;
-use scv::compute::sketch::Sketcher;
-use scv::compute::vector::layer_vector;
+use scv_compute::gram::CentredGram;
+use scv_compute::sketch::Sketcher;
+use scv_compute::vector::layer_vector;
 
 const IMAGES: usize = 100;
 

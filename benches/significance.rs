@@ -3,8 +3,8 @@
 use divan::Bencher;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use scv::compute::significance::significance;
-use scv::domain::vector::LayerVector;
+use scv_compute::significance::significance;
+use scv_domain::vector::LayerVector;
 
 const IMAGES: usize = 100;
 const HITS: usize = 10;

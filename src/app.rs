@@ -8,13 +8,13 @@ use anyhow::{Context as _, bail};
 use graphile_worker::Worker;
 use tokio_util::sync::CancellationToken;
 
-use crate::artifact::ArtifactStore;
-use crate::compute::engine::Engine;
+use scv_artifact::ArtifactStore;
+use scv_compute::engine::Engine;
 use crate::config::Config;
 use crate::http::Settings;
 use crate::http::documents::Documents;
-use crate::service::{Library, worker};
-use crate::store::{Database, open};
+use scv_service::{Library, worker};
+use scv_store::{Database, open};
 use crate::{graphql, http};
 
 /// Requests that may wait for the device; one more is told that the server is busy.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::compute::device::DeviceChoice;
-use crate::domain::access::Secret;
-use crate::domain::explanation::Language;
-use crate::llm::{Chat, ChatSetupError, LlmSettings};
-use crate::service::{ExplanationSettings, LibrarySettings};
-use crate::store::DatabaseSettings;
+use scv_compute::device::DeviceChoice;
+use scv_domain::access::Secret;
+use scv_domain::explanation::Language;
+use scv_llm::{Chat, ChatSetupError, LlmSettings};
+use scv_service::{ExplanationSettings, LibrarySettings};
+use scv_store::DatabaseSettings;
 
 /// Settings of a server. Each can be given as an option or in the environment; the option wins.
 #[derive(Debug, Clone, Args)]
@@ -242,7 +242,7 @@ pub struct Limits {
 }
 
 /// How many times as long as a silence of the language model its whole answer may take.
-const LONGEST_ANSWER: u32 = 5;
+const ANSWER_TIMEOUT_FACTOR: u32 = 5;
 
 /// Log lines of a server if nothing is said: without what its parts say of themselves at each start.
 pub const SERVER_LOG: &str = "info,graphile_worker=warn,actix_server=warn,actix_http=off,usvg=error";
@@ -341,7 +341,7 @@ impl Config {
             model: self.llm_model.clone()?,
             key: self.llm_key.clone(),
             silence,
-            longest: silence * LONGEST_ANSWER,
+            longest: silence * ANSWER_TIMEOUT_FACTOR,
         })
     }
 

@@ -16,15 +16,7 @@
 //! [`cli`] is the program around it.
 
 pub mod app;
-pub mod artifact;
 pub mod cli;
-pub mod compute;
 pub mod config;
-pub mod domain;
 pub mod graphql;
 pub mod http;
-pub mod llm;
-pub mod metrics;
-pub mod picture;
-pub mod service;
-pub mod store;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use scv::domain::id::LayerId;
-use scv::domain::vector::Measure;
+use scv_domain::id::LayerId;
+use scv_domain::vector::Measure;
 use scv::graphql::id::GlobalId as _;
 use serde_json::{Value, json};
 

@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use scv::domain::id::{LayerId, ProbeSetId};
-use scv::domain::vector::{Measure, SketchedVector};
-use scv::store::{Candidates, SearchScope, SearchTarget, SearchWindow};
+use scv_domain::id::{LayerId, ProbeSetId};
+use scv_domain::vector::{Measure, SketchedVector};
+use scv_store::{Candidates, SearchScope, SearchTarget, SearchWindow};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, Row as _};
 

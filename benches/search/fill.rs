@@ -9,10 +9,10 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use scv::app::App;
-use scv::compute::vector::gram_of;
+use scv_compute::vector::gram_of;
 use scv::config::Config;
 use scv::graphql::id::GlobalId as _;
-use scv::store::open;
+use scv_store::open;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

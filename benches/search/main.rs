@@ -19,10 +19,10 @@ use api::{Answer, Api, Question};
 use library::{Filler, TAG};
 use scv::app::App;
 use scv::config::Config;
-use scv::domain::id::{LayerId, ProbeSetId};
-use scv::domain::vector::Measure;
+use scv_domain::id::{LayerId, ProbeSetId};
+use scv_domain::vector::Measure;
 use scv::graphql::id::GlobalId as _;
-use scv::store::{Store, embedded};
+use scv_store::{Store, embedded};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
@@ -33,11 +33,11 @@ const TARGETS: usize = 100;
 const HITS: usize = 10;
 /// Time that the exact scans of a cell may take together; there are 25 of them even if it is over.
 const PATIENCE: Duration = Duration::from_secs(75);
-const FEWEST_SCANS: usize = 25;
+const MIN_SCANS: usize = 25;
 /// Of a library, the layers that are written while its indexes are in use.
 const WRITTEN_ONE_BY_ONE: usize = 2_000;
 /// Of libraries up to this size, indexes are made with other settings too.
-const LARGEST_MADE_OFTEN: usize = 10_000;
+const MAX_REPEATED_LAYERS: usize = 10_000;
 /// The targets of so many cells are asked for before anything is timed, by either measure.
 const WARM_UP_CELLS: std::ops::Range<usize> = 13..17;
 const PAGE: usize = 100;
@@ -122,7 +122,7 @@ async fn measure(sizes: &[usize], store: Store, database: &PgConnectOptions, api
         pages(api, &filler.layers).await?;
         choices::ways(&filler).await?;
         choices::ef_search(database, probe_set, &filler.layers).await?;
-        if size <= LARGEST_MADE_OFTEN {
+        if size <= MAX_REPEATED_LAYERS {
             choices::construction(database, probe_set).await?;
         }
     }
@@ -220,7 +220,7 @@ async fn one_cell(api: &Api, targets: &[LayerId], measure: Measure, filter: &Val
     }
     let (mut found, mut there, mut scans) = (0, 0, Vec::new());
     for (&target, answer) in targets.iter().zip(&answers) {
-        if scans.len() >= FEWEST_SCANS && scans.iter().sum::<Duration>() >= PATIENCE {
+        if scans.len() >= MIN_SCANS && scans.iter().sum::<Duration>() >= PATIENCE {
             break;
         }
         let truth = api.search(&question(target, true)).await?;

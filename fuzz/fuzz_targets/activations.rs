@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scv::compute::activations::{ActivationLimits, check};
+use scv_compute::activations::{ActivationLimits, check};
 
 fuzz_target!(|data: &[u8]| {
     let limits = ActivationLimits {

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scv::domain::block::{Block, report};
-use scv::domain::image::ImageShape;
+use scv_domain::block::{Block, report};
+use scv_domain::image::ImageShape;
 
 fuzz_target!(|data: &[u8]| {
     let shape = ImageShape {

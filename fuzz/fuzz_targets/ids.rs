@@ -3,11 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scv::domain::comparison::VersionCursor;
-use scv::domain::id::LayerId;
-use scv::domain::similarity::MatchCursor;
+use scv_domain::comparison::VersionCursor;
+use scv_domain::id::LayerId;
+use scv_domain::similarity::MatchCursor;
 use scv::graphql::id::{GlobalId, Key, decode_cursor};
-use scv::store::ModelCursor;
+use scv_store::ModelCursor;
 
 fuzz_target!(|text: &str| {
     let _ = decode_cursor::<ModelCursor>("after", Some(text.to_owned()));

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scv::domain::dataset::DatasetName;
-use scv::service::import::{DatasetSource, IdxFiles, IdxImport};
+use scv_domain::dataset::DatasetName;
+use scv_dataset::{DatasetSource, IdxFiles, IdxImport};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&place, rest)) = data.split_first() else {

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scv::compute::onnx::file::{NamedFile, read};
-use scv::compute::onnx::import::{ImportOptions, import};
+use scv_compute::onnx::file::{NamedFile, read};
+use scv_compute::onnx::import::{ImportOptions, import};
 
 fuzz_target!(|data: &[u8]| {
     let file = NamedFile {

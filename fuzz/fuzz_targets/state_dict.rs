@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scv::compute::pytorch::read_state_dict;
+use scv_compute::pytorch::read_state_dict;
 
 fuzz_target!(|data: &[u8]| {
     let _ = read_state_dict(data);

@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use super::terminal::Terminal;
 use crate::config::Config;
-use crate::store::{Database, join, psql};
+use scv_store::{Database, join, psql};
 
 /// Longest name that PostgreSQL does not cut off.
-const LONGEST_NAME: usize = 63;
+const MAX_NAME_LENGTH: usize = 63;
 
 /// Random bytes of a password, a multiple of three.
 const PASSWORD_BYTES: usize = 24;
@@ -119,8 +119,8 @@ impl AnalystRole {
 }
 
 fn role_name(name: &str) -> Result<String, String> {
-    if name.is_empty() || name.len() > LONGEST_NAME || name.contains('\0') {
-        return Err(format!("a role's name has 1 to {LONGEST_NAME} bytes"));
+    if name.is_empty() || name.len() > MAX_NAME_LENGTH || name.contains('\0') {
+        return Err(format!("a role's name has 1 to {MAX_NAME_LENGTH} bytes"));
     }
     Ok(name.to_owned())
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::network::NetworkOptions;
 use super::terminal::Terminal;
-use crate::compute::trace::time_passes;
+use scv_compute::trace::time_passes;
 
 /// Time a pass of images of noise through an ONNX file, with and without the Gram matrices of its layers
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::client::{Client, Fault};
 use super::table::counted;
-use crate::domain::block::Block;
+use scv_domain::block::Block;
 
 /// The blocks in a file.
 ///

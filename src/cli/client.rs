@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::config::{ClientConfig, DEFAULT_SERVER};
-use crate::domain::access::Secret;
+use scv_domain::access::Secret;
 
 /// Characters of an answer that is not GraphQL which an error repeats.
-const LONGEST_QUOTE: usize = 200;
+const MAX_QUOTE_LENGTH: usize = 200;
 
 /// How long a connection is kept for the next question: less than the server keeps it, which would close it under one.
 const IDLE_CONNECTION: Duration = Duration::from_secs(60);
@@ -249,7 +249,7 @@ impl Client {
         let text = response.text().await.map_err(unreachable)?;
         let strange = || ClientError::NotGraphql {
             server: self.server.clone(),
-            answer: format!("{status} {}", text.chars().take(LONGEST_QUOTE).collect::<String>()),
+            answer: format!("{status} {}", text.chars().take(MAX_QUOTE_LENGTH).collect::<String>()),
         };
         let answer: Answer = serde_json::from_str(&text).map_err(|_| strange())?;
         if !answer.errors.is_empty() {

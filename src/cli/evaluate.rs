@@ -15,7 +15,7 @@ use super::pictures::{self, Picture, Shown, file_stem};
 use super::table::{score, table};
 use super::terminal::Terminal;
 use crate::config::ClientConfig;
-use crate::domain::evaluation::loss_in_words;
+use scv_domain::evaluation::loss_in_words;
 
 /// Mistakes that are shown, and written as pictures.
 const MISTAKES: usize = 10;

@@ -11,7 +11,7 @@ use super::model::Version;
 use super::table::counted;
 
 /// Names of layers that an error lists.
-const MOST_NAMES: usize = 20;
+const MAX_NAMES: usize = 20;
 
 /// Which version of which model: `MODEL`, `MODEL:3`, `MODEL:latest` or `MODEL:best`.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,8 +134,8 @@ impl Layers {
         };
         found.ok_or_else(|| {
             let names: Vec<_> = self.layers.iter().map(|layer| layer.name.as_str()).collect();
-            let known = match names.get(..MOST_NAMES) {
-                Some(few) if names.len() > MOST_NAMES => format!("{} …", few.join(" ")),
+            let known = match names.get(..MAX_NAMES) {
+                Some(few) if names.len() > MAX_NAMES => format!("{} …", few.join(" ")),
                 _ => names.join(" "),
             };
             anyhow!(

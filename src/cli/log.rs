@@ -14,7 +14,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use super::terminal::Terminal;
 use crate::config::{LogConfig, LogFormat};
-use crate::metrics::StoreTimes;
+use scv_service::metrics::StoreTimes;
 
 /// What traces are under, and where spans of ours come from.
 const NAME: &str = env!("CARGO_PKG_NAME");

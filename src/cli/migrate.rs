@@ -3,8 +3,8 @@
 use clap::Args;
 
 use crate::config::Config;
-use crate::service::worker;
-use crate::store::open;
+use scv_service::worker;
+use scv_store::open;
 
 /// Bring the database up to date and stop
 #[derive(Debug, Args)]

@@ -83,12 +83,12 @@ impl Command {
 }
 
 /// Headings of the settings that say which library is meant.
-const OF_LIBRARY: [&str; 2] = ["Storage", "Logging"];
+const LIBRARY_HEADINGS: [&str; 2] = ["Storage", "Logging"];
 
 /// The help of a command that works on a library without being its server: without settings of the server.
 fn without_service(command: clap::Command) -> clap::Command {
     let command = command.mut_args(|argument| match argument.get_help_heading() {
-        Some(heading) if !OF_LIBRARY.contains(&heading) => argument.hide(true),
+        Some(heading) if !LIBRARY_HEADINGS.contains(&heading) => argument.hide(true),
         _ => argument,
     });
     command.mut_subcommands(without_service)

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
-use crate::compute::onnx::error::OnnxError;
-use crate::compute::onnx::file::{NamedFile, read};
-use crate::compute::onnx::import::{ImportOptions, Imported, import};
+use scv_compute::onnx::error::OnnxError;
+use scv_compute::onnx::file::{NamedFile, read};
+use scv_compute::onnx::import::{ImportOptions, Imported, import};
 
 /// What is said about a file besides its name.
 #[derive(Debug, Clone, Args)]

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::compute::trace::Numbers;
+use scv_compute::trace::Numbers;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 

@@ -8,12 +8,12 @@ use serde_json::json;
 use super::table::table;
 use super::terminal::Terminal;
 use crate::config::Config;
-use crate::domain::access::{Access, NewAuditEntry, NewToken, Scope, Token};
-use crate::domain::id::TokenId;
-use crate::domain::page::Page;
-use crate::domain::text::{AccountName, Description};
-use crate::service::create_token;
-use crate::store::{Database, Store, join};
+use scv_domain::access::{Access, NewAuditEntry, NewToken, Scope, Token};
+use scv_domain::id::TokenId;
+use scv_domain::page::Page;
+use scv_domain::text::{AccountName, Description};
+use scv_service::create_token;
+use scv_store::{Database, Store, join};
 
 /// Make, list and end the tokens that a server lets in
 ///

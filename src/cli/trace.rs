@@ -11,8 +11,8 @@ use serde_json::json;
 use super::network::{NetworkOptions, bytes};
 use super::npy;
 use super::terminal::Terminal;
-use crate::compute::onnx::case;
-use crate::compute::trace::{Numbers, Traced, trace};
+use scv_compute::onnx::case;
+use scv_compute::trace::{Numbers, Traced, trace};
 
 /// Run an ONNX file on tensors and keep what each of its layers makes; needs no server
 #[derive(Debug, Args)]

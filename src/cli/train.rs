@@ -12,7 +12,7 @@ use super::model::ModelOptions;
 use super::terminal::Terminal;
 use super::{blocks, model};
 use crate::config::ClientConfig;
-use crate::domain::block::Block;
+use scv_domain::block::Block;
 
 /// Train a network on the server and wait for it
 #[derive(Debug, Args)]

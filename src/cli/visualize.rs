@@ -21,7 +21,7 @@ use look::{Image, Subject};
 use search::Search;
 
 /// Names of classes that an error lists.
-const MOST_NAMES: usize = 20;
+const MAX_NAMES: usize = 20;
 
 /// Show what parts of a network look for, or what it makes of an image
 ///
@@ -148,8 +148,8 @@ fn class_of(names: &[String], wanted: &str) -> anyhow::Result<usize> {
     let only = alike.first().copied().filter(|_| alike.len() == 1);
     exactly.or(only).or_else(|| wanted.parse().ok()).ok_or_else(|| {
         let last = names.len().saturating_sub(1);
-        let few = names.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ");
-        let more = if names.len() > MOST_NAMES { ", …" } else { "" };
+        let few = names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
+        let more = if names.len() > MAX_NAMES { ", …" } else { "" };
         anyhow!("there is no class {wanted}: by their index they are 0 to {last}, by their names {few}{more}")
     })
 }

@@ -13,7 +13,7 @@ use super::error::code_of;
 use super::upload::PLACEHOLDER;
 
 /// Characters of a text that are written down.
-const LONGEST_TEXT: usize = 200;
+const MAX_TEXT_LENGTH: usize = 200;
 
 /// One mutation of a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +82,7 @@ fn collect(document: &ExecutableDocument, selections: &SelectionSet, variables: 
 
 /// As much of a text as is written down, without the one character that PostgreSQL cannot keep.
 fn kept(text: &str) -> String {
-    let characters = text.chars().take(LONGEST_TEXT);
+    let characters = text.chars().take(MAX_TEXT_LENGTH);
     characters
         .map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c })
         .collect()
@@ -171,7 +171,7 @@ mod tests {
             (
                 "createModel".to_owned(),
                 "a".to_owned(),
-                json!({ "name": "x".repeat(LONGEST_TEXT), "count": 3 }),
+                json!({ "name": "x".repeat(MAX_TEXT_LENGTH), "count": 3 }),
             ),
             (
                 "deleteModel".to_owned(),

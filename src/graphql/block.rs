@@ -2,7 +2,7 @@
 
 use async_graphql::{Enum, InputObject, Json, SimpleObject};
 
-use crate::domain::block as domain;
+use scv_domain::block as domain;
 
 /// One element of a network: a layer kind with parameters, or a residual group.
 #[derive(Debug, Clone, InputObject)]

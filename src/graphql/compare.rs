@@ -12,11 +12,11 @@ use super::limits::list_cost;
 use super::loader::{Generation, load, load_referenced};
 use super::plain::Plain;
 use super::version::Version;
-use crate::domain::comparison::{self, ComparedLayers, Comparison, SimilarVersionsQuery, VersionCursor};
-use crate::domain::id::{LayerId, VersionId};
-use crate::domain::page::{MAX_PAGE, Page};
-use crate::domain::version as domain;
-use crate::service::{self, Library};
+use scv_domain::comparison::{self, ComparedLayers, Comparison, SimilarVersionsQuery, VersionCursor};
+use scv_domain::id::{LayerId, VersionId};
+use scv_domain::page::{MAX_PAGE, Page};
+use scv_domain::version as domain;
+use scv_service::{self, Library};
 
 /// Two layers and how alike they are.
 #[derive(Debug, Clone, Copy, async_graphql::Description)]

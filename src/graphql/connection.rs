@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use super::error::Result;
 use super::id::{decode_cursor, encode_cursor};
 use super::loader::{LayerCount, SynthesisCount, VersionCount, load};
-use crate::domain::model::ModelFilter;
-use crate::domain::page::{Page, Slice};
-use crate::service::Library;
+use scv_domain::model::ModelFilter;
+use scv_domain::page::{Page, Slice};
+use scv_service::Library;
 
 /// A connection of `N`.
 pub type ListConnection<N> = Connection<String, N, Total, EmptyFields>;

@@ -7,7 +7,7 @@ use super::error::Result;
 use super::id::GlobalId;
 use super::loader::{ProbeSetsOf, SplitsOf, load, load_referenced};
 use super::plain::Plain;
-use crate::domain::{dataset as names, dataset_record as domain};
+use scv_domain::{dataset as names, dataset_record as domain};
 
 /// Labelled images with a shape and class names.
 #[derive(Debug, Clone, async_graphql::Description)]

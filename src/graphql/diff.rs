@@ -6,9 +6,9 @@ use super::dataset::ProbeSet;
 use super::error::Result;
 use super::layer::Layer;
 use super::loader::load_referenced;
-use crate::domain::diff::{self as domain, Counts};
-use crate::domain::id::ProbeSetId;
-use crate::service;
+use scv_domain::diff::{self as domain, Counts};
+use scv_domain::id::ProbeSetId;
+use scv_service;
 
 /// What leads from one version to another. Layers are aligned by the longest common subsequence of their kinds that leaves the
 /// most layers as they are.

@@ -2,10 +2,10 @@
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError};
 
-use crate::domain::page::PageError;
-use crate::domain::text::TextError;
-use crate::service::ServiceError;
-use crate::store::StoreError;
+use scv_domain::page::PageError;
+use scv_domain::text::TextError;
+use scv_service::ServiceError;
+use scv_store::StoreError;
 
 /// The list of codes in `extensions.code`.
 pub mod code {

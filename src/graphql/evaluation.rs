@@ -12,13 +12,13 @@ use super::limits::page_cost;
 use super::loader::{ConfusionOf, MistakesOf, load, load_referenced};
 use super::picture::Picture;
 use super::plain::Plain;
-use crate::domain::dataset::Split;
-use crate::domain::evaluation as domain;
-use crate::domain::evaluation::{
-    MOST_DENSE_CLASSES, class_count, class_name, class_reports, expected_calibration_error,
+use scv_domain::dataset::Split;
+use scv_domain::evaluation as domain;
+use scv_domain::evaluation::{
+    MAX_DENSE_CLASSES, class_count, class_name, class_reports, expected_calibration_error,
 };
-use crate::domain::id::DatasetId;
-use crate::service::{EvaluationPlot, Library};
+use scv_domain::id::DatasetId;
+use scv_service::{EvaluationPlot, Library};
 
 /// How well a version does on the test split of a data set. What is null here was not kept by the release that evaluated it:
 /// evaluateVersion computes it anew.
@@ -80,7 +80,7 @@ impl Evaluation {
             return Ok(None);
         };
         let classes = class_count(&cells, self.class_names(ctx).await?.len());
-        if classes > MOST_DENSE_CLASSES {
+        if classes > MAX_DENSE_CLASSES {
             return Err(ApiError::bad_input(format!(
                 "the matrix of {classes} classes has too many numbers: page through confusionCells"
             )));
@@ -150,7 +150,7 @@ impl Evaluation {
         self.0.details.as_ref()?;
         let (version, dataset) = (self.0.version_id.encode(), self.0.dataset_id.encode());
         let plot = EvaluationPlot::from(of).name();
-        let ending = crate::service::PictureFormat::from(format).ending();
+        let ending = scv_service::PictureFormat::from(format).ending();
         Some(format!(
             "/evaluations/{}/{}/{plot}.{ending}",
             version.as_str(),

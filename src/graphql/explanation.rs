@@ -8,9 +8,9 @@ use super::id::GlobalId;
 use super::layer::Layer;
 use super::loader::load_referenced;
 use super::node;
-use crate::domain::explanation as domain;
-use crate::domain::id::LayerId;
-use crate::service::{ExplanationInProgress, ExplanationPart, Library, ServiceError};
+use scv_domain::explanation as domain;
+use scv_domain::id::LayerId;
+use scv_service::{ExplanationInProgress, ExplanationPart, Library, ServiceError};
 
 /// The explanation of two layers' likeness, on its way.
 ///

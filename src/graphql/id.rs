@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, Result};
-use crate::domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, SynthesisId, TokenId, VersionId};
+use scv_domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, SynthesisId, TokenId, VersionId};
 
 /// A key of any table that the API knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use super::loader::load_referenced;
 use super::number::not_negative;
 use super::picture::Picture;
 use super::plain::Plain;
-use crate::domain::id::VersionId;
-use crate::domain::insight::{self as domain, Attribution, ChannelChoice, Method};
-use crate::picture::{Colours, NumberMap};
-use crate::service::{AttributionRequest, ImageAttribution, ImageChoice, Library, Seen, SeenMap};
+use scv_domain::id::VersionId;
+use scv_domain::insight::{self as domain, Attribution, ChannelChoice, Method};
+use scv_picture::{Colours, NumberMap};
+use scv_service::{AttributionRequest, ImageAttribution, ImageChoice, Library, Seen, SeenMap};
 
 /// Channels that are shown if none are named.
 pub const USUAL_CHANNELS: i32 = 8;
@@ -180,7 +180,7 @@ pub(super) fn image_of_dataset(split: Split, index: i32) -> Result<ImageChoice> 
 }
 
 /// Noisy copies, or points of an integral, at most.
-const MOST_GRADIENTS: usize = 300;
+const MAX_GRADIENTS: usize = 300;
 
 /// A gradient costs as much as so many fields.
 const GRADIENT_PRICE: usize = 10;
@@ -195,7 +195,7 @@ pub(super) fn attribution_cost(settings: Option<&AttributionSettings>, fields: u
         AttributionMethod::IntegratedGradients => settings.steps,
     };
     // More than may be are refused by their own name.
-    let gradients = usize::try_from(gradients).unwrap_or_default().min(MOST_GRADIENTS);
+    let gradients = usize::try_from(gradients).unwrap_or_default().min(MAX_GRADIENTS);
     fields + 1 + GRADIENT_PRICE * gradients
 }
 
@@ -206,10 +206,10 @@ pub(super) fn attribution_cost(settings: Option<&AttributionSettings>, fields: u
 fn gradients(setting: &str, number: i32) -> Result<usize> {
     let count = usize::try_from(number).ok();
     count
-        .filter(|count| (1..=MOST_GRADIENTS).contains(count))
+        .filter(|count| (1..=MAX_GRADIENTS).contains(count))
         .ok_or_else(|| {
             ApiError::bad_input(format!(
-                "`settings.{setting}` must be 1 to {MOST_GRADIENTS}, got {number}"
+                "`settings.{setting}` must be 1 to {MAX_GRADIENTS}, got {number}"
             ))
         })
 }

@@ -7,7 +7,7 @@ use super::error::Result;
 use super::id::GlobalId;
 use super::loader::load_referenced;
 use super::version::{Failure, Version};
-use crate::domain::{job as domain, training};
+use scv_domain::{job as domain, training};
 
 /// A piece of durable background work.
 #[derive(Debug, Clone, async_graphql::Description)]

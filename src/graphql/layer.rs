@@ -13,12 +13,12 @@ use super::loader::{DegenerateOn, ExemplarsOf, Generation, HasVector, ProbeSetsO
 use super::number::not_negative;
 use super::synthesis::{self, ChannelExemplars, Synthesis};
 use super::version::Version;
-use crate::domain::id::ProbeSetId;
-use crate::domain::page::Page;
-use crate::domain::similarity::{MatchCursor, SimilarityQuery};
-use crate::domain::synthesis::SynthesesOf;
-use crate::domain::{vector, version as domain};
-use crate::service::{ImageChoice, Library, ServiceError};
+use scv_domain::id::ProbeSetId;
+use scv_domain::page::Page;
+use scv_domain::similarity::{MatchCursor, SimilarityQuery};
+use scv_domain::synthesis::SynthesesOf;
+use scv_domain::{vector, version as domain};
+use scv_service::{ImageChoice, Library, ServiceError};
 
 /// A layer of a version: one step of its computation.
 #[derive(Debug, Clone, async_graphql::Description)]

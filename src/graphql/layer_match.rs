@@ -11,11 +11,11 @@ use super::id::{GlobalId as _, encode_cursor};
 use super::layer::Layer;
 use super::limits::relabelling_cost;
 use super::loader::{Nearest, OfHit, Permutations, load_of_hit};
-use crate::domain::id::{LayerId, ModelId};
-use crate::domain::page::MAX_PAGE;
-use crate::domain::similarity::{self, MatchCursor, Matches, SimilarityQuery};
-use crate::domain::{vector, version as domain};
-use crate::service::Library;
+use scv_domain::id::{LayerId, ModelId};
+use scv_domain::page::MAX_PAGE;
+use scv_domain::similarity::{self, MatchCursor, Matches, SimilarityQuery};
+use scv_domain::{vector, version as domain};
+use scv_service::Library;
 
 /// A page of hits.
 pub type LayerMatchConnection = Connection<String, Layer, SearchFacts, MatchScores, MatchConnectionName, MatchEdgeName>;

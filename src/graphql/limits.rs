@@ -9,7 +9,7 @@ use async_graphql::{Request, ServerError, ServerResult};
 use super::document::meant;
 use super::error::{code, with_code};
 use crate::config::Limits;
-use crate::domain::page::{DEFAULT_PAGE, MAX_PAGE};
+use scv_domain::page::{DEFAULT_PAGE, MAX_PAGE};
 
 /// What the operation of a request is, which is within the limits. To be asked before async-graphql looks at the document: what
 /// it walks first, it walks once for every path through fragments.
@@ -169,7 +169,7 @@ fn string_length(text: &str) -> usize {
 }
 
 /// No price is higher, so that those of all fields can be added up.
-const HIGHEST_PRICE: usize = 1 << 40;
+const MAX_PRICE: usize = 1 << 40;
 
 /// The price of a list that has no pages: as many entries as are usual.
 pub(super) fn list_cost(entry: usize) -> usize {
@@ -178,7 +178,7 @@ pub(super) fn list_cost(entry: usize) -> usize {
 
 /// The price of so many entries, and one.
 pub(super) fn entries_cost(count: usize, entry: usize) -> usize {
-    count.saturating_mul(entry).saturating_add(1).min(HIGHEST_PRICE)
+    count.saturating_mul(entry).saturating_add(1).min(MAX_PRICE)
 }
 
 /// Random relabellings that cost as much as a field.
@@ -280,6 +280,6 @@ mod tests {
         assert_eq!(page_cost(None, None, 7), 141);
         assert_eq!(page_cost(Some(-1), None, 7), 1);
         assert_eq!(page_cost(Some(i32::MAX), None, 7), 701);
-        assert_eq!(page_cost(Some(100), None, usize::MAX), HIGHEST_PRICE);
+        assert_eq!(page_cost(Some(100), None, usize::MAX), MAX_PRICE);
     }
 }

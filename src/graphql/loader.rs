@@ -10,20 +10,20 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{ApiError, Result};
-use crate::domain::access::Token;
-use crate::domain::dataset_record::{Dataset, ProbeSet, StoredSplit};
-use crate::domain::evaluation::{ConfusionCell, Evaluation, Mistake};
-use crate::domain::exemplar::Exemplars;
-use crate::domain::id::{AccountId, DatasetId, JobId, LayerId, ModelId, ProbeSetId, TokenId, VersionId};
-use crate::domain::job::Job;
-use crate::domain::model::Model;
-use crate::domain::page::{Page, Slice};
-use crate::domain::similarity::{MutualKnn, Significance};
-use crate::domain::synthesis::{SynthesesOf, Synthesis};
-use crate::domain::vector::Degenerate;
-use crate::domain::version::{Layer, Version, VersionChoice};
-use crate::service::{Library, ServiceError};
-use crate::store::{EvaluationKey, StoreError};
+use scv_domain::access::Token;
+use scv_domain::dataset_record::{Dataset, ProbeSet, StoredSplit};
+use scv_domain::evaluation::{ConfusionCell, Evaluation, Mistake};
+use scv_domain::exemplar::Exemplars;
+use scv_domain::id::{AccountId, DatasetId, JobId, LayerId, ModelId, ProbeSetId, TokenId, VersionId};
+use scv_domain::job::Job;
+use scv_domain::model::Model;
+use scv_domain::page::{Page, Slice};
+use scv_domain::similarity::{MutualKnn, Significance};
+use scv_domain::synthesis::{SynthesesOf, Synthesis};
+use scv_domain::vector::Degenerate;
+use scv_domain::version::{Layer, Version, VersionChoice};
+use scv_service::{Library, ServiceError};
+use scv_store::{EvaluationKey, StoreError};
 
 /// How long a batch waits for more who ask: until it is its turn to run, by when the fields of a level have asked, as a rule;
 /// one that comes too early reads in two statements what could be read in one. A nested query waits at each level, a search

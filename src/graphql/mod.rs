@@ -39,7 +39,7 @@ use async_graphql::{Request, SchemaBuilder};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
-use crate::service::{JobFeed, Library};
+use scv_service::{JobFeed, Library};
 use connection::ListConnection;
 use mutation::Mutation;
 use query::Query;
@@ -76,13 +76,13 @@ fn connections_described(
 }
 
 /// Nesting that is walked into at all, of fields and fragments: as far as documents are parsed.
-const DEEPEST_DOCUMENT: usize = 64;
+const MAX_DOCUMENT_DEPTH: usize = 64;
 
 /// The schema, which answers within limits; about itself only if `is_open`. Each request brings the library that it asks.
 pub fn schema(jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
     let mut builder = builder()
         .limit_depth(limits.depth as usize)
-        .limit_recursive_depth(DEEPEST_DOCUMENT)
+        .limit_recursive_depth(MAX_DOCUMENT_DEPTH)
         .limit_complexity(limits.complexity)
         .extension(watching::Watching)
         .data(jobs)

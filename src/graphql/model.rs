@@ -9,8 +9,8 @@ use super::id::GlobalId;
 use super::limits::page_cost;
 use super::loader::{ChosenVersion, NameOf, VersionCount, VersionsPage, load};
 use super::version::Version;
-use crate::domain::model as domain;
-use crate::domain::version::VersionChoice;
+use scv_domain::model as domain;
+use scv_domain::version::VersionChoice;
 
 /// A named line of versions.
 #[derive(Debug, Clone, async_graphql::Description)]

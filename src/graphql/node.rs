@@ -12,8 +12,8 @@ use super::model::Model;
 use super::synthesis::Synthesis;
 use super::token::Token;
 use super::version::Version;
-use crate::domain::id::{LayerId, ModelId, SynthesisId, VersionId};
-use crate::service::Library;
+use scv_domain::id::{LayerId, ModelId, SynthesisId, VersionId};
+use scv_service::Library;
 
 /// Anything with a global id.
 #[derive(Debug, Clone, Interface)]

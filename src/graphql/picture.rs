@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::Result;
-use crate::service::{KeptPicture, Library};
+use scv_service::{KeptPicture, Library};
 
 /// A picture as PNG, kept under the hash of its bytes: an address always shows the same.
 #[derive(Debug, async_graphql::Description)]

@@ -18,14 +18,14 @@ use super::node::{self, Node};
 use super::token::{AuditEntry, Token, Viewer};
 use super::version::Version;
 use crate::config::Limits;
-use crate::domain::access::Scope;
-use crate::domain::block::MAX_BLOCKS;
-use crate::domain::id::{JobId, LayerId, ModelId, ProbeSetId, VersionId};
-use crate::domain::page::{MAX_PAGE, Page};
-use crate::domain::probe::DEFAULT_PROBES;
-use crate::domain::vector::{MAX_PROBES, MIN_PROBES};
-use crate::service::{CacheStatistics, Library};
-use crate::store::ModelCursor;
+use scv_domain::access::Scope;
+use scv_domain::block::MAX_BLOCKS;
+use scv_domain::id::{JobId, LayerId, ModelId, ProbeSetId, VersionId};
+use scv_domain::page::{MAX_PAGE, Page};
+use scv_domain::probe::DEFAULT_PROBES;
+use scv_domain::vector::{MAX_PROBES, MIN_PROBES};
+use scv_service::{CacheStatistics, Library};
+use scv_store::ModelCursor;
 
 /// What can be read.
 #[derive(Debug, async_graphql::Description)]

@@ -10,9 +10,9 @@ use super::error::Result;
 use super::explanation::{ExplanationChunk, explain};
 use super::id::GlobalId;
 use super::job::Job;
-use crate::domain::id::JobId;
-use crate::domain::job as domain;
-use crate::service::{JobFeed, Library};
+use scv_domain::id::JobId;
+use scv_domain::job as domain;
+use scv_service::{JobFeed, Library};
 
 /// How long a watcher trusts that no news is no change: the feed may lose some while the database is away.
 const REREAD: Duration = Duration::from_secs(5);

@@ -12,12 +12,12 @@ use super::loader::{SynthesesPage, SynthesisCount, load, load_referenced};
 use super::number::not_negative;
 use super::picture::Picture;
 use super::version::Version;
-use crate::domain::dataset::Split;
-use crate::domain::exemplar::CHANNEL_EXEMPLARS;
-use crate::domain::id::VersionId;
-use crate::domain::page::Page;
-use crate::domain::synthesis as domain;
-use crate::service::{KeptPicture, Library, SynthesisWishes};
+use scv_domain::dataset::Split;
+use scv_domain::exemplar::CHANNEL_EXEMPLARS;
+use scv_domain::id::VersionId;
+use scv_domain::page::Page;
+use scv_domain::synthesis as domain;
+use scv_service::{KeptPicture, Library, SynthesisWishes};
 
 /// An image that a part of a network answers to most, found by gradient ascent (activation maximisation).
 #[derive(Debug, Clone, async_graphql::Description)]

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::error::Result;
 use super::id::GlobalId;
 use super::loader::{NameOf, load};
-use crate::domain::access as domain;
+use scv_domain::access as domain;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, async_graphql::Description)]

@@ -6,7 +6,7 @@ use async_graphql::{Context, Request, ServerError, ServerResult, Upload, Value};
 use bytes::Bytes;
 
 use super::error::{ApiError, Result, code, with_code};
-use crate::service::ServiceError;
+use scv_service::ServiceError;
 
 /// The bytes of an uploaded file. They stay in the temporary file on the disk that they came into; the system reads what is
 /// looked at.

@@ -19,11 +19,11 @@ use super::loader::{EvaluationsOf, LayerCount, LayersPage, load, load_referenced
 use super::model::Model;
 use super::node;
 use super::synthesis::{self, Synthesis};
-use crate::domain::id::{ProbeSetId, VersionId};
-use crate::domain::synthesis::SynthesesOf;
-use crate::domain::version as domain;
-use crate::domain::{evaluation, image};
-use crate::service::{Library, ServiceError};
+use scv_domain::id::{ProbeSetId, VersionId};
+use scv_domain::synthesis::SynthesesOf;
+use scv_domain::version as domain;
+use scv_domain::{evaluation, image};
+use scv_service::{Library, ServiceError};
 
 /// A numbered, immutable version of a model.
 #[derive(Debug, Clone, async_graphql::Description)]
@@ -238,7 +238,7 @@ impl Version {
         #[graphql(desc = "How it is written.", default_with = "PictureFormat::Svg")] format: PictureFormat,
     ) -> Option<String> {
         self.0.train_epochs.as_ref().filter(|epochs| !epochs.is_empty())?;
-        let ending = crate::service::PictureFormat::from(format).ending();
+        let ending = scv_service::PictureFormat::from(format).ending();
         Some(format!("/trainings/{}.{ending}", self.0.id.encode().as_str()))
     }
 

@@ -7,7 +7,7 @@ use async_graphql::{QueryPathSegment, ServerResult, Value, async_trait};
 use tokio::time::Instant;
 
 use super::answer_size::AnswerSize;
-use crate::metrics::METRICS;
+use scv_service::metrics::METRICS;
 
 /// Measures the resolvers of root fields, with all that is selected of them, and counts what all fields come to.
 pub(super) struct Watching;

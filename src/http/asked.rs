@@ -17,7 +17,7 @@ use super::body::Counted;
 use super::documents::DOCUMENT_ID;
 use crate::config::Limits;
 use crate::graphql::error::{ApiError, code};
-use crate::service::ServiceError;
+use scv_service::ServiceError;
 
 mod upload;
 

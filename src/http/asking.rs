@@ -11,8 +11,8 @@ use super::asked::Refusal;
 use super::caller::{Callers, address};
 use super::request_id::in_span;
 use crate::config::Limits;
-use crate::domain::access::Access;
-use crate::service::{Library, ServiceError};
+use scv_domain::access::Access;
+use scv_service::{Library, ServiceError};
 
 /// Asks the library, on the runtime that its connections belong to; so many at a time, and so long.
 #[derive(Clone)]

@@ -16,12 +16,12 @@ use tokio::runtime::Handle;
 use super::asked::Refusal;
 use super::request_id::in_span;
 use crate::config::Limits;
-use crate::domain::access::Access;
-use crate::domain::id::TokenId;
-use crate::service::{Library, ServiceError};
+use scv_domain::access::Access;
+use scv_domain::id::TokenId;
+use scv_service::{Library, ServiceError};
 
 /// Callers whose requests are counted before those are forgotten that have not asked for long.
-const MOST_COUNTED: usize = 10_000;
+const MAX_COUNTED_CLIENTS: usize = 10_000;
 
 /// How long a token that is not shown is remembered as one that lets somebody in.
 const REMEMBERED: Duration = Duration::from_secs(600);
@@ -92,7 +92,7 @@ impl Callers {
             hosts: hosts.map(Arc::new),
             rates: rate.map(|rate| Arc::new(RateLimiter::keyed(Quota::per_minute(rate)))),
             known: Cache::builder()
-                .max_capacity(MOST_COUNTED as u64)
+                .max_capacity(MAX_COUNTED_CLIENTS as u64)
                 .time_to_idle(REMEMBERED)
                 .build(),
         }
@@ -212,7 +212,7 @@ impl Callers {
 
     fn count(&self, client: Client) -> Result<(), Refusal> {
         let Some(rates) = &self.rates else { return Ok(()) };
-        if rates.len() > MOST_COUNTED {
+        if rates.len() > MAX_COUNTED_CLIENTS {
             rates.retain_recent();
         }
         rates.check_key(&client).map_err(|not_until| {

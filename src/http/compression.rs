@@ -11,7 +11,7 @@ use actix_web::middleware::Next;
 use bytes::Bytes;
 
 /// What fits into one packet is not made smaller.
-const LEAST_BYTES: usize = 1_400;
+const MIN_BYTES: usize = 1_400;
 
 /// More bytes than this would hold up the other requests of a thread.
 const AT_ONCE: usize = 64 << 10;
@@ -48,7 +48,7 @@ pub async fn compress<B: MessageBody + 'static>(
     answer.headers_mut().append(header::VARY, vary);
     let packed = match body.try_into_bytes() {
         Err(stream) => Ok(stream),
-        Ok(bytes) => match best.filter(|_| bytes.len() >= LEAST_BYTES) {
+        Ok(bytes) => match best.filter(|_| bytes.len() >= MIN_BYTES) {
             None => Ok(BoxBody::new(bytes)),
             Some(coding) => pack(coding, bytes).await.map(|packed| {
                 let name = HeaderValue::from_static(coding.as_str());

@@ -21,14 +21,14 @@ use super::documents::Documents;
 use super::request_id::in_span;
 use super::share::{Share, Shares};
 use crate::config::Limits;
-use crate::domain::access::NewAuditEntry;
+use scv_domain::access::NewAuditEntry;
 use crate::graphql::answer_size::AnswerSize;
 use crate::graphql::error::{code, complete, first_code, with_code};
 use crate::graphql::limits::operation;
 use crate::graphql::order::Order;
 use crate::graphql::upload::check_files;
 use crate::graphql::{Schema, audit, nulls, on_behalf_of};
-use crate::metrics::METRICS;
+use scv_service::metrics::METRICS;
 
 /// Events of a subscription that may wait for a slow client; then the subscription waits.
 const BACKLOG: usize = 16;

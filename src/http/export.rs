@@ -8,10 +8,10 @@ use async_graphql::ID;
 use super::asked::Refusal;
 use super::asking::{Asking, refusal};
 use super::get_or_head;
-use crate::artifact::Stored;
-use crate::domain::id::VersionId;
+use scv_artifact::Stored;
+use scv_domain::id::VersionId;
 use crate::graphql::id::GlobalId as _;
-use crate::service::ExportFormat;
+use scv_service::ExportFormat;
 
 /// The files of a version, by name.
 const FILES: [(&str, ExportFormat, &str); 3] = [

@@ -15,8 +15,8 @@ use super::form::{Body, Form};
 use super::origin::Origins;
 use super::socket;
 use crate::graphql::error::code;
-use crate::metrics::METRICS;
-use crate::service::ServiceError;
+use scv_service::metrics::METRICS;
+use scv_service::ServiceError;
 
 /// How often a stream of events says that it lives, for whatever stands between server and client.
 const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(12);

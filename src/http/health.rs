@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::asking::{Asking, refusal};
-use crate::metrics::METRICS;
-use crate::store::Store;
+use scv_service::metrics::METRICS;
+use scv_store::Store;
 
 /// How long it is believed what the database has said: whoever asks more often does not keep it from its work.
 const BELIEVED: Duration = Duration::from_secs(1);

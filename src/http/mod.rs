@@ -36,7 +36,7 @@ use self::health::Readiness;
 use self::origin::Origins;
 use crate::config::Limits;
 use crate::graphql::Schema;
-use crate::service::Library;
+use scv_service::Library;
 
 /// Seconds that open requests are given when the server stops.
 const SHUTDOWN_SECONDS: u64 = 5;

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use super::asked::Refusal;
 use super::asking::{Asking, refusal};
 use super::get_or_head;
-use crate::domain::id::{DatasetId, ProbeSetId, VersionId};
-use crate::domain::vector::Measure;
+use scv_domain::id::{DatasetId, ProbeSetId, VersionId};
+use scv_domain::vector::Measure;
 use crate::graphql::error::ApiError;
 use crate::graphql::id::GlobalId as _;
-use crate::service::{EvaluationPlot, PictureFormat, PictureRequest};
+use scv_service::{EvaluationPlot, PictureFormat, PictureRequest};
 
 const PNG: &str = "image/png";
 

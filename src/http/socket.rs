@@ -26,13 +26,13 @@ use super::documents::DOCUMENT_ID;
 use super::executing::{Executing, PATIENCE, refused};
 use super::origin::Origins;
 use crate::graphql::error::code;
-use crate::service::ServiceError;
+use scv_service::ServiceError;
 
 /// The protocol.
 const PROTOCOL: &str = "graphql-transport-ws";
 
 /// Most bytes of a message. A request has no files here.
-const MOST_BYTES: usize = 256 << 10;
+const MAX_MESSAGE_BYTES: usize = 256 << 10;
 
 /// How long a client may take to begin the conversation.
 const TIME_TO_BEGIN: Duration = Duration::from_secs(10);
@@ -70,9 +70,9 @@ pub async fn subscribe(
     }
     let (response, session, messages) = actix_ws::handle_with_protocols(&request, payload, &[PROTOCOL])?;
     let messages = messages
-        .max_frame_size(MOST_BYTES)
+        .max_frame_size(MAX_MESSAGE_BYTES)
         .aggregate_continuations()
-        .max_continuation_size(MOST_BYTES);
+        .max_continuation_size(MAX_MESSAGE_BYTES);
     let authorization = request.headers().get(header::AUTHORIZATION);
     let greeting = Greeting {
         authorization: authorization.and_then(|value| Some(value.to_str().ok()?.to_owned())),
@@ -284,7 +284,7 @@ fn texts(
                 Ok(AggregatedMessage::Pong(_)) => continue,
                 Ok(AggregatedMessage::Close(_)) => return None,
                 Err(ProtocolError::Overflow) => {
-                    let message = format!("a message may have {MOST_BYTES} bytes");
+                    let message = format!("a message may have {MAX_MESSAGE_BYTES} bytes");
                     state.borrow_mut().farewell = Some((1009, message));
                     return None;
                 }

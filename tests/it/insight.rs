@@ -2,7 +2,7 @@
 
 use image::{ImageFormat, Rgb, RgbImage};
 use prost::Message as _;
-use scv::compute::onnx::proto::{ModelProto, ValueInfoProto};
+use scv_compute::onnx::proto::{ModelProto, ValueInfoProto};
 use serde_json::{Value, json};
 
 use crate::support::client::{first_error, text};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use scv::domain::explanation::Prompt;
-use scv::llm::{Answer, Chat, LlmError, LlmSettings, MAX_ANSWER_BYTES};
+use scv_domain::explanation::Prompt;
+use scv_llm::{Answer, Chat, LlmError, LlmSettings, MAX_ANSWER_BYTES};
 use serde_json::json;
 
 use crate::support::chat::{StandIn, Turn, event, finish};

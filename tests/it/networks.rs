@@ -1,7 +1,7 @@
 //! Networks that were made elsewhere: ONNX files, state dicts of PyTorch, activations; and the way out again.
 
 use prost::Message as _;
-use scv::compute::onnx::proto::{ModelProto, NodeProto};
+use scv_compute::onnx::proto::{ModelProto, NodeProto};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, first_error, text};

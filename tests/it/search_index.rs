@@ -104,5 +104,5 @@ async fn an_index_is_made_by_one_at_a_time() {
 
 fn missing_probe_set() -> Value {
     use scv::graphql::id::GlobalId as _;
-    json!(scv::domain::id::ProbeSetId(999).encode().0)
+    json!(scv_domain::id::ProbeSetId(999).encode().0)
 }

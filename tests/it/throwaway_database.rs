@@ -20,5 +20,5 @@ async fn every_test_has_an_empty_database_of_its_own() {
 async fn pgvector_can_be_had_in_it() {
     let options = cluster::database().await;
     let pool = sqlx::PgPool::connect_with(options).await.unwrap();
-    scv::store::embedded::check_pgvector(&pool).await.unwrap();
+    scv_store::embedded::check_pgvector(&pool).await.unwrap();
 }

@@ -13,7 +13,7 @@ use crate::cli::layer::{self, VersionName};
 use crate::cli::model::{self, ModelOptions, Version, percent};
 use crate::cli::terminal::{Bar, Terminal};
 use crate::cli::train::{self, Optimizer, Schedule, Settings, TrainRequest};
-use crate::domain::block::Block;
+use scv_domain::block::Block;
 
 const DATASET: &str = "digits";
 

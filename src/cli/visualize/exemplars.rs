@@ -12,11 +12,11 @@ use crate::cli::model::Version;
 use crate::cli::pictures::{Picture, Shown, file_stem};
 use crate::cli::table::{score, table};
 use crate::cli::terminal::Terminal;
-use crate::compute::feature_map::planes;
-use crate::domain::exemplar::MOST_CHANNELS as MOST_CHANNELS_KEPT;
+use scv_compute::feature_map::planes;
+use scv_domain::exemplar::MAX_CHANNELS as MAX_CHANNELS_KEPT;
 
 /// Channels that are shown if none is named: those that answer most.
-const MOST_CHANNELS: usize = 10;
+const MAX_CHANNELS: usize = 10;
 
 /// The channels that were looked at, the most active first.
 #[derive(Debug, Serialize)]
@@ -75,9 +75,9 @@ pub(super) async fn find(
     }
     let shape: Vec<usize> = layer.output_shape.iter().map(|&length| length as usize).collect();
     let [channels, ..] = planes(&shape);
-    if channels > MOST_CHANNELS_KEPT {
+    if channels > MAX_CHANNELS_KEPT {
         bail!(
-            "layer {} has {channels} channels, and images are looked for in layers of at most {MOST_CHANNELS_KEPT}: with --channel \
+            "layer {} has {channels} channels, and images are looked for in layers of at most {MAX_CHANNELS_KEPT}: with --channel \
              and without --exemplars the images of one are shown, beside a synthetic one",
             layer.name
         );
@@ -87,7 +87,7 @@ pub(super) async fn find(
     }
     let query = "query($id: ID!, $channels: [Int!], $first: Int!) { layer(id: $id) {
         featureMaps(channels: $channels, first: $first) { channel picture { url } } } }";
-    let variables = json!({ "id": layer.id, "channels": channel.map(|channel| [channel]), "first": MOST_CHANNELS });
+    let variables = json!({ "id": layer.id, "channels": channel.map(|channel| [channel]), "first": MAX_CHANNELS });
     let maps = client.ask::<Data>(query, variables).await?.layer.feature_maps;
     let wanted: Vec<usize> = maps.iter().map(|map| map.channel).collect();
     let images = kept(client, layer, &wanted)

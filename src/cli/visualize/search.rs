@@ -15,7 +15,7 @@ use crate::cli::table::{score, table};
 use crate::cli::terminal::Terminal;
 
 /// Classes that are shown if nothing is named.
-const MOST_CLASSES: usize = 10;
+const MAX_CLASSES: usize = 10;
 
 /// How an image is sought. The server knows what is usual and what may be.
 #[derive(Debug, Args, Serialize)]
@@ -143,7 +143,7 @@ pub(super) fn targets(
             }]
         }
         (None, Some(class)) => vec![of_class(class)],
-        (None, None) => (0..names.len().min(MOST_CLASSES)).map(of_class).collect(),
+        (None, None) => (0..names.len().min(MAX_CLASSES)).map(of_class).collect(),
     })
 }
 

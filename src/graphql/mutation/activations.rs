@@ -3,16 +3,16 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Upload};
 
-use crate::domain::id::ProbeSetId;
-use crate::domain::page::Page;
-use crate::domain::similarity::SimilarityQuery;
+use scv_domain::id::ProbeSetId;
+use scv_domain::page::Page;
+use scv_domain::similarity::SimilarityQuery;
 use crate::graphql::error::Result;
 use crate::graphql::id::GlobalId as _;
 use crate::graphql::layer::{DegenerateReason, Layer};
 use crate::graphql::layer_match::{Measure, SimilarityFilter};
 use crate::graphql::loader::load_referenced;
 use crate::graphql::upload::read_upload;
-use crate::service::{self, Library};
+use scv_service::{self, Library};
 
 /// Questions that come with a file.
 #[derive(Debug, Default, async_graphql::Description)]
@@ -112,7 +112,7 @@ impl ActivationMatches {
         let (name, shape) = (found.layer.name, found.layer.shape);
         let (degenerate, matches) = match found.matches {
             Ok(matches) => (None, matches),
-            Err(reason) => (Some(reason.into()), crate::domain::similarity::Matches::none()),
+            Err(reason) => (Some(reason.into()), scv_domain::similarity::Matches::none()),
         };
         let nodes = matches.hits.iter().map(|hit| load_referenced(ctx, hit.layer));
         let nodes = futures::future::try_join_all(nodes).await?;

@@ -3,12 +3,12 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Upload};
 use bytes::Bytes;
 
-use crate::domain::access::Scope;
-use crate::domain::dataset::DatasetName;
-use crate::domain::id::ProbeSetId;
-use crate::domain::image::ChannelStatistics;
-use crate::domain::probe::{DEFAULT_PROBE_SEED, DEFAULT_PROBES, ProbeRequest};
-use crate::domain::similarity::SearchIndex;
+use scv_domain::access::Scope;
+use scv_domain::dataset::DatasetName;
+use scv_domain::id::ProbeSetId;
+use scv_domain::image::ChannelStatistics;
+use scv_domain::probe::{DEFAULT_PROBE_SEED, DEFAULT_PROBES, ProbeRequest};
+use scv_domain::similarity::SearchIndex;
 use crate::graphql::dataset::{Dataset, ProbeSet};
 use crate::graphql::error::{ApiError, Result};
 use crate::graphql::id::GlobalId as _;
@@ -16,8 +16,8 @@ use crate::graphql::job::Job;
 use crate::graphql::loader::load_referenced;
 use crate::graphql::number::not_negative;
 use crate::graphql::upload::read_upload;
-use crate::service::import::{DatasetSource, IdxFiles, IdxImport, IdxPreset};
-use crate::service::{Library, ProbeSetRequest};
+use scv_dataset::{DatasetSource, IdxFiles, IdxImport, IdxPreset};
+use scv_service::{Library, ProbeSetRequest};
 
 /// Writes on data sets and probe sets.
 #[derive(Debug, Default, async_graphql::Description)]

@@ -3,7 +3,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Upload};
 
-use crate::domain::id::{LayerId, VersionId};
+use scv_domain::id::{LayerId, VersionId};
 use crate::graphql::error::Result;
 use crate::graphql::evaluation::Class;
 use crate::graphql::id::GlobalId as _;
@@ -14,7 +14,7 @@ use crate::graphql::insight::{
 use crate::graphql::picture::Picture;
 use crate::graphql::upload::read_upload;
 use crate::graphql::version::Version;
-use crate::service::{ImageChoice, Library, PredictRequest, Prediction};
+use scv_service::{ImageChoice, Library, PredictRequest, Prediction};
 
 /// Questions that come with an image.
 #[derive(Debug, Default, async_graphql::Description)]

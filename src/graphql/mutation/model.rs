@@ -2,13 +2,13 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use crate::domain::id::ModelId;
-use crate::domain::model::{ModelChanges, NewModel};
-use crate::domain::text::{Description, ModelName, tags};
+use scv_domain::id::ModelId;
+use scv_domain::model::{ModelChanges, NewModel};
+use scv_domain::text::{Description, ModelName, tags};
 use crate::graphql::error::Result;
 use crate::graphql::id::GlobalId;
 use crate::graphql::model::{Model, Visibility};
-use crate::service::Library;
+use scv_service::Library;
 
 /// Writes on models.
 #[derive(Debug, Default, async_graphql::Description)]

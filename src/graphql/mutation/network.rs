@@ -2,18 +2,18 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Upload};
 
-use crate::compute::onnx::file::NamedFile;
-use crate::compute::pytorch;
-use crate::domain::access::Scope;
-use crate::domain::id::{ModelId, ProbeSetId};
-use crate::domain::image::ChannelStatistics;
+use scv_compute::onnx::file::NamedFile;
+use scv_compute::pytorch;
+use scv_domain::access::Scope;
+use scv_domain::id::{ModelId, ProbeSetId};
+use scv_domain::image::ChannelStatistics;
 use crate::graphql::block::{BlockInput, blocks};
 use crate::graphql::error::{ApiError, Result};
 use crate::graphql::id::GlobalId;
 use crate::graphql::job::Job;
 use crate::graphql::upload::read_upload;
 use crate::graphql::version::{ChannelOrder, Version};
-use crate::service::{Library, NetworkFile, OnnxOptions, VersionRequest};
+use scv_service::{Library, NetworkFile, OnnxOptions, VersionRequest};
 
 /// Writes that bring networks in.
 #[derive(Debug, Default, async_graphql::Description)]

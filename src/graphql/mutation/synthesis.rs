@@ -2,13 +2,13 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use crate::domain::id::{SynthesisId, VersionId};
+use scv_domain::id::{SynthesisId, VersionId};
 use crate::graphql::error::Result;
 use crate::graphql::id::GlobalId as _;
 use crate::graphql::job::Job;
 use crate::graphql::synthesis::{Synthesis, SynthesisSettingsInput, SynthesisTargetInput};
 use crate::graphql::version::Version;
-use crate::service::Library;
+use scv_service::Library;
 
 /// Asks for images.
 #[derive(Debug, Default, async_graphql::Description)]

@@ -3,13 +3,13 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use crate::domain::access::NewToken;
-use crate::domain::id::TokenId;
-use crate::domain::text::{AccountName, Description};
+use scv_domain::access::NewToken;
+use scv_domain::id::TokenId;
+use scv_domain::text::{AccountName, Description};
 use crate::graphql::error::Result;
 use crate::graphql::id::GlobalId;
 use crate::graphql::token::{Token, TokenScope};
-use crate::service::Library;
+use scv_service::Library;
 
 /// Writes on tokens.
 #[derive(Debug, Default, async_graphql::Description)]

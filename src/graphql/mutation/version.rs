@@ -2,14 +2,14 @@
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use crate::domain::id::{JobId, ModelId, VersionId};
-use crate::domain::training::{self, TrainSettings};
+use scv_domain::id::{JobId, ModelId, VersionId};
+use scv_domain::training::{self, TrainSettings};
 use crate::graphql::block::{BlockInput, blocks};
 use crate::graphql::error::{ApiError, Result};
 use crate::graphql::id::GlobalId;
 use crate::graphql::job::Job;
 use crate::graphql::version::Version;
-use crate::service::{Library, TrainRequest};
+use scv_service::{Library, TrainRequest};
 
 /// Writes on versions and jobs.
 #[derive(Debug, Default, async_graphql::Description)]

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Asked, Refusal, deadline, of_text};
 use crate::config::Limits;
-use crate::service::ServiceError;
+use scv_service::ServiceError;
 
 /// Room beside the files and the document for the lines that they come wrapped in.
 const WRAPPING_BYTES: usize = 1 << 20;
@@ -27,7 +27,7 @@ const WRAPPING_BYTES: usize = 1 << 20;
 const PIECES: usize = 4;
 
 /// Bytes that may come before a file or a text: the lines that say what it is, and whatever is in parts that nobody asked for.
-const MOST_BETWEEN: usize = 1 << 20;
+const MAX_BYTES_BETWEEN_PARTS: usize = 1 << 20;
 
 /// Reads the parts `operations` and `map`, and the files that the latter tells of.
 ///
@@ -134,7 +134,7 @@ impl Intake {
     }
 
     fn is_overrun(&self) -> bool {
-        self.between.load(Relaxed) > MOST_BETWEEN
+        self.between.load(Relaxed) > MAX_BYTES_BETWEEN_PARTS
     }
 }
 
@@ -242,7 +242,7 @@ impl<'a> Parts<'a> {
             )),
             multer::Error::FieldSizeExceeded { .. } | multer::Error::StreamSizeExceeded { .. } => self.too_large(),
             multer::Error::StreamReadFailed(_) if self.intake.is_overrun() => Refusal::too_large(format!(
-                "more than {MOST_BETWEEN} bytes come that belong neither to a file nor to `operations` or `map`"
+                "more than {MAX_BYTES_BETWEEN_PARTS} bytes come that belong neither to a file nor to `operations` or `map`"
             )),
             other => Refusal::bad(format!("the parts of the body cannot be read: {other}")),
         }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use candle_core::Device;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use scv::compute::weights::Weights;
-use scv::domain::block::lower;
-use scv::domain::image::ImageShape;
+use scv_compute::weights::Weights;
+use scv_domain::block::lower;
+use scv_domain::image::ImageShape;
 use serde_json::{Value, json};
 
 /// A small convolutional network.

@@ -1,0 +1,77 @@
+//! A split of a data set as two objects.
+//!
+//! Images are the raw pixels, `count * channels * height * width` bytes, planes first; labels are
+//! class indices as little-endian u16. Shape and number stand in the catalogue.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{ArtifactError, ArtifactKey, ArtifactKind, ArtifactStore};
+use scv_domain::image::{ImageShape, Images, LabelledImages};
+
+/// The two objects of a split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SplitKeys {
+    /// The pixels.
+    pub images: ArtifactKey,
+    /// The class indices.
+    pub labels: ArtifactKey,
+}
+
+impl ArtifactStore {
+    /// Stores the images and labels of a split.
+    ///
+    /// # Errors
+    /// As [`ArtifactStore::put`].
+    pub async fn put_split(&self, split: &LabelledImages) -> Result<SplitKeys, ArtifactError> {
+        // The store reads the pixels where they are: they may be gigabytes.
+        let pixels = Bytes::from_owner(Arc::clone(&split.images.pixels));
+        let labels: Vec<u8> = split.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+        Ok(SplitKeys {
+            images: self.put(ArtifactKind::Images, pixels).await?,
+            labels: self.put(ArtifactKind::Labels, labels).await?,
+        })
+    }
+
+    /// Reads the images and labels of a split.
+    ///
+    /// # Errors
+    /// As [`ArtifactStore::get`], and [`ArtifactError::NotASplit`] if the objects do not hold whole
+    /// images of that shape with one label each.
+    pub async fn get_split(&self, keys: &SplitKeys, shape: ImageShape) -> Result<LabelledImages, ArtifactError> {
+        let images = self.get_images(&keys.images, shape).await?;
+        let bytes = self.get(&keys.labels).await?;
+        if bytes.len() != 2 * images.count() {
+            return Err(ArtifactError::NotASplit {
+                key: keys.labels,
+                bytes: bytes.len(),
+                expected: format!("{} labels of two bytes", images.count()),
+            });
+        }
+        let (labels, _) = bytes.as_chunks::<2>();
+        Ok(LabelledImages {
+            images,
+            labels: labels.iter().map(|&label| u16::from_le_bytes(label)).collect(),
+        })
+    }
+
+    /// Reads the images of a split alone.
+    ///
+    /// # Errors
+    /// As [`ArtifactStore::get_split`].
+    pub async fn get_images(&self, key: &ArtifactKey, shape: ImageShape) -> Result<Images, ArtifactError> {
+        let bytes = self.get(key).await?;
+        if shape.is_empty() || !bytes.len().is_multiple_of(shape.len()) {
+            return Err(ArtifactError::NotASplit {
+                key: *key,
+                bytes: bytes.len(),
+                expected: format!("{shape} images"),
+            });
+        }
+        Ok(Images {
+            shape,
+            pixels: Arc::from(&bytes[..]),
+        })
+    }
+}

@@ -1,0 +1,227 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::pin::{Pin, pin};
+use std::sync::mpsc::{Sender, TryRecvError, channel};
+
+use super::*;
+use crate::{activations, ingest};
+use scv_domain::vector::Degenerate;
+
+fn engine(queue: usize) -> Engine {
+    Engine::start(DeviceChoice::Cpu, queue).unwrap()
+}
+
+impl Engine {
+    /// Runs any work on the thread.
+    async fn job<T: Send + 'static>(
+        &self,
+        control: Control,
+        job: impl FnOnce(&Control) -> T + Send + 'static,
+    ) -> Result<T, ComputeError> {
+        self.run(Span::none(), control, |_, control| Ok(job(control))).await
+    }
+}
+
+/// Work that the device is busy with, from step to step, until it is told to end.
+async fn occupied(engine: &Engine) -> (Pin<Box<dyn Future<Output = Result<(), ComputeError>> + '_>>, Sender<()>) {
+    let (started, has_started) = channel();
+    let (release, released) = channel::<()>();
+    let mut running = Box::pin(engine.job(Control::unwatched(), move |control| {
+        started.send(()).unwrap();
+        while let Err(TryRecvError::Empty) = released.try_recv() {
+            control.between_steps().unwrap();
+            std::thread::yield_now();
+        }
+    }));
+    assert!(futures::poll!(&mut running).is_pending());
+    has_started.recv().unwrap();
+    (running, release)
+}
+
+#[tokio::test]
+async fn layers_are_ingested_on_the_thread_of_the_device() {
+    let engine = engine(4);
+    assert!(engine.device().starts_with("CPU, "));
+    let outcomes = engine
+        .ingest(ingest::tests::task(8), Control::unwatched())
+        .await
+        .unwrap();
+    assert_eq!(outcomes.len(), 5);
+    assert_eq!(outcomes[2].vector, Err(Degenerate::Constant));
+}
+
+#[tokio::test]
+async fn layers_of_a_file_are_measured_on_the_thread_of_the_device() {
+    let task = activations::tests::measured::task();
+    let measured = engine(4).measure(task, Control::unwatched()).await.unwrap();
+    assert_eq!(measured.len(), 5);
+    assert_eq!(measured[0].layer.name, "1");
+    assert_eq!(measured[2].vector, Err(Degenerate::Constant));
+}
+
+#[tokio::test]
+async fn a_network_is_loaded_on_the_thread_or_refused_there() {
+    let task = ingest::tests::task(8);
+    let file = |weights: Vec<u8>| NetworkFile::Blocks {
+        graph: Arc::new(task.network.graph().clone()),
+        weights: weights.into(),
+    };
+    let engine = engine(4);
+    let weights = task.network.weights().to_safetensors().unwrap();
+    let loaded = engine.load(file(weights)).await.unwrap();
+    assert_eq!(loaded.byte_len(), task.network.byte_len());
+    let refused = engine.load(file(vec![1, 2, 3])).await;
+    assert!(matches!(refused, Err(ComputeError::Weights(_))));
+}
+
+#[tokio::test]
+async fn jobs_run_one_after_the_other_on_one_thread() {
+    let engine = engine(4);
+    let name = |_: &Control| {
+        (
+            std::thread::current().id(),
+            std::thread::current().name().map(str::to_owned),
+        )
+    };
+    let [a, b] = futures::future::join_all([
+        engine.job(Control::unwatched(), name),
+        engine.job(Control::unwatched(), name),
+    ])
+    .await
+    .try_into()
+    .unwrap();
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert_eq!(a, b);
+    assert_eq!(a.1.as_deref(), Some("compute"));
+}
+
+#[tokio::test]
+async fn a_full_queue_fails_at_once_and_leaves_the_control_alone() {
+    let engine = engine(1);
+    let (running, release) = occupied(&engine).await;
+    let mut waiting = pin!(engine.job(Control::unwatched(), |_| 2));
+    assert!(futures::poll!(&mut waiting).is_pending());
+
+    let control = Control::unwatched();
+    let refused = engine.job(control.clone(), |_| 3).await;
+    assert!(matches!(refused, Err(ComputeError::Overloaded)));
+    assert!(control.check().is_ok());
+
+    release.send(()).unwrap();
+    running.await.unwrap();
+    assert_eq!(waiting.await.unwrap(), 2);
+    assert_eq!(engine.job(control, |_| 3).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_job_lets_in_between_its_steps_what_somebody_waits_for_and_no_other_job() {
+    let engine = engine(4);
+    let jobs = engine.for_jobs();
+    let (job, release) = occupied(&jobs).await;
+    let mut next = pin!(jobs.job(Control::unwatched(), |_| 1));
+    assert!(futures::poll!(&mut next).is_pending());
+    for answer in 2..5 {
+        assert_eq!(engine.job(Control::unwatched(), move |_| answer).await.unwrap(), answer);
+    }
+    assert!(futures::poll!(&mut next).is_pending());
+
+    release.send(()).unwrap();
+    job.await.unwrap();
+    assert_eq!(next.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn work_that_nobody_sits_before_waits_for_the_next_place() {
+    let engine = engine(1);
+    let (running, release) = occupied(&engine).await;
+    let mut in_line = pin!(engine.job(Control::unwatched(), |_| 2));
+    assert!(futures::poll!(&mut in_line).is_pending());
+
+    let patient = engine.for_jobs();
+    let mut waiting = pin!(patient.job(Control::unwatched(), |_| 3));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    release.send(()).unwrap();
+    running.await.unwrap();
+    assert_eq!(in_line.await.unwrap(), 2);
+    // Its place is that of who waited, not of who comes now.
+    let refused = engine.job(Control::unwatched(), |_| 4).await;
+    assert!(matches!(refused, Err(ComputeError::Overloaded)));
+    assert_eq!(waiting.await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn dropping_the_future_cancels_the_job() {
+    let engine = engine(1);
+    let (started, has_started) = channel();
+    let (ended, has_ended) = channel();
+    {
+        let mut abandoned = pin!(engine.job(Control::unwatched(), move |control| {
+            started.send(()).unwrap();
+            while control.check().is_ok() {
+                std::thread::yield_now();
+            }
+            ended.send(()).unwrap();
+        }));
+        assert!(futures::poll!(&mut abandoned).is_pending());
+        has_started.recv().unwrap();
+    }
+    has_ended.recv().unwrap();
+    assert_eq!(engine.job(Control::unwatched(), |_| 7).await.unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_while_it_waits_never_begins() {
+    let engine = engine(1);
+    let control = Control::unwatched();
+    control.cancelled.store(true, Ordering::Relaxed);
+    let result = engine.job(control, |_| panic!("it began")).await;
+    assert!(matches!(result, Err::<(), _>(ComputeError::Cancelled)));
+}
+
+#[tokio::test]
+async fn a_job_that_ends_leaves_its_control_alone() {
+    let control = Control::unwatched();
+    engine(1).job(control.clone(), |_| ()).await.unwrap();
+    assert!(control.check().is_ok());
+}
+
+#[tokio::test]
+async fn the_thread_outlives_a_panic() {
+    let engine = engine(1);
+    let error = engine
+        .job(Control::unwatched(), |_| -> u8 { panic!("out of {}", "luck") })
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("panicked: out of luck"), "{error}");
+    assert_eq!(engine.job(Control::unwatched(), |_| 1).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_waits_for_the_thread_to_end() {
+    let engine = engine(1);
+    let clone = engine.clone();
+    drop(engine);
+    let (started, has_started) = channel();
+    let (ended, has_ended) = channel();
+    {
+        let mut abandoned = pin!(clone.job(Control::unwatched(), move |control| {
+            started.send(()).unwrap();
+            while control.check().is_ok() {
+                std::thread::yield_now();
+            }
+            ended.send(()).unwrap();
+        }));
+        assert!(futures::poll!(&mut abandoned).is_pending());
+        has_started.recv().unwrap();
+    }
+    drop(clone);
+    assert!(has_ended.try_recv().is_ok());
+}
+
+#[test]
+fn a_device_that_cannot_be_had_stops_the_start() {
+    assert!(matches!(
+        Engine::start(DeviceChoice::Cuda(4_096), 1),
+        Err(ComputeError::NoDevice(_))
+    ));
+}

@@ -1,0 +1,101 @@
+//! Whether images that pass through a network together come out as each of them alone.
+//!
+//! A file says nothing about it: one that was exported for a single image may mean its first dimension otherwise than
+//! as a batch, and an operation over that dimension would mix the images without any shape showing it. So a network is
+//! tried with two images of noise before it is trusted.
+
+use candle_core::{Device, Tensor};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::Network;
+use crate::error::Result;
+use crate::executor::Mode;
+
+/// Largest difference that rounding may make, relative to the largest number of a layer.
+const TOLERANCE: f32 = 1e-4;
+
+/// Tries two images of noise together and alone, and compares all layers.
+pub(super) fn keeps_images_apart(network: &Network, device: &Device) -> Result<bool> {
+    let images = noise(&network.graph.input_shape, device)?;
+    let mut alone = Vec::new();
+    for image in 0..2 {
+        alone.push(layers(network, &images.narrow(0, image, 1)?)?);
+    }
+    let together = layers(network, &images)?;
+    for (place, value) in together.iter().enumerate() {
+        for (image, alone) in alone.iter().enumerate() {
+            if !alike(&value.narrow(0, image, 1)?, &alone[place])? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn layers(network: &Network, images: &Tensor) -> Result<Vec<Tensor>> {
+    let mut layers = Vec::new();
+    network.forward(images, Mode::Inference, &mut |index, value| {
+        if network.graph.nodes[index].is_layer {
+            layers.push(value.clone());
+        }
+        Ok(())
+    })?;
+    Ok(layers)
+}
+
+/// Two different images, the same ones every time.
+fn noise(shape: &[usize], device: &Device) -> candle_core::Result<Tensor> {
+    let mut generator = ChaCha8Rng::seed_from_u64(0);
+    let count = 2 * shape.iter().product::<usize>();
+    let numbers = (0..count).map(|_| StandardNormal.sample(&mut generator));
+    Tensor::from_vec(numbers.collect::<Vec<f32>>(), [&[2], shape].concat(), device)
+}
+
+fn alike(a: &Tensor, b: &Tensor) -> candle_core::Result<bool> {
+    let (a, b) = (a.flatten_all()?.to_vec1::<f32>()?, b.flatten_all()?.to_vec1::<f32>()?);
+    let finite = b.iter().filter(|number| number.is_finite());
+    let bound = TOLERANCE * finite.fold(0.0_f32, |largest, number| largest.max(number.abs()));
+    let near = |(a, b): (&f32, &f32)| (a - b).abs() <= bound || a == b || (a.is_nan() && b.is_nan());
+    Ok(a.len() == b.len() && a.iter().zip(&b).all(near))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::fixtures::Builder;
+    use crate::weights::Weights;
+    use scv_domain::graph::{Operator, TensorOperator};
+
+    fn network(axis: usize) -> Network {
+        let softmax = TensorOperator::Softmax {
+            axes: vec![axis],
+            log: false,
+        };
+        let graph = Builder::new(&[2, 3, 3])
+            .conv(4, 3)
+            .then(Operator::Tensor(softmax), &[4, 3, 3], &[])
+            .flatten()
+            .linear(2)
+            .build();
+        let weights = Weights::init(&graph, 1, &Device::Cpu).unwrap();
+        Network::new(Arc::new(graph), weights)
+    }
+
+    #[test]
+    fn an_operation_on_each_image_keeps_them_apart() {
+        assert!(keeps_images_apart(&network(1), &Device::Cpu).unwrap());
+    }
+
+    #[test]
+    fn an_operation_over_the_images_is_noticed_and_harmless_once_they_run_one_by_one() {
+        let mixing = network(0);
+        assert!(!keeps_images_apart(&mixing, &Device::Cpu).unwrap());
+        assert!(keeps_images_apart(&mixing.one_by_one(), &Device::Cpu).unwrap());
+    }
+}

@@ -1,0 +1,178 @@
+//! One block on its way into the file, and the pieces that it is written with.
+
+use candle_core::DType;
+
+use crate::error::{ComputeError, Result};
+use crate::onnx::proto::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto, TensorProto};
+use crate::weights::Weights;
+use scv_domain::graph::{Node, ParameterRole};
+
+/// One block on its way into the file.
+pub(super) struct Step<'a> {
+    pub node: &'a Node,
+    /// Shape of the first value it reads, for one image.
+    pub input_shape: &'a [usize],
+    /// Names of the values it reads.
+    pub inputs: Vec<String>,
+    /// Name of the value it makes.
+    pub output: String,
+    pub weights: &'a Weights,
+    pub file: &'a mut GraphProto,
+}
+
+impl Step<'_> {
+    /// The value the block reads.
+    pub fn input(&self) -> Result<String> {
+        let input = self.inputs.first().cloned();
+        input.ok_or_else(|| ComputeError::Invalid("it reads no value".into()))
+    }
+
+    /// Height and width of the value that is read and of the one that is made.
+    pub fn planes(&self) -> Result<[[usize; 2]; 2]> {
+        match (self.input_shape, self.node.output_shape.as_slice()) {
+            (&[_, height, width], &[_, made_height, made_width]) => Ok([[height, width], [made_height, made_width]]),
+            (read, made) => Err(ComputeError::Invalid(format!(
+                "it goes from {read:?} to {made:?}, which are not both images"
+            ))),
+        }
+    }
+
+    /// Writes the operator that makes the block's own value.
+    pub fn last(&mut self, operation: Operation) {
+        let (name, output) = (self.node.path.clone(), self.output.clone());
+        self.push(operation, name, output);
+    }
+
+    /// Writes an operator that makes a value for another operator of the block, and names that value.
+    pub fn inner(&mut self, what: &str, operation: Operation) -> String {
+        let name = self.inner_name(what);
+        self.push(operation, name.clone(), name.clone());
+        name
+    }
+
+    /// Writes one of the block's own tensors under its key, or answers `None` if it has none.
+    pub fn tensor(&mut self, role: ParameterRole) -> Result<Option<String>> {
+        let Some(parameter) = self.node.parameters.iter().find(|parameter| parameter.role == role) else {
+            return Ok(None);
+        };
+        let key = self.node.key(role);
+        let missing = || ComputeError::Invalid(format!("tensor {key} is missing"));
+        let tensor = self.weights.get(&key).ok_or_else(missing)?;
+        if tensor.dims() != parameter.shape {
+            let (expected, actual) = (&parameter.shape, tensor.dims());
+            return Err(ComputeError::Invalid(format!(
+                "tensor {key} has shape {actual:?}, not {expected:?}"
+            )));
+        }
+        let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        self.floats_named(key.clone(), &parameter.shape, &values);
+        Ok(Some(key))
+    }
+
+    /// Writes a tensor that the block must have.
+    pub fn required(&mut self, role: ParameterRole) -> Result<String> {
+        let none = || ComputeError::Invalid(format!("it has no {}", role.name()));
+        self.tensor(role)?.ok_or_else(none)
+    }
+
+    /// Writes a constant that is no weight.
+    pub fn floats(&mut self, what: &str, dims: &[usize], values: &[f32]) -> String {
+        let name = self.inner_name(what);
+        self.floats_named(name.clone(), dims, values);
+        name
+    }
+
+    /// Writes a single number.
+    pub fn number(&mut self, what: &str, value: f64) -> String {
+        self.floats(what, &[], &[value as f32])
+    }
+
+    /// Writes whole numbers, such as sizes and positions.
+    pub fn integers(&mut self, what: &str, dims: &[usize], values: &[i64]) -> String {
+        let name = self.inner_name(what);
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.constant(name.clone(), DataType::Int64, dims, bytes);
+        name
+    }
+
+    fn inner_name(&self, what: &str) -> String {
+        format!("{}/{what}", self.node.path)
+    }
+
+    fn floats_named(&mut self, name: String, dims: &[usize], values: &[f32]) {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.constant(name, DataType::Float, dims, bytes);
+    }
+
+    fn constant(&mut self, name: String, data_type: DataType, dims: &[usize], raw_data: Vec<u8>) {
+        self.file.initializer.push(TensorProto {
+            name,
+            dims: dims.iter().map(|&length| length as i64).collect(),
+            data_type: data_type.into(),
+            raw_data,
+            ..TensorProto::default()
+        });
+    }
+
+    fn push(&mut self, operation: Operation, name: String, output: String) {
+        self.file.node.push(NodeProto {
+            name,
+            output: vec![output],
+            ..operation.0
+        });
+    }
+}
+
+/// An ONNX operator before it has a name.
+pub(super) struct Operation(NodeProto);
+
+impl Operation {
+    pub fn new<T: AsRef<str>>(op_type: &str, inputs: &[T]) -> Self {
+        Self(NodeProto {
+            op_type: op_type.into(),
+            input: inputs.iter().map(|input| input.as_ref().to_owned()).collect(),
+            ..NodeProto::default()
+        })
+    }
+
+    pub fn integer(self, name: &str, i: i64) -> Self {
+        self.attribute(AttributeProto {
+            i,
+            ..attribute(name, AttributeType::Int)
+        })
+    }
+
+    pub fn sizes(self, name: &str, sizes: &[usize]) -> Self {
+        self.attribute(AttributeProto {
+            ints: sizes.iter().map(|&size| size as i64).collect(),
+            ..attribute(name, AttributeType::Ints)
+        })
+    }
+
+    pub fn number(self, name: &str, number: f64) -> Self {
+        self.attribute(AttributeProto {
+            f: number as f32,
+            ..attribute(name, AttributeType::Float)
+        })
+    }
+
+    pub fn word(self, name: &str, word: &str) -> Self {
+        self.attribute(AttributeProto {
+            s: word.into(),
+            ..attribute(name, AttributeType::String)
+        })
+    }
+
+    fn attribute(mut self, attribute: AttributeProto) -> Self {
+        self.0.attribute.push(attribute);
+        self
+    }
+}
+
+fn attribute(name: &str, r#type: AttributeType) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: r#type.into(),
+        ..AttributeProto::default()
+    }
+}

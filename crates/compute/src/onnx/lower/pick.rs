@@ -1,0 +1,224 @@
+//! Operators that take parts of values or put values together.
+
+use super::{Lowered, Lowering, axis, broadcast};
+use crate::onnx::constant;
+use crate::onnx::plan::{Value, first_line};
+use scv_domain::graph::{NumberType, PadMode, TensorOperator};
+
+pub(super) fn concat(lowering: &mut Lowering<'_>) -> Lowered {
+    let inputs: Vec<Value> = lowering.inputs.iter().flatten().cloned().collect();
+    let first = inputs.first().ok_or("it has no inputs")?;
+    let along = axis(lowering.attributes.integer("axis").unwrap_or(1), first.dims().len())?;
+    let mut dims = first.dims().to_vec();
+    for input in &inputs[1..] {
+        if input.kind() != first.kind() {
+            return Err("it joins numbers of different types".to_owned());
+        }
+        if input.dims().len() != dims.len() {
+            return Err(format!("{:?} and {:?} cannot be joined", first.dims(), input.dims()));
+        }
+        for (place, dim) in dims.iter_mut().enumerate() {
+            let other = input.dims()[place];
+            *dim = match (place == along, *dim, other) {
+                (true, dim, other) => dim + other,
+                (false, dim, other) if dim == other => dim,
+                // A constant that a fixed batch of 1 is written into goes with every image.
+                (false, 1, other) | (false, other, 1) if place == 0 && lowering.plan.fixed_batch == Some(1) => other,
+                _ => return Err(format!("{:?} and {:?} cannot be joined", first.dims(), input.dims())),
+            };
+        }
+    }
+    if inputs.len() == 1 {
+        return Ok(inputs);
+    }
+    Ok(vec![lowering.tensor(TensorOperator::Concat(along), inputs, dims)?])
+}
+
+pub(super) fn split(lowering: &mut Lowering<'_>) -> Lowered {
+    let value = lowering.input(0)?;
+    let along = axis(lowering.attributes.integer("axis").unwrap_or(0), value.dims().len())?;
+    let length = value.dims()[along];
+    let count = lowering.node().output.len();
+    let parts: Vec<usize> = match lowering.list("split", 1)? {
+        Some(given) => given
+            .iter()
+            .map(|&part| usize::try_from(part).unwrap_or(0).min(length + 1))
+            .collect(),
+        None => {
+            let part = length.div_ceil(count.max(1));
+            (0..count)
+                .map(|place| part.min(length.saturating_sub(place * part)))
+                .collect()
+        }
+    };
+    if parts.iter().sum::<usize>() != length || parts.len() != count {
+        return Err(format!(
+            "{length} places cannot be split into {parts:?} for {count} outputs"
+        ));
+    }
+    let mut start = 0;
+    let mut made = Vec::with_capacity(count);
+    for part in parts {
+        made.push(narrowed(lowering, value.clone(), along, start, part)?);
+        start += part;
+    }
+    Ok(made)
+}
+
+fn narrowed(
+    lowering: &mut Lowering<'_>,
+    value: Value,
+    along: usize,
+    start: usize,
+    length: usize,
+) -> Result<Value, String> {
+    let rank = value.dims().len();
+    let (mut starts, mut dims) = (vec![0; rank], value.dims().to_vec());
+    starts[along] = start;
+    dims[along] = length;
+    lowering.tensor(
+        TensorOperator::Slice {
+            starts,
+            steps: vec![1; rank],
+        },
+        vec![value],
+        dims,
+    )
+}
+
+/// Bounds are attributes up to operator set 9, and inputs afterwards.
+pub(super) fn slice(lowering: &mut Lowering<'_>) -> Lowered {
+    let value = lowering.input(0)?;
+    let rank = value.dims().len();
+    let from = lowering.list("starts", 1)?.ok_or("starts are missing")?;
+    let to = lowering.list("ends", 2)?.ok_or("ends are missing")?;
+    let axes = lowering
+        .list("axes", 3)?
+        .unwrap_or_else(|| (0..from.len() as i64).collect());
+    let by = lowering.integers(4)?.unwrap_or_else(|| vec![1; from.len()]);
+    if [to.len(), axes.len(), by.len()]
+        .iter()
+        .any(|&length| length != from.len())
+    {
+        return Err("starts, ends, axes and steps differ in length".to_owned());
+    }
+    let (mut starts, mut steps, mut dims) = (vec![0; rank], vec![1; rank], value.dims().to_vec());
+    for (((&from, &to), &given), &step) in from.iter().zip(&to).zip(&axes).zip(&by) {
+        let place = axis(given, rank)?;
+        let length = value.dims()[place] as i64;
+        if length == 0 {
+            return Err("there is nothing to take a part of".to_owned());
+        }
+        // A longer step than the dimension leads out of it just as well.
+        let step = step.clamp(-length - 1, length + 1);
+        let resolve = |bound: i64, least: i64, most: i64| {
+            (if bound < 0 { bound.saturating_add(length) } else { bound }).clamp(least, most)
+        };
+        let (start, count) = match step {
+            0 => return Err("a step of 0 leads nowhere".to_owned()),
+            1.. => {
+                let (start, end) = (resolve(from, 0, length), resolve(to, 0, length));
+                (start, (end - start + step - 1).max(0) / step)
+            }
+            _ => {
+                let (start, end) = (resolve(from, 0, length - 1), resolve(to, -1, length - 1));
+                (start, (start - end - step - 1).max(0) / -step)
+            }
+        };
+        (starts[place], steps[place], dims[place]) = (start as usize, step, count as usize);
+    }
+    if dims == value.dims() && steps.iter().all(|&step| step == 1) {
+        return Ok(vec![value]);
+    }
+    Ok(vec![lowering.tensor(
+        TensorOperator::Slice { starts, steps },
+        vec![value],
+        dims,
+    )?])
+}
+
+pub(super) fn gather(lowering: &mut Lowering<'_>) -> Lowered {
+    let value = lowering.input(0)?;
+    let along = axis(lowering.attributes.integer("axis").unwrap_or(0), value.dims().len())?;
+    let places = lowering.constant(1)?;
+    let length = value.dims()[along] as i64;
+    let numbers = constant::integers(&places).map_err(|error| first_line(&error))?;
+    let indices = numbers.iter().map(|&place| {
+        let resolved = if place < 0 { place + length } else { place };
+        let found = u32::try_from(resolved).ok().filter(|_| resolved < length);
+        found.ok_or_else(|| format!("there is no place {place} among {length}"))
+    });
+    let indices = indices.collect::<Result<Vec<_>, _>>()?;
+    let dims = [&value.dims()[..along], places.dims(), &value.dims()[along + 1..]].concat();
+    Ok(vec![lowering.tensor(
+        TensorOperator::Gather { axis: along, indices },
+        vec![value],
+        dims,
+    )?])
+}
+
+pub(super) fn choose(lowering: &mut Lowering<'_>) -> Lowered {
+    let inputs = vec![lowering.input(0)?, lowering.input(1)?, lowering.input(2)?];
+    let dims = broadcast(inputs[0].dims(), inputs[1].dims())?;
+    let dims = broadcast(&dims, inputs[2].dims())?;
+    let kind = inputs[1].kind();
+    if inputs[2].kind() != kind || inputs[0].kind() != NumberType::Truth {
+        return Err("it chooses by truths between numbers of one type".to_owned());
+    }
+    Ok(vec![lowering.tensor_of(kind, TensorOperator::Where, inputs, dims)?])
+}
+
+/// More places than any value has.
+const FAR: i64 = 1 << 40;
+
+/// Counts are attributes up to operator set 10, and inputs afterwards.
+pub(super) fn pad(lowering: &mut Lowering<'_>) -> Lowered {
+    let value = lowering.input(0)?;
+    let rank = value.dims().len();
+    let pads = lowering.list("pads", 1)?.ok_or("pads are missing")?;
+    let mode = match lowering.attributes.text("mode").unwrap_or("constant") {
+        "constant" => PadMode::Constant(match lowering.attributes.float("value") {
+            Some(given) => given,
+            None => lowering.scalar(2)?.unwrap_or(0.0),
+        }),
+        "reflect" => PadMode::Reflection,
+        "edge" => PadMode::Replication,
+        other => return Err(format!("mode {other:?} is not supported")),
+    };
+    let axes = match lowering.integers(3)? {
+        Some(axes) => axes
+            .iter()
+            .map(|&given| axis(given, rank))
+            .collect::<Result<Vec<_>, _>>()?,
+        None => (0..rank).collect(),
+    };
+    if pads.len() != 2 * axes.len() {
+        return Err(format!("{} pads are given for {} dimensions", pads.len(), axes.len()));
+    }
+    let (mut before, mut after) = (vec![0; rank], vec![0; rank]);
+    for (place, &along) in axes.iter().enumerate() {
+        (before[along], after[along]) = (pads[place], pads[axes.len() + place]);
+    }
+    let mut dims = Vec::with_capacity(rank);
+    for place in 0..rank {
+        let length = value.dims()[place] as i64;
+        let (front, back) = (before[place].clamp(-FAR, FAR), after[place].clamp(-FAR, FAR));
+        if length + front.min(0) + back.min(0) <= 0 {
+            return Err("pads take everything away".to_owned());
+        }
+        if mode == PadMode::Reflection && (front >= length || back >= length) {
+            return Err(format!(
+                "reflection by {front} and {back} needs more than {length} places"
+            ));
+        }
+        dims.push((length + front + back) as usize);
+    }
+    if dims == value.dims() && before.iter().all(|&count| count == 0) {
+        return Ok(vec![value]);
+    }
+    Ok(vec![lowering.tensor(
+        TensorOperator::Pad { mode, before, after },
+        vec![value],
+        dims,
+    )?])
+}

@@ -1,0 +1,414 @@
+//! Training: that it learns, that it repeats itself, that it follows PyTorch, and how it stops.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::Tensor;
+use serde_json::Value;
+
+use super::*;
+use crate::evaluate::evaluate;
+use crate::fixtures::Builder;
+use scv_domain::graph::{Activation, ParameterRole};
+use scv_domain::image::{ImageShape, Images};
+use scv_domain::training::{Optimizer, Schedule};
+
+/// What `scripts/golden_training.py` wrote.
+const GOLDEN: &str = include_str!("../../../../tests/golden/training.json");
+
+/// Horizontal stripes are class 0, vertical ones class 1; the phase and the noise vary.
+fn stripes(count: usize) -> LabelledImages {
+    let mut pixels = Vec::new();
+    let mut labels = Vec::new();
+    for index in 0..count {
+        let class = index % 2;
+        for row in 0..8 {
+            for column in 0..8 {
+                let along = if class == 0 { row } else { column };
+                let bright = (along + index / 2) % 4 < 2;
+                let noise = (index * 31 + row * 17 + column * 7) % 60;
+                pixels.push(if bright { 190 + noise as u8 } else { noise as u8 });
+            }
+        }
+        labels.push(class as u16);
+    }
+    let shape = ImageShape {
+        channels: 1,
+        height: 8,
+        width: 8,
+    };
+    LabelledImages {
+        images: Images {
+            shape,
+            pixels: pixels.into(),
+        },
+        labels: labels.into(),
+    }
+}
+
+fn task() -> TrainTask {
+    let graph = Builder::new(&[1, 8, 8])
+        .conv(6, 3)
+        .batch_norm(Some(0.1))
+        .activation(Activation::Relu)
+        .then(
+            Operator::MaxPool2d {
+                kernel: [2, 2],
+                stride: [2, 2],
+                padding: [0, 0],
+                dilation: [1, 1],
+            },
+            &[6, 4, 4],
+            &[],
+        )
+        .dropout(0.2)
+        .flatten()
+        .linear(2)
+        .build();
+    TrainTask {
+        graph: Arc::new(graph),
+        data: stripes(50),
+        statistics: ChannelStatistics {
+            mean: vec![0.5],
+            std: vec![0.5],
+        },
+        settings: TrainSettings {
+            epochs: 6,
+            batch_size: 16,
+            learning_rate: 0.02,
+            optimizer: Optimizer::Sgd {
+                momentum: 0.9,
+                weight_decay: 1e-4,
+            },
+            schedule: Schedule::Cosine,
+            seed: 11,
+        },
+        classes: 2,
+        activation_limit: u64::MAX,
+    }
+}
+
+fn run(task: &TrainTask) -> Result<Trained> {
+    train(task, &Device::Cpu, &Control::unwatched())
+}
+
+#[test]
+fn a_small_network_learns_to_tell_stripes_apart() {
+    for optimizer in [task().settings.optimizer, Optimizer::Adam { weight_decay: 0.0 }] {
+        let mut task = task();
+        task.settings.optimizer = optimizer;
+        let trained = run(&task).unwrap();
+
+        assert_eq!(
+            trained.epochs.iter().map(|report| report.epoch).collect::<Vec<_>>(),
+            [1, 2, 3, 4, 5, 6]
+        );
+        assert!(
+            trained.epochs[5].loss < trained.epochs[0].loss / 2.0,
+            "{:?}",
+            trained.epochs
+        );
+        let weights = Weights::read(&trained.weights, &task.graph, &Device::Cpu).unwrap();
+        let network = Network::new(task.graph.clone(), weights);
+        let unseen = stripes(80);
+        let result = evaluate(
+            &network,
+            &unseen,
+            &task.statistics,
+            32,
+            &Device::Cpu,
+            &Control::unwatched(),
+        )
+        .unwrap();
+        assert!(result.accuracy > 0.95, "{result:?}");
+    }
+}
+
+#[test]
+fn equal_tasks_give_equal_bytes_and_another_seed_does_not() {
+    let mut task = task();
+    task.settings.epochs = 2;
+    let first = run(&task).unwrap();
+    let again = run(&task).unwrap();
+    assert_eq!(first.weights, again.weights);
+    assert_eq!(first.epochs, again.epochs);
+    task.settings.seed += 1;
+    assert_ne!(first.weights, run(&task).unwrap().weights);
+}
+
+#[test]
+fn the_bytes_do_not_depend_on_the_number_of_threads() {
+    let mut task = task();
+    task.settings.epochs = 1;
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| run(&task).unwrap().weights)
+    };
+    assert_eq!(with(1), with(5));
+}
+
+#[test]
+fn progress_is_told_within_epochs_and_at_their_end() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = seen.clone();
+    let control = Control {
+        progress: Arc::new(move |progress| sink.lock().unwrap().push(progress)),
+        ..Control::unwatched()
+    };
+    let mut task = task();
+    task.settings.epochs = 2;
+    let trained = train(&task, &Device::Cpu, &control).unwrap();
+
+    let seen = seen.lock().unwrap();
+    let epochs: Vec<_> = seen
+        .iter()
+        .filter(|progress| matches!(progress, Progress::Epoch(_)))
+        .copied()
+        .collect();
+    assert_eq!(
+        epochs,
+        [Progress::Epoch(trained.epochs[0]), Progress::Epoch(trained.epochs[1])]
+    );
+    // 50 images in batches of 16 are four steps an epoch.
+    let fractions: Vec<_> = seen
+        .iter()
+        .filter(|progress| !epochs.contains(progress))
+        .copied()
+        .collect();
+    assert_eq!(
+        fractions,
+        (1..=8)
+            .map(|step| Progress::Fraction(f64::from(step) / 8.0))
+            .collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn cancelling_ends_the_training_before_its_next_batch() {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let steps = Arc::new(Mutex::new(0));
+    let (flag, count) = (cancelled.clone(), steps.clone());
+    let progress = move |_| {
+        *count.lock().unwrap() += 1;
+        flag.store(true, Ordering::Relaxed);
+    };
+    let result = train(
+        &task(),
+        &Device::Cpu,
+        &Control {
+            cancelled,
+            progress: Arc::new(progress),
+            ..Control::unwatched()
+        },
+    );
+    assert!(matches!(result, Err(ComputeError::Cancelled)));
+    assert_eq!(*steps.lock().unwrap(), 1);
+}
+
+#[test]
+fn a_training_that_diverges_says_where_and_what_to_do() {
+    let mut task = task();
+    task.settings.learning_rate = 1e30;
+    let error = run(&task).unwrap_err();
+    assert!(matches!(error, ComputeError::NotFinite { epoch: 1, .. }), "{error}");
+    assert!(error.to_string().ends_with("lower the learning rate"), "{error}");
+}
+
+#[test]
+fn data_and_network_that_do_not_fit_are_refused() {
+    let mut other = task();
+    other.classes = 3;
+    assert_eq!(
+        run(&other).unwrap_err().to_string(),
+        "the network gives logits [2] but the data set has 3 classes"
+    );
+    let mut beyond = task();
+    beyond.data.labels = vec![5; 50].into();
+    assert_eq!(
+        run(&beyond).unwrap_err().to_string(),
+        "label 5 is beyond the 2 classes of the network"
+    );
+}
+
+#[test]
+fn a_last_batch_of_one_is_left_out_only_where_it_would_have_no_variance() {
+    let mut single = task();
+    let graph = Builder::new(&[1, 8, 8])
+        .then(Operator::AdaptiveAvgPool2d, &[1, 1, 1], &[])
+        .batch_norm(Some(0.1))
+        .flatten()
+        .linear(2)
+        .build();
+    single.graph = Arc::new(graph);
+    single.data = stripes(33);
+    assert_eq!(batches(&single, 1).iter().map(Vec::len).collect::<Vec<_>>(), [16, 16]);
+    run(&single).unwrap();
+
+    single.graph = task().graph;
+    assert_eq!(
+        batches(&single, 1).iter().map(Vec::len).collect::<Vec<_>>(),
+        [16, 16, 1]
+    );
+    run(&single).unwrap();
+}
+
+#[test]
+fn a_batch_size_of_one_is_refused_where_nothing_could_be_normalised() {
+    let mut single = task();
+    single.graph = Arc::new(
+        Builder::new(&[1, 8, 8])
+            .then(Operator::AdaptiveAvgPool2d, &[1, 1, 1], &[])
+            .batch_norm(Some(0.1))
+            .flatten()
+            .linear(2)
+            .build(),
+    );
+    single.settings.batch_size = 1;
+    assert!(
+        run(&single)
+            .unwrap_err()
+            .to_string()
+            .contains("batch size of at least 2")
+    );
+}
+
+#[test]
+fn every_epoch_sees_every_image_once_in_an_order_of_its_own() {
+    let task = task();
+    let orders: Vec<Vec<usize>> = (1..=2).map(|epoch| batches(&task, epoch).concat()).collect();
+    assert_ne!(orders[0], orders[1]);
+    for mut order in orders {
+        order.sort_unstable();
+        assert_eq!(order, (0..50).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn five_steps_of_a_residual_network_follow_pytorch() {
+    let golden: Value = serde_json::from_str(GOLDEN).unwrap();
+    let golden = &golden["network"];
+    let graph = Arc::new(residual());
+    let mut tensors = Weights::init(&graph, 0, &Device::Cpu).unwrap();
+    let mut variables = Vec::new();
+    for (key, parameter) in graph
+        .parameters()
+        .filter(|(_, parameter)| parameter.role.is_trainable())
+    {
+        let first = numbers(&parameter.shape, variables.len() as f64, 0.5);
+        let variable = Var::from_tensor(&first).unwrap();
+        tensors.0.insert(key, variable.as_tensor().clone());
+        variables.push(variable);
+    }
+    let network = Network::new(graph.clone(), tensors);
+    let mut descent = Descent::new(
+        Optimizer::Sgd {
+            momentum: 0.9,
+            weight_decay: 0.0,
+        },
+        variables,
+    );
+    let mut state = TrainingState::new(generator(0, Draw::Dropout, 0));
+
+    for (step, expected) in floats(&golden["losses"]).into_iter().enumerate() {
+        let x = numbers(&[4, 2, 8, 8], 10.0 + step as f64, 1.0);
+        let logits = network
+            .forward(&x, Mode::Training(&mut state), &mut |_, _| Ok(()))
+            .unwrap();
+        let loss = cross_entropy(&logits, &[0, 1, 2, 1]).unwrap();
+        assert_close("loss", &loss, &[expected]);
+        descent.step(&loss.backward().unwrap(), 0.1).unwrap();
+    }
+
+    let weights = last_weights(&network, state);
+    for ((key, _), expected) in graph.parameters().zip(golden["weights"].as_array().unwrap()) {
+        assert_close(&key, weights.get(&key).unwrap(), &floats(expected));
+    }
+    let trained = Network::new(graph, weights);
+    let logits = trained
+        .forward(&numbers(&[4, 2, 8, 8], 20.0, 1.0), Mode::Inference, &mut |_, _| Ok(()))
+        .unwrap();
+    assert_close("logits", &logits, &floats(&golden["logits"]));
+}
+
+/// The network of the script.
+fn residual() -> Graph {
+    let pool = Operator::MaxPool2d {
+        kernel: [3, 3],
+        stride: [2, 2],
+        padding: [1, 1],
+        dilation: [1, 1],
+    };
+    let depthwise = Operator::Conv2d {
+        stride: [1, 1],
+        padding: [1, 1],
+        dilation: [1, 1],
+        groups: 4,
+    };
+    let average = Operator::AvgPool2d {
+        kernel: [2, 2],
+        stride: [2, 2],
+        padding: [0, 0],
+        count_include_pad: true,
+        divisor_override: None,
+    };
+    let transposed = Operator::ConvTranspose2d {
+        stride: [2, 2],
+        padding: [0, 0],
+        output_padding: [0, 0],
+        dilation: [1, 1],
+        groups: 1,
+    };
+    let builder = Builder::new(&[2, 8, 8])
+        .conv(4, 3)
+        .batch_norm(Some(0.1))
+        .activation(Activation::Gelu { tanh: false })
+        .then(pool, &[4, 4, 4], &[]);
+    let shortcut = builder.last();
+    let builder = builder
+        .then(depthwise, &[4, 4, 4], &[(ParameterRole::Weight, &[4, 1, 3, 3])])
+        .batch_norm(None)
+        .activation(Activation::Silu);
+    let main = builder.last();
+    builder
+        .join(Operator::Add, &[main, shortcut], &[4, 4, 4], &[])
+        .then(average, &[4, 2, 2], &[])
+        .then(
+            transposed,
+            &[3, 4, 4],
+            &[(ParameterRole::Weight, &[4, 3, 2, 2]), (ParameterRole::Bias, &[3])],
+        )
+        .activation(Activation::LeakyRelu { negative_slope: 0.1 })
+        .then(Operator::AdaptiveAvgPool2d, &[3, 2, 1], &[])
+        .flatten()
+        .linear(3)
+        .build()
+}
+
+fn numbers(shape: &[usize], phase: f64, scale: f64) -> Tensor {
+    let number = |index: usize| ((0.37 * index as f64 + phase).sin() * scale) as f32;
+    let values: Vec<f32> = (0..shape.iter().product()).map(number).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+fn assert_close(what: &str, actual: &Tensor, expected: &[f64]) {
+    let actual = actual.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    for (actual, expected) in actual.iter().zip(expected) {
+        let error = (f64::from(*actual) - expected).abs();
+        assert!(
+            error < 1e-5 * expected.abs().max(1.0),
+            "{what}: {actual} is not {expected}"
+        );
+    }
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|number| number.as_f64().unwrap())
+        .collect()
+}

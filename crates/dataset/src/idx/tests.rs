@@ -1,0 +1,301 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+
+use super::*;
+use scv_domain::image::Images;
+use crate::{IdxPreset, digits};
+
+fn idx(dimensions: &[usize], content: &[u8]) -> Bytes {
+    let mut file = vec![0, 0, 8, dimensions.len() as u8];
+    for &dimension in dimensions {
+        file.extend((dimension as u32).to_be_bytes());
+    }
+    file.extend_from_slice(content);
+    file.into()
+}
+
+fn images_file(images: &Images) -> Bytes {
+    idx(
+        &[images.count(), images.shape.height, images.shape.width],
+        &images.pixels,
+    )
+}
+
+fn labels_file(labels: &[u16], first_label: u16) -> Bytes {
+    let bytes: Vec<u8> = labels.iter().map(|&label| (label + first_label) as u8).collect();
+    idx(&[bytes.len()], &bytes)
+}
+
+/// Changes the bytes of a file.
+fn edit(file: &mut Bytes, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = file.to_vec();
+    change(&mut bytes);
+    *file = bytes.into();
+}
+
+fn gzipped(bytes: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap().into()
+}
+
+/// The digits as IDX files.
+fn digit_import() -> IdxImport {
+    let digits = digits();
+    let (train, test) = (digits.split(Split::Train), digits.split(Split::Test));
+    IdxImport {
+        name: digits.name().clone(),
+        class_names: None,
+        first_label: 0,
+        transposed: false,
+        statistics: None,
+        files: IdxFiles {
+            train_images: images_file(&train.images),
+            train_labels: labels_file(&train.labels, 0),
+            test_images: images_file(&test.images),
+            test_labels: labels_file(&test.labels, 0),
+        },
+    }
+}
+
+fn refusal(change: impl FnOnce(&mut IdxImport)) -> String {
+    let mut import = digit_import();
+    change(&mut import);
+    import.read().unwrap_err().to_string()
+}
+
+#[test]
+fn the_digits_written_as_idx_come_back_as_they_were() {
+    assert_eq!(digit_import().read().unwrap(), digits());
+}
+
+#[test]
+fn gzipped_files_read_like_raw_ones() {
+    let mut import = digit_import();
+    import.files.train_images = gzipped(&import.files.train_images);
+    import.files.test_labels = gzipped(&import.files.test_labels);
+    assert_eq!(import.read().unwrap(), digits());
+}
+
+#[test]
+fn labels_can_begin_at_one() {
+    let mut import = digit_import();
+    import.first_label = 1;
+    import.files.train_labels = labels_file(&digits().split(Split::Train).labels, 1);
+    import.files.test_labels = labels_file(&digits().split(Split::Test).labels, 1);
+    let dataset = import.read().unwrap();
+    assert_eq!(dataset.split(Split::Train).labels, digits().split(Split::Train).labels);
+    assert_eq!(dataset.class_names()[0], "1");
+    assert_eq!(dataset.class_names().len(), 10);
+}
+
+#[test]
+fn transposed_files_come_out_upright() {
+    let turn = |images: &Images| {
+        let pixels: Vec<u8> = images
+            .pixels
+            .chunks_exact(64)
+            .flat_map(|image| (0..64).map(|place| image[place % 8 * 8 + place / 8]))
+            .collect();
+        idx(&[images.count(), 8, 8], &pixels)
+    };
+    let mut import = digit_import();
+    import.transposed = true;
+    import.files.train_images = turn(&digits().split(Split::Train).images);
+    import.files.test_images = turn(&digits().split(Split::Test).images);
+    assert_eq!(import.read().unwrap(), digits());
+}
+
+#[test]
+fn transposing_exchanges_height_and_width() {
+    let file = idx(&[1, 2, 3], &[1, 2, 3, 4, 5, 6]);
+    let images = read::images(IdxFile::images(Split::Test), &file, true).unwrap();
+    assert_eq!((images.shape.height, images.shape.width), (3, 2));
+    assert_eq!(images.pixels[..], [1, 4, 2, 5, 3, 6]);
+}
+
+#[test]
+fn four_dimensions_are_images_with_channels() {
+    let file = idx(&[1, 3, 1, 2], &[1, 2, 3, 4, 5, 6]);
+    let images = read::images(IdxFile::images(Split::Test), &file, false).unwrap();
+    assert_eq!(images.shape.dims(), [3, 1, 2]);
+    assert_eq!(images.pixels[..], [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_cut_file_says_how_much_is_there_and_how_much_should_be() {
+    let message = refusal(|import| import.files.train_images.truncate(1_000));
+    assert_eq!(
+        message,
+        "the IDX file of train images is cut off: its header declares 92304 bytes in all, got 1000; upload the whole file"
+    );
+}
+
+#[test]
+fn a_file_cut_inside_its_header_is_refused() {
+    for length in [0, 3, 4, 15] {
+        let message = refusal(|import| import.files.test_images.truncate(length));
+        assert!(message.contains("ends inside its header"), "{message}");
+        assert!(message.contains(&format!("got {length};")), "{message}");
+    }
+}
+
+#[test]
+fn bytes_after_the_end_are_refused() {
+    let message = refusal(|import| edit(&mut import.files.test_labels, |file| file.push(0)));
+    assert!(message.contains("test labels goes on after the 363 bytes"), "{message}");
+}
+
+#[test]
+fn another_format_is_refused_with_its_first_bytes() {
+    let message = refusal(|import| import.files.train_images = Bytes::from_static(b"PK\x03\x04 an archive"));
+    assert!(
+        message.contains("is not IDX: it begins with [50, 4b, 03, 04]"),
+        "{message}"
+    );
+}
+
+#[test]
+fn numbers_that_are_not_bytes_are_refused() {
+    let message = refusal(|import| edit(&mut import.files.train_images, |file| file[2] = 0x0d));
+    assert!(message.contains("type 0x0d at byte 2"), "{message}");
+}
+
+#[test]
+fn exchanged_files_are_recognised() {
+    let message = refusal(|import| std::mem::swap(&mut import.files.train_images, &mut import.files.train_labels));
+    assert!(
+        message.contains("are the files of images and labels exchanged?"),
+        "{message}"
+    );
+}
+
+#[test]
+fn images_and_labels_of_different_number_are_refused() {
+    let message = refusal(|import| import.files.train_labels = labels_file(&[0, 1, 2], 0));
+    assert!(message.contains("1442 images but 3 labels"), "{message}");
+}
+
+#[test]
+fn a_label_without_a_class_is_named_with_file_and_index() {
+    let names = |count: usize| Some((0..count).map(|class| class.to_string()).collect());
+    let message = refusal(|import| import.class_names = names(9));
+    assert!(message.contains("train labels has label 9 at index"), "{message}");
+    assert!(message.contains("the classes are 0 to 8"), "{message}");
+    let below = refusal(|import| import.first_label = 1);
+    assert!(below.contains("label 0 at index 0: the classes are 1 to 9"), "{below}");
+}
+
+#[test]
+fn splits_of_different_shapes_are_refused() {
+    let message = refusal(|import| import.files.test_images = idx(&[355, 4, 4], &[0; 355 * 16]));
+    assert!(message.contains("1x8x8") && message.contains("1x4x4"), "{message}");
+}
+
+#[test]
+fn declared_sizes_beyond_the_limits_are_refused_before_anything_is_read() {
+    let header = |dimensions: &[usize]| gzipped(&idx(dimensions, &[]));
+    let counts = refusal(|import| import.files.train_images = header(&[1_000_001, 8, 8]));
+    assert!(counts.contains("declares 1000001 entries"), "{counts}");
+    let sides = refusal(|import| import.files.train_images = header(&[1, 513, 8]));
+    assert!(sides.contains("1x513x8"), "{sides}");
+    let pixels = refusal(|import| import.files.train_images = header(&[1_000_000, 512, 512]));
+    assert!(pixels.contains("declares 262144000000 bytes"), "{pixels}");
+    let none = refusal(|import| import.files.train_images = header(&[0, 8, 8]));
+    assert!(none.contains("declares 0 entries"), "{none}");
+}
+
+#[test]
+fn a_gzip_bomb_is_read_no_further_than_its_header_declares() {
+    // 64 MiB of zeros behind the header of ten images.
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&idx(&[10, 8, 8], &[])).unwrap();
+    for _ in 0..64 {
+        encoder.write_all(&vec![0; 1 << 20]).unwrap();
+    }
+    let bomb = encoder.finish().unwrap();
+    let error = read::images(IdxFile::images(Split::Train), &bomb, false).unwrap_err();
+    assert!(
+        matches!(error, IdxError::TrailingBytes { expected: 656, .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_broken_gzip_file_is_refused() {
+    let cut = refusal(|import| {
+        let whole = gzipped(&import.files.train_images);
+        import.files.train_images = whole.slice(..whole.len() / 2);
+    });
+    assert!(cut.contains("train images cannot be decompressed after byte"), "{cut}");
+    let flipped = refusal(|import| {
+        import.files.train_images = gzipped(&import.files.train_images);
+        edit(&mut import.files.train_images, |file| {
+            let checksum = file.len() - 8;
+            file[checksum] ^= 1;
+        });
+    });
+    assert!(flipped.contains("cannot be decompressed after byte"), "{flipped}");
+}
+
+#[test]
+fn presets_describe_data_sets_that_pass_the_check() {
+    for preset in super::super::IDX_PRESETS {
+        let classes = preset.class_names.len() as u16;
+        let labels: Vec<u16> = (0..classes).collect();
+        let images = digits()
+            .split(Split::Train)
+            .images
+            .select(&(0..labels.len()).collect::<Vec<_>>());
+        let files = IdxFiles {
+            train_images: images_file(&images),
+            train_labels: labels_file(&labels, preset.first_label),
+            test_images: images_file(&images),
+            test_labels: labels_file(&labels, preset.first_label),
+        };
+        let dataset = preset.import(files).unwrap().read().unwrap();
+        assert_eq!(dataset.class_names(), preset.class_names);
+        assert_eq!(dataset.statistics().std, [preset.std]);
+        assert_eq!(dataset.split(Split::Test).labels[..], labels);
+    }
+    assert!(IdxPreset::find("fashion_mnist").is_some());
+    assert!(IdxPreset::find("imagenet").is_none());
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), transposed: bool) {
+        let _ = read::images(IdxFile::images(Split::Train), &bytes, transposed);
+        let _ = read::labels(IdxFile::labels(Split::Train), &bytes);
+    }
+
+    #[test]
+    fn no_header_makes_the_reader_panic(
+        dimensions in proptest::collection::vec(prop_oneof![0_usize..6, any::<u32>().prop_map(|d| d as usize)], 0..6),
+        content in proptest::collection::vec(any::<u8>(), 0..100),
+        zipped: bool,
+        transposed: bool,
+    ) {
+        let mut file = idx(&dimensions, &content);
+        if zipped {
+            file = gzipped(&file);
+        }
+        if let Ok(images) = read::images(IdxFile::images(Split::Test), &file, transposed) {
+            prop_assert_eq!(images.pixels.len(), images.count() * images.shape.len());
+        }
+        let _ = read::labels(IdxFile::labels(Split::Test), &file);
+    }
+
+    #[test]
+    fn no_damage_makes_a_gzipped_file_panic(place in 0_usize..2_000, flip in 1_u8..) {
+        let mut file = gzipped(&images_file(&digits().split(Split::Test).images.select(&[0, 1, 2])));
+        let place = place % file.len();
+        edit(&mut file, |file| file[place] ^= flip);
+        let _ = read::images(IdxFile::images(Split::Test), &file, false);
+    }
+}

@@ -1,0 +1,210 @@
+//! Layers that summarise neighbourhoods.
+
+use serde_json::{Value, json};
+
+use super::MAX_DIMENSION;
+use super::catalogue::{Form, Input, KindSpec, Layer, LayerForm};
+use super::draft::Draft;
+use super::error::{ErrorRule, Problem, written};
+use super::parameter::{ParameterSpec, ParameterType};
+use super::window::Window;
+use crate::graph::Operator;
+
+const MAX: i64 = MAX_DIMENSION as i64;
+
+pub(super) fn kinds() -> Vec<KindSpec> {
+    vec![max_pool2d(), avg_pool2d(), adaptive_avg_pool2d()]
+}
+
+fn max_pool2d() -> KindSpec {
+    KindSpec {
+        name: "MaxPool2d",
+        summary: "Keeps the largest number of each window.",
+        parameters: vec![
+            kernel_size(),
+            stride(),
+            padding("Places on both sides that never win; at most half of `kernel_size`."),
+            ParameterSpec::optional(
+                "dilation",
+                ParameterType::pair(1, MAX),
+                json!(1),
+                "Rows and columns between the window's places.",
+            ),
+            ceil_mode(),
+        ],
+        form: Form::Layer(LayerForm {
+            input: Input::Image,
+            rules: &[padding_is_at_most_half, max_window_fits],
+            output_shape: |draft| pooled_shape(draft, max_window(draft)?),
+            layer: max_layer,
+        }),
+    }
+}
+
+fn avg_pool2d() -> KindSpec {
+    KindSpec {
+        name: "AvgPool2d",
+        summary: "Takes the mean of each window.",
+        parameters: vec![
+            kernel_size(),
+            stride(),
+            padding("Zeros on both sides; at most half of `kernel_size`."),
+            ceil_mode(),
+            ParameterSpec::optional(
+                "count_include_pad",
+                ParameterType::Boolean,
+                json!(true),
+                "Whether the zeros count in the divisor.",
+            ),
+            ParameterSpec::optional(
+                "divisor_override",
+                ParameterType::Integer {
+                    min: 1,
+                    max: i64::from(u32::MAX),
+                }
+                .or(ParameterType::Null),
+                Value::Null,
+                "A divisor in place of the window's size.",
+            ),
+        ],
+        form: Form::Layer(LayerForm {
+            input: Input::Image,
+            rules: &[padding_is_at_most_half, avg_window_fits],
+            output_shape: |draft| pooled_shape(draft, avg_window(draft)?),
+            layer: avg_layer,
+        }),
+    }
+}
+
+fn adaptive_avg_pool2d() -> KindSpec {
+    KindSpec {
+        name: "AdaptiveAvgPool2d",
+        summary: "Takes means over windows chosen so that the result has a given size.",
+        parameters: vec![ParameterSpec::required(
+            "output_size",
+            ParameterType::Integer { min: 1, max: MAX }
+                .or(ParameterType::Null)
+                .each(2),
+            "Rows and columns of the result; `null` keeps those that arrive.",
+        )],
+        form: Form::Layer(LayerForm {
+            input: Input::Image,
+            rules: &[],
+            output_shape: adaptive_shape,
+            layer: |_, _| Some(Layer::plain(Operator::AdaptiveAvgPool2d)),
+        }),
+    }
+}
+
+fn kernel_size() -> ParameterSpec {
+    let value = ParameterType::pair(1, MAX);
+    ParameterSpec::required("kernel_size", value, "Rows and columns of the window.")
+}
+
+fn stride() -> ParameterSpec {
+    let kernel_size = |draft: &Draft<'_>| draft.value("kernel_size").cloned();
+    let rule = "Rows and columns from one window to the next; `kernel_size` if absent.";
+    ParameterSpec::derived("stride", ParameterType::pair(1, MAX), kernel_size, rule)
+}
+
+fn padding(rule: &'static str) -> ParameterSpec {
+    ParameterSpec::optional("padding", ParameterType::pair(0, MAX), json!(0), rule)
+}
+
+fn ceil_mode() -> ParameterSpec {
+    let rule = "Whether a last window may hang over the end; it must start inside the image or the padding before it.";
+    ParameterSpec::optional("ceil_mode", ParameterType::Boolean, json!(false), rule)
+}
+
+fn max_window(draft: &Draft<'_>) -> Option<Window> {
+    Window::of(draft, draft.pair("padding")?, true)
+}
+
+fn avg_window(draft: &Draft<'_>) -> Option<Window> {
+    Window::of(draft, draft.pair("padding")?, false)
+}
+
+fn pooled_shape(draft: &Draft<'_>, window: Window) -> Option<Vec<usize>> {
+    let [channels, rows, columns] = draft.image()?;
+    let [rows, columns] = window.pooled([rows, columns], draft.boolean("ceil_mode")?)?;
+    Some(vec![channels, rows, columns])
+}
+
+fn adaptive_shape(draft: &Draft<'_>) -> Option<Vec<usize>> {
+    let [channels, rows, columns] = draft.image()?;
+    let [asked_rows, asked_columns] = draft.each("output_size")?;
+    let size = |asked: &Value, arriving: usize| match asked.as_u64() {
+        Some(asked) => usize::try_from(asked).ok(),
+        None => Some(arriving),
+    };
+    Some(vec![channels, size(asked_rows, rows)?, size(asked_columns, columns)?])
+}
+
+fn max_layer(draft: &Draft<'_>, _: &[usize]) -> Option<Layer> {
+    let Window {
+        kernel,
+        stride,
+        padding,
+        dilation,
+    } = max_window(draft)?;
+    Some(Layer::plain(Operator::MaxPool2d {
+        kernel,
+        stride,
+        padding,
+        dilation,
+    }))
+}
+
+fn avg_layer(draft: &Draft<'_>, _: &[usize]) -> Option<Layer> {
+    let Window {
+        kernel,
+        stride,
+        padding,
+        ..
+    } = avg_window(draft)?;
+    Some(Layer::plain(Operator::AvgPool2d {
+        kernel,
+        stride,
+        padding,
+        count_include_pad: draft.boolean("count_include_pad")?,
+        divisor_override: draft.size("divisor_override"),
+    }))
+}
+
+fn padding_is_at_most_half(draft: &Draft<'_>) -> Option<Problem> {
+    let [kernel, padding] = [draft.pair("kernel_size")?, draft.pair("padding")?];
+    let half = kernel.map(|size| size / 2);
+    (padding[0] > half[0] || padding[1] > half[1]).then(|| {
+        let message = format!(
+            "`padding` must be at most half of `kernel_size`, here {}.",
+            written(&half)
+        );
+        let problem = Problem::new(ErrorRule::Conflict, message).of("padding");
+        problem
+            .expected(format!("at most {}", written(&half)))
+            .actual(written(&padding))
+    })
+}
+
+fn max_window_fits(draft: &Draft<'_>) -> Option<Problem> {
+    window_fits(draft, max_window(draft)?)
+}
+
+fn avg_window_fits(draft: &Draft<'_>) -> Option<Problem> {
+    window_fits(draft, avg_window(draft)?)
+}
+
+fn window_fits(draft: &Draft<'_>, window: Window) -> Option<Problem> {
+    let [_, rows, columns] = draft.image()?;
+    if window.pooled([rows, columns], draft.boolean("ceil_mode")?).is_some() {
+        return None;
+    }
+    let reach = written(&window.reach());
+    let padded = written(&[rows + 2 * window.padding[0], columns + 2 * window.padding[1]]);
+    let message = format!(
+        "The window spans {reach}, but the padded image is only {padded}: take a smaller \
+         `kernel_size`, or pool less before."
+    );
+    let problem = Problem::new(ErrorRule::ShapeMismatch, message).of("kernel_size");
+    Some(problem.expected(format!("a span of at most {padded}")).actual(reach))
+}

@@ -1,0 +1,102 @@
+//! The catalogue says what the documentation says.
+
+use super::super::{
+    MAX_BLOCKS, MAX_DIMENSION, MAX_MULTIPLY_ACCUMULATES, MAX_NESTING, MAX_PARAMETERS, MAX_VALUE_LENGTH, ParameterType,
+    catalogue, catalogue_markdown, report,
+};
+use super::*;
+
+const PAGE: &str = include_str!("../../../../../docs/blocks.md");
+
+#[test]
+fn the_page_lists_the_catalogue() {
+    let (_, listed) = PAGE.split_once("<!-- catalogue -->\n\n").unwrap();
+    let expected = catalogue_markdown();
+    assert!(
+        listed == expected,
+        "docs/blocks.md must end, after the line <!-- catalogue -->, with:\n\n{expected}"
+    );
+}
+
+#[test]
+fn the_example_of_the_page_is_a_right_network_with_the_costs_it_states() {
+    let (_, rest) = PAGE.split_once("```json\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let list: Vec<Block> = serde_json::from_str(example).unwrap();
+    let report = report(
+        &list,
+        ImageShape {
+            channels: 3,
+            height: 32,
+            width: 32,
+        },
+        10,
+    );
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    let stated = format!(
+        "{} parameters and {} multiply-accumulates",
+        thousands(report.parameter_count),
+        thousands(report.multiply_accumulates)
+    );
+    assert!(PAGE.contains(&stated), "the page must say: {stated}");
+}
+
+#[test]
+fn the_page_states_the_limits_and_quotes_a_real_error() {
+    for limit in [
+        MAX_DIMENSION as u64,
+        MAX_VALUE_LENGTH,
+        MAX_PARAMETERS,
+        MAX_MULTIPLY_ACCUMULATES,
+        MAX_BLOCKS as u64,
+        MAX_NESTING as u64,
+    ] {
+        assert!(PAGE.contains(&format!("| {} |", thousands(limit))), "{limit}");
+    }
+    let list = serde_json::json!([
+        {"kind": "Conv2d", "parameters": {"out_channels": 16, "kernel_size": 3}},
+        {"kind": "BatchNorm2d", "parameters": {"num_features": 32}}
+    ]);
+    let quoted = errors(list)[0].to_string();
+    assert!(PAGE.contains(&format!("```text\n{quoted}\n```")), "{quoted}");
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|g| str::from_utf8(g).unwrap())
+        .collect();
+    groups.join(",")
+}
+
+#[test]
+fn every_default_is_a_value_its_parameter_allows() {
+    for kind in catalogue() {
+        for spec in kind
+            .parameters
+            .iter()
+            .filter(|spec| spec.value != ParameterType::Blocks)
+        {
+            if let Some(default) = spec.default_value() {
+                assert_eq!(spec.value.check(&default), Ok(default), "{}.{}", kind.name, spec.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_kind_and_parameter_is_named_once_and_described() {
+    let mut names: Vec<&str> = catalogue().iter().map(|kind| kind.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), catalogue().len());
+    for kind in catalogue() {
+        assert!(kind.summary.ends_with('.'), "{}", kind.name);
+        for spec in &kind.parameters {
+            assert!(spec.rule.ends_with('.'), "{}.{}", kind.name, spec.name);
+        }
+    }
+}

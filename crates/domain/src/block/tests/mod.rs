@@ -1,0 +1,48 @@
+//! The block language by example.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use serde_json::Value;
+
+use super::{Block, BlockError, ErrorRule, lower};
+use crate::graph::Graph;
+use crate::image::ImageShape;
+
+mod documentation;
+mod faults;
+mod golden;
+mod graphs;
+mod limits;
+mod random;
+mod source;
+
+const COLOUR: ImageShape = ImageShape {
+    channels: 3,
+    height: 32,
+    width: 32,
+};
+
+/// Blocks from the JSON that a user would send.
+fn blocks(json: Value) -> Vec<Block> {
+    serde_json::from_value(json).unwrap()
+}
+
+fn graph(json: Value) -> Graph {
+    lower(&blocks(json), COLOUR, 10).unwrap()
+}
+
+fn errors(json: Value) -> Vec<BlockError> {
+    lower(&blocks(json), COLOUR, 10).unwrap_err()
+}
+
+/// Where and why a list is refused, without the sentences.
+fn faults(json: Value) -> Vec<(String, ErrorRule, String)> {
+    errors(json)
+        .into_iter()
+        .map(|error| (error.path, error.rule, error.parameter.unwrap_or_default()))
+        .collect()
+}
+
+fn fault(path: &str, rule: ErrorRule, parameter: &str) -> (String, ErrorRule, String) {
+    (path.to_owned(), rule, parameter.to_owned())
+}

@@ -1,0 +1,134 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::id::{LayerId, VersionId};
+
+fn layer(index: usize, kind: &str, channels: i32) -> Layer {
+    Layer {
+        id: LayerId(index as i64),
+        version_id: VersionId(1),
+        index: index as i32,
+        name: index.to_string(),
+        kind: kind.to_owned(),
+        parameters: json!({ "out_channels": channels }),
+        input_shape: vec![1, 8, 8],
+        output_shape: vec![channels, 8, 8],
+        parameter_count: 0,
+        multiply_accumulates: 0,
+    }
+}
+
+/// Layers of these kinds and numbers of channels.
+fn layers(of: &[(&str, i32)]) -> Vec<Layer> {
+    let each = of.iter().enumerate();
+    each.map(|(index, (kind, channels))| layer(index, kind, *channels))
+        .collect()
+}
+
+/// What became of each layer, with the places of both.
+fn fates(layers: &[Layer], others: &[Layer]) -> Vec<(Change, Option<i32>, Option<i32>)> {
+    let place = |layer: &Option<Layer>| layer.as_ref().map(|layer| layer.index);
+    diff(layers, others)
+        .expect("so few can be aligned")
+        .iter()
+        .map(|entry| (entry.change, place(&entry.layer), place(&entry.other_layer)))
+        .collect()
+}
+
+#[test]
+fn a_layer_with_another_parameter_is_changed_and_says_in_what() {
+    let entries = diff(
+        &layers(&[("Conv2d", 8), ("ReLU", 8)]),
+        &layers(&[("Conv2d", 16), ("ReLU", 8)]),
+    );
+    let entries = entries.expect("so few can be aligned");
+    assert_eq!(entries[0].change, Change::Changed);
+    let said: Vec<_> = entries[0].differences.iter().map(|d| d.name.as_str()).collect();
+    assert_eq!(said, ["outputShape", "out_channels"]);
+    assert_eq!(entries[0].differences[1].value, Some(json!(8)));
+    assert_eq!(entries[0].differences[1].other_value, Some(json!(16)));
+    assert_eq!(entries[1].change, Change::Same);
+    let counts = Counts::of(&entries);
+    assert_eq!(
+        (counts.same, counts.changed, counts.added, counts.removed),
+        (1, 1, 0, 0)
+    );
+}
+
+#[test]
+fn a_block_that_was_put_in_is_added_and_leaves_those_behind_it_the_same() {
+    let (conv8, conv16, relu) = (("Conv2d", 8), ("Conv2d", 16), ("ReLU", 0));
+    let shallow = layers(&[conv8, relu, conv16, relu, conv16, relu]);
+    let deep = layers(&[conv8, relu, conv8, relu, conv16, relu, conv16, relu]);
+    let added: Vec<_> = fates(&shallow, &deep)
+        .into_iter()
+        .filter(|(change, ..)| *change != Change::Same)
+        .collect();
+    assert_eq!(added.len(), 2, "{added:?}");
+    assert!(added.iter().all(|(change, ..)| *change == Change::Added), "{added:?}");
+}
+
+#[test]
+fn a_run_in_the_place_of_another_pairs_up_in_order() {
+    let before = layers(&[("Conv2d", 8), ("ReLU", 8), ("Linear", 10)]);
+    let after = layers(&[("Conv2d", 8), ("GELU", 8), ("LayerNorm", 8), ("Linear", 10)]);
+    assert_eq!(
+        fates(&before, &after),
+        [
+            (Change::Same, Some(0), Some(0)),
+            (Change::Changed, Some(1), Some(1)),
+            (Change::Added, None, Some(2)),
+            (Change::Same, Some(2), Some(3)),
+        ]
+    );
+}
+
+#[test]
+fn a_parameter_that_only_one_layer_has_is_a_difference() {
+    let (one, mut other) = (layer(0, "Conv2d", 8), layer(0, "Conv2d", 8));
+    other.parameters = json!({ "out_channels": 8, "groups": 2 });
+    let differences = differences(&one, &other);
+    assert_eq!(differences.len(), 1);
+    assert_eq!(
+        (differences[0].value.clone(), differences[0].other_value.clone()),
+        (None, Some(json!(2)))
+    );
+}
+
+#[test]
+fn too_many_layers_are_refused_and_not_begun_with() {
+    let many = vec![layer(0, "ReLU", 1); 5_000];
+    let others = vec![layer(0, "GELU", 1); 5_000];
+    let error = diff(&many, &others).map_err(|error| error.to_string());
+    assert!(error.is_err_and(|error| error.contains("5000 and 5000 layers")));
+    assert!(diff(&many, &many).is_ok(), "what is alike needs no room");
+}
+
+fn networks() -> impl Strategy<Value = Vec<Layer>> {
+    let one = (prop::sample::select(vec!["Conv2d", "ReLU", "Linear"]), 1..4_i32);
+    prop::collection::vec(one, 0..16).prop_map(|of| layers(&of))
+}
+
+proptest! {
+    #[test]
+    fn a_version_does_not_differ_from_itself(network in networks()) {
+        let entries = diff(&network, &network).expect("so few can be aligned");
+        prop_assert_eq!(Counts::of(&entries), Counts { same: network.len(), ..Counts::default() });
+    }
+
+    #[test]
+    fn every_layer_stands_in_one_entry_and_in_order(a in networks(), b in networks()) {
+        let entries = diff(&a, &b).expect("so few can be aligned");
+        let own: Vec<_> = entries.iter().filter_map(|entry| entry.layer.clone()).collect();
+        let others: Vec<_> = entries.iter().filter_map(|entry| entry.other_layer.clone()).collect();
+        prop_assert_eq!((own, others), (a, b));
+    }
+
+    #[test]
+    fn the_other_way_round_additions_and_removals_are_exchanged(a in networks(), b in networks()) {
+        let there = diff(&a, &b).expect("so few can be aligned");
+        let back = diff(&b, &a).expect("so few can be aligned");
+        prop_assert_eq!(there.into_iter().map(reversed).collect::<Vec<_>>(), back);
+    }
+}

@@ -1,0 +1,116 @@
+//! Which colours stand for the numbers of a matrix.
+
+use colorous::VIRIDIS;
+
+use scv_domain::cka_matrix::CkaMatrix;
+
+/// Which colours stand for numbers up to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scale {
+    /// Evenly from a number to 1, from dark to light.
+    Linear {
+        /// Where the colours begin, at most 0.
+        from: f64,
+    },
+    /// By the logarithm from a number to 1, from light to dark; white up to 0. For shares of which small ones matter.
+    Logarithmic {
+        /// Where the colours begin, a power of ten below 1.
+        from: f64,
+    },
+}
+
+impl Scale {
+    /// From 0 to 1, or from the lowest number if that is below 0.
+    pub fn linear(matrix: &CkaMatrix) -> Self {
+        let lowest = matrix.rows().flatten().copied().fold(0.0, f64::min);
+        Self::Linear {
+            from: (lowest * 10.0).floor() / 10.0,
+        }
+    }
+
+    /// From the power of ten that no number above 0 is below, but not from less than 0.0001.
+    pub fn logarithmic(matrix: &CkaMatrix) -> Self {
+        let shares = matrix.rows().flatten().copied().filter(|share| *share > 0.0);
+        let power = shares.fold(0.1, f64::min).log10().floor();
+        Self::Logarithmic {
+            from: 10_f64.powf(power.max(-4.0)),
+        }
+    }
+
+    /// Where a number stands on the bar, from 0 to 1; none for what is white.
+    fn place(self, number: f64) -> Option<f64> {
+        let place = match self {
+            Self::Linear { from } => (number - from) / (1.0 - from),
+            Self::Logarithmic { .. } if number <= 0.0 => return None,
+            Self::Logarithmic { from } => 1.0 - number.log10() / from.log10(),
+        };
+        Some(place.clamp(0.0, 1.0))
+    }
+
+    /// The colour of a place on the bar.
+    pub(super) fn colour_at(self, place: f64) -> [u8; 3] {
+        let place = match self {
+            Self::Linear { .. } => place,
+            Self::Logarithmic { .. } => 1.0 - place,
+        };
+        VIRIDIS.eval_continuous(place).as_array()
+    }
+
+    /// The colour of a number.
+    pub(super) fn colour(self, number: f64) -> [u8; 3] {
+        self.place(number).map_or([u8::MAX; 3], |place| self.colour_at(place))
+    }
+
+    /// What is written beside the bar, with its place there. Zero is always among it, unless that has no colour.
+    pub(super) fn ticks(self) -> Vec<(f64, String)> {
+        match self {
+            Self::Linear { from } => {
+                let quarters = (-4..=4).map(|quarter| f64::from(quarter) / 4.0);
+                let within = quarters.filter(|number| *number >= from);
+                within
+                    .filter_map(|number| Some((self.place(number)?, format!("{number:.2}"))))
+                    .collect()
+            }
+            Self::Logarithmic { from } => {
+                let powers = from.log10().round() as i32..=0;
+                let shares = powers.map(|power| 10_f64.powi(power));
+                shares
+                    .filter_map(|share| Some((self.place(share)?, format!("{} %", (share * 1e4).round() / 1e2))))
+                    .collect()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(scores: &[f64]) -> CkaMatrix {
+        CkaMatrix::new(scores.len(), scores.to_vec())
+    }
+
+    #[test]
+    fn the_linear_scale_reaches_below_zero_where_numbers_do_and_marks_zero() {
+        assert_eq!(Scale::linear(&of(&[0.5])), Scale::Linear { from: 0.0 });
+        let below = Scale::linear(&of(&[-0.33, 0.5]));
+        assert_eq!(below, Scale::Linear { from: -0.4 });
+        let ticks: Vec<String> = below.ticks().into_iter().map(|(_, tick)| tick).collect();
+        assert_eq!(ticks, ["-0.25", "0.00", "0.25", "0.50", "0.75", "1.00"]);
+    }
+
+    #[test]
+    fn on_the_logarithmic_scale_few_of_a_thousand_differ_from_none() {
+        let scale = Scale::logarithmic(&of(&[0.0, 0.002, 0.98]));
+        let ticks: Vec<_> = scale.ticks();
+        assert_eq!(ticks[0], (0.0, "0.1 %".to_owned()));
+        assert_eq!(
+            ticks.iter().map(|(_, tick)| tick.as_str()).collect::<Vec<_>>()[1..],
+            ["1 %", "10 %", "100 %"]
+        );
+        assert_eq!(scale.colour(0.0), [255; 3]);
+        let lightness = |share| scale.colour(share).into_iter().map(u32::from).sum::<u32>();
+        assert!(lightness(0.002) > lightness(0.02) && lightness(0.02) > lightness(0.98));
+        assert_ne!(scale.colour(0.002), [255; 3]);
+    }
+}

@@ -1,0 +1,344 @@
+//! Registering versions: checked before anything is written, queued in the transaction that writes them.
+
+use bytes::Bytes;
+
+use super::{Library, ServiceError};
+use scv_artifact::ArtifactKind;
+use scv_compute::activations::check;
+use scv_compute::error::ComputeError;
+use scv_compute::onnx::file::{NamedFile, read, write};
+use scv_compute::onnx::import::{ImportOptions, import};
+use scv_compute::pytorch::{Mapping, is_pytorch, map, read_state_dict};
+use scv_compute::weights::check_weights;
+use scv_domain::access::Scope;
+use scv_domain::block::{Block, BlockReport, lower, report};
+use scv_domain::dataset_record::Dataset;
+use scv_domain::graph::Graph;
+use scv_domain::id::{ModelId, ProbeSetId, VersionId};
+use scv_domain::image::{ChannelOrder, ChannelStatistics, Preprocessing};
+use scv_domain::job::{Job, JobKind};
+use scv_domain::training::TrainSettings;
+use scv_domain::version::{ModelFormat, Source, Version};
+use scv_store::{NewJob, NewVersion};
+
+/// A version to be registered.
+#[derive(Debug, Clone)]
+pub struct VersionRequest {
+    /// The model it belongs to.
+    pub model: ModelId,
+    /// Name of the data set it is made for.
+    pub dataset: String,
+    /// The network.
+    pub network: NetworkFile,
+}
+
+/// A network as it was brought.
+#[derive(Debug, Clone)]
+pub enum NetworkFile {
+    /// Blocks with a file of weights: safetensors, or a state dict of PyTorch.
+    Blocks {
+        /// The blocks.
+        blocks: Vec<Block>,
+        /// The file.
+        weights: Bytes,
+    },
+    /// An ONNX file, with the files that hold its weights if it does not hold them itself, or a zip of all.
+    Onnx {
+        /// The files.
+        files: Vec<NamedFile>,
+        /// How it is to be read, as far as that is not as usual.
+        options: OnnxOptions,
+    },
+    /// Activations of its layers, computed elsewhere.
+    Activations {
+        /// An `.npz` or safetensors file.
+        file: Bytes,
+        /// The images they are of; the default probe set of the data set if left out.
+        probe_set: Option<ProbeSetId>,
+    },
+}
+
+/// How an ONNX file is to be read; what is `None` follows from the file and the data set.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OnnxOptions {
+    /// The output to take, where there are several.
+    pub output: Option<String>,
+    /// Rows and columns of its images, where the file leaves them open.
+    pub size: Option<[usize; 2]>,
+    /// The order of the colours.
+    pub order: ChannelOrder,
+    /// Means and deviations of pixels from 0 to 1; those of the data set if left out.
+    pub statistics: Option<ChannelStatistics>,
+}
+
+/// A network that was checked, on its way into the catalogue.
+struct Checked {
+    version: NewVersion,
+    kind: ArtifactKind,
+    file: Bytes,
+    mapping: Option<Mapping>,
+}
+
+/// A block version to be trained.
+#[derive(Debug, Clone)]
+pub struct TrainRequest {
+    /// The model it belongs to.
+    pub model: ModelId,
+    /// Name of the data set to learn.
+    pub dataset: String,
+    /// Its blocks.
+    pub blocks: Vec<Block>,
+    /// How to train.
+    pub settings: TrainSettings,
+}
+
+impl Library {
+    /// Checks blocks against a data set, with every fault and the shapes as far as they could be told.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for an unknown data set.
+    pub async fn validate_blocks(&self, blocks: &[Block], dataset: &str) -> Result<BlockReport, ServiceError> {
+        let dataset = self.dataset_named(dataset).await?;
+        Ok(report(blocks, dataset.shape, dataset.class_names.len()))
+    }
+
+    /// Registers a version and queues its evaluation and ingest. Where the weights came under other names than the
+    /// network's, the answer says which became which.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another's model, `BAD_USER_INPUT` with every fault of the blocks or of the file.
+    pub async fn create_version(
+        &self,
+        request: VersionRequest,
+    ) -> Result<(Version, Job, Option<Mapping>), ServiceError> {
+        self.changeable(request.model).await?;
+        let checked = self.check(request).await?;
+        let key = self.artifacts.put(checked.kind, checked.file).await?;
+        let version = NewVersion {
+            weights_key: Some(key.to_string()),
+            ..checked.version
+        };
+        let (version, job) = self.register(version, JobKind::Ingest).await?;
+        Ok((version, job, checked.mapping))
+    }
+
+    /// Does everything that [`Library::create_version`] does before it writes.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn try_version(&self, request: VersionRequest) -> Result<Option<Mapping>, ServiceError> {
+        if self.changeable(request.model).await?.deleted_at.is_some() {
+            return Err(ServiceError::not_found("model", request.model));
+        }
+        Ok(self.check(request).await?.mapping)
+    }
+
+    async fn check(&self, request: VersionRequest) -> Result<Checked, ServiceError> {
+        let dataset = self.dataset_named(&request.dataset).await?;
+        match request.network {
+            NetworkFile::Blocks { blocks, weights } => {
+                let graph = checked_graph(&blocks, &dataset)?;
+                let version = new_version(request.model, &dataset, &graph, &blocks);
+                let read = tokio::task::spawn_blocking(move || weights_of(weights, &graph));
+                let (file, mapping) = read.await.map_err(ServiceError::internal)??;
+                Ok(Checked {
+                    version,
+                    kind: ArtifactKind::Weights,
+                    file,
+                    mapping,
+                })
+            }
+            NetworkFile::Onnx { files, options } => {
+                let read = tokio::task::spawn_blocking(move || check_onnx(request.model, &dataset, files, options));
+                read.await.map_err(ServiceError::internal)?
+            }
+            NetworkFile::Activations { file, probe_set } => {
+                let probe_set = self.probe_set_of(&dataset, probe_set).await?;
+                let limits = self.activation_limits(&probe_set);
+                let read = tokio::task::spawn_blocking(move || check(&file, limits).map(|_| file));
+                let file = read
+                    .await
+                    .map_err(ServiceError::internal)?
+                    .map_err(ComputeError::Activations)?;
+                Ok(Checked {
+                    version: NewVersion {
+                        model_id: request.model,
+                        format: ModelFormat::Activations,
+                        dataset_id: dataset.id,
+                        blocks: None,
+                        weights_key: None,
+                        parameter_count: 0,
+                        multiply_accumulates: 0,
+                        train_settings: None,
+                        source: Some(Source::Activations {
+                            probe_set: probe_set.id,
+                        }),
+                    },
+                    kind: ArtifactKind::Activations,
+                    file,
+                    mapping: None,
+                })
+            }
+        }
+    }
+
+    /// Registers a version and queues its training, evaluation and ingest.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another's model, `BAD_USER_INPUT` with every fault of the blocks.
+    pub async fn train_version(&self, request: TrainRequest) -> Result<(Version, Job), ServiceError> {
+        self.changeable(request.model).await?;
+        let dataset = self.dataset_named(&request.dataset).await?;
+        let graph = checked_graph(&request.blocks, &dataset)?;
+        let version = new_version(request.model, &dataset, &graph, &request.blocks);
+        self.register(
+            NewVersion {
+                train_settings: Some(request.settings),
+                ..version
+            },
+            JobKind::Train,
+        )
+        .await
+    }
+
+    /// Queues an evaluation of a `READY` version on its own data set or another of the same shape and classes.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for the version or data set, `BAD_USER_INPUT` if the version is not ready or cannot read the images.
+    pub async fn evaluate_version(
+        &self,
+        version: VersionId,
+        dataset: Option<&str>,
+    ) -> Result<(Version, Job), ServiceError> {
+        self.require(Scope::Write)?;
+        let version = self.ready(version).await?;
+        let own = self.dataset(version.dataset_id).await?;
+        let wanted = match dataset {
+            None => own.clone(),
+            Some(name) => self.dataset_named(name).await?,
+        };
+        let shapes_fit = wanted.shape == own.shape || version.format == ModelFormat::Onnx;
+        if !shapes_fit || wanted.class_names.len() != own.class_names.len() {
+            return Err(ServiceError::bad_input(format!(
+                "the version reads {} images of {} classes, but data set {} has {} images of {}: choose one that fits",
+                own.shape,
+                own.class_names.len(),
+                wanted.name,
+                wanted.shape,
+                wanted.class_names.len(),
+            )));
+        }
+        let mut tx = self.store.begin().await?;
+        tx.lock_model(version.model_id)
+            .await?
+            .ok_or_else(|| ServiceError::not_found("version", version.id))?;
+        let job = NewJob {
+            kind: JobKind::Evaluate,
+            version_id: version.id,
+            dataset_id: Some(wanted.id),
+        };
+        let job = tx.insert_job(job).await?;
+        tx.commit().await?;
+        Ok((version, job))
+    }
+
+    async fn register(&self, version: NewVersion, kind: JobKind) -> Result<(Version, Job), ServiceError> {
+        let mut tx = self.store.begin().await?;
+        tx.lock_model(version.model_id)
+            .await?
+            .ok_or_else(|| ServiceError::not_found("model", version.model_id))?;
+        let version = tx.insert_version(&version).await?;
+        let job = tx
+            .insert_job(NewJob {
+                kind,
+                version_id: version.id,
+                dataset_id: None,
+            })
+            .await?;
+        tx.commit().await?;
+        Ok((version, job))
+    }
+}
+
+fn check_onnx(
+    model: ModelId,
+    dataset: &Dataset,
+    files: Vec<NamedFile>,
+    options: OnnxOptions,
+) -> Result<Checked, ServiceError> {
+    let file = read(files).map_err(ComputeError::from)?;
+    let import_options = ImportOptions {
+        size: options.size,
+        output: options.output.clone(),
+    };
+    let imported = import(&file, &import_options).map_err(ComputeError::from)?;
+    let shape = imported.image_shape();
+    let statistics = match options.statistics {
+        Some(given) if given.mean.len() != shape.channels || given.std.len() != shape.channels => {
+            return Err(ServiceError::bad_input(format!(
+                "the network reads {} channels, so `mean` and `std` need as many numbers, got {} and {}",
+                shape.channels,
+                given.mean.len(),
+                given.std.len()
+            )));
+        }
+        Some(given) => given,
+        None => dataset.statistics.for_channels(shape.channels),
+    };
+    let graph = &imported.graph;
+    let version = NewVersion {
+        model_id: model,
+        format: ModelFormat::Onnx,
+        dataset_id: dataset.id,
+        blocks: None,
+        weights_key: None,
+        parameter_count: graph.parameter_count() as i64,
+        multiply_accumulates: graph.multiply_accumulates() as i64,
+        train_settings: None,
+        source: Some(Source::Onnx {
+            output: options.output,
+            preprocessing: Preprocessing {
+                shape,
+                order: options.order,
+                statistics,
+            },
+        }),
+    };
+    Ok(Checked {
+        version,
+        kind: ArtifactKind::Onnx,
+        file: write(&file).into(),
+        mapping: None,
+    })
+}
+
+/// Weights as a safetensors file that fits the graph, and how a state dict became it.
+fn weights_of(file: Bytes, graph: &Graph) -> Result<(Bytes, Option<Mapping>), ServiceError> {
+    if !is_pytorch(&file) {
+        check_weights(&file, graph).map_err(ComputeError::Weights)?;
+        return Ok((file, None));
+    }
+    let state = read_state_dict(&file).map_err(ServiceError::bad_input)?;
+    let mapping = map(graph, &state).map_err(ComputeError::Weights)?;
+    let weights = mapping.to_safetensors(&state)?;
+    check_weights(&weights, graph).map_err(ComputeError::Weights)?;
+    Ok((weights.into(), Some(mapping)))
+}
+
+fn checked_graph(blocks: &[Block], dataset: &Dataset) -> Result<Graph, ServiceError> {
+    lower(blocks, dataset.shape, dataset.class_names.len()).map_err(|errors| ServiceError::blocks(&errors))
+}
+
+fn new_version(model: ModelId, dataset: &Dataset, graph: &Graph, blocks: &[Block]) -> NewVersion {
+    NewVersion {
+        model_id: model,
+        format: ModelFormat::Blocks,
+        dataset_id: dataset.id,
+        blocks: Some(serde_json::json!(blocks)),
+        weights_key: None,
+        parameter_count: graph.parameter_count() as i64,
+        multiply_accumulates: graph.multiply_accumulates() as i64,
+        train_settings: None,
+        source: None,
+    }
+}

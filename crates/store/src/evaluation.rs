@@ -1,0 +1,210 @@
+//! Evaluations, their confusion matrices and mistakes.
+
+use super::rows::{Place, raw};
+use super::{Store, StoreError, Tx};
+use scv_domain::evaluation::{
+    ConfusionCell, Evaluation, EvaluationDetails, Exemplar, Mistake, NewEvaluation, Report,
+};
+use scv_domain::id::{DatasetId, VersionId};
+
+/// Which evaluation.
+pub type EvaluationKey = (VersionId, DatasetId);
+
+impl Store {
+    /// Evaluations of versions on all data sets.
+    ///
+    /// # Errors
+    /// The database fails, or holds what no release wrote.
+    #[tracing::instrument(name = "store.evaluations_of", skip_all)]
+    pub async fn evaluations_of(&self, versions: &[VersionId]) -> Result<Vec<Evaluation>, StoreError> {
+        let rows = sqlx::query!(
+            "select version_id, dataset_id, accuracy, loss, image_count, top_five_accuracy, calibration, created_at
+               from evaluation
+              where version_id = any($1)",
+            &raw(versions, |id| id.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let place = Place {
+                    table: "evaluation",
+                    row: row.version_id,
+                };
+                let details = match row.top_five_accuracy.zip(row.calibration) {
+                    None => None,
+                    Some((top_five_accuracy, calibration)) => Some(EvaluationDetails {
+                        top_five_accuracy,
+                        calibration: place.json("calibration", calibration)?,
+                    }),
+                };
+                Ok(Evaluation {
+                    version_id: VersionId(row.version_id),
+                    dataset_id: DatasetId(row.dataset_id),
+                    accuracy: row.accuracy,
+                    loss: row.loss,
+                    image_count: row.image_count,
+                    details,
+                    created_at: row.created_at,
+                })
+            })
+            .collect()
+    }
+
+    /// The cells of confusion matrices, by actual and predicted class.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.confusion_cells", skip_all)]
+    pub async fn confusion_cells(
+        &self,
+        evaluations: &[EvaluationKey],
+    ) -> Result<Vec<(EvaluationKey, ConfusionCell)>, StoreError> {
+        let rows = sqlx::query!(
+            "select version_id, dataset_id, actual, predicted, image_count, exemplar_index, exemplar_confidence
+               from confusion_cell
+               join unnest($1::bigint[], $2::bigint[]) as wanted (version_id, dataset_id) using (version_id, dataset_id)
+              order by version_id, dataset_id, actual, predicted",
+            &raw(evaluations, |(version, _)| version.0),
+            &raw(evaluations, |(_, dataset)| dataset.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let cells = rows.into_iter().map(|row| {
+            let cell = ConfusionCell {
+                actual: row.actual as u16,
+                predicted: row.predicted as u16,
+                image_count: row.image_count as usize,
+                exemplar: Exemplar {
+                    index: row.exemplar_index as usize,
+                    confidence: row.exemplar_confidence,
+                },
+            };
+            ((VersionId(row.version_id), DatasetId(row.dataset_id)), cell)
+        });
+        Ok(cells.collect())
+    }
+
+    /// The most confident mistakes of evaluations, those of each the most confident first.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.confident_mistakes", skip_all)]
+    pub async fn confident_mistakes(
+        &self,
+        evaluations: &[EvaluationKey],
+    ) -> Result<Vec<(EvaluationKey, Mistake)>, StoreError> {
+        let rows = sqlx::query!(
+            "select version_id, dataset_id, actual, predicted, image_index, confidence
+               from confident_mistake
+               join unnest($1::bigint[], $2::bigint[]) as wanted (version_id, dataset_id) using (version_id, dataset_id)
+              order by version_id, dataset_id, rank",
+            &raw(evaluations, |(version, _)| version.0),
+            &raw(evaluations, |(_, dataset)| dataset.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mistakes = rows.into_iter().map(|row| {
+            let mistake = Mistake {
+                actual: row.actual as u16,
+                predicted: row.predicted as u16,
+                image: Exemplar {
+                    index: row.image_index as usize,
+                    confidence: row.confidence,
+                },
+            };
+            ((VersionId(row.version_id), DatasetId(row.dataset_id)), mistake)
+        });
+        Ok(mistakes.collect())
+    }
+}
+
+impl Tx {
+    /// Writes an evaluation in place of an earlier one, in the searchable rows too if the data set is the version's own.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn put_evaluation(&mut self, evaluation: &NewEvaluation) -> Result<(), StoreError> {
+        let (version, dataset) = (evaluation.version_id.0, evaluation.dataset_id.0);
+        let report = &evaluation.report;
+        sqlx::query!(
+            "insert into evaluation (version_id, dataset_id, accuracy, loss, image_count, top_five_accuracy, calibration)
+             values ($1, $2, $3, $4, $5, $6, $7)
+             on conflict (version_id, dataset_id)
+             do update set accuracy = excluded.accuracy, loss = excluded.loss, image_count = excluded.image_count,
+                           top_five_accuracy = excluded.top_five_accuracy, calibration = excluded.calibration,
+                           created_at = now()",
+            version,
+            dataset,
+            report.accuracy,
+            report.loss,
+            report.image_count as i32,
+            report.top_five_accuracy,
+            serde_json::json!(report.calibration),
+        )
+        .execute(self.connection())
+        .await?;
+        self.put_confusion(version, dataset, report).await?;
+        self.put_mistakes(version, dataset, report).await?;
+        sqlx::query!(
+            "update layer_sketch set accuracy = $3 where version_id = $1 and dataset_id = $2",
+            version,
+            dataset,
+            report.accuracy,
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    async fn put_confusion(&mut self, version: i64, dataset: i64, report: &Report) -> Result<(), StoreError> {
+        sqlx::query!(
+            "delete from confusion_cell where version_id = $1 and dataset_id = $2",
+            version,
+            dataset
+        )
+        .execute(self.connection())
+        .await?;
+        sqlx::query!(
+            "insert into confusion_cell (version_id, dataset_id, actual, predicted, image_count, exemplar_index,
+                                         exemplar_confidence)
+             select $1, $2, *
+               from unnest($3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::double precision[])",
+            version,
+            dataset,
+            &raw(&report.cells, |cell| i32::from(cell.actual)),
+            &raw(&report.cells, |cell| i32::from(cell.predicted)),
+            &raw(&report.cells, |cell| cell.image_count as i32),
+            &raw(&report.cells, |cell| cell.exemplar.index as i32),
+            &raw(&report.cells, |cell| cell.exemplar.confidence),
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    async fn put_mistakes(&mut self, version: i64, dataset: i64, report: &Report) -> Result<(), StoreError> {
+        sqlx::query!(
+            "delete from confident_mistake where version_id = $1 and dataset_id = $2",
+            version,
+            dataset
+        )
+        .execute(self.connection())
+        .await?;
+        sqlx::query!(
+            "insert into confident_mistake (version_id, dataset_id, rank, actual, predicted, image_index, confidence)
+             select $1, $2, rank, actual, predicted, image_index, confidence
+               from unnest($3::integer[], $4::integer[], $5::integer[], $6::double precision[])
+                    with ordinality as given (actual, predicted, image_index, confidence, rank)",
+            version,
+            dataset,
+            &raw(&report.mistakes, |mistake| i32::from(mistake.actual)),
+            &raw(&report.mistakes, |mistake| i32::from(mistake.predicted)),
+            &raw(&report.mistakes, |mistake| mistake.image.index as i32),
+            &raw(&report.mistakes, |mistake| mistake.image.confidence),
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,376 @@
+//! Versions and how they move from `QUEUED` to `READY` or `FAILED`.
+
+use chrono::{DateTime, Utc};
+
+use super::rows::{Place, raw, slices, word};
+use super::{Store, StoreError, Tx};
+use scv_domain::id::{DatasetId, ModelId, ProbeSetId, VersionId};
+use scv_domain::page::{Page, Slice};
+use scv_domain::training::{EpochReport, TrainSettings};
+use scv_domain::version::{Failure, ModelFormat, Source, Version, VersionChoice};
+
+struct VersionRow {
+    version_id: i64,
+    model_id: i64,
+    number: i32,
+    status: String,
+    format: String,
+    dataset_id: i64,
+    blocks: Option<serde_json::Value>,
+    weights_key: Option<String>,
+    parameter_count: i64,
+    multiply_accumulates: i64,
+    train_settings: Option<serde_json::Value>,
+    train_epochs: Option<serde_json::Value>,
+    source: Option<serde_json::Value>,
+    failure: Option<serde_json::Value>,
+    duplicate_of: Option<i64>,
+    created_at: DateTime<Utc>,
+}
+
+impl TryFrom<VersionRow> for Version {
+    type Error = StoreError;
+
+    fn try_from(row: VersionRow) -> Result<Self, StoreError> {
+        let place = Place {
+            table: "version",
+            row: row.version_id,
+        };
+        Ok(Self {
+            id: VersionId(row.version_id),
+            model_id: ModelId(row.model_id),
+            number: row.number,
+            status: place.word("status", &row.status)?,
+            format: place.word("format", &row.format)?,
+            dataset_id: DatasetId(row.dataset_id),
+            blocks: row.blocks,
+            weights_key: row.weights_key,
+            parameter_count: row.parameter_count,
+            multiply_accumulates: row.multiply_accumulates,
+            train_settings: place.json_option("train_settings", row.train_settings)?,
+            train_epochs: place.json_option("train_epochs", row.train_epochs)?,
+            source: place.json_option("source", row.source)?,
+            failure: place.json_option("failure", row.failure)?,
+            duplicate_of: row.duplicate_of.map(VersionId),
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// A version to be registered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewVersion {
+    /// The model it belongs to.
+    pub model_id: ModelId,
+    /// What it was brought as.
+    pub format: ModelFormat,
+    /// The data set it is made for.
+    pub dataset_id: DatasetId,
+    /// Its blocks as given.
+    pub blocks: Option<serde_json::Value>,
+    /// Where its weights lie, unless they are still to be trained.
+    pub weights_key: Option<String>,
+    /// Trainable numbers.
+    pub parameter_count: i64,
+    /// Multiply-accumulates for one image.
+    pub multiply_accumulates: i64,
+    /// How it is to be trained, if it is.
+    pub train_settings: Option<TrainSettings>,
+    /// How its file is to be read, unless it is a block version.
+    pub source: Option<Source>,
+}
+
+/// A layer to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewLayer {
+    /// From 0, in execution order.
+    pub index: i32,
+    /// Where it stands in the block list.
+    pub name: String,
+    /// Layer kind.
+    pub kind: String,
+    /// Its settings.
+    pub parameters: serde_json::Value,
+    /// Shape of what it reads, for one image.
+    pub input_shape: Vec<i32>,
+    /// Shape of what it makes, for one image.
+    pub output_shape: Vec<i32>,
+    /// Trainable numbers.
+    pub parameter_count: i64,
+    /// Multiply-accumulates for one image.
+    pub multiply_accumulates: i64,
+}
+
+impl Store {
+    /// Versions by key that the viewer may see, whatever the state of their models.
+    ///
+    /// # Errors
+    /// The database fails or holds what we do not know.
+    #[tracing::instrument(name = "store.versions_by_id", skip_all)]
+    pub async fn versions_by_id(&self, ids: &[VersionId]) -> Result<Vec<Version>, StoreError> {
+        sqlx::query_as!(
+            VersionRow,
+            "select version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
+                    multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of, created_at
+               from version
+              where version_id = any($1)
+                and ($2::bigint is null or is_visible(model_id, $2))",
+            &raw(ids, |id| id.0),
+            self.viewer(),
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(Version::try_from)
+        .collect()
+    }
+
+    /// The same page of the versions of each of several models, by number. One statement for all.
+    ///
+    /// # Errors
+    /// The database fails or holds what we do not know.
+    #[tracing::instrument(name = "store.versions_pages", skip_all)]
+    pub async fn versions_pages(
+        &self,
+        models: &[ModelId],
+        page: &Page<i32>,
+    ) -> Result<Vec<(ModelId, Slice<Version>)>, StoreError> {
+        let rows = sqlx::query_as!(
+            VersionRow,
+            r#"select page.version_id as "version_id!", page.model_id as "model_id!", page.number as "number!",
+                      page.status as "status!", page.format as "format!", page.dataset_id as "dataset_id!", page.blocks,
+                      page.weights_key, page.parameter_count as "parameter_count!",
+                      page.multiply_accumulates as "multiply_accumulates!", page.train_settings, page.train_epochs,
+                      page.source, page.failure, page.duplicate_of, page.created_at as "created_at!"
+                 from unnest($1::bigint[]) as wanted (model_id)
+                cross join lateral (
+                      select *
+                        from version
+                       where version.model_id = wanted.model_id
+                         and ($2::integer is null or number > $2)
+                         and ($3::integer is null or number < $3)
+                       order by case when $4 then -number else number end
+                       limit $5) as page
+                order by page.model_id, case when $4 then -page.number else page.number end"#,
+            &raw(models, |id| id.0),
+            page.after,
+            page.before,
+            page.from_end,
+            page.limit as i64 + 1,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let versions = rows.into_iter().map(Version::try_from).collect::<Result<Vec<_>, _>>()?;
+        Ok(slices(&versions, page, |version| version.model_id))
+    }
+
+    /// The chosen version of each of several models; models without such a one are left out.
+    ///
+    /// # Errors
+    /// The database fails or holds what we do not know.
+    #[tracing::instrument(name = "store.chosen_versions", skip_all)]
+    pub async fn chosen_versions(&self, models: &[ModelId], choice: VersionChoice) -> Result<Vec<Version>, StoreError> {
+        let number = match choice {
+            VersionChoice::Number(number) => Some(number),
+            VersionChoice::Latest | VersionChoice::Best => None,
+        };
+        sqlx::query_as!(
+            VersionRow,
+            "select distinct on (model_id)
+                    version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
+                    multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of,
+                    version.created_at
+               from version
+               left join evaluation using (version_id, dataset_id)
+              where model_id = any($1)
+                and (number = $2 or ($2 is null and status = 'READY'))
+                and (accuracy is not null or not $3)
+              order by model_id, case when $3 then accuracy end desc, number desc",
+            &raw(models, |id| id.0),
+            number,
+            choice == VersionChoice::Best,
+        )
+        .fetch_all(&self.pool)
+        .await?
+        .into_iter()
+        .map(Version::try_from)
+        .collect()
+    }
+
+    /// How many versions each model has; models without any are left out.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.count_versions", skip_all)]
+    pub async fn count_versions(&self, models: &[ModelId]) -> Result<Vec<(ModelId, i64)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select model_id, count(*) as "count!" from version where model_id = any($1) group by model_id"#,
+            &raw(models, |id| id.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (ModelId(row.model_id), row.count)).collect())
+    }
+}
+
+impl Tx {
+    /// The `READY` versions of a data set that have not been measured on a probe set; those of deleted models and
+    /// those that are nothing but activations are left out.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn unmeasured_versions(
+        &mut self,
+        dataset: DatasetId,
+        probe_set: ProbeSetId,
+    ) -> Result<Vec<VersionId>, StoreError> {
+        let ids = sqlx::query_scalar!(
+            "select version_id
+               from version
+               join model using (model_id)
+              where dataset_id = $1
+                and status = 'READY'
+                and format <> 'ACTIVATIONS'
+                and deleted_at is null
+                and not exists (select
+                                  from layer
+                                  left join layer_vector as v on v.layer_id = layer.layer_id and v.probe_set_id = $2
+                                  left join degenerate_layer as d on d.layer_id = layer.layer_id and d.probe_set_id = $2
+                                 where layer.version_id = version.version_id
+                                   and (v.layer_id is not null or d.layer_id is not null))
+              order by version_id",
+            dataset.0,
+            probe_set.0,
+        )
+        .fetch_all(self.connection())
+        .await?;
+        Ok(ids.into_iter().map(VersionId).collect())
+    }
+
+    /// Registers a version under the next number of its model, whose row lock must be held.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn insert_version(&mut self, version: &NewVersion) -> Result<Version, StoreError> {
+        sqlx::query_as!(
+            VersionRow,
+            "insert into version (model_id, number, format, dataset_id, blocks, weights_key, parameter_count,
+                                  multiply_accumulates, train_settings, source)
+             select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9
+               from version
+              where model_id = $1
+             returning version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
+                       multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of, created_at",
+            version.model_id.0,
+            word(version.format),
+            version.dataset_id.0,
+            version.blocks,
+            version.weights_key,
+            version.parameter_count,
+            version.multiply_accumulates,
+            version
+                .train_settings
+                .as_ref()
+                .map(|settings| serde_json::json!(settings)),
+            version.source.as_ref().map(|source| serde_json::json!(source)),
+        )
+        .fetch_one(self.connection())
+        .await?
+        .try_into()
+    }
+
+    /// Marks a version as worked on, unless it is over.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn set_version_running(&mut self, id: VersionId) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update version set status = 'RUNNING' where version_id = $1 and status = 'QUEUED'",
+            id.0
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Keeps what training came to, so that a worker that takes over need not train again. Of two workers that trained
+    /// the same version the first is kept. The answer is the key of the weights that are kept.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn set_version_trained(
+        &mut self,
+        id: VersionId,
+        weights_key: &str,
+        epochs: &[EpochReport],
+    ) -> Result<String, StoreError> {
+        let kept = sqlx::query_scalar!(
+            r#"update version
+                set weights_key = coalesce(weights_key, $2), train_epochs = coalesce(train_epochs, $3)
+              where version_id = $1
+             returning weights_key as "weights_key!""#,
+            id.0,
+            weights_key,
+            serde_json::json!(epochs),
+        )
+        .fetch_one(self.connection())
+        .await?;
+        Ok(kept)
+    }
+
+    /// Waits until no other transaction writes results of a version, and keeps others from it. What is copied from an
+    /// evaluation to the searchable rows could go stale otherwise.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn lock_version(&mut self, id: VersionId) -> Result<(), StoreError> {
+        sqlx::query!(
+            "select version_id from version where version_id = $1 for no key update",
+            id.0
+        )
+        .fetch_optional(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Makes a version `READY`, and says of which other one it is a duplicate. `false` if it already was, or has failed
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn set_version_ready(
+        &mut self,
+        id: VersionId,
+        duplicate_of: Option<VersionId>,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query!(
+            "update version
+                set status = 'READY', duplicate_of = $2
+              where version_id = $1
+                and status in ('QUEUED', 'RUNNING')",
+            id.0,
+            duplicate_of.map(|original| original.0),
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Marks a version as failed, unless it is `READY`: a later failure does not take away what is there.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn set_version_failed(&mut self, id: VersionId, failure: &Failure) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update version
+                set status = 'FAILED', failure = $2
+              where version_id = $1
+                and status in ('QUEUED', 'RUNNING')",
+            id.0,
+            serde_json::json!(failure),
+        )
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+}
