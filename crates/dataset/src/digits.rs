@@ -1,6 +1,6 @@
-//! The data set that is always there: 1,797 handwritten digits inside the program itself.
+//! The built-in data set: 1,797 handwritten digits that are embedded in the program.
 //!
-//! `assets/digits/README.md` says where they come from.
+//! `assets/digits/README.md` documents their origin.
 
 use std::io::Read;
 
@@ -18,25 +18,25 @@ const SHAPE: ImageShape = ImageShape {
     width: 8,
 };
 
-/// Darkest value of a pixel in the file.
-const FULL: u16 = 16;
+/// Maximum value of a pixel in the file.
+const MAX_VALUE: u16 = 16;
 
-/// Of each class, every image of this number becomes a test image.
+/// In each class, one of this many images becomes a test image.
 const TEST_EVERY: usize = 5;
 
 static FILE: &[u8] = include_bytes!("../../../assets/digits/digits.csv.gz");
 
 /// The digits: 1x8x8 pixels, ten classes, 1,442 train and 355 test images.
 ///
-/// Of each class, the fifth, tenth, fifteenth ... image in file order is a test image, so that the
-/// split needs no seed and keeps the proportions of the classes.
+/// In each class, every fifth image in file order is a test image. The split therefore needs no seed
+/// and preserves the class proportions.
 pub fn digits() -> NewDataset {
     parse(FILE)
         .and_then(|draft| NewDataset::check(draft).ok())
-        .expect("the file is part of the program and a test reads it")
+        .expect("the embedded file is valid, as a test checks")
 }
 
-/// `None` if the file is not as its README says.
+/// Returns `None` if the file does not have the format described in its README.
 fn parse(file: &[u8]) -> Option<DatasetDraft> {
     let mut text = String::new();
     GzDecoder::new(file).read_to_string(&mut text).ok()?;
@@ -73,9 +73,9 @@ struct Rows {
 impl Rows {
     fn push(&mut self, pixels: &str, label: u16) -> Option<()> {
         for pixel in pixels.split(',') {
-            let value: u16 = pixel.parse().ok().filter(|&value| value <= FULL)?;
-            // Rounded to the nearest; 8 in 16 halves a step, which goes up.
-            let scaled = (value * 255 + FULL / 2) / FULL;
+            let value: u16 = pixel.parse().ok().filter(|&value| value <= MAX_VALUE)?;
+            // Rounded to the nearest integer, halves up.
+            let scaled = (value * 255 + MAX_VALUE / 2) / MAX_VALUE;
             self.pixels.push(u8::try_from(scaled).ok()?);
         }
         self.labels.push(label);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_1797_digits_and_a_fifth_of_each_class_is_for_testing() {
+    fn there_are_1797_digits_and_a_fifth_of_each_class_is_in_the_test_split() {
         let digits = digits();
         let (train, test) = (digits.split(Split::Train), digits.split(Split::Test));
         assert_eq!((train.images.count(), test.images.count()), (1_442, 355));
@@ -124,7 +124,7 @@ mod tests {
     fn pixels_span_the_whole_range_of_a_byte() {
         let digits = digits();
         let images = &digits.split(Split::Train).images;
-        // The first image of the file: a zero. Its first row is 0 0 5 13 9 1 0 0 of 16.
+        // The first image of the file is a zero. Its first row is 0 0 5 13 9 1 0 0, on a scale to 16.
         assert_eq!(images.image(0)[..8], [0, 0, 80, 207, 143, 16, 0, 0]);
         assert_eq!(images.pixels.iter().max(), Some(&255));
     }

@@ -1,23 +1,23 @@
-//! What is published about well-known data sets in IDX files.
+//! Published descriptions of well-known data sets in IDX files.
 
 use super::idx::{IdxFiles, IdxImport};
 use scv_domain::dataset::{DatasetError, DatasetName};
 use scv_domain::image::ChannelStatistics;
 
-/// A data set whose files need no further description.
+/// The description of a well-known data set, which its files do not contain.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct IdxPreset {
     /// Its name.
     pub name: &'static str,
-    /// One name a class.
+    /// One name per class.
     pub class_names: &'static [&'static str],
-    /// The label that means the first class.
+    /// The label of the first class.
     pub first_label: u16,
-    /// Whether rows and columns are exchanged in the file.
+    /// Whether rows and columns are swapped in the file.
     pub transposed: bool,
-    /// Published mean of the one channel.
+    /// Published mean of the only channel.
     pub mean: f32,
-    /// Published deviation of the one channel.
+    /// Published standard deviation of the only channel.
     pub std: f32,
 }
 
@@ -65,15 +65,15 @@ pub const IDX_PRESETS: [IdxPreset; 3] = [
 ];
 
 impl IdxPreset {
-    /// The preset of that name.
+    /// The preset with this name.
     pub fn find(name: &str) -> Option<&'static IdxPreset> {
         IDX_PRESETS.iter().find(|preset| preset.name == name)
     }
 
-    /// The import of `files` as this preset describes them.
+    /// Describes `files` with this preset.
     ///
     /// # Errors
-    /// None for the presets of [`IDX_PRESETS`]; a name that is no data set's otherwise.
+    /// The name is not a valid data set name. This does not happen for [`IDX_PRESETS`].
     pub fn import(&self, files: IdxFiles) -> Result<IdxImport, DatasetError> {
         let name: DatasetName = self.name.parse()?;
         Ok(IdxImport {

@@ -1,4 +1,4 @@
-//! Who asks, what they see and what they may do.
+//! Accounts, tokens and audit entries: what a caller may see and do.
 
 use std::fmt;
 
@@ -9,24 +9,24 @@ use super::id::{AccountId, AuditEntryId, TokenId};
 use super::model::Model;
 use super::text::{AccountName, Description};
 
-/// How much a token allows; each allows what those before it do.
+/// The permissions of a token. Each scope includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Scope {
-    /// To read what its account may see, and to ask about images and activations that are brought along.
+    /// Read what its account may see, and run queries on uploaded images and activations.
     Read,
-    /// To register models and data sets, to change what its account owns, and to have work done.
+    /// Register models and data sets, change what its account owns, and start jobs.
     Write,
-    /// To see and change everything, to make tokens, and to read the record of changes.
+    /// See and change everything, create tokens, and read the audit log.
     Admin,
 }
 
-/// What must not be shown: a token or a key.
+/// A token or a key. Its `Debug` output hides the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for whoever it is shown to.
+    /// The secret text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -44,27 +44,27 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// On whose behalf something is done.
+/// The caller of an operation and its permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Access {
-    /// Who asks; nobody in particular where a server answers anybody, and none for the program itself.
+    /// The caller's account; `None` on a server that is open to everyone, and for the program itself.
     pub account: Option<AccountId>,
-    /// What they asked with.
+    /// The token the caller authenticated with.
     pub token: Option<TokenId>,
-    /// How much they may do.
+    /// What the caller may do.
     pub scope: Scope,
 }
 
 impl Access {
-    /// The program itself, and whoever asks a server that answers anybody.
+    /// Full access: the program itself, and every caller of a server that is open to everyone.
     pub const FULL: Self = Self {
         account: None,
         token: None,
         scope: Scope::Admin,
     };
 
-    /// Somebody of an account, or of none, who only reads.
-    pub fn of_reader(account: Option<AccountId>) -> Self {
+    /// Read access for an account, or for an anonymous caller.
+    pub fn reader(account: Option<AccountId>) -> Self {
         Self {
             account,
             token: None,
@@ -72,17 +72,18 @@ impl Access {
         }
     }
 
-    /// Whose private models are seen beside those that everybody may see; `None`: everything is.
+    /// The account whose private models are visible in addition to public ones; `None` if everything is visible.
     pub fn viewer(&self) -> Option<AccountId> {
         match self.scope {
             Scope::Admin => None,
-            // No account has this key, and no model is private to it.
+            // No account has this key, so no model is private to it.
             Scope::Read | Scope::Write => Some(self.account.unwrap_or(AccountId(-1))),
         }
     }
 
-    /// Whether a model that is seen may be changed as well: one's own, and one that is nobody's.
-    pub fn may_change(&self, model: &Model) -> bool {
+    /// Whether the caller may change a model it can see: writers may change their own models and models without an
+    /// owner.
+    pub fn can_change(&self, model: &Model) -> bool {
         match self.scope {
             Scope::Admin => true,
             Scope::Write => model.owner.is_none() || model.owner == self.account,
@@ -91,33 +92,33 @@ impl Access {
     }
 }
 
-/// What somebody asks with, but for the secret.
+/// A token without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// Key.
     pub id: TokenId,
     /// Key of the account.
     pub account_id: AccountId,
-    /// Whose it is.
+    /// Name of the account.
     pub account: AccountName,
-    /// What it is for.
+    /// What the token is for.
     pub description: Description,
-    /// How much it allows.
+    /// What it allows.
     pub scope: Scope,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it ends by itself.
+    /// When it expires.
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<DateTime<Utc>>,
-    /// When it was ended.
+    /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// A token to be made.
+/// A token to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewToken {
-    /// Whose it is; an account that is not there yet is made with it.
+    /// Name of the account; it is created if it does not exist.
     pub account: AccountName,
     /// See [`Token::description`].
     pub description: Description,
@@ -127,31 +128,31 @@ pub struct NewToken {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// What somebody changed, or tried to.
+/// An entry of the audit log: a mutation that was executed or forbidden.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
     /// Key.
     pub id: AuditEntryId,
-    /// When.
+    /// When it happened.
     pub at: DateTime<Utc>,
-    /// Who; `None` where a server answers anybody.
+    /// The account; `None` on a server that is open to everyone.
     pub account: Option<AccountName>,
-    /// With which token.
+    /// The token the caller authenticated with.
     pub token_id: Option<TokenId>,
-    /// From where.
+    /// The client's address.
     pub address: Option<String>,
     /// Name of the mutation.
     pub mutation: String,
-    /// The plain members of its input: ids, names, numbers. Texts are cut off, lists and objects left out.
+    /// The scalar fields of its input: ids, names, numbers. Long texts are truncated; lists and objects are omitted.
     pub input: serde_json::Value,
-    /// The code of its error; `None` if there was none.
+    /// The error code; `None` if the mutation succeeded.
     pub code: Option<String>,
 }
 
-/// An entry to be written.
+/// An audit entry to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewAuditEntry {
-    /// On whose behalf.
+    /// The caller.
     pub access: Access,
     /// See [`AuditEntry::address`].
     pub address: Option<String>,
@@ -185,13 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn writers_change_what_is_theirs_or_nobodys_and_administrators_everything() {
+    fn writers_can_change_their_own_and_unowned_models_and_administrators_all_models() {
         let access = |scope| Access {
             account: Some(AccountId(7)),
             token: None,
             scope,
         };
-        let changes = |scope, owner| model(owner).map(|model| access(scope).may_change(&model));
+        let changes = |scope, owner| model(owner).map(|model| access(scope).can_change(&model));
         for (scope, owner, expected) in [
             (Scope::Read, Some(7), false),
             (Scope::Read, None, false),
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn only_administrators_see_what_is_private_to_others() {
+    fn only_administrators_see_the_private_models_of_others() {
         let viewer = |account: Option<i64>, scope| {
             let account = account.map(AccountId);
             Access {

@@ -1,35 +1,35 @@
-//! All layers of one version against all layers of another, and what two networks have in common by that.
+//! CKA scores between all layers of two versions, and how similar the two networks are by these scores.
 
-/// A pair of layers by their places in the two networks.
+/// A pair of layers, by their positions in the two networks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pairing {
-    /// Row: place in the first network.
+    /// Row: position in the first network.
     pub row: usize,
-    /// Column: place in the second network.
+    /// Column: position in the second network.
     pub column: usize,
     /// Their score.
     pub score: f64,
 }
 
-/// Scores of each layer of a network (rows) with each layer of another (columns).
+/// Scores of each layer of one network (rows) with each layer of another (columns).
 #[derive(Debug, Clone, PartialEq)]
 pub struct CkaMatrix {
     columns: usize,
-    /// Row after row.
+    /// In row-major order.
     scores: Vec<f64>,
 }
 
 impl CkaMatrix {
-    /// Scores row after row.
+    /// A matrix from its scores in row-major order.
     ///
     /// # Panics
-    /// If they do not fill rows of `columns`.
+    /// If the scores do not fill whole rows of `columns` scores.
     pub fn new(columns: usize, scores: Vec<f64>) -> Self {
-        let whole = match columns {
+        let is_whole = match columns {
             0 => scores.is_empty(),
             columns => scores.len().is_multiple_of(columns),
         };
-        assert!(whole, "{} scores fill no rows of {columns}", scores.len());
+        assert!(is_whole, "{} scores do not fill rows of {columns}", scores.len());
         Self { columns, scores }
     }
 
@@ -39,12 +39,12 @@ impl CkaMatrix {
         self.scores.chunks(self.columns.max(1))
     }
 
-    /// Layers of the second network.
+    /// Number of layers of the second network.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Rows and columns exchanged.
+    /// The matrix with rows and columns swapped.
     pub fn transposed(&self) -> Self {
         let rows = self.rows().len();
         let scores = (0..self.columns).flat_map(|column| self.rows().map(move |row| row[column]));
@@ -54,7 +54,7 @@ impl CkaMatrix {
         }
     }
 
-    /// For each row the column with the highest score, the first of equals.
+    /// The column with the highest score for each row; the first one if scores tie.
     pub fn best_matches(&self) -> Vec<Pairing> {
         let best = |(row, scores): (usize, &[f64])| {
             let mut best = Pairing {
@@ -72,9 +72,9 @@ impl CkaMatrix {
         self.rows().enumerate().map(best).collect()
     }
 
-    /// How alike the networks are: the mean score of each layer with its best match in the other network, over the layers
-    /// of the first, and the same over those of the second, averaged (the best-match average of Pesquita et al. 2008).
-    /// 1 if each has its equal on the other side; 0 if one of the networks has no layers.
+    /// How similar the networks are. For each network, takes the mean best-match score of its layers in the other
+    /// network, then averages the two means (the best-match average of Pesquita et al. 2008). 1 if every layer has an
+    /// equal in the other network; 0 if one of the networks has no layers.
     pub fn best_match_average(&self) -> f64 {
         let mean = |matrix: &Self| {
             let matches = matrix.best_matches();
@@ -91,10 +91,10 @@ impl CkaMatrix {
         worst.unwrap_or_default()
     }
 
-    /// Pairs of layers in the order of both networks, no layer twice, with the greatest sum of scores that such pairs can
-    /// have. Scores of zero or less are never paired.
+    /// The pairs with the highest total score among all sets of pairs that keep the order of both networks and use no
+    /// layer twice. Layers with a score of zero or less are never paired.
     pub fn alignment(&self) -> Vec<Pairing> {
-        // `best[row][column]`: the greatest sum from that row and column on.
+        // `best[row][column]`: the highest total from that row and column on.
         let rows: Vec<&[f64]> = self.rows().collect();
         let mut best = vec![vec![0.0_f64; self.columns + 1]; rows.len() + 1];
         for (row, scores) in rows.iter().enumerate().rev() {
@@ -120,8 +120,8 @@ impl CkaMatrix {
         pairs
     }
 
-    /// The sum of an alignment's scores over what it could be at most: twice the sum over the layers of both networks. 1 if
-    /// the networks agree layer by layer.
+    /// The total score of an alignment as a share of its maximum: 2 × sum of scores ÷ number of layers of both
+    /// networks. 1 if the networks agree layer by layer.
     pub fn alignment_score(&self, alignment: &[Pairing]) -> f64 {
         let layers = self.rows().len() + self.columns;
         let sum: f64 = alignment.iter().map(|pairing| pairing.score).sum();
@@ -142,13 +142,13 @@ mod tests {
         })
     }
 
-    /// By trying every pair first, and then what is left below and to the right of it.
-    fn greatest_sum(matrix: &CkaMatrix, first_row: usize, first_column: usize) -> f64 {
+    /// Brute force: tries every pair first, then the pairs below and to the right of it.
+    fn highest_total(matrix: &CkaMatrix, first_row: usize, first_column: usize) -> f64 {
         let rows: Vec<_> = matrix.rows().collect();
         let mut best = 0.0_f64;
         for (row, scores) in rows.iter().enumerate().skip(first_row) {
             for (column, score) in scores.iter().enumerate().skip(first_column) {
-                best = best.max(score + greatest_sum(matrix, row + 1, column + 1));
+                best = best.max(score + highest_total(matrix, row + 1, column + 1));
             }
         }
         best
@@ -160,8 +160,8 @@ mod tests {
 
         let alignment = matrix.alignment();
 
-        let places: Vec<_> = alignment.iter().map(|pair| (pair.row, pair.column)).collect();
-        assert_eq!(places, [(0, 0), (1, 1), (2, 2)]);
+        let positions: Vec<_> = alignment.iter().map(|pair| (pair.row, pair.column)).collect();
+        assert_eq!(positions, [(0, 0), (1, 1), (2, 2)]);
         assert_eq!(matrix.alignment_score(&alignment), 1.0);
         assert_eq!(matrix.best_match_average(), 1.0);
         assert_eq!(matrix.worst_best_match(), 1.0);
@@ -169,13 +169,13 @@ mod tests {
 
     #[test]
     fn an_inserted_layer_is_left_out_of_the_alignment() {
-        // The second network has one layer more, between the two of the first.
+        // The second network has one more layer, between the two of the first.
         let matrix = CkaMatrix::new(3, vec![1.0, 0.5, 0.1, 0.1, 0.5, 1.0]);
 
         let alignment = matrix.alignment();
 
-        let places: Vec<_> = alignment.iter().map(|pair| (pair.row, pair.column)).collect();
-        assert_eq!(places, [(0, 0), (1, 2)]);
+        let positions: Vec<_> = alignment.iter().map(|pair| (pair.row, pair.column)).collect();
+        assert_eq!(positions, [(0, 0), (1, 2)]);
         assert_eq!(matrix.alignment_score(&alignment), 0.8);
         assert_eq!(matrix.worst_best_match(), 0.5);
     }
@@ -191,13 +191,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_alignment_keeps_both_orders_and_has_the_greatest_sum(matrix in matrix()) {
+        fn an_alignment_keeps_both_orders_and_has_the_highest_total(matrix in matrix()) {
             let alignment = matrix.alignment();
             for pair in alignment.windows(2) {
                 prop_assert!(pair[0].row < pair[1].row && pair[0].column < pair[1].column);
             }
             let sum: f64 = alignment.iter().map(|pair| pair.score).sum();
-            prop_assert!((sum - greatest_sum(&matrix, 0, 0)).abs() < 1e-12);
+            prop_assert!((sum - highest_total(&matrix, 0, 0)).abs() < 1e-12);
         }
 
         #[test]

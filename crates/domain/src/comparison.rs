@@ -1,4 +1,4 @@
-//! What is asked and answered about whole versions: two of them layer by layer, or one against all others.
+//! Comparisons of whole versions: two versions layer by layer, or one version against all others.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,18 +7,18 @@ use super::id::{LayerId, ProbeSetId, VersionId};
 use super::similarity::SimilarityFilter;
 use super::vector::Measure;
 
-/// What is asked about the layers of two versions.
+/// A request to compare the layers of two versions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     /// The probe set to compare on.
     pub probe_set: ProbeSetId,
-    /// What the scores are of.
+    /// The measure of the scores.
     pub measure: Measure,
-    /// Only layers of these kinds. Empty: all.
+    /// Only layers of these kinds. Empty means all kinds.
     pub layer_kinds: Vec<String>,
 }
 
-/// All layers of a version against all layers of another; those without a vector are left out.
+/// Scores between all layers of two versions; layers without a vector are left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComparedLayers {
     /// Layers of the first version.
@@ -29,75 +29,75 @@ pub struct ComparedLayers {
     pub matrix: CkaMatrix,
 }
 
-/// What is asked about the versions most like a target.
+/// A query for the versions most similar to a target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SimilarVersionsQuery {
     /// The probe set to compare on.
     pub probe_set: ProbeSetId,
-    /// What the scores are of.
+    /// The measure of the scores.
     pub measure: Measure,
-    /// Which versions may answer.
+    /// Which versions are candidates.
     pub filter: SimilarityFilter,
-    /// How many at most.
+    /// Maximum number of hits.
     pub first: usize,
     /// Where the page begins: after this hit.
     pub after: Option<VersionCursor>,
 }
 
-/// A place in the list of versions. Scores tie, so the version's key decides between equals.
+/// A position in the list of versions. The version's key breaks ties between equal scores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct VersionCursor {
     /// Rank of the hit, from 1.
     pub rank: usize,
-    /// What the scores are of.
+    /// The measure of the score.
     pub measure: Measure,
-    /// Its score.
+    /// Score of the hit.
     pub score: f64,
     /// The version.
     pub version: VersionId,
 }
 
-/// A page of the versions most like a target, best first.
+/// A page of the versions most similar to a target, best first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VersionMatches {
     /// The versions.
     pub hits: Vec<VersionMatch>,
-    /// Whether there are more.
+    /// Whether more hits follow.
     pub has_next: bool,
-    /// Whether every admitted version was compared.
+    /// Whether every candidate version was compared.
     pub exact: bool,
 }
 
-/// How like a target a version is.
+/// How similar a version is to a target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VersionMatch {
-    /// From 1, over all pages.
+    /// Rank over all pages, from 1.
     pub rank: usize,
     /// The version.
     pub version: VersionId,
     /// Best-match average.
     pub score: f64,
-    /// For each layer of the target the most similar one of the version.
+    /// The most similar layer of the version for each layer of the target.
     pub matching: Vec<LayerPair>,
-    /// The best pairs that keep the order of both networks.
+    /// The alignment of the two versions: see [`CkaMatrix::alignment`].
     pub alignment: Vec<LayerPair>,
-    /// How far these pairs reach: 1 if the networks agree layer by layer.
+    /// See [`CkaMatrix::alignment_score`]: 1 if the networks agree layer by layer.
     pub alignment_score: f64,
 }
 
-/// A layer of one version, one of another, and their score.
+/// A layer of one version, a layer of another, and their score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LayerPair {
-    /// The first version's.
+    /// Layer of the first version.
     pub layer: LayerId,
-    /// The other's.
+    /// Layer of the other version.
     pub other: LayerId,
-    /// How alike they are.
+    /// Their similarity.
     pub score: f64,
 }
 
 impl ComparedLayers {
-    /// Pairs of places as pairs of layers.
+    /// Converts pairs of positions into pairs of layers.
     pub fn pairs(&self, pairings: &[Pairing]) -> Vec<LayerPair> {
         let pair = |pairing: &Pairing| LayerPair {
             layer: self.rows[pairing.row],

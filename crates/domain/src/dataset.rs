@@ -1,4 +1,4 @@
-//! Data sets: labelled images that have been checked once, here, and are trusted afterwards.
+//! Data sets of labelled images. They are checked once, here, and trusted afterwards.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,22 +11,22 @@ mod error;
 
 pub use error::DatasetError;
 
-/// Most images of one split.
+/// Maximum number of images in one split.
 pub const MAX_IMAGES_PER_SPLIT: usize = 1_000_000;
-/// Fewest classes: with one, there is nothing to tell apart.
+/// Minimum number of classes: with a single class there is nothing to classify.
 pub const MIN_CLASSES: usize = 2;
-/// Most classes.
+/// Maximum number of classes.
 pub const MAX_CLASSES: usize = 1_000;
-/// Most rows or columns of an image.
+/// Maximum height and width of an image.
 pub const MAX_IMAGE_SIDE: usize = 512;
-/// Most bytes of pixels of both splits together: 4 GiB.
+/// Maximum number of pixel bytes of both splits together: 4 GiB.
 pub const MAX_PIXEL_BYTES: u64 = 4 << 30;
-/// Most characters of a data set's name.
+/// Maximum length of a data set's name, in characters.
 pub const MAX_NAME_LENGTH: usize = 64;
-/// Most characters of the name of a class.
+/// Maximum length of a class name, in characters.
 pub const MAX_CLASS_NAME_LENGTH: usize = 100;
 
-/// Which images of a data set are meant.
+/// A part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Split {
@@ -58,7 +58,7 @@ impl fmt::Display for Split {
     }
 }
 
-/// The name of a data set: 1 to 64 of lowercase letters, digits, `_` and `-`.
+/// The name of a data set: 1 to 64 lowercase letters, digits, `_` and `-`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DatasetName(String);
@@ -76,7 +76,7 @@ impl TryFrom<String> for DatasetName {
     fn try_from(name: String) -> Result<Self, DatasetError> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         if name.is_empty() || name.len() > MAX_NAME_LENGTH || !name.chars().all(allowed) {
-            // A long name is not repeated whole in the message.
+            // The message does not repeat a long name in full.
             let name = name.chars().take(MAX_NAME_LENGTH + 1).collect();
             return Err(DatasetError::Name { name });
         }
@@ -104,22 +104,22 @@ impl fmt::Display for DatasetName {
     }
 }
 
-/// What an import has gathered and [`NewDataset::check`] still has to judge.
+/// An imported data set that [`NewDataset::check`] has not checked yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatasetDraft {
     /// Its name.
     pub name: DatasetName,
-    /// One name a class, in the order of the class indices.
+    /// One name per class, in the order of the class indices.
     pub class_names: Vec<String>,
-    /// Published statistics; computed from the train images if there are none.
+    /// Published statistics; computed from the train images if `None`.
     pub statistics: Option<ChannelStatistics>,
-    /// Images to learn from. Their shape is the shape of the data set.
+    /// Images to train on. Their shape is the shape of the data set.
     pub train: LabelledImages,
     /// Images to measure accuracy on.
     pub test: LabelledImages,
 }
 
-/// A data set that keeps every rule of [`DatasetError`] and can be stored as it is.
+/// A data set that has passed every check of [`DatasetError`] and can be stored as it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewDataset {
     name: DatasetName,
@@ -133,7 +133,7 @@ impl NewDataset {
     /// Checks a draft and completes its statistics.
     ///
     /// # Errors
-    /// The first rule that is broken, with the place where.
+    /// The first rule that is broken, and where.
     pub fn check(draft: DatasetDraft) -> Result<Self, DatasetError> {
         check_class_names(&draft.class_names)?;
         let shape = draft.train.images.shape;
@@ -165,7 +165,7 @@ impl NewDataset {
     }
 
     /// The same data set under another name.
-    pub fn named(self, name: DatasetName) -> Self {
+    pub fn with_name(self, name: DatasetName) -> Self {
         Self { name, ..self }
     }
 
@@ -179,12 +179,12 @@ impl NewDataset {
         self.train.images.shape
     }
 
-    /// One name a class, in the order of the class indices.
+    /// One name per class, in the order of the class indices.
     pub fn class_names(&self) -> &[String] {
         &self.class_names
     }
 
-    /// What pixels are normalised with.
+    /// The statistics that normalise pixels.
     pub fn statistics(&self) -> &ChannelStatistics {
         &self.statistics
     }
@@ -201,14 +201,14 @@ impl NewDataset {
 impl ChannelStatistics {
     /// Mean and population deviation of each channel over all images, pixels scaled to 0..1.
     ///
-    /// The sums are of whole numbers and exact; only the last division and root round. A channel
-    /// with one value throughout gets the deviation 1: normalised, it is zero everywhere, and
-    /// nothing is divided by zero. Without any image the mean is 0 and the deviation 1.
+    /// The sums are integers and exact; only the final division and square root round. A constant
+    /// channel gets the deviation 1, so that normalising it gives zeros instead of a division by
+    /// zero. Without images the mean is 0 and the deviation 1.
     pub fn of(images: &Images) -> Self {
         let channels = images.shape.channels;
         let plane = images.shape.height * images.shape.width;
         let mut sums = vec![0_u64; channels];
-        // 4 GiB of pixels of 255 each sum to 2.8e14 squared values: far from the end of u64.
+        // The squares of 4 GiB of pixels sum to at most 2.8e14, far below the limit of u64.
         let mut squares = vec![0_u64; channels];
         for index in 0..images.count() {
             for (channel, pixels) in images.image(index).chunks_exact(plane).enumerate() {
@@ -219,7 +219,7 @@ impl ChannelStatistics {
         let count = (images.count() * plane).max(1) as u64;
         let mean = sums.iter().map(|&sum| (sum as f64 / count as f64 / 255.0) as f32);
         let std = sums.iter().zip(&squares).map(|(&sum, &square)| {
-            // n² times the variance, exact: n Σx² - (Σx)².
+            // n² times the variance, computed exactly: n Σx² - (Σx)².
             let scaled = u128::from(count) * u128::from(square) - u128::from(sum).pow(2);
             match scaled {
                 0 => 1.0,
@@ -240,12 +240,12 @@ fn check_class_names(names: &[String]) -> Result<(), DatasetError> {
     let mut seen = HashSet::new();
     for (index, name) in names.iter().enumerate() {
         let length = name.chars().count();
-        let in_bounds = (1..=MAX_CLASS_NAME_LENGTH).contains(&length);
-        if !in_bounds || name.trim() != name || name.chars().any(char::is_control) {
+        let is_in_bounds = (1..=MAX_CLASS_NAME_LENGTH).contains(&length);
+        if !is_in_bounds || name.trim() != name || name.chars().any(char::is_control) {
             return Err(DatasetError::ClassName { index });
         }
         if !seen.insert(name) {
-            return Err(DatasetError::ClassNameTwice {
+            return Err(DatasetError::DuplicateClassName {
                 index,
                 name: name.clone(),
             });
@@ -256,8 +256,8 @@ fn check_class_names(names: &[String]) -> Result<(), DatasetError> {
 
 fn check_shape(shape: ImageShape) -> Result<(), DatasetError> {
     let sides = 1..=MAX_IMAGE_SIDE;
-    let good = matches!(shape.channels, 1 | 3) && sides.contains(&shape.height) && sides.contains(&shape.width);
-    if good {
+    let is_valid = matches!(shape.channels, 1 | 3) && sides.contains(&shape.height) && sides.contains(&shape.width);
+    if is_valid {
         Ok(())
     } else {
         Err(DatasetError::Shape { shape })
@@ -271,7 +271,7 @@ fn check_split(split: Split, labelled: &LabelledImages, classes: usize) -> Resul
     }
     let (bytes, image_bytes) = (labelled.images.pixels.len(), labelled.images.shape.len());
     if !bytes.is_multiple_of(image_bytes) {
-        return Err(DatasetError::PartOfAnImage {
+        return Err(DatasetError::PartialImage {
             split,
             bytes,
             image_bytes,

@@ -1,4 +1,4 @@
-//! A data set as the catalogue holds it.
+//! Data sets and probe sets as the catalogue stores them.
 
 use chrono::{DateTime, Utc};
 
@@ -15,50 +15,50 @@ pub struct Dataset {
     pub name: String,
     /// Shape of every image.
     pub shape: ImageShape,
-    /// One name a class, in the order of the class indices.
+    /// One name per class, in the order of the class indices.
     pub class_names: Vec<String>,
-    /// How pixels become numbers.
+    /// Mean and deviation of each channel, which normalise pixels.
     pub statistics: ChannelStatistics,
     /// When it was imported.
     pub created_at: DateTime<Utc>,
 }
 
-/// A part of a data set with where its bytes lie.
+/// A split with the keys of the objects that store it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSplit {
-    /// Which part.
+    /// The split.
     pub split: Split,
-    /// How many images.
+    /// Number of images.
     pub image_count: i32,
-    /// Object with the pixels, as [`super::image::Images::pixels`] lays them out.
+    /// Object with the pixels, in the layout of [`super::image::Images::pixels`].
     pub images_key: String,
-    /// Object with the class indices, two bytes each, little end first.
+    /// Object with the class indices as little-endian u16.
     pub labels_key: String,
 }
 
-/// An ordered, immutable list of images of one data set. Vectors are comparable within one probe set only.
+/// An ordered, immutable list of images of one data set. Vectors can be compared only within one probe set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProbeSet {
     /// Key.
     pub id: ProbeSetId,
     /// The data set.
     pub dataset_id: DatasetId,
-    /// The split its images are of.
+    /// The split of its images.
     pub split: Split,
     /// Indices of the images in that split, in order.
     pub image_indices: Vec<i32>,
-    /// What the images were drawn with.
+    /// Random seed the images were drawn with.
     pub seed: i64,
-    /// SHA-256 over the images and how they become numbers.
+    /// SHA-256 of the images and the statistics that normalise them.
     pub content_hash: String,
-    /// Whether searches use it when none is named.
+    /// Whether searches use it if no probe set is specified.
     pub is_default: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
 }
 
 impl ProbeSet {
-    /// Numbers in a layer vector on it: n(n-1)/2 for n images.
+    /// Length of a layer vector on this probe set: n(n-1)/2 for n images.
     pub fn vector_length(&self) -> usize {
         let images = self.image_indices.len().max(2);
         images * (images - 1) / 2

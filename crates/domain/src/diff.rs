@@ -1,61 +1,61 @@
-//! How two versions differ, layer by layer.
+//! The layer-by-layer difference between two versions.
 //!
-//! Layers are aligned by a longest common subsequence of their kinds. Networks repeat themselves, so there are often many
-//! such alignments: of those, one is taken that leaves the most layers as they are. A deeper network of the same family then
-//! differs by the blocks that were put in, and not by everything behind them.
+//! Layers are aligned by a longest common subsequence of their kinds. Networks are repetitive, so there are often many
+//! such alignments; the one that leaves the most layers unchanged is chosen. A deeper network of the same family then
+//! differs only by the inserted blocks, and not by everything after them.
 
 use serde_json::Value;
 
 use super::version::Layer;
 
-/// Most layers of two versions, one number times the other, once what they begin and end with alike is set aside.
-pub const MAX_ALIGNED: usize = 16_000_000;
+/// Maximum product of the layer counts of two versions, without the identical layers at their beginning and end.
+pub const MAX_LAYER_PRODUCT: usize = 16_000_000;
 
-/// What became of a layer on the way from one version to another.
+/// How a layer changed from one version to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// Both versions have it with the same parameters and shapes.
     Same,
-    /// Both have it, but with other parameters or shapes, or another layer stands in its place.
+    /// Both have it, but with different parameters or shapes, or a different layer takes its place.
     Changed,
     /// Only the other version has it.
     Added,
-    /// Only the one version has it.
+    /// Only the first version has it.
     Removed,
 }
 
-/// Something in which two layers differ.
+/// A property in which two layers differ.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// `kind`, `inputShape`, `outputShape`, or a parameter by its name.
+    /// `kind`, `inputShape`, `outputShape`, or the name of a parameter.
     pub name: String,
-    /// What it is in the one layer; none if the layer has no such parameter.
+    /// Its value in the first layer; `None` if the layer has no such parameter.
     pub value: Option<Value>,
-    /// What it is in the other layer.
+    /// Its value in the other layer; `None` if the layer has no such parameter.
     pub other_value: Option<Value>,
 }
 
-/// One place of the alignment.
+/// One entry of the alignment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// What became of the layer.
+    /// How the layer changed.
     pub change: Change,
-    /// The layer of the one version; none if it was added.
+    /// The layer of the first version; `None` if it was added.
     pub layer: Option<Layer>,
-    /// The layer of the other version; none if it was removed.
+    /// The layer of the other version; `None` if it was removed.
     pub other_layer: Option<Layer>,
-    /// In what the two differ; empty unless the layer was changed.
+    /// How the two differ; empty unless the layer was changed.
     pub differences: Vec<Difference>,
 }
 
 impl Entry {
-    /// Both layers, where there are two.
+    /// Both layers, if the entry has two.
     pub fn pair(&self) -> Option<(&Layer, &Layer)> {
         Some((self.layer.as_ref()?, self.other_layer.as_ref()?))
     }
 }
 
-/// How many layers met each fate.
+/// The number of entries by kind of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Entries that are [`Change::Same`].
@@ -69,7 +69,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts entries.
+    /// Counts the entries of each change.
     pub fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
         let mut counts = Self::default();
         for entry in entries {
@@ -84,24 +84,24 @@ impl Counts {
     }
 }
 
-/// Two versions have too many layers to be aligned.
+/// Two versions have too many layers to align.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "versions of {layers} and {others} layers, not counting those that they begin and end with alike, are too large to be \
-     aligned: one number times the other may be at most {MAX_ALIGNED}"
+    "the versions are too large to align: they have {layers} and {others} layers, not counting identical layers at the \
+     beginning and end, and the product of the two may be at most {MAX_LAYER_PRODUCT}"
 )]
 pub struct TooManyLayers {
     layers: usize,
     others: usize,
 }
 
-/// What leads from one list of layers to another, in execution order. The other way round it is the same with additions and
-/// removals exchanged.
+/// The changes from one list of layers to another, in execution order. Swapping the lists swaps additions and removals
+/// and changes nothing else.
 ///
 /// # Errors
-/// There are too many layers.
+/// The lists have too many layers.
 pub fn diff(layers: &[Layer], others: &[Layer]) -> Result<Vec<Entry>, TooManyLayers> {
-    // Where alignments tie, which one is taken must not depend on the direction.
+    // If alignments tie, the choice must not depend on the direction.
     if kinds(others).lt(kinds(layers)) {
         return Ok(align(others, layers)?.into_iter().map(reversed).collect());
     }
@@ -122,7 +122,7 @@ fn reversed(entry: Entry) -> Entry {
         change: match entry.change {
             Change::Added => Change::Removed,
             Change::Removed => Change::Added,
-            both => both,
+            unchanged => unchanged,
         },
         layer: entry.other_layer,
         other_layer: entry.layer,
@@ -131,7 +131,8 @@ fn reversed(entry: Entry) -> Entry {
 }
 
 fn align(layers: &[Layer], others: &[Layer]) -> Result<Vec<Entry>, TooManyLayers> {
-    // Setting aside what is the same at both ends spoils no alignment, and leaves little to do for versions of one model.
+    // Skipping identical layers at both ends never makes an alignment worse, and leaves little work for versions of one
+    // model.
     let is_same = |(layer, other): &(&Layer, &Layer)| is_same(layer, other);
     let head = layers.iter().zip(others).take_while(is_same).count();
     let (rest, other_rest) = (&layers[head..], &others[head..]);
@@ -155,7 +156,7 @@ fn align(layers: &[Layer], others: &[Layer]) -> Result<Vec<Entry>, TooManyLayers
     Ok(entries)
 }
 
-/// A run of layers in the place of another run: they pair up in order for as long as both last.
+/// A run of layers that replaces another run: the layers pair up in order until one run ends.
 fn replaced<'a>(layers: &'a [Layer], others: &'a [Layer]) -> impl Iterator<Item = Entry> + 'a {
     let pairs = layers.iter().zip(others).map(paired);
     let removed = layers.iter().skip(others.len()).map(|layer| Entry {
@@ -176,9 +177,10 @@ fn replaced<'a>(layers: &'a [Layer], others: &'a [Layer]) -> impl Iterator<Item 
 fn paired((layer, other): (&Layer, &Layer)) -> Entry {
     let differences = differences(layer, other);
     Entry {
-        change: match differences.is_empty() {
-            true => Change::Same,
-            false => Change::Changed,
+        change: if differences.is_empty() {
+            Change::Same
+        } else {
+            Change::Changed
         },
         layer: Some(layer.clone()),
         other_layer: Some(other.clone()),
@@ -193,7 +195,7 @@ fn is_same(layer: &Layer, other: &Layer) -> bool {
         && layer.parameters == other.parameters
 }
 
-/// In what two layers differ. Their names say only where they stand.
+/// The properties in which two layers differ. Names are ignored, because they only give the position of a layer.
 pub fn differences(layer: &Layer, other: &Layer) -> Vec<Difference> {
     let fixed = [
         (
@@ -235,29 +237,32 @@ pub fn differences(layer: &Layer, other: &Layer) -> Vec<Difference> {
         .collect()
 }
 
-/// The places of a longest common subsequence of kinds, of all such one with the most layers that are the same.
+/// The positions of a longest common subsequence of kinds; among all of these, of one with the most identical layers.
 fn common(layers: &[Layer], others: &[Layer]) -> Result<Vec<(usize, usize)>, TooManyLayers> {
     let width = others.len() + 1;
-    if layers.len() * others.len() > MAX_ALIGNED {
+    if layers.len() * others.len() > MAX_LAYER_PRODUCT {
         return Err(TooManyLayers {
             layers: layers.len(),
             others: others.len(),
         });
     }
-    // By place: pairs from there to the end, and below them in the number, how many of those are the same. Neither count can
-    // exceed 65,535: the shorter list would have to be that long, and the two together too large.
+    // Each entry packs two counts for the rest of the lists: pairs in the upper 16 bits, identical pairs in the lower
+    // 16. Neither count can exceed 65,535, because two lists of that length would be over the limit.
     const PAIR: u32 = 1 << 16;
-    let worth = |layer: &Layer, other: &Layer| match layer.kind == other.kind {
-        true => PAIR + u32::from(is_same(layer, other)),
-        false => 0,
+    let pair_score = |layer: &Layer, other: &Layer| {
+        if layer.kind == other.kind {
+            PAIR + u32::from(is_same(layer, other))
+        } else {
+            0
+        }
     };
     let mut best = vec![0_u32; (layers.len() + 1) * width];
     for (at, layer) in layers.iter().enumerate().rev() {
         for (other_at, other) in others.iter().enumerate().rev() {
             let skipped = best[(at + 1) * width + other_at].max(best[at * width + other_at + 1]);
-            let paired = match worth(layer, other) {
+            let paired = match pair_score(layer, other) {
                 0 => 0,
-                worth => worth + best[(at + 1) * width + other_at + 1],
+                score => score + best[(at + 1) * width + other_at + 1],
             };
             best[at * width + other_at] = paired.max(skipped);
         }
@@ -265,8 +270,8 @@ fn common(layers: &[Layer], others: &[Layer]) -> Result<Vec<(usize, usize)>, Too
     let (mut at, mut other_at, mut pairs) = (0, 0, Vec::new());
     while at < layers.len() && other_at < others.len() {
         let here = best[at * width + other_at];
-        let worth = worth(&layers[at], &others[other_at]);
-        if worth > 0 && here == worth + best[(at + 1) * width + other_at + 1] {
+        let score = pair_score(&layers[at], &others[other_at]);
+        if score > 0 && here == score + best[(at + 1) * width + other_at + 1] {
             pairs.push((at, other_at));
             (at, other_at) = (at + 1, other_at + 1);
         } else if here == best[(at + 1) * width + other_at] {

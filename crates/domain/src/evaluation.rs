@@ -1,34 +1,34 @@
-//! What a network's answers on labelled images come to.
+//! The evaluation of a network on labelled images: accuracy, loss, confusion matrix and calibration.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::id::{DatasetId, VersionId};
 
-/// Bins of the calibration, each a fifteenth of the confidences from 0 to 1 (Guo et al., On Calibration of Modern Neural
-/// Networks, 2017).
+/// Number of calibration bins of equal width over the confidences from 0 to 1 (Guo et al., On Calibration of Modern
+/// Neural Networks, 2017).
 pub const CALIBRATION_BINS: usize = 15;
 
-/// The most confident mistakes that are kept.
+/// Number of misclassified images that are stored, those with the highest confidence.
 pub const MAX_MISTAKES: usize = 100;
 
-/// Classes that a whole confusion matrix is shown of.
+/// Maximum number of classes for which a whole confusion matrix is shown.
 pub const MAX_DENSE_CLASSES: usize = 1_000;
 
-/// Classes that a network may answer with to be evaluated.
+/// Maximum number of classes that a network can predict to be evaluated.
 pub const MAX_CLASSES: usize = 1 << 16;
 
-/// A label among so many likeliest classes is right for the top-5 accuracy.
-const TOP: usize = 5;
+/// The top-5 accuracy counts labels among this many most probable classes.
+const TOP_CLASSES: usize = 5;
 
-/// What an evaluation came to, to be written.
+/// An evaluation to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEvaluation {
     /// The version.
     pub version_id: VersionId,
     /// The data set.
     pub dataset_id: DatasetId,
-    /// What its answers came to.
+    /// The result.
     pub report: Report,
 }
 
@@ -39,19 +39,19 @@ pub struct Evaluation {
     pub version_id: VersionId,
     /// The data set.
     pub dataset_id: DatasetId,
-    /// Share of the images classified right, 0 to 1.
+    /// Share of images classified correctly, 0 to 1.
     pub accuracy: f64,
     /// Mean cross-entropy in nats.
     pub loss: f64,
     /// Images in the split.
     pub image_count: i32,
-    /// What else is known; none for an evaluation by a release that kept no more.
+    /// Further results; `None` for an evaluation by an older release that did not store them.
     pub details: Option<EvaluationDetails>,
     /// When it was computed.
     pub created_at: DateTime<Utc>,
 }
 
-/// What is known of an evaluation beside its confusion matrix and its mistakes, which are read for themselves.
+/// Results of an evaluation except its confusion matrix and misclassified images, which are read separately.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EvaluationDetails {
     /// See [`Report::top_five_accuracy`].
@@ -60,30 +60,30 @@ pub struct EvaluationDetails {
     pub calibration: Vec<CalibrationBin>,
 }
 
-/// The probabilities of classes by their logits. They must be finite.
+/// The class probabilities of logits, which must be finite.
 pub fn softmax(logits: &[f32]) -> Vec<f64> {
-    let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let raised = |logit: &f32| (f64::from(*logit) - f64::from(greatest)).exp();
-    let sum: f64 = logits.iter().map(raised).sum();
-    logits.iter().map(|logit| raised(logit) / sum).collect()
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exponential = |logit: &f32| (f64::from(*logit) - f64::from(max)).exp();
+    let sum: f64 = logits.iter().map(exponential).sum();
+    logits.iter().map(|logit| exponential(logit) / sum).collect()
 }
 
-/// What a network says about one image.
+/// The prediction of a network for one labelled image.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Answer {
-    /// The likeliest class, the first of equals.
+pub struct Classification {
+    /// The most probable class; the first one if classes tie.
     pub predicted: u16,
     /// Its probability.
     pub confidence: f64,
-    /// How many classes are likelier than the label, or as likely and before it.
-    pub before_label: usize,
+    /// Rank of the label among the classes by probability, from 0. Classes that tie are ranked by index.
+    pub label_rank: usize,
     /// -log of the label's probability, in nats.
     pub loss: f64,
 }
 
-impl Answer {
-    /// From the logits of one image: their softmax are the probabilities.
-    pub fn of(logits: &[f32], label: u16) -> Self {
+impl Classification {
+    /// Classifies an image by its logits, whose softmax gives the probabilities.
+    pub fn from_logits(logits: &[f32], label: u16) -> Self {
         let label = usize::from(label);
         let mut predicted = 0;
         for (class, logit) in logits.iter().enumerate() {
@@ -91,83 +91,85 @@ impl Answer {
                 predicted = class;
             }
         }
-        let greatest = f64::from(logits[predicted]);
-        let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - greatest).exp()).sum();
-        let is_before =
+        let max = f64::from(logits[predicted]);
+        let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - max).exp()).sum();
+        let is_ahead =
             |(class, logit): (usize, &f32)| *logit > logits[label] || (*logit == logits[label] && class < label);
         Self {
             predicted: predicted as u16,
             confidence: 1.0 / sum,
-            before_label: logits.iter().enumerate().filter(|pair| is_before(*pair)).count(),
-            loss: sum.ln() + greatest - f64::from(logits[label]),
+            label_rank: logits.iter().enumerate().filter(|pair| is_ahead(*pair)).count(),
+            loss: sum.ln() + max - f64::from(logits[label]),
         }
     }
 }
 
-/// What all answers came to.
+/// The result of evaluating a network on a split.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// Images.
+    /// Number of images.
     pub image_count: usize,
-    /// Share of the images classified right, 0 to 1.
+    /// Share of images classified correctly, 0 to 1.
     pub accuracy: f64,
-    /// Share of the images whose label is among the five likeliest classes, 0 to 1.
+    /// Share of images whose label is among the five most probable classes, 0 to 1.
     pub top_five_accuracy: f64,
     /// Mean cross-entropy in nats.
     pub loss: f64,
-    /// The confusion matrix: its cells with images, by actual and predicted class.
+    /// The non-empty cells of the confusion matrix, ordered by true and predicted class.
     pub cells: Vec<ConfusionCell>,
     /// [`CALIBRATION_BINS`] bins of equal width, from confidence 0 to 1.
     pub calibration: Vec<CalibrationBin>,
-    /// The mistakes of the highest confidence, at most [`MAX_MISTAKES`]; of equals the first.
+    /// The images misclassified with the highest confidence, at most [`MAX_MISTAKES`]; ties keep the order of the
+    /// split.
     pub mistakes: Vec<Mistake>,
 }
 
-/// The images of one class that were taken for another, or for what they are.
+/// A cell of the confusion matrix: the images of one true class and one predicted class.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ConfusionCell {
-    /// Index of the class that they are of.
+    /// Index of the true class.
     pub actual: u16,
-    /// Index of the class that they were taken for.
+    /// Index of the predicted class.
     pub predicted: u16,
-    /// How many.
+    /// Number of images.
     pub image_count: usize,
-    /// The one that the network was most sure of; the first of equals.
+    /// The image with the highest confidence; the first one if images tie.
     pub exemplar: Exemplar,
 }
 
-/// An image of a split and how sure the network was.
+/// An image of a split and the confidence of its prediction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Exemplar {
     /// Its index in the split.
     pub index: usize,
-    /// The probability of the class that it was taken for.
+    /// The probability of the predicted class.
     pub confidence: f64,
 }
 
-/// An image that was taken for something else.
+/// A misclassified image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mistake {
-    /// Index of the class that it is of.
+    /// Index of the true class.
     pub actual: u16,
-    /// Index of the class that it was taken for.
+    /// Index of the predicted class.
     pub predicted: u16,
     /// The image.
     pub image: Exemplar,
 }
 
-/// The images that the network was about equally sure of.
+/// The images whose confidence falls into one range.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct CalibrationBin {
-    /// How many.
+    /// Number of images.
     pub image_count: usize,
-    /// Mean confidence; 0 if there are none.
+    /// Mean confidence; 0 for an empty bin.
     pub confidence: f64,
-    /// Share classified right; 0 if there are none.
+    /// Share classified correctly; 0 for an empty bin.
     pub accuracy: f64,
 }
 
-/// The mean distance of confidence and accuracy, each bin by its share of the images.
+/// The expected calibration error: the mean of |accuracy − confidence| over the bins, weighted by their share of
+/// images.
 pub fn expected_calibration_error(bins: &[CalibrationBin]) -> f64 {
     let images: usize = bins.iter().map(|bin| bin.image_count).sum();
     let weighted = bins
@@ -176,49 +178,50 @@ pub fn expected_calibration_error(bins: &[CalibrationBin]) -> f64 {
     weighted.sum::<f64>() / images.max(1) as f64
 }
 
-/// How well one class is told from the others. What would be a share of nothing is none.
+/// Precision, recall and F1 of one class. A ratio whose denominator is zero is `None`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClassReport {
     /// Index of the class.
     pub class: u16,
-    /// Images of it.
+    /// Number of images of the class.
     pub image_count: usize,
-    /// Images taken for it.
+    /// Number of images predicted as the class.
     pub predicted_count: usize,
-    /// Of the images taken for it, the share that are.
+    /// Share of images predicted as the class that are of the class.
     pub precision: Option<f64>,
-    /// Of the images of it, the share taken for it.
+    /// Share of images of the class that are predicted as it.
     pub recall: Option<f64>,
-    /// The harmonic mean of precision and recall: twice the right ones over the images of it and those taken for it.
+    /// The harmonic mean of precision and recall: 2 × correct ÷ (images of the class + images predicted as it).
     pub f1: Option<f64>,
 }
 
-/// The name of a class; its index in words for one that the data set does not have.
+/// The name of a class, or `class N` for an index that the data set does not have.
 pub fn class_name(names: &[String], index: u16) -> String {
     let name = names.get(usize::from(index)).cloned();
     name.unwrap_or_else(|| format!("class {index}"))
 }
 
-/// A loss with as many digits as say something, also of a network that has gone astray.
-pub fn loss_in_words(loss: f64) -> String {
-    match loss.abs() < 1e4 {
-        true => format!("{loss:.4}"),
-        false => format!("{loss:.3e}"),
+/// Formats a loss with its significant digits, also if training has diverged.
+pub fn format_loss(loss: f64) -> String {
+    if loss.abs() < 1e4 {
+        format!("{loss:.4}")
+    } else {
+        format!("{loss:.3e}")
     }
 }
 
-/// How many classes a confusion matrix is of: those of the data set, and others that images were taken for.
+/// The number of classes of a confusion matrix: those of the data set, and any others that were predicted.
 pub fn class_count(cells: &[ConfusionCell], named: usize) -> usize {
-    let greatest = cells
+    let max = cells
         .iter()
         .map(|cell| usize::from(cell.actual.max(cell.predicted)) + 1)
         .max();
-    named.max(greatest.unwrap_or_default())
+    named.max(max.unwrap_or_default())
 }
 
-/// A report on each class of a confusion matrix.
+/// Reports on each class of a confusion matrix.
 pub fn class_reports(cells: &[ConfusionCell], named: usize) -> Vec<ClassReport> {
-    // Images of the class, images taken for it, and those that are both.
+    // Images of the class, images predicted as it, and images that are both.
     let mut counts = vec![[0usize; 3]; class_count(cells, named)];
     for cell in cells {
         counts[usize::from(cell.actual)][0] += cell.image_count;
@@ -228,22 +231,22 @@ pub fn class_reports(cells: &[ConfusionCell], named: usize) -> Vec<ClassReport> 
         }
     }
     let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
-    let report = |(class, [image_count, predicted_count, right]): (usize, [usize; 3])| ClassReport {
+    let report = |(class, [image_count, predicted_count, correct]): (usize, [usize; 3])| ClassReport {
         class: class as u16,
         image_count,
         predicted_count,
-        precision: share(right, predicted_count),
-        recall: share(right, image_count),
-        f1: share(2 * right, image_count + predicted_count),
+        precision: share(correct, predicted_count),
+        recall: share(correct, image_count),
+        f1: share(2 * correct, image_count + predicted_count),
     };
     counts.into_iter().enumerate().map(report).collect()
 }
 
-/// Adds answers up.
+/// Accumulates classifications into a [`Report`].
 #[derive(Debug, Default)]
 pub struct Tally {
     image_count: usize,
-    right: usize,
+    correct: usize,
     in_top: usize,
     loss: f64,
     cells: std::collections::BTreeMap<(u16, u16), (usize, Exemplar)>,
@@ -253,49 +256,56 @@ pub struct Tally {
 
 impl Tally {
     /// Counts the next image of the split.
-    pub fn add(&mut self, label: u16, answer: &Answer) {
+    pub fn add(&mut self, label: u16, classification: &Classification) {
         let image = Exemplar {
             index: self.image_count,
-            confidence: answer.confidence,
+            confidence: classification.confidence,
         };
-        let is_right = answer.predicted == label;
+        let is_correct = classification.predicted == label;
         self.image_count += 1;
-        self.right += usize::from(is_right);
-        self.in_top += usize::from(answer.before_label < TOP);
-        self.loss += answer.loss;
+        self.correct += usize::from(is_correct);
+        self.in_top += usize::from(classification.label_rank < TOP_CLASSES);
+        self.loss += classification.loss;
 
-        let cell = self.cells.entry((label, answer.predicted)).or_insert((0, image));
+        let cell = self
+            .cells
+            .entry((label, classification.predicted))
+            .or_insert((0, image));
         cell.0 += 1;
         if image.confidence > cell.1.confidence {
             cell.1 = image;
         }
-        // Bins are open below and closed above; a confidence is above 0.
-        let bin = (answer.confidence * CALIBRATION_BINS as f64).ceil() as usize;
+        // Bins are open below and closed above; a confidence is always above 0.
+        let bin = (classification.confidence * CALIBRATION_BINS as f64).ceil() as usize;
         let bin = &mut self.bins[bin.clamp(1, CALIBRATION_BINS) - 1];
-        *bin = (bin.0 + 1, bin.1 + answer.confidence, bin.2 + usize::from(is_right));
-        if !is_right {
+        *bin = (
+            bin.0 + 1,
+            bin.1 + classification.confidence,
+            bin.2 + usize::from(is_correct),
+        );
+        if !is_correct {
             self.mistakes.push(Mistake {
                 actual: label,
-                predicted: answer.predicted,
+                predicted: classification.predicted,
                 image,
             });
             if self.mistakes.len() >= 2 * MAX_MISTAKES {
-                self.drop_lesser_mistakes();
+                self.drop_less_confident_mistakes();
             }
         }
     }
 
-    /// What they came to.
+    /// The report of all images added so far.
     pub fn report(mut self) -> Report {
-        self.drop_lesser_mistakes();
+        self.drop_less_confident_mistakes();
         let images = self.image_count.max(1) as f64;
         let bins = self
             .bins
             .iter()
-            .map(|&(image_count, confidence, right)| CalibrationBin {
+            .map(|&(image_count, confidence, correct)| CalibrationBin {
                 image_count,
                 confidence: confidence / image_count.max(1) as f64,
-                accuracy: right as f64 / image_count.max(1) as f64,
+                accuracy: correct as f64 / image_count.max(1) as f64,
             });
         let cells = self
             .cells
@@ -308,7 +318,7 @@ impl Tally {
             });
         Report {
             image_count: self.image_count,
-            accuracy: self.right as f64 / images,
+            accuracy: self.correct as f64 / images,
             top_five_accuracy: self.in_top as f64 / images,
             loss: self.loss / images,
             cells: cells.collect(),
@@ -317,8 +327,8 @@ impl Tally {
         }
     }
 
-    fn drop_lesser_mistakes(&mut self) {
-        // Stable: of equals the first come first.
+    fn drop_less_confident_mistakes(&mut self) {
+        // The sort is stable, so ties keep the order of the split.
         self.mistakes
             .sort_by(|a, b| b.image.confidence.total_cmp(&a.image.confidence));
         self.mistakes.truncate(MAX_MISTAKES);

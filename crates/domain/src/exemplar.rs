@@ -1,61 +1,63 @@
-//! The images of a data set that each of several parts of a network answers to most: the channels of a layer, or its classes.
+//! Exemplars: the top-activating images of a data set for each of several units of a network, such as the channels of a
+//! layer or the classes.
 
-use super::synthesis::Activating;
+use super::synthesis::ImageActivation;
 
-/// Images that are kept for each channel.
+/// Number of images stored per channel.
 pub const CHANNEL_EXEMPLARS: usize = 9;
 
-/// Channels of a layer whose images are kept together at most: 9 for each take 9 MiB.
+/// Maximum number of channels of a layer with stored exemplars: 9 images per channel take 9 MiB.
 pub const MAX_CHANNELS: usize = 65_536;
 
-/// The images that parts of a network answer to most, the same number for each part.
+/// The top-activating images of several units, up to the same number for each unit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exemplars {
     count: usize,
-    parts: Vec<Vec<Activating>>,
+    units: Vec<Vec<ImageActivation>>,
 }
 
 impl Exemplars {
-    /// Of so many parts, `count` images each; none yet.
-    pub fn new(parts: usize, count: usize) -> Self {
+    /// An empty list for `units` units with up to `count` images each.
+    pub fn new(units: usize, count: usize) -> Self {
         Self {
             count,
-            parts: (0..parts).map(|_| Vec::with_capacity(count)).collect(),
+            units: (0..units).map(|_| Vec::with_capacity(count)).collect(),
         }
     }
 
-    /// Of what was kept, in the order of [`Exemplars::places`].
-    pub fn of_places(count: usize, places: impl Iterator<Item = Option<Activating>>) -> Self {
-        let places: Vec<_> = places.collect();
-        let parts = places.chunks(count.max(1));
+    /// Restores exemplars from their slots, in the order of [`Exemplars::slots`].
+    pub fn from_slots(count: usize, slots: impl Iterator<Item = Option<ImageActivation>>) -> Self {
+        let slots: Vec<_> = slots.collect();
+        let units = slots.chunks(count.max(1));
         Self {
             count,
-            parts: parts.map(|part| part.iter().flatten().copied().collect()).collect(),
+            units: units.map(|unit| unit.iter().flatten().copied().collect()).collect(),
         }
     }
 
-    /// As many places for each part, the strongest image first, part after part; none where a part has fewer.
-    pub fn places(&self) -> impl Iterator<Item = Option<Activating>> {
-        let missing = |part: &Vec<Activating>| self.count - part.len();
-        self.parts.iter().flat_map(move |part| {
-            let kept = part.iter().copied().map(Some);
-            kept.chain(std::iter::repeat_n(None, missing(part)))
+    /// [`Exemplars::count`] slots per unit, unit after unit, each unit's highest activation first. Unused slots are
+    /// `None`.
+    pub fn slots(&self) -> impl Iterator<Item = Option<ImageActivation>> {
+        let unused = |unit: &Vec<ImageActivation>| self.count - unit.len();
+        self.units.iter().flat_map(move |unit| {
+            let images = unit.iter().copied().map(Some);
+            images.chain(std::iter::repeat_n(None, unused(unit)))
         })
     }
 
-    /// What each part answers to the next image. A number that is none counts for nothing.
-    pub fn add(&mut self, image: usize, answers: &[f32]) {
-        for (kept, &answer) in self.parts.iter_mut().zip(answers) {
-            let activation = f64::from(answer);
-            // Behind those that are as strong: of equals the first come first.
-            let place = kept.partition_point(|other| other.activation >= activation);
-            if !activation.is_finite() || place >= self.count {
+    /// Adds the activation of each unit for an image. Activations that are not finite are ignored.
+    pub fn add(&mut self, image: usize, activations: &[f32]) {
+        for (unit, &activation) in self.units.iter_mut().zip(activations) {
+            let activation = f64::from(activation);
+            // After equal activations, so that the first of tied images comes first.
+            let slot = unit.partition_point(|other| other.activation >= activation);
+            if !activation.is_finite() || slot >= self.count {
                 continue;
             }
-            kept.truncate(self.count - 1);
-            kept.insert(
-                place,
-                Activating {
+            unit.truncate(self.count - 1);
+            unit.insert(
+                slot,
+                ImageActivation {
                     index: image,
                     activation,
                 },
@@ -63,21 +65,21 @@ impl Exemplars {
         }
     }
 
-    /// Images a part.
+    /// Maximum number of images per unit.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The images of each part, the strongest first. Fewer than [`Exemplars::count`] where a part answered with numbers that
-    /// are none.
-    pub fn parts(&self) -> &[Vec<Activating>] {
-        &self.parts
+    /// The images of each unit, the highest activation first. A unit has fewer than [`Exemplars::count`] images if
+    /// there were fewer finite activations.
+    pub fn units(&self) -> &[Vec<ImageActivation>] {
+        &self.units
     }
 
-    /// Bytes that they take in memory.
+    /// Size in memory, in bytes.
     pub fn byte_len(&self) -> u64 {
-        let images: usize = self.parts.iter().map(Vec::capacity).sum();
-        (images * size_of::<Activating>() + self.parts.len() * size_of::<Vec<Activating>>()) as u64
+        let images: usize = self.units.iter().map(Vec::capacity).sum();
+        (images * size_of::<ImageActivation>() + self.units.len() * size_of::<Vec<ImageActivation>>()) as u64
     }
 }
 
@@ -89,36 +91,37 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_strongest_images_of_each_part_are_kept_in_order(
-            answers in prop::collection::vec(prop::collection::vec(0u8..6, 3), 0..20),
+        fn the_top_activating_images_of_each_unit_are_kept_in_order(
+            activations in prop::collection::vec(prop::collection::vec(0u8..6, 3), 0..20),
         ) {
             let mut exemplars = Exemplars::new(3, 4);
-            for (image, answers) in answers.iter().enumerate() {
-                exemplars.add(image, &answers.iter().map(|answer| f32::from(*answer)).collect::<Vec<_>>());
+            for (image, activations) in activations.iter().enumerate() {
+                exemplars.add(image, &activations.iter().copied().map(f32::from).collect::<Vec<_>>());
             }
-            for (part, kept) in exemplars.parts().iter().enumerate() {
-                let mut expected: Vec<_> = answers.iter().map(|answers| f64::from(answers[part])).enumerate().collect();
+            for (unit, images) in exemplars.units().iter().enumerate() {
+                let of_unit = activations.iter().map(|activations| f64::from(activations[unit]));
+                let mut expected: Vec<_> = of_unit.enumerate().collect();
                 expected.sort_by(|a, b| b.1.total_cmp(&a.1));
                 expected.truncate(4);
-                let kept: Vec<_> = kept.iter().map(|kept| (kept.index, kept.activation)).collect();
-                prop_assert_eq!(kept, expected);
+                let images: Vec<_> = images.iter().map(|image| (image.index, image.activation)).collect();
+                prop_assert_eq!(images, expected);
             }
         }
     }
 
     #[test]
-    fn what_was_kept_is_read_back() {
+    fn slots_restore_the_exemplars() {
         let mut exemplars = Exemplars::new(2, 3);
         exemplars.add(4, &[1.0, f32::NAN]);
         exemplars.add(7, &[2.0, 5.0]);
-        assert_eq!(Exemplars::of_places(3, exemplars.places()), exemplars);
+        assert_eq!(Exemplars::from_slots(3, exemplars.slots()), exemplars);
     }
 
     #[test]
-    fn a_number_that_is_none_is_no_answer() {
+    fn nan_activations_are_ignored() {
         let mut exemplars = Exemplars::new(1, 2);
         exemplars.add(0, &[f32::NAN]);
         exemplars.add(1, &[1.0]);
-        assert_eq!(exemplars.parts()[0].len(), 1);
+        assert_eq!(exemplars.units()[0].len(), 1);
     }
 }

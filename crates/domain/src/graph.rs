@@ -1,18 +1,19 @@
-//! The one form that every network takes inside SCV.
+//! The network graph: the internal representation of every network.
 //!
 //! Blocks are lowered to it; validation, costs, inference, training and export read it. Shapes are
-//! those of **one** image (no batch dimension): `[channels, height, width]`, `[features]`, or what a partial
-//! flattening leaves.
+//! those of **one** image (no batch dimension): `[channels, height, width]`, `[features]`, or the
+//! result of a partial flattening.
 
 use serde::{Deserialize, Serialize};
 
+pub mod liveness;
 mod operator;
 mod tensor;
 
 pub use operator::{Activation, Operator, PadMode};
 pub use tensor::{BinaryFunction, Interpolation, NumberType, Reduction, TensorOperator, UnaryFunction};
 
-/// Names a value of the graph: 0 is the input image, `i + 1` the output of node `i`.
+/// Identifies a value of the graph: 0 is the input image, `i + 1` is the output of node `i`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ValueId(pub usize);
 
@@ -21,38 +22,38 @@ impl ValueId {
     pub const INPUT: ValueId = ValueId(0);
 }
 
-/// A feed-forward network whose nodes stand in execution order.
+/// A feed-forward network whose nodes are in execution order.
 ///
-/// Every node reads only values before it and makes exactly one.
+/// Every node reads only earlier values and computes exactly one value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
     /// Shape of one input image, `[channels, height, width]`.
     pub input_shape: Vec<usize>,
     /// The nodes, in execution order.
     pub nodes: Vec<Node>,
-    /// One unnormalised score a class, `[classes]`. A closing softmax stands behind this value,
-    /// so that the loss can be computed from it without losing digits.
+    /// One unnormalised score per class, `[classes]`. If the network ends with a softmax, this is its
+    /// input, so that the loss can be computed without losing precision.
     pub logits: ValueId,
-    /// Whether a batch of images runs at once. A network that cannot keep them apart runs on one after the other.
-    pub images_together: bool,
+    /// Whether images run in batches. A network that would mix the images of a batch runs on one image at a time.
+    pub is_batched: bool,
 }
 
 /// One operation with the tensors it owns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Where the node stands in the block list, such as `3` or `3.main.0`. Weight keys begin with it.
+    /// Path of the node in the block list, such as `3` or `3.main.0`. Weight keys begin with it.
     pub path: String,
-    /// The layer kind in the words of the block language, such as `Conv2d`.
+    /// The layer kind, as the block language names it, such as `Conv2d`.
     pub kind: &'static str,
-    /// The parameters of the layer as the user would write them, defaults filled in.
+    /// The parameters of the layer as the user would write them, including defaults.
     pub settings: serde_json::Value,
-    /// What is computed.
+    /// The operation.
     pub operator: Operator,
-    /// The values read: one, or two for [`Operator::Add`].
+    /// The input values: one, or two for [`Operator::Add`].
     pub inputs: Vec<ValueId>,
-    /// Shape of the value made, for one image: without the dimension that counts images.
+    /// Shape of the output for one image, without the batch dimension.
     pub output_shape: Vec<usize>,
-    /// Which dimension counts images; `None` for a value that is the same for every image.
+    /// The batch dimension of the output; `None` for a value that is the same for every image.
     pub batch: Option<BatchAxis>,
     /// Weights and buffers, in the order of PyTorch's state dict.
     pub parameters: Vec<Parameter>,
@@ -62,20 +63,20 @@ pub struct Node {
     pub is_layer: bool,
 }
 
-/// The dimension of a value that counts images.
+/// The batch dimension of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BatchAxis {
-    /// Its position.
+    /// Index of the dimension.
     pub axis: usize,
-    /// Places along it for each image: more than 1 where a network has merged another dimension into it.
+    /// Number of entries along it per image: more than 1 if the network has merged another dimension into it.
     pub factor: usize,
-    /// How many of these places stand next to each other before the next image's: all of them, or fewer where the images
-    /// are the inner one of the dimensions that were merged.
+    /// Number of consecutive entries of one image before those of the next: all of them, or fewer if the images are the
+    /// inner of the merged dimensions.
     pub inner: usize,
 }
 
 impl BatchAxis {
-    /// One place for each image, in front of all other dimensions.
+    /// One entry per image, before all other dimensions.
     pub const FIRST: BatchAxis = BatchAxis {
         axis: 0,
         factor: 1,
@@ -83,23 +84,23 @@ impl BatchAxis {
     };
 }
 
-/// A weight or a buffer of a node.
+/// A weight or buffer of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// What the operator uses it for.
+    /// Its role in the operator.
     pub role: ParameterRole,
     /// Its shape, in PyTorch's layout.
     pub shape: Vec<usize>,
 }
 
-/// What an operator uses a tensor for. The names are PyTorch's.
+/// The role of a tensor in an operator. The names are PyTorch's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ParameterRole {
     /// `weight`
     Weight,
     /// `bias`
     Bias,
-    /// `running_mean`, a buffer: training updates it, the gradient does not.
+    /// `running_mean`, a buffer: training updates it, but not by its gradient.
     RunningMean,
     /// `running_var`, a buffer like the running mean.
     RunningVar,
@@ -119,19 +120,19 @@ impl ParameterRole {
         }
     }
 
-    /// Whether gradient descent changes it, and so whether it counts as a parameter.
+    /// Whether gradient descent updates it, so that it counts as a parameter.
     pub fn is_trainable(self) -> bool {
         matches!(self, Self::Weight | Self::Bias)
     }
 }
 
 impl Graph {
-    /// The value that the last node makes; a network without nodes answers with its input.
+    /// The output of the last node, or the input of a network without nodes.
     pub fn output(&self) -> ValueId {
         ValueId(self.nodes.len())
     }
 
-    /// Shape of a value without the dimension that counts images.
+    /// Shape of a value without the batch dimension.
     pub fn shape(&self, value: ValueId) -> &[usize] {
         match value.0 {
             0 => &self.input_shape,
@@ -147,7 +148,7 @@ impl Graph {
         }
     }
 
-    /// The nodes that are layers, each with its position in `nodes`, in execution order.
+    /// The nodes that are layers with their indices in `nodes`, in execution order.
     pub fn layers(&self) -> impl Iterator<Item = (usize, &Node)> {
         self.nodes.iter().enumerate().filter(|(_, node)| node.is_layer)
     }
@@ -159,19 +160,19 @@ impl Graph {
             .flat_map(|node| node.parameters.iter().map(|p| (node.key(p.role), p)))
     }
 
-    /// Trainable numbers of the whole network.
+    /// Number of trainable parameters of the network.
     pub fn parameter_count(&self) -> u64 {
         self.nodes.iter().map(Node::parameter_count).sum()
     }
 
-    /// Multiply-accumulates of the whole network for one image.
+    /// Multiply-accumulates of the network for one image.
     pub fn multiply_accumulates(&self) -> u64 {
         self.nodes.iter().map(|node| node.multiply_accumulates).sum()
     }
 }
 
 impl Node {
-    /// All dimensions of the value for a batch of images.
+    /// All dimensions of the output for a batch of images.
     pub fn dims(&self, batch: usize) -> Vec<usize> {
         let mut dims = self.output_shape.clone();
         if let Some(BatchAxis { axis, factor, .. }) = self.batch {
@@ -180,7 +181,7 @@ impl Node {
         dims
     }
 
-    /// Shape of the value for one image, with what was merged into the dimension of the images in front.
+    /// Shape of the output for one image. Dimensions merged into the batch dimension come first.
     pub fn image_shape(&self) -> Vec<usize> {
         let mut shape = self.output_shape.clone();
         if let Some(BatchAxis {
@@ -197,7 +198,7 @@ impl Node {
         format!("{}.{}", self.path, role.name())
     }
 
-    /// Trainable numbers of the node.
+    /// Number of trainable parameters of the node.
     pub fn parameter_count(&self) -> u64 {
         self.parameters
             .iter()

@@ -1,4 +1,4 @@
-//! Keys of the catalogue, one type a table so that they cannot be mixed up.
+//! Keys of the catalogue. Each table has its own type, so that keys cannot be mixed up.
 
 macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
@@ -30,10 +30,10 @@ keys! {
     JobId,
     /// A synthetic image.
     SynthesisId,
-    /// Somebody who asks.
+    /// An account.
     AccountId,
-    /// A token that somebody asks with.
+    /// A token of an account.
     TokenId,
-    /// An entry of the record of changes.
+    /// An entry of the audit log.
     AuditEntryId,
 }

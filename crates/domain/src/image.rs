@@ -1,4 +1,4 @@
-//! Images as the library keeps them: eight-bit planes, and how they become numbers.
+//! Images as 8-bit planes, and how they become the input of a network.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Channels, height and width of the images of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageShape {
-    /// 1 for grey, 3 for colour.
+    /// 1 for greyscale, 3 for colour.
     pub channels: usize,
     /// Rows.
     pub height: usize,
@@ -17,12 +17,12 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
-    /// Numbers in one image.
+    /// Number of values in one image.
     pub fn len(&self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// Whether an image of this shape has no pixel at all.
+    /// Whether an image of this shape has no pixels.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -39,7 +39,7 @@ impl fmt::Display for ImageShape {
     }
 }
 
-/// A list of images, `count * channels * height * width` bytes, planes first.
+/// A list of images with `count * channels * height * width` bytes; each channel of an image is a plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
     /// Shape of each image.
@@ -49,7 +49,7 @@ pub struct Images {
 }
 
 impl Images {
-    /// How many images there are.
+    /// Number of images.
     pub fn count(&self) -> usize {
         self.pixels.len().checked_div(self.shape.len()).unwrap_or(0)
     }
@@ -57,7 +57,7 @@ impl Images {
     /// The pixels of one image.
     ///
     /// # Panics
-    /// If there is no image of that index.
+    /// If the index is out of range.
     pub fn image(&self, index: usize) -> &[u8] {
         let length = self.shape.len();
         &self.pixels[index * length..(index + 1) * length]
@@ -66,7 +66,7 @@ impl Images {
     /// A new list with the images of `indices`, in that order.
     ///
     /// # Panics
-    /// If there is no image of one of the indices.
+    /// If an index is out of range.
     pub fn select(&self, indices: &[usize]) -> Images {
         let pixels = indices
             .iter()
@@ -79,60 +79,65 @@ impl Images {
     }
 }
 
-/// Images of a split with the class index of each.
+/// Images with the class index of each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelledImages {
     /// The images.
     pub images: Images,
-    /// One class index an image, from 0.
+    /// One class index per image, from 0.
     pub labels: Arc<[u16]>,
 }
 
 /// Mean and standard deviation of each channel after pixels are scaled to 0..1.
 ///
-/// A network sees `(pixel / 255 - mean) / std`.
+/// A network reads `(pixel / 255 - mean) / std`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChannelStatistics {
-    /// One mean a channel.
+    /// One mean per channel.
     pub mean: Vec<f32>,
-    /// One deviation a channel, above zero.
+    /// One deviation per channel, above zero.
     pub std: Vec<f32>,
 }
 
-/// The lightness of a colour of red, green and blue (ITU-R BT.601).
+/// The lightness (luma) of an RGB colour (ITU-R BT.601).
 pub fn lightness([red, green, blue]: [f32; 3]) -> f32 {
     0.299 * red + 0.587 * green + 0.114 * blue
 }
 
-/// In which order a network wants the colours of an image.
+/// The order of the colour channels in the input of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ChannelOrder {
-    /// Red, green, blue, as data sets have them.
+    /// Red, green, blue: the order of data sets.
     #[default]
     Rgb,
     /// Blue, green, red.
     Bgr,
 }
 
-/// How the images of a data set become the input of a network that was made elsewhere.
+/// How the images of a data set become the input of an imported network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
-    /// What the network reads: images of another size are resized, and grey ones repeated for each colour.
+    /// Input shape of the network. Images of another size are resized, and greyscale images are repeated for each
+    /// colour.
     pub shape: ImageShape,
-    /// The order of the colours.
+    /// The order of the colour channels.
     pub order: ChannelOrder,
-    /// Means and deviations of pixels from 0 to 1, in the order of the network's channels.
+    /// Means and deviations of pixels scaled to 0..1, in the order of the network's channels.
     pub statistics: ChannelStatistics,
 }
 
 impl ChannelStatistics {
-    /// The statistics of grey images for a network of three colours, or the other way round.
+    /// Adapts the statistics to another number of channels, such as from greyscale to colour: every channel gets the
+    /// mean of all.
     pub fn for_channels(&self, channels: usize) -> Self {
         let mean_of = |numbers: &[f32]| numbers.iter().sum::<f32>() / numbers.len().max(1) as f32;
-        let fitted = |numbers: &[f32]| match numbers.len() == channels {
-            true => numbers.to_vec(),
-            false => vec![mean_of(numbers); channels],
+        let fitted = |numbers: &[f32]| {
+            if numbers.len() == channels {
+                numbers.to_vec()
+            } else {
+                vec![mean_of(numbers); channels]
+            }
         };
         Self {
             mean: fitted(&self.mean),

@@ -1,77 +1,78 @@
-//! What a network makes of one image: the answers of channels, and which pixels a class hangs on.
+//! How a network processes one image: feature maps of channels, and attributions of a class to pixels.
 
-/// Which channels of a layer.
+/// A choice of channels of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChannelChoice {
-    /// These, in this order.
+    /// These channels, in this order.
     Given(Vec<usize>),
-    /// So many, those whose mean activation is highest, the highest first; of equals the first.
+    /// The given number of channels with the highest mean activation, the highest first; ties are ordered by index.
     MostActive(usize),
 }
 
-/// The activations of one channel. A layer without rows and columns has channels of one number.
+/// The activations of one channel. In a layer without rows and columns, each channel is a single value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureMap {
-    /// Its index.
+    /// Index of the channel.
     pub channel: usize,
     /// Rows.
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// The numbers, row after row.
+    /// The activations, in row-major order.
     pub values: Vec<f32>,
-    /// The lowest and the highest finite number of all channels of the layer, so that maps can be compared.
+    /// Minimum and maximum of the finite activations over all channels of the layer, so that maps can be compared.
     pub layer_range: [f32; 2],
 }
 
 impl FeatureMap {
-    /// The mean of the numbers.
+    /// Mean activation.
     pub fn mean(&self) -> f64 {
         self.values.iter().map(|value| f64::from(*value)).sum::<f64>() / self.values.len().max(1) as f64
     }
 }
 
-/// How pixels are weighed.
+/// The attribution method.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Method {
-    /// The gradient of the score.
+pub enum AttributionMethod {
+    /// The gradient of the class score with respect to the input.
     InputGradient,
-    /// The mean of gradients at noisy copies of the image.
+    /// The mean gradient over noisy copies of the image.
     SmoothGrad {
-        /// How many copies.
+        /// Number of noisy copies.
         samples: usize,
-        /// Deviation of the noise, as a share of the image's range.
+        /// Standard deviation of the noise, as a share of the image's value range.
         noise: f64,
-        /// What the noise is drawn with.
+        /// Random seed of the noise.
         seed: u64,
     },
-    /// The gradient's integral along the way from a baseline to the image, times the difference of the two. The baseline is
-    /// the mean image: zero for what the network reads.
+    /// The integral of the gradient along the line from a baseline to the image, times the difference of the two. The
+    /// baseline is the mean image, which is zero in the normalised input.
     IntegratedGradients {
-        /// Points of the Gauss-Legendre rule.
+        /// Number of points of the Gauss-Legendre quadrature.
         steps: usize,
     },
-    /// The mean gradient of each channel of a layer weighs its activations; what remains above zero is shown.
+    /// The activations of a layer, weighted by the mean gradient of each channel and summed; negative values become
+    /// zero.
     GradCam {
-        /// The layer: its place among the graph's layers.
+        /// Index of the layer among the layers of the graph.
         layer: usize,
     },
 }
 
-/// How much each place adds to a score.
+/// How much each position of the input, or of a layer, contributes to a class score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribution {
-    /// Channels: those of the network's input, or one for Grad-CAM.
+    /// Number of channels: those of the network's input, or one for Grad-CAM.
     pub channels: usize,
     /// Rows.
     pub height: usize,
     /// Columns.
     pub width: usize,
-    /// The numbers, channel after channel and row after row.
+    /// The attributions, channel after channel, each in row-major order.
     pub values: Vec<f32>,
-    /// The score of the class for the image, a logit.
+    /// The logit of the class for the image.
     pub score: f64,
-    /// For integrated gradients: how far their sum is from the difference of the scores of image and baseline. It would be 0
-    /// if the integral were exact.
+    /// Completeness error of integrated gradients: how far the attributions' sum is from the difference between the
+    /// scores of the image and the baseline. 0 if the integral is exact.
     pub completeness_error: Option<f64>,
 }

@@ -1,4 +1,4 @@
-//! Durable background work.
+//! Background jobs.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,41 +7,52 @@ use super::id::{DatasetId, JobId, VersionId};
 use super::training::EpochReport;
 use super::version::Failure;
 
-/// A piece of background work as its owner sees it.
+/// A background job as users see it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// Key.
     pub id: JobId,
-    /// What is done.
+    /// Kind of work.
     pub kind: JobKind,
-    /// How far it has come.
+    /// Its status.
     pub status: JobStatus,
-    /// The version worked on.
+    /// The version that the job works on.
     pub version_id: VersionId,
     /// The data set to evaluate on, for [`JobKind::Evaluate`].
     pub dataset_id: Option<DatasetId>,
-    /// 0 to 1, over all phases.
+    /// Progress over all phases, 0 to 1.
     pub progress: f64,
-    /// What is being done just now.
+    /// The current phase.
     pub phase: JobPhase,
     /// Epochs trained so far, for [`JobKind::Train`].
     pub epochs: Vec<EpochReport>,
-    /// How often it was begun.
+    /// How often the job was started.
     pub attempts: i32,
-    /// Whether somebody asked it to stop.
+    /// Whether cancellation was requested.
     pub cancel_requested: bool,
     /// Why it failed.
     pub failure: Option<Failure>,
-    /// When it was asked for.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it was last begun.
+    /// When it was last started.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended.
+    /// When it finished.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
+/// Which jobs a list contains.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct JobFilter {
+    /// Only jobs with one of these statuses; empty for any.
+    pub statuses: Vec<JobStatus>,
+    /// Only jobs of one of these kinds; empty for any.
+    pub kinds: Vec<JobKind>,
+    /// Only jobs of this version.
+    pub version_id: Option<VersionId>,
+}
+
 /// Kinds of background work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobKind {
     /// Train a version, then evaluate and ingest it.
@@ -51,21 +62,21 @@ pub enum JobKind {
     Ingest,
     /// Evaluate a version on a data set's test split.
     Evaluate,
-    /// Seek an image that a part of a version's network answers to most.
+    /// Synthesize an image that maximizes the activation of a unit.
     Synthesize,
-    /// Find the images that the channels of a version's layers answer to most.
-    Exemplify,
+    /// Find the top-activating images of all channels of a version.
+    FindExemplars,
 }
 
-/// How far a job has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Status of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobStatus {
     /// Waiting for a worker.
     Queued,
-    /// A worker holds it.
+    /// A worker is running it.
     Running,
-    /// Done.
+    /// Finished successfully.
     Succeeded,
     /// Ended with a [`Failure`].
     Failed,
@@ -74,46 +85,46 @@ pub enum JobStatus {
 }
 
 impl JobStatus {
-    /// Whether nothing will happen any more.
+    /// Whether the job has finished.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 }
 
-/// What a job is doing.
+/// Phase of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobPhase {
-    /// Not begun.
+    /// Not started.
     Queued,
-    /// Reading weights and images.
+    /// Loading weights and images.
     Loading,
-    /// Descending the gradient.
+    /// Training the network.
     Training,
     /// Classifying the test split.
     Evaluating,
-    /// Running the probe images and taking Grams.
+    /// Running the probe images and computing Gram matrices.
     Ingesting,
-    /// Ascending the gradient.
+    /// Synthesizing an image by gradient ascent.
     Synthesizing,
-    /// Showing the test split to every channel.
-    Exemplifying,
+    /// Running the test split to find top-activating images.
+    FindingExemplars,
     /// Writing the results.
     Storing,
-    /// Over.
+    /// Finished.
     Finished,
 }
 
-/// The jobs that have not ended.
+/// The number of unfinished jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobBacklog {
-    /// How many wait.
+    /// Number of queued jobs.
     pub waiting: i64,
-    /// How many run.
+    /// Number of running jobs.
     pub running: i64,
-    /// How long the oldest of those that wait has waited, in whole seconds; 0 if none does.
+    /// How long the oldest queued job has waited, in whole seconds; 0 if no job is queued.
     pub oldest_seconds: i64,
 }
 
-/// How often a job is begun before it is given up.
+/// A job that was started this many times without finishing fails.
 pub const MAX_ATTEMPTS: i32 = 5;

@@ -1,4 +1,4 @@
-//! Plain types: the words of the library. No I/O and no framework.
+//! The domain types of SCV: plain data and pure functions. No I/O and no framework.
 
 pub mod access;
 pub mod block;

@@ -1,4 +1,4 @@
-//! Models: names under which versions are kept.
+//! Models: named series of versions.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::id::{AccountId, ModelId};
 use super::text::{Description, ModelName, Tag};
 
-/// A named line of versions.
+/// A named series of versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
     /// Key.
@@ -15,15 +15,15 @@ pub struct Model {
     pub name: ModelName,
     /// Free text, possibly empty.
     pub description: Description,
-    /// Words to filter by, sorted, without repetition.
+    /// Tags to filter by, sorted and unique.
     pub tags: Vec<Tag>,
     /// Who may see it.
     pub visibility: Visibility,
-    /// Whose it is; nobody's if it was registered at a server that answers anybody.
+    /// The owner; `None` if it was registered on a server that is open to everyone.
     pub owner: Option<AccountId>,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
-    /// Set while it is deleted: hidden from lists and searches, and restorable.
+    /// Set while the model is deleted. A deleted model is hidden from lists and searches and can be restored.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
@@ -31,14 +31,14 @@ pub struct Model {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Visibility {
-    /// Everyone who reaches the server.
+    /// Every caller.
     #[default]
     Public,
     /// Its owner and administrators.
     Private,
 }
 
-/// A model to be registered.
+/// A model to register.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewModel {
     /// See [`Model::name`].
@@ -53,47 +53,47 @@ pub struct NewModel {
     pub owner: Option<AccountId>,
 }
 
-/// Changes to a model; what is `None` stays.
+/// Changes to a model; fields that are `None` stay unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModelChanges {
     /// A new name.
     pub name: Option<ModelName>,
     /// A new description.
     pub description: Option<Description>,
-    /// All tags anew.
+    /// The new tags, which replace all existing ones.
     pub tags: Option<Vec<Tag>>,
     /// A new visibility.
     pub visibility: Option<Visibility>,
 }
 
-/// Which models to list.
+/// A filter for lists of models.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub struct ModelFilter {
-    /// Part of the name, in any case.
+    /// Part of the name, ignoring case.
     pub name_contains: Option<String>,
-    /// All of these tags.
+    /// Only models with all of these tags.
     pub tags: Vec<String>,
-    /// With a version of one of these data sets.
+    /// Only models with a version for one of these data sets.
     pub datasets: Vec<String>,
-    /// Deleted models in place of the others.
+    /// Whether to list deleted models instead of the others.
     pub deleted: bool,
 }
 
 /// The order of a list of models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct ModelOrder {
-    /// What is compared.
+    /// The field to sort by.
     pub field: ModelOrderField,
-    /// Largest first.
+    /// Whether to sort in descending order.
     pub descending: bool,
 }
 
-/// What a list of models is ordered by.
+/// The field that a list of models is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum ModelOrderField {
-    /// When they were registered.
+    /// When the models were registered.
     #[default]
     CreatedAt,
-    /// Their names, byte by byte.
+    /// The names, compared byte by byte.
     Name,
 }

@@ -1,45 +1,45 @@
-//! A part of a list, asked for from its front or from its back.
+//! Pages of a list, counted from its start or from its end.
 
-/// Most entries of one page.
+/// Maximum number of entries in a page.
 pub const MAX_PAGE: usize = 100;
 
-/// Entries of a page if nothing is said.
+/// Number of entries in a page by default.
 pub const DEFAULT_PAGE: usize = 20;
 
-/// A page of a list whose places are named by `C`.
+/// A page of a list whose cursors are of type `C`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Page<C> {
-    /// Entries at most, 0 to [`MAX_PAGE`].
+    /// Maximum number of entries, 0 to [`MAX_PAGE`].
     pub limit: usize,
-    /// Count from the end of the list.
+    /// Whether the page is counted from the end of the list.
     pub from_end: bool,
-    /// Only entries behind this place.
+    /// Only entries after this cursor.
     pub after: Option<C>,
-    /// Only entries before this place.
+    /// Only entries before this cursor.
     pub before: Option<C>,
 }
 
-/// Why a page cannot be given.
+/// Why the arguments of a page are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
-    /// Both ends were asked for.
-    #[error("`first` and `last` exclude each other: give one of them")]
+    /// Both `first` and `last` were given.
+    #[error("`first` and `last` are mutually exclusive: give only one of them")]
     BothEnds,
-    /// Out of bounds.
-    #[error("`{argument}` must be 0 to {MAX_PAGE}, got {actual}: page on with `after`")]
-    TooLarge {
+    /// The number of entries is out of range.
+    #[error("`{argument}` must be 0 to {MAX_PAGE}, got {actual}: fetch more pages with `{}`", cursor_of(.argument))]
+    OutOfRange {
         /// `first` or `last`.
         argument: &'static str,
-        /// What was given.
+        /// The value given.
         actual: i32,
     },
 }
 
 impl<C> Page<C> {
-    /// A page from Relay's four arguments.
+    /// A page from the four arguments of Relay connections.
     ///
     /// # Errors
-    /// Both `first` and `last`, or a count outside 0 to [`MAX_PAGE`].
+    /// Both `first` and `last` are given, or the count is not 0 to [`MAX_PAGE`].
     pub fn new(first: Option<i32>, after: Option<C>, last: Option<i32>, before: Option<C>) -> Result<Self, PageError> {
         let (argument, count) = match (first, last) {
             (Some(_), Some(_)) => return Err(PageError::BothEnds),
@@ -50,7 +50,7 @@ impl<C> Page<C> {
             None => DEFAULT_PAGE,
             Some(Ok(limit)) if limit <= MAX_PAGE => limit,
             Some(_) => {
-                return Err(PageError::TooLarge {
+                return Err(PageError::OutOfRange {
                     argument,
                     actual: count.unwrap_or_default(),
                 });
@@ -65,39 +65,44 @@ impl<C> Page<C> {
     }
 }
 
-/// The entries of a page and whether the list goes on.
+/// The entries of a page, and whether the list continues before and after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice<T> {
-    /// In list order, whichever end the page was counted from.
+    /// The entries in list order, even if the page was counted from the end.
     pub entries: Vec<T>,
     /// Whether there are entries before the first.
     pub has_previous: bool,
-    /// Whether there are entries behind the last.
+    /// Whether there are entries after the last.
     pub has_next: bool,
 }
 
 impl<T> Slice<T> {
-    /// A slice from rows read in the direction of the page, one row more than its limit if the list goes on.
+    /// A slice from rows in the direction of the page, with one row more than its limit if the list continues.
     ///
-    /// Whether rows were cut off is told by that extra row. Beyond a cursor, which names an entry, the list goes on: it is not
-    /// looked at whether that entry is still there.
+    /// The list also continues beyond a cursor, because the cursor names an entry. Whether that entry still exists is
+    /// not checked.
     pub fn from_rows<C>(mut rows: Vec<T>, page: &Page<C>) -> Self {
-        let more = rows.len() > page.limit;
+        let has_more = rows.len() > page.limit;
         rows.truncate(page.limit);
         if page.from_end {
             rows.reverse();
             return Self {
                 entries: rows,
-                has_previous: more || page.after.is_some(),
+                has_previous: has_more || page.after.is_some(),
                 has_next: page.before.is_some(),
             };
         }
         Self {
             entries: rows,
             has_previous: page.after.is_some(),
-            has_next: more || page.before.is_some(),
+            has_next: has_more || page.before.is_some(),
         }
     }
+}
+
+/// The argument that continues a list paged by `first` or `last`.
+fn cursor_of(argument: &str) -> &'static str {
+    if argument == "last" { "before" } else { "after" }
 }
 
 #[cfg(test)]
@@ -105,16 +110,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_of_a_hundred_thousand_is_refused_with_the_limit() {
+    fn a_page_of_a_hundred_thousand_entries_is_rejected_with_the_limit() {
         let error = Page::<i32>::new(Some(100_000), None, None, None).map_err(|e| e.to_string());
         assert_eq!(
             error,
-            Err("`first` must be 0 to 100, got 100000: page on with `after`".to_owned())
+            Err("`first` must be 0 to 100, got 100000: fetch more pages with `after`".to_owned())
         );
     }
 
     #[test]
-    fn a_page_from_the_end_stands_in_list_order() {
+    fn a_page_from_the_end_is_in_list_order() {
         let page = Page::<i32> {
             limit: 2,
             from_end: true,

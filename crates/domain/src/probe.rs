@@ -1,4 +1,4 @@
-//! Probe sets: the images that every layer answers, and so what layers are compared by.
+//! Probe sets: the images that layers are compared on.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,21 +11,21 @@ use super::dataset::Split;
 use super::image::{ChannelStatistics, Images, LabelledImages};
 use super::vector::{MAX_PROBES, MIN_PROBES};
 
-/// Probe images of a set when nobody asks for another number.
+/// Default number of images of a probe set.
 pub const DEFAULT_PROBES: usize = 100;
 
-/// Seed of the choice when nobody asks for another.
+/// Default seed of the choice of images.
 pub const DEFAULT_PROBE_SEED: u64 = 20_240_101;
 
-/// Stands before everything that is hashed. Another form of the bytes needs another of these.
+/// Prefix of the hashed bytes. A change of their layout needs a new prefix.
 const CONTENT_VERSION: &[u8] = b"scv probe set 1\n";
 
-/// How many probe images are wanted, and the seed of their choice.
+/// The number of probe images requested, and the seed of their choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProbeRequest {
-    /// Images, [`MIN_PROBES`] to [`MAX_PROBES`].
+    /// Number of images, [`MIN_PROBES`] to [`MAX_PROBES`].
     pub count: usize,
-    /// Equal seeds and images give equal choices.
+    /// Seed of the choice. Equal seeds and images give equal choices.
     pub seed: u64,
 }
 
@@ -38,26 +38,26 @@ impl Default for ProbeRequest {
     }
 }
 
-/// The images of a probe set: places in one split, in order, none twice.
+/// The images of a probe set: distinct indices in one split, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeChoice {
     /// The split the images are from.
     pub split: Split,
-    /// Indices of images of that split.
+    /// Indices of the images in that split.
     pub indices: Vec<u32>,
 }
 
-/// Chooses probe images, the same number of each class as far as it goes.
+/// Chooses probe images, the same number from each class as far as possible.
 ///
-/// They come from the train split if that has enough images, so that no image is both a probe and
-/// a measure of accuracy, else from the test split. The classes, in a drawn order, take turns: each
-/// gives its next image in a drawn order, or none when it has no more. So a remainder falls on some
-/// classes by chance, and what a small class lacks is spread over the others. An image with the
-/// same pixels as one already chosen is passed over: it would only repeat a row of every Gram. The
-/// order is that of the turns, so the first probes show different classes.
+/// The images come from the train split if it has enough, so that no image is both a probe and part
+/// of the accuracy, else from the test split. Classes take turns in random order. At its turn, a
+/// class gives its next image in random order, if it has any left. A remainder thus falls on random
+/// classes, and the shortage of a small class is spread over the others. Images with the same
+/// pixels as a chosen one are skipped, because they would only repeat a row of every Gram matrix.
+/// Images keep the order of the turns, so the first probes are from different classes.
 ///
 /// # Errors
-/// A number out of bounds, or more than either split has distinct images.
+/// The count is out of range, or exceeds the number of distinct images in both splits.
 pub fn choose_probes(
     train: &LabelledImages,
     test: &LabelledImages,
@@ -87,10 +87,10 @@ pub fn choose_probes(
     })
 }
 
-/// As many distinct images as the split has, up to the number wanted.
+/// Draws distinct images of a split, as many as it has and at most the number requested.
 fn draw(split: &LabelledImages, request: ProbeRequest) -> Vec<u32> {
     let mut rng = ChaCha8Rng::seed_from_u64(request.seed);
-    // Sorted by class, so that the draw depends on nothing but the labels and the seed.
+    // Sorted by class, so that the draw depends only on the labels and the seed.
     let mut by_class: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
     for (index, &label) in (0_u32..).zip(split.labels.iter()) {
         by_class.entry(label).or_default().push(index);
@@ -118,12 +118,12 @@ fn draw(split: &LabelledImages, request: ProbeRequest) -> Vec<u32> {
     chosen
 }
 
-/// The identity of a probe set: SHA-256, in hexadecimal, of everything a network sees of it.
+/// The identity of a probe set: the hexadecimal SHA-256 of everything a network reads from it.
 ///
-/// Hashed are, one after the other: the words `scv probe set 1` and a line feed; the number of
+/// The hash covers, in this order: the text `scv probe set 1` and a line feed; the number of
 /// images, channels, rows and columns as little-endian u32; the mean of each channel, then the
-/// deviation of each, as little-endian f32; all pixels in order. Labels and where the images come
-/// from are no part of it: they do not change what a layer answers.
+/// deviation of each, as little-endian f32; all pixels in order. Labels and the origin of the images
+/// are not part of it, because they do not change the activations of a layer.
 pub fn content_hash(images: &Images, statistics: &ChannelStatistics) -> String {
     let mut hash = Sha256::new_with_prefix(CONTENT_VERSION);
     let shape = images.shape;
@@ -140,22 +140,22 @@ pub fn content_hash(images: &Images, statistics: &ChannelStatistics) -> String {
 /// Why probe images could not be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    /// Too few or too many are wanted.
+    /// Too few or too many images are requested.
     #[error("a probe set must have {MIN_PROBES} to {MAX_PROBES} images: got {count}")]
     Count {
-        /// Images wanted.
+        /// Number of images requested.
         count: usize,
     },
-    /// No split has so many.
+    /// No split has that many distinct images.
     #[error(
-        "a probe set of {count} images needs as many different ones in one split: train gives {train}, test {test}; ask for fewer"
+        "a probe set of {count} images needs that many distinct images in one split: train has {train}, test has {test}; request fewer"
     )]
     TooFewImages {
-        /// Images wanted.
+        /// Number of images requested.
         count: usize,
-        /// Different images of the train split.
+        /// Number of distinct images of the train split, at most `count`.
         train: usize,
-        /// Different images of the test split.
+        /// Number of distinct images of the test split, at most `count`.
         test: usize,
     },
 }

@@ -1,56 +1,56 @@
-//! What a similarity search asks and answers.
+//! Queries and results of the similarity search.
 
 use serde::{Deserialize, Serialize};
 
 use super::id::{LayerId, ModelId, ProbeSetId};
 use super::vector::Measure;
 
-/// Which layers a search may answer with. The target's own model is left out unless asked for.
+/// A filter for the candidate layers of a search. The target's own model is excluded by default.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct SimilarityFilter {
-    /// Least accuracy of the version on its own data set.
+    /// Minimum accuracy of the version on its own data set.
     pub min_accuracy: Option<f64>,
     /// Only versions more accurate than the target's.
     pub better_than_target: bool,
-    /// Only versions made for one of these data sets, by name. Empty: any.
+    /// Only versions for one of these data sets, by name. Empty means any.
     pub datasets: Vec<String>,
-    /// Only layers of one of these kinds, such as `Conv2d`. Empty: any.
+    /// Only layers of one of these kinds, such as `Conv2d`. Empty means any.
     pub layer_kinds: Vec<String>,
-    /// Only these models. Empty: any.
+    /// Only these models. Empty means any.
     pub models: Vec<ModelId>,
-    /// None of these models.
+    /// Models to exclude.
     pub exclude_models: Vec<ModelId>,
-    /// Only models that bear all of these tags.
+    /// Only models with all of these tags.
     pub tags: Vec<String>,
-    /// Let the target's own model answer too, the target itself included.
+    /// Whether to include the target's own model, and so the target itself.
     pub include_own_model: bool,
-    /// Only hits whose score in the measure asked for is at least this.
+    /// Minimum score of a hit, in the measure of the query.
     pub min_score: Option<f64>,
 }
 
-/// What is asked about the layers most like a target.
+/// A query for the layers most similar to a target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SimilarityQuery {
     /// The probe set to compare on.
     pub probe_set: ProbeSetId,
-    /// What hits are ranked by.
+    /// The measure that hits are ranked by.
     pub measure: Measure,
-    /// Which layers may answer.
+    /// Which layers are candidates.
     pub filter: SimilarityFilter,
-    /// Scan every layer the filter admits in place of using the index.
+    /// Whether to compare every candidate layer instead of using the index.
     pub exact: bool,
-    /// How many hits at most.
+    /// Maximum number of hits.
     pub first: usize,
     /// Where the page begins: after this hit.
     pub after: Option<MatchCursor>,
 }
 
-/// A place in the list of hits. Scores tie, so the layer's key decides between equals.
+/// A position in the list of hits. The layer's key breaks ties between equal scores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MatchCursor {
     /// Rank of the hit, from 1.
     pub rank: u32,
-    /// What the search ranks by.
+    /// The measure that hits are ranked by.
     pub measure: Measure,
     /// Its score in that measure.
     pub score: f64,
@@ -58,21 +58,21 @@ pub struct MatchCursor {
     pub layer: LayerId,
 }
 
-/// The search index of a probe set, just made.
+/// The search index of a probe set, after it was built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SearchIndex {
-    /// Layers in it.
+    /// Number of layers in the index.
     pub layers: i64,
-    /// What it takes on disk, with the indexes that filters use.
+    /// Size on disk in bytes, including the indexes that filters use.
     pub bytes: i64,
 }
 
-/// A layer found.
+/// A hit of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LayerMatch {
     /// The layer.
     pub layer: LayerId,
-    /// From 1, over all pages.
+    /// Rank over all pages, from 1.
     pub rank: u32,
     /// Linear CKA with the target.
     pub cka: f64,
@@ -80,32 +80,32 @@ pub struct LayerMatch {
     pub debiased_cka: f64,
 }
 
-/// How likely a score as high as that of two layers is if one layer's probe images were relabelled at random.
+/// How probable a score as high as that of two layers is if the probe images of one layer are relabelled at random.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Significance {
-    /// The one to quote: from permutations where enough of them reach the score, else from the moments.
+    /// The p-value to report: from permutations if enough of them reach the score, else from the moments.
     pub p_value: f64,
-    /// Share of random relabellings that reach the score, the given labelling counted among them.
+    /// Share of random relabellings that reach the score, counting the given labelling as one of them.
     pub permutation_p_value: f64,
-    /// From the exact mean, variance and skewness over all relabellings.
+    /// The p-value from the exact mean, variance and skewness over all relabellings.
     pub moment_p_value: f64,
-    /// Random relabellings tried.
+    /// Number of random relabellings.
     pub permutations: usize,
 }
 
-/// How many nearest neighbours two layers have in common.
+/// The overlap of nearest neighbours between two layers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MutualKnn {
-    /// Share of each image's nearest other images that are the same in both, averaged over the images.
+    /// Share of each image's nearest neighbours that are the same in both layers, averaged over the images.
     pub overlap: f64,
-    /// What layers that have nothing in common would come to.
+    /// The overlap expected by chance.
     pub by_chance: f64,
-    /// How many neighbours of each image were looked at.
+    /// Number of neighbours compared per image.
     pub nearest: usize,
 }
 
 impl Matches {
-    /// No hit at all, which is certain.
+    /// No hits, which is an exact result.
     pub fn none() -> Self {
         Self {
             hits: Vec::new(),
@@ -116,7 +116,7 @@ impl Matches {
 }
 
 impl LayerMatch {
-    /// The score in a measure.
+    /// The score by the given measure.
     pub fn score(&self, measure: Measure) -> f64 {
         match measure {
             Measure::DebiasedCka => self.debiased_cka,
@@ -130,8 +130,8 @@ impl LayerMatch {
 pub struct Matches {
     /// The hits, best first.
     pub hits: Vec<LayerMatch>,
-    /// Whether there are hits behind the last.
+    /// Whether more hits follow.
     pub has_next: bool,
-    /// Whether every admitted layer was compared, so that no hit can be missing.
+    /// Whether every candidate layer was compared, so that no hit can be missing.
     pub exact: bool,
 }

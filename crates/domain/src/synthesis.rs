@@ -1,97 +1,98 @@
-//! Activation maximisation: what is to be answered to most, and how an image is sought.
+//! Activation maximisation: synthetic images that maximise the activation of a target.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::id::{JobId, SynthesisId, VersionId};
 
-/// Steps of a search at most.
+/// Maximum number of optimisation steps.
 pub const MAX_STEPS: u32 = 4_096;
 
-/// Rows and columns of an image that is small: of digits, letters, clothing.
-const SMALL_SIDE: usize = 64;
+/// Maximum side of a small image, such as a digit, a letter or a piece of clothing.
+const MAX_SMALL_SIDE: usize = 64;
 
-/// Images of the data set that are shown beside a synthetic one.
+/// Number of top-activating images shown next to a synthetic image.
 pub const EXEMPLARS: usize = 9;
 
-/// Whose synthetic images a list has.
+/// The scope of a list of synthetic images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SynthesesOf {
-    /// A version's: of its classes and of all of its layers.
+pub enum SynthesisScope {
+    /// All synthetic images of a version: of its classes and all of its layers.
     Version(VersionId),
-    /// Those of one layer of a version, by its place among them: of the whole of it, its channels and their neurons.
+    /// The synthetic images of one layer of a version, by its index: of the whole layer, its channels and their
+    /// neurons.
     Layer(VersionId, i32),
 }
 
-/// An image that is sought, or was found.
+/// A synthetic image, finished or still being computed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Synthesis {
     /// Key.
     pub id: SynthesisId,
-    /// The version whose network answers.
+    /// The version whose network is used.
     pub version_id: VersionId,
-    /// The job that seeks it.
+    /// The job that computes it.
     pub job_id: JobId,
-    /// What is to answer.
+    /// What the image activates.
     pub target: SynthesisTarget,
-    /// How it is sought.
+    /// Settings of the optimisation.
     pub settings: SynthesisSettings,
-    /// What was found, once the job has succeeded.
+    /// The result, once the job has succeeded.
     pub outcome: Option<SynthesisOutcome>,
-    /// When it was asked for.
+    /// When it was requested.
     pub created_at: DateTime<Utc>,
 }
 
-/// What was found.
+/// The result of a synthesis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SynthesisOutcome {
-    /// Hash of the picture's bytes, 64 hexadecimal digits.
+    /// SHA-256 of the PNG file, 64 hexadecimal digits.
     pub image_hash: String,
-    /// Pixels from left to right.
+    /// Width in pixels.
     pub image_width: u32,
-    /// Pixels from top to bottom.
+    /// Height in pixels.
     pub image_height: u32,
-    /// What the target answers to the image.
+    /// Activation of the target for the image.
     pub activation: f64,
-    /// What it answered at each step.
-    pub course: Vec<f64>,
-    /// The images of the test split that the target answers to most, the strongest first.
-    pub exemplars: Vec<Activating>,
+    /// Activation of the target at each step.
+    pub activation_history: Vec<f64>,
+    /// The top-activating images of the test split, the highest activation first.
+    pub exemplars: Vec<ImageActivation>,
 }
 
-/// An image of a split and what a target answers to it.
+/// An image of a split and the activation of a target for it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Activating {
-    /// Its index in the split.
+pub struct ImageActivation {
+    /// Index of the image in the split.
     pub index: usize,
-    /// The answer.
+    /// The activation.
     pub activation: f64,
 }
 
-/// What an image is to make as large as it can.
+/// The quantity that a synthetic image maximises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SynthesisTarget {
-    /// The score of a class before the softmax.
+    /// The logit of a class.
     Class {
-        /// Its index.
+        /// Index of the class.
         class: usize,
     },
-    /// The mean square of all numbers of a layer.
+    /// The mean square of all activations of a layer.
     Layer {
-        /// Its place among the layers of the network.
+        /// Index of the layer among the layers of the network.
         layer: usize,
     },
-    /// The mean of a channel over its rows and columns.
+    /// The mean activation of a channel over its rows and columns.
     Channel {
-        /// The layer.
+        /// Index of the layer.
         layer: usize,
         /// Index of the channel.
         channel: usize,
     },
-    /// One number of a channel.
+    /// A single activation of a channel.
     Neuron {
-        /// The layer.
+        /// Index of the layer.
         layer: usize,
         /// Index of the channel.
         channel: usize,
@@ -102,24 +103,24 @@ pub enum SynthesisTarget {
     },
 }
 
-/// Targets whose answers one pass over images tells together.
+/// Targets whose activations are computed in one pass over the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TargetGroup {
     /// All classes.
     Classes,
-    /// A layer, the only one of its group.
+    /// A single layer.
     Layer {
-        /// Its place among the layers of the network.
+        /// Index of the layer among the layers of the network.
         layer: usize,
     },
     /// All channels of a layer.
     Channels {
-        /// The layer.
+        /// Index of the layer.
         layer: usize,
     },
-    /// One place of all channels of a layer.
+    /// One position in all channels of a layer.
     Neurons {
-        /// The layer.
+        /// Index of the layer.
         layer: usize,
         /// Row.
         row: usize,
@@ -129,7 +130,7 @@ pub enum TargetGroup {
 }
 
 impl SynthesisTarget {
-    /// The layer that it is, or is a part of.
+    /// The layer of the target; `None` for a class.
     pub fn layer(self) -> Option<usize> {
         match self {
             Self::Class { .. } => None,
@@ -137,7 +138,7 @@ impl SynthesisTarget {
         }
     }
 
-    /// The group that the target belongs to, and its place there.
+    /// The group of the target, and its index within the group.
     pub fn group(self) -> (TargetGroup, usize) {
         match self {
             Self::Class { class } => (TargetGroup::Classes, class),
@@ -153,61 +154,63 @@ impl SynthesisTarget {
     }
 }
 
-/// What the search varies.
+/// The parameters that the optimisation varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Parametrisation {
     /// The pixels.
     Pixels,
-    /// The image's Fourier coefficients, low frequencies more freely.
+    /// The Fourier coefficients of the image, with larger steps for low frequencies.
     Fourier,
 }
 
-/// What comes in from outside where an image is moved, scaled or turned.
+/// What fills the area outside the image when it is moved, scaled or rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Padding {
-    /// The mean colour: what the network reads as 0.
+    /// The mean colour, which is 0 in the normalised input.
     #[default]
     Mean,
     /// The border of the image, repeated.
     Edge,
-    /// The image, mirrored at its border, which itself is not repeated.
+    /// The image mirrored at its border; the border itself is not repeated.
     Reflection,
 }
 
-/// How an image is sought.
+/// Settings of the optimisation of a synthetic image.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SynthesisSettings {
     /// Steps of gradient ascent, 1 to [`MAX_STEPS`].
     pub steps: u32,
-    /// Step width of Adam.
+    /// Learning rate of Adam.
     pub learning_rate: f64,
-    /// What the first image and all transformations are drawn with.
+    /// Random seed of the initial image and all transformations.
     pub seed: u64,
-    /// What is varied.
+    /// The parameters that the optimisation varies.
     pub parametrisation: Parametrisation,
-    /// What comes in from outside in the next three. Those that were made before it could be chosen have the mean.
+    /// What fills the area outside the image in the transformations below. The mean for settings stored by releases
+    /// without this field.
     #[serde(default)]
     pub padding: Padding,
-    /// Before each step the image is moved by up to this many pixels.
+    /// Maximum translation before each step, in pixels.
     pub jitter: f64,
-    /// It is made larger or smaller by up to this share.
+    /// Maximum relative scaling before each step, up or down.
     pub scale: f64,
-    /// It is turned by up to this many degrees.
+    /// Maximum rotation before each step, in degrees.
     pub rotation: f64,
-    /// Weight of the penalty on differences between neighbouring pixels, in shares of the answer.
+    /// Weight of the penalty on differences between neighbouring pixels, relative to the activation.
     pub total_variation: f64,
-    /// Weight of the penalty on the distance from the mean image, in shares of the answer.
+    /// Weight of the penalty on the distance from the mean image, relative to the activation.
     pub l2: f64,
 }
 
 impl SynthesisSettings {
-    /// What is usual for images of a height and width: transformations that move a small image less.
-    pub fn usual(height: usize, width: usize) -> Self {
+    /// The default settings for images of a given size. Small images are moved less.
+    pub fn defaults_for(height: usize, width: usize) -> Self {
         let side = height.min(width) as f64;
-        // A few strokes make a small image: without penalties they are lost among others that are answered to as well.
-        let is_small = height.max(width) <= SMALL_SIDE;
+        // A small image consists of a few strokes. Without penalties they are lost in noise that activates the target
+        // as well.
+        let is_small = height.max(width) <= MAX_SMALL_SIDE;
         Self {
             steps: 256,
             learning_rate: 0.05,
@@ -222,16 +225,16 @@ impl SynthesisSettings {
         }
     }
 
-    /// What is wrong with them for images of a height and width, in words.
-    pub fn fault(&self, height: usize, width: usize) -> Option<String> {
-        let between = |name: &str, value: f64, least: f64, most: f64| {
-            (!(least..=most).contains(&value)).then(|| format!("`{name}` must be {least} to {most}, got {value}"))
+    /// Checks the settings for images of a given size. Returns a message about the first invalid setting.
+    pub fn validation_error(&self, height: usize, width: usize) -> Option<String> {
+        let between = |name: &str, value: f64, min: f64, max: f64| {
+            (!(min..=max).contains(&value)).then(|| format!("`{name}` must be {min} to {max}, got {value}"))
         };
         let steps = (!(1..=MAX_STEPS).contains(&self.steps))
             .then(|| format!("`steps` must be 1 to {MAX_STEPS}, got {}", self.steps));
         steps
             .or_else(|| between("learningRate", self.learning_rate, 1e-6, 10.0))
-            // Beyond half of it too little of the image would be seen.
+            // With a larger jitter, too little of the image would remain visible.
             .or_else(|| between("jitter", self.jitter, 0.0, height.min(width) as f64 / 2.0))
             .or_else(|| between("scale", self.scale, 0.0, 0.5))
             .or_else(|| between("rotation", self.rotation, 0.0, 180.0))
@@ -245,20 +248,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usual_settings_have_no_fault_and_others_are_told_with_their_limits() {
-        let usual = SynthesisSettings::usual(28, 28);
-        assert_eq!(usual.fault(28, 28), None);
-        let many = SynthesisSettings { steps: 10_000, ..usual };
-        let fault = many.fault(28, 28);
-        assert_eq!(fault.as_deref(), Some("`steps` must be 1 to 4096, got 10000"));
-        let far = SynthesisSettings { jitter: 15.0, ..usual };
-        assert_eq!(far.fault(28, 30).as_deref(), Some("`jitter` must be 0 to 14, got 15"));
-        assert_eq!(SynthesisSettings::usual(1, 1).fault(1, 1), None);
-        let none = SynthesisSettings {
-            learning_rate: f64::NAN,
-            ..usual
+    fn default_settings_are_valid_and_invalid_ones_are_reported_with_their_limits() {
+        let defaults = SynthesisSettings::defaults_for(28, 28);
+        assert_eq!(defaults.validation_error(28, 28), None);
+        let many = SynthesisSettings {
+            steps: 10_000,
+            ..defaults
         };
-        let fault = none.fault(28, 28);
-        assert!(fault.is_some_and(|fault| fault.starts_with("`learningRate`")));
+        let error = many.validation_error(28, 28);
+        assert_eq!(error.as_deref(), Some("`steps` must be 1 to 4096, got 10000"));
+        let far = SynthesisSettings {
+            jitter: 15.0,
+            ..defaults
+        };
+        assert_eq!(
+            far.validation_error(28, 30).as_deref(),
+            Some("`jitter` must be 0 to 14, got 15")
+        );
+        assert_eq!(SynthesisSettings::defaults_for(1, 1).validation_error(1, 1), None);
+        let not_a_number = SynthesisSettings {
+            learning_rate: f64::NAN,
+            ..defaults
+        };
+        let error = not_a_number.validation_error(28, 28);
+        assert!(error.is_some_and(|error| error.starts_with("`learningRate`")));
     }
 }

@@ -1,10 +1,10 @@
-//! Words that people give: checked once, here.
+//! Text from users, such as names, tags and descriptions. It is checked once, here.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text was refused.
+/// Why a text was rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {problem}: got {actual}")]
 pub struct TextError {
@@ -13,7 +13,7 @@ pub struct TextError {
     actual: String,
 }
 
-fn refuse(what: &'static str, problem: impl Into<String>, actual: impl Into<String>) -> TextError {
+fn invalid(what: &'static str, problem: impl Into<String>, actual: impl Into<String>) -> TextError {
     TextError {
         what,
         problem: problem.into(),
@@ -21,20 +21,20 @@ fn refuse(what: &'static str, problem: impl Into<String>, actual: impl Into<Stri
     }
 }
 
-fn one_line(what: &'static str, text: &str, longest: usize) -> Result<String, TextError> {
+fn one_line(what: &'static str, text: &str, max_length: usize) -> Result<String, TextError> {
     let trimmed = text.trim();
     let length = trimmed.chars().count();
-    if length == 0 || length > longest {
-        return Err(refuse(
+    if length == 0 || length > max_length {
+        return Err(invalid(
             what,
-            format!("must have 1 to {longest} characters"),
+            format!("must have 1 to {max_length} characters"),
             length.to_string(),
         ));
     }
     match trimmed.chars().find(|c| c.is_control()) {
-        Some(c) => Err(refuse(
+        Some(c) => Err(invalid(
             what,
-            "must stand on one line without control characters",
+            "must be a single line without control characters",
             format!("{c:?}"),
         )),
         None => Ok(trimmed.to_owned()),
@@ -81,28 +81,28 @@ macro_rules! texts {
 texts! {
     /// A model's name: one line of 1 to 128 characters.
     ModelName => |text| one_line("a model's name", text, 128),
-    /// The name of somebody who asks: one line of 1 to 64 characters.
+    /// An account's name: one line of 1 to 64 characters.
     AccountName => |text| one_line("an account's name", text, 64),
     /// A tag: one line of 1 to 64 characters, compared as written.
     Tag => |text| one_line("a tag", text, 64),
     /// A description: at most 10,000 characters.
     Description => |text| match text.chars().count() {
-        _ if text.contains('\0') => Err(refuse("a description", "may not contain the character U+0000", "one".to_owned())),
+        _ if text.contains('\0') => Err(invalid("a description", "must not contain the character U+0000", "one")),
         0..=10_000 => Ok(text.to_owned()),
-        length => Err(refuse("a description", "must have at most 10,000 characters", length.to_string())),
+        length => Err(invalid("a description", "must have at most 10,000 characters", length.to_string())),
     },
 }
 
-/// Most tags a model can have.
+/// Maximum number of tags of a model.
 pub const MAX_TAGS: usize = 32;
 
-/// Tags sorted and without repetition.
+/// Validates tags, sorts them and removes duplicates.
 ///
 /// # Errors
-/// More than [`MAX_TAGS`], or one that is no [`Tag`].
-pub fn tags(texts: Vec<String>) -> Result<Vec<Tag>, TextError> {
+/// There are more than [`MAX_TAGS`] tags, or one of them is not a valid [`Tag`].
+pub fn parse_tags(texts: Vec<String>) -> Result<Vec<Tag>, TextError> {
     if texts.len() > MAX_TAGS {
-        return Err(refuse(
+        return Err(invalid(
             "the list of tags",
             format!("must have at most {MAX_TAGS} entries"),
             texts.len().to_string(),
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_name_says_how_long_it_may_be() {
+    fn an_empty_name_is_rejected_with_the_allowed_length() {
         let error = ModelName::try_from("  ".to_owned()).map_err(|e| e.to_string());
         assert_eq!(
             error,
@@ -134,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_sorted_and_said_once() {
-        let sorted = tags(["b", "a", "b"].map(str::to_owned).to_vec())
+    fn tags_are_sorted_and_unique() {
+        let sorted = parse_tags(["b", "a", "b"].map(str::to_owned).to_vec())
             .map(|t| t.iter().map(|t| t.as_str().to_owned()).collect::<Vec<_>>());
         assert_eq!(sorted, Ok(vec!["a".to_owned(), "b".to_owned()]));
     }

@@ -1,25 +1,25 @@
-//! How a block network is trained.
+//! Training of block networks.
 
 use serde::{Deserialize, Serialize};
 
-/// Settings of one training run; equal settings and data give equal weights on the CPU.
+/// Settings of one training run. Equal settings and data give equal weights on the CPU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainSettings {
-    /// Passes over the train split, 1 to 1,000.
+    /// Number of passes over the train split, 1 to 1,000.
     pub epochs: u32,
-    /// Images a step, 1 to 4,096.
+    /// Number of images per step, 1 to 4,096.
     pub batch_size: u32,
-    /// Step size at the start, above zero.
+    /// Initial learning rate, above zero.
     pub learning_rate: f64,
-    /// What turns gradients into steps.
+    /// The optimizer.
     pub optimizer: Optimizer,
     /// How the learning rate changes over the run.
     pub schedule: Schedule,
-    /// Draws the first weights, the order of the images and the dropped values.
+    /// Random seed of the initial weights, the order of the images and dropout.
     pub seed: u64,
 }
 
-/// What turns gradients into steps, with PyTorch's definitions.
+/// An optimizer, as PyTorch defines it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Optimizer {
@@ -37,7 +37,7 @@ pub enum Optimizer {
     },
     /// Adam with decoupled weight decay.
     Adamw {
-        /// Share of the weights taken off each step, times the learning rate.
+        /// Share of the weights subtracted per step, before multiplying by the learning rate.
         weight_decay: f64,
     },
 }
@@ -46,19 +46,19 @@ pub enum Optimizer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Schedule {
-    /// It does not.
+    /// It stays constant.
     Constant,
-    /// Half a cosine from the learning rate to zero, one step a batch.
+    /// Half a cosine from the initial learning rate to zero, updated after every batch.
     Cosine,
 }
 
-/// What one epoch came to.
+/// The result of one epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: u32,
     /// Mean cross-entropy over the epoch's batches, in nats.
     pub loss: f64,
-    /// Share of the train images classified right while training.
+    /// Accuracy on the train images while training, 0 to 1.
     pub accuracy: f64,
 }

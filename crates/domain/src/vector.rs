@@ -1,23 +1,23 @@
-//! The layer vector as the rest of the program sees it.
+//! Layer vectors and their similarity scores.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Which likeness is meant.
+/// A similarity measure of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Measure {
-    /// Cosine of the U-centred Grams: near zero for unrelated layers, however wide.
+    /// Cosine of the U-centred Gram matrices: near zero for unrelated layers of any width.
     #[default]
     DebiasedCka,
-    /// Cosine of the centred Grams, biased upwards for wide layers.
+    /// Cosine of the centred Gram matrices: biased upwards for wide layers.
     Cka,
 }
 
 impl Measure {
     /// Its name in the API.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::DebiasedCka => "DEBIASED_CKA",
             Self::Cka => "CKA",
@@ -25,13 +25,13 @@ impl Measure {
     }
 }
 
-/// Numbers in a sketch.
+/// Length of a sketch.
 pub const SKETCH_LENGTH: usize = 512;
 
-/// Fewest probe images a layer vector can be made from: with three, the leading part is empty.
+/// Minimum number of probe images of a set: with three, the leading part of a layer vector is empty.
 pub const MIN_PROBES: usize = 4;
 
-/// Most probe images of a set: a vector then has 499,500 numbers.
+/// Maximum number of probe images of a set: a layer vector then has 499,500 numbers.
 pub const MAX_PROBES: usize = 1_000;
 
 /// A unit vector whose inner product with another of the same probe set is linear CKA.
@@ -54,7 +54,7 @@ impl LayerVector {
 
     /// Linear CKA with another vector of the same probe set.
     pub fn cka(&self, other: &LayerVector) -> f64 {
-        // Rounding must not make anything more alike than a layer is to itself.
+        // Rounding must not make two layers more similar than a layer is to itself.
         (dot(&self.lead, &other.lead) + dot(&self.tail, &other.tail)).min(1.0)
     }
 
@@ -63,7 +63,7 @@ impl LayerVector {
         (dot(&self.lead, &other.lead) / (self.lead_norm() * other.lead_norm())).clamp(-1.0, 1.0)
     }
 
-    /// The score with another vector of the same probe set in a measure.
+    /// The score with another vector of the same probe set, by the given measure.
     pub fn score(&self, other: &LayerVector, measure: Measure) -> f64 {
         match measure {
             Measure::DebiasedCka => self.debiased_cka(other),
@@ -71,18 +71,18 @@ impl LayerVector {
         }
     }
 
-    /// Both measures with another vector of the same probe set.
-    pub fn likeness(&self, other: &LayerVector) -> Likeness {
-        Likeness {
+    /// Both scores with another vector of the same probe set.
+    pub fn cka_scores(&self, other: &LayerVector) -> CkaScores {
+        CkaScores {
             cka: self.cka(other),
             debiased_cka: self.debiased_cka(other),
         }
     }
 }
 
-/// How like two layers are, by both measures.
+/// The similarity of two layers by both measures.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Likeness {
+pub struct CkaScores {
     /// Linear CKA.
     pub cka: f64,
     /// Debiased CKA.
@@ -93,14 +93,14 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
 }
 
-/// A layer vector with the sketches that find it, unit vectors of [`SKETCH_LENGTH`] numbers.
+/// A layer vector with its sketches, unit vectors of length [`SKETCH_LENGTH`] that the search index uses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SketchedVector {
     /// The vector itself.
     pub vector: LayerVector,
-    /// Sketch of the normalised leading part: candidates for debiased CKA.
+    /// Sketch of the normalised leading part, which finds candidates by debiased CKA.
     pub debiased_sketch: Vec<f32>,
-    /// Sketch of the whole vector: candidates for CKA.
+    /// Sketch of the whole vector, which finds candidates by CKA.
     pub cka_sketch: Vec<f32>,
 }
 
@@ -108,20 +108,20 @@ pub struct SketchedVector {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Degenerate {
-    /// It answers every probe image alike.
+    /// Its output is the same for every probe image.
     Constant,
-    /// It gives NaN or infinity for some probe image.
+    /// Its output contains NaN or infinity for some probe image.
     NotFinite,
-    /// The images differ only in how strongly they respond, each on its own: nothing is left after U-centring.
+    /// No two images share a direction in its activations: nothing is left of the Gram matrix after U-centring.
     NoSharedStructure,
 }
 
 impl fmt::Display for Degenerate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Constant => "the layer gives the same answer to every probe image",
-            Self::NotFinite => "the layer gives NaN or infinity for some probe image",
-            Self::NoSharedStructure => "no two probe images share anything in the layer after U-centring",
+            Self::Constant => "the layer has the same output for every probe image",
+            Self::NotFinite => "the layer outputs NaN or infinity for some probe image",
+            Self::NoSharedStructure => "the layer's activations share nothing between probe images after U-centring",
         })
     }
 }

@@ -16,97 +16,97 @@ pub struct Version {
     pub model_id: ModelId,
     /// From 1, without gaps.
     pub number: i32,
-    /// How far it has come.
+    /// Status of its job.
     pub status: VersionStatus,
-    /// What it was brought as.
+    /// The format it was uploaded in.
     pub format: ModelFormat,
-    /// The data set whose images and classes it is made for.
+    /// The data set whose images and classes it is for.
     pub dataset_id: DatasetId,
     /// The block list, for [`ModelFormat::Blocks`].
     pub blocks: Option<serde_json::Value>,
-    /// Where the weights lie, once there are any.
+    /// Key of the object with its weights, once there are any.
     pub weights_key: Option<String>,
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub parameter_count: i64,
     /// Multiply-accumulates for one image.
     pub multiply_accumulates: i64,
-    /// How it was trained, if it was trained here.
+    /// Training settings, if it is trained by SCV.
     pub train_settings: Option<TrainSettings>,
-    /// What each epoch came to, once trained here.
+    /// Results of each epoch, once it has been trained by SCV.
     pub train_epochs: Option<Vec<EpochReport>>,
-    /// How its file is to be read; none for [`ModelFormat::Blocks`].
-    pub source: Option<Source>,
+    /// How to read its file; `None` for [`ModelFormat::Blocks`].
+    pub source: Option<VersionSource>,
     /// Why it failed, for [`VersionStatus::Failed`].
     pub failure: Option<Failure>,
-    /// The version that every layer of this one had its equal in when it was ingested.
+    /// An older version whose layers equal all layers of this one, found when it was ingested.
     pub duplicate_of: Option<VersionId>,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
 }
 
-/// How the file of a version is to be read.
+/// How to read the file of a version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Source {
-    /// Activations that were computed elsewhere.
+pub enum VersionSource {
+    /// Uploaded activations.
     Activations {
-        /// On these images.
+        /// The probe set that the activations are for.
         probe_set: ProbeSetId,
     },
     /// An ONNX file.
     Onnx {
-        /// The output that is taken, where the file has several.
+        /// Name of the output to use, if the file has several.
         output: Option<String>,
-        /// How images become its input.
+        /// How images become the input of the network.
         preprocessing: Preprocessing,
     },
 }
 
-/// Which version of a model is meant.
+/// A choice of a version of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VersionChoice {
-    /// The one of this number.
+    /// The version of this number.
     Number(i32),
-    /// The `READY` one with the highest number.
+    /// The `READY` version with the highest number.
     Latest,
-    /// The `READY` one most accurate on its own data set; the latest of equals.
+    /// The `READY` version with the highest accuracy on its own data set; the latest one if versions tie.
     Best,
 }
 
-/// How far a version has come.
+/// Status of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum VersionStatus {
-    /// Its job waits.
+    /// Its job is queued.
     Queued,
-    /// Its job runs.
+    /// Its job is running.
     Running,
-    /// Its layers and vectors are there.
+    /// Its layers and vectors are available.
     Ready,
-    /// There are no layers and no vectors, and a reason.
+    /// Its job failed: it has no layers or vectors, and a [`Failure`].
     Failed,
 }
 
-/// What a version was brought as.
+/// The format a version was uploaded in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ModelFormat {
-    /// A list of blocks with safetensors weights, or trained here.
+    /// A list of blocks, with uploaded weights or trained by SCV.
     Blocks,
     /// An ONNX file.
     Onnx,
-    /// Activations on the probe set, computed elsewhere.
+    /// Activations on a probe set, computed elsewhere.
     Activations,
 }
 
-/// Why background work failed, in words its owner can act on.
+/// Why a job failed, with a message that its owner can act on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// A constant such as `WEIGHTS_DO_NOT_FIT`.
+    /// A machine-readable code such as `WEIGHTS_DO_NOT_FIT`.
     pub code: FailureCode,
-    /// What happened and what to do.
+    /// What happened and how to fix it.
     pub message: String,
-    /// Name of the layer at fault, if there is one.
+    /// Name of the layer that failed, if a layer did.
     pub layer: Option<String>,
 }
 
@@ -114,21 +114,21 @@ pub struct Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum FailureCode {
-    /// The weights are not those of the blocks.
+    /// The weights do not match the blocks.
     WeightsDoNotFit,
-    /// The numbers left the range of floating point.
+    /// Values became NaN or infinite.
     NotFinite,
     /// A layer could not be computed.
     LayerFailed,
-    /// The network cannot be run as it was asked for: the message says what to change.
+    /// The network cannot be run as requested; the message says what to change.
     CannotRun,
-    /// Something that was stored is gone or damaged.
+    /// A stored object is missing or damaged.
     ArtifactUnreadable,
-    /// It was asked to stop.
+    /// Cancellation was requested.
     Cancelled,
-    /// It was begun again and again without coming to an end.
+    /// The job was started too many times without finishing.
     TooManyAttempts,
-    /// A fault of the server; its log says more.
+    /// An internal error of the server; its log has the details.
     Internal,
 }
 
@@ -139,19 +139,19 @@ pub struct Layer {
     pub id: LayerId,
     /// The version it belongs to.
     pub version_id: VersionId,
-    /// From 0, in execution order.
+    /// Index in execution order, from 0.
     pub index: i32,
-    /// Where it stands in the block list, such as `3.main.0`.
+    /// Its path in the block list, such as `3.main.0`.
     pub name: String,
     /// Layer kind, such as `Conv2d`.
     pub kind: String,
-    /// Its settings, defaults filled in.
+    /// Its parameters, including defaults.
     pub parameters: serde_json::Value,
-    /// Shape of what it reads, for one image.
+    /// Input shape, for one image.
     pub input_shape: Vec<i32>,
-    /// Shape of what it makes, for one image.
+    /// Output shape, for one image.
     pub output_shape: Vec<i32>,
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub parameter_count: i64,
     /// Multiply-accumulates for one image.
     pub multiply_accumulates: i64,

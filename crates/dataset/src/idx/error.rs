@@ -1,19 +1,19 @@
-//! What can be wrong with an IDX file.
+//! Errors of IDX files.
 
 use std::fmt;
 
 use scv_domain::dataset::{MAX_IMAGE_SIDE, MAX_IMAGES_PER_SPLIT, MAX_PIXEL_BYTES, Split};
 
-/// Which of the four files is meant.
+/// One of the four files of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdxFile {
     /// The split it belongs to.
     pub split: Split,
-    /// Whether it holds images or labels.
+    /// Whether it contains images or labels.
     pub content: IdxContent,
 }
 
-/// What an IDX file holds.
+/// The content of an IDX file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdxContent {
     /// Pixels.
@@ -23,7 +23,7 @@ pub enum IdxContent {
 }
 
 impl IdxFile {
-    /// The images of a split.
+    /// The file of images of a split.
     pub fn images(split: Split) -> Self {
         Self {
             split,
@@ -31,7 +31,7 @@ impl IdxFile {
         }
     }
 
-    /// The labels of a split.
+    /// The file of labels of a split.
     pub fn labels(split: Split) -> Self {
         Self {
             split,
@@ -50,7 +50,7 @@ impl fmt::Display for IdxFile {
     }
 }
 
-/// Why an IDX file was refused. Offsets and lengths are of the decompressed file.
+/// Why an IDX file was rejected. Offsets and lengths refer to the decompressed file.
 #[derive(Debug, thiserror::Error)]
 pub enum IdxError {
     /// The file ends inside its header.
@@ -58,9 +58,9 @@ pub enum IdxError {
     ShortHeader {
         /// The file.
         file: IdxFile,
-        /// Bytes of the header.
+        /// Size of the header in bytes.
         expected: u64,
-        /// Bytes there are.
+        /// Size of the file in bytes.
         actual: u64,
     },
     /// The first two bytes are not zero.
@@ -73,33 +73,33 @@ pub enum IdxError {
         /// Its first four bytes.
         found: [u8; 4],
     },
-    /// The numbers are not bytes.
-    #[error("{file} has numbers of type 0x{found:02x} at byte 2: only 0x08, unsigned bytes, is read")]
+    /// The elements are not unsigned bytes.
+    #[error("{file} has numbers of type 0x{found:02x} at byte 2: only 0x08, unsigned bytes, is supported")]
     NumberType {
         /// The file.
         file: IdxFile,
-        /// The type.
+        /// The element type.
         found: u8,
     },
-    /// Labels where images should be, or the other way round.
-    #[error("{file} has {found} dimensions at byte 3, not {expected}: are the files of images and labels exchanged?")]
+    /// The number of dimensions is wrong, which usually means that images and labels are swapped.
+    #[error("{file} has {found} dimensions at byte 3, not {expected}: are the files of images and labels swapped?")]
     Dimensions {
         /// The file.
         file: IdxFile,
-        /// What is allowed, in words.
+        /// A description of the allowed numbers.
         expected: &'static str,
-        /// Dimensions there are.
+        /// Number of dimensions.
         found: u8,
     },
-    /// Nothing, or too many.
+    /// There are no entries or too many.
     #[error("{file} declares {count} entries at byte 4: 1 to {MAX_IMAGES_PER_SPLIT} are allowed")]
     Count {
         /// The file.
         file: IdxFile,
-        /// Entries declared.
+        /// Number of entries declared.
         count: u32,
     },
-    /// Images of a shape that is not kept.
+    /// The shape of the images is not supported.
     #[error(
         "{file} declares images of {channels}x{height}x{width} (channels x rows x columns) at byte 8: 1 or 3 channels and sides of 1 to {MAX_IMAGE_SIDE} are allowed"
     )]
@@ -113,7 +113,7 @@ pub enum IdxError {
         /// Columns.
         width: u32,
     },
-    /// More pixels than a data set may have.
+    /// There are more pixels than a data set may have.
     #[error("{file} declares {bytes} bytes of pixels: at most {MAX_PIXEL_BYTES} are allowed")]
     TooManyPixels {
         /// The file.
@@ -121,39 +121,37 @@ pub enum IdxError {
         /// Bytes declared.
         bytes: u64,
     },
-    /// The file is cut off.
-    #[error("{file} is cut off: its header declares {expected} bytes in all, got {actual}; upload the whole file")]
+    /// The file is truncated.
+    #[error("{file} is truncated: its header declares {expected} bytes, got {actual}; upload the whole file")]
     Truncated {
         /// The file.
         file: IdxFile,
-        /// Bytes of header and content.
+        /// Declared size of the file in bytes, including the header.
         expected: u64,
-        /// Bytes there are.
+        /// Actual size of the file in bytes.
         actual: u64,
     },
-    /// The file goes on after its end.
-    #[error(
-        "{file} goes on after the {expected} bytes in all that its header declares: the header or the file is wrong"
-    )]
+    /// The file continues after its declared end.
+    #[error("{file} continues after the {expected} bytes that its header declares: the header or the file is wrong")]
     TrailingBytes {
         /// The file.
         file: IdxFile,
-        /// Bytes of header and content.
+        /// Declared size of the file in bytes, including the header.
         expected: u64,
     },
-    /// The compression is broken or cut off.
+    /// The compressed data is corrupt or truncated.
     #[error("{file} cannot be decompressed after byte {offset} ({source}); upload it again, whole and unchanged")]
     Gzip {
         /// The file.
         file: IdxFile,
-        /// Bytes decompressed before.
+        /// Number of bytes decompressed before the error.
         offset: u64,
-        /// What the decompressor says.
+        /// Error of the decompressor.
         source: std::io::Error,
     },
-    /// A label that belongs to no class.
+    /// A label is not the label of a class.
     #[error(
-        "{file} has label {label} at index {index}: the classes are {first} to {last}; check the class names and the first label"
+        "{file} has label {label} at index {index}, which is out of range ({first}–{last}); check the class names and the first label"
     )]
     Label {
         /// The file.

@@ -1,7 +1,7 @@
-//! IDX, the format of MNIST and its kin, raw or gzipped.
+//! IDX, the file format of MNIST and similar data sets, raw or gzipped.
 //!
-//! Two zero bytes, a byte for the type of the numbers (8: unsigned bytes), a byte for the number of
-//! dimensions, each dimension as a big-endian u32, then the numbers, the last dimension fastest.
+//! A file has two zero bytes, a byte for the element type (8 for unsigned bytes), a byte for the
+//! number of dimensions, each dimension as a big-endian u32, then the elements in row-major order.
 
 use bytes::Bytes;
 
@@ -29,27 +29,27 @@ pub struct IdxFiles {
     pub test_labels: Bytes,
 }
 
-/// Four IDX files and what they do not say of themselves.
+/// Four IDX files and the description that they do not contain.
 pub struct IdxImport {
-    /// Name of the data set to be.
+    /// Name of the new data set.
     pub name: DatasetName,
-    /// One name a class; without them a class is called by its label.
+    /// One name per class; if absent, the labels are the names.
     pub class_names: Option<Vec<String>>,
-    /// The label that means the first class: 1 in the "letters" part of EMNIST, else 0.
+    /// The label of the first class: 1 in the "letters" part of EMNIST, otherwise usually 0.
     pub first_label: u16,
-    /// Whether rows and columns are exchanged in the file, as in EMNIST.
+    /// Whether rows and columns are swapped in the file, as in EMNIST.
     pub transposed: bool,
-    /// Published statistics; computed from the train images if there are none.
+    /// Published statistics; computed from the train images if `None`.
     pub statistics: Option<ChannelStatistics>,
     /// The files.
     pub files: IdxFiles,
 }
 
 impl IdxImport {
-    /// Reads the files and checks them, one by one and together.
+    /// Reads the files and checks each of them and all together.
     ///
     /// # Errors
-    /// The first thing that is wrong, with the file and the place.
+    /// The first error, with the file and the position.
     pub fn read(self) -> Result<NewDataset, ImportError> {
         let IdxFiles {
             train_images,
@@ -57,13 +57,13 @@ impl IdxImport {
             test_images,
             test_labels,
         } = self.files;
-        // Labels first: they are small, so a mix-up of the files is found before anything large is read.
+        // Labels come first, because they are small: swapped files are detected before anything large is read.
         let train_labels = read::labels(IdxFile::labels(Split::Train), &train_labels)?;
         let test_labels = read::labels(IdxFile::labels(Split::Test), &test_labels)?;
         let class_names = self.class_names.unwrap_or_else(|| {
             let labels = train_labels.iter().chain(&test_labels);
             let last = labels.map(|&label| u16::from(label)).max().unwrap_or(0);
-            // At least one class, so that labels below the first are reported as what they are.
+            // At least one class, so that labels below the first label are reported as out of range.
             (self.first_label..=last.max(self.first_label))
                 .map(|label| label.to_string())
                 .collect()

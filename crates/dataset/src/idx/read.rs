@@ -1,4 +1,4 @@
-//! From the bytes of one IDX file to images or labels.
+//! Reads images or labels from the bytes of one IDX file.
 
 use std::io::{self, Read};
 
@@ -11,7 +11,7 @@ use scv_domain::image::{ImageShape, Images};
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const UNSIGNED_BYTES: u8 = 0x08;
 
-/// The images of a file of dimensions count x rows x columns, or count x channels x rows x columns.
+/// Reads the images of a file with dimensions count x rows x columns, or count x channels x rows x columns.
 pub(super) fn images(file: IdxFile, bytes: &[u8], transposed: bool) -> Result<Images, IdxError> {
     let mut source = Source::new(file, bytes);
     let dimensions = source.dimensions()?;
@@ -61,21 +61,21 @@ pub(super) fn images(file: IdxFile, bytes: &[u8], transposed: bool) -> Result<Im
     })
 }
 
-/// The labels of a file, as they are written.
+/// Reads the labels of a file, unchanged.
 pub(super) fn labels(file: IdxFile, bytes: &[u8]) -> Result<Vec<u8>, IdxError> {
     let mut source = Source::new(file, bytes);
     let dimensions = source.dimensions()?;
     source.content(u64::from(dimensions[0]))
 }
 
-/// Which labels mean classes.
+/// The range of labels that are classes.
 pub(super) struct Classes {
     pub(super) first_label: u16,
     pub(super) count: usize,
 }
 
 impl Classes {
-    /// The class index of each label.
+    /// Converts labels into class indices.
     pub(super) fn indices(&self, file: IdxFile, labels: &[u8]) -> Result<Vec<u16>, IdxError> {
         let index_of = |(index, &label): (usize, &u8)| {
             let class = u16::from(label).checked_sub(self.first_label);
@@ -93,7 +93,7 @@ impl Classes {
     }
 }
 
-/// The decompressed bytes of a file, and how many of them have been read.
+/// The decompressed bytes of a file and the read position.
 struct Source<'a> {
     file: IdxFile,
     reader: Box<dyn Read + 'a>,
@@ -114,7 +114,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Reads the header; the first dimension, the number of entries, is within bounds.
+    /// Reads the header. The first dimension, which is the number of entries, is within the limits.
     fn dimensions(&mut self) -> Result<Vec<u32>, IdxError> {
         let file = self.file;
         let magic: [u8; 4] = self.header_word(4)?;
@@ -127,11 +127,11 @@ impl<'a> Source<'a> {
                 found: number_type,
             });
         }
-        let good = match file.content {
+        let is_valid = match file.content {
             IdxContent::Images => matches!(count, 3 | 4),
             IdxContent::Labels => count == 1,
         };
-        if !good {
+        if !is_valid {
             return Err(IdxError::Dimensions {
                 file,
                 expected: expected_dimensions(file),
@@ -152,7 +152,7 @@ impl<'a> Source<'a> {
     }
 
     fn header_word(&mut self, header: u64) -> Result<[u8; 4], IdxError> {
-        let word = self.up_to(4)?;
+        let word = self.read_up_to(4)?;
         word.try_into().map_err(|_| IdxError::ShortHeader {
             file: self.file,
             expected: header,
@@ -160,12 +160,12 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Reads all that follows the header, which must be `declared` bytes.
+    /// Reads the rest of the file, which must have `declared` bytes.
     fn content(&mut self, declared: u64) -> Result<Vec<u8>, IdxError> {
         let expected = self.offset + declared;
-        // One byte more than declared is asked for and never a second: enough to see that the file
-        // goes on, and no gzip file can make more of itself than its header admits.
-        let content = self.up_to(declared + 1)?;
+        // Reads at most one byte more than declared. That is enough to detect trailing bytes, and
+        // no gzip file can expand beyond what its header declares.
+        let content = self.read_up_to(declared + 1)?;
         if self.offset < expected {
             return Err(IdxError::Truncated {
                 file: self.file,
@@ -182,8 +182,8 @@ impl<'a> Source<'a> {
         Ok(content)
     }
 
-    /// Reads `limit` bytes, or fewer if the file ends before.
-    fn up_to(&mut self, limit: u64) -> Result<Vec<u8>, IdxError> {
+    /// Reads `limit` bytes, or fewer if the file ends first.
+    fn read_up_to(&mut self, limit: u64) -> Result<Vec<u8>, IdxError> {
         let mut bytes = Vec::new();
         let outcome: io::Result<usize> = self.reader.by_ref().take(limit).read_to_end(&mut bytes);
         self.offset += bytes.len() as u64;
@@ -205,14 +205,14 @@ fn expected_dimensions(file: IdxFile) -> &'static str {
     }
 }
 
-/// Exchanges rows and columns of every plane.
+/// Swaps rows and columns of every plane.
 fn transpose(pixels: &[u8], stored: ImageShape) -> Vec<u8> {
     let (rows, columns) = (stored.height, stored.width);
-    let mut turned = Vec::with_capacity(pixels.len());
+    let mut transposed = Vec::with_capacity(pixels.len());
     for plane in pixels.chunks_exact(rows * columns) {
         for column in 0..columns {
-            turned.extend((0..rows).map(|row| plane[row * columns + column]));
+            transposed.extend((0..rows).map(|row| plane[row * columns + column]));
         }
     }
-    turned
+    transposed
 }

@@ -7,8 +7,8 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
 use super::*;
-use scv_domain::image::Images;
 use crate::{IdxPreset, digits};
+use scv_domain::image::Images;
 
 fn idx(dimensions: &[usize], content: &[u8]) -> Bytes {
     let mut file = vec![0, 0, 8, dimensions.len() as u8];
@@ -31,7 +31,7 @@ fn labels_file(labels: &[u16], first_label: u16) -> Bytes {
     idx(&[bytes.len()], &bytes)
 }
 
-/// Changes the bytes of a file.
+/// Edits the bytes of a file.
 fn edit(file: &mut Bytes, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = file.to_vec();
     change(&mut bytes);
@@ -63,14 +63,14 @@ fn digit_import() -> IdxImport {
     }
 }
 
-fn refusal(change: impl FnOnce(&mut IdxImport)) -> String {
+fn rejection(change: impl FnOnce(&mut IdxImport)) -> String {
     let mut import = digit_import();
     change(&mut import);
     import.read().unwrap_err().to_string()
 }
 
 #[test]
-fn the_digits_written_as_idx_come_back_as_they_were() {
+fn the_digits_round_trip_through_idx() {
     assert_eq!(digit_import().read().unwrap(), digits());
 }
 
@@ -83,7 +83,7 @@ fn gzipped_files_read_like_raw_ones() {
 }
 
 #[test]
-fn labels_can_begin_at_one() {
+fn labels_can_start_at_one() {
     let mut import = digit_import();
     import.first_label = 1;
     import.files.train_labels = labels_file(&digits().split(Split::Train).labels, 1);
@@ -95,24 +95,24 @@ fn labels_can_begin_at_one() {
 }
 
 #[test]
-fn transposed_files_come_out_upright() {
-    let turn = |images: &Images| {
+fn transposed_files_are_read_upright() {
+    let transpose = |images: &Images| {
         let pixels: Vec<u8> = images
             .pixels
             .chunks_exact(64)
-            .flat_map(|image| (0..64).map(|place| image[place % 8 * 8 + place / 8]))
+            .flat_map(|image| (0..64).map(|index| image[index % 8 * 8 + index / 8]))
             .collect();
         idx(&[images.count(), 8, 8], &pixels)
     };
     let mut import = digit_import();
     import.transposed = true;
-    import.files.train_images = turn(&digits().split(Split::Train).images);
-    import.files.test_images = turn(&digits().split(Split::Test).images);
+    import.files.train_images = transpose(&digits().split(Split::Train).images);
+    import.files.test_images = transpose(&digits().split(Split::Test).images);
     assert_eq!(import.read().unwrap(), digits());
 }
 
 #[test]
-fn transposing_exchanges_height_and_width() {
+fn transposing_swaps_height_and_width() {
     let file = idx(&[1, 2, 3], &[1, 2, 3, 4, 5, 6]);
     let images = read::images(IdxFile::images(Split::Test), &file, true).unwrap();
     assert_eq!((images.shape.height, images.shape.width), (3, 2));
@@ -128,32 +128,35 @@ fn four_dimensions_are_images_with_channels() {
 }
 
 #[test]
-fn a_cut_file_says_how_much_is_there_and_how_much_should_be() {
-    let message = refusal(|import| import.files.train_images.truncate(1_000));
+fn a_truncated_file_is_reported_with_its_expected_and_actual_size() {
+    let message = rejection(|import| import.files.train_images.truncate(1_000));
     assert_eq!(
         message,
-        "the IDX file of train images is cut off: its header declares 92304 bytes in all, got 1000; upload the whole file"
+        "the IDX file of train images is truncated: its header declares 92304 bytes, got 1000; upload the whole file"
     );
 }
 
 #[test]
-fn a_file_cut_inside_its_header_is_refused() {
+fn a_file_truncated_inside_its_header_is_rejected() {
     for length in [0, 3, 4, 15] {
-        let message = refusal(|import| import.files.test_images.truncate(length));
+        let message = rejection(|import| import.files.test_images.truncate(length));
         assert!(message.contains("ends inside its header"), "{message}");
         assert!(message.contains(&format!("got {length};")), "{message}");
     }
 }
 
 #[test]
-fn bytes_after_the_end_are_refused() {
-    let message = refusal(|import| edit(&mut import.files.test_labels, |file| file.push(0)));
-    assert!(message.contains("test labels goes on after the 363 bytes"), "{message}");
+fn trailing_bytes_are_rejected() {
+    let message = rejection(|import| edit(&mut import.files.test_labels, |file| file.push(0)));
+    assert!(
+        message.contains("test labels continues after the 363 bytes"),
+        "{message}"
+    );
 }
 
 #[test]
-fn another_format_is_refused_with_its_first_bytes() {
-    let message = refusal(|import| import.files.train_images = Bytes::from_static(b"PK\x03\x04 an archive"));
+fn another_format_is_rejected_with_its_first_bytes() {
+    let message = rejection(|import| import.files.train_images = Bytes::from_static(b"PK\x03\x04 an archive"));
     assert!(
         message.contains("is not IDX: it begins with [50, 4b, 03, 04]"),
         "{message}"
@@ -161,58 +164,61 @@ fn another_format_is_refused_with_its_first_bytes() {
 }
 
 #[test]
-fn numbers_that_are_not_bytes_are_refused() {
-    let message = refusal(|import| edit(&mut import.files.train_images, |file| file[2] = 0x0d));
+fn element_types_other_than_unsigned_bytes_are_rejected() {
+    let message = rejection(|import| edit(&mut import.files.train_images, |file| file[2] = 0x0d));
     assert!(message.contains("type 0x0d at byte 2"), "{message}");
 }
 
 #[test]
-fn exchanged_files_are_recognised() {
-    let message = refusal(|import| std::mem::swap(&mut import.files.train_images, &mut import.files.train_labels));
+fn swapped_files_are_recognised() {
+    let message = rejection(|import| std::mem::swap(&mut import.files.train_images, &mut import.files.train_labels));
     assert!(
-        message.contains("are the files of images and labels exchanged?"),
+        message.contains("are the files of images and labels swapped?"),
         "{message}"
     );
 }
 
 #[test]
-fn images_and_labels_of_different_number_are_refused() {
-    let message = refusal(|import| import.files.train_labels = labels_file(&[0, 1, 2], 0));
+fn different_numbers_of_images_and_labels_are_rejected() {
+    let message = rejection(|import| import.files.train_labels = labels_file(&[0, 1, 2], 0));
     assert!(message.contains("1442 images but 3 labels"), "{message}");
 }
 
 #[test]
-fn a_label_without_a_class_is_named_with_file_and_index() {
+fn a_label_out_of_range_is_reported_with_file_and_index() {
     let names = |count: usize| Some((0..count).map(|class| class.to_string()).collect());
-    let message = refusal(|import| import.class_names = names(9));
+    let message = rejection(|import| import.class_names = names(9));
     assert!(message.contains("train labels has label 9 at index"), "{message}");
-    assert!(message.contains("the classes are 0 to 8"), "{message}");
-    let below = refusal(|import| import.first_label = 1);
-    assert!(below.contains("label 0 at index 0: the classes are 1 to 9"), "{below}");
+    assert!(message.contains("which is out of range (0–8)"), "{message}");
+    let below = rejection(|import| import.first_label = 1);
+    assert!(
+        below.contains("label 0 at index 0, which is out of range (1–9)"),
+        "{below}"
+    );
 }
 
 #[test]
-fn splits_of_different_shapes_are_refused() {
-    let message = refusal(|import| import.files.test_images = idx(&[355, 4, 4], &[0; 355 * 16]));
+fn splits_of_different_shapes_are_rejected() {
+    let message = rejection(|import| import.files.test_images = idx(&[355, 4, 4], &[0; 355 * 16]));
     assert!(message.contains("1x8x8") && message.contains("1x4x4"), "{message}");
 }
 
 #[test]
-fn declared_sizes_beyond_the_limits_are_refused_before_anything_is_read() {
+fn declared_sizes_over_the_limits_are_rejected_before_anything_is_read() {
     let header = |dimensions: &[usize]| gzipped(&idx(dimensions, &[]));
-    let counts = refusal(|import| import.files.train_images = header(&[1_000_001, 8, 8]));
+    let counts = rejection(|import| import.files.train_images = header(&[1_000_001, 8, 8]));
     assert!(counts.contains("declares 1000001 entries"), "{counts}");
-    let sides = refusal(|import| import.files.train_images = header(&[1, 513, 8]));
+    let sides = rejection(|import| import.files.train_images = header(&[1, 513, 8]));
     assert!(sides.contains("1x513x8"), "{sides}");
-    let pixels = refusal(|import| import.files.train_images = header(&[1_000_000, 512, 512]));
+    let pixels = rejection(|import| import.files.train_images = header(&[1_000_000, 512, 512]));
     assert!(pixels.contains("declares 262144000000 bytes"), "{pixels}");
-    let none = refusal(|import| import.files.train_images = header(&[0, 8, 8]));
+    let none = rejection(|import| import.files.train_images = header(&[0, 8, 8]));
     assert!(none.contains("declares 0 entries"), "{none}");
 }
 
 #[test]
-fn a_gzip_bomb_is_read_no_further_than_its_header_declares() {
-    // 64 MiB of zeros behind the header of ten images.
+fn a_gzip_bomb_is_not_read_further_than_its_header_declares() {
+    // 64 MiB of zeros after the header of ten images.
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(&idx(&[10, 8, 8], &[])).unwrap();
     for _ in 0..64 {
@@ -227,13 +233,16 @@ fn a_gzip_bomb_is_read_no_further_than_its_header_declares() {
 }
 
 #[test]
-fn a_broken_gzip_file_is_refused() {
-    let cut = refusal(|import| {
+fn a_corrupt_gzip_file_is_rejected() {
+    let truncated = rejection(|import| {
         let whole = gzipped(&import.files.train_images);
         import.files.train_images = whole.slice(..whole.len() / 2);
     });
-    assert!(cut.contains("train images cannot be decompressed after byte"), "{cut}");
-    let flipped = refusal(|import| {
+    assert!(
+        truncated.contains("train images cannot be decompressed after byte"),
+        "{truncated}"
+    );
+    let flipped = rejection(|import| {
         import.files.train_images = gzipped(&import.files.train_images);
         edit(&mut import.files.train_images, |file| {
             let checksum = file.len() - 8;
@@ -244,7 +253,7 @@ fn a_broken_gzip_file_is_refused() {
 }
 
 #[test]
-fn presets_describe_data_sets_that_pass_the_check() {
+fn presets_describe_valid_data_sets() {
     for preset in super::super::IDX_PRESETS {
         let classes = preset.class_names.len() as u16;
         let labels: Vec<u16> = (0..classes).collect();
@@ -292,10 +301,10 @@ proptest! {
     }
 
     #[test]
-    fn no_damage_makes_a_gzipped_file_panic(place in 0_usize..2_000, flip in 1_u8..) {
+    fn no_damage_to_a_gzipped_file_makes_the_reader_panic(position in 0_usize..2_000, flip in 1_u8..) {
         let mut file = gzipped(&images_file(&digits().split(Split::Test).images.select(&[0, 1, 2])));
-        let place = place % file.len();
-        edit(&mut file, |file| file[place] ^= flip);
+        let position = position % file.len();
+        edit(&mut file, |file| file[position] ^= flip);
         let _ = read::images(IdxFile::images(Split::Test), &file, false);
     }
 }

@@ -1,4 +1,4 @@
-//! The one table of kinds, put together from the rooms that state them.
+//! The catalogue of all kinds, collected from the modules that define them.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -25,44 +25,44 @@ static KINDS: LazyLock<Vec<KindSpec>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Everything there is to say about one kind of block.
+/// The specification of one kind of block.
 #[derive(Debug)]
 pub struct KindSpec {
-    /// Its name: the PyTorch module's.
+    /// Its name, which is that of the PyTorch module.
     pub name: &'static str,
     /// What it does, in a sentence.
     pub summary: &'static str,
-    /// Its parameters, in PyTorch's order as far as that helps the reader.
+    /// Its parameters, mostly in PyTorch's order.
     pub parameters: Vec<ParameterSpec>,
-    pub(super) form: Form,
+    pub(super) lowering: Lowering,
 }
 
 /// How a kind is lowered.
 #[derive(Debug)]
-pub(super) enum Form {
-    /// To one node.
-    Layer(LayerForm),
-    /// To the nodes of two branches and their sum.
+pub(super) enum Lowering {
+    /// It becomes one node.
+    Layer(LayerLowering),
+    /// It becomes the nodes of two branches and their sum.
     Residual,
 }
 
 /// How a kind becomes one node.
 #[derive(Debug)]
-pub(super) struct LayerForm {
-    /// What may arrive.
+pub(super) struct LayerLowering {
+    /// The kind of input it accepts.
     pub input: Input,
-    /// What must hold between its parameters and the shape that arrives.
+    /// Rules on its parameters and the input shape.
     pub rules: &'static [Rule],
-    /// The shape it makes, as far as its valid parameters and the known input tell.
+    /// Infers the output shape, if the valid parameters and the known input suffice.
     pub output_shape: fn(&Draft<'_>) -> Option<Vec<usize>>,
-    /// What it computes; asked only when nothing is wrong with it.
+    /// Builds the layer. Its result is used only if there are no problems.
     pub layer: fn(&Draft<'_>, &[usize]) -> Option<Layer>,
 }
 
-/// Tells a problem if there surely is one.
+/// A check that returns a problem if there certainly is one.
 pub(super) type Rule = fn(&Draft<'_>) -> Option<Problem>;
 
-/// What kind of value a layer reads.
+/// The kind of value a layer accepts as its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
     /// `[channels, height, width]`
@@ -73,7 +73,7 @@ pub(super) enum Input {
     Any,
 }
 
-/// What a layer computes, with what it owns.
+/// An operator with its parameters.
 #[derive(Debug)]
 pub(super) struct Layer {
     pub operator: Operator,
@@ -82,7 +82,7 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// A layer without weights that multiplies no two values.
+    /// A layer without weights and without multiply-accumulates.
     pub fn plain(operator: Operator) -> Self {
         Self {
             operator,
@@ -92,8 +92,8 @@ impl Layer {
     }
 }
 
-impl LayerForm {
-    /// A layer that changes numbers and keeps the shape.
+impl LayerLowering {
+    /// The lowering of a layer whose output has the shape of its input.
     pub fn same_shape(rules: &'static [Rule], layer: fn(&Draft<'_>, &[usize]) -> Option<Layer>) -> Self {
         let output_shape = |draft: &Draft<'_>| draft.input().map(<[usize]>::to_vec);
         Self {
@@ -106,12 +106,12 @@ impl LayerForm {
 }
 
 impl KindSpec {
-    /// One of the parameters, or one of the lists of blocks, by name.
+    /// A parameter by name, not counting lists of blocks.
     pub fn parameter(&self, name: &str) -> Option<&ParameterSpec> {
         self.plain_parameters().find(|spec| spec.name == name)
     }
 
-    /// What stands in `parameters`: everything but the lists of blocks.
+    /// The parameters written in `parameters`: all except lists of blocks.
     pub(super) fn plain_parameters(&self) -> impl Iterator<Item = &ParameterSpec> {
         self.parameters
             .iter()
@@ -124,12 +124,12 @@ pub fn catalogue() -> &'static [KindSpec] {
     &KINDS
 }
 
-/// A kind by its exact name.
-pub(super) fn find(name: &str) -> Option<&'static KindSpec> {
+/// The kind with exactly this name.
+pub(super) fn find_kind(name: &str) -> Option<&'static KindSpec> {
     catalogue().iter().find(|kind| kind.name == name)
 }
 
-/// A weight of a layer, and its bias if it has one.
+/// The weight of a layer, and its bias if it has one.
 pub(super) fn weight_and_bias(weight: Vec<usize>, bias: Option<usize>) -> Vec<Parameter> {
     let bias = bias.map(|length| Parameter {
         role: ParameterRole::Bias,
@@ -144,14 +144,14 @@ pub(super) fn weight_and_bias(weight: Vec<usize>, bias: Option<usize>) -> Vec<Pa
     .collect()
 }
 
-/// A product that stays at the top instead of overflowing, for comparison with a limit.
+/// A product that saturates instead of overflowing, for comparison with a limit.
 pub(super) fn product(factors: &[usize]) -> u64 {
     factors
         .iter()
         .fold(1, |product: u64, &factor| product.saturating_mul(factor as u64))
 }
 
-/// The catalogue as the documentation shows it: a heading and a table of parameters for each kind.
+/// The catalogue as Markdown for the documentation: a heading and a table of parameters for each kind.
 pub fn catalogue_markdown() -> String {
     catalogue().iter().map(kind_markdown).collect::<Vec<_>>().join("\n")
 }
@@ -172,7 +172,11 @@ fn kind_markdown(kind: &KindSpec) -> String {
                 .unwrap_or_default(),
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "| `{}` | {} | {default} | {} |", spec.name, spec.value, spec.rule);
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {default} | {} |",
+            spec.name, spec.value, spec.description
+        );
     }
     text
 }

@@ -1,12 +1,12 @@
-//! Convolutions, and what their transposes share with them.
+//! Convolutions, and the parameters they share with transposed convolutions.
 
 use serde_json::{Value, json};
 
-use super::catalogue::{Form, Input, KindSpec, Layer, LayerForm, product, weight_and_bias};
+use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering, product, weight_and_bias};
 use super::draft::Draft;
-use super::error::{ErrorRule, Problem, written};
+use super::error::{ErrorRule, Problem, format_shape};
 use super::parameter::{ParameterSpec, ParameterType};
-use super::window::{Window, both, reach};
+use super::window::{Window, per_axis, span};
 use super::{MAX_DIMENSION, ParameterType::Integer};
 use crate::graph::Operator;
 
@@ -26,9 +26,9 @@ fn conv2d() -> KindSpec {
             stride(),
             ParameterSpec::optional(
                 "padding",
-                ParameterType::pair(0, MAX).or(ParameterType::Word(&["same", "valid"])),
+                ParameterType::pair(0, MAX).or(ParameterType::Choice(&["same", "valid"])),
                 json!(0),
-                "Zeros on both sides: rows, columns. `\"valid\"` is 0; `\"same\"` keeps the size and \
+                "Zeros added on both sides: rows, columns. `\"valid\"` means 0; `\"same\"` keeps the size and \
                  needs stride 1 and an even `dilation * (kernel_size - 1)`.",
             ),
             dilation(),
@@ -37,15 +37,15 @@ fn conv2d() -> KindSpec {
             in_channels(),
             padding_mode(),
         ],
-        form: Form::Layer(LayerForm {
+        lowering: Lowering::Layer(LayerLowering {
             input: Input::Image,
             rules: &[
-                in_channels_arrive,
-                groups_divide_input,
-                groups_divide_output,
-                same_needs_stride_one,
-                same_needs_symmetry,
-                kernel_fits,
+                check_in_channels,
+                check_groups_divide_input,
+                check_groups_divide_output,
+                check_same_stride,
+                check_same_symmetry,
+                check_kernel_fits,
             ],
             output_shape: conv2d_shape,
             layer: conv2d_layer,
@@ -55,7 +55,7 @@ fn conv2d() -> KindSpec {
 
 pub(super) fn out_channels() -> ParameterSpec {
     let value = Integer { min: 1, max: MAX };
-    ParameterSpec::required("out_channels", value, "Channels made; a multiple of `groups`.")
+    ParameterSpec::required("out_channels", value, "Output channels; a multiple of `groups`.")
 }
 
 pub(super) fn kernel_size() -> ParameterSpec {
@@ -64,39 +64,39 @@ pub(super) fn kernel_size() -> ParameterSpec {
 }
 
 pub(super) fn stride() -> ParameterSpec {
-    let rule = "Rows and columns from one place to the next.";
+    let rule = "Step between kernel positions: rows, columns.";
     ParameterSpec::optional("stride", ParameterType::pair(1, MAX), json!(1), rule)
 }
 
 pub(super) fn dilation() -> ParameterSpec {
-    let rule = "Rows and columns between the kernel's values.";
+    let rule = "Spacing between kernel elements: rows, columns.";
     ParameterSpec::optional("dilation", ParameterType::pair(1, MAX), json!(1), rule)
 }
 
 pub(super) fn groups() -> ParameterSpec {
-    let rule = "Channel groups that do not see each other; divides the channels that arrive and those made.";
+    let rule = "Number of independent channel groups; divides both the input and the output channels.";
     ParameterSpec::optional("groups", Integer { min: 1, max: MAX }, json!(1), rule)
 }
 
 pub(super) fn bias() -> ParameterSpec {
-    let rule = "Whether a learned number is added to each channel.";
+    let rule = "Whether to add a learned bias to each channel.";
     ParameterSpec::optional("bias", ParameterType::Boolean, json!(true), rule)
 }
 
 pub(super) fn in_channels() -> ParameterSpec {
-    let arriving = |draft: &Draft<'_>| draft.image().map(|[channels, ..]| Value::from(channels));
-    let rule = "The channels that arrive; checked when given.";
-    ParameterSpec::derived("in_channels", Integer { min: 1, max: MAX }, arriving, rule)
+    let inferred = |draft: &Draft<'_>| draft.image().map(|[channels, ..]| Value::from(channels));
+    let rule = "Input channels; inferred, and checked if given.";
+    ParameterSpec::derived("in_channels", Integer { min: 1, max: MAX }, inferred, rule)
 }
 
 pub(super) fn padding_mode() -> ParameterSpec {
-    let rule = "For other modes put a padding block before it.";
-    ParameterSpec::optional("padding_mode", ParameterType::Word(&["zeros"]), json!("zeros"), rule)
+    let rule = "For other modes, put a padding block before this one.";
+    ParameterSpec::optional("padding_mode", ParameterType::Choice(&["zeros"]), json!("zeros"), rule)
 }
 
-/// Zeros on both sides; none if `same` would need more on one side than on the other.
+/// Zeros added on both sides; `None` if `same` would need more on one side than on the other.
 fn conv2d_padding(draft: &Draft<'_>) -> Option<[usize; 2]> {
-    match draft.word("padding") {
+    match draft.choice("padding") {
         Some("valid") => Some([0, 0]),
         Some(_) => {
             let total = same_total(draft)?;
@@ -109,10 +109,10 @@ fn conv2d_padding(draft: &Draft<'_>) -> Option<[usize; 2]> {
     }
 }
 
-/// Rows and columns that `same` adds in all: `dilation (kernel − 1)`.
+/// Total number of rows and columns that `same` adds: `dilation (kernel − 1)`.
 fn same_total(draft: &Draft<'_>) -> Option<[usize; 2]> {
     let [kernel, dilation] = [draft.pair("kernel_size")?, draft.pair("dilation")?];
-    (draft.word("padding")? == "same").then(|| both(|axis| reach(kernel[axis], dilation[axis]) - 1))
+    (draft.choice("padding")? == "same").then(|| per_axis(|axis| span(kernel[axis], dilation[axis]) - 1))
 }
 
 fn conv2d_window(draft: &Draft<'_>) -> Option<Window> {
@@ -121,7 +121,7 @@ fn conv2d_window(draft: &Draft<'_>) -> Option<Window> {
 
 fn conv2d_shape(draft: &Draft<'_>) -> Option<Vec<usize>> {
     let [_, rows, columns] = draft.image()?;
-    let [rows, columns] = match draft.word("padding") {
+    let [rows, columns] = match draft.choice("padding") {
         Some("same") => [rows, columns],
         _ => conv2d_window(draft)?.convolved([rows, columns])?,
     };
@@ -137,8 +137,8 @@ fn conv2d_layer(draft: &Draft<'_>, output: &[usize]) -> Option<Layer> {
         dilation,
     } = conv2d_window(draft)?;
     let groups = draft.size("groups")?;
-    let made = draft.size("out_channels")?;
-    let weight = vec![made, channels / groups, kernel[0], kernel[1]];
+    let out_channels = draft.size("out_channels")?;
+    let weight = vec![out_channels, channels / groups, kernel[0], kernel[1]];
     Some(Layer {
         operator: Operator::Conv2d {
             stride,
@@ -147,76 +147,77 @@ fn conv2d_layer(draft: &Draft<'_>, output: &[usize]) -> Option<Layer> {
             groups,
         },
         multiply_accumulates: product(&weight).saturating_mul(product(&output[1..])),
-        parameters: weight_and_bias(weight, draft.boolean("bias")?.then_some(made)),
+        parameters: weight_and_bias(weight, draft.boolean("bias")?.then_some(out_channels)),
     })
 }
 
-pub(super) fn in_channels_arrive(draft: &Draft<'_>) -> Option<Problem> {
-    let [arriving, ..] = draft.image()?;
-    let declared = draft.size("in_channels").filter(|&declared| declared != arriving)?;
+pub(super) fn check_in_channels(draft: &Draft<'_>) -> Option<Problem> {
+    let [actual, ..] = draft.image()?;
+    let declared = draft.size("in_channels").filter(|&declared| declared != actual)?;
     let message =
-        format!("`in_channels` is {declared}, but {arriving} channels arrive: write {arriving} or leave it out.");
-    let problem = Problem::new(ErrorRule::ShapeMismatch, message).of("in_channels");
-    Some(problem.expected(arriving).actual(declared))
+        format!("`in_channels` is {declared}, but the input has {actual} channels: set it to {actual} or omit it.");
+    let problem = Problem::new(ErrorRule::ShapeMismatch, message).for_parameter("in_channels");
+    Some(problem.expected(actual).actual(declared))
 }
 
-pub(super) fn groups_divide_input(draft: &Draft<'_>) -> Option<Problem> {
-    let [arriving, ..] = draft.image()?;
-    let groups = draft.size("groups").filter(|groups| arriving % groups != 0)?;
+pub(super) fn check_groups_divide_input(draft: &Draft<'_>) -> Option<Problem> {
+    let [channels, ..] = draft.image()?;
+    let groups = draft.size("groups").filter(|groups| channels % groups != 0)?;
     let message = format!(
-        "{arriving} channels arrive, which {groups} groups cannot share evenly: choose `groups` \
-         among the divisors of {arriving}."
+        "The {channels} input channels cannot be split evenly into {groups} groups: set `groups` to a \
+         divisor of {channels}."
     );
-    let problem = Problem::new(ErrorRule::ShapeMismatch, message).of("groups");
-    Some(problem.expected(format!("a divisor of {arriving}")).actual(groups))
+    let problem = Problem::new(ErrorRule::ShapeMismatch, message).for_parameter("groups");
+    Some(problem.expected(format!("a divisor of {channels}")).actual(groups))
 }
 
-pub(super) fn groups_divide_output(draft: &Draft<'_>) -> Option<Problem> {
-    let made = draft.size("out_channels")?;
-    let groups = draft.size("groups").filter(|groups| made % groups != 0)?;
-    let message = format!("`out_channels` must be a multiple of `groups`; {made} is none of {groups}.");
-    let problem = Problem::new(ErrorRule::Conflict, message).of("out_channels");
-    Some(problem.expected(format!("a multiple of {groups}")).actual(made))
+pub(super) fn check_groups_divide_output(draft: &Draft<'_>) -> Option<Problem> {
+    let out_channels = draft.size("out_channels")?;
+    let groups = draft.size("groups").filter(|groups| out_channels % groups != 0)?;
+    let message =
+        format!("`out_channels` must be a multiple of `groups`; {out_channels} is not a multiple of {groups}.");
+    let problem = Problem::new(ErrorRule::Conflict, message).for_parameter("out_channels");
+    Some(problem.expected(format!("a multiple of {groups}")).actual(out_channels))
 }
 
-fn same_needs_stride_one(draft: &Draft<'_>) -> Option<Problem> {
+fn check_same_stride(draft: &Draft<'_>) -> Option<Problem> {
     let stride = draft.pair("stride").filter(|&stride| stride != [1, 1])?;
-    (draft.word("padding")? == "same").then(|| {
-        let message = "Padding \"same\" goes with stride 1 only: give the padding as a number.";
-        let problem = Problem::new(ErrorRule::Conflict, message).of("padding");
+    (draft.choice("padding")? == "same").then(|| {
+        let message = "Padding \"same\" requires stride 1: give the padding as a number instead.";
+        let problem = Problem::new(ErrorRule::Conflict, message).for_parameter("padding");
         problem
             .expected("stride 1")
-            .actual(format!("stride {}", written(&stride)))
+            .actual(format!("stride {}", format_shape(&stride)))
     })
 }
 
-fn same_needs_symmetry(draft: &Draft<'_>) -> Option<Problem> {
+fn check_same_symmetry(draft: &Draft<'_>) -> Option<Problem> {
     let [rows, columns] = same_total(draft)?;
     let [top, left] = [rows / 2, columns / 2];
     let [bottom, right] = [rows - top, columns - left];
     (top != bottom || left != right).then(|| {
         let block = format!("ZeroPad2d with padding [{left}, {right}, {top}, {bottom}]");
         let message = format!(
-            "Padding \"same\" would need one row or column more on one side, which SCV's \
-             convolution has not: put a {block} before it and give padding 0."
+            "Padding \"same\" would need one more row or column on one side, which SCV does not \
+             support: put a {block} before it and set `padding` to 0."
         );
-        let problem = Problem::new(ErrorRule::Conflict, message).of("padding");
+        let problem = Problem::new(ErrorRule::Conflict, message).for_parameter("padding");
         problem.expected(block).actual("\"same\"")
     })
 }
 
-fn kernel_fits(draft: &Draft<'_>) -> Option<Problem> {
+fn check_kernel_fits(draft: &Draft<'_>) -> Option<Problem> {
     let [_, rows, columns] = draft.image()?;
     let window = conv2d_window(draft)?;
     if window.convolved([rows, columns]).is_some() {
         return None;
     }
-    let reach = written(&window.reach());
-    let padded = written(&[rows + 2 * window.padding[0], columns + 2 * window.padding[1]]);
+    let span = format_shape(&window.span());
+    let padded = format_shape(&[rows + 2 * window.padding[0], columns + 2 * window.padding[1]]);
     let message = format!(
-        "The kernel spans {reach}, but the padded image is only {padded}: take a smaller \
+        "The kernel spans {span}, but the padded image is only {padded}: use a smaller \
          `kernel_size` or `dilation`, or more `padding`."
     );
-    let problem = Problem::new(ErrorRule::ShapeMismatch, message).of("kernel_size");
-    Some(problem.expected(format!("a span of at most {padded}")).actual(reach))
+    let problem = Problem::new(ErrorRule::ShapeMismatch, message).for_parameter("kernel_size");
+    Some(problem.expected(format!("a span of at most {padded}")).actual(span))
 }

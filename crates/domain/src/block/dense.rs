@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::MAX_DIMENSION;
-use super::catalogue::{Form, Input, KindSpec, Layer, LayerForm, product, weight_and_bias};
+use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering, product, weight_and_bias};
 use super::draft::Draft;
 use super::error::{ErrorRule, Problem};
 use super::parameter::{ParameterSpec, ParameterType};
 use crate::graph::Operator;
 
-/// PyTorch counts the batch as dimension 0, so an image's own dimensions begin here.
+/// PyTorch counts the batch as dimension 0, so the dimensions of one image start here.
 const FIRST_DIM: i64 = 1;
 
 pub(super) fn kinds() -> Vec<KindSpec> {
@@ -19,24 +19,24 @@ pub(super) fn kinds() -> Vec<KindSpec> {
 fn flatten() -> KindSpec {
     KindSpec {
         name: "Flatten",
-        summary: "Lays dimensions out in one row, as `Linear` needs it.",
+        summary: "Flattens dimensions into one, as `Linear` needs.",
         parameters: vec![
             ParameterSpec::optional(
                 "start_dim",
                 dimension(),
                 json!(1),
-                "First dimension taken; 0 is the batch and stays, negative numbers count from the end.",
+                "First dimension to flatten; 0 is the batch and not allowed, negative numbers count from the end.",
             ),
             ParameterSpec::optional(
                 "end_dim",
                 dimension(),
                 json!(-1),
-                "Last dimension taken; not before `start_dim`.",
+                "Last dimension to flatten; not before `start_dim`.",
             ),
         ],
-        form: Form::Layer(LayerForm {
+        lowering: Lowering::Layer(LayerLowering {
             input: Input::Any,
-            rules: &[start_dim_exists, end_dim_exists, start_is_not_after_end],
+            rules: &[check_start_dim, check_end_dim, check_dim_order],
             output_shape: flattened_shape,
             layer: |_, _| Some(Layer::plain(Operator::Reshape)),
         }),
@@ -46,14 +46,14 @@ fn flatten() -> KindSpec {
 fn linear() -> KindSpec {
     KindSpec {
         name: "Linear",
-        summary: "Takes weighted sums of all numbers; put `Flatten` before it.",
+        summary: "Computes weighted sums of all input features; put `Flatten` before it.",
         parameters: vec![
-            ParameterSpec::required("out_features", features(), "Numbers made."),
+            ParameterSpec::required("out_features", features(), "Output features."),
             ParameterSpec::optional(
                 "bias",
                 ParameterType::Boolean,
                 json!(true),
-                "Whether a learned number is added to each sum.",
+                "Whether to add a learned bias to each sum.",
             ),
             ParameterSpec::derived(
                 "in_features",
@@ -62,12 +62,12 @@ fn linear() -> KindSpec {
                     max: i64::from(u32::MAX),
                 },
                 |draft| draft.features().map(Value::from),
-                "The numbers that arrive; checked when given.",
+                "Input features; inferred, and checked if given.",
             ),
         ],
-        form: Form::Layer(LayerForm {
+        lowering: Lowering::Layer(LayerLowering {
             input: Input::Features,
-            rules: &[in_features_arrive],
+            rules: &[check_in_features],
             output_shape: |draft| Some(vec![draft.size("out_features")?]),
             layer: linear_layer,
         }),
@@ -77,14 +77,14 @@ fn linear() -> KindSpec {
 fn softmax() -> KindSpec {
     KindSpec {
         name: "Softmax",
-        summary: "Turns scores into shares that sum to 1. As the last block it is left out of the loss.",
+        summary: "Turns scores into probabilities that sum to 1. As the last block, it is left out of the loss.",
         parameters: vec![ParameterSpec::optional(
             "dim",
             dimension(),
             json!(1),
-            "The dimension that sums to 1; 0 is the batch and not allowed, negative numbers count from the end.",
+            "Dimension that sums to 1; 0 is the batch and not allowed, negative numbers count from the end.",
         )],
-        form: Form::Layer(LayerForm::same_shape(&[softmax_dim_exists], |draft, _| {
+        lowering: Lowering::Layer(LayerLowering::same_shape(&[check_softmax_dim], |draft, _| {
             let dim = resolved(draft, "dim")?;
             Some(Layer::plain(Operator::Softmax { dim }))
         })),
@@ -102,7 +102,7 @@ fn features() -> ParameterType {
     }
 }
 
-/// A dimension of one image's value, from a number that counts the batch or counts from the end.
+/// Converts a dimension that counts the batch, or counts from the end, into a dimension of one image.
 fn resolved(draft: &Draft<'_>, name: &str) -> Option<usize> {
     let given = draft.integer(name)?;
     let rank = i64::try_from(draft.input()?.len()).ok()?;
@@ -113,8 +113,8 @@ fn resolved(draft: &Draft<'_>, name: &str) -> Option<usize> {
 fn flattened_shape(draft: &Draft<'_>) -> Option<Vec<usize>> {
     let shape = draft.input()?;
     let [start, end] = [resolved(draft, "start_dim")?, resolved(draft, "end_dim")?];
-    let taken: usize = shape.get(start..=end)?.iter().product();
-    Some([&shape[..start], &[taken], &shape[end + 1..]].concat())
+    let flattened: usize = shape.get(start..=end)?.iter().product();
+    Some([&shape[..start], &[flattened], &shape[end + 1..]].concat())
 }
 
 fn linear_layer(draft: &Draft<'_>, _: &[usize]) -> Option<Layer> {
@@ -127,47 +127,47 @@ fn linear_layer(draft: &Draft<'_>, _: &[usize]) -> Option<Layer> {
     })
 }
 
-fn in_features_arrive(draft: &Draft<'_>) -> Option<Problem> {
-    let arriving = draft.features()?;
-    let declared = draft.size("in_features").filter(|&declared| declared != arriving)?;
+fn check_in_features(draft: &Draft<'_>) -> Option<Problem> {
+    let actual = draft.features()?;
+    let declared = draft.size("in_features").filter(|&declared| declared != actual)?;
     let message =
-        format!("`in_features` is {declared}, but {arriving} numbers arrive: write {arriving} or leave it out.");
-    let problem = Problem::new(ErrorRule::ShapeMismatch, message).of("in_features");
-    Some(problem.expected(arriving).actual(declared))
+        format!("`in_features` is {declared}, but the input has {actual} features: set it to {actual} or omit it.");
+    let problem = Problem::new(ErrorRule::ShapeMismatch, message).for_parameter("in_features");
+    Some(problem.expected(actual).actual(declared))
 }
 
-fn start_dim_exists(draft: &Draft<'_>) -> Option<Problem> {
-    dimension_exists(draft, "start_dim")
+fn check_start_dim(draft: &Draft<'_>) -> Option<Problem> {
+    check_dimension(draft, "start_dim")
 }
 
-fn end_dim_exists(draft: &Draft<'_>) -> Option<Problem> {
-    dimension_exists(draft, "end_dim")
+fn check_end_dim(draft: &Draft<'_>) -> Option<Problem> {
+    check_dimension(draft, "end_dim")
 }
 
-fn softmax_dim_exists(draft: &Draft<'_>) -> Option<Problem> {
-    dimension_exists(draft, "dim")
+fn check_softmax_dim(draft: &Draft<'_>) -> Option<Problem> {
+    check_dimension(draft, "dim")
 }
 
-fn dimension_exists(draft: &Draft<'_>, name: &str) -> Option<Problem> {
+fn check_dimension(draft: &Draft<'_>, name: &str) -> Option<Problem> {
     let rank = draft.input()?.len();
     let given = draft.integer(name)?;
     if resolved(draft, name).is_some() {
         return None;
     }
     let message = format!(
-        "`{name}` is {given}, but the image's own dimensions here are 1 to {rank} (or -{rank} to -1); \
-         0 is the batch, whose images may not mix."
+        "`{name}` is {given}, but the dimensions of an image here are 1 to {rank} (or -{rank} to -1); \
+         0 is the batch, whose images must not be mixed."
     );
-    let problem = Problem::new(ErrorRule::ShapeMismatch, message).of(name);
+    let problem = Problem::new(ErrorRule::ShapeMismatch, message).for_parameter(name);
     Some(problem.expected(format!("1 to {rank} or -{rank} to -1")).actual(given))
 }
 
-fn start_is_not_after_end(draft: &Draft<'_>) -> Option<Problem> {
+fn check_dim_order(draft: &Draft<'_>) -> Option<Problem> {
     let [start, end] = [resolved(draft, "start_dim")?, resolved(draft, "end_dim")?];
     (start > end).then(|| {
-        let message = "`start_dim` must not come after `end_dim`.";
+        let message = "`start_dim` must not be after `end_dim`.";
         let [start, end] = ["start_dim", "end_dim"].map(|name| draft.integer(name).unwrap_or_default());
-        let problem = Problem::new(ErrorRule::Conflict, message).of("start_dim");
+        let problem = Problem::new(ErrorRule::Conflict, message).for_parameter("start_dim");
         problem.expected(format!("at most {end}")).actual(start)
     })
 }

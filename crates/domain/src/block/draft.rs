@@ -1,16 +1,16 @@
-//! A block on its way to becoming a layer: its parameters read, its input known as far as it is.
+//! A block on its way to becoming a layer: its valid parameters and its input shape.
 
 use serde_json::{Map, Value};
 
 use super::catalogue::KindSpec;
-use super::error::{ErrorRule, Problem, abbreviated, quoted};
+use super::error::{ErrorRule, Problem, format_value, truncated};
 use super::nearest::nearest;
 use super::parameter::{ParameterDefault, ParameterSpec, ParameterType};
 
-/// The valid parameters of one block, defaults filled in, with the shape that arrives.
+/// The valid parameters of one block, including defaults, with its input shape.
 ///
-/// A parameter that was refused is absent, and so is the shape if an earlier block is at fault:
-/// whatever reads them answers `None` and so says nothing about what it cannot know.
+/// Invalid parameters are absent, and so is the shape if an error in an earlier block hides it. Rules
+/// that read them return `None`, so that they report nothing about what is unknown.
 #[derive(Debug)]
 pub struct Draft<'a> {
     settings: Map<String, Value>,
@@ -18,7 +18,7 @@ pub struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Reads the parameters given for a kind, and tells what is wrong with them.
+    /// Reads the parameters of a block of a kind, and reports all problems.
     pub(super) fn read(
         kind: &KindSpec,
         given: &Map<String, Value>,
@@ -31,37 +31,37 @@ impl<'a> Draft<'a> {
         let mut problems = Vec::new();
         let mut misspelt = Vec::new();
         for name in given.keys().filter(|name| kind.parameter(name).is_none()) {
-            let meant = nearest(name, kind.plain_parameters().map(|spec| spec.name));
-            problems.push(unknown_parameter(kind, name, meant));
-            misspelt.extend(meant);
+            let suggestion = nearest(name, kind.plain_parameters().map(|spec| spec.name));
+            problems.push(unknown_parameter(kind, name, suggestion));
+            misspelt.extend(suggestion);
         }
         for spec in kind.plain_parameters() {
             match given.get(spec.name) {
-                // The default is not what a misspelt parameter was meant to be: its value stays unknown.
+                // The default is not the value meant by a misspelt parameter, so the value stays unknown.
                 None if misspelt.contains(&spec.name) => {}
                 Some(value) if !(value.is_null() && matches!(spec.default, ParameterDefault::Derived(_))) => {
-                    problems.extend(draft.take(kind, spec, value));
+                    problems.extend(draft.set(kind, spec, value));
                 }
-                _ => problems.extend(draft.fill_in(kind, spec)),
+                _ => problems.extend(draft.set_default(kind, spec)),
             }
         }
         (draft, problems)
     }
 
-    fn take(&mut self, kind: &KindSpec, spec: &ParameterSpec, value: &Value) -> Option<Problem> {
+    fn set(&mut self, kind: &KindSpec, spec: &ParameterSpec, value: &Value) -> Option<Problem> {
         match spec.value.check(value) {
             Ok(_) if matches!(spec.default, ParameterDefault::Ignored) => None,
             Ok(checked) => {
                 self.settings.insert(spec.name.to_owned(), checked);
                 None
             }
-            Err(rule) => Some(refused(kind, spec, value, rule)),
+            Err(rule) => Some(invalid_value(kind, spec, value, rule)),
         }
     }
 
-    fn fill_in(&mut self, kind: &KindSpec, spec: &ParameterSpec) -> Option<Problem> {
+    fn set_default(&mut self, kind: &KindSpec, spec: &ParameterSpec) -> Option<Problem> {
         let value = match &spec.default {
-            ParameterDefault::Required => return Some(missing(kind, spec)),
+            ParameterDefault::Required => return Some(missing_parameter(kind, spec)),
             ParameterDefault::Ignored => return None,
             ParameterDefault::Value(value) => Some(value.clone()),
             ParameterDefault::Derived(derive) => derive(self),
@@ -84,7 +84,7 @@ impl<'a> Draft<'a> {
         self.value(name)?.as_i64()
     }
 
-    /// A whole number that is not negative.
+    /// A non-negative integer.
     pub(super) fn size(&self, name: &str) -> Option<usize> {
         usize::try_from(self.integer(name)?).ok()
     }
@@ -97,11 +97,11 @@ impl<'a> Draft<'a> {
         self.value(name)?.as_bool()
     }
 
-    pub(super) fn word(&self, name: &str) -> Option<&str> {
+    pub(super) fn choice(&self, name: &str) -> Option<&str> {
         self.value(name)?.as_str()
     }
 
-    /// One value for each place; a value given for all of them is repeated.
+    /// One value per element of a list; a single value is repeated.
     pub(super) fn each<const N: usize>(&self, name: &str) -> Option<[&Value; N]> {
         match self.value(name)? {
             Value::Array(items) => items.iter().collect::<Vec<_>>().try_into().ok(),
@@ -114,39 +114,39 @@ impl<'a> Draft<'a> {
         integers?.try_into().ok()
     }
 
-    /// Rows and columns, not negative.
+    /// Rows and columns; not negative.
     pub(super) fn pair(&self, name: &str) -> Option<[usize; 2]> {
         let [rows, columns] = self.integers(name)?;
         Some([usize::try_from(rows).ok()?, usize::try_from(columns).ok()?])
     }
 
-    /// The shape that arrives, of one image.
+    /// The input shape, for one image.
     pub(super) fn input(&self) -> Option<&'a [usize]> {
         self.input
     }
 
-    /// Channels, rows and columns that arrive, if it is an image.
+    /// Channels, rows and columns of the input, if it is an image.
     pub(super) fn image(&self) -> Option<[usize; 3]> {
         self.input?.try_into().ok()
     }
 
-    /// Numbers that arrive, if they have no other order.
+    /// Number of input features, if the input is flat.
     pub(super) fn features(&self) -> Option<usize> {
         let [features] = self.input?.try_into().ok()?;
         Some(features)
     }
 }
 
-fn unknown_parameter(kind: &KindSpec, name: &str, meant: Option<&str>) -> Problem {
+fn unknown_parameter(kind: &KindSpec, name: &str, suggestion: Option<&str>) -> Problem {
     let names: Vec<&str> = kind.plain_parameters().map(|spec| spec.name).collect();
-    let shown = abbreviated(name);
+    let shown = truncated(name);
     let problem = Problem::new(
         ErrorRule::UnknownParameter,
-        match meant {
-            Some(meant) => format!("{} has no parameter `{shown}`; did you mean `{meant}`?", kind.name),
-            // Only lists of blocks are parameters that do not stand among the parameters.
+        match suggestion {
+            Some(suggestion) => format!("{} has no parameter `{shown}`; did you mean `{suggestion}`?", kind.name),
+            // Only lists of blocks are written next to `kind` instead of in `parameters`.
             None if kind.parameters.iter().any(|spec| spec.name == name) => {
-                format!("Write `{shown}` beside `kind`, not among the parameters.")
+                format!("Write `{shown}` next to `kind`, not in `parameters`.")
             }
             None if names.is_empty() => {
                 format!("{} takes no parameters; remove `{shown}`.", kind.name)
@@ -159,27 +159,27 @@ fn unknown_parameter(kind: &KindSpec, name: &str, meant: Option<&str>) -> Proble
         },
     );
     problem
-        .of(name)
-        .expected(meant.map_or_else(|| names.join(", "), str::to_owned))
+        .for_parameter(name)
+        .expected(suggestion.map_or_else(|| names.join(", "), str::to_owned))
         .actual(shown)
 }
 
-fn missing(kind: &KindSpec, spec: &ParameterSpec) -> Problem {
+fn missing_parameter(kind: &KindSpec, spec: &ParameterSpec) -> Problem {
     let message = format!("{} needs `{}`: {}.", kind.name, spec.name, spec.value);
     Problem::new(ErrorRule::MissingParameter, message)
-        .of(spec.name)
+        .for_parameter(spec.name)
         .expected(&spec.value)
 }
 
-fn refused(kind: &KindSpec, spec: &ParameterSpec, value: &Value, rule: ErrorRule) -> Problem {
+fn invalid_value(kind: &KindSpec, spec: &ParameterSpec, value: &Value, rule: ErrorRule) -> Problem {
     let expected = match &spec.default {
         ParameterDefault::Derived(_) => spec.value.clone().or(ParameterType::Null),
         _ => spec.value.clone(),
     };
-    let actual = quoted(value);
+    let actual = format_value(value);
     let message = format!("`{}` of {} must be {expected}; it is {actual}.", spec.name, kind.name);
     Problem::new(rule, message)
-        .of(spec.name)
+        .for_parameter(spec.name)
         .expected(expected)
         .actual(actual)
 }

@@ -1,56 +1,56 @@
-//! What is wrong with a block list, where, and what to do about it.
+//! Errors of block lists: what is wrong, where, and how to fix it.
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// Longest piece of the user's own text that an error repeats, in characters.
+/// Maximum length of user text that an error repeats, in characters.
 const MAX_QUOTE_LENGTH: usize = 80;
 
-/// Which rule of the block language was broken.
+/// A rule of the block language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorRule {
     /// A list that needs at least one block has none.
     Empty,
-    /// There is no block of that kind.
+    /// The kind of the block is unknown.
     UnknownKind,
     /// The kind has no parameter of that name.
     UnknownParameter,
-    /// A parameter without a default was not given.
+    /// A required parameter is missing.
     MissingParameter,
     /// A parameter's value has the wrong JSON type or length.
     WrongType,
     /// A parameter's value has the right type but is not allowed.
     OutOfRange,
-    /// Two parameters of one block do not go together.
+    /// Two parameters of one block contradict each other.
     Conflict,
-    /// The block does not fit what arrives, or two branches do not fit each other.
+    /// The block does not fit its input, or the two branches of a residual have different output shapes.
     ShapeMismatch,
-    /// The network does not end with one score a class.
+    /// The network does not output one score per class.
     WrongOutput,
     /// A limit of the server is exceeded.
     TooLarge,
 }
 
-/// One fault of a block list.
+/// One error of a block list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{}", self.located())]
 pub struct BlockError {
-    /// Where the block stands, such as `3` or `3.main.0`; empty for a fault of the list as a whole.
+    /// Path of the block, such as `3` or `3.main.0`; empty for an error of the whole list.
     pub path: String,
-    /// Position of the block in the outermost list, or of the one around it; 0 for the whole list.
+    /// Index of the block in the outermost list, or of the block that contains it; 0 for the whole list.
     pub index: usize,
-    /// The kind as the user wrote it; empty for a fault of the list as a whole.
+    /// The kind as the user wrote it; empty for an error of the whole list.
     pub kind: String,
-    /// The parameter at fault, if it is one.
+    /// The invalid parameter, if the error is about one.
     pub parameter: Option<String>,
-    /// Which rule was broken.
+    /// The broken rule.
     pub rule: ErrorRule,
-    /// What would have been right.
+    /// The expected value.
     pub expected: Option<String>,
-    /// What was found.
+    /// The actual value.
     pub actual: Option<String>,
-    /// A sentence that says what to do.
+    /// A sentence that says what is wrong and how to fix it.
     pub message: String,
 }
 
@@ -63,7 +63,7 @@ impl BlockError {
     }
 }
 
-/// A fault before it is known which block it belongs to.
+/// An error that has not been assigned to a block yet.
 #[derive(Debug)]
 pub(super) struct Problem {
     rule: ErrorRule,
@@ -84,9 +84,9 @@ impl Problem {
         }
     }
 
-    pub fn of(self, parameter: &str) -> Self {
+    pub fn for_parameter(self, parameter: &str) -> Self {
         Self {
-            parameter: Some(abbreviated(parameter)),
+            parameter: Some(truncated(parameter)),
             ..self
         }
     }
@@ -109,7 +109,7 @@ impl Problem {
         BlockError {
             path: path.to_owned(),
             index,
-            kind: abbreviated(kind),
+            kind: truncated(kind),
             parameter: self.parameter,
             rule: self.rule,
             expected: self.expected,
@@ -119,20 +119,20 @@ impl Problem {
     }
 }
 
-/// The beginning of a text that came from outside.
-pub(super) fn abbreviated(text: &str) -> String {
+/// User text, truncated if it is long.
+pub(super) fn truncated(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTE_LENGTH) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
 }
 
-/// A JSON value as an error shows it.
-pub(super) fn quoted(value: &Value) -> String {
-    abbreviated(&value.to_string())
+/// Formats a JSON value for an error.
+pub(super) fn format_value(value: &Value) -> String {
+    truncated(&value.to_string())
 }
 
-/// A shape as people write it, such as `16x4x4`.
-pub(super) fn written(shape: &[usize]) -> String {
+/// Formats a shape, such as `16x4x4`.
+pub(super) fn format_shape(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }

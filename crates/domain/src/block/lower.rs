@@ -1,4 +1,4 @@
-//! From a block list to a graph, or to all that is wrong with it.
+//! Turns a block list into a graph, or into all of its errors.
 
 use super::Block;
 use super::error::BlockError;
@@ -7,14 +7,14 @@ use crate::graph::{Graph, Node, Operator, ValueId};
 use crate::image::ImageShape;
 use serde::Serialize;
 
-/// What a block list comes to.
+/// A report on a block list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BlockReport {
-    /// Everything that is wrong, in the order of the blocks.
+    /// All errors, in the order of the blocks.
     pub errors: Vec<BlockError>,
-    /// The blocks without a fault whose input is known, in execution order.
+    /// The valid blocks with a known input, in execution order.
     pub layers: Vec<BlockSummary>,
-    /// Trainable numbers of `layers`.
+    /// Number of trainable parameters of `layers`.
     pub parameter_count: u64,
     /// Multiply-accumulates of `layers` for one image; see [`lower`] for what counts.
     pub multiply_accumulates: u64,
@@ -22,31 +22,31 @@ pub struct BlockReport {
     pub output_shape: Option<Vec<usize>>,
 }
 
-/// What one block comes to. A residual stands for its sum alone, after the blocks inside it.
+/// A summary of one block. The summary of a residual covers only its sum, and follows the blocks inside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BlockSummary {
-    /// Where the block stands, such as `3.main.0`.
+    /// Path of the block, such as `3.main.0`.
     pub path: String,
     /// Its kind.
     pub kind: &'static str,
-    /// Shape that arrives, for one image.
+    /// Input shape, for one image.
     pub input_shape: Vec<usize>,
-    /// Shape made, for one image.
+    /// Output shape, for one image.
     pub output_shape: Vec<usize>,
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub parameter_count: u64,
     /// Multiply-accumulates for one image.
     pub multiply_accumulates: u64,
 }
 
-/// Turns a block list into the graph that computes it on images of a shape, one score a class.
+/// Turns a block list into a graph for images of a shape, with one output score per class.
 ///
 /// Multiply-accumulates are those of convolutions, transposed convolutions and linear layers,
 /// without biases; everything else counts 0.
 ///
 /// # Errors
-/// Everything that is wrong with the list, in the order of the blocks. After a fault the shape is
-/// followed only where it is certain, so no error is the mere consequence of another.
+/// All errors of the list, in the order of the blocks. After an error, checking continues only where
+/// the shape is still certain, so that no error is a consequence of another.
 pub fn lower(blocks: &[Block], input: ImageShape, classes: usize) -> Result<Graph, Vec<BlockError>> {
     let walk = Walk::over(blocks, input, classes);
     if !walk.errors.is_empty() {
@@ -65,11 +65,11 @@ pub fn lower(blocks: &[Block], input: ImageShape, classes: usize) -> Result<Grap
         input_shape: input.dims(),
         nodes: walk.nodes,
         logits,
-        images_together: true,
+        is_batched: true,
     })
 }
 
-/// Says what a block list comes to on images of a shape, as far as it is right.
+/// Reports on a block list for images of a shape, as far as the list is valid.
 pub fn report(blocks: &[Block], input: ImageShape, classes: usize) -> BlockReport {
     let walk = Walk::over(blocks, input, classes);
     BlockReport {

@@ -1,12 +1,12 @@
-//! Guesses which name was meant by a misspelt one.
+//! Suggestions for misspelt names.
 
-/// Longer names are not worth a guess.
+/// Longer names get no suggestion.
 const MAX_NAME_LENGTH: usize = 64;
 
-/// The name most like `given`, if one is like it at all.
+/// The name most similar to `given`, if there is a similar one.
 ///
-/// Alike means: the same but for upper and lower case, one the beginning of the other, or at most
-/// a third of the letters apart in edit distance.
+/// Names are similar if they are equal ignoring case, if one is a prefix of the other, or if their
+/// edit distance is at most a third of the length of the name.
 pub(super) fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if given.len() > MAX_NAME_LENGTH {
         return None;
@@ -19,15 +19,15 @@ pub(super) fn nearest<'a>(given: &str, names: impl Iterator<Item = &'a str>) -> 
 }
 
 fn distance(given: &str, name: &str) -> Option<usize> {
-    let is_beginning = given.len() >= 3 && (name.starts_with(given) || given.starts_with(name));
-    if is_beginning {
+    let is_prefix = given.len() >= 3 && (name.starts_with(given) || given.starts_with(name));
+    if is_prefix {
         return Some(given.len().abs_diff(name.len()).min(1));
     }
     let distance = edit_distance(given, name);
     (distance <= name.len() / 3).then_some(distance)
 }
 
-/// Levenshtein distance: insertions, deletions and replacements that turn one text into the other.
+/// Levenshtein distance: the number of insertions, deletions and replacements between two texts.
 fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guess_ignores_case_and_takes_beginnings() {
+    fn a_suggestion_ignores_case_and_accepts_prefixes() {
         let names = || ["kernel_size", "stride", "padding"].into_iter();
         assert_eq!(nearest("Stride", names()), Some("stride"));
         assert_eq!(nearest("kernel", names()), Some("kernel_size"));

@@ -1,9 +1,9 @@
-//! Layers that steady the training: normalisation and dropout.
+//! Layers that stabilise training: normalisation and dropout.
 
 use serde_json::{Value, json};
 
 use super::MAX_DIMENSION;
-use super::catalogue::{Form, Input, KindSpec, Layer, LayerForm};
+use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering};
 use super::draft::Draft;
 use super::error::{ErrorRule, Problem};
 use super::parameter::{ParameterSpec, ParameterType};
@@ -16,7 +16,7 @@ pub(super) fn kinds() -> Vec<KindSpec> {
 fn batch_norm2d() -> KindSpec {
     KindSpec {
         name: "BatchNorm2d",
-        summary: "Gives each channel the mean 0 and the deviation 1, then a learned scale and offset.",
+        summary: "Normalises each channel to mean 0 and deviation 1, then applies a learned scale and offset.",
         parameters: vec![
             ParameterSpec::derived(
                 "num_features",
@@ -25,7 +25,7 @@ fn batch_norm2d() -> KindSpec {
                     max: MAX_DIMENSION as i64,
                 },
                 |draft| draft.image().map(|[channels, ..]| Value::from(channels)),
-                "The channels that arrive; checked when given.",
+                "Input channels; inferred, and checked if given.",
             ),
             ParameterSpec::optional(
                 "eps",
@@ -37,24 +37,24 @@ fn batch_norm2d() -> KindSpec {
                 "momentum",
                 ParameterType::Number { min: 0.0, max: 1.0 }.or(ParameterType::Null),
                 json!(0.1),
-                "Share of a new batch in the running mean and variance; `null` is the plain mean of all batches.",
+                "Weight of a new batch in the running mean and variance; `null` gives the plain mean of all batches.",
             ),
             ParameterSpec::optional(
                 "affine",
                 ParameterType::Boolean,
                 json!(true),
-                "Whether there is a learned scale and offset.",
+                "Whether to apply a learned scale and offset.",
             ),
             ParameterSpec::optional(
                 "track_running_stats",
                 ParameterType::Boolean,
                 json!(true),
-                "Must be true: an answer may not depend on the other images of its batch.",
+                "Must be true: the output for an image must not depend on the other images of its batch.",
             ),
         ],
-        form: Form::Layer(LayerForm {
+        lowering: Lowering::Layer(LayerLowering {
             input: Input::Image,
-            ..LayerForm::same_shape(&[num_features_arrive, statistics_are_tracked], batch_norm2d_layer)
+            ..LayerLowering::same_shape(&[check_num_features, check_statistics_tracked], batch_norm2d_layer)
         }),
     }
 }
@@ -62,17 +62,17 @@ fn batch_norm2d() -> KindSpec {
 fn dropout() -> KindSpec {
     KindSpec {
         name: "Dropout",
-        summary: "Sets numbers to zero at random while training and scales up the rest; does nothing otherwise.",
+        summary: "Zeroes random values in training and scales up the rest; does nothing otherwise.",
         parameters: vec![
             ParameterSpec::optional(
                 "p",
                 ParameterType::Number { min: 0.0, max: 1.0 },
                 json!(0.5),
-                "Probability of a zero.",
+                "Probability of zeroing a value.",
             ),
             ParameterSpec::inplace(),
         ],
-        form: Form::Layer(LayerForm::same_shape(&[], |draft, _| {
+        lowering: Lowering::Layer(LayerLowering::same_shape(&[], |draft, _| {
             Some(Layer::plain(Operator::Dropout { p: draft.number("p")? }))
         })),
     }
@@ -108,21 +108,21 @@ fn batch_norm2d_layer(draft: &Draft<'_>, _: &[usize]) -> Option<Layer> {
     })
 }
 
-fn num_features_arrive(draft: &Draft<'_>) -> Option<Problem> {
-    let [arriving, ..] = draft.image()?;
-    let declared = draft.size("num_features").filter(|&declared| declared != arriving)?;
+fn check_num_features(draft: &Draft<'_>) -> Option<Problem> {
+    let [actual, ..] = draft.image()?;
+    let declared = draft.size("num_features").filter(|&declared| declared != actual)?;
     let message =
-        format!("`num_features` is {declared}, but {arriving} channels arrive: write {arriving} or leave it out.");
-    let problem = Problem::new(ErrorRule::ShapeMismatch, message).of("num_features");
-    Some(problem.expected(arriving).actual(declared))
+        format!("`num_features` is {declared}, but the input has {actual} channels: set it to {actual} or omit it.");
+    let problem = Problem::new(ErrorRule::ShapeMismatch, message).for_parameter("num_features");
+    Some(problem.expected(actual).actual(declared))
 }
 
-fn statistics_are_tracked(draft: &Draft<'_>) -> Option<Problem> {
+fn check_statistics_tracked(draft: &Draft<'_>) -> Option<Problem> {
     let is_tracked = draft.boolean("track_running_stats")?;
     (!is_tracked).then(|| {
-        let message = "Without running statistics an image's answer would depend on the others of its \
+        let message = "Without running statistics, the output for an image would depend on the other images of its \
                        batch: leave `track_running_stats` true.";
-        let problem = Problem::new(ErrorRule::OutOfRange, message).of("track_running_stats");
+        let problem = Problem::new(ErrorRule::OutOfRange, message).for_parameter("track_running_stats");
         problem.expected(true).actual(false)
     })
 }

@@ -1,11 +1,11 @@
-//! Layers that add places around an image.
+//! Layers that pad an image.
 
 use serde_json::json;
 
 use super::MAX_DIMENSION;
-use super::catalogue::{Form, Input, KindSpec, Layer, LayerForm, Rule};
+use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering, Rule};
 use super::draft::Draft;
-use super::error::{ErrorRule, Problem, written};
+use super::error::{ErrorRule, Problem, format_shape};
 use super::parameter::{ParameterSpec, ParameterType};
 use crate::graph::{Operator, PadMode};
 
@@ -18,9 +18,9 @@ pub(super) fn kinds() -> Vec<KindSpec> {
 fn reflection_pad2d() -> KindSpec {
     KindSpec {
         name: "ReflectionPad2d",
-        summary: "Mirrors the image at its border, which itself is not repeated.",
+        summary: "Mirrors the image at its border; the border itself is not repeated.",
         parameters: vec![padding(0, "Left, right, top, bottom; smaller than the image.")],
-        form: form(&[reflection_is_inside], |draft, _| pad(draft, PadMode::Reflection)),
+        lowering: lowering(&[check_reflection], |draft, _| pad(draft, PadMode::Reflection)),
     }
 }
 
@@ -29,44 +29,44 @@ fn replication_pad2d() -> KindSpec {
         name: "ReplicationPad2d",
         summary: "Repeats the border of the image.",
         parameters: vec![padding(0, "Left, right, top, bottom.")],
-        form: form(&[], |draft, _| pad(draft, PadMode::Replication)),
+        lowering: lowering(&[], |draft, _| pad(draft, PadMode::Replication)),
     }
 }
 
 fn zero_pad2d() -> KindSpec {
     KindSpec {
         name: "ZeroPad2d",
-        summary: "Puts zeros around the image, or cuts it.",
+        summary: "Adds zeros around the image, or crops it.",
         parameters: vec![constant_padding()],
-        form: form(&[cut_leaves_something], |draft, _| pad(draft, PadMode::Constant(0.0))),
+        lowering: lowering(&[check_crop], |draft, _| pad(draft, PadMode::Constant(0.0))),
     }
 }
 
 fn constant_pad2d() -> KindSpec {
     KindSpec {
         name: "ConstantPad2d",
-        summary: "Puts a number around the image, or cuts it.",
+        summary: "Adds a constant around the image, or crops it.",
         parameters: vec![
             constant_padding(),
-            ParameterSpec::required("value", ParameterType::ANY_NUMBER, "What the new places hold."),
+            ParameterSpec::required("value", ParameterType::ANY_NUMBER, "The constant to fill with."),
         ],
-        form: form(&[cut_leaves_something], |draft, _| {
+        lowering: lowering(&[check_crop], |draft, _| {
             pad(draft, PadMode::Constant(draft.number("value")?))
         }),
     }
 }
 
-fn padding(min: i64, rule: &'static str) -> ParameterSpec {
+fn padding(min: i64, description: &'static str) -> ParameterSpec {
     let value = ParameterType::Integer { min, max: MAX }.each(4);
-    ParameterSpec::required("padding", value, rule)
+    ParameterSpec::required("padding", value, description)
 }
 
 fn constant_padding() -> ParameterSpec {
-    padding(-MAX, "Left, right, top, bottom; a negative number cuts so much off.")
+    padding(-MAX, "Left, right, top, bottom; negative numbers crop.")
 }
 
-fn form(rules: &'static [Rule], layer: fn(&Draft<'_>, &[usize]) -> Option<Layer>) -> Form {
-    Form::Layer(LayerForm {
+fn lowering(rules: &'static [Rule], layer: fn(&Draft<'_>, &[usize]) -> Option<Layer>) -> Lowering {
+    Lowering::Layer(LayerLowering {
         input: Input::Image,
         rules,
         output_shape: padded_shape,
@@ -91,40 +91,40 @@ fn padded_shape(draft: &Draft<'_>) -> Option<Vec<usize>> {
     ])
 }
 
-/// A size after padding, if some of the image survives the cuts.
+/// The size after padding; `None` if nothing is left after cropping.
 fn padded(size: usize, before: i64, after: i64) -> Option<usize> {
     let kept = i64::try_from(size).ok()? + before.min(0) + after.min(0);
     (kept > 0).then(|| usize::try_from(kept + before.max(0) + after.max(0)).ok())?
 }
 
-fn cut_leaves_something(draft: &Draft<'_>) -> Option<Problem> {
+fn check_crop(draft: &Draft<'_>) -> Option<Problem> {
     let image = draft.image()?;
     let padding = draft.integers::<4>("padding")?;
     if padded_shape(draft).is_some() {
         return None;
     }
-    let size = written(&image[1..]);
-    let message = format!("`padding` cuts off the whole image, which is {size}: use less negative numbers.");
-    let problem = Problem::new(ErrorRule::ShapeMismatch, message).of("padding");
+    let size = format_shape(&image[1..]);
+    let message = format!("`padding` crops the whole image, which is {size}: use numbers closer to zero.");
+    let problem = Problem::new(ErrorRule::ShapeMismatch, message).for_parameter("padding");
     Some(
         problem
-            .expected(format!("less than {size} cut off"))
+            .expected(format!("less than {size} cropped"))
             .actual(json!(padding)),
     )
 }
 
-fn reflection_is_inside(draft: &Draft<'_>) -> Option<Problem> {
+fn check_reflection(draft: &Draft<'_>) -> Option<Problem> {
     let [_, rows, columns] = draft.image()?;
     let [left, right, top, bottom] = draft.integers("padding")?;
-    let reaches = |places: i64, size: usize| usize::try_from(places).is_ok_and(|places| places >= size);
-    let is_outside = [left, right].iter().any(|&places| reaches(places, columns))
-        || [top, bottom].iter().any(|&places| reaches(places, rows));
-    is_outside.then(|| {
+    let exceeds = |padding: i64, size: usize| usize::try_from(padding).is_ok_and(|padding| padding >= size);
+    let is_too_large = [left, right].iter().any(|&padding| exceeds(padding, columns))
+        || [top, bottom].iter().any(|&padding| exceeds(padding, rows));
+    is_too_large.then(|| {
         let message = format!(
-            "A mirror can show at most all but the border: for an image of {rows}x{columns}, \
-             `padding` must be below {columns} left and right and below {rows} at top and bottom."
+            "Reflection padding must be smaller than the image: for an image of {rows}x{columns}, `padding` \
+             must be below {columns} on the left and right and below {rows} at the top and bottom."
         );
-        let problem = Problem::new(ErrorRule::ShapeMismatch, message).of("padding");
+        let problem = Problem::new(ErrorRule::ShapeMismatch, message).for_parameter("padding");
         let limits = [columns, columns, rows, rows];
         problem
             .expected(format!("below {}", json!(limits)))

@@ -1,4 +1,4 @@
-//! What a parameter of a block may be.
+//! Specifications of block parameters.
 
 use std::fmt;
 
@@ -7,33 +7,33 @@ use serde_json::{Value, json};
 use super::draft::Draft;
 use super::error::ErrorRule;
 
-/// One parameter of a kind: its name, values, default and meaning.
+/// The specification of one parameter: its name, values, default and meaning.
 #[derive(Debug)]
 pub struct ParameterSpec {
     /// PyTorch's name.
     pub name: &'static str,
-    /// The values allowed.
+    /// The allowed values.
     pub value: ParameterType,
-    /// What an absent parameter means.
+    /// The default.
     pub default: ParameterDefault,
-    /// What it does and which rule it obeys, in a sentence.
-    pub rule: &'static str,
+    /// A sentence that describes the parameter and its restrictions.
+    pub description: &'static str,
 }
 
-/// What an absent parameter means.
+/// The meaning of an absent parameter.
 #[derive(Debug)]
 pub enum ParameterDefault {
-    /// It must be given.
+    /// The parameter is required.
     Required,
-    /// This value.
+    /// It has this value.
     Value(Value),
-    /// A value that follows from the other parameters or from what arrives. `null` asks for it too.
+    /// Its value is derived from other parameters or from the input. `null` has the same meaning.
     Derived(Derivation),
-    /// The parameter is taken so that PyTorch's arguments can be pasted, checked, and forgotten.
+    /// The parameter is checked and ignored; it is accepted so that PyTorch arguments can be pasted.
     Ignored,
 }
 
-/// Works out a default from the parameters before it and the shape that arrives.
+/// Derives a default from the parameters before it and the input shape.
 pub(super) type Derivation = fn(&Draft<'_>) -> Option<Value>;
 
 /// The JSON values a parameter may take.
@@ -41,7 +41,7 @@ pub(super) type Derivation = fn(&Draft<'_>) -> Option<Value>;
 pub enum ParameterType {
     /// `true` or `false`.
     Boolean,
-    /// A whole number, written without a decimal point.
+    /// An integer, written without a decimal point.
     Integer {
         /// Smallest allowed.
         min: i64,
@@ -55,67 +55,77 @@ pub enum ParameterType {
         /// Largest allowed.
         max: f64,
     },
-    /// One of these words.
-    Word(&'static [&'static str]),
+    /// One of these strings.
+    Choice(&'static [&'static str]),
     /// `null`
     Null,
-    /// One value for all places, or a list with one for each. `null` stands in the list only.
+    /// One value for all elements, or a list with one value per element. `null` is allowed only in a list.
     Each {
-        /// How many places there are.
+        /// Number of elements.
         count: usize,
-        /// What each may be.
+        /// Type of each element.
         of: Box<ParameterType>,
     },
-    /// Whatever one of these allows.
+    /// A value of one of these types.
     Either(Vec<ParameterType>),
-    /// A list of blocks. It stands beside `kind` in the block, not among the parameters.
+    /// A list of blocks. It is written next to `kind`, not in `parameters`.
     Blocks,
 }
 
 impl ParameterSpec {
-    pub(super) fn required(name: &'static str, value: ParameterType, rule: &'static str) -> Self {
+    pub(super) fn required(name: &'static str, value: ParameterType, description: &'static str) -> Self {
         Self {
             name,
             value,
             default: ParameterDefault::Required,
-            rule,
+            description,
         }
     }
 
-    pub(super) fn optional(name: &'static str, value: ParameterType, default: Value, rule: &'static str) -> Self {
+    pub(super) fn optional(
+        name: &'static str,
+        value: ParameterType,
+        default: Value,
+        description: &'static str,
+    ) -> Self {
         Self {
             name,
             value,
             default: ParameterDefault::Value(default),
-            rule,
+            description,
         }
     }
 
-    pub(super) fn derived(name: &'static str, value: ParameterType, default: Derivation, rule: &'static str) -> Self {
+    pub(super) fn derived(
+        name: &'static str,
+        value: ParameterType,
+        default: Derivation,
+        description: &'static str,
+    ) -> Self {
         Self {
             name,
             value,
             default: ParameterDefault::Derived(default),
-            rule,
+            description,
         }
     }
 
-    /// The `inplace` of PyTorch's activations, which changes no result.
+    /// The `inplace` parameter of PyTorch's activations, which does not change the result.
     pub(super) fn inplace() -> Self {
         Self {
             name: "inplace",
             value: ParameterType::Boolean,
             default: ParameterDefault::Ignored,
-            rule: "Accepted as in PyTorch; changes nothing here.",
+            description: "Accepted for compatibility with PyTorch; has no effect.",
         }
     }
 
-    /// Whether a block without it is refused.
+    /// Whether the parameter is required.
     pub fn is_required(&self) -> bool {
         matches!(self.default, ParameterDefault::Required)
     }
 
-    /// The default as JSON; none for a required parameter and for a default that depends on the rest.
+    /// The default as JSON; `None` for required and derived parameters.
     pub fn default_value(&self) -> Option<Value> {
         match &self.default {
             ParameterDefault::Required | ParameterDefault::Derived(_) => None,
@@ -132,7 +142,7 @@ impl ParameterType {
         max: f32::MAX as f64,
     };
 
-    /// One whole number for rows and columns, or one for each.
+    /// One integer for both rows and columns, or one for each.
     pub(super) fn pair(min: i64, max: i64) -> Self {
         Self::Integer { min, max }.each(2)
     }
@@ -148,9 +158,9 @@ impl ParameterType {
         Self::Either(vec![self, other])
     }
 
-    /// The value in its one canonical form, or the rule it breaks.
+    /// The canonical form of a value, or the rule it breaks.
     ///
-    /// Numbers become floats, and a list of equal values becomes the value, so that equal layers
+    /// Numbers become floats, and a list of equal values becomes a single value, so that equal layers
     /// have equal settings however they were written.
     pub(super) fn check(&self, value: &Value) -> Result<Value, ErrorRule> {
         match self {
@@ -166,15 +176,15 @@ impl ParameterType {
                 .filter(|number| (min..=max).contains(&number))
                 .map(Value::from)
                 .ok_or(ErrorRule::OutOfRange),
-            Self::Word(words) => {
-                let word = value.as_str().ok_or(ErrorRule::WrongType)?;
-                words
-                    .contains(&word)
-                    .then(|| Value::from(word))
+            Self::Choice(options) => {
+                let option = value.as_str().ok_or(ErrorRule::WrongType)?;
+                options
+                    .contains(&option)
+                    .then(|| Value::from(option))
                     .ok_or(ErrorRule::OutOfRange)
             }
             Self::Each { count, of } => match value.as_array() {
-                // Nothing cannot stand for all places: PyTorch takes `null` inside a list only.
+                // `null` cannot mean all elements: PyTorch accepts it only inside a list.
                 None if value.is_null() => Err(ErrorRule::WrongType),
                 None => of.check(value),
                 Some(items) if items.len() == *count => check_all(items, of),
@@ -214,8 +224,8 @@ impl fmt::Display for ParameterType {
             Self::Integer { min, max } => write!(f, "an integer from {min} to {max}"),
             number if *number == Self::ANY_NUMBER => f.write_str("a number"),
             Self::Number { min, max } => write!(f, "a number from {min} to {max}"),
-            Self::Word(words) => {
-                let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            Self::Choice(options) => {
+                let quoted: Vec<String> = options.iter().map(|option| format!("\"{option}\"")).collect();
                 f.write_str(&quoted.join(" or "))
             }
             Self::Null => f.write_str("null"),

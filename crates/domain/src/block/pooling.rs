@@ -1,11 +1,11 @@
-//! Layers that summarise neighbourhoods.
+//! Pooling layers.
 
 use serde_json::{Value, json};
 
 use super::MAX_DIMENSION;
-use super::catalogue::{Form, Input, KindSpec, Layer, LayerForm};
+use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering};
 use super::draft::Draft;
-use super::error::{ErrorRule, Problem, written};
+use super::error::{ErrorRule, Problem, format_shape};
 use super::parameter::{ParameterSpec, ParameterType};
 use super::window::Window;
 use crate::graph::Operator;
@@ -19,22 +19,22 @@ pub(super) fn kinds() -> Vec<KindSpec> {
 fn max_pool2d() -> KindSpec {
     KindSpec {
         name: "MaxPool2d",
-        summary: "Keeps the largest number of each window.",
+        summary: "Takes the maximum of each window.",
         parameters: vec![
             kernel_size(),
             stride(),
-            padding("Places on both sides that never win; at most half of `kernel_size`."),
+            padding("Padding on both sides, which is never the maximum; at most half of `kernel_size`."),
             ParameterSpec::optional(
                 "dilation",
                 ParameterType::pair(1, MAX),
                 json!(1),
-                "Rows and columns between the window's places.",
+                "Spacing between window elements: rows, columns.",
             ),
             ceil_mode(),
         ],
-        form: Form::Layer(LayerForm {
+        lowering: Lowering::Layer(LayerLowering {
             input: Input::Image,
-            rules: &[padding_is_at_most_half, max_window_fits],
+            rules: &[check_padding, check_max_window],
             output_shape: |draft| pooled_shape(draft, max_window(draft)?),
             layer: max_layer,
         }),
@@ -48,13 +48,13 @@ fn avg_pool2d() -> KindSpec {
         parameters: vec![
             kernel_size(),
             stride(),
-            padding("Zeros on both sides; at most half of `kernel_size`."),
+            padding("Zeros added on both sides; at most half of `kernel_size`."),
             ceil_mode(),
             ParameterSpec::optional(
                 "count_include_pad",
                 ParameterType::Boolean,
                 json!(true),
-                "Whether the zeros count in the divisor.",
+                "Whether the added zeros count in the divisor.",
             ),
             ParameterSpec::optional(
                 "divisor_override",
@@ -64,12 +64,12 @@ fn avg_pool2d() -> KindSpec {
                 }
                 .or(ParameterType::Null),
                 Value::Null,
-                "A divisor in place of the window's size.",
+                "Divisor to use instead of the window size.",
             ),
         ],
-        form: Form::Layer(LayerForm {
+        lowering: Lowering::Layer(LayerLowering {
             input: Input::Image,
-            rules: &[padding_is_at_most_half, avg_window_fits],
+            rules: &[check_padding, check_avg_window],
             output_shape: |draft| pooled_shape(draft, avg_window(draft)?),
             layer: avg_layer,
         }),
@@ -79,15 +79,15 @@ fn avg_pool2d() -> KindSpec {
 fn adaptive_avg_pool2d() -> KindSpec {
     KindSpec {
         name: "AdaptiveAvgPool2d",
-        summary: "Takes means over windows chosen so that the result has a given size.",
+        summary: "Takes means over windows chosen to give a specified output size.",
         parameters: vec![ParameterSpec::required(
             "output_size",
             ParameterType::Integer { min: 1, max: MAX }
                 .or(ParameterType::Null)
                 .each(2),
-            "Rows and columns of the result; `null` keeps those that arrive.",
+            "Rows and columns of the output; `null` keeps those of the input.",
         )],
-        form: Form::Layer(LayerForm {
+        lowering: Lowering::Layer(LayerLowering {
             input: Input::Image,
             rules: &[],
             output_shape: adaptive_shape,
@@ -103,16 +103,17 @@ fn kernel_size() -> ParameterSpec {
 
 fn stride() -> ParameterSpec {
     let kernel_size = |draft: &Draft<'_>| draft.value("kernel_size").cloned();
-    let rule = "Rows and columns from one window to the next; `kernel_size` if absent.";
+    let rule = "Step between windows: rows, columns; `kernel_size` if absent.";
     ParameterSpec::derived("stride", ParameterType::pair(1, MAX), kernel_size, rule)
 }
 
-fn padding(rule: &'static str) -> ParameterSpec {
-    ParameterSpec::optional("padding", ParameterType::pair(0, MAX), json!(0), rule)
+fn padding(description: &'static str) -> ParameterSpec {
+    ParameterSpec::optional("padding", ParameterType::pair(0, MAX), json!(0), description)
 }
 
 fn ceil_mode() -> ParameterSpec {
-    let rule = "Whether a last window may hang over the end; it must start inside the image or the padding before it.";
+    let rule =
+        "Whether the last window may extend past the end; it must start inside the image or the padding before it.";
     ParameterSpec::optional("ceil_mode", ParameterType::Boolean, json!(false), rule)
 }
 
@@ -132,12 +133,12 @@ fn pooled_shape(draft: &Draft<'_>, window: Window) -> Option<Vec<usize>> {
 
 fn adaptive_shape(draft: &Draft<'_>) -> Option<Vec<usize>> {
     let [channels, rows, columns] = draft.image()?;
-    let [asked_rows, asked_columns] = draft.each("output_size")?;
-    let size = |asked: &Value, arriving: usize| match asked.as_u64() {
-        Some(asked) => usize::try_from(asked).ok(),
-        None => Some(arriving),
+    let [output_rows, output_columns] = draft.each("output_size")?;
+    let size = |output: &Value, input: usize| match output.as_u64() {
+        Some(output) => usize::try_from(output).ok(),
+        None => Some(input),
     };
-    Some(vec![channels, size(asked_rows, rows)?, size(asked_columns, columns)?])
+    Some(vec![channels, size(output_rows, rows)?, size(output_columns, columns)?])
 }
 
 fn max_layer(draft: &Draft<'_>, _: &[usize]) -> Option<Layer> {
@@ -171,40 +172,40 @@ fn avg_layer(draft: &Draft<'_>, _: &[usize]) -> Option<Layer> {
     }))
 }
 
-fn padding_is_at_most_half(draft: &Draft<'_>) -> Option<Problem> {
+fn check_padding(draft: &Draft<'_>) -> Option<Problem> {
     let [kernel, padding] = [draft.pair("kernel_size")?, draft.pair("padding")?];
     let half = kernel.map(|size| size / 2);
     (padding[0] > half[0] || padding[1] > half[1]).then(|| {
         let message = format!(
             "`padding` must be at most half of `kernel_size`, here {}.",
-            written(&half)
+            format_shape(&half)
         );
-        let problem = Problem::new(ErrorRule::Conflict, message).of("padding");
+        let problem = Problem::new(ErrorRule::Conflict, message).for_parameter("padding");
         problem
-            .expected(format!("at most {}", written(&half)))
-            .actual(written(&padding))
+            .expected(format!("at most {}", format_shape(&half)))
+            .actual(format_shape(&padding))
     })
 }
 
-fn max_window_fits(draft: &Draft<'_>) -> Option<Problem> {
-    window_fits(draft, max_window(draft)?)
+fn check_max_window(draft: &Draft<'_>) -> Option<Problem> {
+    check_window_fits(draft, max_window(draft)?)
 }
 
-fn avg_window_fits(draft: &Draft<'_>) -> Option<Problem> {
-    window_fits(draft, avg_window(draft)?)
+fn check_avg_window(draft: &Draft<'_>) -> Option<Problem> {
+    check_window_fits(draft, avg_window(draft)?)
 }
 
-fn window_fits(draft: &Draft<'_>, window: Window) -> Option<Problem> {
+fn check_window_fits(draft: &Draft<'_>, window: Window) -> Option<Problem> {
     let [_, rows, columns] = draft.image()?;
     if window.pooled([rows, columns], draft.boolean("ceil_mode")?).is_some() {
         return None;
     }
-    let reach = written(&window.reach());
-    let padded = written(&[rows + 2 * window.padding[0], columns + 2 * window.padding[1]]);
+    let span = format_shape(&window.span());
+    let padded = format_shape(&[rows + 2 * window.padding[0], columns + 2 * window.padding[1]]);
     let message = format!(
-        "The window spans {reach}, but the padded image is only {padded}: take a smaller \
-         `kernel_size`, or pool less before."
+        "The window spans {span}, but the padded image is only {padded}: use a smaller \
+         `kernel_size`, or pool less before it."
     );
-    let problem = Problem::new(ErrorRule::ShapeMismatch, message).of("kernel_size");
-    Some(problem.expected(format!("a span of at most {padded}")).actual(reach))
+    let problem = Problem::new(ErrorRule::ShapeMismatch, message).for_parameter("kernel_size");
+    Some(problem.expected(format!("a span of at most {padded}")).actual(span))
 }

@@ -1,30 +1,30 @@
-//! The one kind that holds other blocks.
+//! `Residual`, the only kind that contains other blocks.
 
 use serde_json::json;
 
-use super::catalogue::{Form, KindSpec};
+use super::catalogue::{KindSpec, Lowering};
 use super::parameter::{ParameterSpec, ParameterType};
 
-/// Name of the kind, and of the node that adds its branches.
+/// Name of the kind, and of the node that sums its branches.
 pub(super) const RESIDUAL: &str = "Residual";
 
 pub(super) fn kinds() -> Vec<KindSpec> {
     vec![KindSpec {
         name: RESIDUAL,
-        summary: "Runs two lists of blocks on the same input and adds their results: `main(x) + shortcut(x)`.",
+        summary: "Runs two lists of blocks on the same input and adds their outputs: `main(x) + shortcut(x)`.",
         parameters: vec![
             ParameterSpec::required(
                 "main",
                 ParameterType::Blocks,
-                "At least one block. Stands beside `kind`.",
+                "At least one block. Written next to `kind`.",
             ),
             ParameterSpec::optional(
                 "shortcut",
                 ParameterType::Blocks,
                 json!([]),
-                "Makes the same shape as `main`; empty, it is the input itself. Stands beside `kind`.",
+                "Must have the output shape of `main`; if empty, it is the input itself. Written next to `kind`.",
             ),
         ],
-        form: Form::Residual,
+        lowering: Lowering::Residual,
     }]
 }

@@ -1,7 +1,7 @@
-//! A block list as PyTorch source.
+//! Writes a block list as PyTorch source code.
 //!
-//! The network is an `nn.Sequential` and its residuals hold two of them, so that PyTorch's state dict
-//! has just the keys of SCV's weights.
+//! The network is an `nn.Sequential` and each residual contains two of them, so that PyTorch's state
+//! dict has exactly the keys of SCV's weights.
 
 mod expression;
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Block;
-use super::catalogue::{KindSpec, find};
+use super::catalogue::{KindSpec, find_kind};
 use super::error::BlockError;
 use super::lower::lower;
 use super::parameter::{ParameterDefault, ParameterSpec};
@@ -19,7 +19,7 @@ use crate::graph::{Graph, Operator};
 use crate::image::ImageShape;
 use expression::{Expression, INDENT};
 
-/// Longest name of a class: its line has room for `class` and for its parent.
+/// Maximum length of a class name: its line also contains `class` and the base class.
 const MAX_NAME_LENGTH: usize = 64;
 
 const RESIDUAL_CLASS: &str = r#"class Residual(nn.Module):
@@ -36,16 +36,16 @@ const RESIDUAL_CLASS: &str = r#"class Residual(nn.Module):
 
 "#;
 
-const LOADING_REMARK: &str = "    \
-    # The file holds no `num_batches_tracked`: PyTorch then counts batches from zero.\n";
+const LOADING_COMMENT: &str = "    \
+    # The file has no `num_batches_tracked`; PyTorch then counts batches from zero.\n";
 
 /// Writes a block list as one Python file: a class that builds the network, and a `main` that loads
 /// `weights.safetensors` into it and runs it.
 ///
-/// The name of the class is `class_name` as far as Python allows: `my resnet-18` becomes `MyResnet18`.
+/// `class_name` is converted to a valid Python class name: `my resnet-18` becomes `MyResnet18`.
 ///
 /// # Errors
-/// Everything that is wrong with the list, as [`lower`] tells it.
+/// All errors of the list, as from [`lower`].
 pub fn pytorch_source(
     blocks: &[Block],
     input: ImageShape,
@@ -54,20 +54,20 @@ pub fn pytorch_source(
 ) -> Result<String, Vec<BlockError>> {
     let graph = lower(blocks, input, classes)?;
     let class_name = python_name(class_name);
-    let layers = Expression::tall("super().__init__", modules(blocks, "", &settings_by_path(&graph)));
-    let layers = layers.laid_out(2 * INDENT);
-    let has = |asked: fn(&Operator) -> bool| graph.nodes.iter().any(|node| asked(&node.operator));
-    let residual_class = if has(|operator| matches!(operator, Operator::Add)) {
+    let layers = Expression::multiline("super().__init__", modules(blocks, "", &settings_by_path(&graph)));
+    let layers = layers.format(2 * INDENT);
+    let has_operator = |matches: fn(&Operator) -> bool| graph.nodes.iter().any(|node| matches(&node.operator));
+    let residual_class = if has_operator(|operator| matches!(operator, Operator::Add)) {
         RESIDUAL_CLASS
     } else {
         ""
     };
-    let loading_remark = if has(|operator| matches!(operator, Operator::BatchNorm2d { .. })) {
-        LOADING_REMARK
+    let loading_comment = if has_operator(|operator| matches!(operator, Operator::BatchNorm2d { .. })) {
+        LOADING_COMMENT
     } else {
         ""
     };
-    let answer = if graph.logits == graph.output() {
+    let output = if graph.logits == graph.output() {
         "scores"
     } else {
         "probabilities"
@@ -84,7 +84,7 @@ from torch import nn
 
 
 {residual_class}class {class_name}(nn.Sequential):
-    """Gives {classes} {answer} for each image of {input}."""
+    """Outputs {classes} {output} for each {input} image."""
 
     def __init__(self) -> None:
         {layers}
@@ -92,14 +92,14 @@ from torch import nn
 
 def main() -> None:
     model = {class_name}()
-{loading_remark}    model.load_state_dict(load_file("weights.safetensors"))
+{loading_comment}    model.load_state_dict(load_file("weights.safetensors"))
     model.eval()
 
-    # A batch of images, each channel as (pixel / 255 - mean) / std of the data set.
+    # A batch of images; each channel is (pixel / 255 - mean) / std, as in the data set.
     images = torch.zeros(1, {channels}, {height}, {width})
     with torch.no_grad():
-        {answer} = model(images)
-    print({answer})
+        {output} = model(images)
+    print({output})
 
 
 if __name__ == "__main__":
@@ -108,7 +108,7 @@ if __name__ == "__main__":
     ))
 }
 
-/// What each node's layer is built with.
+/// The settings of each node's layer, by path.
 type Settings<'a> = BTreeMap<&'a str, &'a Value>;
 
 fn settings_by_path(graph: &Graph) -> Settings<'_> {
@@ -125,41 +125,41 @@ fn modules(blocks: &[Block], prefix: &str, settings: &Settings<'_>) -> Vec<Expre
 fn module(block: &Block, path: &str, settings: &Settings<'_>) -> Expression {
     let branch = |name: &str, blocks: &Option<Vec<Block>>| match blocks.as_deref() {
         None | Some([]) => Expression::flat(&format!("{name}=nn.Identity"), Vec::new()),
-        Some(blocks) => Expression::tall(
+        Some(blocks) => Expression::multiline(
             &format!("{name}=nn.Sequential"),
             modules(blocks, &format!("{path}.{name}."), settings),
         ),
     };
-    match (find(&block.kind), settings.get(path)) {
+    match (find_kind(&block.kind), settings.get(path)) {
         (Some(kind), Some(settings)) if kind.name != RESIDUAL => {
             Expression::flat(&format!("nn.{}", kind.name), arguments(kind, settings))
         }
-        _ => Expression::tall(
+        _ => Expression::multiline(
             RESIDUAL,
             vec![branch("main", &block.main), branch("shortcut", &block.shortcut)],
         ),
     }
 }
 
-/// A layer's arguments: first those that need no name, then those that are not PyTorch's defaults.
+/// A layer's arguments: the positional ones, then those that differ from PyTorch's defaults.
 fn arguments(kind: &KindSpec, settings: &Value) -> Vec<Expression> {
-    let unnamed = unnamed_arguments(kind.name);
-    let first = unnamed
+    let positional = positional_arguments(kind.name);
+    let first = positional
         .iter()
         .filter_map(|&name| Some(Expression::literal("", settings.get(name)?)));
     let named = kind
         .plain_parameters()
-        .filter(|spec| !unnamed.contains(&spec.name))
+        .filter(|spec| !positional.contains(&spec.name))
         .filter_map(|spec| {
             let value = settings.get(spec.name)?;
-            let is_told = !is_pytorchs_default(kind, spec, value, settings);
-            is_told.then(|| Expression::literal(&format!("{}=", spec.name), value))
+            let is_needed = !is_pytorch_default(kind, spec, value, settings);
+            is_needed.then(|| Expression::literal(&format!("{}=", spec.name), value))
         });
     first.chain(named).collect()
 }
 
-/// The arguments that readers of PyTorch know by their place.
-fn unnamed_arguments(kind: &str) -> &'static [&'static str] {
+/// The arguments that PyTorch code usually passes by position.
+fn positional_arguments(kind: &str) -> &'static [&'static str] {
     match kind {
         "Conv2d" | "ConvTranspose2d" => &["in_channels", "out_channels"],
         "MaxPool2d" | "AvgPool2d" => &["kernel_size"],
@@ -172,18 +172,18 @@ fn unnamed_arguments(kind: &str) -> &'static [&'static str] {
     }
 }
 
-fn is_pytorchs_default(kind: &KindSpec, spec: &ParameterSpec, value: &Value, settings: &Value) -> bool {
+fn is_pytorch_default(kind: &KindSpec, spec: &ParameterSpec, value: &Value, settings: &Value) -> bool {
     match &spec.default {
         // PyTorch guesses the dimension from the number of dimensions, and warns when it does.
         ParameterDefault::Value(_) if kind.name == "Softmax" => false,
         ParameterDefault::Value(default) => value == default,
-        // The step of a pooling is its window, unless told otherwise.
+        // The default stride of a pooling layer is its window.
         ParameterDefault::Derived(_) => spec.name == "stride" && settings.get("kernel_size") == Some(value),
         ParameterDefault::Required | ParameterDefault::Ignored => false,
     }
 }
 
-/// A class name made of the words of a text; it is no word of Python and no other name of the file.
+/// A class name made of the words of a text. It is neither a Python keyword nor another name in the file.
 fn python_name(text: &str) -> String {
     let words = text.split(|character: char| !character.is_ascii_alphanumeric());
     let mut name: String = words

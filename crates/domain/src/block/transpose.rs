@@ -3,15 +3,15 @@
 use serde_json::json;
 
 use super::MAX_DIMENSION;
-use super::catalogue::{Form, Input, KindSpec, Layer, LayerForm, product, weight_and_bias};
+use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering, product, weight_and_bias};
 use super::convolution::{
-    bias, dilation, groups, groups_divide_input, groups_divide_output, in_channels, in_channels_arrive, kernel_size,
-    out_channels, padding_mode, stride,
+    bias, check_groups_divide_input, check_groups_divide_output, check_in_channels, dilation, groups, in_channels,
+    kernel_size, out_channels, padding_mode, stride,
 };
 use super::draft::Draft;
-use super::error::{ErrorRule, Problem, written};
+use super::error::{ErrorRule, Problem, format_shape};
 use super::parameter::{ParameterSpec, ParameterType};
-use super::window::{Window, both};
+use super::window::{Window, per_axis};
 use crate::graph::Operator;
 
 const MAX: i64 = MAX_DIMENSION as i64;
@@ -23,7 +23,7 @@ pub(super) fn kinds() -> Vec<KindSpec> {
 fn conv_transpose2d() -> KindSpec {
     KindSpec {
         name: "ConvTranspose2d",
-        summary: "Spreads each pixel over a learned kernel: the gradient of a convolution, used to enlarge.",
+        summary: "Spreads each pixel over a learned kernel: the gradient of a convolution, used to upsample.",
         parameters: vec![
             out_channels(),
             kernel_size(),
@@ -32,13 +32,13 @@ fn conv_transpose2d() -> KindSpec {
                 "padding",
                 ParameterType::pair(0, MAX),
                 json!(0),
-                "Rows and columns taken off both sides of the result.",
+                "Rows and columns removed from both sides of the output.",
             ),
             ParameterSpec::optional(
                 "output_padding",
                 ParameterType::pair(0, MAX),
                 json!(0),
-                "Rows and columns added on one side of the result; below `stride` or below `dilation`.",
+                "Rows and columns added to one side of the output; below `stride` or below `dilation`.",
             ),
             groups(),
             bias(),
@@ -46,14 +46,14 @@ fn conv_transpose2d() -> KindSpec {
             in_channels(),
             padding_mode(),
         ],
-        form: Form::Layer(LayerForm {
+        lowering: Lowering::Layer(LayerLowering {
             input: Input::Image,
             rules: &[
-                in_channels_arrive,
-                groups_divide_input,
-                groups_divide_output,
-                output_padding_is_small,
-                transpose_leaves_something,
+                check_in_channels,
+                check_groups_divide_input,
+                check_groups_divide_output,
+                check_output_padding,
+                check_output_not_empty,
             ],
             output_shape: transpose_shape,
             layer: transpose_layer,
@@ -82,8 +82,8 @@ fn transpose_layer(draft: &Draft<'_>, _: &[usize]) -> Option<Layer> {
     } = transpose_window(draft)?;
     let output_padding = draft.pair("output_padding")?;
     let groups = draft.size("groups")?;
-    let made = draft.size("out_channels")?;
-    let weight = vec![channels, made / groups, kernel[0], kernel[1]];
+    let out_channels = draft.size("out_channels")?;
+    let weight = vec![channels, out_channels / groups, kernel[0], kernel[1]];
     Some(Layer {
         operator: Operator::ConvTranspose2d {
             stride,
@@ -93,24 +93,24 @@ fn transpose_layer(draft: &Draft<'_>, _: &[usize]) -> Option<Layer> {
             groups,
         },
         multiply_accumulates: product(&weight).saturating_mul(product(&[rows, columns])),
-        parameters: weight_and_bias(weight, draft.boolean("bias")?.then_some(made)),
+        parameters: weight_and_bias(weight, draft.boolean("bias")?.then_some(out_channels)),
     })
 }
 
-fn output_padding_is_small(draft: &Draft<'_>) -> Option<Problem> {
+fn check_output_padding(draft: &Draft<'_>) -> Option<Problem> {
     let output_padding = draft.pair("output_padding")?;
     let [stride, dilation] = [draft.pair("stride")?, draft.pair("dilation")?];
-    let limit = both(|axis| stride[axis].max(dilation[axis]));
+    let limit = per_axis(|axis| stride[axis].max(dilation[axis]));
     (0..2).any(|axis| output_padding[axis] >= limit[axis]).then(|| {
         let message = "`output_padding` must be below `stride` or below `dilation`, in rows and in columns.";
-        let problem = Problem::new(ErrorRule::Conflict, message).of("output_padding");
+        let problem = Problem::new(ErrorRule::Conflict, message).for_parameter("output_padding");
         problem
-            .expected(format!("below {}", written(&limit)))
-            .actual(written(&output_padding))
+            .expected(format!("below {}", format_shape(&limit)))
+            .actual(format_shape(&output_padding))
     })
 }
 
-fn transpose_leaves_something(draft: &Draft<'_>) -> Option<Problem> {
+fn check_output_not_empty(draft: &Draft<'_>) -> Option<Problem> {
     let [_, rows, columns] = draft.image()?;
     let window = transpose_window(draft)?;
     if window
@@ -120,13 +120,13 @@ fn transpose_leaves_something(draft: &Draft<'_>) -> Option<Problem> {
         return None;
     }
     let message = format!(
-        "`padding` takes the whole result away: nothing is left of an input of {rows}x{columns}. \
-         Take less `padding` or a larger `kernel_size`."
+        "`padding` removes the whole output: nothing is left for an input of {rows}x{columns}. \
+         Use less `padding` or a larger `kernel_size`."
     );
-    let padding = written(&window.padding);
+    let padding = format_shape(&window.padding);
     Some(
         Problem::new(ErrorRule::ShapeMismatch, message)
-            .of("padding")
+            .for_parameter("padding")
             .actual(padding),
     )
 }

@@ -1,18 +1,18 @@
-//! One pass over a block list: every block judged on what the ones before it make.
+//! One pass over a block list, which checks every block against the output of the blocks before it.
 
 use serde_json::json;
 
 use super::catalogue::product;
+use super::check_block::{BlockOutcome, check_block, check_size};
 use super::error::{BlockError, Problem};
-use super::judge::{Verdict, judge, too_large};
 use super::lower::BlockSummary;
+use super::network_rules;
 use super::residual::RESIDUAL;
-use super::whole;
 use super::{Block, MAX_MULTIPLY_ACCUMULATES, MAX_NESTING, MAX_PARAMETERS};
 use crate::graph::{BatchAxis, Node, Operator, ValueId};
 use crate::image::ImageShape;
 
-/// One pass over the blocks, in execution order.
+/// The result of one pass over the blocks, in execution order.
 #[derive(Default)]
 pub(super) struct Walk {
     pub nodes: Vec<Node>,
@@ -23,9 +23,9 @@ pub(super) struct Walk {
     pub output_shape: Option<Vec<usize>>,
 }
 
-/// A value on its way from block to block; its shape is unknown after a fault that hides it.
+/// The value that flows from block to block. Its shape is unknown if an error hides it.
 ///
-/// Once there is an error the graph is not used, so the value need not exist then.
+/// After an error the graph is not used, so the value does not have to exist.
 #[derive(Clone)]
 struct Flow {
     value: ValueId,
@@ -38,8 +38,8 @@ impl Flow {
     }
 }
 
-/// Where a block stands.
-struct Place<'a> {
+/// A block and its position.
+struct PlacedBlock<'a> {
     block: &'a Block,
     path: String,
     index: usize,
@@ -49,16 +49,16 @@ struct Place<'a> {
 impl Walk {
     pub fn over(blocks: &[Block], input: ImageShape, classes: usize) -> Self {
         let mut walk = Self::default();
-        if let Some(problem) = whole::wrong_list(blocks) {
+        if let Some(problem) = network_rules::check_list(blocks) {
             walk.errors.push(problem.at("", 0, ""));
             return walk;
         }
         let shape = input.dims();
-        let problem = whole::wrong_input(&shape).or_else(|| too_large(&shape));
+        let problem = network_rules::check_input(&shape).or_else(|| check_size(&shape));
         let shape = problem.is_none().then_some(shape);
         walk.errors.extend(problem.map(|problem| problem.at("", 0, "")));
 
-        let flow = walk.list(
+        let flow = walk.walk_list(
             blocks,
             None,
             Flow {
@@ -68,7 +68,7 @@ impl Walk {
         );
         if let (Some(shape), Some(last)) = (&flow.shape, blocks.last()) {
             let index = blocks.len() - 1;
-            let problem = whole::wrong_output(shape, classes);
+            let problem = network_rules::check_output(shape, classes);
             walk.errors
                 .extend(problem.map(|p| p.at(&index.to_string(), index, &last.kind)));
         }
@@ -76,42 +76,42 @@ impl Walk {
         walk
     }
 
-    fn list(&mut self, blocks: &[Block], parent: Option<(&Place<'_>, &str)>, flow: Flow) -> Flow {
+    fn walk_list(&mut self, blocks: &[Block], parent: Option<(&PlacedBlock<'_>, &str)>, flow: Flow) -> Flow {
         blocks.iter().enumerate().fold(flow, |flow, (position, block)| {
-            let place = match parent {
-                None => Place {
+            let placed = match parent {
+                None => PlacedBlock {
                     block,
                     path: position.to_string(),
                     index: position,
                     depth: 0,
                 },
-                Some((parent, branch)) => Place {
+                Some((parent, branch)) => PlacedBlock {
                     block,
                     path: format!("{}.{branch}.{position}", parent.path),
                     index: parent.index,
                     depth: parent.depth + 1,
                 },
             };
-            self.block(&place, flow)
+            self.walk_block(&placed, flow)
         })
     }
 
-    fn block(&mut self, place: &Place<'_>, flow: Flow) -> Flow {
-        let judged = judge(place.block, flow.shape.as_deref());
-        for problem in judged.problems {
-            self.fault(place, problem);
+    fn walk_block(&mut self, placed: &PlacedBlock<'_>, flow: Flow) -> Flow {
+        let checked = check_block(placed.block, flow.shape.as_deref());
+        for problem in checked.problems {
+            self.push_error(placed, problem);
         }
-        match judged.verdict {
-            Verdict::Residual => self.residual(place, flow),
-            Verdict::Faulty { output_shape } => flow.with_shape(output_shape),
-            Verdict::Layer {
+        match checked.outcome {
+            BlockOutcome::Residual => self.walk_residual(placed, flow),
+            BlockOutcome::Invalid { output_shape } => flow.with_shape(output_shape),
+            BlockOutcome::Layer {
                 kind,
                 settings,
                 layer,
                 output_shape,
             } => {
                 let node = Node {
-                    path: place.path.clone(),
+                    path: placed.path.clone(),
                     kind: kind.name,
                     settings,
                     is_layer: layer.operator.is_measured(),
@@ -122,37 +122,37 @@ impl Walk {
                     parameters: layer.parameters,
                     multiply_accumulates: layer.multiply_accumulates,
                 };
-                self.take(place, node, flow.shape)
+                self.push_node(placed, node, flow.shape)
             }
         }
     }
 
-    fn residual(&mut self, place: &Place<'_>, flow: Flow) -> Flow {
-        if place.depth >= MAX_NESTING {
-            self.fault(place, whole::too_deep());
+    fn walk_residual(&mut self, placed: &PlacedBlock<'_>, flow: Flow) -> Flow {
+        if placed.depth >= MAX_NESTING {
+            self.push_error(placed, network_rules::nested_too_deep());
             return flow.with_shape(None);
         }
-        let main_blocks = place.block.main.as_deref();
-        let shortcut_blocks = place.block.shortcut.as_deref().unwrap_or_default();
+        let main_blocks = placed.block.main.as_deref();
+        let shortcut_blocks = placed.block.shortcut.as_deref().unwrap_or_default();
         let main = match main_blocks {
-            Some(blocks @ [_, ..]) => self.list(blocks, Some((place, "main")), flow.clone()),
+            Some(blocks @ [_, ..]) => self.walk_list(blocks, Some((placed, "main")), flow.clone()),
             _ => {
-                self.fault(place, whole::no_main(main_blocks.is_some()));
+                self.push_error(placed, network_rules::missing_main(main_blocks.is_some()));
                 flow.clone().with_shape(None)
             }
         };
-        let shortcut = self.list(shortcut_blocks, Some((place, "shortcut")), flow.clone());
+        let shortcut = self.walk_list(shortcut_blocks, Some((placed, "shortcut")), flow.clone());
         match (main.shape, shortcut.shape) {
             (Some(main), Some(shortcut)) if main != shortcut => {
-                self.fault(
-                    place,
-                    whole::branches_differ(&main, &shortcut, shortcut_blocks.is_empty()),
+                self.push_error(
+                    placed,
+                    network_rules::branches_differ(&main, &shortcut, shortcut_blocks.is_empty()),
                 );
                 flow.with_shape(None)
             }
             (Some(output_shape), Some(_)) => {
                 let node = Node {
-                    path: place.path.clone(),
+                    path: placed.path.clone(),
                     kind: RESIDUAL,
                     settings: json!({}),
                     operator: Operator::Add,
@@ -163,30 +163,30 @@ impl Walk {
                     parameters: Vec::new(),
                     multiply_accumulates: 0,
                 };
-                self.take(place, node, flow.shape)
+                self.push_node(placed, node, flow.shape)
             }
-            // Branches that can be added have one shape, so the known one is that of the sum.
+            // Branches that can be added have the same shape, so the known shape is that of the sum.
             (main, shortcut) => flow.with_shape(main.or(shortcut)),
         }
     }
 
-    /// Appends a node and keeps the totals within the limits.
-    fn take(&mut self, place: &Place<'_>, node: Node, input_shape: Option<Vec<usize>>) -> Flow {
+    /// Appends a node and checks the totals against their limits.
+    fn push_node(&mut self, placed: &PlacedBlock<'_>, node: Node, input_shape: Option<Vec<usize>>) -> Flow {
         let trainable = node.parameters.iter().filter(|parameter| parameter.role.is_trainable());
         let parameter_count = trainable.fold(0, |sum: u64, parameter| sum.saturating_add(product(&parameter.shape)));
         let before = [self.parameter_count, self.multiply_accumulates];
         self.parameter_count = before[0].saturating_add(parameter_count);
         self.multiply_accumulates = before[1].saturating_add(node.multiply_accumulates);
         for problem in [
-            whole::exceeded("parameters", before[0], self.parameter_count, MAX_PARAMETERS),
-            whole::exceeded(
-                "multiply-accumulates an image",
+            network_rules::check_limit("parameters", before[0], self.parameter_count, MAX_PARAMETERS),
+            network_rules::check_limit(
+                "multiply-accumulates per image",
                 before[1],
                 self.multiply_accumulates,
                 MAX_MULTIPLY_ACCUMULATES,
             ),
         ] {
-            self.errors.extend(problem.map(|problem| place.error(problem)));
+            self.errors.extend(problem.map(|problem| placed.error(problem)));
         }
         let output_shape = node.output_shape.clone();
         self.layers.extend(input_shape.map(|input_shape| BlockSummary {
@@ -204,12 +204,12 @@ impl Walk {
         }
     }
 
-    fn fault(&mut self, place: &Place<'_>, problem: Problem) {
-        self.errors.push(place.error(problem));
+    fn push_error(&mut self, placed: &PlacedBlock<'_>, problem: Problem) {
+        self.errors.push(placed.error(problem));
     }
 }
 
-impl Place<'_> {
+impl PlacedBlock<'_> {
     fn error(&self, problem: Problem) -> BlockError {
         problem.at(&self.path, self.index, &self.block.kind)
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a data set.
+//! Errors of data sets.
 
 use super::{
     MAX_CLASS_NAME_LENGTH, MAX_CLASSES, MAX_IMAGE_SIDE, MAX_IMAGES_PER_SPLIT, MAX_NAME_LENGTH, MAX_PIXEL_BYTES,
@@ -6,13 +6,13 @@ use super::{
 };
 use crate::image::ImageShape;
 
-/// Why a data set was refused. Every variant is the giver's to mend.
+/// Why a data set was rejected. Every variant is the caller's to fix.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DatasetError {
-    /// The name is empty, too long or has other characters.
-    #[error("a data set's name must be 1 to {MAX_NAME_LENGTH} of a-z, 0-9, '_' and '-': got {name:?}")]
+    /// The name is empty, too long or contains characters that are not allowed.
+    #[error("a data set's name must be 1 to {MAX_NAME_LENGTH} characters from a-z, 0-9, '_' and '-': got {name:?}")]
     Name {
-        /// The name, cut after the longest that is allowed.
+        /// The name, truncated to one character more than is allowed.
         name: String,
     },
     /// Too few or too many classes.
@@ -21,23 +21,23 @@ pub enum DatasetError {
         /// Number of classes.
         count: usize,
     },
-    /// The name of a class is empty, too long, padded or not on one line.
+    /// A class name is empty, too long, surrounded by spaces or not on one line.
     #[error(
-        "the name of class {index} must be one line of 1 to {MAX_CLASS_NAME_LENGTH} characters without spaces around it"
+        "the name of class {index} must be one line of 1 to {MAX_CLASS_NAME_LENGTH} characters without leading or trailing spaces"
     )]
     ClassName {
         /// Index of the class.
         index: usize,
     },
-    /// Two classes have one name.
-    #[error("the name of class {index}, {name:?}, belongs to an earlier class: give every class a name of its own")]
-    ClassNameTwice {
+    /// Two classes have the same name.
+    #[error("the name of class {index}, {name:?}, is already used by an earlier class: give every class its own name")]
+    DuplicateClassName {
         /// Index of the second class of that name.
         index: usize,
         /// The name.
         name: String,
     },
-    /// The images are too small, too large or neither grey nor of three colours.
+    /// The images are too small or too large, or have neither one nor three channels.
     #[error(
         "images must have 1 or 3 channels and sides of 1 to {MAX_IMAGE_SIDE}: got {shape} (channels x height x width)"
     )]
@@ -45,8 +45,8 @@ pub enum DatasetError {
         /// The shape.
         shape: ImageShape,
     },
-    /// The splits differ in shape.
-    #[error("images of both splits must have one shape: train images are {train}, test images {test}")]
+    /// The splits have different image shapes.
+    #[error("the images of both splits must have the same shape: train images are {train}, test images are {test}")]
     SplitShapes {
         /// Shape of the train images.
         train: ImageShape,
@@ -61,9 +61,9 @@ pub enum DatasetError {
         /// Its number of images.
         images: usize,
     },
-    /// The pixels do not come out even.
+    /// The pixels are not a whole number of images.
     #[error("the {split} split has {bytes} bytes of pixels, not a multiple of the {image_bytes} of one image")]
-    PartOfAnImage {
+    PartialImage {
         /// The split.
         split: Split,
         /// Bytes of pixels.
@@ -71,8 +71,8 @@ pub enum DatasetError {
         /// Bytes of one image.
         image_bytes: usize,
     },
-    /// Images and labels differ in number.
-    #[error("the {split} split has {images} images but {labels} labels: give one label an image, in the same order")]
+    /// The numbers of images and labels differ.
+    #[error("the {split} split has {images} images but {labels} labels: give one label per image, in the same order")]
     LabelCount {
         /// The split.
         split: Split,
@@ -81,37 +81,37 @@ pub enum DatasetError {
         /// Its number of labels.
         labels: usize,
     },
-    /// A label names no class.
-    #[error("label {index} of the {split} split is class {label}, but there are only {classes} classes, from 0")]
+    /// A label is not the index of a class.
+    #[error("label {index} of the {split} split: class {label} is out of range (0–{})", .classes - 1)]
     Label {
         /// The split.
         split: Split,
         /// Index of the image.
         index: usize,
-        /// The class index given.
+        /// The class index.
         label: u16,
         /// Number of classes.
         classes: usize,
     },
-    /// Too much altogether.
-    #[error("both splits together must not exceed {MAX_PIXEL_BYTES} bytes of pixels: got {bytes}")]
+    /// Both splits together have too many pixels.
+    #[error("both splits together have {bytes} bytes of pixels: the limit is {MAX_PIXEL_BYTES}")]
     TooManyPixels {
         /// Bytes of pixels.
         bytes: u64,
     },
-    /// Statistics for another number of channels.
+    /// The statistics are for another number of channels.
     #[error(
-        "the images have {channels} channels, but the statistics have {means} means and {deviations} deviations: give one of each a channel, or none to have them computed"
+        "the images have {channels} channels, but the statistics have {means} means and {deviations} deviations: give one of each per channel, or none to have them computed"
     )]
     StatisticsLength {
-        /// Means given.
+        /// Number of means.
         means: usize,
-        /// Deviations given.
+        /// Number of deviations.
         deviations: usize,
-        /// Channels of the images.
+        /// Number of channels of the images.
         channels: usize,
     },
-    /// Statistics nobody can divide by.
+    /// The statistics cannot normalise an image.
     #[error("channel {channel} has mean {mean} and deviation {std}: both must be finite and the deviation above zero")]
     Statistics {
         /// The channel, from 0.

@@ -19,33 +19,33 @@ fn layer(index: usize, kind: &str, channels: i32) -> Layer {
     }
 }
 
-/// Layers of these kinds and numbers of channels.
+/// Layers of the given kinds and channel counts.
 fn layers(of: &[(&str, i32)]) -> Vec<Layer> {
     let each = of.iter().enumerate();
     each.map(|(index, (kind, channels))| layer(index, kind, *channels))
         .collect()
 }
 
-/// What became of each layer, with the places of both.
-fn fates(layers: &[Layer], others: &[Layer]) -> Vec<(Change, Option<i32>, Option<i32>)> {
-    let place = |layer: &Option<Layer>| layer.as_ref().map(|layer| layer.index);
+/// The change of each entry, with the indices of both layers.
+fn changes(layers: &[Layer], others: &[Layer]) -> Vec<(Change, Option<i32>, Option<i32>)> {
+    let index = |layer: &Option<Layer>| layer.as_ref().map(|layer| layer.index);
     diff(layers, others)
-        .expect("so few can be aligned")
+        .expect("few enough layers to align")
         .iter()
-        .map(|entry| (entry.change, place(&entry.layer), place(&entry.other_layer)))
+        .map(|entry| (entry.change, index(&entry.layer), index(&entry.other_layer)))
         .collect()
 }
 
 #[test]
-fn a_layer_with_another_parameter_is_changed_and_says_in_what() {
+fn a_layer_with_a_different_parameter_is_changed_and_lists_the_differences() {
     let entries = diff(
         &layers(&[("Conv2d", 8), ("ReLU", 8)]),
         &layers(&[("Conv2d", 16), ("ReLU", 8)]),
     );
-    let entries = entries.expect("so few can be aligned");
+    let entries = entries.expect("few enough layers to align");
     assert_eq!(entries[0].change, Change::Changed);
-    let said: Vec<_> = entries[0].differences.iter().map(|d| d.name.as_str()).collect();
-    assert_eq!(said, ["outputShape", "out_channels"]);
+    let names: Vec<_> = entries[0].differences.iter().map(|d| d.name.as_str()).collect();
+    assert_eq!(names, ["outputShape", "out_channels"]);
     assert_eq!(entries[0].differences[1].value, Some(json!(8)));
     assert_eq!(entries[0].differences[1].other_value, Some(json!(16)));
     assert_eq!(entries[1].change, Change::Same);
@@ -57,11 +57,11 @@ fn a_layer_with_another_parameter_is_changed_and_says_in_what() {
 }
 
 #[test]
-fn a_block_that_was_put_in_is_added_and_leaves_those_behind_it_the_same() {
+fn an_inserted_block_is_added_and_leaves_the_layers_after_it_the_same() {
     let (conv8, conv16, relu) = (("Conv2d", 8), ("Conv2d", 16), ("ReLU", 0));
     let shallow = layers(&[conv8, relu, conv16, relu, conv16, relu]);
     let deep = layers(&[conv8, relu, conv8, relu, conv16, relu, conv16, relu]);
-    let added: Vec<_> = fates(&shallow, &deep)
+    let added: Vec<_> = changes(&shallow, &deep)
         .into_iter()
         .filter(|(change, ..)| *change != Change::Same)
         .collect();
@@ -70,11 +70,11 @@ fn a_block_that_was_put_in_is_added_and_leaves_those_behind_it_the_same() {
 }
 
 #[test]
-fn a_run_in_the_place_of_another_pairs_up_in_order() {
+fn a_run_that_replaces_another_pairs_up_in_order() {
     let before = layers(&[("Conv2d", 8), ("ReLU", 8), ("Linear", 10)]);
     let after = layers(&[("Conv2d", 8), ("GELU", 8), ("LayerNorm", 8), ("Linear", 10)]);
     assert_eq!(
-        fates(&before, &after),
+        changes(&before, &after),
         [
             (Change::Same, Some(0), Some(0)),
             (Change::Changed, Some(1), Some(1)),
@@ -97,12 +97,12 @@ fn a_parameter_that_only_one_layer_has_is_a_difference() {
 }
 
 #[test]
-fn too_many_layers_are_refused_and_not_begun_with() {
+fn too_many_layers_are_rejected_before_aligning_starts() {
     let many = vec![layer(0, "ReLU", 1); 5_000];
     let others = vec![layer(0, "GELU", 1); 5_000];
     let error = diff(&many, &others).map_err(|error| error.to_string());
     assert!(error.is_err_and(|error| error.contains("5000 and 5000 layers")));
-    assert!(diff(&many, &many).is_ok(), "what is alike needs no room");
+    assert!(diff(&many, &many).is_ok(), "identical layers do not count");
 }
 
 fn networks() -> impl Strategy<Value = Vec<Layer>> {
@@ -113,22 +113,22 @@ fn networks() -> impl Strategy<Value = Vec<Layer>> {
 proptest! {
     #[test]
     fn a_version_does_not_differ_from_itself(network in networks()) {
-        let entries = diff(&network, &network).expect("so few can be aligned");
+        let entries = diff(&network, &network).expect("few enough layers to align");
         prop_assert_eq!(Counts::of(&entries), Counts { same: network.len(), ..Counts::default() });
     }
 
     #[test]
-    fn every_layer_stands_in_one_entry_and_in_order(a in networks(), b in networks()) {
-        let entries = diff(&a, &b).expect("so few can be aligned");
+    fn every_layer_is_in_one_entry_and_in_order(a in networks(), b in networks()) {
+        let entries = diff(&a, &b).expect("few enough layers to align");
         let own: Vec<_> = entries.iter().filter_map(|entry| entry.layer.clone()).collect();
         let others: Vec<_> = entries.iter().filter_map(|entry| entry.other_layer.clone()).collect();
         prop_assert_eq!((own, others), (a, b));
     }
 
     #[test]
-    fn the_other_way_round_additions_and_removals_are_exchanged(a in networks(), b in networks()) {
-        let there = diff(&a, &b).expect("so few can be aligned");
-        let back = diff(&b, &a).expect("so few can be aligned");
-        prop_assert_eq!(there.into_iter().map(reversed).collect::<Vec<_>>(), back);
+    fn swapping_the_versions_swaps_additions_and_removals(a in networks(), b in networks()) {
+        let forward = diff(&a, &b).expect("few enough layers to align");
+        let backward = diff(&b, &a).expect("few enough layers to align");
+        prop_assert_eq!(forward.into_iter().map(reversed).collect::<Vec<_>>(), backward);
     }
 }

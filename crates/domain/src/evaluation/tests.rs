@@ -1,4 +1,4 @@
-//! Reports, held against scikit-learn's.
+//! Reports compared with scikit-learn's.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -20,14 +20,14 @@ fn assert_near(found: Option<f64>, expected: Option<f64>, what: &str) {
 }
 
 #[test]
-fn a_report_says_what_scikit_learn_says_of_the_same_answers() {
+fn a_report_agrees_with_scikit_learn_on_the_same_logits() {
     let golden: Value = serde_json::from_str(include_str!("../../../../tests/golden/evaluation.json")).unwrap();
     let mut tally = Tally::default();
     let rows = golden["logits"].as_array().unwrap();
     for (row, label) in rows.iter().zip(golden["labels"].as_array().unwrap()) {
         let logits: Vec<f32> = numbers(row).into_iter().map(|logit| logit.unwrap() as f32).collect();
         let label = label.as_u64().unwrap() as u16;
-        tally.add(label, &Answer::of(&logits, label));
+        tally.add(label, &Classification::from_logits(&logits, label));
     }
     let report = tally.report();
 
@@ -49,7 +49,11 @@ fn a_report_says_what_scikit_learn_says_of_the_same_answers() {
             let cell =
                 |cell: &&ConfusionCell| usize::from(cell.actual) == actual && usize::from(cell.predicted) == predicted;
             let found = report.cells.iter().find(cell).map_or(0, |cell| cell.image_count);
-            assert_eq!(found as u64, count.as_u64().unwrap(), "{actual} taken for {predicted}");
+            assert_eq!(
+                found as u64,
+                count.as_u64().unwrap(),
+                "true class {actual}, predicted {predicted}"
+            );
         }
     }
     let classes = class_reports(&report.cells, matrix.len());
@@ -84,23 +88,23 @@ fn a_report_says_what_scikit_learn_says_of_the_same_answers() {
     }
 }
 
-fn tallied(answers: &[(u16, u16, f64)]) -> Report {
+fn report_of(predictions: &[(u16, u16, f64)]) -> Report {
     let mut tally = Tally::default();
-    for &(label, predicted, confidence) in answers {
-        let answer = Answer {
+    for &(label, predicted, confidence) in predictions {
+        let classification = Classification {
             predicted,
             confidence,
-            before_label: 0,
+            label_rank: 0,
             loss: 0.0,
         };
-        tally.add(label, &answer);
+        tally.add(label, &classification);
     }
     tally.report()
 }
 
 #[test]
-fn the_exemplar_of_a_cell_is_its_surest_image_and_of_equals_the_first() {
-    let report = tallied(&[(0, 1, 0.5), (0, 1, 0.9), (0, 0, 0.7), (0, 1, 0.9)]);
+fn the_exemplar_of_a_cell_is_its_most_confident_image_and_the_first_of_ties() {
+    let report = report_of(&[(0, 1, 0.5), (0, 1, 0.9), (0, 0, 0.7), (0, 1, 0.9)]);
     let cells: Vec<_> = report
         .cells
         .iter()
@@ -110,12 +114,12 @@ fn the_exemplar_of_a_cell_is_its_surest_image_and_of_equals_the_first() {
 }
 
 #[test]
-fn of_many_mistakes_the_surest_are_kept() {
-    let answers: Vec<_> = (0..1000)
+fn the_mistakes_with_the_highest_confidence_are_kept() {
+    let predictions: Vec<_> = (0..1000)
         .map(|image| (0, 1, f64::from(image * 7 % 1000) / 1000.0 + 1e-4))
         .collect();
-    let report = tallied(&answers);
-    let mut expected: Vec<_> = answers.iter().map(|answer| answer.2).enumerate().collect();
+    let report = report_of(&predictions);
+    let mut expected: Vec<_> = predictions.iter().map(|prediction| prediction.2).enumerate().collect();
     expected.sort_by(|a, b| b.1.total_cmp(&a.1));
     let kept: Vec<_> = report
         .mistakes
@@ -126,8 +130,8 @@ fn of_many_mistakes_the_surest_are_kept() {
 }
 
 #[test]
-fn nothing_is_a_share_of_nothing() {
-    let report = tallied(&[(0, 0, 1.0)]);
+fn ratios_without_images_are_none() {
+    let report = report_of(&[(0, 0, 1.0)]);
     let classes = class_reports(&report.cells, 2);
     assert_eq!(
         (classes[0].precision, classes[0].recall, classes[0].f1),
@@ -142,21 +146,26 @@ fn nothing_is_a_share_of_nothing() {
 
 proptest! {
     #[test]
-    fn an_answer_is_the_softmax_of_its_logits(logits in prop::collection::vec(-30f32..30.0, 2..12), label in 0u16..2) {
-        let answer = Answer::of(&logits, label);
+    fn a_classification_is_the_softmax_of_its_logits(
+        logits in prop::collection::vec(-30f32..30.0, 2..12),
+        label in 0u16..2,
+    ) {
+        let classification = Classification::from_logits(&logits, label);
         let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
         let share = |class: u16| f64::from(logits[usize::from(class)]).exp() / sum;
-        prop_assert!((answer.confidence - share(answer.predicted)).abs() < 1e-12);
-        prop_assert!((answer.loss + share(label).ln()).abs() < 1e-9);
-        prop_assert_eq!(answer.before_label == 0, answer.predicted == label);
+        prop_assert!((classification.confidence - share(classification.predicted)).abs() < 1e-12);
+        prop_assert!((classification.loss + share(label).ln()).abs() < 1e-9);
+        prop_assert_eq!(classification.label_rank == 0, classification.predicted == label);
     }
 
     #[test]
-    fn every_image_is_in_one_cell_and_one_bin(answers in prop::collection::vec((0u16..4, 0u16..4, 0.01f64..=1.0), 0..60)) {
-        let report = tallied(&answers);
-        prop_assert_eq!(report.cells.iter().map(|cell| cell.image_count).sum::<usize>(), answers.len());
-        prop_assert_eq!(report.calibration.iter().map(|bin| bin.image_count).sum::<usize>(), answers.len());
-        let wrong = answers.iter().filter(|answer| answer.0 != answer.1).count();
+    fn every_image_is_in_one_cell_and_one_bin(
+        predictions in prop::collection::vec((0u16..4, 0u16..4, 0.01f64..=1.0), 0..60),
+    ) {
+        let report = report_of(&predictions);
+        prop_assert_eq!(report.cells.iter().map(|cell| cell.image_count).sum::<usize>(), predictions.len());
+        prop_assert_eq!(report.calibration.iter().map(|bin| bin.image_count).sum::<usize>(), predictions.len());
+        let wrong = predictions.iter().filter(|prediction| prediction.0 != prediction.1).count();
         prop_assert_eq!(report.mistakes.len(), wrong);
     }
 }

@@ -1,4 +1,4 @@
-//! Why two layers may compute the same thing: what is known of them, and what is said about it.
+//! Explanations of why two layers may compute the same thing: the facts, and the text written from them.
 
 mod prompt;
 mod quote;
@@ -9,22 +9,25 @@ use std::str::FromStr;
 
 use super::diff::{Entry, differences};
 use super::id::LayerId;
-use super::vector::Likeness;
+use super::vector::CkaScores;
 use super::version::{Layer, Version};
 
 pub use prompt::{MAX_PROMPT_BYTES, Prompt};
 
-/// Most characters of a language's name.
+/// Maximum length of a language's name, in characters.
 const MAX_LANGUAGE_LENGTH: usize = 32;
 
-/// A p-value above which a likeness may as well be chance.
+/// A similarity with a p-value above this may be due to chance.
 pub const SIGNIFICANCE_LEVEL: f64 = 0.01;
 
-/// A human language by its name or code, such as `English`, `Deutsch` or `pt-BR`.
+/// Explanations do not distinguish p-values below this, because small p-values come from an approximation.
+const MIN_P_VALUE: f64 = 1e-15;
+
+/// The name or code of a human language, such as `English`, `Deutsch` or `pt-BR`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Language(String);
 
-/// What was given names no language.
+/// The text is not the name of a language.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a language must be a name or a code of 1 to {MAX_LANGUAGE_LENGTH} letters, such as English, Deutsch or pt-BR; got {0:?}"
@@ -32,7 +35,7 @@ pub struct Language(String);
 pub struct LanguageError(String);
 
 impl Language {
-    /// What the rules speak.
+    /// The language of the rules.
     pub fn english() -> Self {
         Self("English".to_owned())
     }
@@ -46,14 +49,15 @@ impl Language {
 impl FromStr for Language {
     type Err = LanguageError;
 
-    /// Two words of letters and hyphens at most: nothing that could be an instruction.
+    /// Accepts at most two words of letters and hyphens, so that the text cannot be an instruction to a language model.
     fn from_str(text: &str) -> Result<Self, LanguageError> {
         let name = text.trim();
         let length = name.chars().count();
         let is_name = name.chars().all(|c| c.is_alphabetic() || c == '-' || c == ' ') && name.split(' ').count() <= 2;
-        match is_name && (1..=MAX_LANGUAGE_LENGTH).contains(&length) {
-            true => Ok(Self(name.to_owned())),
-            false => Err(LanguageError(text.chars().take(2 * MAX_LANGUAGE_LENGTH).collect())),
+        if is_name && (1..=MAX_LANGUAGE_LENGTH).contains(&length) {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(LanguageError(text.chars().take(2 * MAX_LANGUAGE_LENGTH).collect()))
         }
     }
 }
@@ -66,16 +70,16 @@ impl fmt::Display for Language {
 
 /// Who wrote an explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum ExplanationSource {
     /// A language model, from the facts.
     Llm,
     /// Fixed rules, from the same facts.
     Rules,
 }
 
-/// One of two layers, with what is known of its network.
+/// Facts about one of the two layers and its network.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Side {
+pub struct LayerFacts {
     /// Name of the model.
     pub model: String,
     /// Tags of the model.
@@ -84,19 +88,19 @@ pub struct Side {
     pub version: Version,
     /// Name of its data set.
     pub dataset: String,
-    /// Share of its data set's test images that it classifies right, if it was evaluated.
+    /// Accuracy on the test images of its data set, 0 to 1, if it was evaluated.
     pub accuracy: Option<f64>,
     /// The layer.
     pub layer: Layer,
     /// How many layers the version has.
     pub layer_count: usize,
-    /// The layer of this network that is most like the layer of the other side, if all were compared; none if both sides are
-    /// of one network.
+    /// The layer of this network that is most similar to the other layer. `None` if not all layers were compared, or if
+    /// both layers belong to the same network.
     pub best: Option<BestMatch>,
 }
 
-impl Side {
-    /// How deep the layer lies in its network: 0 for the first, 1 for the last.
+impl LayerFacts {
+    /// Relative depth of the layer in its network: 0 for the first layer, 1 for the last.
     pub fn depth(&self) -> f64 {
         match self.layer_count {
             0 | 1 => 0.0,
@@ -110,55 +114,55 @@ impl Side {
     }
 }
 
-/// The layer of a network that is most like a layer of another.
+/// The layer of a network that is most similar to a layer of another network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BestMatch {
     /// Its name.
     pub name: String,
-    /// Its debiased CKA.
+    /// Its debiased CKA with the layer of the other network.
     pub debiased_cka: f64,
-    /// Place of the layer that is spoken of among all layers of its network, from 1.
+    /// Rank of the explained layer among all layers of its network, from 1.
     pub rank: u32,
 }
 
-/// What is known of two layers.
+/// Facts about two layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
-    /// The one layer.
-    pub one: Side,
+    /// The first layer.
+    pub one: LayerFacts,
     /// The other layer.
-    pub other: Side,
-    /// What leads from the one's network to the other's, layer by layer. Empty if it is the same.
+    pub other: LayerFacts,
+    /// The layer-by-layer changes from the first network to the other. Empty if both layers belong to the same network.
     pub diff: Vec<Entry>,
-    /// How like they are, or in words why they cannot be compared.
-    pub likeness: Result<Likeness, String>,
-    /// The probability of so high a likeness if it said nothing.
+    /// Their similarity, or the reason why they cannot be compared.
+    pub scores: Result<CkaScores, String>,
+    /// The probability of so high a score if the probe images of one layer are relabelled at random.
     pub p_value: Option<f64>,
-    /// How many images they were compared on.
+    /// Number of probe images they were compared on.
     pub images: Option<usize>,
 }
 
 impl Facts {
-    /// Whether both layers are of one version.
+    /// Whether both layers belong to the same version.
     pub fn is_one_network(&self) -> bool {
         self.one.version.id == self.other.version.id
     }
 
-    /// What the two have in common.
-    pub fn common(&self) -> Common {
+    /// What the two layers have in common.
+    pub fn common(&self) -> CommonFacts {
         let (one, other) = (&self.one, &self.other);
-        let stand_together = |entry: &Entry| {
+        let are_aligned = |entry: &Entry| {
             entry
                 .pair()
                 .is_some_and(|(layer, layer_of_other)| layer.id == one.layer.id && layer_of_other.id == other.layer.id)
         };
-        Common {
-            kind: one.layer.kind == other.layer.kind,
-            settings: differences(&one.layer, &other.layer).is_empty(),
-            output_shape: one.layer.output_shape == other.layer.output_shape,
-            model: one.version.model_id == other.version.model_id,
-            dataset: one.version.dataset_id == other.version.dataset_id,
-            aligned: self.diff.iter().any(stand_together),
+        CommonFacts {
+            same_kind: one.layer.kind == other.layer.kind,
+            same_settings: differences(&one.layer, &other.layer).is_empty(),
+            same_output_shape: one.layer.output_shape == other.layer.output_shape,
+            same_model: one.version.model_id == other.version.model_id,
+            same_dataset: one.version.dataset_id == other.version.dataset_id,
+            aligned: self.diff.iter().any(are_aligned),
             depth: one.depth(),
             other_depth: other.depth(),
             rank: other.best.as_ref().map(|best| best.rank),
@@ -170,54 +174,54 @@ impl Facts {
 
 /// What two layers have in common.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Common {
-    /// Both are of one kind.
-    pub kind: bool,
+pub struct CommonFacts {
+    /// Both have the same kind.
+    pub same_kind: bool,
     /// Both have the same kind, parameters and shapes.
-    pub settings: bool,
-    /// Both make values of one shape.
-    pub output_shape: bool,
-    /// Both are of one model.
-    pub model: bool,
-    /// Their networks are made for one data set.
-    pub dataset: bool,
-    /// The alignment of their networks puts them in the same place.
+    pub same_settings: bool,
+    /// Both have the same output shape.
+    pub same_output_shape: bool,
+    /// Both belong to the same model.
+    pub same_model: bool,
+    /// Both networks are for the same data set.
+    pub same_dataset: bool,
+    /// The alignment of their networks pairs the two layers.
     pub aligned: bool,
-    /// See [`Side::depth`].
+    /// Relative depth of the first layer: see [`LayerFacts::depth`].
     pub depth: f64,
-    /// The other's.
+    /// Relative depth of the other layer.
     pub other_depth: f64,
-    /// Place of the other layer among all of its network, by likeness to the one; from 1.
+    /// Rank of the other layer among all layers of its network by similarity to the first, from 1.
     pub rank: Option<u32>,
-    /// Place of the one layer among all of its network, by likeness to the other; from 1.
+    /// Rank of the first layer among all layers of its network by similarity to the other, from 1.
     pub other_rank: Option<u32>,
     /// See [`Facts::p_value`].
     pub p_value: Option<f64>,
 }
 
-/// What is said about the likeness of two layers.
+/// An explanation of the similarity of two layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
-    /// The one layer.
+    /// The first layer.
     pub layer: LayerId,
     /// The other layer.
     pub other_layer: LayerId,
-    /// Markdown.
+    /// The text, in Markdown.
     pub text: String,
     /// Who wrote it.
-    pub source: Source,
-    /// Why it comes from the rules, if it does.
+    pub source: ExplanationSource,
+    /// Why the rules wrote it, if they did.
     pub reason: Option<String>,
-    /// The language model, if it wrote it.
+    /// Name of the language model, if one wrote it.
     pub model: Option<String>,
-    /// What it is written in.
+    /// The language of the text.
     pub language: Language,
-    /// Whether it is all that was to be said.
+    /// Whether the text is complete; false if the language model was cut off.
     pub complete: bool,
-    /// How like the layers are, or why they cannot be compared.
-    pub likeness: Result<Likeness, String>,
-    /// What they have in common.
-    pub common: Common,
+    /// The similarity of the layers, or the reason why they cannot be compared.
+    pub scores: Result<CkaScores, String>,
+    /// What the layers have in common.
+    pub common: CommonFacts,
 }
 
 #[cfg(test)]

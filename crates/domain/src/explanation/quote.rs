@@ -1,22 +1,23 @@
-//! Words that others gave, written so that they stay words: in data for a language model, and in Markdown.
+//! Quoting of text from users, so that it cannot act as markup or as instructions: in JSON for a language model, and in
+//! Markdown.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-/// Characters of a name that are kept.
+/// Maximum length of a quoted name, in characters.
 const MAX_NAME_LENGTH: usize = 64;
 
-/// Characters of a name that are kept where there is hardly any room.
-const MAX_WORD_LENGTH: usize = 24;
+/// Maximum length of a string where there is little room, in characters.
+const MAX_SHORT_LENGTH: usize = 24;
 
-/// Bytes of a value that are kept.
+/// Maximum size of a value, in bytes.
 const MAX_VALUE_LENGTH: usize = 96;
 
-/// Bytes of all parameters of a layer that are kept.
+/// Maximum size of all parameters of a layer, in bytes.
 const MAX_PARAMETERS_LENGTH: usize = 768;
 
-/// The beginning of a name.
+/// A name, truncated if it is long.
 pub(super) fn name(text: &str) -> String {
     match text.chars().nth(MAX_NAME_LENGTH) {
         Some(_) => text.chars().take(MAX_NAME_LENGTH - 1).chain(['…']).collect(),
@@ -24,7 +25,7 @@ pub(super) fn name(text: &str) -> String {
     }
 }
 
-/// A value, if it is short; else the beginning of how it is written.
+/// A value if it is short, else the beginning of its text.
 pub(super) fn value(value: &Value) -> Value {
     let written = value.to_string();
     match (value, written.len() > MAX_VALUE_LENGTH) {
@@ -34,7 +35,7 @@ pub(super) fn value(value: &Value) -> Value {
     }
 }
 
-/// The first parameters of a layer, as many as there is room for.
+/// The first parameters of a layer, as many as fit.
 pub(super) fn parameters(all: &Value) -> Value {
     let Value::Object(all) = all else {
         return value(all);
@@ -48,18 +49,18 @@ pub(super) fn parameters(all: &Value) -> Value {
     Value::Object(few.collect())
 }
 
-/// Leaves no more than the first characters of each string.
+/// Truncates every string in a value.
 pub(super) fn shorten(value: &mut Value) {
     match value {
-        Value::String(text) => *text = text.chars().take(MAX_WORD_LENGTH).collect(),
+        Value::String(text) => *text = text.chars().take(MAX_SHORT_LENGTH).collect(),
         Value::Array(values) => values.iter_mut().for_each(shorten),
         Value::Object(fields) => fields.values_mut().for_each(shorten),
         _ => {}
     }
 }
 
-/// JSON in which strings hold nothing but letters, digits and plain signs. Everything else is written as its number: what
-/// could end the data or a line of it, what cannot be seen, and what changes the direction of reading.
+/// JSON whose strings contain only letters, digits and plain ASCII punctuation. All other characters are escaped: those
+/// that could end the data or a line, invisible characters, and characters that change the text direction.
 pub(super) fn json(value: &Value) -> String {
     let mut quoted = String::new();
     for character in value.to_string().chars() {
@@ -80,21 +81,21 @@ pub(super) fn json(value: &Value) -> String {
     quoted
 }
 
-/// Whether a character changes the direction of reading, or cannot be seen.
-fn is_direction(c: char) -> bool {
+/// Whether a character is invisible or changes the text direction.
+fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// A name in Markdown, as code.
+/// A name as a Markdown code span, truncated if it is long.
 pub(super) fn code(text: &str) -> String {
     span(&name(text))
 }
 
-/// A text in Markdown, as code: it can neither end its span nor its line.
+/// A text as a Markdown code span. The text can end neither the span nor the line.
 pub(super) fn span(text: &str) -> String {
     let plain = text.chars().map(|c| match c {
         '`' => '\'',
-        c if c.is_control() || is_direction(c) => ' ',
+        c if c.is_control() || is_invisible(c) => ' ',
         c => c,
     });
     format!("`{}`", plain.collect::<String>())

@@ -1,4 +1,4 @@
-//! An explanation from the facts alone: sentences that are said where they hold, and left out where they do not.
+//! An explanation written by fixed rules: each sentence is included only if the facts support it.
 
 mod agreement;
 mod next;
@@ -6,23 +6,23 @@ mod performance;
 mod structure;
 
 use super::quote::{code, name, span};
-use super::{Facts, Side};
+use super::{Facts, LayerFacts};
 
-/// A debiased CKA from which two layers are much alike.
-const MUCH: f64 = 0.8;
+/// Debiased CKA from which two layers count as very similar.
+const HIGH_SIMILARITY: f64 = 0.8;
 
-/// A debiased CKA below which they are hardly alike.
-const LITTLE: f64 = 0.4;
+/// Debiased CKA below which two layers count as dissimilar.
+const LOW_SIMILARITY: f64 = 0.4;
 
-/// How much higher CKA has to be than debiased CKA for the width to be spoken of.
-const WIDE: f64 = 0.2;
+/// Excess of CKA over debiased CKA from which the text attributes it to the width of the layers.
+const WIDTH_GAP: f64 = 0.2;
 
-/// How far apart depths may be that are called the same.
-const NEAR: f64 = 0.1;
+/// Maximum difference between two relative depths that count as about the same.
+const DEPTH_TOLERANCE: f64 = 0.1;
 
 impl Facts {
-    /// The facts in Markdown, in English.
-    pub fn in_words(&self) -> String {
+    /// Explains the facts in English, as Markdown.
+    pub fn to_markdown(&self) -> String {
         let sections = [
             ("Structure", structure::paragraphs(self)),
             ("Performance", performance::paragraphs(self)),
@@ -34,19 +34,19 @@ impl Facts {
     }
 }
 
-/// A network by its name, such as `plain:1`.
-fn network(side: &Side) -> String {
-    span(&format!("{}:{}", name(&side.model), side.version.number))
+/// The name of a network, such as `plain:1`.
+fn network(facts: &LayerFacts) -> String {
+    span(&format!("{}:{}", name(&facts.model), facts.version.number))
 }
 
-/// A layer with its network.
-fn layer(side: &Side) -> String {
-    format!("{} of {}", code(&side.layer.name), network(side))
+/// The name of a layer and its network.
+fn layer(facts: &LayerFacts) -> String {
+    format!("{} of {}", code(&facts.layer.name), network(facts))
 }
 
-/// A share in percent.
+/// A share as a percentage.
 fn percent(share: f64) -> String {
-    format!("{:.1} %", 100.0 * share)
+    format!("{:.1}%", 100.0 * share)
 }
 
 /// A shape such as 16x8x8.
@@ -60,7 +60,7 @@ fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-/// A list in Markdown.
+/// A bulleted list in Markdown.
 fn list(lines: impl IntoIterator<Item = String>) -> String {
     let lines: Vec<_> = lines.into_iter().map(|line| format!("- {line}")).collect();
     lines.join("\n")

@@ -22,9 +22,9 @@ fn layer(id: i64, name: &str, kind: &str) -> Layer {
     }
 }
 
-/// A network of convolutions, by its number; the layer of that index is spoken of.
-fn side(number: i64, model: &str, index: usize, layers: &[Layer]) -> Side {
-    Side {
+/// Facts about the layer at an index of a network.
+fn layer_facts(number: i64, model: &str, index: usize, layers: &[Layer]) -> LayerFacts {
+    LayerFacts {
         model: model.to_owned(),
         tags: Vec::new(),
         version: Version {
@@ -59,14 +59,14 @@ fn network(number: i64, count: i64) -> Vec<Layer> {
         .collect()
 }
 
-/// Two layers of two networks that are much alike.
+/// Two very similar layers of two networks.
 fn facts(model: &str) -> Facts {
     let (layers, others) = (network(1, 4), network(2, 5));
     Facts {
-        one: side(1, model, 1, &layers),
-        other: side(2, "other", 1, &others),
-        diff: diff(&layers, &others).expect("so few can be aligned"),
-        likeness: Ok(Likeness {
+        one: layer_facts(1, model, 1, &layers),
+        other: layer_facts(2, "other", 1, &others),
+        diff: diff(&layers, &others).expect("few enough layers to align"),
+        scores: Ok(CkaScores {
             cka: 0.95,
             debiased_cka: 0.9,
         }),
@@ -80,11 +80,11 @@ fn data(prompt: &Prompt) -> Value {
         .user
         .strip_prefix("<data>\n")
         .and_then(|rest| rest.strip_suffix("\n</data>"));
-    serde_json::from_str(data.expect("the data stands between its marks")).expect("the data is JSON")
+    serde_json::from_str(data.expect("the data is between its tags")).expect("the data is valid JSON")
 }
 
 #[test]
-fn a_language_is_a_name_and_no_sentence() {
+fn a_language_is_a_name_and_not_a_sentence() {
     for name in ["English", "pt-BR", "Deutsch", "Bahasa Indonesia", "日本語"] {
         assert_eq!(
             name.parse::<Language>().map(|language| language.to_string()),
@@ -106,78 +106,106 @@ fn a_language_is_a_name_and_no_sentence() {
 }
 
 #[test]
-fn much_alike_layers_are_explained_by_what_they_share() {
-    let said = facts("one").in_words();
+fn very_similar_layers_are_explained_by_what_they_have_in_common() {
+    let text = facts("one").to_markdown();
     for part in [
         "`1` of `one:1`",
-        "1 stands only in `other:1`",
-        "Debiased CKA is 0.900 and CKA 0.950 on 100 probe images: they arrange the images in much the same way.",
-        "It is hardly chance",
-        "They are of the same kind with the same parameters and shapes.",
-        "Start a training with the weights of `1` of `one:1`",
+        "1 is only in `other:1`",
+        "Debiased CKA is 0.900 and CKA is 0.950 on 100 probe images: the layers arrange the images in much the same way.",
+        "This is unlikely to be chance (p = 1e-9, ",
+        "They have the same kind, parameters and shapes.",
+        "Initialise `1` of `other:1` with the weights of `1` of `one:1`",
     ] {
-        assert!(said.contains(part), "{part:?} is not in {said}");
+        assert!(text.contains(part), "{part:?} is not in {text}");
     }
-    assert!(!said.contains("may be chance") && !said.contains("width"), "{said}");
+    assert!(!text.contains("may be chance") && !text.contains("width"), "{text}");
 }
 
 #[test]
-fn a_likeness_that_may_be_chance_is_doubted_and_not_built_on() {
+fn a_similarity_that_may_be_chance_is_doubted_and_not_relied_on() {
     let mut facts = facts("one");
     facts.p_value = Some(0.3);
-    let said = facts.in_words();
+    let text = facts.to_markdown();
     assert!(
-        said.contains("**This may be chance**") && said.contains("probability of 0.30"),
-        "{said}"
+        text.contains("**This may be chance**") && text.contains("(p = 0.30)"),
+        "{text}"
     );
     assert!(
-        said.contains("larger probe set") && !said.contains("Start a training"),
-        "{said}"
+        text.contains("larger probe set") && !text.contains("Initialise"),
+        "{text}"
     );
 }
 
 #[test]
-fn a_high_cka_beside_a_low_debiased_one_is_put_down_to_width() {
+fn a_high_cka_with_a_low_debiased_cka_is_attributed_to_width() {
     let mut facts = facts("one");
-    facts.likeness = Ok(Likeness {
+    facts.scores = Ok(CkaScores {
         cka: 0.98,
         debiased_cka: 0.1,
     });
-    let said = facts.in_words();
+    let text = facts.to_markdown();
     assert!(
-        said.contains("they hardly arrange the images in the same way"),
-        "{said}"
+        text.contains("the layers arrange the images in different ways"),
+        "{text}"
     );
-    assert!(said.contains("their width and not what they have learned"), "{said}");
+    assert!(text.contains("their width and not what they have learned"), "{text}");
     assert!(
-        said.contains("What they have in common:") && !said.contains("What speaks for it"),
-        "{said}"
+        text.contains("What they have in common:") && !text.contains("What supports it"),
+        "{text}"
     );
 }
 
 #[test]
-fn a_network_that_is_better_with_less_is_recommended() {
+fn a_better_network_with_fewer_parameters_is_recommended() {
     let mut facts = facts("one");
     facts.other.accuracy = Some(0.95);
     facts.other.version.parameter_count = 500;
-    let said = facts.in_words();
+    let text = facts.to_markdown();
     assert!(
-        said.contains("more accurate than `one:1` by 5.0 percentage points"),
-        "{said}"
+        text.contains("more accurate than `one:1` by 5.0 percentage points"),
+        "{text}"
     );
     assert!(
-        said.contains("`other:1` has 0.50 times as many parameters as `one:1`"),
-        "{said}"
+        text.contains("`one:1` has 2.0 times as many parameters as `other:1`"),
+        "{text}"
     );
-    assert!(said.contains("Try `other:1` in the place of `one:1`"), "{said}");
+    assert!(text.contains("Try `other:1` in place of `one:1`"), "{text}");
     facts.other.version.dataset_id = DatasetId(2);
-    facts.likeness = Err("the versions are made for different data sets".to_owned());
-    let said = facts.in_words();
+    facts.scores = Err("the versions are for different data sets".to_owned());
+    let text = facts.to_markdown();
     assert!(
-        !said.contains("Try `other:1`") && !said.contains("percentage points"),
-        "{said}"
+        !text.contains("Try `other:1`") && !text.contains("percentage points"),
+        "{text}"
     );
-    assert!(said.contains("The two have not been compared"), "{said}");
+    assert!(text.contains("The two layers have not been compared"), "{text}");
+}
+
+#[test]
+fn parameter_counts_are_compared_without_needless_precision() {
+    let text = |parameter_count: i64| {
+        let mut facts = facts("one");
+        facts.other.version.parameter_count = parameter_count;
+        facts.to_markdown()
+    };
+    for (parameter_count, expected) in [
+        (1_000, "They have the same number of parameters."),
+        (1_004, "They have about the same number of parameters."),
+        (1_300, "`other:1` has 30% more parameters than `one:1`."),
+        (2_300, "`other:1` has 2.3 times as many parameters as `one:1`."),
+        (50_000, "`other:1` has 50 times as many parameters as `one:1`."),
+    ] {
+        let text = text(parameter_count);
+        assert!(text.contains(expected), "{expected:?} is not in {text}");
+    }
+}
+
+#[test]
+fn a_network_without_an_accuracy_is_not_recommended_for_evaluation() {
+    let mut facts = facts("one");
+    facts.other.accuracy = None;
+    let text = facts.to_markdown();
+    assert!(text.contains("`other:1`: no accuracy on `digits`"), "{text}");
+    assert!(!text.contains("evaluateVersion"), "{text}");
 }
 
 #[test]
@@ -193,22 +221,22 @@ fn a_better_match_in_the_same_network_is_named() {
         debiased_cka: 0.9,
         rank: 1,
     });
-    let said = facts.in_words();
+    let text = facts.to_markdown();
     assert!(
-        said.contains("`1` is number 2 by likeness to `1` of `one:1`; `3` is the most like it"),
-        "{said}"
+        text.contains("`1` ranks number 2 by similarity to `1` of `one:1`; `3` is the most similar"),
+        "{text}"
     );
-    assert!(said.contains("Look at `3` of `other:1` too"), "{said}");
+    assert!(text.contains("Look at `3` of `other:1` too"), "{text}");
 }
 
 #[test]
-fn a_question_about_thousands_of_layers_with_long_names_has_its_bounds() {
+fn a_prompt_about_many_layers_with_long_names_stays_within_its_limit() {
     for character in ["語", "<", "\u{1f600}"] {
-        has_its_bounds(&character.repeat(10_000));
+        assert_prompt_within_limit(&character.repeat(10_000));
     }
 }
 
-fn has_its_bounds(long: &str) {
+fn assert_prompt_within_limit(long: &str) {
     let kinds = |kind: &str| -> Vec<Layer> {
         let all = (0..100).map(|index| {
             let mut layer = layer(100 + index, long, &format!("{kind}{index}{long}"));
@@ -220,24 +248,24 @@ fn has_its_bounds(long: &str) {
     };
     let (layers, others) = (kinds("A"), kinds("B"));
     let mut facts = facts(long);
-    facts.one = side(1, long, 3, &layers);
-    facts.other = side(2, long, 3, &others);
+    facts.one = layer_facts(1, long, 3, &layers);
+    facts.other = layer_facts(2, long, 3, &others);
     facts.one.tags = vec![long.to_owned(); 100];
-    facts.diff = diff(&layers, &others).expect("so few can be aligned");
-    let language = "English".parse().expect("it is a language");
+    facts.diff = diff(&layers, &others).expect("few enough layers to align");
+    let language = "English".parse().expect("a valid language");
     let prompt = Prompt::new(&facts, &language);
     assert!(
         prompt.user.len() + prompt.system.len() <= MAX_PROMPT_BYTES,
         "{}",
         prompt.user.len()
     );
-    assert_eq!(data(&prompt)["differencesOfTheNetworks"]["changed"], 100);
+    assert_eq!(data(&prompt)["networkDifferences"]["changed"], 100);
 }
 
 proptest! {
     #[test]
-    fn whatever_a_name_is_it_stays_one_string_of_the_data(name in any::<String>()) {
-        let language = "English".parse().expect("it is a language");
+    fn any_name_stays_one_string_of_the_data(name in any::<String>()) {
+        let language = "English".parse().expect("a valid language");
         let (prompt, usual) = (Prompt::new(&facts(&name), &language), Prompt::new(&facts("one"), &language));
         prop_assert_eq!(&prompt.system, &usual.system);
         prop_assert_eq!(prompt.user.lines().count(), 3);
@@ -248,9 +276,9 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_name_is_it_stays_one_word_of_the_rules(name in any::<String>()) {
-        let (said, usual) = (facts(&name).in_words(), facts("one").in_words());
-        prop_assert_eq!(said.lines().count(), usual.lines().count());
-        prop_assert_eq!(said.matches('`').count(), usual.matches('`').count());
+    fn any_name_stays_one_code_span_of_the_rules(name in any::<String>()) {
+        let (text, usual) = (facts(&name).to_markdown(), facts("one").to_markdown());
+        prop_assert_eq!(text.lines().count(), usual.lines().count());
+        prop_assert_eq!(text.matches('`').count(), usual.matches('`').count());
     }
 }

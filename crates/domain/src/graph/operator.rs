@@ -1,8 +1,8 @@
-//! What the nodes of a graph compute.
+//! The operations of graph nodes.
 
 use super::tensor::TensorOperator;
 
-/// What a node computes. The semantics are those of the PyTorch module of the same name.
+/// The operation of a node, with the semantics of the PyTorch module of the same name.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operator {
     /// Cross-correlation; weight `[out, in / groups, kh, kw]`, optional bias `[out]`.
@@ -13,23 +13,23 @@ pub enum Operator {
         padding: [usize; 2],
         /// Rows, columns.
         dilation: [usize; 2],
-        /// Channel groups.
+        /// Number of channel groups.
         groups: usize,
     },
-    /// The gradient of a convolution with regard to its input; weight `[in, out / groups, kh, kw]`.
+    /// The gradient of a convolution with respect to its input; weight `[in, out / groups, kh, kw]`.
     ConvTranspose2d {
         /// Rows, columns.
         stride: [usize; 2],
-        /// Rows and columns taken off both sides of the result.
+        /// Rows and columns removed from both sides of the output.
         padding: [usize; 2],
-        /// Rows and columns added on one side of the result.
+        /// Rows and columns added to one side of the output.
         output_padding: [usize; 2],
         /// Rows, columns.
         dilation: [usize; 2],
-        /// Channel groups.
+        /// Number of channel groups.
         groups: usize,
     },
-    /// Maximum over a window; padding never wins.
+    /// Maximum over a window; padding is never the maximum.
     MaxPool2d {
         /// Rows, columns.
         kernel: [usize; 2],
@@ -40,7 +40,7 @@ pub enum Operator {
         /// Rows, columns.
         dilation: [usize; 2],
     },
-    /// Mean over a window. The output shape already says how `ceil_mode` rounded.
+    /// Mean over a window. The output shape reflects the rounding of `ceil_mode`.
     AvgPool2d {
         /// Rows, columns.
         kernel: [usize; 2],
@@ -50,61 +50,61 @@ pub enum Operator {
         padding: [usize; 2],
         /// Whether padded zeros count in the divisor.
         count_include_pad: bool,
-        /// A divisor to use in place of the window's size.
+        /// Divisor to use instead of the window size.
         divisor_override: Option<usize>,
     },
-    /// Mean over windows chosen so that the output has the node's output shape.
+    /// Mean over windows chosen to give the node's output shape.
     AdaptiveAvgPool2d,
-    /// Adds rows and columns; a negative count takes them away (constant mode only).
+    /// Adds rows and columns; a negative count removes them (constant mode only).
     Pad2d {
-        /// What the new places hold.
+        /// How the new elements are filled.
         mode: PadMode,
         /// Left, right, top, bottom: PyTorch's order.
         padding: [i64; 4],
     },
-    /// Normalisation by channel; weight, bias (both optional), running mean and variance `[channels]`.
+    /// Normalisation per channel; weight, bias (both optional), running mean and variance `[channels]`.
     BatchNorm2d {
         /// Added to the variance.
         eps: f64,
-        /// Share of the new batch in the running statistics; `None` is the cumulative mean.
+        /// Weight of a new batch in the running statistics; `None` means the cumulative mean.
         momentum: Option<f64>,
     },
-    /// Zeroes values at random while training; the identity otherwise.
+    /// Zeroes random values in training; the identity otherwise.
     Dropout {
-        /// Probability of a zero.
+        /// Probability of zeroing a value.
         p: f64,
     },
-    /// Gives the value the node's output shape, same elements in the same order.
+    /// Reshapes the value to the node's output shape, keeping the order of its elements.
     Reshape,
     /// `x Wᵀ + b`; weight `[out, in]`, optional bias `[out]`.
     Linear,
-    /// Softmax over a dimension of one image's value (0 is the channel).
+    /// Softmax over one dimension.
     Softmax {
-        /// The dimension, not counting the batch.
+        /// The dimension, not counting the batch: 0 is the channel.
         dim: usize,
     },
-    /// A function of each element.
+    /// An element-wise function.
     Activation(Activation),
-    /// Sum of two values of one shape.
+    /// Sum of two values of the same shape.
     Add,
-    /// An operation on whole tensors, the batch dimension counted like any other.
+    /// An operation on whole tensors, which treats the batch dimension like any other.
     Tensor(TensorOperator),
 }
 
 impl Operator {
-    /// Whether a block of this operator gets a layer vector. Dropout is the identity at inference, reshaping and
-    /// padding only move numbers: their vectors would repeat their input's.
+    /// Whether a node with this operator gets a layer vector. Dropout, reshaping and padding do not, because their
+    /// vectors would repeat those of their input.
     pub fn is_measured(&self) -> bool {
         !matches!(self, Self::Dropout { .. } | Self::Reshape | Self::Pad2d { .. })
     }
 }
 
-/// How [`Operator::Pad2d`] fills the places it adds.
+/// How padding fills the elements that it adds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PadMode {
-    /// One number everywhere.
+    /// A constant.
     Constant(f64),
-    /// Mirrored at the border, which itself is not repeated.
+    /// The input mirrored at its border; the border itself is not repeated.
     Reflection,
     /// The border repeated.
     Replication,
@@ -147,7 +147,7 @@ pub enum Activation {
     Softplus {
         /// Sharpness.
         beta: f64,
-        /// Where it is the identity, for numerical safety.
+        /// Bound above which it is the identity, for numerical stability.
         threshold: f64,
     },
     /// `max(0, min(1, alpha * x + beta))`
@@ -163,7 +163,7 @@ pub enum Activation {
     Selu {
         /// Scale below zero.
         alpha: f64,
-        /// Scale of all.
+        /// Overall scale.
         gamma: f64,
     },
     /// `x` above zero, `alpha * (exp(x / alpha) - 1)` below.
@@ -171,9 +171,9 @@ pub enum Activation {
         /// Scale below zero.
         alpha: f64,
     },
-    /// `x` above a bound, 0 at and below it.
+    /// `x` above a threshold, 0 at and below it.
     ThresholdedRelu {
-        /// The bound.
+        /// The threshold.
         alpha: f64,
     },
     /// `x / (1 + |x|)`

@@ -1,103 +1,104 @@
-//! Operations on whole tensors, as networks from other tools have them between their layers.
+//! Operations on whole tensors, which imported networks have between their layers.
 //!
-//! Dimensions are numbered with the one that counts images, and shapes follow NumPy's rules of broadcasting. What an
-//! operation makes has the shape that its node says; reshaping and expanding need no more than that.
+//! Dimension indices include the batch dimension, and shapes follow NumPy's broadcasting rules. The output shape is
+//! that of the node, so reshaping and expanding need no further parameters.
 
 /// An operation on whole tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TensorOperator {
-    /// A tensor that the node owns (role `value`), repeated for every image if the node has a batch dimension.
+    /// A tensor of the node (role `value`), repeated for every image if the node has a batch dimension.
     Constant,
-    /// The same numbers in the same order in another shape.
+    /// The same elements in the same order in another shape.
     Reshape,
-    /// Dimensions of 1 repeated until the shape is the node's.
+    /// Dimensions of size 1 repeated to the output shape.
     Expand,
-    /// Dimensions in another order: the place of each in the input.
+    /// Dimensions in another order: the input index of each output dimension.
     Transpose(Vec<usize>),
-    /// Inputs one behind the other along a dimension.
+    /// Inputs concatenated along a dimension.
     Concat(usize),
-    /// Every `step`-th place of each dimension from `start`; a negative step walks backwards.
+    /// Every `step`-th element of each dimension from `start`; a negative step goes backwards.
     Slice {
-        /// First place, by dimension.
+        /// First index, by dimension.
         starts: Vec<usize>,
         /// Step, by dimension.
         steps: Vec<i64>,
     },
-    /// Places of a dimension, in the order given; the shape of the list takes the place of the dimension.
+    /// Elements along a dimension, in the order of the indices; the output shape has the shape of the indices in place
+    /// of the dimension.
     Gather {
         /// The dimension.
         axis: usize,
-        /// The places.
+        /// The indices.
         indices: Vec<u32>,
     },
-    /// Places added in front of and behind each dimension; negative counts take places away.
+    /// Elements added before and after each dimension; negative counts remove elements.
     Pad {
-        /// What the new places hold.
+        /// How the new elements are filled.
         mode: super::PadMode,
-        /// In front, by dimension.
+        /// Number of elements added before, by dimension.
         before: Vec<i64>,
-        /// Behind, by dimension.
+        /// Number of elements added after, by dimension.
         after: Vec<i64>,
     },
-    /// Product of matrices in the last two dimensions; the others are broadcast.
+    /// Matrix product over the last two dimensions; the others are broadcast.
     MatMul,
-    /// A function of two numbers, element by element.
+    /// An element-wise function of two inputs.
     Binary(BinaryFunction),
-    /// A function of each number that is no activation.
+    /// An element-wise function of one input that is not an activation.
     Unary(UnaryFunction),
-    /// Numbers of another type.
+    /// Conversion to another type.
     Cast(NumberType),
     /// The second input where the first is true, else the third.
     Where,
-    /// One number from all places of some dimensions.
+    /// A reduction over some dimensions.
     Reduce {
-        /// Which number.
+        /// The reduction.
         function: Reduction,
         /// The dimensions.
         axes: Vec<usize>,
     },
-    /// Softmax over some dimensions together.
+    /// Softmax over some dimensions jointly.
     Softmax {
         /// The dimensions.
         axes: Vec<usize>,
-        /// Its logarithm.
+        /// Whether to take the logarithm.
         log: bool,
     },
-    /// Place of the largest number along a dimension, the first of equals.
+    /// Index of the maximum along a dimension; the first one if elements tie.
     ArgMax(usize),
-    /// Mean 0 and deviation 1 over some dimensions, then the node's scale and bias, if it has them, broadcast from
-    /// the right.
+    /// Normalisation to mean 0 and deviation 1 over some dimensions, then the node's scale and bias, if any, aligned to
+    /// the last dimensions.
     Normalise {
         /// The dimensions.
         axes: Vec<usize>,
         /// Added to the variance.
         eps: f64,
     },
-    /// Division by a power of the mean square over neighbouring channels.
+    /// Local response normalisation: division by a power of the mean square over neighbouring channels.
     LocalResponse {
-        /// Channels in the window.
+        /// Number of channels in the window.
         size: usize,
         /// Scale of the sum of squares.
         alpha: f64,
-        /// The power.
+        /// The exponent.
         beta: f64,
-        /// Added before the power is taken.
+        /// Added before exponentiation.
         bias: f64,
     },
-    /// Rows and columns interpolated: for each of the last two dimensions, what is read for every output place.
+    /// Interpolation of rows and columns, the last two dimensions.
     Resize(Box<[Interpolation; 2]>),
 }
 
-/// Where the numbers of one dimension come from when it is resized.
+/// The interpolation of one dimension: each output index is a weighted sum of input elements, its taps.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Interpolation {
-    /// By tap and output place: the place that is read.
+    /// The input index, by tap and output index.
     pub sources: Vec<Vec<u32>>,
-    /// By tap and output place: its weight.
+    /// The weight of the input element, by tap and output index.
     pub weights: Vec<Vec<f32>>,
 }
 
-/// A function of two numbers.
+/// An element-wise function of two inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BinaryFunction {
     /// `a + b`
@@ -106,11 +107,11 @@ pub enum BinaryFunction {
     Sub,
     /// `a * b`
     Mul,
-    /// `a / b`, towards zero for whole numbers.
+    /// `a / b`, rounded towards zero for integers.
     Div,
-    /// What `a / b` leaves, with the sign of `b`.
+    /// The remainder of `a / b` with the sign of `b`.
     Mod,
-    /// What `a / b` leaves, with the sign of `a`.
+    /// The remainder of `a / b` with the sign of `a`.
     Fmod,
     /// `a` to the power of `b`
     Pow,
@@ -120,25 +121,25 @@ pub enum BinaryFunction {
     Max,
     /// `a` above zero, `b * a` below.
     Prelu,
-    /// 1 or 0.
+    /// `a == b`, as 1 or 0.
     Equal,
-    /// 1 or 0.
+    /// `a < b`, as 1 or 0.
     Less,
-    /// 1 or 0.
+    /// `a <= b`, as 1 or 0.
     LessOrEqual,
-    /// 1 or 0.
+    /// `a > b`, as 1 or 0.
     Greater,
-    /// 1 or 0.
+    /// `a >= b`, as 1 or 0.
     GreaterOrEqual,
-    /// Of two truths.
+    /// Logical and.
     And,
-    /// Of two truths.
+    /// Logical or.
     Or,
-    /// Of two truths.
+    /// Logical exclusive or.
     Xor,
 }
 
-/// A function of one number.
+/// An element-wise function of one input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnaryFunction {
     /// `-x`
@@ -159,19 +160,19 @@ pub enum UnaryFunction {
     Sin,
     /// Cosine.
     Cos,
-    /// Largest whole number not above.
+    /// Largest integer not above `x`.
     Floor,
-    /// Smallest whole number not below.
+    /// Smallest integer not below `x`.
     Ceil,
-    /// Nearest whole number, the even one of two.
+    /// Nearest integer; ties go to the even one.
     Round,
     /// -1, 0 or 1.
     Sign,
-    /// Of a truth.
+    /// Logical not.
     Not,
 }
 
-/// A number made from many.
+/// A reduction of many elements to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reduction {
     /// Sum.
@@ -196,13 +197,13 @@ pub enum Reduction {
     LogSumExp,
 }
 
-/// Types of numbers inside a network.
+/// Element types of tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NumberType {
-    /// Single precision; half and double precision are computed in it too.
+    /// Single-precision floating point; half and double precision are computed in it too.
     Float,
-    /// Whole numbers.
+    /// Integers.
     Integer,
     /// 1 or 0.
-    Truth,
+    Boolean,
 }

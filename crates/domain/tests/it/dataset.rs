@@ -13,7 +13,7 @@ fn draft() -> DatasetDraft {
     }
 }
 
-fn refusal(change: impl FnOnce(&mut DatasetDraft)) -> String {
+fn rejection(change: impl FnOnce(&mut DatasetDraft)) -> String {
     let mut draft = draft();
     change(&mut draft);
     NewDataset::check(draft).unwrap_err().to_string()
@@ -71,8 +71,8 @@ fn given_statistics_are_kept() {
 }
 
 #[test]
-fn statistics_of_another_number_of_channels_are_refused() {
-    let message = refusal(|draft| {
+fn statistics_for_another_number_of_channels_are_rejected() {
+    let message = rejection(|draft| {
         draft.statistics = Some(ChannelStatistics {
             mean: vec![0.5; 3],
             std: vec![0.5; 3],
@@ -85,8 +85,8 @@ fn statistics_of_another_number_of_channels_are_refused() {
 }
 
 #[test]
-fn a_zero_deviation_is_refused() {
-    let message = refusal(|draft| {
+fn a_zero_deviation_is_rejected() {
+    let message = rejection(|draft| {
         draft.statistics = Some(ChannelStatistics {
             mean: vec![0.5],
             std: vec![0.0],
@@ -99,47 +99,44 @@ fn a_zero_deviation_is_refused() {
 }
 
 #[test]
-fn a_label_without_a_class_is_named_with_its_place() {
-    let message = refusal(|draft| {
+fn a_label_out_of_range_is_reported_with_its_index() {
+    let message = rejection(|draft| {
         let mut labels = draft.test.labels.to_vec();
         labels[7] = 10;
         draft.test.labels = labels.into();
     });
-    assert_eq!(
-        message,
-        "label 7 of the test split is class 10, but there are only 10 classes, from 0"
-    );
+    assert_eq!(message, "label 7 of the test split: class 10 is out of range (0–9)");
 }
 
 #[test]
-fn a_missing_label_is_refused() {
-    let message = refusal(|draft| draft.train.labels = draft.train.labels[1..].into());
+fn a_missing_label_is_rejected() {
+    let message = rejection(|draft| draft.train.labels = draft.train.labels[1..].into());
     assert!(message.contains("1442 images but 1441 labels"), "{message}");
 }
 
 #[test]
-fn a_class_name_given_twice_is_refused() {
-    let message = refusal(|draft| draft.class_names[4] = "0".to_owned());
+fn a_duplicate_class_name_is_rejected() {
+    let message = rejection(|draft| draft.class_names[4] = "0".to_owned());
     assert!(message.contains("class 4") && message.contains("\"0\""), "{message}");
 }
 
 #[test]
-fn an_empty_or_padded_class_name_is_refused() {
+fn an_empty_or_padded_class_name_is_rejected() {
     for name in ["", " 4", "4\n"] {
-        let message = refusal(|draft| draft.class_names[4] = name.to_owned());
+        let message = rejection(|draft| draft.class_names[4] = name.to_owned());
         assert!(message.contains("name of class 4"), "{message}");
     }
 }
 
 #[test]
-fn one_class_alone_is_refused() {
-    let message = refusal(|draft| draft.class_names.truncate(1));
+fn a_single_class_is_rejected() {
+    let message = rejection(|draft| draft.class_names.truncate(1));
     assert!(message.contains("2 to 1000 classes: got 1"), "{message}");
 }
 
 #[test]
-fn an_empty_split_is_refused() {
-    let message = refusal(|draft| {
+fn an_empty_split_is_rejected() {
+    let message = rejection(|draft| {
         draft.test.images.pixels = [].into();
         draft.test.labels = [].into();
     });
@@ -147,8 +144,8 @@ fn an_empty_split_is_refused() {
 }
 
 #[test]
-fn splits_of_two_shapes_are_refused() {
-    let message = refusal(|draft| {
+fn splits_of_different_shapes_are_rejected() {
+    let message = rejection(|draft| {
         draft.test.images.shape = ImageShape {
             channels: 1,
             height: 4,
@@ -159,8 +156,8 @@ fn splits_of_two_shapes_are_refused() {
 }
 
 #[test]
-fn a_part_of_an_image_is_refused() {
-    let message = refusal(|draft| {
+fn a_partial_image_is_rejected() {
+    let message = rejection(|draft| {
         let pixels = &draft.train.images.pixels;
         draft.train.images.pixels = pixels[..pixels.len() - 1].into();
     });
@@ -168,9 +165,9 @@ fn a_part_of_an_image_is_refused() {
 }
 
 #[test]
-fn two_channels_or_long_sides_are_refused() {
+fn two_channels_or_large_sides_are_rejected() {
     for (channels, height, width) in [(2, 8, 8), (1, 0, 8), (1, 8, 513)] {
-        let message = refusal(|draft| {
+        let message = rejection(|draft| {
             draft.train.images.shape = ImageShape {
                 channels,
                 height,

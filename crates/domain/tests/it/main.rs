@@ -1,4 +1,4 @@
-//! What the domain says of real images: the digits, which another crate brings.
+//! Tests of the domain on real images: the digits, which come from another crate.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -41,14 +41,14 @@ fn a_hundred_probes_of_ten_classes_are_ten_of_each_from_the_train_split() {
 }
 
 #[test]
-fn the_first_probes_show_every_class() {
+fn the_first_probes_include_every_class() {
     let (train, test) = digit_splits();
     let choice = choose_probes(&train, &test, ProbeRequest::default()).unwrap();
     assert_eq!(per_class(&train, &choice.indices[..10]).len(), 10);
 }
 
 #[test]
-fn a_remainder_falls_on_different_classes() {
+fn a_remainder_is_spread_over_classes() {
     let (train, test) = digit_splits();
     let choice = choose_probes(&train, &test, request(37, 1)).unwrap();
     let counts = per_class(&train, &choice.indices);
@@ -57,7 +57,7 @@ fn a_remainder_falls_on_different_classes() {
 }
 
 #[test]
-fn equal_seeds_give_equal_choices_and_others_differ() {
+fn equal_seeds_give_equal_choices_and_different_seeds_differ() {
     let (train, test) = digit_splits();
     let choose = |seed| choose_probes(&train, &test, request(20, seed)).unwrap();
     assert_eq!(choose(5), choose(5));
@@ -65,11 +65,11 @@ fn equal_seeds_give_equal_choices_and_others_differ() {
 }
 
 #[test]
-fn what_a_small_class_lacks_is_spread_over_the_others() {
+fn what_a_small_class_lacks_is_taken_from_the_others() {
     let (train, test) = digit_splits();
     let of_class = |class, count| {
-        let places = (0..train.labels.len()).filter(|&index| train.labels[index] == class);
-        places.take(count).collect::<Vec<_>>()
+        let indices = (0..train.labels.len()).filter(|&index| train.labels[index] == class);
+        indices.take(count).collect::<Vec<_>>()
     };
     let kept = [of_class(3, 2), of_class(5, 50), of_class(8, 50)].concat();
     let small = pick(&train, &kept);
@@ -78,7 +78,7 @@ fn what_a_small_class_lacks_is_spread_over_the_others() {
 }
 
 #[test]
-fn a_short_train_split_leaves_the_choice_to_the_test_split() {
+fn a_train_split_with_too_few_images_is_replaced_by_the_test_split() {
     let (train, test) = digit_splits();
     let short = pick(&train, &(0..99).collect::<Vec<_>>());
     let choice = choose_probes(&short, &test, ProbeRequest::default()).unwrap();
@@ -86,18 +86,18 @@ fn a_short_train_split_leaves_the_choice_to_the_test_split() {
 }
 
 #[test]
-fn an_image_that_occurs_twice_is_chosen_once() {
+fn a_duplicate_image_is_chosen_once() {
     let (train, _) = digit_splits();
     let doubled = pick(&train, &[0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
     let five = choose_probes(&doubled, &doubled, request(5, 1)).unwrap();
-    let places: HashSet<_> = five.indices.iter().map(|index| index % 5).collect();
-    assert_eq!(places.len(), 5);
+    let originals: HashSet<_> = five.indices.iter().map(|index| index % 5).collect();
+    assert_eq!(originals.len(), 5);
     let six = choose_probes(&doubled, &doubled, request(6, 1)).unwrap_err();
-    assert!(six.to_string().contains("train gives 5, test 5"), "{six}");
+    assert!(six.to_string().contains("train has 5, test has 5"), "{six}");
 }
 
 #[test]
-fn a_count_out_of_bounds_is_refused() {
+fn a_count_out_of_range_is_rejected() {
     let (train, test) = digit_splits();
     for count in [0, 3, 1_001] {
         let error = choose_probes(&train, &test, request(count, 1)).unwrap_err();
@@ -108,7 +108,7 @@ fn a_count_out_of_bounds_is_refused() {
 }
 
 #[test]
-fn the_content_hash_is_of_the_documented_bytes() {
+fn the_content_hash_covers_the_documented_bytes() {
     let (train, _) = digit_splits();
     let images = train.images.select(&[0, 1]);
     let statistics = ChannelStatistics {
@@ -122,7 +122,7 @@ fn the_content_hash_is_of_the_documented_bytes() {
     assert_eq!(content_hash(&images, &statistics), hex::encode(Sha256::digest(&bytes)));
 }
 
-/// Stored vectors are compared by this hash: a change of it, or of the choice, orphans them.
+/// Stored vectors belong to this hash: changing it, or the choice of images, would orphan them.
 #[test]
 fn the_default_probes_of_the_digits_never_change() {
     let digits = digits();
@@ -134,7 +134,7 @@ fn the_default_probes_of_the_digits_never_change() {
 }
 
 #[test]
-fn order_pixels_and_statistics_all_change_the_content_hash() {
+fn image_order_and_statistics_change_the_content_hash() {
     let (train, _) = digit_splits();
     let statistics = ChannelStatistics::of(&train.images);
     let base = content_hash(&train.images.select(&[0, 1]), &statistics);

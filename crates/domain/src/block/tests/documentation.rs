@@ -1,4 +1,4 @@
-//! The catalogue says what the documentation says.
+//! The documentation agrees with the code.
 
 use super::super::{
     MAX_BLOCKS, MAX_DIMENSION, MAX_MULTIPLY_ACCUMULATES, MAX_NESTING, MAX_PARAMETERS, MAX_VALUE_LENGTH, ParameterType,
@@ -19,7 +19,7 @@ fn the_page_lists_the_catalogue() {
 }
 
 #[test]
-fn the_example_of_the_page_is_a_right_network_with_the_costs_it_states() {
+fn the_example_of_the_page_is_valid_and_has_the_stated_costs() {
     let (_, rest) = PAGE.split_once("```json\n").unwrap();
     let (example, _) = rest.split_once("```").unwrap();
     let list: Vec<Block> = serde_json::from_str(example).unwrap();
@@ -38,7 +38,7 @@ fn the_example_of_the_page_is_a_right_network_with_the_costs_it_states() {
         thousands(report.parameter_count),
         thousands(report.multiply_accumulates)
     );
-    assert!(PAGE.contains(&stated), "the page must say: {stated}");
+    assert!(PAGE.contains(&stated), "the page must contain: {stated}");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn thousands(number: u64) -> String {
 }
 
 #[test]
-fn every_default_is_a_value_its_parameter_allows() {
+fn every_default_is_an_allowed_value() {
     for kind in catalogue() {
         for spec in kind
             .parameters
@@ -88,7 +88,7 @@ fn every_default_is_a_value_its_parameter_allows() {
 }
 
 #[test]
-fn every_kind_and_parameter_is_named_once_and_described() {
+fn kinds_are_unique_and_every_kind_and_parameter_is_described() {
     let mut names: Vec<&str> = catalogue().iter().map(|kind| kind.name).collect();
     names.sort_unstable();
     names.dedup();
@@ -96,7 +96,7 @@ fn every_kind_and_parameter_is_named_once_and_described() {
     for kind in catalogue() {
         assert!(kind.summary.ends_with('.'), "{}", kind.name);
         for spec in &kind.parameters {
-            assert!(spec.rule.ends_with('.'), "{}.{}", kind.name, spec.name);
+            assert!(spec.description.ends_with('.'), "{}.{}", kind.name, spec.name);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What wrong lists are told.
+//! Errors of invalid lists.
 
 use serde_json::{Value, json};
 
 use super::ErrorRule::*;
 use super::*;
 
-/// A block on 3x32x32 images, followed by what makes any value ten scores.
+/// The faults of a block on 3x32x32 images, followed by blocks that turn any output into ten scores.
 fn faults_of(block: Value) -> Vec<(String, ErrorRule, String)> {
     faults(json!([
         block,
@@ -15,7 +15,7 @@ fn faults_of(block: Value) -> Vec<(String, ErrorRule, String)> {
 }
 
 #[test]
-fn every_error_of_a_list_is_told_at_its_place_and_none_is_a_consequence() {
+fn every_error_is_reported_at_its_block_and_none_is_a_consequence() {
     let errors = errors(json!([
         {"kind": "Conv2d", "parameters": {"out_channels": 0, "kernel_size": 3, "pading": 1}},
         {"kind": "BatchNorm2d", "parameters": {"num_features": 16, "eps": "small"}},
@@ -40,20 +40,20 @@ fn an_error_reads_as_a_located_sentence() {
     assert_eq!(
         sentences,
         [
-            "block 0 (Residual): `main` gives 3x30x30 and the input, which the shortcut adds to it, \
-             has 3x32x32: make them equal, for instance with a Conv2d of kernel_size 1 in `shortcut` \
-             that has the channels and the stride of `main`."
+            "block 0 (Residual): `main` outputs 3x30x30, but the input, which is added to it, is 3x32x32: \
+             make the shapes equal, for instance with a Conv2d of kernel_size 1 in `shortcut` that \
+             has the output channels and the stride of `main`."
         ]
     );
 }
 
 #[test]
-fn the_end_is_told_what_is_missing() {
+fn an_error_at_the_end_says_which_blocks_are_missing() {
     let end = |block: Value| errors(json!([block])).remove(0).message;
     assert_eq!(
         end(json!({"kind": "AdaptiveAvgPool2d", "parameters": {"output_size": 4}})),
         "The network ends with 3x4x4, but must end with one score for each of 10 classes: end it \
-         with Flatten and Linear with out_features 10."
+         with Flatten and a Linear of out_features 10."
     );
     assert!(end(json!({"kind": "Flatten"})).contains("ends with 3072"));
     let scores = json!({"kind": "Conv2d", "parameters": {"out_channels": 10, "kernel_size": 32}});
@@ -61,7 +61,7 @@ fn the_end_is_told_what_is_missing() {
 }
 
 #[test]
-fn a_misspelt_kind_or_parameter_is_told_the_nearest_name() {
+fn a_misspelt_kind_or_parameter_gets_a_suggestion() {
     let errors = errors(json!([
         {"kind": "conv2D"},
         {"kind": "BatchNorm"},
@@ -78,7 +78,11 @@ fn a_misspelt_kind_or_parameter_is_told_the_nearest_name() {
     assert!(expected[2].starts_with("Conv2d, ConvTranspose2d, MaxPool2d"));
     assert_eq!(expected[3], "kernel_size");
     assert!(errors[4].message.contains("takes no parameters"));
-    assert_eq!(errors.len(), 5, "a misspelt parameter is not also missing: {errors:?}");
+    assert_eq!(
+        errors.len(),
+        5,
+        "a misspelt parameter is not reported as missing too: {errors:?}"
+    );
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn rules_between_parameters_hold_even_where_the_shape_is_unknown() {
 }
 
 #[test]
-fn same_padding_is_refused_where_it_would_be_uneven() {
+fn same_padding_is_rejected_if_it_would_be_uneven() {
     let same = |parameters: Value| {
         let mut all = json!({"out_channels": 4, "kernel_size": 2, "padding": "same"});
         all.as_object_mut()
@@ -147,7 +151,7 @@ fn same_padding_is_refused_where_it_would_be_uneven() {
 }
 
 #[test]
-fn linear_asks_for_a_flatten_and_images_may_not_come_flat() {
+fn linear_needs_a_flatten_and_image_layers_do_not_accept_flat_input() {
     let flat = errors(json!([{"kind": "Linear", "parameters": {"out_features": 10}}]));
     assert_eq!(flat.len(), 1);
     assert!(flat[0].message.contains("put a Flatten before it"), "{}", flat[0]);
@@ -163,7 +167,7 @@ fn linear_asks_for_a_flatten_and_images_may_not_come_flat() {
 }
 
 #[test]
-fn the_batch_is_never_a_dimension_to_work_on() {
+fn the_batch_dimension_is_not_allowed() {
     for dim in [0, -4] {
         assert_eq!(
             faults_of(json!({"kind": "Softmax", "parameters": {"dim": dim}})),
@@ -177,7 +181,7 @@ fn the_batch_is_never_a_dimension_to_work_on() {
 }
 
 #[test]
-fn only_a_residual_holds_blocks_and_it_must() {
+fn only_a_residual_contains_blocks_and_it_must() {
     assert_eq!(
         faults(json!([
             {"kind": "ReLU", "main": [], "shortcut": []},
@@ -198,7 +202,7 @@ fn only_a_residual_holds_blocks_and_it_must() {
 }
 
 #[test]
-fn values_of_the_wrong_kind_and_size_are_told_apart() {
+fn wrong_types_and_values_out_of_range_are_distinguished() {
     let kernel = |kernel: Value| faults_of(json!({"kind": "MaxPool2d", "parameters": {"kernel_size": kernel}}))[0].1;
     for wrong in [
         json!(2.0),
@@ -237,7 +241,7 @@ fn values_of_the_wrong_kind_and_size_are_told_apart() {
 }
 
 #[test]
-fn a_block_with_an_unknown_field_is_not_read() {
+fn a_block_with_an_unknown_field_is_rejected() {
     let error = serde_json::from_value::<Block>(json!({"kind": "ReLU", "params": {}})).unwrap_err();
     assert!(error.to_string().contains("params"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! What PyTorch says, asked by `tests/golden/block_shapes.py`.
+//! Comparison with PyTorch; `tests/golden/block_shapes.py` writes the expected values.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,11 +13,11 @@ struct Case {
     kind: String,
     parameters: Map<String, Value>,
     input: [usize; 3],
-    torch: Option<Answer>,
+    torch: Option<Expected>,
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Expected {
     output_shape: Vec<usize>,
     state_dict: Vec<(String, Vec<usize>)>,
 }
@@ -26,7 +26,7 @@ fn cases() -> Vec<Case> {
     serde_json::from_str(CASES).unwrap()
 }
 
-/// The layer with a classifier behind it, so that the whole is a network.
+/// The layer followed by a classifier, so that the list is a complete network.
 fn lowered(case: &Case) -> Result<Graph, Vec<BlockError>> {
     let list = blocks(json!([
         {"kind": case.kind, "parameters": case.parameters},
@@ -46,28 +46,31 @@ fn lowered(case: &Case) -> Result<Graph, Vec<BlockError>> {
 }
 
 #[test]
-fn every_layer_has_the_shape_and_the_tensors_that_pytorch_gives_it() {
+fn every_layer_has_the_output_shape_and_tensors_of_pytorch() {
     for case in cases() {
-        let Some(answer) = &case.torch else { continue };
-        let named = format!("{} {:?} on {:?}", case.kind, case.parameters, case.input);
-        let graph = lowered(&case).unwrap_or_else(|errors| panic!("{named}: {errors:?}"));
+        let Some(expected) = &case.torch else { continue };
+        let description = format!("{} {:?} on {:?}", case.kind, case.parameters, case.input);
+        let graph = lowered(&case).unwrap_or_else(|errors| panic!("{description}: {errors:?}"));
         let node = &graph.nodes[0];
-        assert_eq!(node.output_shape, answer.output_shape, "{named}");
+        assert_eq!(node.output_shape, expected.output_shape, "{description}");
         let tensors: Vec<(String, Vec<usize>)> = node
             .parameters
             .iter()
             .map(|parameter| (parameter.role.name().to_owned(), parameter.shape.clone()))
             .collect();
-        assert_eq!(tensors, answer.state_dict, "{named}");
+        assert_eq!(tensors, expected.state_dict, "{description}");
     }
 }
 
 #[test]
-fn what_pytorch_refuses_is_refused_at_that_block_alone() {
+fn what_pytorch_rejects_is_rejected_at_that_block_only() {
     for case in cases().iter().filter(|case| case.torch.is_none()) {
-        let named = format!("{} {:?} on {:?}", case.kind, case.parameters, case.input);
-        let errors = lowered(case).expect_err(&named);
-        assert!(errors.iter().all(|error| error.path == "0"), "{named}: {errors:?}");
+        let description = format!("{} {:?} on {:?}", case.kind, case.parameters, case.input);
+        let errors = lowered(case).expect_err(&description);
+        assert!(
+            errors.iter().all(|error| error.path == "0"),
+            "{description}: {errors:?}"
+        );
     }
 }
 

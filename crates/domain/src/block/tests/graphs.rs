@@ -1,4 +1,4 @@
-//! What right lists become.
+//! Graphs of valid lists.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ fn a_residual_network_becomes_nodes_in_execution_order() {
 }
 
 #[test]
-fn the_logits_are_what_a_closing_softmax_reads() {
+fn the_logits_are_the_input_of_a_final_softmax() {
     let with_softmax = graph(residual_network());
     assert_eq!(with_softmax.logits, ValueId(14));
     assert_eq!(with_softmax.output(), ValueId(15));
@@ -98,7 +98,7 @@ fn weight_keys_are_paths_with_pytorchs_names() {
 }
 
 #[test]
-fn costs_count_trainable_numbers_and_the_products_of_weighted_layers() {
+fn costs_count_trainable_parameters_and_multiply_accumulates() {
     let graph = graph(residual_network());
     let parameters = 16 * 3 * 9 + 2 * 16 + (16 * 16 * 9 + 16) + (32 * 16 * 9 + 32) + (32 * 16 + 32) + 330;
     assert_eq!(graph.parameter_count(), parameters);
@@ -110,7 +110,7 @@ fn costs_count_trainable_numbers_and_the_products_of_weighted_layers() {
 }
 
 #[test]
-fn grouped_and_transposed_convolutions_cost_what_their_kernels_touch() {
+fn grouped_and_transposed_convolutions_count_only_connected_channels() {
     let graph = graph(json!([
         {"kind": "Conv2d", "parameters": {"out_channels": 6, "kernel_size": [1, 3], "groups": 3, "stride": 2}},
         {"kind": "ConvTranspose2d", "parameters": {"out_channels": 4, "kernel_size": 2, "stride": 2, "groups": 2}},
@@ -125,7 +125,7 @@ fn grouped_and_transposed_convolutions_cost_what_their_kernels_touch() {
 }
 
 #[test]
-fn settings_hold_every_parameter_with_its_default_in_one_form() {
+fn settings_contain_every_parameter_with_its_default_in_canonical_form() {
     let graph = graph(json!([
         {"kind": "Conv2d", "parameters": {"out_channels": 8, "kernel_size": [3, 3]}},
         {"kind": "MaxPool2d", "parameters": {"kernel_size": [2, 3], "stride": null}},
@@ -203,7 +203,7 @@ fn operators_carry_their_parameters() {
 }
 
 #[test]
-fn a_report_sums_up_a_right_list() {
+fn a_report_summarises_a_valid_list() {
     let list = blocks(residual_network());
     let report = report(&list, COLOUR, 10);
     let graph = lower(&list, COLOUR, 10).unwrap();
@@ -220,7 +220,7 @@ fn a_report_sums_up_a_right_list() {
 }
 
 #[test]
-fn a_report_of_a_wrong_list_goes_as_far_as_it_can() {
+fn a_report_of_an_invalid_list_goes_as_far_as_possible() {
     let list = blocks(json!([
         {"kind": "Conv2d", "parameters": {"out_channels": 8, "kernel_size": 3, "in_channels": 1}},
         {"kind": "ReLU"},
@@ -229,8 +229,8 @@ fn a_report_of_a_wrong_list_goes_as_far_as_it_can() {
         {"kind": "Linear", "parameters": {"out_features": 10}}
     ]));
     let report = report(&list, COLOUR, 10);
-    let places: Vec<&str> = report.errors.iter().map(|error| error.path.as_str()).collect();
-    assert_eq!(places, ["0", "2"]);
+    let paths: Vec<&str> = report.errors.iter().map(|error| error.path.as_str()).collect();
+    assert_eq!(paths, ["0", "2"]);
     let layers: Vec<&str> = report.layers.iter().map(|layer| layer.path.as_str()).collect();
     assert_eq!(layers, ["1"]);
     assert_eq!(report.layers[0].output_shape, [8, 30, 30]);
@@ -238,7 +238,7 @@ fn a_report_of_a_wrong_list_goes_as_far_as_it_can() {
 }
 
 #[test]
-fn a_list_survives_being_written_and_read() {
+fn a_list_round_trips_through_json() {
     let list = blocks(residual_network());
     let written = serde_json::to_value(&list).unwrap();
     assert_eq!(blocks(written), list);

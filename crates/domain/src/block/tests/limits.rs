@@ -1,4 +1,4 @@
-//! What is too large.
+//! Limits of block lists.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::super::{MAX_BLOCKS, MAX_NESTING};
 use super::ErrorRule::*;
 use super::*;
 
-/// Residuals inside each other.
+/// Nested residuals.
 fn nested(depth: usize) -> Value {
     (0..depth).fold(
         json!({"kind": "ReLU"}),
@@ -21,12 +21,12 @@ fn with_classifier(mut list: Vec<Value>) -> Value {
 }
 
 #[test]
-fn an_empty_list_is_refused() {
+fn an_empty_list_is_rejected() {
     assert_eq!(faults(json!([])), [fault("", Empty, "")]);
 }
 
 #[test]
-fn a_network_has_at_most_512_blocks_wherever_they_stand() {
+fn a_network_has_at_most_512_blocks_including_nested_ones() {
     let list = |inside: usize| {
         let main = vec![json!({"kind": "ReLU"}); inside];
         with_classifier(vec![json!({"kind": "Residual", "main": main})])
@@ -36,7 +36,7 @@ fn a_network_has_at_most_512_blocks_wherever_they_stand() {
 }
 
 #[test]
-fn residuals_stand_at_most_eight_deep() {
+fn residuals_are_nested_at_most_eight_deep() {
     assert_eq!(
         graph(with_classifier(vec![nested(MAX_NESTING)])).nodes.len(),
         MAX_NESTING + 3
@@ -49,7 +49,7 @@ fn residuals_stand_at_most_eight_deep() {
 }
 
 #[test]
-fn a_value_may_not_outgrow_the_memory() {
+fn values_that_are_too_large_are_rejected() {
     let pad = |padding: i64| json!({"kind": "ZeroPad2d", "parameters": {"padding": padding}});
     assert_eq!(faults(with_classifier(vec![pad(65_536)])), [fault("0", TooLarge, "")]);
     assert_eq!(faults(with_classifier(vec![pad(5_000)])), [fault("0", TooLarge, "")]);
@@ -60,7 +60,7 @@ fn a_value_may_not_outgrow_the_memory() {
 }
 
 #[test]
-fn parameters_and_multiply_accumulates_are_bounded_at_the_block_that_passes_the_limit() {
+fn the_block_that_exceeds_a_total_limit_is_reported() {
     let linear = json!({"kind": "Linear", "parameters": {"out_features": 20_000}});
     let list = json!([{"kind": "Flatten"}, linear, linear, linear,
         {"kind": "Linear", "parameters": {"out_features": 10}}]);
@@ -81,7 +81,7 @@ fn parameters_and_multiply_accumulates_are_bounded_at_the_block_that_passes_the_
 }
 
 #[test]
-fn the_largest_kernels_overflow_nothing() {
+fn the_largest_kernels_do_not_overflow() {
     let all = 65_536;
     let list = with_classifier(vec![json!({"kind": "Conv2d", "parameters": {
         "out_channels": all, "kernel_size": all, "dilation": all, "padding": all, "stride": all
@@ -97,7 +97,7 @@ fn the_largest_kernels_overflow_nothing() {
 }
 
 #[test]
-fn images_without_pixels_and_immense_images_are_refused() {
+fn images_without_pixels_and_huge_images_are_rejected() {
     let list = blocks(with_classifier(vec![]));
     for (width, rule) in [(0, OutOfRange), (usize::MAX, TooLarge)] {
         let shape = ImageShape {

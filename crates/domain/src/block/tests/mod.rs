@@ -22,7 +22,7 @@ const COLOUR: ImageShape = ImageShape {
     width: 32,
 };
 
-/// Blocks from the JSON that a user would send.
+/// Blocks from JSON as a user would send it.
 fn blocks(json: Value) -> Vec<Block> {
     serde_json::from_value(json).unwrap()
 }
@@ -35,7 +35,7 @@ fn errors(json: Value) -> Vec<BlockError> {
     lower(&blocks(json), COLOUR, 10).unwrap_err()
 }
 
-/// Where and why a list is refused, without the sentences.
+/// The paths, rules and parameters of all errors, without the messages.
 fn faults(json: Value) -> Vec<(String, ErrorRule, String)> {
     errors(json)
         .into_iter()

@@ -1,4 +1,4 @@
-//! Whatever comes in, the answer is a graph or errors, never a panic.
+//! Any input gives a graph or errors, and never a panic.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::super::{catalogue, report};
 use super::*;
 
-/// Values that are often right, and often just wrong.
+/// Values that are often valid, and often just invalid.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         6 => (0_i64..9).prop_map(Value::from),
@@ -28,7 +28,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A kind with its required parameters and now and then another, or a name that is none.
+/// A block with its required parameters, sometimes with other parameters, or with an unknown name.
 fn leaf_block() -> impl Strategy<Value = Block> {
     let chosen = prop::sample::select(catalogue().iter().collect::<Vec<_>>());
     let values = || prop::collection::vec((value(), 0..12_u8), 9);
@@ -84,7 +84,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_list_becomes_a_sound_graph_or_errors(
+    fn any_list_becomes_a_consistent_graph_or_errors(
         list in prop::collection::vec(block(), 0..5),
         image in image(),
         classes in prop_oneof![9 => Just(10), 1 => 0..20_usize],

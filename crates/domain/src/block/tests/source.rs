@@ -1,5 +1,5 @@
-//! Block lists as PyTorch source. That PyTorch builds the same network from it is checked by
-//! `scripts/check_export.py`.
+//! Block lists as PyTorch source. `scripts/check_export.py` checks that PyTorch builds the same network
+//! from it.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn source(layers: Value) -> String {
     pytorch_source(&list, COLOUR, 10, "Network").unwrap()
 }
 
-/// The one line that a layer is written on.
+/// The line that a layer is written on.
 fn line(kind: &str, parameters: Value) -> String {
     let source = source(json!([{"kind": kind, "parameters": parameters}]));
     let line = source.lines().find(|line| line.contains(&format!("nn.{kind}(")));
@@ -25,13 +25,13 @@ fn line(kind: &str, parameters: Value) -> String {
 }
 
 #[test]
-fn a_residual_network_reads_as_people_write_it() {
+fn a_residual_network_is_written_in_idiomatic_python() {
     let list: Vec<Block> = serde_json::from_str(RESIDUAL_EXAMPLE).unwrap();
     insta::assert_snapshot!(pytorch_source(&list, COLOUR, 10, "residual network").unwrap());
 }
 
 #[test]
-fn what_arrives_is_written_and_defaults_are_not() {
+fn input_sizes_are_written_and_defaults_are_omitted() {
     let conv = json!({"out_channels": 8, "kernel_size": [3, 3], "stride": 1, "padding": "same", "bias": false});
     assert_eq!(
         line("Conv2d", conv),
@@ -70,7 +70,7 @@ fn what_arrives_is_written_and_defaults_are_not() {
 }
 
 #[test]
-fn a_layer_that_does_not_fit_into_a_line_has_a_line_for_each_argument() {
+fn a_layer_that_does_not_fit_on_one_line_has_one_line_per_argument() {
     let layer = json!({
         "out_channels": 6, "kernel_size": [3, 5], "stride": [2, 1], "padding": [1, 2], "groups": 3, "bias": false
     });
@@ -90,7 +90,7 @@ fn a_layer_that_does_not_fit_into_a_line_has_a_line_for_each_argument() {
 }
 
 #[test]
-fn however_deep_residuals_stand_whatever_can_be_split_fits_into_its_lines() {
+fn lines_of_deeply_nested_residuals_are_split_to_fit() {
     let innermost =
         json!({"kind": "Conv2d", "parameters": {"out_channels": 3, "kernel_size": [1, 3], "padding": [0, 1]}});
     let nested = (0..super::super::MAX_NESTING).fold(
@@ -108,7 +108,7 @@ fn however_deep_residuals_stand_whatever_can_be_split_fits_into_its_lines() {
 }
 
 #[test]
-fn only_what_a_network_needs_is_written() {
+fn only_the_helpers_that_a_network_needs_are_written() {
     let plain = source(json!([{"kind": "ReLU"}]));
     assert!(!plain.contains("class Residual") && !plain.contains("num_batches_tracked"));
     let normal = source(json!([{"kind": "BatchNorm2d"}]));
@@ -116,24 +116,24 @@ fn only_what_a_network_needs_is_written() {
 }
 
 #[test]
-fn the_answer_is_called_what_it_is() {
+fn the_output_is_named_scores_or_probabilities() {
     let list = json!([
         {"kind": "Flatten"},
         {"kind": "Linear", "parameters": {"out_features": 10}}
     ]);
     let scores = pytorch_source(&blocks(list.clone()), COLOUR, 10, "Network").unwrap();
     assert!(
-        scores.contains("\"\"\"Gives 10 scores for each image of 3x32x32.\"\"\""),
+        scores.contains("\"\"\"Outputs 10 scores for each 3x32x32 image.\"\"\""),
         "{scores}"
     );
     let mut list = blocks(list);
     list.extend(blocks(json!([{"kind": "Softmax"}])));
-    let shares = pytorch_source(&list, COLOUR, 10, "Network").unwrap();
-    assert!(shares.contains("    print(probabilities)\n"), "{shares}");
+    let probabilities = pytorch_source(&list, COLOUR, 10, "Network").unwrap();
+    assert!(probabilities.contains("    print(probabilities)\n"), "{probabilities}");
 }
 
 #[test]
-fn a_class_is_named_as_far_as_python_allows() {
+fn class_names_are_converted_to_valid_python() {
     let named = |text: &str| {
         let list = blocks(json!([{"kind": "Flatten"}, {"kind": "Linear", "parameters": {"out_features": 10}}]));
         let source = pytorch_source(&list, COLOUR, 10, text).unwrap();
@@ -150,7 +150,7 @@ fn a_class_is_named_as_far_as_python_allows() {
 }
 
 #[test]
-fn a_wrong_list_is_told_as_lowering_tells_it() {
+fn an_invalid_list_gives_the_errors_of_lowering() {
     let list = blocks(json!([{"kind": "Conv3d"}]));
     assert_eq!(
         pytorch_source(&list, COLOUR, 10, "Network").unwrap_err(),

@@ -1,93 +1,110 @@
-//! Where the two layers stand, and how their networks differ.
+//! The positions of the two layers, and the differences between their networks.
 
 use super::super::quote::{code, value};
-use super::super::{Facts, Side};
+use super::super::{Facts, LayerFacts};
 use super::{counted, layer, list, network, shape};
 use crate::diff::{Change, Counts, Difference, Entry};
 use crate::version::{Layer, ModelFormat};
 
-/// Differing layers that are told one by one.
+/// Maximum number of differing layers that are listed.
 const MAX_ENTRIES: usize = 10;
 
-/// Differences of one layer that are told.
+/// Maximum number of differences listed per layer.
 const MAX_DIFFERENCES: usize = 4;
 
 pub(super) fn paragraphs(facts: &Facts) -> Vec<String> {
-    let mut said = vec![list([place(&facts.one), place(&facts.other)])];
+    let mut paragraphs = vec![list([position(&facts.one), position(&facts.other)])];
     if facts.is_one_network() {
-        said.push(format!("Both are layers of one network, {}.", network(&facts.one)));
-        return said;
+        paragraphs.push(format!("Both are layers of the same network, {}.", network(&facts.one)));
+        return paragraphs;
     }
     let counts = Counts::of(&facts.diff);
     let (one, other) = (network(&facts.one), network(&facts.other));
     if counts.same == facts.diff.len() {
-        said.push(format!(
-            "{one} and {other} have the same {} with the same parameters and shapes: they differ in their weights, if at all.",
+        paragraphs.push(format!(
+            "{one} and {other} have the same {} with the same parameters and shapes: they differ in their weights, if at \
+             all.",
             counted(counts.same, "layer")
         ));
-        return said;
+        return paragraphs;
     }
-    said.push(format!(
-        "Aligned by kind, {one} and {other} share {} with the same parameters and shapes; {}, {} only in {one}, {} only \
-         in {other}.",
+    paragraphs.push(format!(
+        "Aligned by kind, {one} and {other} share {} with the same parameters and shapes; {}, {} only in {one}, and {} \
+         only in {other}.",
         counted(counts.same, "layer"),
-        verb(counts.changed, "differ"),
-        verb(counts.removed, "stand"),
-        verb(counts.added, "stand"),
+        verb(counts.changed, "differs", "differ"),
+        verb(counts.removed, "is", "are"),
+        verb(counts.added, "is", "are"),
     ));
+    let (format, other_format) = (facts.one.version.format, facts.other.version.format);
+    if format != other_format {
+        paragraphs.push(
+            "The versions have different formats, which describe parameters differently: some of these differences \
+             may be only in notation."
+                .to_owned(),
+        );
+    }
     let differing = || facts.diff.iter().filter(|entry| entry.change != Change::Same);
-    let left = differing().count().saturating_sub(MAX_ENTRIES);
-    let told = differing().take(MAX_ENTRIES).map(entry);
-    let rest = (left > 0).then(|| format!("and {left} more (`Version.diff` lists all)"));
-    said.push(list(told.chain(rest)));
-    said
+    let unlisted = differing().count().saturating_sub(MAX_ENTRIES);
+    let listed = differing()
+        .take(MAX_ENTRIES)
+        .map(|differing| entry(differing, &one, &other));
+    let rest = (unlisted > 0).then(|| format!("and {unlisted} more (`Version.diff` lists all)"));
+    paragraphs.push(list(listed.chain(rest)));
+    paragraphs
 }
 
-/// A number of things that do something, such as `1 differs` or `2 differ`.
-fn verb(count: usize, what: &str) -> String {
-    let singular = if count == 1 { "s" } else { "" };
-    format!("{count} {what}{singular}")
+/// A count with its verb, such as `1 differs` or `2 differ`.
+fn verb(count: usize, singular: &str, plural: &str) -> String {
+    format!("{count} {}", if count == 1 { singular } else { plural })
 }
 
-fn place(side: &Side) -> String {
-    let (input, output) = (&side.layer.input_shape, &side.layer.output_shape);
-    // Of activations nobody knows what they were made from.
-    let shapes = match input.is_empty() {
-        true => shape(output),
-        false => format!("{} to {}", shape(input), shape(output)),
+fn position(facts: &LayerFacts) -> String {
+    let (input, output) = (&facts.layer.input_shape, &facts.layer.output_shape);
+    // The input of uploaded activations is unknown.
+    let shapes = if input.is_empty() {
+        shape(output)
+    } else {
+        format!("{} to {}", shape(input), shape(output))
     };
-    let parameters = match side.version.format {
+    let parameters = match facts.version.format {
         ModelFormat::Activations => String::new(),
         _ => format!(
             ", {}",
-            counted(side.layer.parameter_count.try_into().unwrap_or(0), "parameter")
+            counted(facts.layer.parameter_count.try_into().unwrap_or(0), "parameter")
         ),
     };
     format!(
         "{}: {}, layer {} of {}, {shapes}{parameters}",
-        layer(side),
-        code(&side.layer.kind),
-        side.layer.index + 1,
-        side.layer_count,
+        layer(facts),
+        code(&facts.layer.kind),
+        facts.layer.index + 1,
+        facts.layer_count,
     )
 }
 
-fn entry(entry: &Entry) -> String {
-    let named = |layer: &Layer| format!("{} ({})", code(&layer.name), code(&layer.kind));
+/// A differing layer; `one` and `other` are the names of the networks.
+fn entry(entry: &Entry, one: &str, other: &str) -> String {
+    let described = |layer: &Layer| format!("{} ({})", code(&layer.name), code(&layer.kind));
     match (&entry.layer, &entry.other_layer) {
-        (Some(layer), Some(other)) => {
-            let told = entry.differences.iter().take(MAX_DIFFERENCES).map(difference);
-            let told: Vec<_> = told.collect();
-            format!("{} → {}: {}", named(layer), named(other), told.join(", "))
+        (Some(layer), Some(other_layer)) => {
+            let differences = entry.differences.iter().take(MAX_DIFFERENCES).map(difference);
+            let differences: Vec<_> = differences.collect();
+            format!(
+                "{} → {}: {}",
+                described(layer),
+                described(other_layer),
+                differences.join(", ")
+            )
         }
-        (Some(layer), None) => format!("{} is only in the one", named(layer)),
-        (None, Some(layer)) => format!("{} is only in the other", named(layer)),
+        (Some(layer), None) => format!("{} is only in {one}", described(layer)),
+        (None, Some(layer)) => format!("{} is only in {other}", described(layer)),
         (None, None) => String::new(),
     }
 }
 
 fn difference(difference: &Difference) -> String {
-    let written = |given: &Option<serde_json::Value>| match given {
+    let written = |value_of: &Option<serde_json::Value>| match value_of {
         Some(serde_json::Value::String(text)) => code(text),
         Some(given) => code(&value(given).to_string()),
         None => "none".to_owned(),
