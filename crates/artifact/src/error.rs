@@ -1,4 +1,4 @@
-//! What can go wrong with stored objects. Every variant is the running system's.
+//! Errors of the artifact store. Every variant is a fault of the running system, not of the caller.
 
 use std::error::Error;
 use std::io;
@@ -14,48 +14,50 @@ pub enum ArtifactError {
     Open {
         /// The directory.
         directory: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// No room is left.
+    /// No space is left.
     #[error(
-        "no room is left in the artifact store to write {key}: free some space or enlarge the quota, then try again"
+        "no space is left in the artifact store to write {key}: free some space or increase the quota, then try again"
     )]
     Full {
-        /// The object that was to be written.
+        /// The object that could not be written.
         key: ArtifactKey,
-        /// What the store says.
+        /// The error of the store.
         source: object_store::Error,
     },
     /// There is no such object.
     #[error(
-        "{key} is not in the artifact store: was it removed, or is another directory configured than the one it was stored in?"
+        "{key} is missing from the artifact store: it was removed, or a different directory is configured than when it was stored"
     )]
     Missing {
         /// The object.
         key: ArtifactKey,
     },
-    /// The object is not what was stored.
+    /// The object has changed since it was stored.
     #[error(
         "{key} is damaged: its {length} bytes no longer have that SHA-256; restore it from a backup or store it again"
     )]
     Corrupt {
         /// The object.
         key: ArtifactKey,
-        /// Bytes it has now.
+        /// Its size in bytes now.
         length: usize,
     },
-    /// The catalogue holds a text that names no object.
+    /// The catalogue contains an invalid key.
     #[error(transparent)]
     Key(#[from] ArtifactKeyError),
-    /// Images and labels that do not belong together.
-    #[error("{key} has {bytes} bytes, which is no list of {expected}: the catalogue and the artifact store disagree")]
+    /// The images or labels of a split have the wrong size.
+    #[error(
+        "{key} has {bytes} bytes, which is not a list of {expected}: the catalogue and the artifact store disagree"
+    )]
     NotASplit {
         /// The object.
         key: ArtifactKey,
-        /// Bytes it has.
+        /// Its size in bytes.
         bytes: usize,
-        /// What it should be, in words.
+        /// The expected content, in words.
         expected: String,
     },
     /// The objects of a kind cannot be listed.
@@ -63,20 +65,20 @@ pub enum ArtifactError {
     List {
         /// The kind.
         kind: ArtifactKind,
-        /// What the store says.
+        /// The error of the store.
         source: object_store::Error,
     },
     /// Any other failure of the store.
     #[error("cannot {action} {key} in the artifact store: {source}")]
     Store {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The object.
         key: ArtifactKey,
-        /// What the store says.
+        /// The error of the store.
         source: object_store::Error,
     },
-    /// The thread that computes hashes was stopped.
+    /// The thread that computes hashes has stopped.
     #[error("the hash of an artifact could not be computed: {source}")]
     Hashing {
         /// Why the thread ended.
@@ -88,14 +90,14 @@ impl ArtifactError {
     pub(super) fn from_store(action: &'static str, key: ArtifactKey, source: object_store::Error) -> Self {
         match source {
             object_store::Error::NotFound { .. } => Self::Missing { key },
-            source if no_room(&source) => Self::Full { key, source },
+            source if is_out_of_space(&source) => Self::Full { key, source },
             source => Self::Store { action, key, source },
         }
     }
 }
 
-/// Whether a full disk or an exhausted quota is at the bottom of an error.
-fn no_room(error: &object_store::Error) -> bool {
+/// Whether a full disk or an exhausted quota is the cause of an error.
+fn is_out_of_space(error: &object_store::Error) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -113,7 +115,7 @@ mod tests {
     use crate::ArtifactKind;
 
     #[test]
-    fn a_full_disk_is_recognised_at_the_bottom_of_an_error() {
+    fn a_full_disk_is_recognised_as_the_cause_of_an_error() {
         let key = ArtifactKey::of(ArtifactKind::Weights, b"abc");
         let refuse = |kind: io::ErrorKind| {
             let source = object_store::Error::Generic {

@@ -1,24 +1,24 @@
-//! Names of objects: what they are and the hash of what they hold.
+//! Keys of objects: their kind and the hash of their content.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-/// What an object holds; the folder it lies in.
+/// The kind of an object, which is also the folder that contains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ArtifactKind {
     /// The weights of a version.
     Weights,
     /// The ONNX file of a version, with all of its weights.
     Onnx,
-    /// Activations that another program has computed.
+    /// Activations that another program computed.
     Activations,
-    /// The pixels of a split.
+    /// The pixels of the images of a split.
     Images,
     /// The class indices of a split.
     Labels,
-    /// A picture as PNG.
+    /// A picture in PNG format.
     Pictures,
 }
 
@@ -50,9 +50,9 @@ impl fmt::Display for ArtifactKind {
     }
 }
 
-/// The name of an object, such as `weights/9f86…`: its kind and the SHA-256 of its bytes.
+/// The key of an object, such as `weights/9f86…`: its kind and the SHA-256 of its bytes.
 ///
-/// Equal bytes of one kind have one key, and the bytes of a key never change.
+/// Equal bytes of the same kind have the same key, and the bytes of a key never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ArtifactKey {
     kind: ArtifactKind,
@@ -73,19 +73,19 @@ impl ArtifactKey {
         hex::encode(self.hash)
     }
 
-    /// What the object holds.
+    /// The kind of the object.
     pub fn kind(&self) -> ArtifactKind {
         self.kind
     }
 }
 
-/// Makes the key of bytes that come in pieces.
+/// Computes the key of bytes that arrive in chunks.
 #[derive(Default)]
 pub(super) struct ArtifactHasher(Sha256);
 
 impl ArtifactHasher {
-    /// With more bytes.
-    pub(super) fn and(mut self, bytes: &[u8]) -> Self {
+    /// Adds the next bytes.
+    pub(super) fn update(mut self, bytes: &[u8]) -> Self {
         self.0.update(bytes);
         self
     }
@@ -118,7 +118,7 @@ impl FromStr for ArtifactKey {
             kind: kind.ok_or_else(refuse)?,
             hash,
         };
-        // One key has one spelling: capital digits would name the same object twice.
+        // Each key has a single spelling: with uppercase digits, an object would have two names.
         if key.to_string() == text {
             Ok(key)
         } else {
@@ -127,10 +127,11 @@ impl FromStr for ArtifactKey {
     }
 }
 
-/// A text is no key.
+/// A text is not a valid key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no artifact key: weights, onnx, activations, images, labels or pictures, a slash and 64 lowercase hexadecimal digits expected"
+    "{text:?} is not an artifact key: expected weights, onnx, activations, images, labels or pictures, a slash and 64 lowercase \
+     hexadecimal digits"
 )]
 pub struct ArtifactKeyError {
     text: String,
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_keys() {
+    fn other_texts_are_not_keys() {
         let good = ArtifactKey::of(ArtifactKind::Images, b"abc").to_string();
         let hash = &good["images/".len()..];
         for bad in [

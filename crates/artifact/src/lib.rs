@@ -1,7 +1,7 @@
-//! The object store: large things that are written once.
+//! The artifact store: large objects that are written once.
 //!
-//! An object is named by the hash of its bytes ([`ArtifactKey`]). The same bytes are therefore
-//! stored once, nothing is ever overwritten with something else, and damage shows when reading.
+//! The key of an object is the hash of its bytes ([`ArtifactKey`]). Therefore the same bytes are stored once, an object is
+//! never overwritten with other bytes, and damage is detected on reading.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -24,41 +24,41 @@ use key::ArtifactHasher;
 pub use key::{ArtifactKey, ArtifactKeyError, ArtifactKind};
 pub use split::SplitKeys;
 
-/// Bytes of an object that are read at a time where it is not needed whole.
-const PIECE: usize = 8 << 20;
+/// Bytes that are read at a time when an object is streamed.
+const CHUNK_BYTES: usize = 8 << 20;
 
-/// An object as it is read.
-pub struct Stored {
-    /// Bytes of all pieces.
+/// An object that is read in chunks.
+pub struct ObjectStream {
+    /// Size of the object in bytes.
     pub size: u64,
     /// Its bytes, some megabytes at a time.
-    pub pieces: BoxStream<'static, Result<Bytes, ArtifactError>>,
+    pub chunks: BoxStream<'static, Result<Bytes, ArtifactError>>,
 }
 
-impl From<Vec<u8>> for Stored {
-    /// What was just made.
+impl From<Vec<u8>> for ObjectStream {
+    /// An object in memory, as a single chunk.
     fn from(bytes: Vec<u8>) -> Self {
         Self {
             size: bytes.len() as u64,
-            pieces: futures::stream::iter([Ok(bytes.into())]).boxed(),
+            chunks: futures::stream::iter([Ok(bytes.into())]).boxed(),
         }
     }
 }
 
-/// A store of objects; a clone is another handle to the same one.
+/// A store of objects. A clone is another handle to the same store.
 #[derive(Debug, Clone)]
 pub struct ArtifactStore {
     objects: Arc<dyn ObjectStore>,
 }
 
 impl ArtifactStore {
-    /// Opens the store in a directory, which is made if there is none.
+    /// Opens the store in a directory, which is created if it is missing.
     ///
-    /// An object is written beside its place under another name, brought to the disk and then
-    /// renamed, so that a crash leaves either the whole object or none.
+    /// An object is written under a temporary name, synced to disk and then renamed. A crash therefore leaves either the
+    /// whole object or nothing.
     ///
     /// # Errors
-    /// A directory that cannot be made or opened.
+    /// The directory cannot be created or opened.
     pub fn open(directory: &Path) -> Result<Self, ArtifactError> {
         let refuse = |source: Box<dyn std::error::Error + Send + Sync>| ArtifactError::Open {
             directory: directory.to_owned(),
@@ -71,21 +71,21 @@ impl ArtifactStore {
         })
     }
 
-    /// Stores `bytes` and returns their key. What is already there, undamaged, is not written again.
+    /// Stores `bytes` and returns their key. An intact object that exists already is not written again.
     ///
     /// # Errors
     /// [`ArtifactError::Full`] or another failure to write; then nothing is stored.
     pub async fn put(&self, kind: ArtifactKind, bytes: impl Into<Bytes>) -> Result<ArtifactKey, ArtifactError> {
         let bytes: Bytes = bytes.into();
         let key = key_of(kind, bytes.clone()).await?;
-        // What has been damaged is replaced by the good bytes.
+        // A damaged object is replaced.
         if !self.is_intact(&key).await? {
             self.write(&key, bytes).await?;
         }
         Ok(key)
     }
 
-    /// Whether an object is there, undamaged.
+    /// Whether an object exists and is intact.
     async fn is_intact(&self, key: &ArtifactKey) -> Result<bool, ArtifactError> {
         match self.check(key).await {
             Ok(_) => Ok(true),
@@ -94,54 +94,54 @@ impl ArtifactStore {
         }
     }
 
-    /// Makes sure that an object is what was stored, reading it in pieces; says how many bytes it has.
+    /// Verifies the hash of an object, reading it in chunks. Returns its size in bytes.
     async fn check(&self, key: &ArtifactKey) -> Result<u64, ArtifactError> {
         let refuse = |source| ArtifactError::from_store("read", *key, source);
         let location = location(key);
         let size = self.objects.head(&location).await.map_err(refuse)?.size;
         let mut hasher = ArtifactHasher::default();
-        for start in (0..size).step_by(PIECE) {
-            let range = start..size.min(start + PIECE as u64);
-            let piece = self.objects.get_range(&location, range).await.map_err(refuse)?;
-            let hashed = tokio::task::spawn_blocking(move || hasher.and(&piece)).await;
+        for start in (0..size).step_by(CHUNK_BYTES) {
+            let range = start..size.min(start + CHUNK_BYTES as u64);
+            let chunk = self.objects.get_range(&location, range).await.map_err(refuse)?;
+            let hashed = tokio::task::spawn_blocking(move || hasher.update(&chunk)).await;
             hasher = hashed.map_err(|source| ArtifactError::Hashing { source })?;
         }
-        match hasher.key(key.kind()) == *key {
-            true => Ok(size),
-            false => Err(ArtifactError::Corrupt {
+        if hasher.key(key.kind()) != *key {
+            return Err(ArtifactError::Corrupt {
                 key: *key,
                 length: size as usize,
-            }),
+            });
         }
+        Ok(size)
     }
 
-    /// Reads an object in pieces, after it was made sure that it is what was stored.
+    /// Reads an object in chunks, after verifying its hash.
     ///
     /// # Errors
     /// As [`ArtifactStore::get`].
-    pub async fn stream(&self, key: &ArtifactKey) -> Result<Stored, ArtifactError> {
+    pub async fn stream(&self, key: &ArtifactKey) -> Result<ObjectStream, ArtifactError> {
         let size = self.check(key).await?;
         let (key, objects) = (*key, Arc::clone(&self.objects));
-        let starts = futures::stream::iter((0..size).step_by(PIECE));
-        let pieces = starts.then(move |start| {
+        let starts = futures::stream::iter((0..size).step_by(CHUNK_BYTES));
+        let chunks = starts.then(move |start| {
             let objects = Arc::clone(&objects);
             async move {
-                let range = start..size.min(start + PIECE as u64);
-                let piece = objects.get_range(&location(&key), range).await;
-                piece.map_err(|source| ArtifactError::from_store("read", key, source))
+                let range = start..size.min(start + CHUNK_BYTES as u64);
+                let chunk = objects.get_range(&location(&key), range).await;
+                chunk.map_err(|source| ArtifactError::from_store("read", key, source))
             }
         });
-        Ok(Stored {
+        Ok(ObjectStream {
             size,
-            pieces: pieces.boxed(),
+            chunks: chunks.boxed(),
         })
     }
 
-    /// Stores `bytes` whether they are there or not, so that they are young again for [`ArtifactStore::trim`].
+    /// Stores `bytes` even if the object exists, so that it counts as new for [`ArtifactStore::trim`].
     ///
     /// # Errors
     /// As [`ArtifactStore::put`].
-    pub async fn put_again(&self, kind: ArtifactKind, bytes: impl Into<Bytes>) -> Result<ArtifactKey, ArtifactError> {
+    pub async fn rewrite(&self, kind: ArtifactKind, bytes: impl Into<Bytes>) -> Result<ArtifactKey, ArtifactError> {
         let bytes: Bytes = bytes.into();
         let key = key_of(kind, bytes.clone()).await?;
         self.write(&key, bytes).await?;
@@ -155,7 +155,7 @@ impl ArtifactStore {
             .map_err(|source| ArtifactError::from_store("write", *key, source))
     }
 
-    /// Reads an object and makes sure that it is what was stored.
+    /// Reads an object and verifies its hash.
     ///
     /// # Errors
     /// [`ArtifactError::Missing`], [`ArtifactError::Corrupt`], or a failure to read.
@@ -173,16 +173,16 @@ impl ArtifactStore {
         Ok(bytes)
     }
 
-    /// Deletes objects of a kind, the oldest first, until the others take at most `limit` bytes; says how many. The `spared`
-    /// stay, and so does what was written within `grace`.
+    /// Deletes objects of a kind, oldest first, until the rest takes at most `limit` bytes. Returns how many were deleted. The
+    /// `kept` objects stay, and so do objects that were written within `grace`.
     ///
     /// # Errors
-    /// The store fails; what is deleted by then is deleted.
+    /// The store fails; some objects may have been deleted.
     pub async fn trim(
         &self,
         kind: ArtifactKind,
         limit: u64,
-        spared: &HashSet<ArtifactKey>,
+        kept: &HashSet<ArtifactKey>,
         grace: Duration,
     ) -> Result<usize, ArtifactError> {
         let folder = object_store::path::Path::from(kind.folder());
@@ -195,7 +195,7 @@ impl ArtifactStore {
         let mut bytes: u64 = objects.iter().map(|object| object.size).sum();
         #[expect(
             clippy::disallowed_methods,
-            reason = "it is this machine's clock that files are stamped with"
+            reason = "the timestamps of files come from the clock of this machine"
         )]
         let latest = Utc::now() - grace;
         let mut deleted = 0;
@@ -206,11 +206,11 @@ impl ArtifactStore {
             let Ok(key) = object.location.to_string().parse::<ArtifactKey>() else {
                 continue;
             };
-            if spared.contains(&key) {
+            if kept.contains(&key) {
                 continue;
             }
             match self.objects.delete(&object.location).await {
-                // Another server on the same store may have been faster.
+                // Another server that uses the same store may have deleted it first.
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(source) => return Err(ArtifactError::from_store("delete", key, source)),
             }
@@ -225,7 +225,7 @@ fn location(key: &ArtifactKey) -> object_store::path::Path {
     object_store::path::Path::from(key.to_string())
 }
 
-/// Hashing gigabytes takes seconds: it is done away from the threads that answer requests.
+/// Hashes on a blocking thread: gigabytes take seconds, which would hold up the threads that serve requests.
 async fn key_of(kind: ArtifactKind, bytes: Bytes) -> Result<ArtifactKey, ArtifactError> {
     tokio::task::spawn_blocking(move || ArtifactKey::of(kind, &bytes))
         .await

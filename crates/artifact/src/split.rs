@@ -1,7 +1,7 @@
 //! A split of a data set as two objects.
 //!
-//! Images are the raw pixels, `count * channels * height * width` bytes, planes first; labels are
-//! class indices as little-endian u16. Shape and number stand in the catalogue.
+//! Images are raw pixels of shape `count * channels * height * width`, one byte each; labels are class indices as
+//! little-endian u16. The catalogue contains the shape and the number of images.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl ArtifactStore {
     /// # Errors
     /// As [`ArtifactStore::put`].
     pub async fn put_split(&self, split: &LabelledImages) -> Result<SplitKeys, ArtifactError> {
-        // The store reads the pixels where they are: they may be gigabytes.
+        // Not copied: the pixels may take gigabytes.
         let pixels = Bytes::from_owner(Arc::clone(&split.images.pixels));
         let labels: Vec<u8> = split.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
         Ok(SplitKeys {
@@ -37,8 +37,8 @@ impl ArtifactStore {
     /// Reads the images and labels of a split.
     ///
     /// # Errors
-    /// As [`ArtifactStore::get`], and [`ArtifactError::NotASplit`] if the objects do not hold whole
-    /// images of that shape with one label each.
+    /// As [`ArtifactStore::get`], and [`ArtifactError::NotASplit`] if the objects do not contain whole images of that shape
+    /// with one label each.
     pub async fn get_split(&self, keys: &SplitKeys, shape: ImageShape) -> Result<LabelledImages, ArtifactError> {
         let images = self.get_images(&keys.images, shape).await?;
         let bytes = self.get(&keys.labels).await?;
@@ -56,7 +56,7 @@ impl ArtifactStore {
         })
     }
 
-    /// Reads the images of a split alone.
+    /// Reads the images of a split without the labels.
     ///
     /// # Errors
     /// As [`ArtifactStore::get_split`].

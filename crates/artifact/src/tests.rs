@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 use super::*;
+use scv_dataset::digits;
 use scv_domain::dataset::Split;
 use scv_domain::image::ImageShape;
-use scv_dataset::digits;
 
 fn store() -> (TempDir, ArtifactStore) {
     let directory = tempfile::tempdir().unwrap();
@@ -22,14 +22,14 @@ fn file_of(directory: &TempDir, key: &ArtifactKey) -> std::path::PathBuf {
 }
 
 #[tokio::test]
-async fn what_is_stored_can_be_read() {
+async fn a_stored_object_can_be_read() {
     let (_directory, store) = store();
     let key = store.put(ArtifactKind::Weights, b"weights".to_vec()).await.unwrap();
     assert_eq!(store.get(&key).await.unwrap(), b"weights"[..]);
 }
 
 #[tokio::test]
-async fn a_store_opened_again_has_what_was_stored() {
+async fn a_reopened_store_has_the_stored_objects() {
     let (directory, store) = store();
     let key = store.put(ArtifactKind::Weights, b"weights".to_vec()).await.unwrap();
     drop(store);
@@ -46,7 +46,7 @@ async fn the_same_bytes_are_written_once() {
     read_only.set_readonly(true);
     fs::set_permissions(&file, read_only).unwrap();
     assert_eq!(store.put(ArtifactKind::Images, vec![7; 100]).await.unwrap(), key);
-    // Writing again would have put a new, writable file in its place.
+    // A second write would have replaced it with a new, writable file.
     assert!(fs::metadata(&file).unwrap().permissions().readonly());
 }
 
@@ -71,7 +71,7 @@ async fn a_missing_object_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn a_changed_byte_is_noticed_when_reading() {
+async fn a_changed_byte_is_detected_on_reading() {
     let (directory, store) = store();
     let key = store.put(ArtifactKind::Weights, vec![1; 50]).await.unwrap();
     let mut damaged = vec![1; 50];
@@ -82,7 +82,7 @@ async fn a_changed_byte_is_noticed_when_reading() {
 }
 
 #[tokio::test]
-async fn storing_again_mends_an_object_that_was_cut_off() {
+async fn storing_again_repairs_a_truncated_object() {
     let (directory, store) = store();
     let key = store.put(ArtifactKind::Weights, vec![1; 50]).await.unwrap();
     fs::write(file_of(&directory, &key), [1; 20]).unwrap();
@@ -91,7 +91,7 @@ async fn storing_again_mends_an_object_that_was_cut_off() {
 }
 
 #[tokio::test]
-async fn a_write_that_fails_is_an_error_and_leaves_nothing() {
+async fn a_failed_write_is_an_error_and_leaves_nothing() {
     let (directory, store) = store();
     // A file where the folder of weights should be.
     fs::write(directory.path().join("artifacts/weights"), b"").unwrap();
@@ -101,7 +101,7 @@ async fn a_write_that_fails_is_an_error_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_oldest_objects_of_a_kind_go_first_and_spared_and_young_ones_stay() {
+async fn the_oldest_objects_of_a_kind_are_deleted_first_and_kept_and_new_ones_stay() {
     let (directory, store) = store();
     let mut keys = Vec::new();
     for minute in 0..5 {
@@ -113,22 +113,22 @@ async fn the_oldest_objects_of_a_kind_go_first_and_spared_and_young_ones_stay() 
     }
     keys.push(store.put(ArtifactKind::Pictures, vec![5; 100]).await.unwrap());
     let weights = store.put(ArtifactKind::Weights, vec![9; 1_000]).await.unwrap();
-    let spared = HashSet::from([keys[1]]);
+    let kept = HashSet::from([keys[1]]);
     let hour = Duration::from_secs(3_600);
     for (limit, left) in [
         (600, [true, true, true, true, true, true]),
         (400, [false, true, false, true, true, true]),
         (0, [false, true, false, false, false, true]),
     ] {
-        store.trim(ArtifactKind::Pictures, limit, &spared, hour).await.unwrap();
-        let there = keys.iter().map(|key| file_of(&directory, key).exists());
-        assert_eq!(there.collect::<Vec<_>>(), left, "within {limit} bytes");
+        store.trim(ArtifactKind::Pictures, limit, &kept, hour).await.unwrap();
+        let exists = keys.iter().map(|key| file_of(&directory, key).exists());
+        assert_eq!(exists.collect::<Vec<_>>(), left, "within {limit} bytes");
     }
     assert!(store.get(&weights).await.is_ok(), "another kind is not touched");
 }
 
 #[test]
-fn a_file_is_no_directory_to_open() {
+fn a_file_cannot_be_opened_as_a_directory() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, b"").unwrap();
@@ -137,7 +137,7 @@ fn a_file_is_no_directory_to_open() {
 }
 
 #[tokio::test]
-async fn a_split_comes_back_as_it_was() {
+async fn a_split_is_read_back_unchanged() {
     let (_directory, store) = store();
     let digits = digits();
     let split = digits.split(Split::Test);

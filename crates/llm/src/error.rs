@@ -1,64 +1,66 @@
-//! Why a language model gave no answer. Clients see the sentence; what the endpoint itself said is for the log.
+//! Errors of a language model. Clients see the message; the details that the endpoint sends go to the log only.
 
 use std::error::Error;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 
-/// Why there is no answer.
+/// Why there is no completion.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LlmError {
-    /// Nobody listens, the name is not known, or the line broke before an answer began.
+    /// The name is unknown, no server listens, or the connection broke before a response began.
     #[error("the language model's endpoint cannot be reached")]
     Unreachable {
-        /// What the network said.
-        said: String,
+        /// The network error.
+        details: String,
     },
-    /// It says no.
-    #[error("the language model's endpoint answers {status}")]
+    /// The endpoint returned an error status.
+    #[error("the language model's endpoint returned {status}")]
     Refused {
-        /// How.
+        /// The status.
         status: StatusCode,
-        /// How long it wants to be left alone.
+        /// The delay that it requests before a retry.
         retry_after: Option<Duration>,
-        /// What it said.
-        said: String,
+        /// What the endpoint sent.
+        details: String,
     },
-    /// It reports an error in the place of an answer, or within it.
-    #[error("the language model's endpoint reports an error")]
+    /// The body of a successful response reports an error.
+    #[error("the language model's endpoint reported an error")]
     Reported {
-        /// An HTTP status, if it names one.
+        /// The HTTP status in the report, if there is one.
         status: Option<u16>,
-        /// What it said.
-        said: String,
+        /// What the endpoint sent.
+        details: String,
     },
-    /// Nothing came for so long.
-    #[error("the language model's endpoint was silent for {} seconds", .0.as_secs_f64())]
-    Silent(Duration),
-    /// The whole took too long.
-    #[error("the language model's endpoint did not come to an end within {} seconds", .0.as_secs_f64())]
-    TooSlow(Duration),
-    /// The answer ends in the middle.
-    #[error("the language model's endpoint broke off within its answer")]
-    BrokenOff,
-    /// It is no answer of a chat completions endpoint.
-    #[error("the language model's endpoint does not speak the chat completions protocol: {problem}")]
+    /// The endpoint sent nothing for this long.
+    #[error("the language model's endpoint sent nothing for {} seconds", .0.as_secs_f64())]
+    IdleTimeout(Duration),
+    /// The request took longer than this in total.
+    #[error("the language model's endpoint did not finish within {} seconds", .0.as_secs_f64())]
+    Timeout(Duration),
+    /// The connection broke during the response.
+    #[error("the language model's endpoint interrupted its response")]
+    Interrupted,
+    /// The response does not follow the chat completions protocol.
+    #[error("the language model's endpoint does not follow the chat completions protocol: {problem}")]
     Malformed {
-        /// What is wrong.
+        /// What is wrong with it.
         problem: &'static str,
-        /// What it said.
-        said: String,
+        /// What the endpoint sent.
+        details: String,
     },
-    /// It had nothing to say.
-    #[error("the language model gave an empty answer")]
+    /// The completion is empty.
+    #[error("the language model returned an empty response")]
     Empty,
 }
 
-/// Why no language model can be asked at all.
+/// Why the client cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ChatSetupError {
-    /// No HTTP header can carry the key.
-    #[error("SCV_LLM_KEY holds characters that no key has, such as a line break: set it to the key alone")]
+    /// An HTTP header cannot contain the key.
+    #[error(
+        "SCV_LLM_KEY contains characters that are not allowed in a key, such as a line break: set it to the key alone"
+    )]
     Key,
     /// TLS cannot be set up.
     #[error(transparent)]
@@ -66,17 +68,17 @@ pub enum ChatSetupError {
 }
 
 impl LlmError {
-    /// Whether it may go better the next time.
-    pub fn is_passing(&self) -> bool {
+    /// Whether a retry may succeed.
+    pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Silent(_) | Self::BrokenOff => true,
-            Self::Refused { status, .. } => is_passing(status.as_u16()),
-            Self::Reported { status, .. } => status.is_some_and(is_passing),
-            Self::TooSlow(_) | Self::Malformed { .. } | Self::Empty => false,
+            Self::Unreachable { .. } | Self::IdleTimeout(_) | Self::Interrupted => true,
+            Self::Refused { status, .. } => is_transient(status.as_u16()),
+            Self::Reported { status, .. } => status.is_some_and(is_transient),
+            Self::Timeout(_) | Self::Malformed { .. } | Self::Empty => false,
         }
     }
 
-    /// How long the endpoint wants to be left alone.
+    /// The delay that the endpoint requests before a retry.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
@@ -84,33 +86,33 @@ impl LlmError {
         }
     }
 
-    /// What the endpoint or the network said, for the log.
-    pub fn said(&self) -> &str {
+    /// What the endpoint or the network reported, for the log.
+    pub fn details(&self) -> &str {
         match self {
-            Self::Unreachable { said }
-            | Self::Refused { said, .. }
-            | Self::Reported { said, .. }
-            | Self::Malformed { said, .. } => said,
-            Self::Silent(_) | Self::TooSlow(_) | Self::BrokenOff | Self::Empty => "",
+            Self::Unreachable { details }
+            | Self::Refused { details, .. }
+            | Self::Reported { details, .. }
+            | Self::Malformed { details, .. } => details,
+            Self::IdleTimeout(_) | Self::Timeout(_) | Self::Interrupted | Self::Empty => "",
         }
     }
 }
 
-fn is_passing(status: u16) -> bool {
+fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
 
 impl From<reqwest::Error> for LlmError {
     fn from(error: reqwest::Error) -> Self {
-        // The URL may hold a password.
+        // The URL may contain a password.
         let error = error.without_url();
-        let mut said = error.to_string();
+        let mut details = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {
-            said.push_str(": ");
-            said.push_str(&error.to_string());
+            details.push_str(": ");
+            details.push_str(&error.to_string());
             source = error.source();
         }
-        Self::Unreachable { said }
+        Self::Unreachable { details }
     }
 }

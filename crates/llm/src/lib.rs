@@ -1,12 +1,14 @@
-//! A language model behind an endpoint that speaks OpenAI's chat completions: the one foreign service that is ever asked.
+//! The client of a language model whose endpoint implements OpenAI's chat completions: the only external service that SCV
+//! calls.
 //!
-//! The answer is streamed. Until its first piece is there, an attempt that fails by the endpoint's or the network's doing is
-//! made again, a few times; once a piece was given out, never.
+//! Responses are streamed. A request that fails because of the endpoint or the network is retried a few times, until the first
+//! piece of a response has been passed on. After that it is not retried.
 
 pub mod error;
 
 mod pieces;
 mod protocol;
+mod tls;
 
 use std::time::Duration;
 
@@ -15,40 +17,41 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 
-use scv_domain::access::Secret;
-use scv_domain::explanation::Prompt;
 pub use error::{ChatSetupError, LlmError};
 use pieces::Pieces;
 use protocol::Request;
+use scv_domain::access::Secret;
+use scv_domain::explanation::Prompt;
+pub use tls::use_ring;
 
-/// Bytes of an answer that are taken.
-pub const MAX_ANSWER_BYTES: usize = 64 << 10;
+/// Maximum length of a completion in bytes. Longer ones are cut off.
+pub const MAX_COMPLETION_BYTES: usize = 64 << 10;
 
-/// Times that an answer is asked for.
+/// Maximum number of attempts per request.
 pub const MAX_ATTEMPTS: usize = 3;
 
-/// The first pause before another attempt; the next is twice as long, and chance adds up to as much again.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Delay before the first retry. It doubles with each retry, and random jitter adds up to the same time again.
+const FIRST_DELAY: Duration = Duration::from_millis(200);
 
-/// The longest pause that an endpoint may ask for. One that wants more is not waited for.
-const MAX_PAUSE: Duration = Duration::from_secs(20);
+/// Maximum delay that an endpoint may request with `Retry-After`. If it requests more, the request is not retried.
+const MAX_DELAY: Duration = Duration::from_secs(20);
 
-/// Whom to ask, and how.
+/// The endpoint, and how to call it.
 #[derive(Debug, Clone)]
 pub struct LlmSettings {
     /// Base URL, such as `http://127.0.0.1:11434/v1`.
     pub url: Url,
     /// The model's name at the endpoint.
     pub model: String,
-    /// The endpoint's key; many local ones need none.
+    /// The API key; many local endpoints need none.
     pub key: Option<Secret>,
-    /// How long the endpoint may be silent, before its answer and within it.
-    pub silence: Duration,
-    /// How long the whole answer may take, all attempts together.
-    pub longest: Duration,
+    /// How long the endpoint may send nothing, before and during a response.
+    pub idle_timeout: Duration,
+    /// How long a request may take in total, over all attempts.
+    pub total_timeout: Duration,
 }
 
-/// A language model that can be asked.
+/// The client of a language model.
 #[derive(Debug, Clone)]
 pub struct Chat {
     http: Client,
@@ -56,35 +59,36 @@ pub struct Chat {
     settings: LlmSettings,
 }
 
-/// What the model came to say.
+/// The text that the model has written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Completion {
     /// All pieces together.
     pub text: String,
-    /// Whether the model came to its end; if not, it was cut off at the length that it or we allow.
+    /// Whether the model has finished. If not, the text was cut off at the limit of the endpoint or of this client.
     pub complete: bool,
 }
 
 impl Chat {
-    /// A client; nothing is sent yet.
+    /// A client. Nothing is sent yet.
     ///
     /// # Errors
-    /// The key cannot be sent, or TLS cannot be set up.
+    /// The key cannot be sent in a header, or TLS cannot be set up.
     pub fn new(settings: LlmSettings) -> Result<Self, ChatSetupError> {
-        let here = matches!(settings.url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let is_local = matches!(settings.url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         let mut headers = HeaderMap::new();
         if let Some(key) = &settings.key {
             let mut key = HeaderValue::try_from(format!("Bearer {}", key.reveal())).map_err(|_| ChatSetupError::Key)?;
             key.set_sensitive(true);
             headers.insert(AUTHORIZATION, key);
         }
-        // The key and the question go where they were meant to go and nowhere else.
+        // Without redirects, the key and the prompt are sent to the configured endpoint only.
+        use_ring();
         let builder = Client::builder()
             .redirect(Policy::none())
             .default_headers(headers)
             .user_agent(concat!("scv/", env!("CARGO_PKG_VERSION")));
-        // A proxy could not reach what is on this machine.
-        let http = if here { builder.no_proxy() } else { builder }.build()?;
+        // A proxy could not reach an endpoint on this machine.
+        let http = if is_local { builder.no_proxy() } else { builder }.build()?;
         let mut endpoint = settings.url.clone();
         if let Ok(mut path) = endpoint.path_segments_mut() {
             path.pop_if_empty().extend(["chat", "completions"]);
@@ -96,80 +100,84 @@ impl Chat {
         })
     }
 
-    /// The name of the model that is asked.
+    /// The name of the model.
     pub fn model(&self) -> &str {
         &self.settings.model
     }
 
-    /// Asks the model. `give` is told each piece as it arrives.
+    /// Sends a prompt and returns the completion. Calls `on_piece` with each piece as it arrives.
     ///
     /// # Errors
-    /// The endpoint gave no answer, or broke off within it: then the pieces given so far are void.
-    #[tracing::instrument(name = "llm.ask", skip_all, fields(model = self.settings.model))]
-    pub async fn ask(&self, prompt: &Prompt, mut give: impl FnMut(&str)) -> Result<Answer, LlmError> {
-        let longest = self.settings.longest;
-        let asked = tokio::time::timeout(longest, self.ask_patiently(prompt, &mut give));
-        asked.await.unwrap_or(Err(LlmError::TooSlow(longest)))
+    /// The endpoint sent no response, or an incomplete one; then the pieces that have arrived are void.
+    #[tracing::instrument(name = "llm.complete", skip_all, fields(model = self.settings.model))]
+    pub async fn complete(&self, prompt: &Prompt, mut on_piece: impl FnMut(&str)) -> Result<Completion, LlmError> {
+        let limit = self.settings.total_timeout;
+        let completion = tokio::time::timeout(limit, self.complete_with_retries(prompt, &mut on_piece));
+        completion.await.unwrap_or(Err(LlmError::Timeout(limit)))
     }
 
-    async fn ask_patiently(&self, prompt: &Prompt, give: &mut impl FnMut(&str)) -> Result<Answer, LlmError> {
+    async fn complete_with_retries(
+        &self,
+        prompt: &Prompt,
+        on_piece: &mut impl FnMut(&str),
+    ) -> Result<Completion, LlmError> {
         let request = Request::new(&self.settings.model, prompt);
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(FIRST_PAUSE)
+        let delays = ExponentialBuilder::default()
+            .with_min_delay(FIRST_DELAY)
             .with_jitter()
             .with_max_times(MAX_ATTEMPTS - 1);
-        let begun = (|| self.begin(&request))
-            .retry(pauses)
-            .when(LlmError::is_passing)
-            .adjust(|error, pause| match error.retry_after() {
-                Some(wanted) => pause.and((wanted <= MAX_PAUSE).then_some(wanted)),
-                None => pause,
+        let started = (|| self.start(&request))
+            .retry(delays)
+            .when(LlmError::is_transient)
+            .adjust(|error, delay| match error.retry_after() {
+                Some(requested) => delay.and((requested <= MAX_DELAY).then_some(requested)),
+                None => delay,
             })
-            .notify(|error, pause| tracing::info!(%error, ?pause, "the language model is asked again"));
-        let (first, mut pieces) = begun.await?;
+            .notify(|error, delay| tracing::info!(%error, ?delay, "retrying the request to the language model"));
+        let (first, mut pieces) = started.await?;
         let (mut text, mut next) = (String::new(), Some(first));
         while let Some(piece) = next {
-            let room = piece.floor_char_boundary(MAX_ANSWER_BYTES - text.len());
-            give(&piece[..room]);
+            let room = piece.floor_char_boundary(MAX_COMPLETION_BYTES - text.len());
+            on_piece(&piece[..room]);
             text.push_str(&piece[..room]);
             if room < piece.len() {
-                return Ok(Answer { text, complete: false });
+                return Ok(Completion { text, complete: false });
             }
             next = pieces.next().await?;
         }
-        Ok(Answer {
+        Ok(Completion {
             text,
             complete: pieces.are_complete(),
         })
     }
 
-    /// One attempt, up to the first piece of the answer.
-    async fn begin(&self, request: &Request<'_>) -> Result<(String, Pieces), LlmError> {
-        let silence = self.settings.silence;
+    /// One attempt, up to the first piece of the response.
+    async fn start(&self, request: &Request<'_>) -> Result<(String, Pieces), LlmError> {
+        let idle_timeout = self.settings.idle_timeout;
         let call = self
             .http
             .post(self.endpoint.clone())
             .header(ACCEPT, "text/event-stream");
-        let sent = tokio::time::timeout(silence, call.json(request).send());
-        let response = sent.await.map_err(|_| LlmError::Silent(silence))??;
+        let sent = tokio::time::timeout(idle_timeout, call.json(request).send());
+        let response = sent.await.map_err(|_| LlmError::IdleTimeout(idle_timeout))??;
         if !response.status().is_success() {
-            return Err(refused(response, silence).await);
+            return Err(refused(response, idle_timeout).await);
         }
-        let mut pieces = Pieces::of(response, silence);
+        let mut pieces = Pieces::new(response, idle_timeout);
         let first = pieces.next().await?.ok_or(LlmError::Empty)?;
         Ok((first, pieces))
     }
 }
 
-async fn refused(response: Response, silence: Duration) -> LlmError {
+async fn refused(response: Response, idle_timeout: Duration) -> LlmError {
     let status = response.status();
-    let wanted = response
+    let retry_after = response
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok());
     LlmError::Refused {
         status,
-        retry_after: wanted.map(Duration::from_secs),
-        said: pieces::excerpt(response, silence).await,
+        retry_after: retry_after.map(Duration::from_secs),
+        details: pieces::excerpt(response, idle_timeout).await,
     }
 }

@@ -1,10 +1,10 @@
-//! The words of the chat completions protocol, as far as they are spoken here.
+//! The messages of the chat completions protocol, as far as they are used here.
 
 use serde::{Deserialize, Serialize};
 
 use scv_domain::explanation::Prompt;
 
-/// What is sent.
+/// The body of a request.
 #[derive(Debug, Serialize)]
 pub(super) struct Request<'a> {
     model: &'a str,
@@ -29,7 +29,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What comes back: one event of a stream, or the whole answer of an endpoint that does not stream.
+/// One event of a stream, or the whole response of an endpoint that does not stream.
 #[derive(Debug, Deserialize)]
 pub(super) struct Reply {
     #[serde(default)]
@@ -40,13 +40,13 @@ pub(super) struct Reply {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Choice {
-    /// A piece, in a stream.
+    /// A piece of the text, in a stream.
     #[serde(default)]
     delta: Option<Content>,
-    /// All of it, else.
+    /// The whole text, if the response is not a stream.
     #[serde(default)]
     message: Option<Content>,
-    /// Why the answer ends here, if it does.
+    /// Why the text ends here, if it does.
     #[serde(default)]
     pub(super) finish_reason: Option<String>,
 }
@@ -58,9 +58,9 @@ struct Content {
 }
 
 impl Choice {
-    /// What was said.
+    /// The text.
     pub(super) fn into_text(self) -> String {
-        let said = self.delta.or(self.message);
-        said.and_then(|said| said.content).unwrap_or_default()
+        let content = self.delta.or(self.message);
+        content.and_then(|content| content.content).unwrap_or_default()
     }
 }

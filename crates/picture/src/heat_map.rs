@@ -1,89 +1,89 @@
-//! A matrix as colours, with labelled axes and a colour bar.
+//! Heat maps: a matrix as colours, with labelled axes and a colour bar.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use svg::Document;
 use svg::node::element::{Group, Image, Rectangle, Text, Title};
 
-use super::label::{self, FONT, shortened, writable};
+use super::label::{self, FONT, shorten, writable};
 use super::raster::{PictureError, pixels};
 use super::scale::Scale;
 use scv_domain::cka_matrix::CkaMatrix;
 use scv_domain::image::lightness;
 
-/// Length of the longer side of the matrix, and the least of the shorter one.
+/// Length of the longer side of the matrix, and the minimum length of the shorter one.
 const SIDE: f64 = 560.0;
 const MIN_SIDE: f64 = 120.0;
-/// Room for titles and between things.
+/// Height of titles, distance between elements, and width of the colour bar.
 const TITLE: f64 = 28.0;
 const GAP: f64 = 12.0;
 const BAR: f64 = 16.0;
-/// Steps of the colour bar.
+/// Number of steps of the colour bar.
 const BAR_STEPS: usize = 128;
 const FONT_SIZE: f64 = 12.0;
-/// Labels nearer than this would overlap: some are left out.
+/// Minimum distance between labels. Where they would be closer, some are left out.
 const LABEL_HEIGHT: f64 = 13.0;
-/// Characters of a label; the middle of longer ones is left out.
-const LABEL_LENGTH: usize = 26;
-/// Characters of labels that stand upright above their columns.
-const SHORT_LABEL: usize = 2;
-/// Size of the numbers in cells.
+/// Maximum number of characters of a label. The middle of longer ones is left out.
+const MAX_LABEL_LENGTH: usize = 26;
+/// Maximum number of characters of labels that are not rotated above their columns.
+const MAX_UPRIGHT_LENGTH: usize = 2;
+/// Font size of the numbers in cells.
 const NUMBER_SIZE: f64 = 10.0;
-/// More cells than these are one picture.
+/// Maximum number of cells that are drawn as rectangles. More cells are drawn as one image.
 const MAX_RECTANGLES: usize = 1_024;
 /// Cells with shorter sides get no frame.
 const MIN_FRAMED_SIDE: f64 = 5.0;
 
-/// What stands along one side.
+/// One axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Axis {
-    /// What all of it is.
+    /// Title of the axis.
     pub title: String,
-    /// What each row or column is.
+    /// Label of each row or column.
     pub labels: Vec<String>,
 }
 
-/// A matrix to be drawn.
+/// A matrix to draw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeatMap {
-    /// What it shows.
+    /// Title of the chart.
     pub title: String,
-    /// What the colours stand for.
+    /// The quantity that the colours show.
     pub unit: String,
     /// From top to bottom.
     pub rows: Axis,
     /// From left to right.
     pub columns: Axis,
-    /// The numbers, at most 1.
+    /// The values, at most 1.
     pub matrix: CkaMatrix,
-    /// Which colours stand for them.
+    /// The colour scale of the values.
     pub scale: Scale,
-    /// What is written into the cells if there is room.
+    /// The numbers that are written into the cells if they fit.
     pub numbers: Numbers,
-    /// What is framed if there is room.
+    /// The cells that get a frame if they are large enough.
     pub frames: Option<Frames>,
 }
 
 /// Numbers in cells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Numbers {
-    /// Those of the matrix.
+    /// The values of the matrix.
     Scores,
-    /// Numbers of images, row after row; nothing for none.
+    /// Numbers of images in row-major order. Zeros are not written.
     Counts(Vec<u64>),
 }
 
-/// Cells that are pointed at.
+/// Highlighted cells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frames {
     /// Row and column of each.
     pub cells: Vec<(usize, usize)>,
-    /// What they have in common.
+    /// What the frame means.
     pub meaning: String,
 }
 
 impl HeatMap {
-    /// As SVG.
+    /// Draws the map as SVG.
     ///
     /// # Errors
     /// [`PictureError::Size`] if it has no rows or no columns.
@@ -92,13 +92,13 @@ impl HeatMap {
         let cell = SIDE / rows.max(columns).max(1.0);
         let (width, height) = ((columns * cell).max(MIN_SIDE), (rows * cell).max(MIN_SIDE));
         let (left, top) = self.corner();
-        // Wide enough for the title too, whose letters are about half as wide as high.
+        // The picture must be wide enough for the title, too.
         let title = left + label::width(&self.title, FONT_SIZE * 1.3);
         let cell = [width / columns, height / rows];
         let numbers = self.numbers_within(cell);
         let frames = self.frames.as_ref().filter(|_| cell[0].min(cell[1]) >= MIN_FRAMED_SIDE);
-        let words = self.note(!numbers.is_empty(), frames);
-        let note = if words.is_empty() { 0.0 } else { TITLE };
+        let note_text = self.note(!numbers.is_empty(), frames);
+        let note = if note_text.is_empty() { 0.0 } else { TITLE };
         let whole = [
             (left + width + GAP + BAR + 4.0 * TITLE).max(title),
             top + height + GAP + note,
@@ -127,19 +127,19 @@ impl HeatMap {
             .add(self.column_labels(left, top - GAP / 2.0, width))
             .add(self.cells([left, top], [width, height])?)
             .add(self.over_cells([left, top], cell, &numbers, frames))
-            .add(text(&words, left, top + height + 0.7 * TITLE))
+            .add(text(&note_text, left, top + height + 0.7 * TITLE))
             .add(self.bar(left + width + GAP, top, height)?);
         Ok(document.to_string())
     }
 
-    /// A rectangle a number; of many numbers one pixel each, enlarged without smoothing, so that a picture of a thousand layers
-    /// stays small.
+    /// One rectangle per value. Many values are drawn as an image with one pixel per value, enlarged without smoothing, so that
+    /// a map of a thousand layers stays small.
     fn cells(&self, [left, top]: [f64; 2], [width, height]: [f64; 2]) -> Result<Group, PictureError> {
         let scores = self.matrix.rows().flatten();
         let colours: Vec<_> = scores.map(|score| self.scale.colour(*score)).collect();
         let columns = self.matrix.columns();
         if colours.is_empty() || colours.len() > MAX_RECTANGLES {
-            let image = enlarged(columns, &colours)?;
+            let image = pixel_image(columns, &colours)?;
             let image = image.set("x", left).set("y", top);
             return Ok(Group::new().add(image.set("width", width).set("height", height)));
         }
@@ -157,11 +157,11 @@ impl HeatMap {
         Ok(group)
     }
 
-    /// What stands in the cells, row after row, if they are large enough for all of it.
+    /// The numbers in the cells in row-major order. Empty if a cell is too small for its number.
     fn numbers_within(&self, [width, height]: [f64; 2]) -> Vec<String> {
-        let has_room = |number: &str| label::width(number, NUMBER_SIZE) <= width - 2.0 && NUMBER_SIZE <= height - 2.0;
-        // Before a million of them are written out.
-        if !has_room("0") {
+        let fits = |number: &str| label::width(number, NUMBER_SIZE) <= width - 2.0 && NUMBER_SIZE <= height - 2.0;
+        // Checked before a million numbers are formatted.
+        if !fits("0") {
             return Vec::new();
         }
         let numbers: Vec<String> = match &self.numbers {
@@ -176,17 +176,17 @@ impl HeatMap {
                 counts.iter().map(written).collect()
             }
         };
-        match numbers.iter().all(|number| has_room(number)) {
-            true => numbers,
-            false => Vec::new(),
+        if numbers.iter().all(|number| fits(number)) {
+            numbers
+        } else {
+            Vec::new()
         }
     }
 
-    /// What has to be said about what is drawn.
+    /// The note below the map.
     fn note(&self, has_numbers: bool, frames: Option<&Frames>) -> String {
-        let counts =
-            (has_numbers && matches!(self.numbers, Numbers::Counts(_))).then(|| "numbers of images".to_owned());
-        let white = matches!(self.scale, Scale::Logarithmic { .. }).then(|| "white: none".to_owned());
+        let counts = (has_numbers && matches!(self.numbers, Numbers::Counts(_))).then(|| "numbers: images".to_owned());
+        let white = matches!(self.scale, Scale::Logarithmic { .. }).then(|| "white: no images".to_owned());
         let framed = frames.map(|frames| format!("framed: {}", frames.meaning));
         [counts, white, framed]
             .into_iter()
@@ -195,7 +195,7 @@ impl HeatMap {
             .join("; ")
     }
 
-    /// Numbers and frames, in what can be seen on the colour of their cells.
+    /// Numbers and frames, dark or light depending on the colour of the cell.
     fn over_cells(
         &self,
         [left, top]: [f64; 2],
@@ -206,9 +206,10 @@ impl HeatMap {
         let mut group = Group::new();
         let ink = |row: usize, column: usize| {
             let score = self.matrix.rows().nth(row).map_or(0.0, |scores| scores[column]);
-            match lightness(self.scale.colour(score).map(f32::from)) > 127.5 {
-                true => "#222",
-                false => "#fff",
+            if lightness(self.scale.colour(score).map(f32::from)) > 127.5 {
+                "#222"
+            } else {
+                "#fff"
             }
         };
         for (index, number) in numbers.iter().enumerate().filter(|(_, number)| !number.is_empty()) {
@@ -228,18 +229,18 @@ impl HeatMap {
         group
     }
 
-    /// Where the numbers begin, from the left and from the top.
+    /// The top left corner of the cells.
     fn corner(&self) -> (f64, f64) {
         (
-            TITLE + room(&self.rows.labels),
-            2.0 * TITLE + room(&self.columns.labels),
+            TITLE + label_room(&self.rows.labels),
+            2.0 * TITLE + label_room(&self.columns.labels),
         )
     }
 
     fn bar(&self, left: f64, top: f64, height: f64) -> Result<Group, PictureError> {
         let steps = (0..BAR_STEPS).rev().map(|step| step as f64 / (BAR_STEPS - 1) as f64);
         let colours: Vec<_> = steps.map(|place| self.scale.colour_at(place)).collect();
-        let bar = enlarged(1, &colours)?;
+        let bar = pixel_image(1, &colours)?;
         let mut group = Group::new().add(bar.set("x", left).set("y", top).set("width", BAR).set("height", height));
         for (place, tick) in self.scale.ticks() {
             let y = top + height * (1.0 - place) + FONT_SIZE / 3.0;
@@ -257,7 +258,7 @@ impl HeatMap {
         let mut group = Group::new().set("text-anchor", "end");
         for (label, place) in spread(&self.rows.labels, height) {
             group = group.add(text(
-                &shortened(label, LABEL_LENGTH),
+                &shorten(label, MAX_LABEL_LENGTH),
                 right,
                 top + place + FONT_SIZE / 3.0,
             ));
@@ -267,27 +268,26 @@ impl HeatMap {
 
     fn column_labels(&self, left: f64, bottom: f64, width: f64) -> Group {
         let mut group = Group::new();
-        // A digit that lies on its side is hard to read.
+        // Rotated digits are hard to read.
         let are_short = self
             .columns
             .labels
             .iter()
-            .all(|label| label.chars().count() <= SHORT_LABEL);
+            .all(|label| label.chars().count() <= MAX_UPRIGHT_LENGTH);
         for (label, place) in spread(&self.columns.labels, width) {
-            let label = shortened(label, LABEL_LENGTH);
-            group = group.add(match are_short {
-                true => centred(&label, left + place, bottom),
-                false => {
-                    let turned = format!("translate({} {bottom}) rotate(-90)", left + place + FONT_SIZE / 3.0);
-                    text(&label, 0.0, 0.0).set("transform", turned)
-                }
+            let label = shorten(label, MAX_LABEL_LENGTH);
+            group = group.add(if are_short {
+                centred(&label, left + place, bottom)
+            } else {
+                let rotation = format!("translate({} {bottom}) rotate(-90)", left + place + FONT_SIZE / 3.0);
+                text(&label, 0.0, 0.0).set("transform", rotation)
             });
         }
         group
     }
 }
 
-/// As many labels as there is room for, evenly spaced, each with the middle of its place.
+/// As many labels as fit, evenly spaced, each with the centre of its row or column.
 fn spread(labels: &[String], length: f64) -> impl Iterator<Item = (&String, f64)> {
     let step = length / labels.len().max(1) as f64;
     let stride = (LABEL_HEIGHT / step).ceil().max(1.0) as usize;
@@ -295,15 +295,16 @@ fn spread(labels: &[String], length: f64) -> impl Iterator<Item = (&String, f64)
     placed.map(move |(index, label)| (label, (index as f64 + 0.5) * step))
 }
 
-/// What the longest label takes.
-fn room(labels: &[String]) -> f64 {
+/// The width of the longest label.
+fn label_room(labels: &[String]) -> f64 {
     let widths = labels
         .iter()
-        .map(|label| label::width(&shortened(label, LABEL_LENGTH), FONT_SIZE));
+        .map(|label| label::width(&shorten(label, MAX_LABEL_LENGTH), FONT_SIZE));
     GAP + widths.fold(0.0, f64::max)
 }
 
-fn enlarged(width: usize, colours: &[[u8; 3]]) -> Result<Image, PictureError> {
+/// An image that is scaled without smoothing.
+fn pixel_image(width: usize, colours: &[[u8; 3]]) -> Result<Image, PictureError> {
     let encoded = STANDARD.encode(pixels(width, colours)?);
     Ok(Image::new()
         .set("href", format!("data:image/png;base64,{encoded}"))
@@ -351,12 +352,12 @@ mod tests {
     }
 
     #[test]
-    fn each_number_has_the_colour_of_its_place_on_the_bar() {
+    fn each_value_has_its_colour_on_the_scale() {
         let map = heat_map(vec![1.0, 0.0, 0.0, 1.0], &["0 Conv2d", "1 ReLU"], &["x", "y"]);
         let picture = Pixmap::decode_png(&png(&map.svg().unwrap()).unwrap()).unwrap();
 
         let colour = |score| map.scale.colour(score);
-        // Beside the number in the middle.
+        // Next to the number in the middle of the cell.
         let cell = |x: f64, y: f64| {
             let place = |share: f64, from: f64| (2.0 * (from + share * SIDE)) as u32;
             let (left, top) = map.corner();
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stand_in_the_drawing_as_text_and_never_as_marks() {
+    fn names_are_drawn_as_text_and_never_as_markup() {
         let svg = heat_map(vec![0.5], &["<b>"], &["&amp;"]).svg().unwrap();
 
         assert!(svg.contains("&lt;b&gt;") && svg.contains("&amp;amp;") && svg.contains("b &lt;script&gt;"));
@@ -388,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_no_drawing_can_hold_do_no_harm() {
+    fn characters_that_xml_does_not_allow_are_replaced() {
         let map = heat_map(vec![0.5], &["a\u{1}b"], &["\u{ffff}"]);
 
         assert!(map.svg().unwrap().contains("a\u{fffd}b"));
@@ -396,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_labels_as_many_are_shown_as_there_is_room_for() {
+    fn as_many_labels_are_shown_as_fit() {
         let many: Vec<_> = (0..500).map(|index| index.to_string()).collect();
         let shown: Vec<_> = spread(&many, SIDE).collect();
 
@@ -405,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_without_numbers_has_no_picture() {
+    fn an_empty_matrix_cannot_be_drawn() {
         assert!(matches!(
             heat_map(vec![], &[], &[]).svg(),
             Err(PictureError::Size(0, 0))

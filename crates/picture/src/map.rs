@@ -1,80 +1,83 @@
-//! Numbers place by place as colours, alone or over the image that they belong to.
+//! Maps of numbers as colours, such as feature maps and attributions, alone or over the image that they belong to.
 
 use colorous::{RED_BLUE, VIRIDIS};
 
 use super::raster::Raster;
 use scv_domain::image::lightness;
 
-/// Which colours stand for which numbers. People with any kind of colour vision tell them apart.
+/// A colour scale. People with any kind of colour vision can distinguish its colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colours {
-    /// From black, the lowest number, to white, the highest.
+    /// From black for the lowest number to white for the highest.
     Grey,
-    /// From dark violet, the lowest number, over green to yellow, the highest.
+    /// From dark violet for the lowest number through green to yellow for the highest.
     Viridis,
-    /// From blue, far below zero, over white, zero, to red, far above. The colours end at the 98th percentile of the
-    /// magnitudes: a few numbers far from the others would leave all else white.
+    /// From blue for negative numbers through white for zero to red for positive numbers. The scale ends at the 98th percentile
+    /// of the magnitudes, because otherwise a few outliers would leave everything else white.
     Diverging,
 }
 
-/// Numbers of a height and a width, row after row.
+/// A two-dimensional array of numbers in row-major order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NumberMap<'a> {
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
     /// The numbers.
     pub values: &'a [f32],
-    /// The numbers at the ends of the colours; those of the map itself if left out.
+    /// The numbers at the ends of the scale. `None`: the range of the map itself.
     pub range: Option<[f32; 2]>,
 }
 
-/// How much of its colour a number at the end of the scale has over an image. Those that say less have less.
-const OPACITY: f32 = 0.85;
+/// Opacity over an image of a number at the end of the scale. Weaker numbers are more transparent.
+const MAX_OPACITY: f32 = 0.85;
 
-/// Of what is NaN, in no scale of colours.
-const NO_NUMBER: [u8; 3] = [255, 0, 255];
+/// The colour of NaN, which is not in any scale.
+const NAN_COLOUR: [u8; 3] = [255, 0, 255];
 
-/// Magnitudes beyond this share of all have the colours at the ends.
-const REACH: f64 = 0.98;
+/// Quantile of the magnitudes at which diverging colours end.
+const REACH_QUANTILE: f64 = 0.98;
 
 impl NumberMap<'_> {
-    /// The picture of the numbers. A map that is the same everywhere has one colour; what is NaN is magenta.
+    /// Draws the map. A constant map has a single colour; NaN is magenta.
     pub fn raster(&self, colours: Colours) -> Raster {
         let shares = self.shares(colours);
         Raster::new(self.width, shares.map(|share| colour(colours, share)).collect())
     }
 
-    /// The picture of the numbers over a pale grey copy of an image: each place stands for its part of the image, without steps
-    /// between places, and the image shows through where the numbers are low, or near zero on diverging colours.
+    /// Draws the map over a pale grey copy of an image. The map is scaled to the image with bilinear interpolation, and the
+    /// image shows through where the numbers are low, or near zero for diverging colours.
     pub fn over(&self, image: &Raster, colours: Colours) -> Raster {
         let shares: Vec<f32> = self.shares(colours).collect();
         let height = shares.len() / self.width.max(1);
         let (rows, columns) = (image.height(), image.width());
         let at = |row: usize, column: usize| {
-            let [y, x] = [place(row, rows, height), place(column, columns, self.width)];
+            let [y, x] = [position(row, rows, height), position(column, columns, self.width)];
             let of_row = |row: usize| {
                 let of = |column: usize| shares[row * self.width + column.min(self.width - 1)];
-                between(of(x.0), of(x.0 + 1), x.1)
+                interpolate(of(x.0), of(x.0 + 1), x.1)
             };
-            between(of_row(y.0), of_row((y.0 + 1).min(height - 1)), y.1)
+            interpolate(of_row(y.0), of_row((y.0 + 1).min(height - 1)), y.1)
         };
         let blended = image.colours().iter().enumerate().map(|(index, pixel)| {
             let share = at(index / columns, index % columns);
-            let opacity = OPACITY * strength(colours, share);
+            let opacity = MAX_OPACITY * strength(colours, share);
             let grey = pale(lightness(pixel.map(f32::from)));
             colour(colours, share).map(|channel| (opacity * f32::from(channel) + (1.0 - opacity) * grey).round() as u8)
         });
         Raster::new(columns, blended.collect())
     }
 
-    /// Where each number stands between the lowest and the highest, from 0 to 1.
+    /// The position of each number on the scale, from 0 to 1.
     fn shares(&self, colours: Colours) -> impl Iterator<Item = f32> {
-        let (least, most) = match (colours, self.range) {
+        let (lowest, highest) = match (colours, self.range) {
             (Colours::Diverging, range) => {
-                let reach = range.map_or_else(|| reach(self.values), |[least, most]| least.abs().max(most.abs()));
+                let reach = range.map_or_else(
+                    || reach(self.values),
+                    |[lowest, highest]| lowest.abs().max(highest.abs()),
+                );
                 (-reach, reach)
             }
-            (Colours::Grey | Colours::Viridis, Some([least, most])) => (least, most),
+            (Colours::Grey | Colours::Viridis, Some([lowest, highest])) => (lowest, highest),
             (Colours::Grey | Colours::Viridis, None) => {
                 let numbers = || self.values.iter().copied();
                 (
@@ -83,33 +86,39 @@ impl NumberMap<'_> {
                 )
             }
         };
-        // Wide enough for the whole range of the numbers.
-        let (least, room) = (f64::from(least), f64::from(most) - f64::from(least));
-        self.values.iter().map(move |value| match room > 0.0 {
-            _ if value.is_nan() => f32::NAN,
-            true => ((f64::from(*value) - least) / room).clamp(0.0, 1.0) as f32,
-            false if colours == Colours::Diverging => 0.5,
-            false => 0.0,
+        // In double precision, because the difference may exceed single precision.
+        let (lowest, range) = (f64::from(lowest), f64::from(highest) - f64::from(lowest));
+        self.values.iter().map(move |value| {
+            if value.is_nan() {
+                f32::NAN
+            } else if range > 0.0 {
+                ((f64::from(*value) - lowest) / range).clamp(0.0, 1.0) as f32
+            } else if colours == Colours::Diverging {
+                0.5
+            } else {
+                0.0
+            }
         })
     }
 }
 
-/// The place of a map that lies under a pixel, and how far it is on to the next, between the centres of both.
-fn place(pixel: usize, pixels: usize, places: usize) -> (usize, f32) {
-    let at = (pixel as f32 + 0.5) * places as f32 / pixels as f32 - 0.5;
-    let at = at.clamp(0.0, (places - 1) as f32);
+/// The map position of a pixel: an index, and the fraction of the way to the next one, both measured between centres.
+fn position(pixel: usize, pixels: usize, length: usize) -> (usize, f32) {
+    let at = (pixel as f32 + 0.5) * length as f32 / pixels as f32 - 0.5;
+    let at = at.clamp(0.0, (length - 1) as f32);
     (at as usize, at.fract())
 }
 
-/// What lies on the way from a number to the next. One that is no part of it may be NaN.
-fn between(from: f32, to: f32, share: f32) -> f32 {
-    match share > 0.0 {
-        true => from * (1.0 - share) + to * share,
-        false => from,
+/// Linear interpolation. At a share of 0, `to` is ignored and may be NaN.
+fn interpolate(from: f32, to: f32, share: f32) -> f32 {
+    if share > 0.0 {
+        from * (1.0 - share) + to * share
+    } else {
+        from
     }
 }
 
-/// The magnitude at which diverging colours end: the largest if all but a few numbers are zero.
+/// The magnitude at which diverging colours end. If all but a few numbers are zero, it is the largest magnitude.
 fn reach(values: &[f32]) -> f32 {
     let mut magnitudes: Vec<f32> = values
         .iter()
@@ -117,14 +126,14 @@ fn reach(values: &[f32]) -> f32 {
         .filter(|it| !it.is_nan())
         .collect();
     magnitudes.sort_by(f32::total_cmp);
-    let place = (REACH * magnitudes.len().saturating_sub(1) as f64).ceil() as usize;
+    let place = (REACH_QUANTILE * magnitudes.len().saturating_sub(1) as f64).ceil() as usize;
     match magnitudes.get(place).copied().filter(|magnitude| *magnitude > 0.0) {
         Some(magnitude) => magnitude,
         None => magnitudes.last().copied().unwrap_or_default(),
     }
 }
 
-/// How much a number has to say, from 0 to 1.
+/// How far a number is from the neutral end of the scale, from 0 to 1.
 fn strength(colours: Colours, share: f32) -> f32 {
     match colours {
         _ if share.is_nan() => 1.0,
@@ -133,7 +142,7 @@ fn strength(colours: Colours, share: f32) -> f32 {
     }
 }
 
-/// Between middle grey and white, against which strong colours stand out.
+/// Maps grey to the range from middle grey to white, so that strong colours stand out.
 fn pale(grey: f32) -> f32 {
     (f32::from(u8::MAX) + grey) / 2.0
 }
@@ -141,7 +150,7 @@ fn pale(grey: f32) -> f32 {
 fn colour(colours: Colours, share: f32) -> [u8; 3] {
     let share = f64::from(share.clamp(0.0, 1.0));
     match colours {
-        _ if share.is_nan() => NO_NUMBER,
+        _ if share.is_nan() => NAN_COLOUR,
         Colours::Grey => [(share * 255.0).round() as u8; 3],
         Colours::Viridis => VIRIDIS.eval_continuous(share).as_array(),
         // The scale runs from red to blue.
@@ -162,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_number_is_dark_and_the_highest_light() {
+    fn the_lowest_number_is_dark_and_the_highest_is_light() {
         let raster = map(2, &[-3.0, 1.0, 5.0, 1.0]).raster(Colours::Grey);
         assert_eq!((raster.width(), raster.height()), (2, 2));
         assert_eq!(raster.colours(), [[0; 3], [128; 3], [255; 3], [128; 3]]);
     }
 
     #[test]
-    fn maps_of_one_range_can_be_compared() {
+    fn maps_with_the_same_range_can_be_compared() {
         let of = |number: f32| {
             let map = NumberMap {
                 range: Some([0.0, 10.0]),
@@ -196,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_over_an_image_has_the_pixels_of_the_image() {
+    fn a_map_over_an_image_has_the_size_of_the_image() {
         let image = Raster::new(4, vec![[0; 3]; 8]);
         let over = map(2, &[0.0, 1.0]).over(&image, Colours::Grey);
         assert_eq!((over.width(), over.height()), (4, 2));
@@ -206,22 +215,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_has_a_colour_that_no_number_has() {
+    fn nan_has_a_colour_that_no_number_has() {
         let of = |values: &[f32], colours| map(values.len(), values).raster(colours).colours().to_vec();
         for colours in [Colours::Grey, Colours::Viridis, Colours::Diverging] {
             let alone = of(&[f32::NAN, f32::NAN], colours);
-            let beside = of(&[f32::NAN, 1.0, -2.0], colours);
-            assert_eq!([alone[0], alone[1], beside[0]], [NO_NUMBER; 3]);
-            assert_eq!(beside[1..], of(&[1.0, -2.0], colours)[..]);
+            let mixed = of(&[f32::NAN, 1.0, -2.0], colours);
+            assert_eq!([alone[0], alone[1], mixed[0]], [NAN_COLOUR; 3]);
+            assert_eq!(mixed[1..], of(&[1.0, -2.0], colours)[..]);
             let image = Raster::new(3, vec![[0; 3]; 3]);
             let over = map(3, &[0.5, f32::NAN, 1.0]).over(&image, colours).colours().to_vec();
             assert!(over[1][0] > 200 && over[1][1] < 80, "{over:?}");
-            assert!(over[0] != over[1] && over[2] != over[1], "none but itself: {over:?}");
+            assert!(
+                over[0] != over[1] && over[2] != over[1],
+                "NaN affects no other pixel: {over:?}"
+            );
         }
     }
 
     #[test]
-    fn one_number_far_from_the_others_does_not_leave_them_white() {
+    fn one_outlier_does_not_leave_the_other_numbers_white() {
         let mut values = vec![1.0; 99];
         values.push(1000.0);
         let colours = map(100, &values).raster(Colours::Diverging).colours().to_vec();

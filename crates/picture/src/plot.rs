@@ -1,13 +1,13 @@
-//! Curves and bars with labelled axes and a key, drawn by plotters. The colours are those of Okabe and Ito, which people with
-//! any kind of colour vision tell apart.
+//! Line and bar charts with labelled axes and a legend, drawn by plotters. The colours are those of Okabe and Ito, which people
+//! with any kind of colour vision can distinguish.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::label::{self, FONT, shortened, writable};
+use super::label::{self, FONT, shorten, writable};
 use super::raster::PictureError;
-use scv_domain::evaluation::{CalibrationBin, ClassReport, class_name, expected_calibration_error, loss_in_words};
+use scv_domain::evaluation::{CalibrationBin, ClassReport, class_name, expected_calibration_error, format_loss};
 use scv_domain::training::EpochReport;
 
 const BLUE: RGBColor = RGBColor(0, 114, 178);
@@ -17,83 +17,83 @@ const GREY: RGBColor = RGBColor(150, 150, 150);
 const INK: RGBColor = RGBColor(34, 34, 34);
 
 const WIDTH: u32 = 560;
-/// Height of the title with what stands below it.
-const HEAD: u32 = 84;
-/// Height of curves, and of bars of bins.
-const CHART: u32 = 396;
-/// Height of the bars that count the images of bins.
-const COUNTS: u32 = 130;
-/// What is left of a bin's bar on both sides of the gap to the confidence.
+/// Height of the title, the note and the legend.
+const HEADER_HEIGHT: u32 = 84;
+/// Height of line charts, and of the bars of calibration bins.
+const CHART_HEIGHT: u32 = 396;
+/// Height of the bars with the number of images per bin.
+const COUNTS_HEIGHT: u32 = 130;
+/// Visible part of a bin's bar on both sides of the narrower bar that shows the gap.
 const GAP_MARGIN: u32 = 9;
-/// Height of what belongs to one class.
+/// Height of the bars of one class.
 const CLASS_HEIGHT: u32 = 42;
-/// Height of what stands below the bars of classes.
-const FOOT: u32 = 68;
-/// Bars are drawn of so many classes: those told worst.
+/// Height of the axis below the bars of classes.
+const FOOTER_HEIGHT: u32 = 68;
+/// Maximum number of classes in a chart: those with the lowest F1.
 const MAX_CLASSES: usize = 60;
-/// Characters of the name of a class.
-const LABEL_LENGTH: usize = 26;
+/// Maximum number of characters of a class name.
+const MAX_LABEL_LENGTH: usize = 26;
 const TITLE_SIZE: u32 = 18;
-/// Of a title that is longer than the picture is wide.
+/// Font size of a title that is too long for the width of the picture.
 const LONG_TITLE_SIZE: u32 = 14;
 const LABEL_SIZE: u32 = 13;
 const COUNT_SIZE: u32 = 11;
-/// Of the numbers behind bars.
+/// Font size of the numbers after bars.
 const SHARE_SIZE: u32 = 10;
-/// Room for such a number behind the longest bar.
-const SHARE_ROOM: i32 = 34;
+/// Space for such a number after the longest bar.
+const SHARE_WIDTH: i32 = 34;
 const MARGIN: i32 = 12;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// What stands above a chart.
-struct Head<'a> {
+/// The header of a chart.
+struct Header<'a> {
     title: String,
     note: String,
-    /// What the colours stand for.
-    key: &'a [(&'a str, RGBColor)],
+    /// The meaning of the colours.
+    legend: &'a [(&'a str, RGBColor)],
 }
 
-impl Head<'_> {
-    /// A white sheet with the head on it; what is left for the chart, as high as wished.
-    fn on<'a>(&self, svg: &'a mut String, height: u32) -> Result<Area<'a>, PictureError> {
-        let whole = SVGBackend::with_string(svg, (WIDTH, HEAD + height)).into_drawing_area();
+impl Header<'_> {
+    /// Draws the header on a white background. Returns the area below it, which has the given height.
+    fn draw<'a>(&self, svg: &'a mut String, height: u32) -> Result<Area<'a>, PictureError> {
+        let whole = SVGBackend::with_string(svg, (WIDTH, HEADER_HEIGHT + height)).into_drawing_area();
         whole.fill(&WHITE)?;
-        let (head, chart) = whole.split_vertically(HEAD);
+        let (header, chart) = whole.split_vertically(HEADER_HEIGHT);
         let title = writable(&self.title);
         let fits = label::width(&title, TITLE_SIZE.into()) <= f64::from(WIDTH);
         let size = if fits { TITLE_SIZE } else { LONG_TITLE_SIZE };
-        let room = (f64::from(WIDTH) / label::width("x", size.into())) as usize;
-        head.draw(&Text::new(
-            shortened(&title, room),
+        let max_length = (f64::from(WIDTH) / label::width("x", size.into())) as usize;
+        header.draw(&Text::new(
+            shorten(&title, max_length),
             (MARGIN, 10),
             (FONT, size).into_font().color(&INK),
         ))?;
         let small = (FONT, LABEL_SIZE).into_font().color(&INK);
-        head.draw(&Text::new(self.note.clone(), (MARGIN, 36), small.clone()))?;
+        header.draw(&Text::new(self.note.clone(), (MARGIN, 36), small.clone()))?;
         let mut left = MARGIN;
-        for (name, colour) in self.key {
-            head.draw(&Rectangle::new([(left, 60), (left + 14, 70)], colour.filled()))?;
-            head.draw(&Text::new((*name).to_owned(), (left + 20, 58), small.clone()))?;
+        for (name, colour) in self.legend {
+            header.draw(&Rectangle::new([(left, 60), (left + 14, 70)], colour.filled()))?;
+            header.draw(&Text::new((*name).to_owned(), (left + 20, 58), small.clone()))?;
             left += 32 + label::width(name, LABEL_SIZE.into()) as i32;
         }
         Ok(chart)
     }
 }
 
-/// Confidence against accuracy as bars, one a bin, with the gap between the two; below, how many images are in each.
+/// A reliability diagram: accuracy and its gap to the confidence as bars, one per bin, above the number of images per bin.
 ///
 /// # Errors
-/// It cannot be drawn.
-pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, PictureError> {
+/// The chart cannot be drawn.
+pub fn reliability_diagram(subject: &str, bins: &[CalibrationBin]) -> Result<String, PictureError> {
     let images: u64 = bins.iter().map(|bin| bin.image_count as u64).sum();
     let error = expected_calibration_error(bins);
-    let head = Head {
+    let header = Header {
         title: format!("Calibration of {subject}"),
         note: format!(
-            "expected calibration error {error:.4}, of {images} images; orange and green lead from accuracy to confidence"
+            "expected calibration error {error:.4}, {images} images; orange and green: gap between accuracy and confidence"
         ),
-        key: &[
+        legend: &[
             ("accuracy", BLUE),
             ("overconfident", ORANGE),
             ("underconfident", GREEN),
@@ -107,7 +107,7 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
         bar.set_margin(0, 0, 1, 1);
         bar
     };
-    // Narrower, so that the bar of the accuracy is seen to its end also where the confidence is less.
+    // Narrower, so that the end of the accuracy bar is visible even if the confidence is lower.
     let gap = |index: usize, between: [f64; 2], style: ShapeStyle| {
         let mut bar = bar(index, between, style);
         bar.set_margin(0, 0, GAP_MARGIN, GAP_MARGIN);
@@ -115,7 +115,9 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
     };
     let mut svg = String::new();
     {
-        let (shares, counts) = head.on(&mut svg, CHART + COUNTS)?.split_vertically(CHART);
+        let (shares, counts) = header
+            .draw(&mut svg, CHART_HEIGHT + COUNTS_HEIGHT)?
+            .split_vertically(CHART_HEIGHT);
         let mut chart = ChartBuilder::on(&shares)
             .margin(MARGIN)
             .x_label_area_size(24)
@@ -128,9 +130,12 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
             .y_desc("accuracy")
             .draw()?;
         chart.draw_series(filled().map(|(index, bin)| bar(index, [0.0, bin.accuracy], BLUE.filled())))?;
-        chart.draw_series(filled().map(|(index, bin)| match bin.confidence > bin.accuracy {
-            true => gap(index, [bin.accuracy, bin.confidence], ORANGE.filled()),
-            false => gap(index, [bin.confidence, bin.accuracy], GREEN.filled()),
+        chart.draw_series(filled().map(|(index, bin)| {
+            if bin.confidence > bin.accuracy {
+                gap(index, [bin.accuracy, bin.confidence], ORANGE.filled())
+            } else {
+                gap(index, [bin.confidence, bin.accuracy], GREEN.filled())
+            }
         }))?;
         chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], GREY.stroke_width(2)))?;
 
@@ -145,9 +150,12 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
             .configure_mesh()
             .disable_mesh()
             .y_labels(2)
-            .y_label_formatter(&|count| match count.fract() == 0.0 {
-                true => label::count(*count as u64),
-                false => String::new(),
+            .y_label_formatter(&|count| {
+                if count.fract() == 0.0 {
+                    label::count(*count as u64)
+                } else {
+                    String::new()
+                }
             })
             .label_style((FONT, LABEL_SIZE))
             .x_desc("confidence")
@@ -165,11 +173,11 @@ pub fn reliability(subject: &str, bins: &[CalibrationBin]) -> Result<String, Pic
     Ok(svg)
 }
 
-/// Precision, recall and F1 of classes as bars from left to right, a class below the other.
+/// Precision, recall and F1 per class as horizontal bars.
 ///
 /// # Errors
-/// It cannot be drawn.
-pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> Result<String, PictureError> {
+/// The chart cannot be drawn.
+pub fn class_metrics(subject: &str, reports: &[ClassReport], names: &[String]) -> Result<String, PictureError> {
     type Share = fn(&ClassReport) -> Option<f64>;
     let kinds: [(&str, RGBColor, Share); 3] = [
         ("precision", BLUE, |report| report.precision),
@@ -182,17 +190,18 @@ pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> R
         reports.sort_by(|a, b| a.f1.unwrap_or(0.0).total_cmp(&b.f1.unwrap_or(0.0)));
         reports.truncate(MAX_CLASSES);
     }
-    let head = Head {
-        title: format!("Classes of {subject}"),
-        note: match is_cut {
-            true => format!("the {MAX_CLASSES} of {all} classes with the lowest F1"),
-            false => "how well each class is told from the others; without a number: a share of no images".to_owned(),
+    let header = Header {
+        title: format!("Per-class metrics of {subject}"),
+        note: if is_cut {
+            format!("the {MAX_CLASSES} of {all} classes with the lowest F1")
+        } else {
+            "precision, recall and F1 per class; no number: undefined, because there are no such images".to_owned()
         },
-        key: &kinds.map(|(name, colour, _)| (name, colour)),
+        legend: &kinds.map(|(name, colour, _)| (name, colour)),
     };
     let labels: Vec<String> = reports
         .iter()
-        .map(|report| shortened(&writable(&class_name(names, report.class)), LABEL_LENGTH))
+        .map(|report| shorten(&writable(&class_name(names, report.class)), MAX_LABEL_LENGTH))
         .collect();
     let widest = labels
         .iter()
@@ -201,10 +210,10 @@ pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> R
     let count = reports.len() as u32;
     let mut svg = String::new();
     {
-        let area = head.on(&mut svg, CLASS_HEIGHT * count + FOOT)?;
+        let area = header.draw(&mut svg, CLASS_HEIGHT * count + FOOTER_HEIGHT)?;
         let mut chart = ChartBuilder::on(&area)
             .margin(MARGIN)
-            .margin_right(MARGIN + SHARE_ROOM)
+            .margin_right(MARGIN + SHARE_WIDTH)
             .x_label_area_size(44)
             .y_label_area_size(widest as u32 + 16)
             .build_cartesian_2d(0.0..1.0, 0.0..f64::from(count))?;
@@ -216,7 +225,7 @@ pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> R
             .label_style((FONT, LABEL_SIZE))
             .x_desc("share")
             .draw()?;
-        // The first class stands at the top, where the axis ends.
+        // The first class is at the top, where the axis ends.
         let top = |index: usize| f64::from(count) - index as f64;
         for (place, (_, colour, share)) in kinds.into_iter().enumerate() {
             let bars = || {
@@ -227,26 +236,26 @@ pub fn class_bars(subject: &str, reports: &[ClassReport], names: &[String]) -> R
             };
             let bar = |(share, upper)| Rectangle::new([(0.0, upper), (share, upper - 0.25)], colour.filled());
             chart.draw_series(bars().map(bar))?;
-            let behind = (FONT, SHARE_SIZE).into_font().color(&INK);
-            let behind = behind.pos(Pos::new(HPos::Left, VPos::Center));
+            let after = (FONT, SHARE_SIZE).into_font().color(&INK);
+            let after = after.pos(Pos::new(HPos::Left, VPos::Center));
             chart.draw_series(bars().map(|(share, upper)| {
-                EmptyElement::at((share, upper - 0.125)) + Text::new(format!("{share:.3}"), (4, 0), behind.clone())
+                EmptyElement::at((share, upper - 0.125)) + Text::new(format!("{share:.3}"), (4, 0), after.clone())
             }))?;
         }
-        let beside = (FONT, LABEL_SIZE).into_font().color(&INK);
-        let beside = beside.pos(Pos::new(HPos::Right, VPos::Center));
+        let before = (FONT, LABEL_SIZE).into_font().color(&INK);
+        let before = before.pos(Pos::new(HPos::Right, VPos::Center));
         chart.draw_series(labels.into_iter().enumerate().map(|(index, name)| {
-            EmptyElement::at((0.0, top(index) - 0.5)) + Text::new(name, (-8, 0), beside.clone())
+            EmptyElement::at((0.0, top(index) - 0.5)) + Text::new(name, (-8, 0), before.clone())
         }))?;
         area.present()?;
     }
     Ok(svg)
 }
 
-/// Loss and accuracy of each epoch of a training.
+/// Loss and accuracy per epoch of a training.
 ///
 /// # Errors
-/// It cannot be drawn.
+/// The chart cannot be drawn.
 pub fn training_curve(subject: &str, epochs: &[EpochReport]) -> Result<String, PictureError> {
     let last = epochs.iter().map(|report| report.epoch).max().unwrap_or(1);
     let most = epochs.iter().map(|report| report.loss).fold(1e-3, f64::max);
@@ -258,20 +267,20 @@ pub fn training_curve(subject: &str, epochs: &[EpochReport]) -> Result<String, P
         0.2.. => format!("{loss:.2}"),
         _ => format!("{loss:.3}"),
     };
-    let head = Head {
+    let header = Header {
         title: format!("Training of {subject}"),
         note: epochs.last().map_or_else(String::new, |end| {
             format!(
-                "on the training images, at the end: loss {} nats, accuracy {:.2} %",
-                loss_in_words(end.loss),
+                "training images, last epoch: loss {} nats, accuracy {:.2}%",
+                format_loss(end.loss),
                 end.accuracy * 100.0
             )
         }),
-        key: &[("loss (left)", BLUE), ("accuracy (right)", ORANGE)],
+        legend: &[("loss (left)", BLUE), ("accuracy (right)", ORANGE)],
     };
     let mut svg = String::new();
     {
-        let area = head.on(&mut svg, CHART)?;
+        let area = header.draw(&mut svg, CHART_HEIGHT)?;
         let mut chart = ChartBuilder::on(&area)
             .margin(MARGIN)
             .x_label_area_size(44)
@@ -323,16 +332,16 @@ mod tests {
     }
 
     #[test]
-    fn names_of_any_characters_can_be_drawn() {
-        let svg = class_bars("a\u{1}b <script>", &[report(0)], &["<&\u{ffff}>".to_owned()]).unwrap();
+    fn names_with_any_characters_can_be_drawn() {
+        let svg = class_metrics("a\u{1}b <script>", &[report(0)], &["<&\u{ffff}>".to_owned()]).unwrap();
         assert!(svg.contains("a\u{fffd}b") && svg.contains("&lt;script&gt;"));
         assert!(!svg.contains("<script>"));
         assert!(png(&svg).is_ok());
     }
 
     #[test]
-    fn names_of_classes_are_written_out() {
-        let svg = class_bars(
+    fn class_names_are_drawn() {
+        let svg = class_metrics(
             "a",
             &[report(0), report(1)],
             &["T-shirt/top".to_owned(), "Ankle boot".to_owned()],
@@ -342,15 +351,15 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_leaves_the_calibration_error_and_the_counts_of_images_to_be_read() {
+    fn a_long_name_does_not_hide_the_calibration_error_and_the_image_counts() {
         let bin = CalibrationBin {
             image_count: 12_345,
             confidence: 0.9,
             accuracy: 0.8,
         };
-        let svg = reliability(&"name".repeat(40), &[bin]).unwrap();
+        let svg = reliability_diagram(&"name".repeat(40), &[bin]).unwrap();
         assert!(
-            svg.contains("expected calibration error 0.1000, of 12345 images;"),
+            svg.contains("expected calibration error 0.1000, 12345 images;"),
             "{svg}"
         );
         assert!(svg.contains("12.3k"), "{svg}");

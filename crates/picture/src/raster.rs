@@ -1,4 +1,4 @@
-//! From drawing to pixels.
+//! Pixels: from SVG to PNG, and images.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,7 +8,7 @@ use resvg::usvg::{Options, Tree, fontdb::Database};
 
 use scv_domain::image::ImageShape;
 
-/// Pixels to a unit of a drawing: legible on screens of twice the usual density, and in print.
+/// Pixels per SVG unit: sharp on high-density screens and in print.
 const SCALE: f32 = 2.0;
 
 static FONTS: LazyLock<Arc<Database>> = LazyLock::new(|| {
@@ -18,20 +18,20 @@ static FONTS: LazyLock<Arc<Database>> = LazyLock::new(|| {
     Arc::new(fonts)
 });
 
-/// A picture could not be made.
+/// Why a picture could not be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
-    /// The drawing cannot be read.
+    /// The SVG is invalid.
     #[error(transparent)]
-    Drawing(#[from] resvg::usvg::Error),
-    /// Width or height is zero or beyond what can be held.
-    #[error("a picture of {0} by {1} pixels cannot be made")]
+    Svg(#[from] resvg::usvg::Error),
+    /// Width or height is zero or too large.
+    #[error("a picture of {0} by {1} pixels cannot be drawn")]
     Size(u32, u32),
-    /// A curve or bars cannot be drawn.
-    #[error("a plot could not be drawn: {0}")]
+    /// A chart cannot be drawn.
+    #[error("a chart could not be drawn: {0}")]
     Plot(String),
-    /// The pixels cannot be written.
-    #[error("pixels could not be written: {0}")]
+    /// The pixels cannot be encoded.
+    #[error("a picture could not be encoded: {0}")]
     Encoding(String),
 }
 
@@ -41,7 +41,7 @@ impl From<plotters::drawing::DrawingAreaErrorKind<std::io::Error>> for PictureEr
     }
 }
 
-/// A drawing as PNG.
+/// Renders an SVG as PNG.
 ///
 /// # Errors
 /// See [`PictureError`].
@@ -54,13 +54,13 @@ pub fn png(svg: &str) -> Result<Vec<u8>, PictureError> {
     let size = tree.size();
     let mut pixels = pixmap((size.width() * SCALE) as u32, (size.height() * SCALE) as u32)?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
-    encoded(&pixels)
+    encode(&pixels)
 }
 
-/// The longer side of a picture of few pixels, about: so long that a person sees them.
-const SEEN: usize = 112;
+/// Approximate length of the longer side of a small picture after enlarging, so that its pixels are visible.
+const ENLARGED_SIDE: usize = 112;
 
-/// Colours, row after row.
+/// An image: colours in row-major order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raster {
     width: usize,
@@ -68,13 +68,13 @@ pub struct Raster {
 }
 
 impl Raster {
-    /// Colours, row after row of so many columns.
+    /// An image of a width, from colours in row-major order.
     pub fn new(width: usize, colours: Vec<[u8; 3]>) -> Self {
         Self { width, colours }
     }
 
-    /// Of an image whose planes stand one after the other, one for grey or three for red, green and blue.
-    pub fn of_planes(shape: ImageShape, planes: &[u8]) -> Self {
+    /// An image from planes one after the other: one for grey, or three for red, green and blue.
+    pub fn from_planes(shape: ImageShape, planes: &[u8]) -> Self {
         let area = shape.height * shape.width;
         let at = |channel: usize, place: usize| planes[channel.min(shape.channels - 1) * area + place];
         Self {
@@ -85,24 +85,24 @@ impl Raster {
         }
     }
 
-    /// Pixels from left to right.
+    /// Width in pixels.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Pixels from top to bottom.
+    /// Height in pixels.
     pub fn height(&self) -> usize {
         self.colours.len() / self.width.max(1)
     }
 
-    /// The colours, row after row.
+    /// The colours in row-major order.
     pub fn colours(&self) -> &[[u8; 3]] {
         &self.colours
     }
 
-    /// Each pixel as a square of several, if there are few.
+    /// Enlarges a small image by drawing each pixel as a square.
     pub fn enlarged(&self) -> Self {
-        let factor = (SEEN / self.width().max(self.height()).max(1)).max(1);
+        let factor = (ENLARGED_SIDE / self.width().max(self.height()).max(1)).max(1);
         let row = |y: usize| {
             let row = &self.colours[y / factor * self.width..][..self.width];
             row.iter().flat_map(move |colour| std::iter::repeat_n(*colour, factor))
@@ -113,32 +113,32 @@ impl Raster {
         }
     }
 
-    /// As PNG.
+    /// Encodes the image as PNG.
     ///
     /// # Errors
-    /// It has no pixels.
+    /// The image has no pixels.
     pub fn png(&self) -> Result<Vec<u8>, PictureError> {
         pixels(self.width, &self.colours)
     }
 }
 
-/// Colours row after row as PNG, a pixel each.
+/// Encodes colours in row-major order as PNG.
 pub(super) fn pixels(width: usize, colours: &[[u8; 3]]) -> Result<Vec<u8>, PictureError> {
     let mut pixels = pixmap(width as u32, (colours.len() / width.max(1)) as u32)?;
     for (pixel, [red, green, blue]) in pixels.pixels_mut().iter_mut().zip(colours) {
-        // Every colour is allowed where nothing is transparent.
+        // Always succeeds, because an opaque pixel may have any colour.
         if let Some(opaque) = PremultipliedColorU8::from_rgba(*red, *green, *blue, u8::MAX) {
             *pixel = opaque;
         }
     }
-    encoded(&pixels)
+    encode(&pixels)
 }
 
 fn pixmap(width: u32, height: u32) -> Result<Pixmap, PictureError> {
     Pixmap::new(width, height).ok_or(PictureError::Size(width, height))
 }
 
-fn encoded(pixels: &Pixmap) -> Result<Vec<u8>, PictureError> {
+fn encode(pixels: &Pixmap) -> Result<Vec<u8>, PictureError> {
     pixels
         .encode_png()
         .map_err(|error| PictureError::Encoding(error.to_string()))

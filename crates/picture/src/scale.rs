@@ -1,26 +1,26 @@
-//! Which colours stand for the numbers of a matrix.
+//! Colour scales of heat maps.
 
 use colorous::VIRIDIS;
 
 use scv_domain::cka_matrix::CkaMatrix;
 
-/// Which colours stand for numbers up to 1.
+/// A colour scale for numbers up to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scale {
-    /// Evenly from a number to 1, from dark to light.
+    /// Linear from a number to 1, from dark to light.
     Linear {
-        /// Where the colours begin, at most 0.
+        /// Lower end of the scale, at most 0.
         from: f64,
     },
-    /// By the logarithm from a number to 1, from light to dark; white up to 0. For shares of which small ones matter.
+    /// Logarithmic from a number to 1, from light to dark; white for 0 and below. For shares where small ones matter.
     Logarithmic {
-        /// Where the colours begin, a power of ten below 1.
+        /// Lower end of the scale, a power of ten below 1.
         from: f64,
     },
 }
 
 impl Scale {
-    /// From 0 to 1, or from the lowest number if that is below 0.
+    /// A scale from 0 to 1, or from the lowest number if it is negative.
     pub fn linear(matrix: &CkaMatrix) -> Self {
         let lowest = matrix.rows().flatten().copied().fold(0.0, f64::min);
         Self::Linear {
@@ -28,7 +28,7 @@ impl Scale {
         }
     }
 
-    /// From the power of ten that no number above 0 is below, but not from less than 0.0001.
+    /// A scale that begins at the power of ten below the lowest positive number, but not below 0.0001.
     pub fn logarithmic(matrix: &CkaMatrix) -> Self {
         let shares = matrix.rows().flatten().copied().filter(|share| *share > 0.0);
         let power = shares.fold(0.1, f64::min).log10().floor();
@@ -37,7 +37,7 @@ impl Scale {
         }
     }
 
-    /// Where a number stands on the bar, from 0 to 1; none for what is white.
+    /// The position of a number on the colour bar, from 0 to 1. `None` if it is drawn white.
     fn place(self, number: f64) -> Option<f64> {
         let place = match self {
             Self::Linear { from } => (number - from) / (1.0 - from),
@@ -47,7 +47,7 @@ impl Scale {
         Some(place.clamp(0.0, 1.0))
     }
 
-    /// The colour of a place on the bar.
+    /// The colour of a position on the colour bar.
     pub(super) fn colour_at(self, place: f64) -> [u8; 3] {
         let place = match self {
             Self::Linear { .. } => place,
@@ -61,7 +61,7 @@ impl Scale {
         self.place(number).map_or([u8::MAX; 3], |place| self.colour_at(place))
     }
 
-    /// What is written beside the bar, with its place there. Zero is always among it, unless that has no colour.
+    /// The ticks of the colour bar with their positions. Zero always has a tick, unless it is drawn white.
     pub(super) fn ticks(self) -> Vec<(f64, String)> {
         match self {
             Self::Linear { from } => {
@@ -75,7 +75,7 @@ impl Scale {
                 let powers = from.log10().round() as i32..=0;
                 let shares = powers.map(|power| 10_f64.powi(power));
                 shares
-                    .filter_map(|share| Some((self.place(share)?, format!("{} %", (share * 1e4).round() / 1e2))))
+                    .filter_map(|share| Some((self.place(share)?, format!("{}%", (share * 1e4).round() / 1e2))))
                     .collect()
             }
         }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_linear_scale_reaches_below_zero_where_numbers_do_and_marks_zero() {
+    fn the_linear_scale_extends_below_zero_for_negative_numbers_and_marks_zero() {
         assert_eq!(Scale::linear(&of(&[0.5])), Scale::Linear { from: 0.0 });
         let below = Scale::linear(&of(&[-0.33, 0.5]));
         assert_eq!(below, Scale::Linear { from: -0.4 });
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn on_the_logarithmic_scale_few_of_a_thousand_differ_from_none() {
+    fn the_logarithmic_scale_distinguishes_a_few_per_thousand_from_zero() {
         let scale = Scale::logarithmic(&of(&[0.0, 0.002, 0.98]));
         let ticks: Vec<_> = scale.ticks();
-        assert_eq!(ticks[0], (0.0, "0.1 %".to_owned()));
+        assert_eq!(ticks[0], (0.0, "0.1%".to_owned()));
         assert_eq!(
             ticks.iter().map(|(_, tick)| tick.as_str()).collect::<Vec<_>>()[1..],
-            ["1 %", "10 %", "100 %"]
+            ["1%", "10%", "100%"]
         );
         assert_eq!(scale.colour(0.0), [255; 3]);
         let lightness = |share| scale.colour(share).into_iter().map(u32::from).sum::<u32>();

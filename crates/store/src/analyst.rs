@@ -1,17 +1,17 @@
 //! The role of analysts: it reads the schema `analytics` and nothing else.
 //!
-//! PostgreSQL itself quotes the names in these statements, which take no parameters.
+//! These statements take no parameters, so PostgreSQL itself quotes the names in them.
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
 use super::{Store, StoreError};
 
-/// Said of each role that was made here, so that no other one is ever changed.
+/// The comment on every role that SCV creates. Roles without it are never changed.
 const MARK: &str = "Analysts of SCV, made by scv analyst-role";
 
-/// What the role may do, and how its sessions begin. `%1$I` is the role, `%2$I` the owner of the schema, who will add to
-/// it, `%3$I` the schema of pgvector, whose operators stand in queries, `%4$I` the database.
+/// The rights of the role and the settings of its sessions. `%1$I` is the role, `%2$I` the owner of the schema, who also adds
+/// to it later, `%3$I` the schema of pgvector, whose operators queries use, and `%4$I` the database.
 const RIGHTS: [&str; 11] = [
     "grant connect on database %4$I to %1$I",
     "grant usage on schema analytics to %1$I",
@@ -26,29 +26,29 @@ const RIGHTS: [&str; 11] = [
     "alter role %1$I set search_path = analytics, %3$I",
 ];
 
-/// PostgreSQL's codes for rights that are missing, and for rights elsewhere that keep a role from being dropped.
+/// PostgreSQL's codes for missing rights, and for rights in other databases that prevent dropping a role.
 const MISSING_RIGHTS: &str = "42501";
 const RIGHTS_ELSEWHERE: &str = "2BP01";
 
-/// Why the role of analysts could not be made or dropped.
+/// Why the role of analysts could not be created or dropped.
 #[derive(Debug, thiserror::Error)]
 pub enum AnalystError {
-    /// Somebody else's role.
-    #[error("the role {0:?} was not made by scv analyst-role and is left alone: choose another one with --name")]
+    /// Another program created the role.
+    #[error("the role {0:?} was not made by scv analyst-role and is not changed: choose another name with --name")]
     Foreign(String),
     /// There is no such role.
     #[error("there is no role {0:?}")]
     Unknown(String),
-    /// The user of the database may not do that.
+    /// The user of the database lacks the rights.
     #[error(
-        "the database refuses ({0}): the user of DATABASE_URL must own the schema analytics and may make roles \
-         (alter role ... createrole), or be a superuser"
+        "the database refuses ({0}): the user of DATABASE_URL must own the schema analytics and have the right to create \
+         roles (alter role ... createrole), or be a superuser"
     )]
     MissingRights(String),
     /// The role has rights in another database of the server.
     #[error(
-        "the role {0:?} also has rights in another database of this server: run this with the DATABASE_URL of that \
-         one, which drops it there"
+        "the role {0:?} also has rights in another database of this server: run this command with the DATABASE_URL of \
+         that database, which drops the role"
     )]
     RightsElsewhere(String),
     /// The database fails.
@@ -57,22 +57,22 @@ pub enum AnalystError {
 }
 
 impl Store {
-    /// Makes the role, or renews its rights and, if one is given, its password.
+    /// Creates the role. If it exists, this renews its rights and sets its password if one is given.
     ///
     /// # Errors
-    /// Each case of [`AnalystError`] but those of dropping; nothing was changed.
+    /// Each case of [`AnalystError`] except those of dropping; nothing was changed.
     #[tracing::instrument(name = "store.make_analyst", skip_all)]
     pub async fn make_analyst(&self, role: &str, password: Option<&str>) -> Result<(), AnalystError> {
-        // The statement that sets a password holds it: it must not stand in our log.
+        // The statement that sets a password contains it, so it must not be logged.
         let options = self.pool.connect_options().as_ref().clone().disable_statement_logging();
         let mut connection = options.connect().await.map_err(StoreError::from)?;
         let mut tx = connection.begin().await.map_err(StoreError::from)?;
-        let made = make(&mut tx, role, password).await;
-        made.map_err(|error| refusal(error, role))?;
+        let outcome = make(&mut tx, role, password).await;
+        outcome.map_err(|error| analyst_error(error, role))?;
         Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 
-    /// Takes the role's rights in this database and drops it.
+    /// Revokes the rights of the role in this database and drops it.
     ///
     /// # Errors
     /// Each case of [`AnalystError`]; nothing was changed.
@@ -80,47 +80,47 @@ impl Store {
     pub async fn drop_analyst(&self, role: &str) -> Result<(), AnalystError> {
         let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
         let dropped = drop_role(&mut tx, role).await;
-        dropped.map_err(|error| refusal(error, role))?;
+        dropped.map_err(|error| analyst_error(error, role))?;
         Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 
-    /// How clients of libpq, such as psql, connect to this database as a role.
+    /// The connection string with which clients of libpq, such as psql, connect to this database as a role.
     pub fn connection_string(&self, role: &str) -> String {
         connection_string(&self.pool.connect_options(), role)
     }
 }
 
-/// Either what the database says or what we say ourselves.
-enum Refused {
+/// Why a step failed: an error of the database, or a role that must not be changed.
+enum RoleError {
     Foreign,
     Unknown,
     Database(sqlx::Error),
 }
 
-impl From<sqlx::Error> for Refused {
+impl From<sqlx::Error> for RoleError {
     fn from(error: sqlx::Error) -> Self {
         Self::Database(error)
     }
 }
 
-fn refusal(error: Refused, role: &str) -> AnalystError {
+fn analyst_error(error: RoleError, role: &str) -> AnalystError {
     let error = match error {
-        Refused::Foreign => return AnalystError::Foreign(role.to_owned()),
-        Refused::Unknown => return AnalystError::Unknown(role.to_owned()),
-        Refused::Database(error) => error,
+        RoleError::Foreign => return AnalystError::Foreign(role.to_owned()),
+        RoleError::Unknown => return AnalystError::Unknown(role.to_owned()),
+        RoleError::Database(error) => error,
     };
-    let said = error.as_database_error();
-    match said.and_then(|said| said.code()).as_deref() {
-        Some(MISSING_RIGHTS) => AnalystError::MissingRights(said.map(ToString::to_string).unwrap_or_default()),
+    let details = error.as_database_error();
+    match details.and_then(|details| details.code()).as_deref() {
+        Some(MISSING_RIGHTS) => AnalystError::MissingRights(details.map(ToString::to_string).unwrap_or_default()),
         Some(RIGHTS_ELSEWHERE) => AnalystError::RightsElsewhere(role.to_owned()),
         _ => StoreError::from(error).into(),
     }
 }
 
-async fn make(connection: &mut PgConnection, role: &str, password: Option<&str>) -> Result<(), Refused> {
+async fn make(connection: &mut PgConnection, role: &str, password: Option<&str>) -> Result<(), RoleError> {
     match is_ours(connection, role).await? {
         Some(true) => {}
-        Some(false) => return Err(Refused::Foreign),
+        Some(false) => return Err(RoleError::Foreign),
         None => {
             run(connection, "create role %1$I login", &[role]).await?;
             run(connection, "comment on role %1$I is %2$L", &[role, MARK]).await?;
@@ -145,20 +145,20 @@ async fn make(connection: &mut PgConnection, role: &str, password: Option<&str>)
     Ok(())
 }
 
-async fn drop_role(connection: &mut PgConnection, role: &str) -> Result<(), Refused> {
+async fn drop_role(connection: &mut PgConnection, role: &str) -> Result<(), RoleError> {
     match is_ours(connection, role).await? {
         Some(true) => {}
-        Some(false) => return Err(Refused::Foreign),
-        None => return Err(Refused::Unknown),
+        Some(false) => return Err(RoleError::Foreign),
+        None => return Err(RoleError::Unknown),
     }
-    // Only members of a role may take its rights; whoever has made it may become one.
+    // Only members of a role may revoke its rights, and the creator of a role may become a member.
     run(connection, "grant %1$I to current_user", &[role]).await?;
     run(connection, "drop owned by %1$I", &[role]).await?;
     run(connection, "drop role %1$I", &[role]).await?;
     Ok(())
 }
 
-/// Whether a role was made here; `None` if there is no such role.
+/// Whether SCV created a role. `None` if there is no such role.
 async fn is_ours(connection: &mut PgConnection, role: &str) -> sqlx::Result<Option<bool>> {
     sqlx::query_scalar(
         "select shobj_description(oid, 'pg_authid') is not distinct from $2
@@ -171,10 +171,10 @@ async fn is_ours(connection: &mut PgConnection, role: &str) -> sqlx::Result<Opti
     .await
 }
 
-async fn run(connection: &mut PgConnection, template: &str, words: &[&str]) -> sqlx::Result<()> {
+async fn run(connection: &mut PgConnection, template: &str, names: &[&str]) -> sqlx::Result<()> {
     let statement: String = sqlx::query_scalar("select format($1, variadic $2::text[])")
         .bind(template)
-        .bind(words)
+        .bind(names)
         .fetch_one(&mut *connection)
         .await?;
     sqlx::query(AssertSqlSafe(statement)).execute(connection).await?;
@@ -186,9 +186,9 @@ fn connection_string(options: &PgConnectOptions, role: &str) -> String {
         Some(folder) => folder.display().to_string(),
         None => options.get_host().to_owned(),
     };
-    // Without a name, a database is called as its user is.
+    // By default, a database has the name of its user.
     let database = options.get_database().unwrap_or(options.get_username());
-    let mut words = vec![
+    let mut parameters = vec![
         format!("host={}", quoted(&host)),
         format!("port={}", options.get_port()),
         format!("dbname={}", quoted(database)),
@@ -202,11 +202,11 @@ fn connection_string(options: &PgConnectOptions, role: &str) -> String {
         PgSslMode::VerifyCa => Some("verify-ca"),
         PgSslMode::VerifyFull => Some("verify-full"),
     };
-    words.extend(ssl_mode.map(|mode| format!("sslmode={mode}")));
-    words.join(" ")
+    parameters.extend(ssl_mode.map(|mode| format!("sslmode={mode}")));
+    parameters.join(" ")
 }
 
-/// A value of a connection string: in quotes if it is not made of harmless characters alone.
+/// A value of a connection string, in quotes if it contains special characters.
 fn quoted(value: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-:".contains(c);
     if !value.is_empty() && value.chars().all(is_plain) {

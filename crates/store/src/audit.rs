@@ -1,8 +1,8 @@
-//! The record of what was changed by whom.
+//! The audit log: which account changed what.
 
 use chrono::{DateTime, Utc};
 
-use super::rows::Place;
+use super::rows::RowContext;
 use super::{Store, StoreError};
 use scv_domain::access::{AuditEntry, NewAuditEntry};
 use scv_domain::id::{AuditEntryId, TokenId};
@@ -23,14 +23,14 @@ impl TryFrom<AuditRow> for AuditEntry {
     type Error = StoreError;
 
     fn try_from(row: AuditRow) -> Result<Self, StoreError> {
-        let place = Place {
+        let row_context = RowContext {
             table: "audit_entry",
             row: row.audit_entry_id,
         };
         Ok(Self {
             id: AuditEntryId(row.audit_entry_id),
             at: row.at,
-            account: row.account.map(|name| place.text("account", name)).transpose()?,
+            account: row.account.map(|name| row_context.text("account", name)).transpose()?,
             token_id: row.token_id.map(TokenId),
             address: row.address,
             mutation: row.mutation,
@@ -62,10 +62,10 @@ impl Store {
         Ok(())
     }
 
-    /// One page of the record, the newest entry first.
+    /// One page of the log, newest entry first.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.audit_page", skip_all)]
     pub async fn audit_page(&self, page: &Page<i64>) -> Result<Slice<AuditEntry>, StoreError> {
         let rows = sqlx::query_as!(
@@ -91,7 +91,7 @@ impl Store {
         Ok(Slice::from_rows(entries, page))
     }
 
-    /// How many entries the record has.
+    /// Counts the entries of the log.
     ///
     /// # Errors
     /// The database fails.

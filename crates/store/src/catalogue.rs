@@ -1,9 +1,9 @@
-//! The count of changes to what a search can see.
+//! The generation: a count of the changes that searches can see.
 
 use super::{Store, StoreError, Tx};
 
 impl Store {
-    /// How often the catalogue has changed. An answer computed under this count stays right until it moves.
+    /// How often the catalogue has changed. A result that was computed at a generation is valid until the next one.
     ///
     /// # Errors
     /// The database fails.
@@ -15,7 +15,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Counts a change, and tells every server once the transaction commits.
+    /// Counts a change, and notifies every server when the transaction commits.
     ///
     /// # Errors
     /// The database fails.

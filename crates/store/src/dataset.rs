@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::rows::{Place, raw, word};
+use super::rows::{RowContext, enum_name, raw};
 use super::{Store, StoreError, Tx};
 use scv_domain::dataset::Split;
 use scv_domain::dataset_record::{Dataset, StoredSplit};
@@ -77,7 +77,7 @@ impl Store {
         Ok(rows.into_iter().map(Dataset::from).collect())
     }
 
-    /// The data set of a name.
+    /// The data set with a name.
     ///
     /// # Errors
     /// The database fails.
@@ -95,10 +95,10 @@ impl Store {
         Ok(row.map(Dataset::from))
     }
 
-    /// The splits of data sets, each with the data set it is of.
+    /// The splits of data sets, each with the key of its data set.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.splits", skip_all)]
     pub async fn splits(&self, ids: &[DatasetId]) -> Result<Vec<(DatasetId, StoredSplit)>, StoreError> {
         sqlx::query!(
@@ -112,12 +112,12 @@ impl Store {
         .await?
         .into_iter()
         .map(|row| {
-            let place = Place {
+            let row_context = RowContext {
                 table: "dataset_split",
                 row: row.dataset_id,
             };
             let split = StoredSplit {
-                split: place.word("split", &row.split)?,
+                split: row_context.enum_value("split", &row.split)?,
                 image_count: row.image_count,
                 images_key: row.images_key,
                 labels_key: row.labels_key,
@@ -130,7 +130,7 @@ impl Store {
     /// One split of a data set.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     pub async fn split(&self, id: DatasetId, split: Split) -> Result<Option<StoredSplit>, StoreError> {
         let splits = self.splits(&[id]).await?;
         Ok(splits
@@ -173,7 +173,7 @@ impl Tx {
                 "insert into dataset_split (dataset_id, split, image_count, images_key, labels_key)
                  values ($1, $2, $3, $4, $5)",
                 row.dataset_id,
-                word(split.split),
+                enum_name(split.split),
                 split.image_count,
                 split.images_key,
                 split.labels_key,
@@ -185,17 +185,17 @@ impl Tx {
     }
 }
 
-/// How a data set's row is locked.
+/// Why the row of a data set is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatasetLock {
-    /// While a probe set is added: no version may become `READY` meanwhile, or it would miss the new set.
+    /// A probe set is added. Meanwhile no version may become `READY`, because it would miss the new probe set.
     AddingProbeSet,
-    /// While a version becomes `READY`: no probe set may be added meanwhile.
+    /// A version becomes `READY`. Meanwhile no probe set may be added.
     AddingVersion,
 }
 
 impl Tx {
-    /// Holds a data set still until the transaction ends.
+    /// Locks the row of a data set until the transaction ends.
     ///
     /// # Errors
     /// The database fails.

@@ -1,13 +1,13 @@
-//! What can go wrong with the database. A violated constraint is the caller's doing and has a name;
-//! everything else is the running system's or ours.
+//! Database errors. A violated constraint is the caller's fault and has a variant of its own; all other errors are the fault of
+//! the running system or of SCV.
 
 /// A failed read or write.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The write would break a rule; nothing was written.
+    /// The write would violate a constraint; nothing was written.
     #[error("the change conflicts with what is stored: {0}")]
     Conflict(Conflict),
-    /// A row that we could not have written.
+    /// A row that this version of SCV could not have written.
     #[error("{table}.{column} of row {row} holds {value:?}, which this version of SCV does not know")]
     Corrupt {
         /// Table of the row.
@@ -16,16 +16,16 @@ pub enum StoreError {
         column: &'static str,
         /// Key of the row.
         row: i64,
-        /// What it holds.
+        /// Its value.
         value: String,
     },
-    /// All connections have been in use for too long.
+    /// No connection became available in time.
     #[error("the database is busy")]
     Busy,
-    /// A statement took longer than anybody waits for it.
+    /// A statement exceeded its timeout.
     #[error("the database took too long")]
     TimedOut,
-    /// A text holds what PostgreSQL cannot keep.
+    /// A text contains a character that PostgreSQL cannot store.
     #[error("a text may not contain the character U+0000: leave it out")]
     Text,
     /// The schema could not be brought up to date.
@@ -36,23 +36,23 @@ pub enum StoreError {
     Database(sqlx::Error),
 }
 
-/// PostgreSQL's codes for texts and JSON that hold U+0000.
-const UNKEEPABLE_TEXT: [&str; 2] = ["22021", "22P05"];
+/// PostgreSQL's codes for texts and JSON that contain U+0000.
+const UNSUPPORTED_TEXT: [&str; 2] = ["22021", "22P05"];
 
-/// PostgreSQL's code for a statement that was ended, as by its timeout.
+/// PostgreSQL's code for a statement that was cancelled, for example by its timeout.
 const CANCELLED: &str = "57014";
 
-/// A rule of the schema that a write would break.
+/// A constraint that a write would violate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// Two models of one name.
-    #[error("a model of this name exists already: choose another name")]
+    /// Two models with the same name.
+    #[error("a model with this name exists already: choose another name")]
     ModelName,
-    /// Two data sets of one name.
-    #[error("a data set of this name exists already: choose another name")]
+    /// Two data sets with the same name.
+    #[error("a data set with this name exists already: choose another name")]
     DatasetName,
-    /// Two versions with one number, from registrations at the same moment.
-    #[error("another version of the model was registered at the same moment: try again")]
+    /// Two versions with the same number, registered at the same time.
+    #[error("another version of the model was registered at the same time: try again")]
     VersionNumber,
 }
 
@@ -74,7 +74,7 @@ impl From<sqlx::Error> for StoreError {
         }
         let code = error.as_database_error().and_then(|e| e.code());
         match code.as_deref() {
-            Some(code) if UNKEEPABLE_TEXT.contains(&code) => return Self::Text,
+            Some(code) if UNSUPPORTED_TEXT.contains(&code) => return Self::Text,
             Some(CANCELLED) => return Self::TimedOut,
             _ => {}
         }

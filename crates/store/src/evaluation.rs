@@ -1,20 +1,18 @@
-//! Evaluations, their confusion matrices and mistakes.
+//! Evaluations with their confusion matrices and most confident mistakes.
 
-use super::rows::{Place, raw};
+use super::rows::{RowContext, raw};
 use super::{Store, StoreError, Tx};
-use scv_domain::evaluation::{
-    ConfusionCell, Evaluation, EvaluationDetails, Exemplar, Mistake, NewEvaluation, Report,
-};
+use scv_domain::evaluation::{ConfusionCell, Evaluation, EvaluationDetails, Exemplar, Mistake, NewEvaluation, Report};
 use scv_domain::id::{DatasetId, VersionId};
 
-/// Which evaluation.
+/// The key of an evaluation.
 pub type EvaluationKey = (VersionId, DatasetId);
 
 impl Store {
     /// Evaluations of versions on all data sets.
     ///
     /// # Errors
-    /// The database fails, or holds what no release wrote.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.evaluations_of", skip_all)]
     pub async fn evaluations_of(&self, versions: &[VersionId]) -> Result<Vec<Evaluation>, StoreError> {
         let rows = sqlx::query!(
@@ -27,7 +25,7 @@ impl Store {
         .await?;
         rows.into_iter()
             .map(|row| {
-                let place = Place {
+                let row_context = RowContext {
                     table: "evaluation",
                     row: row.version_id,
                 };
@@ -35,7 +33,7 @@ impl Store {
                     None => None,
                     Some((top_five_accuracy, calibration)) => Some(EvaluationDetails {
                         top_five_accuracy,
-                        calibration: place.json("calibration", calibration)?,
+                        calibration: row_context.json("calibration", calibration)?,
                     }),
                 };
                 Ok(Evaluation {
@@ -85,7 +83,7 @@ impl Store {
         Ok(cells.collect())
     }
 
-    /// The most confident mistakes of evaluations, those of each the most confident first.
+    /// The most confident mistakes of evaluations, by descending confidence within each.
     ///
     /// # Errors
     /// The database fails.
@@ -120,7 +118,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Writes an evaluation in place of an earlier one, in the searchable rows too if the data set is the version's own.
+    /// Writes an evaluation, replacing an earlier one. If the data set is the version's own, the accuracy in the searchable
+    /// rows is updated.
     ///
     /// # Errors
     /// The database fails.

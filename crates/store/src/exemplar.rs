@@ -1,13 +1,13 @@
-//! The images that the channels of layers answer to most.
+//! The top-activating images of the channels of layers.
 
 use super::rows::raw;
 use super::{Store, StoreError, Tx};
 use scv_domain::exemplar::Exemplars;
 use scv_domain::id::LayerId;
-use scv_domain::synthesis::Activating;
+use scv_domain::synthesis::ImageActivation;
 
 impl Store {
-    /// The images that the channels of layers answer to most; layers for which they were not looked for are left out.
+    /// The top-activating images of the channels of layers. Layers for which none were computed are left out.
     ///
     /// # Errors
     /// The database fails.
@@ -26,12 +26,12 @@ impl Store {
             let places = row.images.into_iter().zip(row.activations);
             let places = places.map(|(image, activation)| {
                 let (index, activation) = image.zip(activation)?;
-                Some(Activating {
+                Some(ImageActivation {
                     index: index as usize,
                     activation: activation.into(),
                 })
             });
-            let exemplars = Exemplars::of_places(row.image_count as usize, places);
+            let exemplars = Exemplars::from_slots(row.image_count as usize, places);
             (LayerId(row.layer_id), exemplars)
         });
         Ok(of_layers.collect())
@@ -39,13 +39,13 @@ impl Store {
 }
 
 impl Tx {
-    /// Writes the images that the channels of a layer answer to most in place of earlier ones.
+    /// Writes the top-activating images of the channels of a layer, replacing earlier ones.
     ///
     /// # Errors
     /// The database fails.
     pub async fn put_channel_exemplars(&mut self, layer: LayerId, exemplars: &Exemplars) -> Result<(), StoreError> {
         let (mut images, mut activations) = (Vec::new(), Vec::new());
-        for place in exemplars.places() {
+        for place in exemplars.slots() {
             images.push(place.map(|kept| kept.index as i32));
             activations.push(place.map(|kept| kept.activation as f32));
         }

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::rows::{Place, raw, word};
+use super::rows::{RowContext, enum_name, raw};
 use super::{Store, StoreError, Tx};
 use scv_domain::id::{DatasetId, JobId, VersionId};
-use scv_domain::job::{Job, JobBacklog, JobKind, JobPhase, JobStatus};
+use scv_domain::job::{Job, JobBacklog, JobFilter, JobKind, JobPhase, JobStatus};
+use scv_domain::page::{Page, Slice};
 use scv_domain::training::EpochReport;
 use scv_domain::version::Failure;
 
@@ -30,22 +31,22 @@ impl TryFrom<JobRow> for Job {
     type Error = StoreError;
 
     fn try_from(row: JobRow) -> Result<Self, StoreError> {
-        let place = Place {
+        let row_context = RowContext {
             table: "job",
             row: row.job_id,
         };
         Ok(Self {
             id: JobId(row.job_id),
-            kind: place.word("kind", &row.kind)?,
-            status: place.word("status", &row.status)?,
+            kind: row_context.enum_value("kind", &row.kind)?,
+            status: row_context.enum_value("status", &row.status)?,
             version_id: VersionId(row.version_id),
             dataset_id: row.dataset_id.map(DatasetId),
             progress: row.progress,
-            phase: place.word("phase", &row.phase)?,
-            epochs: place.json("epochs", row.epochs)?,
+            phase: row_context.enum_value("phase", &row.phase)?,
+            epochs: row_context.json("epochs", row.epochs)?,
             attempts: row.attempts,
             cancel_requested: row.cancel_requested,
-            failure: place.json_option("failure", row.failure)?,
+            failure: row_context.json_option("failure", row.failure)?,
             created_at: row.created_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
@@ -53,10 +54,10 @@ impl TryFrom<JobRow> for Job {
     }
 }
 
-/// Work to be queued.
+/// A job to queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewJob {
-    /// What is to be done.
+    /// The kind of work.
     pub kind: JobKind,
     /// The version to work on.
     pub version_id: VersionId,
@@ -71,7 +72,7 @@ impl Store {
     /// Jobs by key, of models that the viewer may see.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.jobs_by_id", skip_all)]
     pub async fn jobs_by_id(&self, ids: &[JobId]) -> Result<Vec<Job>, StoreError> {
         sqlx::query_as!(
@@ -92,7 +93,70 @@ impl Store {
         .collect()
     }
 
-    /// Says how far a running job has come.
+    /// One page of the jobs that a filter admits, of models that the viewer may see, newest job first.
+    ///
+    /// # Errors
+    /// The database fails or holds an unknown value.
+    #[tracing::instrument(name = "store.jobs_page", skip_all)]
+    pub async fn jobs_page(&self, filter: &JobFilter, page: &Page<i64>) -> Result<Slice<Job>, StoreError> {
+        let rows = sqlx::query_as!(
+            JobRow,
+            "select job_id, kind, job.status, version_id, job.dataset_id, progress, phase, epochs, attempts,
+                    cancel_requested, job.failure, job.created_at, started_at, finished_at
+               from job
+               join version using (version_id)
+               join model using (model_id)
+              where ($1::bigint is null or job_id < $1)
+                and ($2::bigint is null or job_id > $2)
+                and (cardinality($3::text[]) = 0 or job.status = any($3))
+                and (cardinality($4::text[]) = 0 or kind = any($4))
+                and ($5::bigint is null or version_id = $5)
+                and deleted_at is null
+                and ($6::bigint is null or private_to is null or private_to = $6)
+              order by case when $7 then job_id else -job_id end
+              limit $8",
+            page.after,
+            page.before,
+            &raw(&filter.statuses, enum_name),
+            &raw(&filter.kinds, enum_name),
+            filter.version_id.map(|id| id.0),
+            self.viewer(),
+            page.from_end,
+            page.limit as i64 + 1,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let jobs = rows.into_iter().map(Job::try_from).collect::<Result<Vec<_>, _>>()?;
+        Ok(Slice::from_rows(jobs, page))
+    }
+
+    /// Counts the jobs that a filter admits, of models that the viewer may see.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.count_jobs", skip_all)]
+    pub async fn count_jobs(&self, filter: &JobFilter) -> Result<i64, StoreError> {
+        let count = sqlx::query_scalar!(
+            r#"select count(*) as "count!"
+                 from job
+                 join version using (version_id)
+                 join model using (model_id)
+                where (cardinality($1::text[]) = 0 or job.status = any($1))
+                  and (cardinality($2::text[]) = 0 or kind = any($2))
+                  and ($3::bigint is null or version_id = $3)
+                  and deleted_at is null
+                  and ($4::bigint is null or private_to is null or private_to = $4)"#,
+            &raw(&filter.statuses, enum_name),
+            &raw(&filter.kinds, enum_name),
+            filter.version_id.map(|id| id.0),
+            self.viewer(),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(count)
+    }
+
+    /// Records the progress of a running job.
     ///
     /// # Errors
     /// The database fails.
@@ -100,7 +164,7 @@ impl Store {
         sqlx::query!(
             "update job set phase = $2, progress = $3 where job_id = $1 and status = 'RUNNING'",
             id.0,
-            word(phase),
+            enum_name(phase),
             progress,
         )
         .execute(&self.pool)
@@ -108,7 +172,7 @@ impl Store {
         Ok(())
     }
 
-    /// Says what the epochs of a running job have come to so far.
+    /// Records the epochs that a running job has completed.
     ///
     /// # Errors
     /// The database fails.
@@ -123,7 +187,7 @@ impl Store {
         Ok(())
     }
 
-    /// Whether somebody asked a job to stop.
+    /// Whether cancellation of a job was requested. A job that does not exist counts as cancelled.
     ///
     /// # Errors
     /// The database fails.
@@ -134,7 +198,7 @@ impl Store {
         Ok(requested.unwrap_or(true))
     }
 
-    /// How many jobs have not ended.
+    /// The numbers of waiting and running jobs.
     ///
     /// # Errors
     /// The database fails.
@@ -159,7 +223,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Queues work: the job's row and its entry in the queue appear together with everything else in this transaction.
+    /// Queues a job. Its row and its entry in the queue become visible together with the other writes of this transaction.
     ///
     /// # Errors
     /// The database fails.
@@ -170,28 +234,65 @@ impl Tx {
              values ($1, $2, $3)
              returning job_id, kind, status, version_id, dataset_id, progress, phase, epochs, attempts,
                        cancel_requested, failure, created_at, started_at, finished_at",
-            word(job.kind),
+            enum_name(job.kind),
             job.version_id.0,
             job.dataset_id.map(|id| id.0),
         )
         .fetch_one(self.connection())
         .await?;
-        // Unchecked: the queue's schema is made by its own migrations, which a check at build time does not have.
-        sqlx::query("select graphile_worker.add_job($1, payload => $2::json, job_key => $3)")
-            .bind(TASK)
-            .bind(serde_json::json!({ "job": row.job_id }))
-            .bind(format!("{TASK}:{}", row.job_id))
-            .execute(self.connection())
-            .await?;
+        self.enqueue(JobId(row.job_id)).await?;
         row.try_into()
     }
 
-    /// Begins a job, counting the attempt. `None` if it is over already. Of an earlier attempt only a training that was
-    /// completed counts.
+    /// Adds a job's entry to the queue.
+    async fn enqueue(&mut self, id: JobId) -> Result<(), StoreError> {
+        // Unchecked: the queue's own migrations create its schema, which a check at build time does not have.
+        sqlx::query("select graphile_worker.add_job($1, payload => $2::json, job_key => $3)")
+            .bind(TASK)
+            .bind(serde_json::json!({ "job": id.0 }))
+            .bind(format!("{TASK}:{}", id.0))
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    /// Queues a job again that failed or was cancelled, as if it had never been started. `None` if it is in another state.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
-    pub async fn begin_job(&mut self, id: JobId) -> Result<Option<Job>, StoreError> {
+    /// The database fails or holds an unknown value.
+    pub async fn requeue_job(&mut self, id: JobId) -> Result<Option<Job>, StoreError> {
+        let row = sqlx::query_as!(
+            JobRow,
+            "update job
+                set status = 'QUEUED', attempts = 0, phase = 'QUEUED', progress = 0, epochs = '[]', failure = null,
+                    cancel_requested = false, started_at = null, finished_at = null
+              where job_id = $1
+                and status in ('FAILED', 'CANCELLED')
+             returning job_id, kind, status, version_id, dataset_id, progress, phase, epochs, attempts,
+                       cancel_requested, failure, created_at, started_at, finished_at",
+            id.0,
+        )
+        .fetch_optional(self.connection())
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        sqlx::query!(
+            "update version
+                set status = 'QUEUED', failure = null
+              where version_id = $1
+                and status = 'FAILED'",
+            row.version_id,
+        )
+        .execute(self.connection())
+        .await?;
+        self.enqueue(id).await?;
+        row.try_into().map(Some)
+    }
+
+    /// Starts a job and counts the attempt. `None` if it has ended. Of an earlier attempt, only a completed training is kept.
+    ///
+    /// # Errors
+    /// The database fails or holds an unknown value.
+    pub async fn start_job(&mut self, id: JobId) -> Result<Option<Job>, StoreError> {
         sqlx::query_as!(
             JobRow,
             "update job
@@ -212,11 +313,11 @@ impl Tx {
         .transpose()
     }
 
-    /// Makes a running job wait again as if it had not been begun, and its version with it.
+    /// Returns a running job and its version to the queue, as if this attempt had not started.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn hand_back_job(&mut self, id: JobId) -> Result<(), StoreError> {
+    pub async fn release_job(&mut self, id: JobId) -> Result<(), StoreError> {
         sqlx::query!(
             "update job
                 set status = 'QUEUED', attempts = attempts - 1, phase = 'QUEUED', progress = 0, epochs = '[]',
@@ -239,7 +340,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Ends a job that is not over yet. `false` if it was.
+    /// Ends a job. Returns `false` if it had ended before.
     ///
     /// # Errors
     /// The database fails.
@@ -256,7 +357,7 @@ impl Tx {
               where job_id = $1
                 and status in ('QUEUED', 'RUNNING')",
             id.0,
-            word(status),
+            enum_name(status),
             failure.map(|failure| serde_json::json!(failure)),
         )
         .execute(self.connection())
@@ -264,10 +365,10 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Asks a job to stop and gives it with its row lock held; `None` if there is no such job.
+    /// Requests the cancellation of a job and returns it with its row lock held. `None` if there is no such job.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     pub async fn request_cancel(&mut self, id: JobId) -> Result<Option<Job>, StoreError> {
         sqlx::query_as!(
             JobRow,

@@ -59,7 +59,7 @@ impl Store {
         Ok(rows.into_iter().map(Layer::from).collect())
     }
 
-    /// Layers by key, of models that are not deleted and that the viewer may see.
+    /// Layers by key that the viewer may see and whose models are not deleted.
     ///
     /// # Errors
     /// The database fails.
@@ -67,7 +67,7 @@ impl Store {
     pub async fn listed_layers(&self, ids: &[LayerId]) -> Result<Vec<Layer>, StoreError> {
         let rows = sqlx::query_as!(
             LayerRow,
-            // Not a join, which would take longer to plan than to run.
+            // Subqueries, because a join would take longer to plan than to run.
             "select layer_id, version_id, index, name, kind, parameters, input_shape, output_shape, parameter_count,
                     multiply_accumulates
                from layer
@@ -83,7 +83,7 @@ impl Store {
         Ok(rows.into_iter().map(Layer::from).collect())
     }
 
-    /// The same page of the layers of each of several versions, by index. One statement for all.
+    /// The same page of the layers of each of several versions, by index, in a single statement.
     ///
     /// # Errors
     /// The database fails.
@@ -121,7 +121,7 @@ impl Store {
         Ok(slices(&layers, page, |layer| layer.version_id))
     }
 
-    /// How many layers each version has; versions without any are left out.
+    /// Counts the layers of each version. Versions without layers are left out.
     ///
     /// # Errors
     /// The database fails.

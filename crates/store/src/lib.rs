@@ -1,6 +1,6 @@
-//! All SQL. Reads stand on [`Store`], writes on [`Tx`]; both take and give domain types.
+//! All SQL. [`Store`] has the reads and [`Tx`] the writes; both take and return domain types.
 //!
-//! A missing row is `Ok(None)`. A batch read may give fewer rows than keys, in any order: loaders align.
+//! A missing row is `Ok(None)`. A batch read may return fewer rows than keys, in any order; loaders align them.
 
 pub mod embedded;
 pub mod error;
@@ -11,6 +11,7 @@ mod catalogue;
 mod dataset;
 mod evaluation;
 mod exemplar;
+mod functions;
 mod job;
 mod layer;
 mod listen;
@@ -22,12 +23,15 @@ mod rows;
 mod search;
 mod search_index;
 mod synthesis;
+mod template;
 mod token;
 mod vector;
 mod version;
+mod version_deletion;
 
 use std::time::Duration;
 
+use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgTransaction, Postgres};
 
@@ -36,70 +40,85 @@ pub use dataset::DatasetLock;
 pub use error::StoreError;
 pub use evaluation::EvaluationKey;
 pub use job::{NewJob, TASK};
-pub use listen::News;
+pub use listen::Notifications;
 pub use model::ModelCursor;
 pub use open::{Database, DatabaseSettings, OpenError, join, open, psql};
 pub use probe::NewProbeSet;
-pub use search::{Candidates, Found, SearchScope, SearchTarget, SearchWindow};
+pub use search::{
+    CANDIDATES_PER_HIT, Candidates, FoundLayers, MAX_EXACT_ROWS, MAX_SKETCHED_HITS, MIN_CANDIDATES,
+    MIN_CANDIDATES_OF_PART, SORTED_ROWS_PER_ROOT, SearchScope, SearchTarget, SearchWindow,
+};
 pub use token::TokenDigest;
 pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
 
 use scv_domain::id::AccountId;
 
-/// Settings of every connection. For the search: as many candidates as are usual and some that are turned away, and on with
-/// the index scan while a filter turns more away, in any order since the exact scores decide. And no notices, which migrations give at every start,
-/// nor warnings, which a transaction gives that was cut off before it began.
-const SESSION: [(&str, &str); 4] = [
+/// Settings of every connection for the search. An index scan collects the usual number of candidates and some that a filter
+/// rejects. While a filter rejects more, the scan goes on, in any order, because the exact scores decide.
+const SEARCH_SETTINGS: [(&str, &str); 3] = [
     ("hnsw.ef_search", "75"),
     ("hnsw.iterative_scan", "relaxed_order"),
     ("jit", "off"),
-    ("client_min_messages", "error"),
 ];
 
-/// What a worker uses at a time: its claim, its heartbeat, and the listener for new entries.
+/// No notices, which migrations cause at every start, and no warnings, which a transaction causes that was cut off before it
+/// began.
+const MESSAGES: (&str, &str) = ("client_min_messages", "error");
+
+/// Concurrent connections of a worker: its claim, its heartbeat, and the listener for new entries.
 const QUEUE_CONNECTIONS: u32 = 4;
 
-/// Statements that take longer are told in the log.
-const SLOW: Duration = Duration::from_secs(1);
+/// Slower statements are logged.
+const SLOW_STATEMENT: Duration = Duration::from_secs(1);
 
-/// What jobs use at a time: there is one device, and a job writes at its end.
+/// Concurrent connections of jobs: there is one device, and a job writes at its end.
 const WORK_CONNECTIONS: u32 = 4;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// The catalogue, over a pool of connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// Connections of those who ask. Their statements end when nobody waits any longer.
+    /// Connections for requests. Their statements have a timeout.
     pool: PgPool,
-    /// Connections for what takes as long as it takes: migrations, jobs, the building of indexes.
+    /// Connections without a timeout: for migrations, jobs and index builds.
     work: PgPool,
-    /// Connections of the queue alone: requests that wait for one another do not keep it from a job's end.
+    /// Connections for the queue alone, so requests that wait for one another cannot delay the end of a job.
     queue: PgPool,
-    /// Whose private models are read beside those that everybody may see; all are if nobody is named.
+    /// The account whose private models are visible in addition to public ones. `None`: all models are visible.
     viewer: Option<AccountId>,
 }
 
-/// Writes that become visible together, or not at all: dropped without [`Tx::commit`], nothing happened.
+/// Writes that become visible together. Dropped without [`Tx::commit`], it writes nothing.
 #[derive(Debug)]
 pub struct Tx {
     inner: PgTransaction<'static>,
 }
 
 impl Store {
-    /// Connects with at most `connections` at a time, whose statements may take `longest`.
+    /// Connects with at most `connections` concurrent connections for requests, whose statements may take
+    /// `statement_timeout`.
     ///
     /// # Errors
-    /// The server cannot be reached or refuses.
-    pub async fn connect(options: PgConnectOptions, connections: u32, longest: Duration) -> Result<Self, StoreError> {
-        // Told to operators, and not to somebody who watches a command on a busy machine.
-        let options = options.log_slow_statements(log::LevelFilter::Info, SLOW);
-        let options = options.application_name("scv").options(SESSION);
+    /// The server cannot be reached or refuses the connection.
+    pub async fn connect(
+        options: PgConnectOptions,
+        connections: u32,
+        statement_timeout: Duration,
+    ) -> Result<Self, StoreError> {
+        // For operators: commands do not show this level to the user of a busy machine.
+        let options = options.log_slow_statements(log::LevelFilter::Info, SLOW_STATEMENT);
+        let options = options
+            .application_name("scv")
+            .options(SEARCH_SETTINGS)
+            .options([MESSAGES]);
         let pool = |connections: u32| {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(10))
         };
-        let bounded = [("statement_timeout", longest.as_millis().to_string())];
+        let bounded = [("statement_timeout", statement_timeout.as_millis().to_string())];
         Ok(Self {
             queue: pool(QUEUE_CONNECTIONS).connect_lazy_with(options.clone()),
             work: pool(WORK_CONNECTIONS).connect_lazy_with(options.clone()),
@@ -108,17 +127,17 @@ impl Store {
         })
     }
 
-    /// The same catalogue as a viewer sees it.
-    pub fn seen_by(&self, viewer: Option<AccountId>) -> Self {
+    /// The same catalogue, restricted to what a viewer may see.
+    pub fn visible_to(&self, viewer: Option<AccountId>) -> Self {
         Self { viewer, ..self.clone() }
     }
 
-    /// Who reads, as the statements take it.
+    /// The viewer as a parameter of statements.
     fn viewer(&self) -> Option<i64> {
         self.viewer.map(|account| account.0)
     }
 
-    /// The same catalogue for jobs, whose statements take as long as they take.
+    /// The same catalogue for jobs, whose statements have no timeout.
     pub fn for_jobs(&self) -> Self {
         Self {
             pool: self.work.clone(),
@@ -126,7 +145,7 @@ impl Store {
         }
     }
 
-    /// The pool, for libraries that keep their own tables beside ours.
+    /// The pool, for libraries that keep their own tables in the same database.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
@@ -136,30 +155,34 @@ impl Store {
         &self.queue
     }
 
-    /// Brings the schema up to date. Servers that start together wait for one another.
+    /// Brings the schema up to date. Servers that start at the same time wait for one another.
     ///
     /// # Errors
     /// A migration fails, or the database was migrated by a newer SCV.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        // sqlx holds a PostgreSQL advisory lock while it migrates.
-        sqlx::migrate!("../../migrations").run(&self.work).await?;
+        let mut connection = self.work.acquire().await?;
+        // The advisory lock that sqlx holds while it migrates. A session may take it again.
+        connection.lock().await?;
+        MIGRATIONS.run(&mut *connection).await?;
+        functions::install(&mut connection).await?;
+        connection.unlock().await?;
         Ok(())
     }
 
-    /// Begins writes that belong together.
+    /// Begins a transaction.
     ///
     /// # Errors
-    /// No connection can be had.
+    /// No connection is available.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(Tx {
             inner: self.pool.begin().await?,
         })
     }
 
-    /// Whether the database answers.
+    /// Checks that the database responds.
     ///
     /// # Errors
-    /// It does not.
+    /// It does not respond.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query_scalar!("select 1 as one").fetch_one(&self.pool).await?;
         Ok(())
@@ -174,28 +197,15 @@ impl Store {
 }
 
 impl Tx {
-    /// Makes the writes last.
+    /// Commits the writes.
     ///
     /// # Errors
-    /// The database cannot, and then nothing happened.
+    /// The database fails; nothing was written.
     pub async fn commit(self) -> Result<(), StoreError> {
         Ok(self.inner.commit().await?)
     }
 
     fn connection(&mut self) -> &mut <Postgres as sqlx::Database>::Connection {
         &mut self.inner
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn analysts_search_in_sql_with_the_settings_of_our_connections() {
-        let sql = include_str!("../../../migrations/0014_access.sql");
-        for (name, value) in SESSION.iter().filter(|(name, _)| *name != "client_min_messages") {
-            assert!(sql.contains(&format!("    set {name} = {value}\n")), "{name}");
-        }
     }
 }

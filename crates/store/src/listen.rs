@@ -1,4 +1,4 @@
-//! News from the database, of what happened on whichever server.
+//! Notifications from the database about changes made by any server.
 
 use std::time::Duration;
 
@@ -8,20 +8,21 @@ use tokio::sync::{broadcast, watch};
 use super::{Store, StoreError};
 use scv_domain::id::JobId;
 
-/// News that a slow reader may have outstanding before it is told that it missed some.
-const BACKLOG: usize = 1_024;
+/// Number of notifications that wait for a slow reader. A reader that falls further behind misses some, and receives an error
+/// that says so.
+const MAX_BACKLOG: usize = 1_024;
 
 const JOBS: &str = "scv_job";
 const CATALOGUE: &str = "scv_catalogue";
 
-/// What happens in the database. It is news, not history: a reader reads first and listens then, and reads again when it
-/// is told that it lagged.
+/// Changes in the database as they happen. A reader subscribes first and then reads the current state. When it has fallen
+/// behind, it reads the state again.
 #[derive(Debug)]
-pub struct News {
-    /// Jobs that changed.
+pub struct Notifications {
+    /// Jobs that have changed.
     pub jobs: broadcast::Sender<JobId>,
-    /// The catalogue's latest generation that was heard of. It trails the database, and whatever has to be true at this
-    /// moment must be read there.
+    /// The last generation of the catalogue that was received. It lags behind the database: a reader that needs the current
+    /// one reads it there.
     pub generation: watch::Receiver<i64>,
 }
 
@@ -31,18 +32,18 @@ struct Senders {
 }
 
 impl Store {
-    /// Listens for news.
+    /// Starts to listen for changes.
     ///
     /// # Errors
-    /// The database cannot be reached. Later interruptions are mended by the listener itself.
-    pub async fn news(&self) -> Result<News, StoreError> {
+    /// The database cannot be reached. After a later interruption the listener reconnects.
+    pub async fn listen(&self) -> Result<Notifications, StoreError> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.listen_all([JOBS, CATALOGUE]).await?;
         let senders = Senders {
-            jobs: broadcast::channel(BACKLOG).0,
+            jobs: broadcast::channel(MAX_BACKLOG).0,
             generation: watch::channel(self.generation().await?).0,
         };
-        let news = News {
+        let notifications = Notifications {
             jobs: senders.jobs.clone(),
             generation: senders.generation.subscribe(),
         };
@@ -52,13 +53,13 @@ impl Store {
                     Ok(notification) => senders.pass_on(&notification),
                     Err(sqlx::Error::PoolClosed) => break,
                     Err(error) => {
-                        tracing::warn!(%error, "the news from the database were interrupted");
+                        tracing::warn!(%error, "notifications from the database were interrupted");
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                 }
             }
         });
-        Ok(news)
+        Ok(notifications)
     }
 }
 
@@ -70,7 +71,7 @@ impl Senders {
         if notification.channel() == CATALOGUE {
             self.generation.send_replace(number);
         } else {
-            // No one listening is the usual case, and no error.
+            // Usually nobody subscribes, which is not an error.
             let _ = self.jobs.send(JobId(number));
         }
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::QueryBuilder;
 
-use super::rows::{Place, raw, word};
+use super::rows::{RowContext, enum_name, raw};
 use super::{Store, StoreError, Tx};
 use scv_domain::id::{AccountId, ModelId};
 use scv_domain::model::{Model, ModelChanges, ModelFilter, ModelOrder, ModelOrderField, NewModel};
@@ -26,20 +26,20 @@ impl TryFrom<ModelRow> for Model {
     type Error = StoreError;
 
     fn try_from(row: ModelRow) -> Result<Self, StoreError> {
-        let place = Place {
+        let row_context = RowContext {
             table: "model",
             row: row.model_id,
         };
         Ok(Self {
             id: ModelId(row.model_id),
-            name: place.text("name", row.name)?,
-            description: place.text("description", row.description)?,
+            name: row_context.text("name", row.name)?,
+            description: row_context.text("description", row.description)?,
             tags: row
                 .tags
                 .into_iter()
-                .map(|tag| place.text("tags", tag))
+                .map(|tag| row_context.text("tags", tag))
                 .collect::<Result<_, _>>()?,
-            visibility: place.word("visibility", &row.visibility)?,
+            visibility: row_context.enum_value("visibility", &row.visibility)?,
             owner: row.owner_id.map(AccountId),
             created_at: row.created_at,
             deleted_at: row.deleted_at,
@@ -47,22 +47,22 @@ impl TryFrom<ModelRow> for Model {
     }
 }
 
-/// A place in a list of models: the value it is ordered by, and the key.
+/// A position in a list of models: the value that the list is ordered by, and the key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct ModelCursor {
-    /// The name, in a list ordered by name; `None` in one that is not.
+    /// The name, if the list is ordered by name; otherwise `None`.
     pub name: Option<String>,
     /// The model's key.
     pub id: i64,
 }
 
 impl ModelCursor {
-    /// Whether it is a place in a list of this order.
+    /// Whether it is a position in a list of this order.
     pub fn fits(&self, order: ModelOrder) -> bool {
         self.name.is_some() == (order.field == ModelOrderField::Name)
     }
 
-    /// The place of a model in a list of this order.
+    /// The position of a model in a list of this order.
     pub fn of(model: &Model, order: ModelOrder) -> Self {
         let name = (order.field == ModelOrderField::Name).then(|| model.name.as_str().to_owned());
         Self { name, id: model.id.0 }
@@ -70,10 +70,10 @@ impl ModelCursor {
 }
 
 impl Store {
-    /// Models by key that the viewer may see, deleted ones too.
+    /// Models by key that the viewer may see, including deleted ones.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.models_by_id", skip_all)]
     pub async fn models_by_id(&self, ids: &[ModelId]) -> Result<Vec<Model>, StoreError> {
         sqlx::query_as!(
@@ -95,7 +95,7 @@ impl Store {
     /// The model of a name, unless it is deleted or the viewer may not see it.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.model_by_name", skip_all)]
     pub async fn model_by_name(&self, name: &str) -> Result<Option<Model>, StoreError> {
         sqlx::query_as!(
@@ -117,7 +117,7 @@ impl Store {
     /// One page of the models that a filter admits and the viewer may see.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.models_page", skip_all)]
     pub async fn models_page(
         &self,
@@ -131,13 +131,13 @@ impl Store {
         push_filter(&mut query, filter, self.viewer());
         let by_name = order.field == ModelOrderField::Name;
         let downwards = order.descending != page.from_end;
-        // `after` means further on in list order, whichever way the rows are read.
-        let (behind, before) = if order.descending {
+        // `after` means later in list order, whichever way the rows are read.
+        let (after, before) = if order.descending {
             (" < ", " > ")
         } else {
             (" > ", " < ")
         };
-        for (cursor, comparison) in [(&page.after, behind), (&page.before, before)] {
+        for (cursor, comparison) in [(&page.after, after), (&page.before, before)] {
             let Some(cursor) = cursor else { continue };
             if by_name {
                 query
@@ -170,7 +170,7 @@ impl Store {
         Ok(Slice::from_rows(models, page))
     }
 
-    /// How many models a filter admits and the viewer may see.
+    /// Counts the models that a filter admits and the viewer may see.
     ///
     /// # Errors
     /// The database fails.
@@ -224,8 +224,8 @@ impl Tx {
              returning model_id, name, description, tags, visibility, owner_id, created_at, deleted_at",
             model.name.as_str(),
             model.description.as_str(),
-            &words(&model.tags),
-            word(model.visibility),
+            &names(&model.tags),
+            enum_name(model.visibility),
             model.owner.map(|owner| owner.0),
         )
         .fetch_one(self.connection())
@@ -233,12 +233,12 @@ impl Tx {
         .try_into()
     }
 
-    /// Changes a model that is not deleted, in its searchable rows too.
+    /// Updates a model that is not deleted, and its searchable rows. `None` if there is no such model.
     ///
     /// # Errors
     /// [`super::error::Conflict::ModelName`], or the database fails.
     pub async fn update_model(&mut self, id: ModelId, changes: &ModelChanges) -> Result<Option<Model>, StoreError> {
-        let tags = changes.tags.as_deref().map(words);
+        let tags = changes.tags.as_deref().map(names);
         let row = sqlx::query_as!(
             ModelRow,
             "update model
@@ -253,7 +253,7 @@ impl Tx {
             changes.name.as_ref().map(|name| name.as_str()),
             changes.description.as_ref().map(|text| text.as_str()),
             tags.as_deref(),
-            changes.visibility.map(word),
+            changes.visibility.map(enum_name),
         )
         .fetch_optional(self.connection())
         .await?;
@@ -272,10 +272,10 @@ impl Tx {
         row.map(Model::try_from).transpose()
     }
 
-    /// Hides a model from lists and searches, or shows it again. `None` if there is none in the other state.
+    /// Hides a model from lists and searches, or shows it again. `None` if there is no model in the other state.
     ///
     /// # Errors
-    /// [`super::error::Conflict::ModelName`] if its name was taken meanwhile, or the database fails.
+    /// [`super::error::Conflict::ModelName`] if another model has taken its name, or the database fails.
     pub async fn set_model_deleted(&mut self, id: ModelId, deleted: bool) -> Result<Option<Model>, StoreError> {
         let row = sqlx::query_as!(
             ModelRow,
@@ -301,11 +301,11 @@ impl Tx {
         row.map(Model::try_from).transpose()
     }
 
-    /// Takes the model's row lock, so that nothing else changes it or adds versions until the end.
-    /// `None` if there is no such model or it is deleted.
+    /// Takes the row lock of a model, so that no other transaction changes it or adds versions until this one ends. `None` if
+    /// there is no such model or it is deleted.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     pub async fn lock_model(&mut self, id: ModelId) -> Result<Option<Model>, StoreError> {
         sqlx::query_as!(
             ModelRow,
@@ -323,6 +323,6 @@ impl Tx {
     }
 }
 
-fn words(tags: &[Tag]) -> Vec<String> {
+fn names(tags: &[Tag]) -> Vec<String> {
     tags.iter().map(|tag| tag.as_str().to_owned()).collect()
 }

@@ -1,17 +1,25 @@
-//! The versions that are likely to be most like another, by the sketches of all their layers.
+//! The versions that are likely to be most similar to another one, by the sketches of all their layers.
 
 use sqlx::{Postgres, QueryBuilder};
 
-use super::search::{push_layers, push_scope, push_sketches, sketch_column};
+use super::search::{layers, push_condition, sketch_column, sketches};
+use super::template::fill;
 use super::{SearchScope, Store, StoreError};
 use scv_domain::id::{ProbeSetId, VersionId};
 use scv_domain::vector::Measure;
 
-/// Layers near each of the target's that are looked at.
-const NEAR: i64 = 100;
+/// Number of nearest layers that are considered for each layer of the target.
+const MAX_NEAREST_LAYERS: i64 = 100;
+
+const NEAREST_VERSIONS: &str = include_str!("../sql/nearest_versions.sql");
+
+const ADMITTED_VERSIONS: &str =
+    "select distinct version_id from {layers} where {scope} order by version_id limit {limit}";
+
+const COUNT_ADMITTED_VERSIONS: &str = "select count(distinct version_id) from {layers} where {scope}";
 
 impl Store {
-    /// The versions with layers in a scope, in the order of their keys, at most `limit`.
+    /// Up to `limit` versions with layers in a scope, ordered by key.
     ///
     /// # Errors
     /// The database fails.
@@ -22,14 +30,16 @@ impl Store {
         scope: &SearchScope,
         limit: usize,
     ) -> Result<Vec<VersionId>, StoreError> {
-        let mut query = QueryBuilder::new("select distinct version_id");
-        push_layers(&mut query, probe_set);
-        push_scope(&mut query, scope);
-        query.push(" order by version_id limit ").push_bind(limit as i64);
+        let query = fill(ADMITTED_VERSIONS, &mut |query, placeholder| match placeholder {
+            "layers" => _ = query.push(layers(probe_set)),
+            "scope" => push_condition(query, scope),
+            "limit" => _ = query.push_bind(limit as i64),
+            other => unreachable!("{other}"),
+        });
         self.versions(query).await
     }
 
-    /// How many versions have layers in a scope.
+    /// Counts the versions with layers in a scope.
     ///
     /// # Errors
     /// The database fails.
@@ -39,9 +49,11 @@ impl Store {
         probe_set: ProbeSetId,
         scope: &SearchScope,
     ) -> Result<usize, StoreError> {
-        let mut query = QueryBuilder::new("select count(distinct version_id)");
-        push_layers(&mut query, probe_set);
-        push_scope(&mut query, scope);
+        let mut query = fill(COUNT_ADMITTED_VERSIONS, &mut |query, placeholder| match placeholder {
+            "layers" => _ = query.push(layers(probe_set)),
+            "scope" => push_condition(query, scope),
+            other => unreachable!("{other}"),
+        });
         let count: i64 = query
             .build_query_scalar()
             .persistent(false)
@@ -50,8 +62,8 @@ impl Store {
         Ok(count as usize)
     }
 
-    /// The versions in a scope whose layers are nearest to those of a version, best first: by the sum over its layers of the
-    /// likeness of the nearest layer, as far as the sketches tell.
+    /// The versions in a scope whose layers are nearest to those of a version, best first. They are ranked by the sum, over the
+    /// layers of that version, of the similarity to the nearest layer, as estimated from the sketches.
     ///
     /// # Errors
     /// The database fails.
@@ -64,37 +76,23 @@ impl Store {
         measure: Measure,
         limit: usize,
     ) -> Result<Vec<VersionId>, StoreError> {
-        let sketch = sketch_column(measure);
-        let mut query = QueryBuilder::new("with target as materialized (select layer_id, ");
-        query.push(sketch).push(" as sketch");
-        push_layers(&mut query, probe_set);
-        push_sketches(&mut query, probe_set);
-        query.push(" where version_id = ").push_bind(version.0);
-        if !scope.layer_kinds.is_empty() {
-            query
-                .push(" and layer_kind = any(")
-                .push_bind(scope.layer_kinds.clone())
-                .push(")");
-        }
-        query.push(
-            "), nearest as (select target.layer_id, near.version_id, min(near.distance) as distance from target ",
-        );
-        query.push("cross join lateral (select version_id, ").push(sketch);
-        query.push(" <-> target.sketch as distance");
-        push_layers(&mut query, probe_set);
-        push_sketches(&mut query, probe_set);
-        push_scope(&mut query, scope);
-        query
-            .push(" order by ")
-            .push(sketch)
-            .push(" <-> target.sketch limit ")
-            .push_bind(NEAR);
-        // Of unit vectors at a distance d the product is 1 - d²/2.
-        query.push(
-            ") as near group by target.layer_id, near.version_id)
-             select version_id from nearest group by version_id order by sum(1 - distance ^ 2 / 2) desc, version_id limit ",
-        );
-        query.push_bind(limit as i64);
+        let query = fill(NEAREST_VERSIONS, &mut |query, placeholder| match placeholder {
+            "sketch" => _ = query.push(sketch_column(measure)),
+            "layers" => _ = query.push(layers(probe_set)),
+            "sketches" => _ = query.push(sketches(probe_set)),
+            "version" => _ = query.push_bind(version.0),
+            "kinds" if scope.layer_kinds.is_empty() => _ = query.push("true"),
+            "kinds" => {
+                query
+                    .push("layer_kind = any(")
+                    .push_bind(scope.layer_kinds.clone())
+                    .push(")");
+            }
+            "scope" => push_condition(query, scope),
+            "near" => _ = query.push_bind(MAX_NEAREST_LAYERS),
+            "limit" => _ = query.push_bind(limit as i64),
+            other => unreachable!("{other}"),
+        });
         self.versions(query).await
     }
 

@@ -1,4 +1,4 @@
-//! From settings to a database that is up to date: the user's own, or the embedded one.
+//! Opens the database and brings its schema up to date: the user's own database, or the embedded one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,43 +10,45 @@ use tokio::time::timeout;
 use super::embedded::{self, Cluster, EmbeddedError, PgvectorError, check_pgvector};
 use super::{Store, StoreError};
 
-/// How long statements that still run may take to end when the server stops.
-const TIME_TO_CLOSE: Duration = Duration::from_secs(5);
+/// How long running statements may take to end when the server stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the database is to be found.
+/// Where the database is, and how to use it.
 #[derive(Debug, Clone)]
 pub struct DatabaseSettings {
-    /// A PostgreSQL of the user's own; the embedded one if there is none.
+    /// URL of the user's own database; `None` for the embedded one.
     pub url: Option<String>,
-    /// Connections at a time.
+    /// Maximum number of concurrent connections for requests.
     pub connections: u32,
-    /// How long a statement of somebody who asks may take.
-    pub longest: Duration,
-    /// Folder for the embedded cluster.
+    /// Timeout of statements for requests.
+    pub statement_timeout: Duration,
+    /// Folder of the embedded cluster.
     pub data_dir: PathBuf,
-    /// Installation for the embedded cluster, if the user names one.
+    /// PostgreSQL installation for the embedded cluster, if the user specifies one.
     pub postgres_dir: Option<PathBuf>,
-    /// Folder of the installation that the set-up fetched.
+    /// Cache folder with the PostgreSQL installation that `scripts/setup` fetched.
     pub cache_dir: PathBuf,
 }
 
-/// An open database, with the cluster behind it if that is ours.
+/// An open database, with its embedded cluster if this process runs one.
 #[derive(Debug)]
 pub struct Database {
     /// The catalogue in it.
     pub store: Store,
-    /// The embedded cluster, to be stopped last.
+    /// The embedded cluster, which is stopped last.
     pub cluster: Option<Cluster>,
 }
 
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// `DATABASE_URL` is none.
+    /// `DATABASE_URL` is invalid.
     #[error("DATABASE_URL is not the address of a PostgreSQL database ({0}): write postgres://user@host:5432/name")]
     Url(String),
-    /// Nothing answers there, or it lets nobody in.
-    #[error("cannot connect to the database of DATABASE_URL ({0}): check the address, and that PostgreSQL runs there")]
+    /// No server responds, or it refuses the connection.
+    #[error(
+        "cannot connect to the database of DATABASE_URL ({0}): check the address, and that PostgreSQL is running there"
+    )]
     Connect(sqlx::Error),
     /// The embedded cluster does not start.
     #[error(transparent)]
@@ -54,7 +56,7 @@ pub enum OpenError {
     /// pgvector is missing or too old.
     #[error(transparent)]
     Pgvector(#[from] PgvectorError),
-    /// It cannot be reached or migrated.
+    /// The database cannot be reached or migrated.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -62,7 +64,7 @@ pub enum OpenError {
 /// Opens the database and brings its schema up to date.
 ///
 /// # Errors
-/// Each case of [`OpenError`]; an embedded cluster that was started is stopped again.
+/// Each case of [`OpenError`]. An embedded cluster that was started is stopped again.
 pub async fn open(settings: &DatabaseSettings) -> Result<Database, OpenError> {
     let (options, cluster) = match &settings.url {
         Some(url) => (parse(url)?, None),
@@ -82,14 +84,15 @@ pub async fn open(settings: &DatabaseSettings) -> Result<Database, OpenError> {
     }
 }
 
-/// Opens the database as [`open`] does, but joins a server that has the embedded one in use, which goes on running.
+/// Opens the database as [`open`] does. If another server uses the embedded database, this connects to it, and the server
+/// keeps running.
 ///
 /// # Errors
 /// Each case of [`OpenError`].
 pub async fn join(settings: &DatabaseSettings) -> Result<Database, OpenError> {
     let running = match settings.url {
         Some(_) => None,
-        None => embedded::running(&settings.data_dir).await,
+        None => embedded::find_running(&settings.data_dir).await,
     };
     let Some(options) = running else {
         return open(settings).await;
@@ -98,7 +101,7 @@ pub async fn join(settings: &DatabaseSettings) -> Result<Database, OpenError> {
     Ok(Database { store, cluster: None })
 }
 
-/// PostgreSQL's own client, from the installation of the embedded database.
+/// The path of `psql`, from the installation of the embedded database.
 pub fn psql(settings: &DatabaseSettings) -> Option<PathBuf> {
     embedded::psql(&settings.embedded())
 }
@@ -113,7 +116,7 @@ impl DatabaseSettings {
     }
 }
 
-/// The parser does not mind the scheme, and would take another database's address for one of PostgreSQL's.
+/// The parser of sqlx ignores the scheme, and would accept the URL of another kind of database.
 fn parse(url: &str) -> Result<PgConnectOptions, OpenError> {
     if !["postgres://", "postgresql://"]
         .iter()
@@ -126,9 +129,9 @@ fn parse(url: &str) -> Result<PgConnectOptions, OpenError> {
 }
 
 async fn prepare(options: PgConnectOptions, settings: &DatabaseSettings) -> Result<Store, OpenError> {
-    let store = match Store::connect(options.clone(), settings.connections, settings.longest).await {
+    let store = match Store::connect(options.clone(), settings.connections, settings.statement_timeout).await {
         Ok(store) => store,
-        // The pool tries again and again, and at last only says that it was in vain: one more try says why.
+        // The pool retries, and its error does not say why it failed: one more attempt finds the reason.
         Err(error) => match options.connect().await {
             Ok(_) => return Err(error.into()),
             Err(reason) => return Err(OpenError::Connect(reason)),
@@ -140,11 +143,11 @@ async fn prepare(options: PgConnectOptions, settings: &DatabaseSettings) -> Resu
 }
 
 impl Database {
-    /// Closes the connections and stops the cluster, if it is ours. A statement that does not end, such as one that waits
-    /// for somebody else's lock, is abandoned after a while.
+    /// Closes the connections and stops the embedded cluster, if there is one. A statement that does not end in time, such as
+    /// one that waits for a lock, is abandoned.
     pub async fn close(self) {
-        if timeout(TIME_TO_CLOSE, self.store.close()).await.is_err() {
-            tracing::warn!("statements that still run in the database are abandoned");
+        if timeout(CLOSE_TIMEOUT, self.store.close()).await.is_err() {
+            tracing::warn!("statements are still running in the database; they are abandoned");
         }
         if let Some(cluster) = self.cluster {
             cluster.stop().await;

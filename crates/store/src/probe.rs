@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
-use super::rows::{Place, raw, word};
+use super::rows::{RowContext, enum_name, raw};
 use super::{Store, StoreError, Tx};
 use scv_domain::dataset::Split;
 use scv_domain::dataset_record::ProbeSet;
@@ -24,14 +24,14 @@ impl TryFrom<ProbeSetRow> for ProbeSet {
     type Error = StoreError;
 
     fn try_from(row: ProbeSetRow) -> Result<Self, StoreError> {
-        let place = Place {
+        let row_context = RowContext {
             table: "probe_set",
             row: row.probe_set_id,
         };
         Ok(Self {
             id: ProbeSetId(row.probe_set_id),
             dataset_id: DatasetId(row.dataset_id),
-            split: place.word("split", &row.split)?,
+            split: row_context.enum_value("split", &row.split)?,
             image_indices: row.image_indices,
             seed: row.seed,
             content_hash: row.content_hash,
@@ -41,20 +41,20 @@ impl TryFrom<ProbeSetRow> for ProbeSet {
     }
 }
 
-/// A probe set to be written.
+/// A probe set to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewProbeSet {
     /// The data set.
     pub dataset_id: DatasetId,
-    /// The split its images are of.
+    /// The split that contains its images.
     pub split: Split,
     /// Indices of the images in that split, in order.
     pub image_indices: Vec<i32>,
-    /// What the images were drawn with.
+    /// The random seed with which the images were drawn.
     pub seed: i64,
-    /// Hash of what networks will see.
+    /// Hash of the content that networks read.
     pub content_hash: String,
-    /// Whether searches use it when none is named.
+    /// Whether searches use it when none is specified.
     pub is_default: bool,
 }
 
@@ -62,7 +62,7 @@ impl Store {
     /// Probe sets by key.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.probe_sets_by_id", skip_all)]
     pub async fn probe_sets_by_id(&self, ids: &[ProbeSetId]) -> Result<Vec<ProbeSet>, StoreError> {
         sqlx::query_as!(
@@ -82,7 +82,7 @@ impl Store {
     /// All probe sets of data sets, the default one of each first.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.probe_sets_of", skip_all)]
     pub async fn probe_sets_of(&self, datasets: &[DatasetId]) -> Result<Vec<ProbeSet>, StoreError> {
         probe_sets_of(&self.pool, datasets).await
@@ -109,21 +109,21 @@ impl Tx {
     /// All probe sets of a data set as this transaction sees them, the default one first.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     pub async fn probe_sets_of(&mut self, dataset: DatasetId) -> Result<Vec<ProbeSet>, StoreError> {
         probe_sets_of(self.connection(), &[dataset]).await
     }
 
-    /// The probe set of exactly these images, if it has been drawn before.
+    /// An existing probe set of exactly these images.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     pub async fn probe_set_of_content(&mut self, new: &NewProbeSet) -> Result<Option<ProbeSet>, StoreError> {
         let all = self.probe_sets_of(new.dataset_id).await?;
         Ok(all.into_iter().find(|set| set.content_hash == new.content_hash))
     }
 
-    /// Writes a probe set and makes the partition that its vectors are searched in.
+    /// Writes a probe set and creates the partition for its sketches.
     ///
     /// # Errors
     /// The database fails.
@@ -134,7 +134,7 @@ impl Tx {
              values ($1, $2, $3, $4, $5, $6)
              returning probe_set_id, dataset_id, split, image_indices, seed, content_hash, is_default, created_at",
             probe_set.dataset_id.0,
-            word(probe_set.split),
+            enum_name(probe_set.split),
             &probe_set.image_indices,
             probe_set.seed,
             probe_set.content_hash,

@@ -1,32 +1,32 @@
-//! How words and counts of the domain stand in columns.
+//! How enum values, texts and numbers of the domain are stored in columns.
 
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IntoDeserializer, value::Error as WordError};
+use serde::de::{DeserializeOwned, IntoDeserializer, value::Error as NameError};
 
 use super::StoreError;
 use scv_domain::page::{Page, Slice};
 
-/// The word that stands for an enum value in a text column: its name in the API.
-pub(super) fn word<T: Serialize>(value: T) -> String {
+/// The name under which a text column stores an enum value: its name in the API.
+pub(super) fn enum_name<T: Serialize>(value: T) -> String {
     match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        other => unreachable!("only plain enums are stored as words, got {other:?}"),
+        Ok(serde_json::Value::String(name)) => name,
+        other => unreachable!("only plain enums are stored by name, got {other:?}"),
     }
 }
 
-/// Where a value was read, for the error that names it.
-pub(super) struct Place {
+/// The row that a value was read from, for error messages.
+pub(super) struct RowContext {
     pub(super) table: &'static str,
     pub(super) row: i64,
 }
 
-impl Place {
-    /// The enum value that a word stands for.
-    pub(super) fn word<T: DeserializeOwned>(&self, column: &'static str, word: &str) -> Result<T, StoreError> {
-        T::deserialize(IntoDeserializer::<WordError>::into_deserializer(word)).map_err(|_| self.corrupt(column, word))
+impl RowContext {
+    /// The enum value of a name.
+    pub(super) fn enum_value<T: DeserializeOwned>(&self, column: &'static str, name: &str) -> Result<T, StoreError> {
+        T::deserialize(IntoDeserializer::<NameError>::into_deserializer(name)).map_err(|_| self.corrupt(column, name))
     }
 
-    /// A structure kept as JSON.
+    /// A structure stored as JSON.
     pub(super) fn json<T: DeserializeOwned>(
         &self,
         column: &'static str,
@@ -35,7 +35,7 @@ impl Place {
         T::deserialize(&json).map_err(|_| self.corrupt(column, json))
     }
 
-    /// A structure kept as JSON, if it is there.
+    /// A structure stored as JSON, if the column is not null.
     pub(super) fn json_option<T: DeserializeOwned>(
         &self,
         column: &'static str,
@@ -44,7 +44,7 @@ impl Place {
         json.map(|json| self.json(column, json)).transpose()
     }
 
-    /// Text that was checked when it was written.
+    /// A text type whose rules were checked when the text was written.
     pub(super) fn text<T: TryFrom<String>>(&self, column: &'static str, text: String) -> Result<T, StoreError> {
         T::try_from(text.clone()).map_err(|_| self.corrupt(column, text))
     }
@@ -59,18 +59,18 @@ impl Place {
     }
 }
 
-/// Rows of several lists, one list behind the other, as a page of each.
+/// Splits the rows of several lists, one list after the other, into a page per list.
 pub(super) fn slices<K: PartialEq, T: Clone, C>(
     rows: &[T],
     page: &Page<C>,
     list: impl Fn(&T) -> K,
 ) -> Vec<(K, Slice<T>)> {
     rows.chunk_by(|a, b| list(a) == list(b))
-        .map(|of_one| (list(&of_one[0]), Slice::from_rows(of_one.to_vec(), page)))
+        .map(|rows| (list(&rows[0]), Slice::from_rows(rows.to_vec(), page)))
         .collect()
 }
 
-/// The raw numbers of typed things, for `= any($1)` and `unnest($1)`.
-pub(super) fn raw<T: Copy, N>(things: &[T], number: impl Fn(T) -> N) -> Vec<N> {
-    things.iter().map(|&thing| number(thing)).collect()
+/// The raw numbers of typed values, for `= any($1)` and `unnest($1)`.
+pub(super) fn raw<T: Copy, N>(values: &[T], number: impl Fn(T) -> N) -> Vec<N> {
+    values.iter().map(|&value| number(value)).collect()
 }

@@ -1,41 +1,83 @@
-//! The similarity search: candidates from a sketch index, then the exact scores of those few, in one statement.
+//! The similarity search: candidates from the sketches, then their exact scores, in one statement.
 //!
-//! The statements are put together at run time, since only the filters asked for may stand in them: with
-//! nullable parameters for all of them the planner would not choose well among the indexes. For the same
-//! reason those with filters are not kept prepared: a plan for any value of a filter cannot tell one that keeps half from a
-//! rare one.
+//! There are three forms of the statement (`sql/search_*.sql`), one for each of [`Candidates`]. They are completed at run
+//! time, because a statement may contain only the filters that the caller requested: with nullable parameters for all of
+//! them, the planner would choose badly among the indexes. For the same reason, statements with filters are not kept
+//! prepared: a plan for any value of a filter cannot distinguish one that keeps half of the layers from a rare one.
 
 use pgvector::HalfVector;
 use sqlx::{Postgres, QueryBuilder};
 
+use super::template::{fill, push_filled};
 use super::vector::parts;
 use super::{Store, StoreError};
 use scv_domain::id::{AccountId, DatasetId, LayerId, ModelId, ProbeSetId, VersionId};
 use scv_domain::similarity::{LayerMatch, MatchCursor};
 use scv_domain::vector::{Measure, SketchedVector};
 
-/// The rows a search may answer with, its names resolved to keys.
+/// Minimum number of layers whose exact scores are computed when sketches select them from the whole library.
+pub const MIN_CANDIDATES: usize = 50;
+
+/// The same for a part of the library: there the nearest layers are further away, and sketches order them less reliably.
+pub const MIN_CANDIDATES_OF_PART: usize = 100;
+
+/// Candidates per hit: half of them lie between the last hit and the edge of what the sketches found.
+pub const CANDIDATES_PER_HIT: usize = 2;
+
+/// Number of hits, counted from the first, that sketches may select. Further down the list every layer is scored.
+pub const MAX_SKETCHED_HITS: usize = 1_000;
+
+/// Scopes of up to this many layers are scored as a whole.
+pub const MAX_EXACT_ROWS: usize = 250;
+
+/// A part of a library of n layers is searched without the index if it holds up to this many times the square root of n.
+/// In a part of r layers, an index has to pass n / r entries for each candidate, whereas sorting takes r sketches: the costs
+/// are equal where r² is a multiple of n.
+pub const SORTED_ROWS_PER_ROOT: usize = 18;
+
+const SEARCH_ALL: &str = include_str!("../sql/search_all.sql");
+const SEARCH_SORTED: &str = include_str!("../sql/search_sorted.sql");
+const SEARCH_INDEXED: &str = include_str!("../sql/search_indexed.sql");
+
+/// The part that all three forms share: the exact scores of the candidates.
+const SCORED: &str = include_str!("../sql/scored.sql");
+
+const COUNT_SCOPE: &str = "select count(*) from (select from {layers} where {scope} {limit}) as admitted";
+
+/// The vector of a stored layer, copied to memory: read in place, it would be fetched and decompressed for every candidate.
+const STORED_TARGET: &str = "select part, subvector(lead, 1, vector_dims(lead)) as lead, tail, lead_norm
+                               from layer_vector
+                              where probe_set_id = {probe_set}
+                                and layer_id = {layer}";
+
+const STORED_SKETCH: &str =
+    "(select {sketch_column} from {layers} join {sketches} using (sketch_id) where layer_id = {layer})";
+
+/// The hits after a cursor.
+const AFTER: &str = "({score} < {after_score} or ({score} = {after_score} and tie_break > {after_tie}))";
+
+/// The layers that a search may return, with its names resolved to keys.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SearchScope {
-    /// Not this model.
+    /// Excludes the model of the target.
     pub own_model: Option<ModelId>,
-    /// Not this version.
+    /// Excludes this version.
     pub except_version: Option<VersionId>,
-    /// Least accuracy.
+    /// Minimum accuracy of the version.
     pub min_accuracy: Option<f64>,
-    /// Accuracy that must be exceeded.
+    /// The accuracy of the version must exceed this one.
     pub better_than: Option<f64>,
-    /// One of these data sets.
+    /// Only versions for one of these data sets.
     pub datasets: Option<Vec<DatasetId>>,
-    /// One of these kinds. Empty: any.
+    /// Only layers of one of these kinds. Empty: any kind.
     pub layer_kinds: Vec<String>,
-    /// One of these models. Empty: any.
+    /// Only these models. Empty: any model.
     pub models: Vec<ModelId>,
-    /// None of these models.
+    /// Excludes these models.
     pub exclude_models: Vec<ModelId>,
-    /// All of these tags.
+    /// Only models that have all of these tags.
     pub tags: Vec<String>,
-    /// Whose private models are among them, beside those that everybody may see. `None`: all models.
+    /// The account whose private models are included in addition to public models. `None`: all models.
     pub viewer: Option<AccountId>,
 }
 
@@ -48,42 +90,42 @@ pub enum SearchTarget<'a> {
     Vector(&'a SketchedVector),
 }
 
-/// Which rows of a scope are scored. Rows whose sketches tie with the last one's are scored too.
+/// Which layers of a scope are scored. Layers whose sketches tie with the last one are scored too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Candidates {
-    /// All.
+    /// All of them.
     All,
-    /// So many, those with the nearest sketches: the sketches of the whole scope are looked at.
+    /// This many layers, those with the nearest sketches. All sketches of the scope are compared.
     Sorted(usize),
-    /// So many, those with the nearest sketches that an index finds.
+    /// This many layers, those with the nearest sketches that an index finds.
     Indexed(usize),
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct FoundLayers {
     /// The hits, best first.
     pub hits: Vec<LayerMatch>,
-    /// Whether the index, if one was asked, found the target itself. An HNSW graph may have parts that no link from
-    /// elsewhere leads to, and if it leaves out the nearest sketch of all then it leaves out that one's neighbours too.
+    /// Whether the index, if one was used, found the target itself. An HNSW graph may have parts that are unreachable from
+    /// elsewhere. If the index misses the nearest sketch of all, it misses that sketch's neighbours too.
     pub target_reached: bool,
 }
 
-/// Which hits of a scope are wanted.
+/// Which hits of a scope are requested.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SearchWindow {
-    /// What hits are ranked by.
+    /// The measure that ranks the hits.
     pub measure: Measure,
-    /// What is scored to find them.
+    /// Which layers are scored.
     pub candidates: Candidates,
-    /// Only hits behind this one.
+    /// Only hits after this one.
     pub after: Option<MatchCursor>,
-    /// Hits at most.
+    /// Maximum number of hits.
     pub limit: usize,
 }
 
 impl SearchScope {
-    /// Whether it holds a part of the library only, one model or version left out aside.
+    /// Whether it admits only a part of the library. Excluding one model or version does not count.
     pub fn is_narrow(&self) -> bool {
         let rest = Self {
             own_model: self.own_model,
@@ -95,7 +137,7 @@ impl SearchScope {
 }
 
 impl Store {
-    /// How many layers a scope holds, counted no further than `limit`.
+    /// Counts the layers of a scope, up to `limit`.
     ///
     /// # Errors
     /// The database fails.
@@ -106,13 +148,16 @@ impl Store {
         scope: &SearchScope,
         limit: Option<usize>,
     ) -> Result<usize, StoreError> {
-        let mut query = QueryBuilder::new("select count(*) from (select");
-        push_layers(&mut query, probe_set);
-        push_scope(&mut query, scope);
-        if let Some(limit) = limit {
-            query.push(" limit ").push_bind(limit as i64);
-        }
-        query.push(") as admitted");
+        let mut query = fill(COUNT_SCOPE, &mut |query, placeholder| match placeholder {
+            "layers" => _ = query.push(layers(probe_set)),
+            "scope" => push_condition(query, scope),
+            "limit" => {
+                if let Some(limit) = limit {
+                    query.push("limit ").push_bind(limit as i64);
+                }
+            }
+            other => unreachable!("{other}"),
+        });
         let count: i64 = query
             .build_query_scalar()
             .persistent(!scope.is_narrow())
@@ -121,7 +166,7 @@ impl Store {
         Ok(count as usize)
     }
 
-    /// About how many layers have a vector on a probe set, as PostgreSQL keeps count of it.
+    /// The approximate number of layers with a vector on a probe set, from PostgreSQL's statistics.
     ///
     /// # Errors
     /// The database fails.
@@ -133,12 +178,12 @@ impl Store {
         )
         .fetch_one(&self.pool)
         .await?;
-        // It is below zero until it has counted for the first time.
+        // Negative until PostgreSQL has analysed the table for the first time.
         Ok(estimate.max(0.0) as usize)
     }
 
-    /// The hits of a window, best first; equal scores in the order of their keys, the target itself before all. None for a
-    /// target without a vector.
+    /// The hits of a window, best first. Equal scores are ordered by layer key, with the target itself first. A target
+    /// without a vector has no hits.
     ///
     /// # Errors
     /// The database fails.
@@ -149,112 +194,19 @@ impl Store {
         probe_set: ProbeSetId,
         scope: &SearchScope,
         window: &SearchWindow,
-    ) -> Result<Found, StoreError> {
-        // The target is looked for wherever the index is, in the scope or not.
-        let looked_for = match (window.candidates, target) {
-            (Candidates::Indexed(_), SearchTarget::Layer(layer)) => Some(layer),
-            _ => None,
+    ) -> Result<FoundLayers, StoreError> {
+        let search = Search {
+            target,
+            probe_set,
+            scope,
+            window,
         };
-        let mut query = QueryBuilder::new("with target as materialized (");
-        push_vector(&mut query, target, probe_set);
-        query.push("), candidate as materialized (select layer_id, ");
-        match looked_for {
-            None => _ = query.push("true"),
-            Some(_) => push_condition(&mut query, scope),
-        }
-        query.push(" as admitted");
-        push_layers(&mut query, probe_set);
-        if window.candidates != Candidates::All {
-            push_sketches(&mut query, probe_set);
-        }
-        query.push(" where exists (select from target) and (");
-        push_condition(&mut query, scope);
-        if let Some(layer) = looked_for {
-            query.push(" or layer_id = ").push_bind(layer.0);
-        }
-        query.push(")");
-        let nearest = match window.candidates {
-            Candidates::All => None,
-            // No index knows this order, so the planner cannot take one.
-            Candidates::Sorted(count) => Some((count, ") + 0")),
-            Candidates::Indexed(count) => Some((count, ")")),
-        };
-        if let Some((count, end)) = nearest {
-            query
-                .push(" order by (")
-                .push(sketch_column(window.measure))
-                .push(" <-> ");
-            push_sketch(&mut query, target, probe_set, window.measure);
-            // Copies of one layer are all candidates or none: otherwise chance would choose among them.
-            query
-                .push(end)
-                .push(" fetch first ")
-                .push(count)
-                .push(" rows with ties");
-        }
-        // Row by row, since joined as a whole every vector of the library may be touched. The sums run in the order of the
-        // parts: the same pair always gets the same score to the last bit, which cursors compare with.
-        query.push(
-            "), scored as (
-                select layer_id, least(lead + tail, 1) as cka, greatest(-1, least(lead / norms, 1)) as debiased_cka,
-                       case when layer_id = ",
-        );
-        // Keys begin at 1.
-        let own = match target {
-            SearchTarget::Layer(layer) => layer,
-            SearchTarget::Vector(_) => LayerId(0),
-        };
-        query.push_bind(own.0).push(
-            " then 0 else layer_id end as tie
-                  from candidate
-                 cross join lateral (
-                    select -sum(theirs.lead <#> target.lead order by part) as lead,
-                           -sum(theirs.tail <#> target.tail order by part) as tail,
-                           max(theirs.lead_norm::float8 * target.lead_norm) as norms
-                      from layer_vector as theirs
-                      join target using (part)
-                     where theirs.probe_set_id = ",
-        );
-        query
-            .push(probe_set)
-            .push(" and theirs.layer_id = candidate.layer_id) as product where admitted) ");
-        query.push("select layer_id, cka, debiased_cka, ");
-        match looked_for {
-            None => query.push("true"),
-            Some(layer) => query
-                .push("exists (select from candidate where layer_id = ")
-                .push_bind(layer.0)
-                .push(")"),
-        };
-        query.push(" from scored where true");
-        let score = score_column(window.measure);
-        if let Some(after) = &window.after {
-            let tie = if after.layer == own { 0 } else { after.layer.0 };
-            query
-                .push(" and (")
-                .push(score)
-                .push(" < ")
-                .push_bind(after.score)
-                .push(" or (")
-                .push(score);
-            query
-                .push(" = ")
-                .push_bind(after.score)
-                .push(" and tie > ")
-                .push_bind(tie)
-                .push("))");
-        }
-        query
-            .push(" order by ")
-            .push(score)
-            .push(" desc, tie limit ")
-            .push_bind(window.limit as i64);
-
+        let mut query = search.statement();
         let query = query.build_query_as().persistent(!scope.is_narrow());
         let rows: Vec<(i64, f64, f64, bool)> = query.fetch_all(&self.pool).await?;
-        // A rank that nobody was ever given must not overflow.
+        // A forged cursor may hold a rank that no hit ever had; it must not overflow.
         let skipped = window.after.map_or(0, |after| after.rank.min(u32::MAX / 2));
-        Ok(Found {
+        Ok(FoundLayers {
             target_reached: rows.iter().all(|(.., reached)| *reached),
             hits: rows
                 .into_iter()
@@ -270,51 +222,125 @@ impl Store {
     }
 }
 
-fn push_vector(query: &mut QueryBuilder<Postgres>, target: SearchTarget<'_>, probe_set: ProbeSetId) {
-    match target {
-        SearchTarget::Layer(layer) => {
-            query
-                // A copy in memory: as it lies in the table it would be fetched and decompressed for every candidate.
-                .push("select part, subvector(lead, 1, vector_dims(lead)) as lead, tail, lead_norm from layer_vector where probe_set_id = ")
-                .push(probe_set)
-                .push(" and layer_id = ")
-                .push_bind(layer.0);
-        }
-        SearchTarget::Vector(sketched) => {
-            let (mut numbers, mut leads, mut tails, mut norms) = (vec![], vec![], vec![], vec![]);
-            for part in parts(&sketched.vector) {
-                numbers.push(part.number);
-                leads.push(part.lead);
-                tails.push(part.tail);
-                norms.push(part.lead_norm);
-            }
-            query
-                .push("select * from unnest(")
-                .push_bind(numbers)
-                .push(", ")
-                .push_bind(leads)
-                .push(", ");
-            query.push_bind(tails).push(", ").push_bind(norms);
-            query.push(") as given (part, lead, tail, lead_norm)");
-        }
-    }
+/// A search, and how the placeholders of its statement are filled.
+struct Search<'a> {
+    target: SearchTarget<'a>,
+    probe_set: ProbeSetId,
+    scope: &'a SearchScope,
+    window: &'a SearchWindow,
 }
 
-fn push_sketch(query: &mut QueryBuilder<Postgres>, target: SearchTarget<'_>, probe_set: ProbeSetId, measure: Measure) {
-    match target {
-        SearchTarget::Layer(layer) => {
-            query.push("(select ").push(sketch_column(measure));
-            push_layers(query, probe_set);
-            push_sketches(query, probe_set);
-            query.push(" where layer_id = ").push_bind(layer.0).push(")");
+impl Search<'_> {
+    fn statement(&self) -> QueryBuilder<Postgres> {
+        let template = match self.window.candidates {
+            Candidates::All => SEARCH_ALL,
+            Candidates::Sorted(_) => SEARCH_SORTED,
+            Candidates::Indexed(_) => SEARCH_INDEXED,
+        };
+        fill(template, &mut |query, placeholder| self.push(query, placeholder))
+    }
+
+    fn push(&self, query: &mut QueryBuilder<Postgres>, placeholder: &str) {
+        let measure = self.window.measure;
+        match placeholder {
+            "layers" => _ = query.push(layers(self.probe_set)),
+            "sketches" => _ = query.push(sketches(self.probe_set)),
+            "probe_set" => _ = query.push(self.probe_set),
+            "scope" => push_condition(query, self.scope),
+            "target" => self.push_target(query),
+            "distance" => {
+                query.push(sketch_column(measure)).push(" <-> ");
+                self.push_target_sketch(query);
+            }
+            "sketch_column" => _ = query.push(sketch_column(measure)),
+            "score" => _ = query.push(score_column(measure)),
+            "count" => match self.window.candidates {
+                Candidates::All => unreachable!("all layers are candidates"),
+                Candidates::Sorted(count) | Candidates::Indexed(count) => _ = query.push(count),
+            },
+            "scored" => self.push_template(query, SCORED),
+            "tie_break" => self.push_for_layer(
+                query,
+                "case when layer_id = {layer} then 0 else layer_id end",
+                "layer_id",
+            ),
+            "or_is_target" => self.push_for_layer(query, "or layer_id = {layer}", ""),
+            "target_reached" => {
+                self.push_for_layer(query, "exists (select from nearest where layer_id = {layer})", "true");
+            }
+            "after" => match self.window.after {
+                Some(_) => self.push_template(query, AFTER),
+                None => _ = query.push("true"),
+            },
+            "after_score" => _ = query.push_bind(self.window.after.map(|after| after.score)),
+            "after_tie" => _ = query.push_bind(self.window.after.map(|after| self.tie_break(after.layer))),
+            "layer" => _ = query.push_bind(self.target_layer().map(|layer| layer.0)),
+            "limit" => _ = query.push_bind(self.window.limit as i64),
+            other => unreachable!("{other}"),
         }
-        SearchTarget::Vector(sketched) => {
-            let sketch = match measure {
-                Measure::DebiasedCka => &sketched.debiased_sketch,
-                Measure::Cka => &sketched.cka_sketch,
-            };
-            query.push_bind(HalfVector::from_f32_slice(sketch));
+    }
+
+    fn push_template(&self, query: &mut QueryBuilder<Postgres>, template: &str) {
+        push_filled(query, template, &mut |query, placeholder| self.push(query, placeholder));
+    }
+
+    /// Pushes one text if the target is a layer of the library, and another one if it is not.
+    fn push_for_layer(&self, query: &mut QueryBuilder<Postgres>, of_layer: &str, otherwise: &str) {
+        let text = if self.target_layer().is_some() {
+            of_layer
+        } else {
+            otherwise
+        };
+        self.push_template(query, text);
+    }
+
+    fn target_layer(&self) -> Option<LayerId> {
+        match self.target {
+            SearchTarget::Layer(layer) => Some(layer),
+            SearchTarget::Vector(_) => None,
         }
+    }
+
+    /// What orders layers of equal scores: the key, or 0 for the target itself, which precedes all keys.
+    fn tie_break(&self, layer: LayerId) -> i64 {
+        if self.target_layer() == Some(layer) { 0 } else { layer.0 }
+    }
+
+    fn push_target(&self, query: &mut QueryBuilder<Postgres>) {
+        let sketched = match self.target {
+            SearchTarget::Layer(_) => return self.push_template(query, STORED_TARGET),
+            SearchTarget::Vector(sketched) => sketched,
+        };
+        let (mut numbers, mut leads, mut tails, mut norms) = (vec![], vec![], vec![], vec![]);
+        for part in parts(&sketched.vector) {
+            numbers.push(part.number);
+            leads.push(part.lead);
+            tails.push(part.tail);
+            norms.push(part.lead_norm);
+        }
+        push_filled(
+            query,
+            "select * from unnest({numbers}, {leads}, {tails}, {norms}) as given (part, lead, tail, lead_norm)",
+            &mut |query, placeholder| match placeholder {
+                "numbers" => _ = query.push_bind(std::mem::take(&mut numbers)),
+                "leads" => _ = query.push_bind(std::mem::take(&mut leads)),
+                "tails" => _ = query.push_bind(std::mem::take(&mut tails)),
+                "norms" => _ = query.push_bind(std::mem::take(&mut norms)),
+                other => unreachable!("{other}"),
+            },
+        );
+    }
+
+    fn push_target_sketch(&self, query: &mut QueryBuilder<Postgres>) {
+        let sketched = match self.target {
+            SearchTarget::Layer(_) => return self.push_template(query, STORED_SKETCH),
+            SearchTarget::Vector(sketched) => sketched,
+        };
+        let sketch = match self.window.measure {
+            Measure::DebiasedCka => &sketched.debiased_sketch,
+            Measure::Cka => &sketched.cka_sketch,
+        };
+        query.push_bind(HalfVector::from_f32_slice(sketch));
     }
 }
 
@@ -332,29 +358,18 @@ fn score_column(measure: Measure) -> &'static str {
     }
 }
 
-/// The layers on a probe set. Its partition is named, which saves the planner a third of its time.
-pub(super) fn push_layers(query: &mut QueryBuilder<Postgres>, probe_set: ProbeSetId) {
-    query
-        .push(" from layer_sketch_")
-        .push(probe_set)
-        .push(" as layer_sketch");
+/// The layers on a probe set. Naming the partition saves the planner a third of its time.
+pub(super) fn layers(probe_set: ProbeSetId) -> String {
+    format!("layer_sketch_{probe_set} as layer_sketch")
 }
 
-/// The sketches beside the layers: those that have the same one are found together.
-pub(super) fn push_sketches(query: &mut QueryBuilder<Postgres>, probe_set: ProbeSetId) {
-    query
-        .push(" join sketch_")
-        .push(probe_set)
-        .push(" as sketch using (sketch_id)");
+/// The sketches of those layers. Layers that share a sketch are found together.
+pub(super) fn sketches(probe_set: ProbeSetId) -> String {
+    format!("sketch_{probe_set} as sketch")
 }
 
-pub(super) fn push_scope(query: &mut QueryBuilder<Postgres>, scope: &SearchScope) {
-    query.push(" where ");
-    push_condition(query, scope);
-}
-
-/// What holds of the layers of a scope.
-fn push_condition(query: &mut QueryBuilder<Postgres>, scope: &SearchScope) {
+/// The condition that a scope puts on layers, in parentheses.
+pub(super) fn push_condition(query: &mut QueryBuilder<Postgres>, scope: &SearchScope) {
     query.push("(searchable");
     if let Some(own) = scope.own_model {
         query.push(" and model_id <> ").push_bind(own.0);
@@ -400,4 +415,59 @@ fn push_condition(query: &mut QueryBuilder<Postgres>, scope: &SearchScope) {
             .push(")");
     }
     query.push(")");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_the_search_is_complete_for_both_kinds_of_target() {
+        let sketched = SketchedVector {
+            vector: scv_domain::vector::LayerVector {
+                lead: vec![0.6],
+                tail: vec![0.8],
+            },
+            debiased_sketch: vec![1.0],
+            cka_sketch: vec![1.0],
+        };
+        let after = MatchCursor {
+            rank: 3,
+            measure: Measure::Cka,
+            score: 0.5,
+            layer: LayerId(7),
+        };
+        let scope = SearchScope {
+            min_accuracy: Some(0.9),
+            ..SearchScope::default()
+        };
+        for candidates in [Candidates::All, Candidates::Sorted(50), Candidates::Indexed(50)] {
+            for target in [SearchTarget::Layer(LayerId(7)), SearchTarget::Vector(&sketched)] {
+                for after in [None, Some(after)] {
+                    let window = SearchWindow {
+                        measure: Measure::Cka,
+                        candidates,
+                        after,
+                        limit: 10,
+                    };
+                    let search = Search {
+                        target,
+                        probe_set: ProbeSetId(1),
+                        scope: &scope,
+                        window: &window,
+                    };
+                    let statement = search.statement();
+                    let sql = statement.sql().as_str().to_owned();
+                    assert!(!sql.contains(['{', '}']), "{sql}");
+                    assert!(
+                        sql.contains("layer_sketch_1 as layer_sketch") && sql.contains("accuracy >= $"),
+                        "{sql}"
+                    );
+                    assert_eq!(sql.contains("tie_break > $"), after.is_some(), "{sql}");
+                    let is_stored = matches!(target, SearchTarget::Layer(_));
+                    assert_eq!(sql.contains("from layer_vector\n"), is_stored, "{sql}");
+                }
+            }
+        }
+    }
 }

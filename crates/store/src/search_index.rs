@@ -1,6 +1,6 @@
-//! The indexes over the sketches of a probe set (pgvector's HNSW), made anew while searches and writes go on.
+//! Rebuilds the indexes over the sketches of a probe set (pgvector's HNSW) while searches and writes go on.
 //!
-//! They are made with the probe set and grow with every layer that is not like another to the last bit.
+//! The indexes are created with the probe set. Every layer whose sketch is new adds an entry.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -8,28 +8,29 @@ use super::{Store, StoreError};
 use scv_domain::id::ProbeSetId;
 use scv_domain::similarity::SearchIndex;
 
-/// Takes the lock that whoever makes an index holds, of any probe set: one at a time takes as much memory as it may.
+/// Takes the lock for rebuilding an index of any probe set: only one rebuild at a time may use that much memory.
 const LOCK: &str = "select pg_try_advisory_lock(hashtext('scv search index'))";
 
-/// Memory for the graph while it is made: some 400,000 layers. Whatever is beyond it goes to disk and takes longer.
+/// Memory for the graph while it is built: about 400,000 layers. Larger graphs go to disk and take longer.
 const MEMORY: &str = "set maintenance_work_mem = '1GB'";
 
 impl Store {
-    /// Makes the indexes of a probe set anew. `None`: somebody else is at it.
+    /// Rebuilds the indexes of a probe set. `None` if another rebuild is running.
     ///
-    /// A search or a write that runs beside it waits for nothing. Cut off, it leaves the old index in use; what it left
-    /// half made is cleared away by the next one.
+    /// Concurrent searches and writes do not wait. An interrupted rebuild leaves the old index in use, and the next rebuild
+    /// removes its unfinished index.
     ///
     /// # Errors
     /// The database fails.
     #[tracing::instrument(name = "store.rebuild_search_index", skip_all)]
     pub async fn rebuild_search_index(&self, probe_set: ProbeSetId) -> Result<Option<SearchIndex>, StoreError> {
-        // Its settings and its lock must not come back to the pool.
+        // Detached, so that its settings and its lock do not return to the pool.
         let mut connection = self.work.acquire().await?.detach();
         let locked: bool = sqlx::query_scalar(LOCK).fetch_one(&mut connection).await?;
-        let index = match locked {
-            true => Some(rebuild(&mut connection, probe_set).await?),
-            false => None,
+        let index = if locked {
+            Some(rebuild(&mut connection, probe_set).await?)
+        } else {
+            None
         };
         connection.close().await?;
         Ok(index)
@@ -41,8 +42,8 @@ async fn rebuild(connection: &mut PgConnection, probe_set: ProbeSetId) -> Result
         format!("sketch_{}", probe_set.0),
         format!("layer_sketch_{}", probe_set.0),
     );
-    for half_made in indexes(connection, &sketches, false).await? {
-        run(connection, &format!("drop index concurrently {half_made}")).await?;
+    for unfinished in indexes(connection, &sketches, false).await? {
+        run(connection, &format!("drop index concurrently {unfinished}")).await?;
     }
     run(connection, MEMORY).await?;
     for index in indexes(connection, &sketches, true).await? {
@@ -54,7 +55,7 @@ async fn rebuild(connection: &mut PgConnection, probe_set: ProbeSetId) -> Result
     Ok(SearchIndex { layers, bytes })
 }
 
-/// The names of a partition's sketch indexes: those in use, or those that were left half made.
+/// The names of a partition's sketch indexes: the valid ones, or those that an interrupted rebuild left.
 async fn indexes(connection: &mut PgConnection, partition: &str, valid: bool) -> Result<Vec<String>, StoreError> {
     let query = format!(
         "select relname

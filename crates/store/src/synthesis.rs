@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::rows::{Place, raw, slices};
+use super::rows::{RowContext, raw, slices};
 use super::{Store, StoreError, Tx};
 use scv_domain::id::{JobId, SynthesisId, VersionId};
 use scv_domain::page::{Page, Slice};
-use scv_domain::synthesis::{SynthesesOf, Synthesis, SynthesisOutcome, SynthesisSettings, SynthesisTarget};
+use scv_domain::synthesis::{Synthesis, SynthesisOutcome, SynthesisScope, SynthesisSettings, SynthesisTarget};
 
 struct SynthesisRow {
     synthesis_id: i64,
@@ -19,7 +19,7 @@ struct SynthesisRow {
     image_width: Option<i32>,
     image_height: Option<i32>,
     activation: Option<f64>,
-    course: Option<Vec<f64>>,
+    activation_history: Option<Vec<f64>>,
     exemplars: Option<Value>,
     created_at: DateTime<Utc>,
 }
@@ -28,7 +28,7 @@ impl TryFrom<SynthesisRow> for Synthesis {
     type Error = StoreError;
 
     fn try_from(row: SynthesisRow) -> Result<Self, StoreError> {
-        let place = Place {
+        let row_context = RowContext {
             table: "synthesis",
             row: row.synthesis_id,
         };
@@ -37,37 +37,39 @@ impl TryFrom<SynthesisRow> for Synthesis {
             row.image_width,
             row.image_height,
             row.activation,
-            row.course,
+            row.activation_history,
         ) {
-            (Some(image_hash), Some(width), Some(height), Some(activation), Some(course)) => Some(SynthesisOutcome {
-                image_hash,
-                image_width: width as u32,
-                image_height: height as u32,
-                activation,
-                course,
-                exemplars: place.json("exemplars", row.exemplars.unwrap_or_default())?,
-            }),
+            (Some(image_hash), Some(width), Some(height), Some(activation), Some(activation_history)) => {
+                Some(SynthesisOutcome {
+                    image_hash,
+                    image_width: width as u32,
+                    image_height: height as u32,
+                    activation,
+                    activation_history,
+                    exemplars: row_context.json("exemplars", row.exemplars.unwrap_or_default())?,
+                })
+            }
             _ => None,
         };
         Ok(Self {
             id: SynthesisId(row.synthesis_id),
             version_id: VersionId(row.version_id),
             job_id: JobId(row.job_id),
-            target: place.json("target", row.target)?,
-            settings: place.json("settings", row.settings)?,
+            target: row_context.json("target", row.target)?,
+            settings: row_context.json("settings", row.settings)?,
             outcome,
             created_at: row.created_at,
         })
     }
 }
 
-/// The versions whose lists are wanted whole, and the layers whose are.
-fn versions_and_layers(lists: &[SynthesesOf]) -> (Vec<VersionId>, Vec<(VersionId, i32)>) {
+/// Separates the lists of whole versions from those of layers.
+fn versions_and_layers(lists: &[SynthesisScope]) -> (Vec<VersionId>, Vec<(VersionId, i32)>) {
     let (mut versions, mut layers) = (Vec::new(), Vec::new());
     for list in lists {
         match *list {
-            SynthesesOf::Version(version) => versions.push(version),
-            SynthesesOf::Layer(version, layer) => layers.push((version, layer)),
+            SynthesisScope::Version(version) => versions.push(version),
+            SynthesisScope::Layer(version, layer) => layers.push((version, layer)),
         }
     }
     (versions, layers)
@@ -77,13 +79,13 @@ impl Store {
     /// A synthetic image by key.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.synthesis", skip_all)]
     pub async fn synthesis(&self, id: SynthesisId) -> Result<Option<Synthesis>, StoreError> {
         let row = sqlx::query_as!(
             SynthesisRow,
-            "select synthesis_id, version_id, job_id, target, settings, image_hash, image_width, image_height, activation, course,
-                    exemplars, created_at
+            "select synthesis_id, version_id, job_id, target, settings, image_hash, image_width, image_height,
+                    activation, activation_history, exemplars, created_at
                from synthesis
               where synthesis_id = $1",
             id.0
@@ -94,16 +96,16 @@ impl Store {
             .transpose()
     }
 
-    /// The synthetic image that a job seeks.
+    /// The synthetic image that a job computes.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.synthesis_of_job", skip_all)]
     pub async fn synthesis_of_job(&self, job: JobId) -> Result<Option<Synthesis>, StoreError> {
         let row = sqlx::query_as!(
             SynthesisRow,
-            "select synthesis_id, version_id, job_id, target, settings, image_hash, image_width, image_height, activation, course,
-                    exemplars, created_at
+            "select synthesis_id, version_id, job_id, target, settings, image_hash, image_width, image_height,
+                    activation, activation_history, exemplars, created_at
                from synthesis
               where job_id = $1",
             job.0
@@ -114,30 +116,29 @@ impl Store {
             .transpose()
     }
 
-    /// The same page of each of several lists, the latest first. One statement for those of versions, and one for those of
-    /// layers.
+    /// The same page of each of several lists, latest first: one statement for lists of versions, and one for lists of layers.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.syntheses_pages", skip_all)]
     pub async fn syntheses_pages(
         &self,
-        lists: &[SynthesesOf],
+        lists: &[SynthesisScope],
         page: &Page<i64>,
-    ) -> Result<Vec<(SynthesesOf, Slice<Synthesis>)>, StoreError> {
+    ) -> Result<Vec<(SynthesisScope, Slice<Synthesis>)>, StoreError> {
         let (versions, layers) = versions_and_layers(lists);
         let whole = self.read_page(&versions, &vec![None; versions.len()], page).await?;
-        let mut pages = slices(&whole, page, |synthesis| SynthesesOf::Version(synthesis.version_id));
+        let mut pages = slices(&whole, page, |synthesis| SynthesisScope::Version(synthesis.version_id));
         let (of_versions, indices): (Vec<_>, Vec<_>) = layers.iter().map(|(of, layer)| (*of, Some(*layer))).unzip();
         let of_layers = self.read_page(&of_versions, &indices, page).await?;
         pages.extend(slices(&of_layers, page, |synthesis| {
             let layer = synthesis.target.layer().unwrap_or_default();
-            SynthesesOf::Layer(synthesis.version_id, layer as i32)
+            SynthesisScope::Layer(synthesis.version_id, layer as i32)
         }));
         Ok(pages)
     }
 
-    /// The same page for each version, and each of its layers that is named.
+    /// The same page for each version, or for one of its layers if an index is given.
     async fn read_page(
         &self,
         versions: &[VersionId],
@@ -151,7 +152,8 @@ impl Store {
             SynthesisRow,
             r#"select page.synthesis_id as "synthesis_id!", page.version_id as "version_id!", page.job_id as "job_id!",
                       page.target as "target!", page.settings as "settings!", page.image_hash, page.image_width,
-                      page.image_height, page.activation, page.course, page.exemplars, page.created_at as "created_at!"
+                      page.image_height, page.activation, page.activation_history, page.exemplars,
+                      page.created_at as "created_at!"
                  from unnest($1::bigint[], $2::int[]) as wanted (version_id, layer)
                 cross join lateral (
                       select *
@@ -175,12 +177,12 @@ impl Store {
         rows.into_iter().map(Synthesis::try_from).collect()
     }
 
-    /// How long each of several lists is.
+    /// The length of each of several lists.
     ///
     /// # Errors
     /// The database fails.
     #[tracing::instrument(name = "store.count_syntheses", skip_all)]
-    pub async fn count_syntheses(&self, lists: &[SynthesesOf]) -> Result<Vec<(SynthesesOf, i64)>, StoreError> {
+    pub async fn count_syntheses(&self, lists: &[SynthesisScope]) -> Result<Vec<(SynthesisScope, i64)>, StoreError> {
         let (mut versions, layers) = versions_and_layers(lists);
         versions.extend(layers.iter().map(|(version, _)| *version));
         let counts = sqlx::query!(
@@ -192,17 +194,17 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let length = |list: &SynthesesOf| -> i64 {
+        let length = |list: &SynthesisScope| -> i64 {
             let of_list = counts.iter().filter(|row| match list {
-                SynthesesOf::Version(version) => row.version_id == version.0,
-                SynthesesOf::Layer(version, layer) => row.version_id == version.0 && row.layer == Some(*layer),
+                SynthesisScope::Version(version) => row.version_id == version.0,
+                SynthesisScope::Layer(version, layer) => row.version_id == version.0 && row.layer == Some(*layer),
             });
             of_list.map(|row| row.count).sum()
         };
         Ok(lists.iter().map(|list| (*list, length(list))).collect())
     }
 
-    /// The hashes of the pictures of all synthetic images.
+    /// The hashes of all pictures of synthetic images.
     ///
     /// # Errors
     /// The database fails.
@@ -215,7 +217,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Registers a synthetic image that a job is to seek.
+    /// Registers a synthetic image that a job will compute.
     ///
     /// # Errors
     /// The database fails.
@@ -230,8 +232,8 @@ impl Tx {
             SynthesisRow,
             "insert into synthesis (version_id, job_id, target, settings)
              values ($1, $2, $3, $4)
-             returning synthesis_id, version_id, job_id, target, settings, image_hash, image_width, image_height, activation, course,
-                    exemplars, created_at",
+             returning synthesis_id, version_id, job_id, target, settings, image_hash, image_width, image_height,
+                    activation, activation_history, exemplars, created_at",
             version.0,
             job.0,
             json!(target),
@@ -242,11 +244,11 @@ impl Tx {
         .try_into()
     }
 
-    /// The latest synthetic image of a version that is sought, or was found, for a target by the same settings. Those without a
-    /// padding are from before there was a choice.
+    /// The latest synthetic image of a version with the same target and settings whose job has not failed or been cancelled.
+    /// Settings without a padding are older than that setting; they used the mean.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     pub async fn same_synthesis(
         &mut self,
         version: VersionId,
@@ -255,8 +257,8 @@ impl Tx {
     ) -> Result<Option<Synthesis>, StoreError> {
         let row = sqlx::query_as!(
             SynthesisRow,
-            "select synthesis_id, synthesis.version_id, job_id, target, settings, image_hash, image_width, image_height, activation,
-                    course, exemplars, synthesis.created_at
+            "select synthesis_id, synthesis.version_id, job_id, target, settings, image_hash, image_width, image_height,
+                    activation, activation_history, exemplars, synthesis.created_at
                from synthesis
                join job using (job_id)
               where synthesis.version_id = $1
@@ -274,7 +276,7 @@ impl Tx {
         row.map(Synthesis::try_from).transpose()
     }
 
-    /// Deletes a synthetic image. The job that has sought it stays.
+    /// Deletes a synthetic image. Its job stays.
     ///
     /// # Errors
     /// The database fails.
@@ -285,7 +287,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes what was found.
+    /// Writes the result of the job.
     ///
     /// # Errors
     /// The database fails.
@@ -296,14 +298,15 @@ impl Tx {
     ) -> Result<(), StoreError> {
         sqlx::query!(
             "update synthesis
-                set image_hash = $2, image_width = $3, image_height = $4, activation = $5, course = $6, exemplars = $7
+                set image_hash = $2, image_width = $3, image_height = $4, activation = $5, activation_history = $6,
+                    exemplars = $7
               where synthesis_id = $1",
             id.0,
             outcome.image_hash,
             outcome.image_width as i32,
             outcome.image_height as i32,
             outcome.activation,
-            &outcome.course,
+            &outcome.activation_history,
             json!(outcome.exemplars),
         )
         .execute(self.connection())

@@ -1,14 +1,14 @@
-//! Accounts and the tokens that they ask with.
+//! Accounts and their tokens.
 
 use chrono::{DateTime, Utc};
 
-use super::rows::{Place, raw, word};
+use super::rows::{RowContext, enum_name, raw};
 use super::{Store, StoreError, Tx};
 use scv_domain::access::{NewToken, Token};
 use scv_domain::id::{AccountId, TokenId};
 use scv_domain::page::{Page, Slice};
 
-/// A SHA-256 digest, all that is kept of a token's secret.
+/// The SHA-256 digest of a token's secret. The secret itself is not stored.
 pub type TokenDigest = [u8; 32];
 
 struct TokenRow {
@@ -27,16 +27,16 @@ impl TryFrom<TokenRow> for Token {
     type Error = StoreError;
 
     fn try_from(row: TokenRow) -> Result<Self, StoreError> {
-        let place = Place {
+        let row_context = RowContext {
             table: "token",
             row: row.token_id,
         };
         Ok(Self {
             id: TokenId(row.token_id),
             account_id: AccountId(row.account_id),
-            account: place.text("account", row.account)?,
-            description: place.text("description", row.description)?,
-            scope: place.word("scope", &row.scope)?,
+            account: row_context.text("account", row.account)?,
+            description: row_context.text("description", row.description)?,
+            scope: row_context.enum_value("scope", &row.scope)?,
             created_at: row.created_at,
             expires_at: row.expires_at,
             last_used_at: row.last_used_at,
@@ -46,10 +46,10 @@ impl TryFrom<TokenRow> for Token {
 }
 
 impl Store {
-    /// The token of a digest, unless it has ended. That it was used is noted, once a minute.
+    /// The token of a digest, if it is valid. Records the time of use, at most once per minute.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.use_token", skip_all)]
     pub async fn use_token(&self, digest: &TokenDigest) -> Result<Option<Token>, StoreError> {
         sqlx::query_as!(
@@ -76,12 +76,12 @@ impl Store {
         .transpose()
     }
 
-    /// Whether a token has not ended.
+    /// Whether a token is valid: not revoked and not expired.
     ///
     /// # Errors
     /// The database fails.
-    #[tracing::instrument(name = "store.token_holds", skip_all)]
-    pub async fn token_holds(&self, id: TokenId) -> Result<bool, StoreError> {
+    #[tracing::instrument(name = "store.is_token_valid", skip_all)]
+    pub async fn is_token_valid(&self, id: TokenId) -> Result<bool, StoreError> {
         let holds = sqlx::query_scalar!(
             r#"select exists (select from token
                                where token_id = $1
@@ -94,7 +94,7 @@ impl Store {
         Ok(holds)
     }
 
-    /// The time by the database's clock, which all servers share.
+    /// The time of the database's clock, which all servers share.
     ///
     /// # Errors
     /// The database fails.
@@ -104,7 +104,7 @@ impl Store {
         Ok(now.await?)
     }
 
-    /// Whether any token lets somebody in.
+    /// Whether any token is valid.
     ///
     /// # Errors
     /// The database fails.
@@ -120,10 +120,10 @@ impl Store {
         Ok(any)
     }
 
-    /// Tokens by key that the viewer may see: their own, or all.
+    /// Tokens by key that the viewer may see: those of its account, or all tokens.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.tokens_by_id", skip_all)]
     pub async fn tokens_by_id(&self, ids: &[TokenId]) -> Result<Vec<Token>, StoreError> {
         sqlx::query_as!(
@@ -147,7 +147,7 @@ impl Store {
     /// One page of the tokens that the viewer may see, by key.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.tokens_page", skip_all)]
     pub async fn tokens_page(&self, page: &Page<i64>) -> Result<Slice<Token>, StoreError> {
         let rows = sqlx::query_as!(
@@ -173,7 +173,7 @@ impl Store {
         Ok(Slice::from_rows(tokens, page))
     }
 
-    /// How many tokens the viewer may see.
+    /// Counts the tokens that the viewer may see.
     ///
     /// # Errors
     /// The database fails.
@@ -208,7 +208,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Keeps a token under the digest of its secret, and makes its account if there is none of that name.
+    /// Stores a token under the digest of its secret. Creates the account if there is none of that name.
     ///
     /// # Errors
     /// The database fails.
@@ -234,7 +234,7 @@ impl Tx {
             new.account.as_str(),
             digest,
             new.description.as_str(),
-            word(new.scope),
+            enum_name(new.scope),
             new.expires_at,
         )
         .fetch_one(self.connection())
@@ -242,7 +242,7 @@ impl Tx {
         .try_into()
     }
 
-    /// Ends a token for good. One that has ended stays as it is.
+    /// Revokes a token. Does nothing if it was revoked already.
     ///
     /// # Errors
     /// The database fails.

@@ -3,19 +3,19 @@
 use pgvector::{HalfVector, Vector};
 use sqlx::PgExecutor;
 
-use super::rows::{raw, word};
+use super::rows::{enum_name, raw};
 use super::version::NewLayer;
 use super::{Store, StoreError, Tx};
 use scv_domain::id::{LayerId, ModelId, ProbeSetId, VersionId};
 use scv_domain::vector::{Degenerate, LayerVector, SketchedVector};
 
-/// Most numbers that pgvector keeps in one value.
-const PART_LENGTH: usize = 16_000;
+/// Maximum number of dimensions that pgvector stores in one value.
+const MAX_PART_LENGTH: usize = 16_000;
 
-/// Numbers sent in one statement at most, 32 MB.
-const BATCH_NUMBERS: usize = 8_000_000;
+/// Maximum number of single-precision numbers sent in one statement: 32 MB.
+const MAX_BATCH_NUMBERS: usize = 8_000_000;
 
-/// What a layer came to on a probe set.
+/// The result of measuring a layer on a probe set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeasuredLayer {
     /// The layer.
@@ -34,7 +34,7 @@ impl Store {
         measured_probe_sets(&self.pool, version).await
     }
 
-    /// Which of the pairs of a layer and a probe set have a vector.
+    /// The pairs of a layer and a probe set, of those given, for which there is a vector.
     ///
     /// # Errors
     /// The database fails.
@@ -55,7 +55,7 @@ impl Store {
             .collect())
     }
 
-    /// The vectors of layers on a probe set; a layer without one is left out.
+    /// The vectors of layers on a probe set. Layers without a vector are left out.
     ///
     /// # Errors
     /// The database fails.
@@ -77,10 +77,10 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(whole(rows))
+        Ok(join_parts(rows))
     }
 
-    /// How many vectors [`Store::version_vectors`] gives.
+    /// Counts the vectors that [`Store::version_vectors`] returns.
     ///
     /// # Errors
     /// The database fails.
@@ -106,8 +106,8 @@ impl Store {
         Ok(count as usize)
     }
 
-    /// The vectors of a version on a probe set, in the order of its layers: of those that have one and are of one of the
-    /// kinds; no kinds mean all.
+    /// The vectors of a version on a probe set, in the order of its layers. Layers without a vector are left out, and so are
+    /// layers of other kinds unless `kinds` is empty.
     ///
     /// # Errors
     /// The database fails.
@@ -133,13 +133,13 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(whole(rows))
+        Ok(join_parts(rows))
     }
 
-    /// On which probe sets layers have no vector, and why; layers that have one everywhere are left out.
+    /// The probe sets on which layers have no vector, and why. Layers that have one on every probe set are left out.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.degenerate_layers", skip_all)]
     pub async fn degenerate_layers(
         &self,
@@ -156,14 +156,14 @@ impl Store {
         .await?
         .into_iter()
         .map(|row| {
-            let place = super::rows::Place {
+            let row_context = super::rows::RowContext {
                 table: "degenerate_layer",
                 row: row.layer_id,
             };
             Ok((
                 LayerId(row.layer_id),
                 ProbeSetId(row.probe_set_id),
-                place.word("reason", &row.reason)?,
+                row_context.enum_value("reason", &row.reason)?,
             ))
         })
         .collect()
@@ -176,8 +176,8 @@ struct PartRow {
     tail: Option<Vector>,
 }
 
-/// Vectors from their parts, those of one layer one after the other.
-fn whole(rows: Vec<PartRow>) -> Vec<(LayerId, LayerVector)> {
+/// Joins the parts of vectors. The parts of one layer follow one another.
+fn join_parts(rows: Vec<PartRow>) -> Vec<(LayerId, LayerVector)> {
     let mut vectors: Vec<(LayerId, LayerVector)> = Vec::new();
     for row in rows {
         let (lead, tail) = (row.lead.to_vec(), row.tail.map(|tail| tail.to_vec()));
@@ -192,7 +192,7 @@ fn whole(rows: Vec<PartRow>) -> Vec<(LayerId, LayerVector)> {
     vectors
 }
 
-/// A row of a vector.
+/// A part of a vector, which is one row.
 pub(super) struct Part {
     pub(super) number: i16,
     pub(super) lead: Vector,
@@ -200,14 +200,18 @@ pub(super) struct Part {
     pub(super) lead_norm: f32,
 }
 
-/// A vector as it lies in rows.
+/// Splits a vector into parts.
 pub(super) fn parts(vector: &LayerVector) -> impl Iterator<Item = Part> {
-    vector.lead.chunks(PART_LENGTH).enumerate().map(|(number, lead)| Part {
-        number: number as i16,
-        lead: Vector::from(lead.to_vec()),
-        tail: (number == 0).then(|| Vector::from(vector.tail.clone())),
-        lead_norm: vector.lead_norm() as f32,
-    })
+    vector
+        .lead
+        .chunks(MAX_PART_LENGTH)
+        .enumerate()
+        .map(|(number, lead)| Part {
+            number: number as i16,
+            lead: Vector::from(lead.to_vec()),
+            tail: (number == 0).then(|| Vector::from(vector.tail.clone())),
+            lead_norm: vector.lead_norm() as f32,
+        })
 }
 
 async fn measured_probe_sets(database: impl PgExecutor<'_>, version: VersionId) -> Result<Vec<ProbeSetId>, StoreError> {
@@ -227,7 +231,7 @@ async fn measured_probe_sets(database: impl PgExecutor<'_>, version: VersionId) 
 }
 
 impl Tx {
-    /// The probe sets on which a version's layers have been measured, as this transaction sees it.
+    /// The probe sets on which a version's layers have been measured, as this transaction sees them.
     ///
     /// # Errors
     /// The database fails.
@@ -235,7 +239,7 @@ impl Tx {
         measured_probe_sets(self.connection(), version).await
     }
 
-    /// Writes the layers of a version, unless they are there, and gives the keys of all in order of their index.
+    /// Writes the layers of a version that do not exist yet. Returns the keys of all its layers by index.
     ///
     /// # Errors
     /// The database fails.
@@ -266,7 +270,7 @@ impl Tx {
         self.layer_ids(version).await
     }
 
-    /// The layers of a version in the order of their index.
+    /// The keys of the layers of a version, by index.
     ///
     /// # Errors
     /// The database fails.
@@ -280,7 +284,7 @@ impl Tx {
         Ok(ids.into_iter().map(LayerId).collect())
     }
 
-    /// Writes what layers of a version came to on a probe set, in place of anything written before.
+    /// Writes the vectors of layers on a probe set, replacing earlier ones.
     ///
     /// # Errors
     /// The database fails.
@@ -290,7 +294,7 @@ impl Tx {
         probe_set: ProbeSetId,
         layers: &[MeasuredLayer],
     ) -> Result<(), StoreError> {
-        // Holds off changes of the model's tags, visibility and deletion, which are copied beside the sketches below.
+        // Blocks changes of the model's tags, visibility and deletion, which are copied next to the sketches below.
         sqlx::query!("select model_id from model where model_id = $1 for share", model.0)
             .fetch_optional(self.connection())
             .await?;
@@ -317,14 +321,14 @@ impl Tx {
         .execute(self.connection())
         .await?;
         self.insert_degenerate(probe_set, layers).await?;
-        let whole: Vec<_> = layers
+        let sketched: Vec<_> = layers
             .iter()
             .filter_map(|layer| Some((layer.layer, layer.vector.as_ref().ok()?)))
             .collect();
-        let numbers = whole.first().map_or(1, |(_, sketched)| {
+        let numbers = sketched.first().map_or(1, |(_, sketched)| {
             sketched.vector.lead.len() + sketched.vector.tail.len()
         });
-        for batch in whole.chunks((BATCH_NUMBERS / numbers).max(1)) {
+        for batch in sketched.chunks((MAX_BATCH_NUMBERS / numbers).max(1)) {
             self.insert_vectors(probe_set, batch).await?;
             self.insert_sketches(probe_set, batch).await?;
         }
@@ -334,7 +338,7 @@ impl Tx {
     async fn insert_degenerate(&mut self, probe_set: ProbeSetId, layers: &[MeasuredLayer]) -> Result<(), StoreError> {
         let (ids, reasons): (Vec<_>, Vec<_>) = layers
             .iter()
-            .filter_map(|layer| Some((layer.layer.0, word(layer.vector.as_ref().err()?))))
+            .filter_map(|layer| Some((layer.layer.0, enum_name(layer.vector.as_ref().err()?))))
             .unzip();
         sqlx::query!(
             "insert into degenerate_layer (probe_set_id, layer_id, reason)
@@ -394,7 +398,7 @@ impl Tx {
             .iter()
             .map(|(_, s)| HalfVector::from_f32_slice(&s.cka_sketch))
             .collect();
-        // Always in one order: two who write the same ones must not wait for each other.
+        // Always in the same order: two transactions that write the same sketches must not wait for each other.
         sqlx::query!(
             "insert into sketch (probe_set_id, debiased_sketch, cka_sketch)
              select $1, new.*

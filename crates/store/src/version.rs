@@ -1,13 +1,13 @@
-//! Versions and how they move from `QUEUED` to `READY` or `FAILED`.
+//! Versions and their status, from `QUEUED` to `READY` or `FAILED`.
 
 use chrono::{DateTime, Utc};
 
-use super::rows::{Place, raw, slices, word};
+use super::rows::{RowContext, enum_name, raw, slices};
 use super::{Store, StoreError, Tx};
 use scv_domain::id::{DatasetId, ModelId, ProbeSetId, VersionId};
 use scv_domain::page::{Page, Slice};
 use scv_domain::training::{EpochReport, TrainSettings};
-use scv_domain::version::{Failure, ModelFormat, Source, Version, VersionChoice};
+use scv_domain::version::{Failure, ModelFormat, Version, VersionChoice, VersionSource};
 
 struct VersionRow {
     version_id: i64,
@@ -32,7 +32,7 @@ impl TryFrom<VersionRow> for Version {
     type Error = StoreError;
 
     fn try_from(row: VersionRow) -> Result<Self, StoreError> {
-        let place = Place {
+        let row_context = RowContext {
             table: "version",
             row: row.version_id,
         };
@@ -40,72 +40,72 @@ impl TryFrom<VersionRow> for Version {
             id: VersionId(row.version_id),
             model_id: ModelId(row.model_id),
             number: row.number,
-            status: place.word("status", &row.status)?,
-            format: place.word("format", &row.format)?,
+            status: row_context.enum_value("status", &row.status)?,
+            format: row_context.enum_value("format", &row.format)?,
             dataset_id: DatasetId(row.dataset_id),
             blocks: row.blocks,
             weights_key: row.weights_key,
             parameter_count: row.parameter_count,
             multiply_accumulates: row.multiply_accumulates,
-            train_settings: place.json_option("train_settings", row.train_settings)?,
-            train_epochs: place.json_option("train_epochs", row.train_epochs)?,
-            source: place.json_option("source", row.source)?,
-            failure: place.json_option("failure", row.failure)?,
+            train_settings: row_context.json_option("train_settings", row.train_settings)?,
+            train_epochs: row_context.json_option("train_epochs", row.train_epochs)?,
+            source: row_context.json_option("source", row.source)?,
+            failure: row_context.json_option("failure", row.failure)?,
             duplicate_of: row.duplicate_of.map(VersionId),
             created_at: row.created_at,
         })
     }
 }
 
-/// A version to be registered.
+/// A version to register.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewVersion {
     /// The model it belongs to.
     pub model_id: ModelId,
-    /// What it was brought as.
+    /// Format of the upload.
     pub format: ModelFormat,
-    /// The data set it is made for.
+    /// The data set for which the network is made.
     pub dataset_id: DatasetId,
-    /// Its blocks as given.
+    /// Its block list as uploaded.
     pub blocks: Option<serde_json::Value>,
-    /// Where its weights lie, unless they are still to be trained.
+    /// Artifact key of its weights; `None` if they are still to be trained.
     pub weights_key: Option<String>,
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub parameter_count: i64,
-    /// Multiply-accumulates for one image.
+    /// Multiply-accumulate operations per image.
     pub multiply_accumulates: i64,
-    /// How it is to be trained, if it is.
+    /// Training settings, if it is to be trained.
     pub train_settings: Option<TrainSettings>,
-    /// How its file is to be read, unless it is a block version.
-    pub source: Option<Source>,
+    /// How to read its file; `None` for a block version.
+    pub source: Option<VersionSource>,
 }
 
-/// A layer to be written.
+/// A layer to write.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewLayer {
     /// From 0, in execution order.
     pub index: i32,
-    /// Where it stands in the block list.
+    /// Its position in the block list.
     pub name: String,
     /// Layer kind.
     pub kind: String,
     /// Its settings.
     pub parameters: serde_json::Value,
-    /// Shape of what it reads, for one image.
+    /// Shape of the input for one image.
     pub input_shape: Vec<i32>,
-    /// Shape of what it makes, for one image.
+    /// Shape of the output for one image.
     pub output_shape: Vec<i32>,
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub parameter_count: i64,
-    /// Multiply-accumulates for one image.
+    /// Multiply-accumulate operations per image.
     pub multiply_accumulates: i64,
 }
 
 impl Store {
-    /// Versions by key that the viewer may see, whatever the state of their models.
+    /// Versions by key that the viewer may see, including those of deleted models.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.versions_by_id", skip_all)]
     pub async fn versions_by_id(&self, ids: &[VersionId]) -> Result<Vec<Version>, StoreError> {
         sqlx::query_as!(
@@ -125,10 +125,10 @@ impl Store {
         .collect()
     }
 
-    /// The same page of the versions of each of several models, by number. One statement for all.
+    /// The same page of the versions of each of several models, by number, in a single statement.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.versions_pages", skip_all)]
     pub async fn versions_pages(
         &self,
@@ -164,10 +164,10 @@ impl Store {
         Ok(slices(&versions, page, |version| version.model_id))
     }
 
-    /// The chosen version of each of several models; models without such a one are left out.
+    /// The chosen version of each of several models. Models without such a version are left out.
     ///
     /// # Errors
-    /// The database fails or holds what we do not know.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.chosen_versions", skip_all)]
     pub async fn chosen_versions(&self, models: &[ModelId], choice: VersionChoice) -> Result<Vec<Version>, StoreError> {
         let number = match choice {
@@ -197,7 +197,7 @@ impl Store {
         .collect()
     }
 
-    /// How many versions each model has; models without any are left out.
+    /// Counts the versions of each model. Models without versions are left out.
     ///
     /// # Errors
     /// The database fails.
@@ -214,8 +214,8 @@ impl Store {
 }
 
 impl Tx {
-    /// The `READY` versions of a data set that have not been measured on a probe set; those of deleted models and
-    /// those that are nothing but activations are left out.
+    /// The `READY` versions of a data set that have not been measured on a probe set. Versions of deleted models and
+    /// versions that consist of activations only are left out.
     ///
     /// # Errors
     /// The database fails.
@@ -247,22 +247,26 @@ impl Tx {
         Ok(ids.into_iter().map(VersionId).collect())
     }
 
-    /// Registers a version under the next number of its model, whose row lock must be held.
+    /// Registers a version under the next number of its model. The caller holds the row lock of the model.
     ///
     /// # Errors
     /// The database fails.
     pub async fn insert_version(&mut self, version: &NewVersion) -> Result<Version, StoreError> {
         sqlx::query_as!(
             VersionRow,
-            "insert into version (model_id, number, format, dataset_id, blocks, weights_key, parameter_count,
+            "with next as (
+                 update model set last_version_number = last_version_number + 1
+                  where model_id = $1
+                 returning last_version_number
+             )
+             insert into version (model_id, number, format, dataset_id, blocks, weights_key, parameter_count,
                                   multiply_accumulates, train_settings, source)
-             select $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8, $9
-               from version
-              where model_id = $1
+             select $1, last_version_number, $2, $3, $4, $5, $6, $7, $8, $9
+               from next
              returning version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
                        multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of, created_at",
             version.model_id.0,
-            word(version.format),
+            enum_name(version.format),
             version.dataset_id.0,
             version.blocks,
             version.weights_key,
@@ -279,7 +283,7 @@ impl Tx {
         .try_into()
     }
 
-    /// Marks a version as worked on, unless it is over.
+    /// Marks a queued version as running.
     ///
     /// # Errors
     /// The database fails.
@@ -293,8 +297,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Keeps what training came to, so that a worker that takes over need not train again. Of two workers that trained
-    /// the same version the first is kept. The answer is the key of the weights that are kept.
+    /// Stores the result of a training, so that a worker that takes over need not train again. Of two workers that trained
+    /// the same version, the first one wins. Returns the key of the stored weights.
     ///
     /// # Errors
     /// The database fails.
@@ -304,7 +308,7 @@ impl Tx {
         weights_key: &str,
         epochs: &[EpochReport],
     ) -> Result<String, StoreError> {
-        let kept = sqlx::query_scalar!(
+        let stored = sqlx::query_scalar!(
             r#"update version
                 set weights_key = coalesce(weights_key, $2), train_epochs = coalesce(train_epochs, $3)
               where version_id = $1
@@ -315,11 +319,11 @@ impl Tx {
         )
         .fetch_one(self.connection())
         .await?;
-        Ok(kept)
+        Ok(stored)
     }
 
-    /// Waits until no other transaction writes results of a version, and keeps others from it. What is copied from an
-    /// evaluation to the searchable rows could go stale otherwise.
+    /// Locks a version, so that no other transaction writes its results until this one ends. Otherwise the accuracy that is
+    /// copied from an evaluation to the searchable rows could become stale.
     ///
     /// # Errors
     /// The database fails.
@@ -333,8 +337,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Makes a version `READY`, and says of which other one it is a duplicate. `false` if it already was, or has failed
-    /// meanwhile.
+    /// Marks a version as `READY`, and as a duplicate of another one if it is. Returns `false` if it was `READY` already or
+    /// has failed.
     ///
     /// # Errors
     /// The database fails.
@@ -356,7 +360,7 @@ impl Tx {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Marks a version as failed, unless it is `READY`: a later failure does not take away what is there.
+    /// Marks a version as failed, unless it is `READY`: a later failure does not affect its results.
     ///
     /// # Errors
     /// The database fails.

@@ -9,8 +9,8 @@ use tokio::process::Command;
 
 use super::error::{EmbeddedError, io_error};
 
-/// Whom root runs PostgreSQL as, the first that exists. PostgreSQL's own user is better, since other programs may run
-/// as `nobody` too and could then open the database.
+/// The users that root may run PostgreSQL as, in order of preference. `postgres` is safer, because other programs may also run
+/// as `nobody` and could then open the database.
 const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
 
 /// The user that PostgreSQL's processes run as and that owns their files.
@@ -19,26 +19,26 @@ pub(super) struct Account {
     name: String,
     uid: u32,
     gid: u32,
-    /// Whether that is another user than the one who runs this program.
+    /// Whether this is a different user than the one that runs this program.
     switch: bool,
 }
 
 impl Account {
-    /// Ourselves, or, for root, the owner of the existing cluster, or else the first of [`CANDIDATES`]. The owner
-    /// comes first because a user `postgres` may have been added since the cluster was made.
+    /// The current user. For root, the owner of the existing cluster, or the first of [`CANDIDATES`] that exists. The owner
+    /// comes first, because a user `postgres` may have been added after the cluster was created.
     pub fn for_cluster(cluster: &Path) -> Result<Account, EmbeddedError> {
         let owner = fs::symlink_metadata(cluster).ok();
         let account = if geteuid().is_root() {
             let owner = owner.as_ref().filter(|owner| owner.uid() != 0);
             match owner {
-                Some(owner) => Account::numbered(owner.uid(), owner.gid(), true),
+                Some(owner) => Account::from_ids(owner.uid(), owner.gid(), true),
                 None => CANDIDATES
                     .iter()
-                    .find_map(|name| Account::named(name))
+                    .find_map(|name| Account::from_name(name))
                     .ok_or(EmbeddedError::NoAccount)?,
             }
         } else {
-            Account::numbered(geteuid().as_raw(), getegid().as_raw(), false)
+            Account::from_ids(geteuid().as_raw(), getegid().as_raw(), false)
         };
         match owner {
             Some(owner) if owner.uid() != account.uid => Err(EmbeddedError::WrongOwner {
@@ -50,7 +50,7 @@ impl Account {
         }
     }
 
-    fn named(name: &str) -> Option<Account> {
+    fn from_name(name: &str) -> Option<Account> {
         let user = User::from_name(name).ok().flatten()?;
         Some(Account {
             name: user.name,
@@ -60,14 +60,14 @@ impl Account {
         })
     }
 
-    fn numbered(uid: u32, gid: u32, switch: bool) -> Account {
+    fn from_ids(uid: u32, gid: u32, switch: bool) -> Account {
         let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
         let name = user.map_or_else(|| uid.to_string(), |user| user.name);
         Account { name, uid, gid, switch }
     }
 
-    /// A command that runs `program` as this user, in the folder `directory`, with none of our environment: it holds
-    /// secrets that are not the database's business, and variables such as `PGDATA` that would mislead it.
+    /// A command that runs `program` as this user, in the folder `directory`, without our environment. That contains secrets
+    /// that the database does not need, and may contain variables such as `PGDATA` that would mislead it.
     pub fn command(&self, program: &Path, directory: &Path) -> Command {
         let mut command = Command::new(program);
         command
@@ -77,14 +77,14 @@ impl Account {
             .env("TZ", "UTC");
         command.current_dir(directory);
         if self.switch {
-            // Without a list of groups the standard library drops root's other groups too.
+            // If no groups are given, the standard library also drops root's supplementary groups.
             command.uid(self.uid).gid(self.gid);
         }
         command
     }
 
-    /// Gives a file or folder to this user.
-    pub fn take(&self, path: &Path) -> Result<(), EmbeddedError> {
+    /// Makes this user the owner of a file or folder.
+    pub fn chown(&self, path: &Path) -> Result<(), EmbeddedError> {
         if !self.switch {
             return Ok(());
         }
@@ -105,7 +105,7 @@ impl Account {
         let mut folders: Vec<&Path> = path.ancestors().collect();
         folders.reverse();
         for folder in folders {
-            let metadata = fs::metadata(folder).map_err(io_error("look at", folder))?;
+            let metadata = fs::metadata(folder).map_err(io_error("inspect", folder))?;
             let permissions = Permissions {
                 mode: metadata.mode(),
                 uid: metadata.uid(),
@@ -125,7 +125,8 @@ impl Account {
         Ok(())
     }
 
-    /// The kernel's rule: the owner's bit counts for the owner, else the group's for its members, else the others'.
+    /// The rule of the kernel: the owner's bit counts for the owner, the group's bit for members of the group, and the last bit
+    /// for all others.
     fn may_enter(&self, folder: Permissions) -> bool {
         let bit = match folder {
             _ if self.uid == folder.uid => 0o100,
@@ -136,7 +137,7 @@ impl Account {
     }
 }
 
-/// Who may do what with a folder.
+/// The permissions of a folder.
 #[derive(Clone, Copy)]
 struct Permissions {
     mode: u32,
@@ -152,9 +153,9 @@ mod tests {
 
     use super::*;
 
-    fn somebody() -> Account {
+    fn other_user() -> Account {
         Account {
-            name: "somebody".to_owned(),
+            name: "other".to_owned(),
             uid: 70_001,
             gid: 70_002,
             switch: true,
@@ -162,30 +163,30 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_open_to_its_owner_its_group_or_everybody() {
+    fn a_folder_is_open_to_its_owner_its_group_or_all_users() {
         let folder = |mode, uid, gid| Permissions { mode, uid, gid };
-        assert!(somebody().may_enter(folder(0o755, 0, 0)));
-        assert!(somebody().may_enter(folder(0o700, 70_001, 0)));
-        assert!(somebody().may_enter(folder(0o710, 0, 70_002)));
-        assert!(!somebody().may_enter(folder(0o700, 0, 0)));
+        assert!(other_user().may_enter(folder(0o755, 0, 0)));
+        assert!(other_user().may_enter(folder(0o700, 70_001, 0)));
+        assert!(other_user().may_enter(folder(0o710, 0, 70_002)));
+        assert!(!other_user().may_enter(folder(0o700, 0, 0)));
         assert!(
-            !somebody().may_enter(folder(0o701, 0, 70_002)),
+            !other_user().may_enter(folder(0o701, 0, 70_002)),
             "the group's missing bit counts for its members"
         );
         assert!(
-            !somebody().may_enter(folder(0o077, 70_001, 0)),
+            !other_user().may_enter(folder(0o077, 70_001, 0)),
             "the owner's missing bit counts for the owner"
         );
     }
 
     #[test]
-    fn a_closed_folder_on_the_way_is_named_with_what_to_do() {
+    fn the_error_names_the_closed_folder_and_what_to_do() {
         let closed = tempfile::tempdir().unwrap();
         fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let inside = closed.path().join("data");
         fs::create_dir(&inside).unwrap();
 
-        let error = somebody()
+        let error = other_user()
             .check_reaches(&inside, "choose another one with --data-dir")
             .unwrap_err()
             .to_string();
@@ -197,7 +198,7 @@ mod tests {
 
         fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o711)).unwrap();
         fs::set_permissions(&inside, fs::Permissions::from_mode(0o711)).unwrap();
-        somebody().check_reaches(&inside, "").unwrap();
+        other_user().check_reaches(&inside, "").unwrap();
     }
 
     #[test]
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_of_somebody_else_is_refused_or_run_as_its_owner() {
+    fn a_cluster_of_another_user_is_refused_or_run_as_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         if geteuid().is_root() {
             lchown(folder.path(), Some(70_001), Some(70_002)).unwrap();

@@ -1,4 +1,4 @@
-//! The files of a database cluster: making them, checking them, configuring them.
+//! The files of a database cluster: creating, checking and configuring them.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -14,16 +14,15 @@ use super::error::{EmbeddedError, io_error};
 use super::installation::Installation;
 use super::{DATABASE, USER};
 
-/// A new cluster takes some 50 MB at once, and its first log segments as much again.
-const NEEDED_FOR_NEW: u64 = 200_000_000;
+/// Disk space in bytes for a new cluster. It takes about 50 MB at first, and the first log segments take as much again.
+const MIN_FREE_SPACE: u64 = 200_000_000;
 
-/// Parallel index builds take this much shared memory, which some containers do not have.
-const SHARED_MEMORY_WANTED: u64 = 3 << 29;
+/// Shared memory in bytes that parallel index builds need. Some containers have less.
+const MIN_SHARED_MEMORY: u64 = 3 << 29;
 
-/// The settings of every cluster. They follow the file that `initdb` made and are followed by what
-/// `ALTER SYSTEM` has set.
+/// The settings of every cluster. They override the file that `initdb` creates, and `ALTER SYSTEM` overrides them.
 const SETTINGS: &str = "\
-# Written at every start. To change a setting for good, use ALTER SYSTEM, which comes after this file.
+# Written at every start. To change a setting permanently, use ALTER SYSTEM, which overrides this file.
 include 'postgres/postgresql.conf'
 
 max_connections = 100
@@ -32,7 +31,7 @@ random_page_cost = 1.1
 jit = off
 timezone = 'UTC'
 
-# One file a day of the week, each overwritten a week later.
+# One file per day of the week, each overwritten a week later.
 logging_collector = on
 log_filename = 'postgresql-%a.log'
 log_rotation_age = 1d
@@ -43,28 +42,28 @@ log_line_prefix = '%m [%p] '
 log_timezone = 'UTC'
 ";
 
-/// Makes the cluster unless it is there, and checks that the installation can read the one that is.
+/// Creates the cluster if it does not exist; otherwise checks that the installation can read it.
 pub(super) async fn prepare(
     directory: &DataDirectory,
     installation: &Installation,
     account: &Account,
 ) -> Result<(), EmbeddedError> {
-    remove_half_made(&directory.path)?;
+    remove_unfinished(&directory.path)?;
     let cluster = directory.cluster();
     if cluster.exists() {
         return check_version(&cluster, installation.major);
     }
     check_space(&directory.path, directory.free_space()?)?;
-    tracing::info!(directory = %directory.path.display(), "making a new database");
+    tracing::info!(directory = %directory.path.display(), "creating a new database");
     initialise(directory, installation, account).await
 }
 
-/// Writes the configuration file and returns its path. It stands outside the cluster because root must not write in
-/// a folder where an unprivileged user could have planted a link.
+/// Writes the configuration file and returns its path. The file is outside the cluster, because root must not write to a
+/// folder in which an unprivileged user may have planted a link.
 pub(super) fn configure(directory: &DataDirectory) -> Result<PathBuf, EmbeddedError> {
     let path = directory.path.join("postgresql.conf");
     let shared_memory = statvfs("/dev/shm").map_or(0, |found| found.blocks().saturating_mul(found.fragment_size()));
-    let elsewhere = if shared_memory < SHARED_MEMORY_WANTED {
+    let fallback = if shared_memory < MIN_SHARED_MEMORY {
         "\ndynamic_shared_memory_type = mmap\n"
     } else {
         ""
@@ -72,7 +71,7 @@ pub(super) fn configure(directory: &DataDirectory) -> Result<PathBuf, EmbeddedEr
     let write = || {
         let fresh = tempfile::NamedTempFile::new_in(&directory.path)?;
         let cache = format!("\nshared_buffers = {}MB\n", cache_megabytes());
-        fs::write(fresh.path(), format!("{SETTINGS}{cache}{elsewhere}"))?;
+        fs::write(fresh.path(), format!("{SETTINGS}{cache}{fallback}"))?;
         fs::set_permissions(fresh.path(), Permissions::from_mode(0o644))?;
         fresh.persist(&path)?;
         Ok(())
@@ -81,8 +80,8 @@ pub(super) fn configure(directory: &DataDirectory) -> Result<PathBuf, EmbeddedEr
     Ok(path)
 }
 
-/// What the database keeps in memory itself: an eighth of the machine's, which is taken as it is used. A search reads a few
-/// hundred pages of an index here and there: all of them should be at hand.
+/// Size of the database's own cache: an eighth of the machine's memory, which is allocated as it is used. A search reads a few
+/// hundred scattered pages of an index, and all of them should be cached.
 fn cache_megabytes() -> u64 {
     let memory = nix::sys::sysinfo::sysinfo().map_or(0, |system| system.ram_total() >> 20);
     (memory / 8).clamp(128, 4_096)
@@ -93,12 +92,12 @@ async fn initialise(
     installation: &Installation,
     account: &Account,
 ) -> Result<(), EmbeddedError> {
-    // Made beside its place and renamed when it is whole, so that being killed half-way leaves no half a cluster.
+    // Created under a temporary name and renamed when it is complete, so that an interruption leaves no incomplete cluster.
     let fresh = tempfile::Builder::new()
-        .prefix(HALF_MADE)
+        .prefix(UNFINISHED_PREFIX)
         .tempdir_in(&directory.path)
-        .map_err(io_error("make a folder in", &directory.path))?;
-    account.take(fresh.path())?;
+        .map_err(io_error("create a folder in", &directory.path))?;
+    account.chown(fresh.path())?;
 
     let mut initdb = account.command(&installation.program("initdb"), fresh.path());
     initdb.args([
@@ -110,7 +109,7 @@ async fn initialise(
         "C",
         "--data-checksums",
     ]);
-    // Only the socket's folder keeps others out: everybody who can open it may connect, nobody else can.
+    // Access is controlled by the folder of the socket alone: every user who can open it may connect.
     initdb
         .args(["--auth-local", "trust", "--auth-host", "reject", "--pgdata"])
         .arg(fresh.path());
@@ -128,21 +127,22 @@ async fn initialise(
     }
 
     let cluster = directory.cluster();
-    fs::rename(fresh.path(), &cluster).map_err(io_error("name the new database cluster", &cluster))?;
-    // Nothing is left under the old name for its owner to remove.
+    fs::rename(fresh.path(), &cluster).map_err(io_error("rename the new database cluster to", &cluster))?;
+    // It no longer exists under its old name, so there is nothing to remove.
     let _ = fresh.keep();
-    let to_disk = File::open(&directory.path).and_then(|folder| folder.sync_all());
-    to_disk.map_err(io_error("write to disk", &directory.path))
+    let synced = File::open(&directory.path).and_then(|folder| folder.sync_all());
+    synced.map_err(io_error("sync to disk", &directory.path))
 }
 
-const HALF_MADE: &str = "postgres.new-";
+/// Prefix of the folder in which `initdb` works.
+const UNFINISHED_PREFIX: &str = "postgres.new-";
 
-/// Removes what an `initdb` that was killed left behind.
-fn remove_half_made(data_dir: &Path) -> Result<(), EmbeddedError> {
+/// Removes the folders of interrupted runs of `initdb`.
+fn remove_unfinished(data_dir: &Path) -> Result<(), EmbeddedError> {
     let entries = fs::read_dir(data_dir).map_err(io_error("read", data_dir))?;
     for entry in entries {
         let entry = entry.map_err(io_error("read", data_dir))?;
-        if entry.file_name().to_string_lossy().starts_with(HALF_MADE) {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED_PREFIX) {
             fs::remove_dir_all(entry.path()).map_err(io_error("remove", &entry.path()))?;
         }
     }
@@ -170,18 +170,18 @@ fn check_version(cluster: &Path, installed: u32) -> Result<(), EmbeddedError> {
 }
 
 fn check_space(data_dir: &Path, free: u64) -> Result<(), EmbeddedError> {
-    if free < NEEDED_FOR_NEW {
+    if free < MIN_FREE_SPACE {
         let directory = data_dir.to_path_buf();
         return Err(EmbeddedError::NoSpace {
             directory,
             free: free / 1_000_000,
-            needed: NEEDED_FOR_NEW / 1_000_000,
+            needed: MIN_FREE_SPACE / 1_000_000,
         });
     }
     Ok(())
 }
 
-/// Makes the database `scv` if the cluster does not have it yet.
+/// Creates the database `scv` if it does not exist.
 pub(super) async fn create_database(connection: &mut sqlx::PgConnection) -> Result<(), sqlx::Error> {
     let exists: Option<i32> = sqlx::query_scalar("SELECT 1 FROM pg_database WHERE datname = $1")
         .bind(DATABASE)
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_noticed_before_a_cluster_is_begun() {
+    fn a_full_disk_is_detected_before_a_cluster_is_created() {
         let error = check_space(Path::new("/data"), 12_345_678).unwrap_err().to_string();
         assert!(
             error.contains("/data has 12 MB free") && error.contains("at least 200 MB"),
@@ -216,14 +216,14 @@ mod tests {
         fs::write(folder.path().join("PG_VERSION"), "15\n").unwrap();
         let error = check_version(folder.path(), 18).unwrap_err().to_string();
         assert!(
-            error.contains("made by PostgreSQL 15, which PostgreSQL 18 cannot read"),
+            error.contains("created by PostgreSQL 15, which PostgreSQL 18 cannot read"),
             "{error}"
         );
         check_version(folder.path(), 15).unwrap();
     }
 
     #[test]
-    fn a_folder_that_is_no_cluster_is_left_alone() {
+    fn a_folder_that_is_not_a_cluster_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(
             check_version(folder.path(), 18),
@@ -232,13 +232,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_initdb_left_is_removed() {
+    fn leftovers_of_an_interrupted_initdb_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let half_made = folder.path().join("postgres.new-Ab3dEf");
-        fs::create_dir_all(half_made.join("base")).unwrap();
+        let unfinished = folder.path().join("postgres.new-Ab3dEf");
+        fs::create_dir_all(unfinished.join("base")).unwrap();
         fs::create_dir(folder.path().join("postgres")).unwrap();
-        remove_half_made(folder.path()).unwrap();
-        assert!(!half_made.exists());
+        remove_unfinished(folder.path()).unwrap();
+        assert!(!unfinished.exists());
         assert!(folder.path().join("postgres").exists());
     }
 }

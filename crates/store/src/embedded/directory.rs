@@ -1,4 +1,4 @@
-//! The data directory: its lock, and the folder for the socket.
+//! The data directory: its lock, and the folder of the socket.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
@@ -13,30 +13,30 @@ use sha2::{Digest, Sha256};
 use super::account::Account;
 use super::error::{EmbeddedError, io_error};
 
-/// The longest path of a Unix socket: `sun_path` has 108 bytes on Linux, the last one a zero.
+/// Maximum length of the path of a Unix socket: `sun_path` has 108 bytes on Linux, the last one a zero.
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 
-/// The name PostgreSQL gives its socket on the default port.
+/// The name of PostgreSQL's socket for the default port.
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// Where the socket goes when the path of the data directory is too long for one.
-const SHORT_PLACE: &str = "/tmp";
+/// The parent folder of the socket if the path of the data directory is too long.
+const FALLBACK_PARENT: &str = "/tmp";
 
-/// A data directory that no other server uses while this lives.
+/// A locked data directory: no other server can use it while this value exists.
 #[derive(Debug)]
 pub(super) struct DataDirectory {
-    /// Its absolute path without symbolic links.
+    /// The absolute path, without symbolic links.
     pub path: PathBuf,
-    /// Held for its lock, which the kernel lets go when the process ends in any manner.
+    /// Holds the lock, which the kernel releases whenever the process ends.
     _lock: File,
 }
 
 impl DataDirectory {
-    /// Makes the directory if it is missing and locks it.
+    /// Creates the directory if it is missing, and locks it.
     pub fn open(path: &Path) -> Result<DataDirectory, EmbeddedError> {
         if !path.exists() {
-            fs::create_dir_all(path).map_err(io_error("make the data directory", path))?;
-            // Root's cluster inside belongs to another user, who has to be able to pass through.
+            fs::create_dir_all(path).map_err(io_error("create the data directory", path))?;
+            // For root, the cluster inside belongs to another user, who has to be able to pass through this folder.
             let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
             fs::set_permissions(path, Permissions::from_mode(mode))
                 .map_err(io_error("set the permissions of", path))?;
@@ -46,13 +46,13 @@ impl DataDirectory {
         Ok(DataDirectory { path, _lock: lock })
     }
 
-    /// Where the database cluster is.
+    /// The folder of the database cluster.
     pub fn cluster(&self) -> PathBuf {
         self.path.join("postgres")
     }
 
-    /// A folder for the socket that only `account` (and root) can open: in the data directory, or in `/tmp` when the
-    /// socket's path would be too long there. What an earlier server left in it is removed.
+    /// Creates a folder for the socket that only `account` (and root) can open. It is in the data directory, or in `/tmp` if
+    /// the path of the socket would be too long. Leftovers of an earlier server are removed.
     pub fn socket_folder(&self, account: &Account) -> Result<PathBuf, EmbeddedError> {
         let folder = socket_folder(&self.path);
         private_folder(&folder, account)?;
@@ -68,17 +68,17 @@ impl DataDirectory {
         Ok(folder)
     }
 
-    /// The free space in bytes.
+    /// The free disk space in bytes.
     pub fn free_space(&self) -> Result<u64, EmbeddedError> {
         let found =
-            statvfs(&self.path).map_err(|error| io_error("ask for the free space of", &self.path)(error.into()))?;
+            statvfs(&self.path).map_err(|error| io_error("determine the free space of", &self.path)(error.into()))?;
         Ok(found.blocks_available().saturating_mul(found.fragment_size()))
     }
 }
 
 fn lock(directory: &Path) -> Result<File, EmbeddedError> {
     let path = directory.join("lock");
-    // Not truncated on opening: until the lock is ours, the number inside is that of its holder.
+    // Not truncated on opening: until we have the lock, the file contains the process number of its holder.
     let opened = OpenOptions::new()
         .read(true)
         .write(true)
@@ -114,10 +114,10 @@ fn socket_folder(data_dir: &Path) -> PathBuf {
         return inside;
     }
     let digest = hex::encode(Sha256::digest(data_dir.as_os_str().as_bytes()));
-    Path::new(SHORT_PLACE).join(format!("scv-{}", &digest[..16]))
+    Path::new(FALLBACK_PARENT).join(format!("scv-{}", &digest[..16]))
 }
 
-/// The folder for the socket of a data directory that has a cluster, unless somebody else could have made it.
+/// The folder of the socket of an existing cluster. `None` if another user may have created it.
 pub(super) fn existing_socket_folder(data_dir: &Path) -> Option<PathBuf> {
     let data_dir = fs::canonicalize(data_dir).ok()?;
     let account = Account::for_cluster(&data_dir.join("postgres")).ok()?;
@@ -126,14 +126,14 @@ pub(super) fn existing_socket_folder(data_dir: &Path) -> Option<PathBuf> {
     (found.is_dir() && account.owns(&found) && found.mode() & 0o077 == 0).then_some(folder)
 }
 
-/// Makes a folder that only `account` can open, or checks that the one that is there is such a folder.
+/// Creates a folder that only `account` can open. An existing folder is checked.
 fn private_folder(folder: &Path, account: &Account) -> Result<(), EmbeddedError> {
     match DirBuilder::new().mode(0o700).create(folder) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(io_error("make the socket's folder", folder)(error)),
+        Err(error) => return Err(io_error("create the folder of the socket", folder)(error)),
     }
-    let found = fs::symlink_metadata(folder).map_err(io_error("look at", folder))?;
+    let found = fs::symlink_metadata(folder).map_err(io_error("inspect", folder))?;
     let refuse = |reason: String| {
         Err(EmbeddedError::NotPrivate {
             path: folder.to_path_buf(),
@@ -141,16 +141,16 @@ fn private_folder(folder: &Path, account: &Account) -> Result<(), EmbeddedError>
         })
     };
     if !found.is_dir() {
-        return refuse("it is no folder".to_owned());
+        return refuse("it is not a folder".to_owned());
     }
-    // Ours if an earlier start was interrupted before it gave the folder away.
+    // It is ours if an earlier start was interrupted before it changed the owner.
     if !account.owns(&found) && found.uid() != geteuid().as_raw() {
         return refuse(format!("it belongs to user {}", found.uid()));
     }
     if found.mode() & 0o077 != 0 {
         return refuse(format!("its permissions are {:o}", found.mode() & 0o777));
     }
-    account.take(folder)
+    account.chown(folder)
 }
 
 #[cfg(test)]
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_server_on_the_same_directory_is_told_who_has_it() {
+    fn a_second_server_on_the_same_directory_learns_which_process_uses_it() {
         let folder = tempfile::tempdir().unwrap();
         let first = DataDirectory::open(folder.path()).unwrap();
         let error = DataDirectory::open(folder.path()).unwrap_err().to_string();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_data_directory_holds_its_own_socket() {
+    fn a_data_directory_with_a_short_path_contains_its_socket() {
         assert_eq!(
             socket_folder(Path::new("/var/lib/scv")),
             Path::new("/var/lib/scv/socket")
@@ -183,16 +183,16 @@ mod tests {
     }
 
     #[test]
-    fn a_data_directory_too_long_for_a_socket_gets_one_in_a_short_place() {
+    fn the_socket_of_a_data_directory_with_a_long_path_is_elsewhere() {
         let long = |end: &str| PathBuf::from(format!("/{}/{end}", "long/".repeat(25)));
         let folder = socket_folder(&long("one"));
-        assert!(folder.starts_with(SHORT_PLACE), "{}", folder.display());
+        assert!(folder.starts_with(FALLBACK_PARENT), "{}", folder.display());
         assert!(folder.join(SOCKET).as_os_str().len() <= MAX_SOCKET_PATH_BYTES);
         assert_ne!(folder, socket_folder(&long("two")), "each data directory has its own");
     }
 
     #[test]
-    fn the_socket_folder_can_be_opened_by_its_owner_alone() {
+    fn only_its_owner_can_open_the_socket_folder() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("socket");
         private_folder(&folder, &account()).unwrap();
@@ -213,12 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn a_link_planted_where_the_socket_folder_goes_is_not_followed() {
+    fn a_link_in_place_of_the_socket_folder_is_not_followed() {
         let parent = tempfile::tempdir().unwrap();
         let (target, link) = (parent.path().join("target"), parent.path().join("socket"));
         DirBuilder::new().mode(0o700).create(&target).unwrap();
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let error = private_folder(&link, &account()).unwrap_err().to_string();
-        assert!(error.contains("it is no folder"), "{error}");
+        assert!(error.contains("it is not a folder"), "{error}");
     }
 }

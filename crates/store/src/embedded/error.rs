@@ -3,13 +3,13 @@ use std::path::{Path, PathBuf};
 
 use super::version::Version;
 
-/// Why the embedded PostgreSQL could not be had. Each text says where it went wrong and what to do.
+/// Why the embedded PostgreSQL is not available. Each message says what went wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
     /// No PostgreSQL with a recent pgvector was found anywhere.
     #[error(
         "no PostgreSQL with pgvector {oldest} or newer was found (looked at {looked_at}); run scripts/setup, \
-         which fetches one, or set DATABASE_URL to a database of your own",
+         which downloads one, or set DATABASE_URL to a database of your own",
         oldest = Version::OLDEST_PGVECTOR
     )]
     NoInstallation {
@@ -17,8 +17,8 @@ pub enum EmbeddedError {
         looked_at: String,
     },
 
-    /// An installation is there but cannot be used.
-    #[error("the PostgreSQL in {path} cannot be used: {reason}; run scripts/setup again, or name another one")]
+    /// An installation exists but cannot be used.
+    #[error("the PostgreSQL in {path} cannot be used: {reason}; run scripts/setup again, or specify another one")]
     BadInstallation {
         /// The installation's prefix, the folder that holds `bin`.
         path: PathBuf,
@@ -26,37 +26,37 @@ pub enum EmbeddedError {
         reason: String,
     },
 
-    /// Another server holds the data directory.
+    /// Another server uses the data directory.
     #[error(
-        "the data directory {directory} is in use by another server{}; stop that one, or choose another \
+        "the data directory {directory} is in use by another server{}; stop that server, or choose another \
          directory with --data-dir",
         pid.as_ref().map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
     InUse {
         /// The data directory.
         directory: PathBuf,
-        /// The process that wrote its number into the lock file.
+        /// The process number in the lock file.
         pid: Option<String>,
     },
 
-    /// PostgreSQL refuses to run as root and there is nobody else to run it as.
+    /// PostgreSQL refuses to run as root, and no other user is suitable.
     #[error(
         "PostgreSQL refuses to run as root, and this machine has no user `postgres` or `nobody` to run it as; \
-         start as an ordinary user, or set DATABASE_URL"
+         start SCV as an ordinary user, or set DATABASE_URL"
     )]
     NoAccount,
 
-    /// Root's PostgreSQL runs as an unprivileged user who cannot reach what it needs.
+    /// For root, PostgreSQL runs as an unprivileged user, who cannot reach a folder that it needs.
     #[error(
-        "PostgreSQL refuses to run as root, so it runs as user {account}, who may not enter {blocked_at} and so \
+        "PostgreSQL refuses to run as root, so it runs as user {account}, who may not enter {blocked_at} and therefore \
          cannot reach {path}; {advice}"
     )]
     Unreachable {
-        /// The user PostgreSQL runs as.
+        /// The user that PostgreSQL runs as.
         account: String,
-        /// What that user has to reach.
+        /// The path that the user has to reach.
         path: PathBuf,
-        /// The first folder on the way that is closed to that user.
+        /// The first folder on the path that the user may not enter.
         blocked_at: PathBuf,
         /// What to do about it.
         advice: &'static str,
@@ -64,43 +64,43 @@ pub enum EmbeddedError {
 
     /// The cluster belongs to a user that PostgreSQL cannot be run as.
     #[error(
-        "the database cluster {cluster} belongs to user {owner}, but PostgreSQL would run as user {account}; start as \
-         the owner, change the owner (chown -R), or choose another directory with --data-dir"
+        "the database cluster {cluster} belongs to user {owner}, but PostgreSQL would run as user {account}; start SCV \
+         as the owner, change the owner (chown -R), or choose another directory with --data-dir"
     )]
     WrongOwner {
         /// The cluster's folder.
         cluster: PathBuf,
-        /// The number of the user that owns it.
+        /// The user ID of its owner.
         owner: u32,
-        /// The user PostgreSQL would run as.
+        /// The user that PostgreSQL would run as.
         account: String,
     },
 
-    /// The cluster was made by another major version of PostgreSQL.
+    /// Another major version of PostgreSQL created the cluster.
     #[error(
-        "the database cluster {cluster} was made by PostgreSQL {found}, which PostgreSQL {installed} cannot read; \
+        "the database cluster {cluster} was created by PostgreSQL {found}, which PostgreSQL {installed} cannot read; \
          convert it with pg_upgrade, use an installation of PostgreSQL {found}, or choose another directory with \
          --data-dir"
     )]
     WrongMajorVersion {
         /// The cluster's folder.
         cluster: PathBuf,
-        /// The major version that made the cluster, as it stands in `PG_VERSION`.
+        /// The major version that created the cluster, from `PG_VERSION`.
         found: String,
         /// The major version that is installed.
         installed: u32,
     },
 
-    /// A folder is where the cluster should be, but it is not one.
-    #[error("{cluster} exists but is no database cluster (it has no PG_VERSION); move it away")]
+    /// The folder of the cluster exists but does not contain one.
+    #[error("{cluster} exists but is not a database cluster (it has no PG_VERSION); move it away")]
     NotACluster {
         /// The cluster's folder.
         cluster: PathBuf,
     },
 
-    /// The folder for the socket could be opened by somebody else.
+    /// Other users could open the folder of the socket.
     #[error(
-        "{path} should be a folder that only its owner can open, for the database's socket, but {reason}; remove it"
+        "{path} should be a folder for the socket of the database that only its owner can open, but {reason}; remove it"
     )]
     NotPrivate {
         /// The folder.
@@ -109,33 +109,33 @@ pub enum EmbeddedError {
         reason: String,
     },
 
-    /// Too little room for a new cluster.
+    /// Too little disk space for a new cluster.
     #[error(
-        "{directory} has {free} MB free, and a new database needs at least {needed} MB; make room, or choose another \
-         directory with --data-dir"
+        "{directory} has {free} MB free, and a new database needs at least {needed} MB; free some space, or choose \
+         another directory with --data-dir"
     )]
     NoSpace {
         /// The data directory.
         directory: PathBuf,
-        /// What is free, in megabytes.
+        /// Free space in megabytes.
         free: u64,
-        /// What is needed, in megabytes.
+        /// Required space in megabytes.
         needed: u64,
     },
 
     /// `initdb` failed.
-    #[error("initdb could not make a database cluster in {directory}:\n{output}")]
+    #[error("initdb could not create a database cluster in {directory}:\n{output}")]
     Initdb {
         /// The data directory.
         directory: PathBuf,
-        /// What it printed.
+        /// Its output.
         output: String,
     },
 
-    /// A server left behind by an earlier run does not go away.
+    /// A server that an earlier run left behind does not stop.
     #[error(
-        "the database cluster {cluster} is still held by process {pid}, left by an earlier run, which does not stop; \
-         kill it"
+        "the database cluster {cluster} is still in use by process {pid}, which an earlier run left behind and which does \
+         not stop; kill it"
     )]
     Leftover {
         /// The cluster's folder.
@@ -144,47 +144,47 @@ pub enum EmbeddedError {
         pid: i32,
     },
 
-    /// The server ended before it accepted a connection.
-    #[error("PostgreSQL ended while starting ({status}); the last lines of its log:\n{log}")]
+    /// The server exited before it accepted a connection.
+    #[error("PostgreSQL exited while starting ({status}); the last lines of its log:\n{log}")]
     Ended {
-        /// How it ended.
+        /// Its exit status.
         status: String,
         /// The end of its log.
         log: String,
     },
 
     /// The server did not accept a connection in time.
-    #[error("PostgreSQL accepted no connection within {seconds} seconds; the last lines of its log:\n{log}")]
+    #[error("PostgreSQL did not accept a connection within {seconds} seconds; the last lines of its log:\n{log}")]
     TooSlow {
-        /// How long it was given.
+        /// The time limit.
         seconds: u64,
         /// The end of its log.
         log: String,
     },
 
-    /// The server answered, but not as it should.
-    #[error("the embedded PostgreSQL refused to {doing}: {source}")]
+    /// The server responded with an error.
+    #[error("the embedded PostgreSQL refused to {action}: {source}")]
     Refused {
-        /// What was asked of it.
-        doing: &'static str,
-        /// Its answer.
+        /// The action that it refused.
+        action: &'static str,
+        /// The error.
         source: sqlx::Error,
     },
 
-    /// The operating system refused.
-    #[error("cannot {doing} {path}: {source}")]
+    /// The operating system reported an error.
+    #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried.
-        doing: &'static str,
-        /// On which file.
+        /// The action that failed.
+        action: &'static str,
+        /// The file or folder.
         path: PathBuf,
-        /// Its answer.
+        /// The error.
         source: io::Error,
     },
 }
 
-/// Says, for `map_err`, what was being done to which file.
-pub(super) fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EmbeddedError {
+/// For `map_err`: adds the action and the file to an I/O error.
+pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EmbeddedError {
     let path = path.to_path_buf();
-    move |source| EmbeddedError::Io { doing, path, source }
+    move |source| EmbeddedError::Io { action, path, source }
 }

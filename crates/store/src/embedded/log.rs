@@ -1,4 +1,4 @@
-//! What the server said when it did not start.
+//! The log of a server that did not start.
 
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-/// How much of a log is shown.
-const LINES: usize = 15;
-const BYTES: u64 = 8192;
+/// Maximum number of lines of a log that are shown.
+const MAX_LINES: usize = 15;
+/// Maximum number of bytes that are read from the end of each file.
+const MAX_BYTES: u64 = 8192;
 
-/// The end of what the server printed and of its newest log file.
+/// The last lines of the server's output and of its newest log file.
 pub(super) fn last_lines(messages: &Path, cluster: &Path) -> String {
     let files = [Some(messages.to_path_buf()), newest_in(&cluster.join("log"))];
     let text: Vec<String> = files.into_iter().flatten().filter_map(|path| end_of(&path)).collect();
@@ -19,7 +20,7 @@ pub(super) fn last_lines(messages: &Path, cluster: &Path) -> String {
     if lines.is_empty() {
         return "(it is empty)".to_owned();
     }
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
+    lines[lines.len().saturating_sub(MAX_LINES)..].join("\n")
 }
 
 fn newest_in(folder: &Path) -> Option<PathBuf> {
@@ -30,11 +31,11 @@ fn newest_in(folder: &Path) -> Option<PathBuf> {
 }
 
 fn end_of(path: &Path) -> Option<String> {
-    // The folder belongs to the database's user: as root we do not follow a link that somebody may have planted there.
+    // The folder belongs to the user of the database. Root must not follow a link that was planted there.
     let flags = OFlag::O_NOFOLLOW.bits();
     let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
     let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(BYTES))).ok()?;
+    file.seek(SeekFrom::Start(length.saturating_sub(MAX_BYTES))).ok()?;
     let mut end = Vec::new();
     file.read_to_end(&mut end).ok()?;
     Some(String::from_utf8_lossy(&end).into_owned())

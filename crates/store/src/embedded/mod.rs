@@ -1,17 +1,17 @@
-//! A PostgreSQL of one's own: made, started and stopped with the server, for those who have none.
+//! The embedded PostgreSQL, for users without a database: it is created, started and stopped with the server.
 //!
-//! It listens on a Unix socket in a folder that only its owner can open, and nowhere else, so it needs no password.
-//! A data directory looks like this:
+//! It listens only on a Unix socket in a folder that only its owner can open, so it needs no password. The layout of a data
+//! directory:
 //!
 //! ```text
-//! lock               held while a server uses the directory; its process number is inside
+//! lock               locked while a server uses the directory; contains its process number
 //! postgres/          the database cluster
 //! postgresql.conf    its settings, written at every start
-//! postgres.log       what PostgreSQL said at the last start; later messages are in postgres/log/
+//! postgres.log       output of PostgreSQL at the last start; later messages are in postgres/log/
 //! socket/            its socket, unless the path is too long for one
 //! ```
 //!
-//! A run that is killed leaves its PostgreSQL behind; the next start stops that one and lets the new one recover.
+//! If SCV is killed, its PostgreSQL keeps running. The next start stops it, and the new server recovers.
 
 mod account;
 mod cluster;
@@ -40,59 +40,59 @@ pub use error::EmbeddedError;
 use error::io_error;
 use installation::Installation;
 pub use pgvector::{PgvectorError, check_pgvector};
-use postmaster::{LOOK_AGAIN, Launch, Postmaster};
+use postmaster::{Launch, POLL_INTERVAL, Postmaster};
 pub use version::Version;
 
 /// The database and the role that owns it.
 const DATABASE: &str = "scv";
 const USER: &str = "scv";
 
-/// How long a server may take to answer, and how long when it says that it is recovering from a crash.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(60);
-const TIME_TO_RECOVER: Duration = Duration::from_secs(900);
+/// How long a server may take to accept connections, and how long if it reports that it is recovering from a crash.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// What PostgreSQL answers while it starts or recovers (`cannot_connect_now`).
+/// PostgreSQL's error code while it starts or recovers (`cannot_connect_now`).
 const STARTING_UP: &str = "57P03";
 
-/// Where the pieces are.
+/// Where the files are.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The data directory; made if it is missing.
+    /// The data directory, which is created if it is missing.
     pub data_dir: PathBuf,
-    /// A PostgreSQL installation to use (the folder that holds `bin`), instead of looking for one.
+    /// The PostgreSQL installation to use (the folder that contains `bin`). `None`: search for one.
     pub postgres_dir: Option<PathBuf>,
-    /// The cache directory in which `scripts/setup` put the bundle.
+    /// The cache directory that contains the bundle of `scripts/setup`.
     pub cache_dir: PathBuf,
 }
 
-/// A running PostgreSQL. [`Cluster::stop`] ends it in good order; dropping it ends it at once, which costs the next
-/// start a recovery and no data.
+/// A running PostgreSQL. [`Cluster::stop`] shuts it down cleanly. Dropping it stops it immediately; then the next start has to
+/// recover, and no data is lost.
 #[derive(Debug)]
 pub struct Cluster {
     postmaster: Postmaster,
     options: PgConnectOptions,
-    // Fields are dropped in this order: the lock outlives the signal to the server.
+    // Dropped last, so the directory stays locked until the server has received its signal.
     _directory: DataDirectory,
 }
 
 impl Cluster {
-    /// How to connect to the database `scv` as its owner.
+    /// The options for connecting to the database `scv` as its owner.
     pub fn connect_options(&self) -> PgConnectOptions {
         self.options.clone()
     }
 
-    /// Closes all connections, writes everything to disk and waits until the server has ended.
+    /// Closes all connections, writes everything to disk and waits until the server has exited.
     pub async fn stop(self) {
         self.postmaster.stop().await;
-        // It may be outside the data directory. If something is left in it, the next start takes care of that.
+        // The folder may be outside the data directory. If it is not empty, the next start cleans it up.
         if let Some(socket_folder) = self.options.get_socket() {
             let _ = std::fs::remove_dir(socket_folder);
         }
     }
 }
 
-/// Starts PostgreSQL on the data directory, making a cluster first if there is none, and waits until the database
-/// `scv` can be used.
+/// Starts PostgreSQL on the data directory and waits until the database `scv` can be used. Creates the cluster if there is
+/// none.
 pub async fn start(settings: Settings) -> Result<Cluster, EmbeddedError> {
     let installation = Installation::find(settings.postgres_dir.as_deref(), &settings.cache_dir)?;
     let directory = DataDirectory::open(&settings.data_dir)?;
@@ -100,7 +100,7 @@ pub async fn start(settings: Settings) -> Result<Cluster, EmbeddedError> {
     let account = Account::for_cluster(&cluster)?;
     account.check_reaches(
         &installation.bin,
-        "run scripts/setup as root, or move it to a place open to all",
+        "run scripts/setup as root, or move it to a folder that all users may enter",
     )?;
     account.check_reaches(
         &directory.path,
@@ -128,14 +128,14 @@ pub async fn start(settings: Settings) -> Result<Cluster, EmbeddedError> {
         cluster: &cluster,
     };
     let mut connection = starting.first_connection(&options.clone().database("postgres")).await?;
-    let made = cluster::create_database(&mut connection).await;
-    made.map_err(|source| EmbeddedError::Refused {
-        doing: "create the database",
+    let created = cluster::create_database(&mut connection).await;
+    created.map_err(|source| EmbeddedError::Refused {
+        action: "create the database",
         source,
     })?;
-    // The server notices by itself if this goodbye is lost.
+    // If this fails, the server detects the closed connection.
     let _ = connection.close().await;
-    tracing::info!(directory = %directory.path.display(), major = installation.major, "PostgreSQL runs");
+    tracing::info!(directory = %directory.path.display(), major = installation.major, "PostgreSQL is running");
     Ok(Cluster {
         postmaster: starting.postmaster,
         options: options.database(DATABASE),
@@ -143,8 +143,8 @@ pub async fn start(settings: Settings) -> Result<Cluster, EmbeddedError> {
     })
 }
 
-/// How to connect to the server that runs on a data directory already, if one does and we may.
-pub async fn running(data_dir: &Path) -> Option<PgConnectOptions> {
+/// The options for connecting to a server that already runs on a data directory. `None` if there is none or it refuses.
+pub async fn find_running(data_dir: &Path) -> Option<PgConnectOptions> {
     let folder = directory::existing_socket_folder(data_dir)?;
     let options = as_owner(&folder).database(DATABASE);
     let connection = options.connect().await.ok()?;
@@ -152,7 +152,7 @@ pub async fn running(data_dir: &Path) -> Option<PgConnectOptions> {
     Some(options)
 }
 
-/// The client `psql` of the installation, if it has one.
+/// The path of `psql`, if the installation contains it.
 pub fn psql(settings: &Settings) -> Option<PathBuf> {
     let installation = Installation::find(settings.postgres_dir.as_deref(), &settings.cache_dir).ok()?;
     Some(installation.program("psql")).filter(|program| program.exists())
@@ -165,7 +165,7 @@ fn as_owner(socket_folder: &Path) -> PgConnectOptions {
         .username(USER)
 }
 
-/// A server that has been started but has not answered yet.
+/// A server that was started but has not accepted a connection yet.
 struct Starting<'a> {
     postmaster: Postmaster,
     messages: &'a Path,
@@ -181,7 +181,7 @@ impl Starting<'_> {
                 Err(error) => error,
             };
             let log = || log::last_lines(self.messages, self.cluster);
-            if let Some(status) = self.postmaster.ended() {
+            if let Some(status) = self.postmaster.exit_status() {
                 return Err(EmbeddedError::Ended {
                     status: status.to_string(),
                     log: log(),
@@ -191,14 +191,14 @@ impl Starting<'_> {
                 .as_database_error()
                 .and_then(|error| error.code())
                 .is_some_and(|it| it == STARTING_UP);
-            let patience = if recovering { TIME_TO_RECOVER } else { TIME_TO_ANSWER };
-            if begin.elapsed() > patience {
+            let limit = if recovering { RECOVERY_TIMEOUT } else { START_TIMEOUT };
+            if begin.elapsed() > limit {
                 return Err(EmbeddedError::TooSlow {
-                    seconds: patience.as_secs(),
+                    seconds: limit.as_secs(),
                     log: log(),
                 });
             }
-            sleep(LOOK_AGAIN).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whole starts and stops with the real bundle, which `scripts/setup` fetches.
+//! Complete starts and stops with the real bundle, which `scripts/setup` downloads.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A folder that the database's user can pass through, whoever runs the test.
+/// A folder that the user of the database may enter, even if root runs the test.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
@@ -47,9 +47,9 @@ fn cache_dir() -> PathBuf {
     variable("SCV_CACHE_DIR").unwrap_or_else(usual)
 }
 
-/// Starts what has stopped. A thread that makes a process at that moment, for another test, keeps our files open and locked for
-/// an instant more, until that process has become another program.
-async fn start_again(data_dir: &Path) -> Result<Cluster, EmbeddedError> {
+/// Starts a stopped cluster again. If another test starts a process at this moment, that process keeps our files open and
+/// locked until it executes its program.
+async fn restart(data_dir: &Path) -> Result<Cluster, EmbeddedError> {
     let end = Instant::now() + Duration::from_secs(10);
     loop {
         let started = start(settings(data_dir)).await;
@@ -89,13 +89,13 @@ fn postmaster_pid(data_dir: &Path) -> i32 {
     file.lines().next().unwrap().parse().unwrap()
 }
 
-/// Lets go of the cluster as a process does that is killed: the lock is free, the server goes on.
+/// Abandons the cluster like a killed process: the lock is released, and the server keeps running.
 fn abandon(cluster: Cluster) {
     std::mem::forget(cluster.postmaster);
 }
 
 #[tokio::test]
-async fn a_first_start_makes_a_database_with_pgvector_and_a_restart_keeps_it() {
+async fn the_first_start_creates_a_database_with_pgvector_and_a_restart_keeps_it() {
     let folder = folder();
     let data_dir = folder.path().join("data");
     let cluster = start(settings(&data_dir)).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_server_left_behind_by_a_killed_run_is_stopped_and_replaced() {
     let old = postmaster_pid(folder.path());
     abandon(cluster);
 
-    let cluster = start_again(folder.path()).await.unwrap();
+    let cluster = restart(folder.path()).await.unwrap();
     assert_ne!(postmaster_pid(folder.path()), old);
     assert_still_there(&cluster).await;
     cluster.stop().await;
@@ -154,13 +154,13 @@ async fn a_server_that_was_killed_recovers_at_the_next_start() {
     kill(Pid::from_raw(postmaster_pid(folder.path())), Signal::SIGKILL).unwrap();
     drop(cluster);
 
-    let cluster = start_again(folder.path()).await.unwrap();
+    let cluster = restart(folder.path()).await.unwrap();
     assert_still_there(&cluster).await;
     cluster.stop().await;
 }
 
 #[tokio::test]
-async fn a_pid_file_whose_number_went_to_another_program_does_not_matter() {
+async fn a_pid_file_with_the_number_of_another_program_is_ignored() {
     let folder = folder();
     let cluster = start(settings(folder.path())).await.unwrap();
     write_something(&cluster).await;
@@ -181,12 +181,12 @@ async fn a_pid_file_whose_number_went_to_another_program_does_not_matter() {
 
     let cluster = start(settings(folder.path())).await.unwrap();
     assert_still_there(&cluster).await;
-    assert!(other.try_wait().unwrap().is_none(), "the other program was left alone");
+    assert!(other.try_wait().unwrap().is_none(), "the other program still runs");
     cluster.stop().await;
 }
 
 #[tokio::test]
-async fn a_data_directory_with_a_long_and_odd_name_works() {
+async fn a_data_directory_with_a_long_and_unusual_name_works() {
     let folder = folder();
     let data_dir = folder.path().join("it's a, \\ long name ".repeat(8).trim());
     let cluster = start(settings(&data_dir)).await.unwrap();
@@ -204,17 +204,17 @@ async fn a_server_that_does_not_start_shows_the_end_of_its_log() {
     cluster.stop().await;
     fs::remove_dir_all(folder.path().join("postgres/pg_wal")).unwrap();
 
-    let error = start_again(folder.path()).await.unwrap_err();
+    let error = restart(folder.path()).await.unwrap_err();
     assert!(matches!(error, EmbeddedError::Ended { .. }), "{error}");
     assert!(error.to_string().contains("pg_wal"), "{error}");
 
     fs::write(folder.path().join("postgres/PG_VERSION"), "15\n").unwrap();
-    let error = start_again(folder.path()).await.unwrap_err();
+    let error = restart(folder.path()).await.unwrap_err();
     assert!(matches!(error, EmbeddedError::WrongMajorVersion { .. }), "{error}");
 }
 
 #[tokio::test]
-async fn a_data_directory_that_the_database_cannot_reach_is_refused_before_anything_is_made() {
+async fn a_data_directory_that_the_database_cannot_reach_is_refused_before_anything_is_created() {
     let closed = tempfile::tempdir().unwrap();
     fs::set_permissions(closed.path(), Permissions::from_mode(0o700)).unwrap();
     let data_dir = closed.path().join("data");
@@ -225,7 +225,7 @@ async fn a_data_directory_that_the_database_cannot_reach_is_refused_before_anyth
         assert!(error.to_string().contains("--data-dir"), "{error}");
         assert!(!data_dir.join("postgres").exists());
     } else {
-        // Only root's database runs as somebody else.
+        // Only for root, the database runs as another user.
         started.unwrap().stop().await;
     }
 }

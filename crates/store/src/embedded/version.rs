@@ -10,7 +10,7 @@ impl Version {
     /// (before 0.8.2) and can corrupt or fail to repair HNSW indexes when rows are deleted (before 0.8.4).
     pub const OLDEST_PGVECTOR: Version = Version(0, 8, 4);
 
-    /// The version that a `vector.control` file says it installs.
+    /// The version that a `vector.control` file installs.
     pub(super) fn from_control_file(text: &str) -> Option<Version> {
         text.lines()
             .filter_map(|line| line.split_once('='))
@@ -27,7 +27,7 @@ impl FromStr for Version {
         match numbers.as_deref() {
             Some(&[major, minor]) => Ok(Version(major, minor, 0)),
             Some(&[major, minor, patch]) => Ok(Version(major, minor, patch)),
-            _ => Err(format!("`{text}` is no version of pgvector")),
+            _ => Err(format!("`{text}` is not a version of pgvector")),
         }
     }
 }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_compared_by_number_and_not_by_letter() {
+    fn versions_are_compared_as_numbers() {
         assert!("0.8.10".parse::<Version>().unwrap() > Version::OLDEST_PGVECTOR);
         assert!("0.8.3".parse::<Version>().unwrap() < Version::OLDEST_PGVECTOR);
         assert_eq!("1.0".parse::<Version>().unwrap().to_string(), "1.0.0");
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_file_names_the_version_it_installs() {
+    fn the_version_is_read_from_a_control_file() {
         let text = "comment = 'vector data type'\ndefault_version = '0.8.6'\nmodule_pathname = '$libdir/vector'\n";
         assert_eq!(Version::from_control_file(text), "0.8.6".parse().ok());
         assert_eq!(Version::from_control_file("comment = 'no version'\n"), None);

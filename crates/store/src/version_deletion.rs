@@ -1,0 +1,46 @@
+//! Deletion of a version with everything that belongs to it.
+
+use super::{StoreError, Tx};
+use scv_domain::id::VersionId;
+
+/// What belongs to a version, in the order in which it can be deleted.
+const DELETIONS: [&str; 11] = [
+    "delete from confusion_cell where version_id = $1",
+    "delete from confident_mistake where version_id = $1",
+    "delete from evaluation where version_id = $1",
+    "delete from synthesis where version_id = $1",
+    "delete from channel_exemplars where layer_id in (select layer_id from layer where version_id = $1)",
+    "delete from degenerate_layer where layer_id in (select layer_id from layer where version_id = $1)",
+    "delete from layer_vector where layer_id in (select layer_id from layer where version_id = $1)",
+    "delete from layer_sketch where version_id = $1",
+    "delete from layer where version_id = $1",
+    "delete from job where version_id = $1",
+    "update version set duplicate_of = null where duplicate_of = $1",
+];
+
+impl Tx {
+    /// Deletes a version and everything that belongs to it. `false` if there is no such version, or if one of its jobs has not
+    /// finished. The caller holds the row lock of the model. Files stay in the object store: other versions may share them.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn delete_version(&mut self, id: VersionId) -> Result<bool, StoreError> {
+        // A worker that has just started a job waits here for the row, and finds it gone.
+        let unfinished = sqlx::query_scalar!(
+            "select status in ('QUEUED', 'RUNNING') as \"unfinished!\" from job where version_id = $1 for update",
+            id.0,
+        )
+        .fetch_all(self.connection())
+        .await?;
+        if unfinished.contains(&true) {
+            return Ok(false);
+        }
+        for deletion in DELETIONS {
+            sqlx::query(deletion).bind(id.0).execute(self.connection()).await?;
+        }
+        let deleted = sqlx::query!("delete from version where version_id = $1", id.0)
+            .execute(self.connection())
+            .await?;
+        Ok(deleted.rows_affected() == 1)
+    }
+}
