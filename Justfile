@@ -11,33 +11,38 @@ setup:
     scripts/setup
 
 # Show what SCV does, on data that ships with it
-demo *args: _database
-    cargo run --locked -- demo "$@"
+demo *args:
+    scripts/demo "$@"
 
 # Run the server
 serve *args: _database
     cargo run --locked -- serve "$@"
 
-# Build `scv` for speed and put it where cargo keeps programs
+# Build `scv` for speed, with everything that operators need, and put it where cargo keeps programs
 install: setup
-    cargo install --locked --path .
+    cargo install --locked --path . --features otlp
+
+# Build `scv` as a Python wheel, which brings PostgreSQL along; the last line names it
+wheel *args:
+    scripts/wheel "$@"
 
 # Run every test: units, the whole program, examples in the documentation
-test: setup
+test *args: setup
     scripts/clients
     scripts/python-example
-    cargo test --locked
+    # Examples in documentation comments would be linked one by one; there are none.
+    cargo test --locked --lib --test it "$@"
 
-# Hold a running server against the audits of GraphQL over HTTP: `just audit http://127.0.0.1:8000/graphql`
+# Audit a running server for GraphQL over HTTP: `just audit http://127.0.0.1:8000/graphql`
 audit url="http://127.0.0.1:8000/graphql":
     scripts/clients audit {{ url }}
 
-# Ask a server what no person would, by chance, from its own schema; it must never fail
+# Send a server random requests from its own schema; it must never fail
 fuzz *args: setup
     cargo build --locked
     scripts/fuzz "$@"
 
-# Give the parsers what chance makes, each for so many seconds; needs cargo-fuzz
+# Fuzz the parsers, each for so many seconds; needs cargo-fuzz
 fuzz-parsers seconds="600":
     #!/bin/sh
     set -eu
@@ -67,9 +72,8 @@ api-changes:
 # Check format, lints, recorded queries and, where cargo-deny is installed, dependencies
 check:
     cargo fmt --all --check
-    cargo clippy --locked --all-targets -- -D warnings
-    # What is only looked at is not linked, so libFuzzer, which is C++, need not be compiled.
-    CUSTOM_LIBFUZZER_PATH=none/libfuzzer.a cargo clippy --locked -p scv-fuzz -- -D warnings
+    # What is only checked is not linked, so libFuzzer, which is C++, need not be compiled.
+    CUSTOM_LIBFUZZER_PATH=none/libfuzzer.a cargo clippy --locked --workspace --all-targets -- -D warnings
     scripts/sqlx-prepare --check
     if command -v cargo-deny > /dev/null; then cargo deny --locked check; fi
     just api-changes
@@ -96,33 +100,33 @@ sqlx-prepare *args:
 bench *args:
     cargo bench --locked "$@"
 
-# Hold networks and operators against ONNX Runtime and PyTorch; fetches both, and the networks, on the first run
+# Compare networks and operators with ONNX Runtime and PyTorch; fetches both, and the networks, on the first run
 conformance: setup
     cargo build --locked
     scripts/conformance
     scripts/twins
     scripts/onnx_cases
 
-# Hold what SCV says of pixels against Captum; fetches it, and MNIST, on the first run
+# Compare attributions with Captum; fetches it, and MNIST, on the first run
 captum: setup
     cargo build --locked --release
     scripts/captum
 
-# Check that exported networks answer in ONNX Runtime and PyTorch as in SCV: `just check-export PYTHON` that has both
+# Check that exported networks compute the same in ONNX Runtime and PyTorch: `just check-export PYTHON` that has both
 check-export python="python3":
     cargo run --locked --example export_conformance -- target/exports
     {{ python }} scripts/check_export.py target/exports
 
-# Measure the way from images to layer vectors beside ONNX Runtime and PyTorch
+# Measure ingest (images to layer vectors) next to ONNX Runtime and PyTorch
 bench-ingest *args:
     cargo build --locked --release
     scripts/bench_ingest --scv target/release/scv "$@"
 
-# Measure search through the index against the exact scan: `just bench-search 20000` for so many layers
+# Measure search through the index against the exact scan: `just bench-search 20000` sets the number of layers
 bench-search *args: setup
     cargo bench --locked --bench search -- "$@"
 
-# Measure search beside a flat index over whole Gram matrices (Milvus Lite): `just bench-flat 10000` for so many layers
+# Measure search next to a flat index over whole Gram matrices (Milvus Lite): `just bench-flat 10000` sets the number of layers
 bench-flat *args: setup
     scripts/bench_flat "$@"
 
@@ -130,16 +134,16 @@ bench-flat *args: setup
 bench-http *args: setup
     scripts/bench_http "$@"
 
-# Measure evaluation and activation maximisation beside PyTorch
+# Measure evaluation and activation maximisation next to PyTorch
 bench-insight *args: setup
     cargo build --locked --release
     scripts/bench_insight "$@"
 
-# Write docs/gallery.md and its pictures anew, from networks trained on MNIST and Fashion-MNIST
+# Write docs/gallery.md and its pictures again, from networks trained on MNIST and Fashion-MNIST
 gallery: setup
     cargo build --locked --release
     scripts/gallery
 
-# Nothing to fetch for those who bring a database of their own.
+# Users with a database of their own need no bundle.
 _database:
     [ -n "${DATABASE_URL:-}" ] || scripts/setup

@@ -15,6 +15,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub const CREATE_VERSION: &str = "mutation($input: CreateVersionInput!) { createVersion(input: $input) {
     version { id format } job { id } mapping { by pairs { key from shape } ignored } } }";
 
+/// An HTTP client with nothing set.
+pub fn http() -> reqwest::Client {
+    scv_llm::use_ring();
+    reqwest::Client::new()
+}
+
 /// A client of one server.
 #[derive(Clone)]
 pub struct Client {
@@ -28,7 +34,7 @@ pub struct Client {
 impl Client {
     /// A client of the server at a URL.
     pub fn new(url: String) -> Self {
-        let http = reqwest::Client::new();
+        let http = http();
         Self { url, http, token: None }
     }
 

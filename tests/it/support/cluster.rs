@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use scv::config::Config;
+use scv_artifact::ArtifactStore;
+use scv_compute::engine::Engine;
+use scv_service::{Library, worker};
 use scv_store::embedded::{self, Cluster, Settings};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
@@ -17,6 +21,9 @@ use tokio::sync::OnceCell;
 
 static SHARED: OnceCell<Shared> = OnceCell::const_new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// Name of a database that is copied and never changed.
+static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
 struct Shared {
     cluster: Cluster,
@@ -34,12 +41,50 @@ const WATCHDOG: &str = r#"
     rm -rf "$1"
 "#;
 
-/// A new, empty database of the test's own.
+/// A new, empty database for one test.
 pub async fn database() -> PgConnectOptions {
+    create("").await
+}
+
+/// A new database for one test, as `scv serve` leaves it after its first start: with all tables, the queue and the digits.
+/// It is copied, which takes a tenth of the time.
+pub async fn library_database() -> PgConnectOptions {
+    let template = TEMPLATE.get_or_init(async || {
+        let options = database().await;
+        prepare_library(&options).await;
+        options.get_database().expect("it was named").to_owned()
+    });
+    create(&format!("TEMPLATE {}", template.await)).await
+}
+
+async fn create(clause: &str) -> PgConnectOptions {
     let shared = SHARED.get_or_init(make_cluster).await;
     let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    run(shared.cluster.connect_options(), format!("CREATE DATABASE {name}")).await;
+    let sql = format!("CREATE DATABASE {name} {clause}");
+    run(shared.cluster.connect_options(), sql).await;
     shared.cluster.connect_options().database(&name)
+}
+
+/// What a server does to an empty database when it starts. The images of the digits go to a folder that is thrown away: each
+/// server writes them again if they are missing.
+async fn prepare_library(options: &PgConnectOptions) {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let config = Config {
+        data_dir: folder.path().to_owned(),
+        database_url: Some(options.to_url_lossy().to_string()),
+        llm_url: None,
+        ..Config::defaults()
+    };
+    let database = scv_store::open(&config.database()).await.expect("the database opens");
+    worker::migrate(&database.store).await.expect("the queue is created");
+    let artifacts = ArtifactStore::open(&folder.path().join("artifacts")).expect("the folder is writable");
+    let engine = Engine::start("cpu".parse().expect("it is a device"), 1).expect("the CPU is there");
+    let settings = config.library().expect("no language model is named");
+    let library = Library::new(database.store.clone(), artifacts, engine, settings);
+    library.ensure_digits().await.expect("the digits are stored");
+    drop(library);
+    // A database is copied only while nobody is connected to it.
+    database.close().await;
 }
 
 /// The cache folder by the rule of `scripts/setup`.

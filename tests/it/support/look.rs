@@ -40,7 +40,7 @@ pub async fn picture(api: &Client, picture: &Value) -> image::DynamicImage {
 }
 
 pub const PREDICT: &str = "mutation($input: PredictInput!) { predict(input: $input) {
-    predictions { class { index } probability } preparations shown { url width height } } }";
+    predictions { class { index } probability } preprocessingSteps preparedImage { url width height } } }";
 
 pub async fn predict(api: &Client, version: &str, file: &[u8], invert: Option<bool>) -> Value {
     let input = json!({ "versionId": version, "image": null, "invert": invert });
@@ -59,7 +59,7 @@ pub fn file(image: &RgbImage, format: ImageFormat) -> Vec<u8> {
 pub const SYNTHESIZE: &str = "mutation($input: SynthesizeImageInput!) { synthesizeImage(input: $input) {
     synthesis { id activation picture { url } } job { id kind status } } }";
 
-pub const SYNTHESIS: &str = "query($id: ID!) { node(id: $id) { ... on Synthesis { id activation course
+pub const SYNTHESIS: &str = "query($id: ID!) { node(id: $id) { ... on Synthesis { id activation activationHistory
     target { class layer channel row column } settings { steps seed parametrisation jitter }
     picture { url width height } exemplars { index activation picture { url width height } }
     version { id syntheses(first: 1) { totalCount nodes { id } } } job { status phase } } } }";

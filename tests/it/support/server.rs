@@ -59,9 +59,9 @@ impl Drop for Server {
     }
 }
 
-/// Settings of a server with a database of its own, on a free port.
+/// Settings of a server with a database of its own that has been prepared, on a free port.
 pub async fn config(data_dir: &Path) -> Config {
-    let options = cluster::database().await;
+    let options = cluster::library_database().await;
     Config {
         data_dir: data_dir.to_owned(),
         database_url: Some(options.to_url_lossy().to_string()),
