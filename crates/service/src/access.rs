@@ -1,4 +1,4 @@
-//! Who asks: tokens, what they allow, and the record of changes.
+//! Access: tokens, what they allow, and the audit log.
 
 use std::sync::Arc;
 
@@ -13,40 +13,41 @@ use scv_domain::id::{ModelId, TokenId};
 use scv_domain::model::Model;
 use scv_store::{Store, TokenDigest};
 
-/// What secrets begin with, so that whoever finds one knows what it is.
+/// The prefix of secrets: someone who finds one knows what it is.
 const PREFIX: &str = "scv_";
 
 /// Random bytes of a secret.
 const SECRET_BYTES: usize = 32;
 
 impl Library {
-    /// The same library on behalf of somebody, for one request.
+    /// The same library for one request of a caller: it sees what the caller may see.
     pub fn on_behalf_of(&self, access: Access) -> Self {
         Self {
-            store: self.store.seen_by(access.viewer()),
-            device_turns: Arc::new(Semaphore::new(1)),
+            store: self.store.visible_to(access.viewer()),
+            device_permits: Arc::new(Semaphore::new(1)),
             access,
             ..self.clone()
         }
     }
 
-    /// On whose behalf it is asked.
+    /// The access of the caller.
     pub fn access(&self) -> Access {
         self.access
     }
 
-    /// What a secret lets somebody do.
+    /// The access that a token's secret gives.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` if it is that of no token, or of one that has ended.
+    /// `UNAUTHENTICATED` if it is not the secret of a token, or if the token has expired or was revoked.
     pub async fn authenticate(&self, secret: &str) -> Result<Access, ServiceError> {
-        let token = match secret.starts_with(PREFIX) {
-            true => self.store.use_token(&digest(secret)).await?,
-            false => None,
+        let token = if secret.starts_with(PREFIX) {
+            self.store.use_token(&digest(secret)).await?
+        } else {
+            None
         };
         let token = token.ok_or_else(|| {
             ServiceError::Unauthenticated(
-                "the token is none of this server, has expired or was revoked: `scv token create` makes one".to_owned(),
+                "the token is unknown, expired or revoked: `scv token create` makes a new one".to_owned(),
             )
         })?;
         Ok(Access {
@@ -56,31 +57,31 @@ impl Library {
         })
     }
 
-    /// Whether what somebody asks with still lets them in.
+    /// Whether the token of an access is still valid.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn holds(&self, access: Access) -> Result<bool, ServiceError> {
+    pub async fn is_still_valid(&self, access: Access) -> Result<bool, ServiceError> {
         match access.token {
-            Some(token) => Ok(self.store.token_holds(token).await?),
+            Some(token) => Ok(self.store.is_token_valid(token).await?),
             None => Ok(true),
         }
     }
 
-    /// Makes a token. Its secret is told here and never again.
+    /// Makes a token. Its secret is returned only here.
     ///
     /// # Errors
-    /// `FORBIDDEN` for whoever is no administrator, `BAD_USER_INPUT` for one that would have ended already.
+    /// `FORBIDDEN` for a caller that is not an administrator, `BAD_USER_INPUT` for a token that would have expired already.
     pub async fn create_token(&self, new: &NewToken) -> Result<(Token, Secret), ServiceError> {
         self.require(Scope::Admin)?;
         create_token(&self.store, new).await
     }
 
-    /// Ends a token for good: the one that is shown, one of the same account that allows no more than it, or any for an
-    /// administrator.
+    /// Revokes a token. A caller may revoke its own token and tokens of its account that allow no more than its own does; an
+    /// administrator may revoke any.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is none, or it is another account's; `FORBIDDEN` if it allows more.
+    /// `NOT_FOUND` if there is none, or if it is another account's; `FORBIDDEN` if it allows more than the caller's.
     pub async fn revoke_token(&self, id: TokenId) -> Result<Token, ServiceError> {
         let missing = || ServiceError::not_found("token", id);
         let token = self.store.tokens_by_id(&[id]).await?.pop().ok_or_else(missing)?;
@@ -93,64 +94,64 @@ impl Library {
         self.store.tokens_by_id(&[id]).await?.pop().ok_or_else(missing)
     }
 
-    /// Writes down that somebody changed something, or tried to. What was changed is not undone if that fails.
+    /// Records a change, or an attempt, in the audit log. The change is not undone if that fails.
     pub async fn record(&self, entry: NewAuditEntry) {
         if let Err(error) = self.store.put_audit_entry(&entry).await {
-            tracing::error!(%error, ?entry, "an entry of the audit log could not be written");
+            tracing::error!(%error, ?entry, "an audit entry could not be written");
         }
     }
 
-    /// Lets go on whoever may do so much.
+    /// Checks that the caller's token has a scope.
     ///
     /// # Errors
-    /// `FORBIDDEN`.
+    /// `FORBIDDEN` if it has less.
     pub fn require(&self, scope: Scope) -> Result<(), ServiceError> {
-        match self.access.scope >= scope {
-            true => Ok(()),
-            false => Err(ServiceError::Forbidden(format!(
-                "this takes a token of scope {}, and yours is of scope {}: ask an administrator for one",
-                word(scope),
-                word(self.access.scope)
-            ))),
+        if self.access.scope >= scope {
+            return Ok(());
         }
+        Err(ServiceError::Forbidden(format!(
+            "a token of scope {} is required, and yours has scope {}: ask an administrator for one",
+            scope_name(scope),
+            scope_name(self.access.scope)
+        )))
     }
 
-    /// A model, deleted or not, that whoever asks may change.
+    /// A model, deleted or not, that the caller may change.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is none or it may not be seen, `FORBIDDEN` if it may not be changed.
-    pub(super) async fn changeable(&self, id: ModelId) -> Result<Model, ServiceError> {
+    /// `NOT_FOUND` if there is none or the caller may not see it, `FORBIDDEN` if the caller may not change it.
+    pub(super) async fn changeable_model(&self, id: ModelId) -> Result<Model, ServiceError> {
         self.require(Scope::Write)?;
         let model = self.store.models_by_id(&[id]).await?.pop();
         let model = model.ok_or_else(|| ServiceError::not_found("model", id))?;
-        match self.access.may_change(&model) {
-            true => Ok(model),
-            false => Err(ServiceError::Forbidden(format!(
-                "model {:?} is another account's: only its owner and administrators change it",
-                model.name.as_str()
-            ))),
+        if self.access.can_change(&model) {
+            return Ok(model);
         }
+        Err(ServiceError::Forbidden(format!(
+            "model {:?} belongs to another account: only its owner and administrators can change it",
+            model.name.as_str()
+        )))
     }
 }
 
-/// Makes a token in a database, for whoever may do with that what they like.
+/// Makes a token in a database, without a check of the caller's access.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` for one that would have ended already.
+/// `BAD_USER_INPUT` for a token that would have expired already.
 pub async fn create_token(store: &Store, new: &NewToken) -> Result<(Token, Secret), ServiceError> {
     let secret = new_secret()?;
     let mut tx = store.begin().await?;
     let token = tx.insert_token(new, &digest(&secret)).await?;
     if token.expires_at.is_some_and(|end| end <= token.created_at) {
         return Err(ServiceError::bad_input(
-            "`expiresAt` has passed already: choose a later time",
+            "`expiresAt` is in the past: choose a later time",
         ));
     }
     tx.commit().await?;
     Ok((token, Secret::from(secret)))
 }
 
-fn word(scope: Scope) -> &'static str {
+fn scope_name(scope: Scope) -> &'static str {
     match scope {
         Scope::Read => "READ",
         Scope::Write => "WRITE",
@@ -158,7 +159,7 @@ fn word(scope: Scope) -> &'static str {
     }
 }
 
-/// From the operating system's random numbers: nobody shall be able to make it again.
+/// A secret from the operating system's random numbers, so that nobody can predict it.
 fn new_secret() -> Result<String, ServiceError> {
     let mut bytes = [0; SECRET_BYTES];
     SysRng.try_fill_bytes(&mut bytes).map_err(ServiceError::internal)?;
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_long_and_no_two_are_alike() {
+    fn secrets_are_long_and_all_different() {
         let secrets: Vec<_> = (0..10).map(|_| new_secret().unwrap()).collect();
         for (index, secret) in secrets.iter().enumerate() {
             assert_eq!(secret.len(), PREFIX.len() + 2 * SECRET_BYTES);

@@ -1,9 +1,9 @@
-//! Whole versions against one another: two of them layer by layer, and one against all others.
+//! Comparisons of whole versions: two of them layer by layer, and one with all others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::cache::Answer;
+use super::search_cache::{SearchKey, SearchResult, SearchedFor};
 use super::{Library, ServiceError};
 use scv_compute::cka_matrix::cka_matrix;
 use scv_domain::comparison::{
@@ -15,27 +15,20 @@ use scv_domain::vector::{LayerVector, Measure};
 use scv_domain::version::{Version, VersionStatus};
 use scv_store::SearchScope;
 
-/// Fewest versions whose layers are all compared with those of a target; there are twice as many as are asked for.
+/// Fewest versions whose layers are all compared with those of a target. More requested hits have twice as many candidates.
 const MIN_CANDIDATES: usize = 50;
 
-/// Last hit that can be asked for.
+/// The highest rank that can be requested.
 const MAX_HITS: usize = 400;
 
-/// Most numbers of one version's vectors, 512 MB.
+/// Numbers of one version's vectors, 512 MB.
 const MAX_NUMBERS: usize = 128_000_000;
 
-/// Most numbers of a matrix.
+/// Numbers of a matrix.
 const MAX_SCORES: usize = 1_000_000;
 
-impl Answer for VersionMatches {
-    fn bytes(&self) -> usize {
-        let pairs = self.hits.iter().map(|hit| hit.matching.len() + hit.alignment.len());
-        size_of::<Self>() + self.hits.len() * size_of::<VersionMatch>() + pairs.sum::<usize>() * size_of::<LayerPair>()
-    }
-}
-
 impl Library {
-    /// All layers of a version against all layers of another.
+    /// Compares all layers of a version with all layers of another.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` if a version has no vectors on the probe set, or for more than a million scores.
@@ -45,8 +38,8 @@ impl Library {
         b: &Version,
         comparison: &Comparison,
     ) -> Result<ComparedLayers, ServiceError> {
-        let _turn = self.turn().await;
-        let most = self.most_layers(comparison.probe_set).await?;
+        let _permit = self.compute_permit().await;
+        let max_layers = self.max_layers(comparison.probe_set).await?;
         let (rows, columns) = (
             self.count_comparable(a, comparison).await?,
             self.count_comparable(b, comparison).await?,
@@ -54,17 +47,17 @@ impl Library {
         let scores = rows * columns;
         if scores > MAX_SCORES {
             return Err(ServiceError::bad_input(format!(
-                "{rows} layers against {columns} are {scores} scores, more than {MAX_SCORES}: choose some of their kinds \
-                 with `layerKinds`"
+                "{rows} x {columns} layers are {scores} scores; the limit is {MAX_SCORES}: choose some kinds of layers with \
+                 `layerKinds`"
             )));
         }
-        let rows = Arc::new(self.vectors_of(a.id, comparison, rows, most).await?);
-        let columns = self.vectors_of(b.id, comparison, columns, most).await?;
+        let rows = Arc::new(self.vectors_of(a.id, comparison, rows, max_layers).await?);
+        let columns = self.vectors_of(b.id, comparison, columns, max_layers).await?;
         compared(rows, columns, comparison.measure, |layers| layers).await
     }
 
-    /// Pairs of layers of which one follows the other in execution order and that score at least `least`: one of them may be
-    /// there for nothing. Layers without a vector are in no pair.
+    /// Pairs of consecutive layers in execution order that score at least `min_score`: one of them may be redundant. Layers
+    /// without a vector are in no pair.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` if the version has no vectors on the probe set.
@@ -72,30 +65,30 @@ impl Library {
         &self,
         version: &Version,
         comparison: &Comparison,
-        least: f64,
+        min_score: f64,
     ) -> Result<Vec<LayerPair>, ServiceError> {
-        let _turn = self.turn().await;
-        let most = self.most_layers(comparison.probe_set).await?;
+        let _permit = self.compute_permit().await;
+        let max_layers = self.max_layers(comparison.probe_set).await?;
         let count = self.count_comparable(version, comparison).await?;
-        let vectors = self.vectors_of(version.id, comparison, count, most).await?;
+        let vectors = self.vectors_of(version.id, comparison, count, max_layers).await?;
         let ids: Vec<_> = vectors.iter().map(|(layer, _)| *layer).collect();
         let layers = self.store.layers_by_id(&ids).await?;
-        let places: HashMap<LayerId, i32> = layers.iter().map(|layer| (layer.id, layer.index)).collect();
+        let indices: HashMap<LayerId, i32> = layers.iter().map(|layer| (layer.id, layer.index)).collect();
         let measure = comparison.measure;
         let found = tokio::task::spawn_blocking(move || {
-            let follow = |a: &LayerId, b: &LayerId| places.get(a).map(|place| place + 1) == places.get(b).copied();
+            let follow = |a: &LayerId, b: &LayerId| indices.get(a).map(|index| index + 1) == indices.get(b).copied();
             let pairs = vectors.windows(2).filter(|pair| follow(&pair[0].0, &pair[1].0));
             let pairs = pairs.map(|pair| LayerPair {
                 layer: pair[0].0,
                 other: pair[1].0,
                 score: pair[0].1.score(&pair[1].1, measure),
             });
-            pairs.filter(|pair| pair.score >= least).collect()
+            pairs.filter(|pair| pair.score >= min_score).collect()
         });
         found.await.map_err(ServiceError::internal)
     }
 
-    /// The versions most like a version. `generation` is the catalogue's, read before.
+    /// The versions most similar to a version. `generation` is the catalogue's, read before.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` if the version has no vectors on the probe set, and as for a search of layers.
@@ -106,12 +99,20 @@ impl Library {
         query: &SimilarVersionsQuery,
         generation: i64,
     ) -> Result<Arc<VersionMatches>, ServiceError> {
-        let question = format!("{} {} {:?}", target.id, serde_json::json!(query), self.access.viewer());
-        let compute = self.find_similar_versions(target, query);
-        self.answers.answer(generation, question, compute).await
+        let key = SearchKey {
+            generation,
+            viewer: self.access.viewer(),
+            target: SearchedFor::Version(target.id),
+            query: serde_json::json!(query).to_string(),
+        };
+        let compute = async {
+            let found = self.find_similar_versions(target, query).await?;
+            Ok(SearchResult::Versions(Arc::new(found)))
+        };
+        self.searches.get_or(key, compute).await?.versions()
     }
 
-    /// How many versions a search for versions is about.
+    /// How many candidate versions a search has: those that its filter admits.
     ///
     /// # Errors
     /// As for [`Library::similar_versions`].
@@ -139,7 +140,7 @@ impl Library {
         let skipped = query.after.map_or(0, |after| after.rank);
         if skipped.saturating_add(query.first) > MAX_HITS {
             return Err(ServiceError::bad_input(format!(
-                "a search for versions ends at the hit of rank {MAX_HITS}: narrow it with a filter"
+                "a search for versions has at most {MAX_HITS} hits: narrow it with a filter"
             )));
         }
         let comparison = Comparison {
@@ -147,16 +148,16 @@ impl Library {
             measure: query.measure,
             layer_kinds: query.filter.layer_kinds.clone(),
         };
-        let _turn = self.turn().await;
-        let most = self.most_layers(query.probe_set).await?;
+        let _permit = self.compute_permit().await;
+        let max_layers = self.max_layers(query.probe_set).await?;
         let count = self.count_comparable(target, &comparison).await?;
-        let layers = Arc::new(self.vectors_of(target.id, &comparison, count, most).await?);
+        let layers = Arc::new(self.vectors_of(target.id, &comparison, count, max_layers).await?);
         let (candidates, exact) = self.candidate_versions(target, query).await?;
         let mut hits = Vec::new();
-        // One after the other: only two versions' vectors are in memory at a time.
+        // One candidate after the other: the vectors of only two versions are in memory at a time.
         for version in candidates {
             let count = self.count_vectors(version, &comparison).await?;
-            let others = self.vectors_of(version, &comparison, count, most).await?;
+            let others = self.vectors_of(version, &comparison, count, max_layers).await?;
             let found = compared(Arc::clone(&layers), others, query.measure, move |found| {
                 let alignment = found.matrix.alignment();
                 VersionMatch {
@@ -170,8 +171,8 @@ impl Library {
             });
             hits.push(found.await?);
         }
-        if let Some(least) = query.filter.min_score {
-            hits.retain(|hit| hit.score >= least);
+        if let Some(min_score) = query.filter.min_score {
+            hits.retain(|hit| hit.score >= min_score);
         }
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.version.cmp(&b.version)));
         if let Some(after) = query.after {
@@ -185,7 +186,7 @@ impl Library {
         Ok(VersionMatches { hits, has_next, exact })
     }
 
-    /// The versions to compare with a target, and whether these are all that are admitted.
+    /// The versions to compare with a target, and whether these are all that the filter admits.
     async fn candidate_versions(
         &self,
         target: &Version,
@@ -194,16 +195,16 @@ impl Library {
         let scope = self.version_scope(target, query).await?;
         let depth = query.after.map_or(0, |after| after.rank) + query.first;
         let count = MIN_CANDIDATES.max(2 * depth);
-        let some = self.store.admitted_versions(query.probe_set, &scope, count + 1).await?;
-        if some.len() <= count {
-            return Ok((some, true));
+        let admitted = self.store.admitted_versions(query.probe_set, &scope, count + 1).await?;
+        if admitted.len() <= count {
+            return Ok((admitted, true));
         }
         let nearest = self
             .store
             .nearest_versions(target.id, query.probe_set, &scope, query.measure, count);
         let mut candidates = nearest.await?;
-        // Where crowds of layers are alike, those nearest may be of few versions: there are more all the same.
-        let others: Vec<_> = some
+        // If many layers are alike, the nearest may belong to few versions: others fill up the list.
+        let others: Vec<_> = admitted
             .into_iter()
             .filter(|version| !candidates.contains(version))
             .collect();
@@ -212,8 +213,8 @@ impl Library {
         Ok((candidates, false))
     }
 
-    /// Most layers of a version that are held at a time.
-    async fn most_layers(&self, probe_set: ProbeSetId) -> Result<usize, ServiceError> {
+    /// Layers of a version whose vectors fit into memory.
+    async fn max_layers(&self, probe_set: ProbeSetId) -> Result<usize, ServiceError> {
         let found = self.store.probe_sets_by_id(&[probe_set]).await?.pop();
         let length = found.as_ref().map_or(1, ProbeSet::vector_length);
         Ok(MAX_NUMBERS / length)
@@ -229,7 +230,10 @@ impl Library {
             .await?)
     }
 
-    /// How many layers of a version have a vector; at least one.
+    /// How many layers of a version have a vector.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` if none has.
     async fn count_comparable(&self, version: &Version, comparison: &Comparison) -> Result<usize, ServiceError> {
         let count = self.count_vectors(version.id, comparison).await?;
         if count > 0 {
@@ -241,28 +245,31 @@ impl Library {
         };
         Err(ServiceError::bad_input(match version.status {
             VersionStatus::Ready => format!(
-                "version {} has no layers{of_kinds} with vectors on this probe set: vectors are comparable within one \
-                 probe set only, on which both versions must have been ingested",
+                "version {} has no layers{of_kinds} with vectors on this probe set: layers are comparable only on the same \
+                 probe set, on which both versions must have been ingested",
                 version.number
             ),
             _ => format!("version {} has no layers: it is not READY", version.number),
         }))
     }
 
-    /// The layers of a version that have a vector, `count` of them, in order; unless there are too many to be held.
+    /// The layers of a version that have a vector, `count` of them, in order.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` if there are more than `max_layers`.
     async fn vectors_of(
         &self,
         version: VersionId,
         comparison: &Comparison,
         count: usize,
-        most: usize,
+        max_layers: usize,
     ) -> Result<Vec<(LayerId, LayerVector)>, ServiceError> {
-        if count > most {
+        if count > max_layers {
             let version = self.version(version).await?;
             let model = self.store.models_by_id(&[version.model_id]).await?.pop();
             return Err(ServiceError::bad_input(format!(
-                "{} version {} has {count} layers, more than can be compared at once on this probe set ({most}): choose \
-                 some of their kinds, exclude the model, or use a smaller probe set",
+                "{} version {} has {count} layers; the limit on this probe set is {max_layers}: choose some kinds of layers, \
+                 exclude the model, or use a smaller probe set",
                 model.map_or_else(String::new, |model| model.name.to_string()),
                 version.number,
             )));
@@ -272,7 +279,7 @@ impl Library {
     }
 }
 
-/// Compares layers, off the threads that answer requests, and makes something of that.
+/// Compares layers on a thread for blocking work, and passes the result to `then` there.
 async fn compared<T: Send + 'static>(
     rows: Arc<Vec<(LayerId, LayerVector)>>,
     columns: Vec<(LayerId, LayerVector)>,

@@ -1,11 +1,15 @@
-//! Bringing data sets in.
+//! Data sets: importing them, and reading their images back.
 
-use super::import::{DIGITS_NAME, digits};
-use super::{Library, ServiceError};
+use super::{Library, ServiceError, StoredPicture};
+use scv_artifact::{ArtifactError, ArtifactKey, SplitKeys};
+use scv_dataset::{DIGITS_NAME, digits};
 use scv_domain::access::Scope;
 use scv_domain::dataset::{NewDataset, Split};
 use scv_domain::dataset_record::{Dataset, StoredSplit};
+use scv_domain::id::DatasetId;
+use scv_domain::image::LabelledImages;
 use scv_domain::probe::{DEFAULT_PROBE_SEED, DEFAULT_PROBES, ProbeRequest};
+use scv_picture::Raster;
 use scv_store::error::Conflict;
 
 impl Library {
@@ -27,9 +31,9 @@ impl Library {
             });
         }
         let (train, test) = (new.split(Split::Train), new.split(Split::Test));
-        let most = train.images.count().max(test.images.count());
+        let max_probes = train.images.count().max(test.images.count());
         let request = ProbeRequest {
-            count: DEFAULT_PROBES.min(most),
+            count: DEFAULT_PROBES.min(max_probes),
             seed: DEFAULT_PROBE_SEED,
         };
         let mut tx = self.store.begin().await?;
@@ -49,8 +53,8 @@ impl Library {
         Ok(dataset)
     }
 
-    /// Imports the digits, which ship with the program, unless they are there. Their images are brought in even so: the
-    /// artifacts may lie in another folder than at the last start.
+    /// Imports the digits, which ship with the program, unless they are in the catalogue. Their images are stored in any case:
+    /// the artifact directory may be another one than at the last start.
     ///
     /// # Errors
     /// The store or the database fails.
@@ -68,4 +72,80 @@ impl Library {
             outcome => outcome.map(drop),
         }
     }
+
+    pub(super) async fn dataset(&self, id: DatasetId) -> Result<Dataset, ServiceError> {
+        let found = self.store.datasets_by_id(&[id]).await?.pop();
+        found.ok_or_else(|| ServiceError::not_found("data set", id))
+    }
+
+    /// The data set of a name.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is none.
+    pub async fn dataset_named(&self, name: &str) -> Result<Dataset, ServiceError> {
+        if let Some(found) = self.store.dataset_by_name(name).await? {
+            return Ok(found);
+        }
+        let known = self.store.datasets().await?;
+        Err(ServiceError::not_found("data set", unknown_dataset(name, &known)))
+    }
+
+    /// An image of a data set as a picture. Small images are enlarged.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if the split has no such image.
+    pub async fn dataset_picture(
+        &self,
+        dataset: DatasetId,
+        split: Split,
+        index: usize,
+    ) -> Result<StoredPicture, ServiceError> {
+        let images = self.split_images(dataset, split).await?.images;
+        if index >= images.count() {
+            let name = self.dataset(dataset).await?.name;
+            return Err(no_such_image(&name, split, index, images.count()));
+        }
+        let raster = Raster::from_planes(images.shape, images.image(index));
+        self.pictures.put(raster.enlarged()).await
+    }
+
+    /// The images of a split, read from the artifact store.
+    pub(super) async fn images(&self, dataset: &Dataset, split: Split) -> Result<LabelledImages, ServiceError> {
+        let Some(stored) = self.store.split(dataset.id, split).await? else {
+            return Err(ServiceError::internal(anyhow::anyhow!(
+                "data set {} has no {split} split",
+                dataset.name
+            )));
+        };
+        let key = |text: &str| text.parse::<ArtifactKey>().map_err(ArtifactError::from);
+        let keys = SplitKeys {
+            images: key(&stored.images_key)?,
+            labels: key(&stored.labels_key)?,
+        };
+        Ok(self.artifacts.get_split(&keys, dataset.shape).await?)
+    }
+
+    /// The images of a split, cached in memory.
+    pub(super) async fn split_images(&self, dataset: DatasetId, split: Split) -> Result<LabelledImages, ServiceError> {
+        let read = async {
+            let dataset = self.dataset(dataset).await?;
+            self.images(&dataset, split).await
+        };
+        self.splits.get_or((dataset, split), read).await
+    }
+}
+
+/// The name of an unknown data set, with the names that are known.
+pub(super) fn unknown_dataset(name: &str, known: &[Dataset]) -> String {
+    let known: Vec<_> = known.iter().map(|dataset| dataset.name.as_str()).collect();
+    format!("{name:?} (known: {})", known.join(", "))
+}
+
+/// A split has no image of an index.
+pub(super) fn no_such_image(dataset: &str, split: Split, index: usize, count: usize) -> ServiceError {
+    let last = count.saturating_sub(1);
+    ServiceError::not_found(
+        "image",
+        format!("{index}: the {split} split of {dataset} has images 0 to {last}"),
+    )
 }

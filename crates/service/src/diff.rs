@@ -1,4 +1,4 @@
-//! Two versions side by side: what became of each layer, and how far it moved.
+//! The differences of two versions: how each layer changed, and how similar its activations still are.
 
 use std::collections::HashMap;
 
@@ -7,24 +7,24 @@ use scv_domain::dataset_record::ProbeSet;
 use scv_domain::diff::{Entry, diff};
 use scv_domain::id::{LayerId, ProbeSetId, VersionId};
 use scv_domain::page::Page;
-use scv_domain::vector::{LayerVector, Likeness};
+use scv_domain::vector::{CkaScores, LayerVector};
 use scv_domain::version::{Layer, Version, VersionStatus};
 
-/// Numbers of the vectors that are held at a time, 128 MB: all layers of most pairs of versions.
-const HELD_NUMBERS: usize = 32_000_000;
+/// Numbers of the vectors in memory at the same time, 128 MB: all layers of most pairs of versions.
+const MAX_NUMBERS: usize = 32_000_000;
 
-/// What leads from one version to another.
+/// The differences from one version to another.
 #[derive(Debug)]
 pub struct VersionDiff {
-    /// In execution order, each with the likeness of its two layers if it has two that can be compared.
-    pub entries: Vec<(Entry, Option<Likeness>)>,
-    /// What they were compared on, or why they cannot be.
+    /// In execution order, each with the CKA scores of its two layers if it has two that can be compared.
+    pub entries: Vec<(Entry, Option<CkaScores>)>,
+    /// The probe set that they were compared on, or why they cannot be compared.
     pub probe_set: Result<ProbeSetId, String>,
 }
 
 impl Library {
-    /// What leads from a version to another. Layers that pair up are compared on a probe set that both versions were measured
-    /// on: the one asked for, or the default one, or else the oldest.
+    /// The differences from a version to another. Layers that pair up are compared on a probe set that both versions were
+    /// measured on: the requested one, or the default one, or else the oldest.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` for a version that has no layers yet, a probe set of another data set, or too many layers.
@@ -37,19 +37,19 @@ impl Library {
     ) -> Result<VersionDiff, ServiceError> {
         let entries = self.aligned(version, other).await?;
         let probe_set = self.common_probe_set(version, other, probe_set).await?;
-        let likenesses = match &probe_set {
+        let scores = match &probe_set {
             Ok(probe_set) => {
                 let pairs = entries.iter().filter_map(Entry::pair);
                 let pairs: Vec<_> = pairs.map(|(layer, other)| (layer.id, other.id)).collect();
-                self.likenesses(probe_set, &pairs).await?
+                self.scores_of_pairs(probe_set, &pairs).await?
             }
             Err(_) => HashMap::new(),
         };
         let compared = entries.into_iter().map(|entry| {
-            let likeness = entry
+            let pair_scores = entry
                 .pair()
-                .and_then(|(layer, other)| likenesses.get(&(layer.id, other.id)).copied());
-            (entry, likeness)
+                .and_then(|(layer, other)| scores.get(&(layer.id, other.id)).copied());
+            (entry, pair_scores)
         });
         Ok(VersionDiff {
             entries: compared.collect(),
@@ -69,9 +69,10 @@ impl Library {
         }
         let mut layers = self.layers_of(&[version.id, other.id]).await?;
         let own = layers.remove(&version.id).unwrap_or_default();
-        let others = match version.id == other.id {
-            true => own.clone(),
-            false => layers.remove(&other.id).unwrap_or_default(),
+        let others = if version.id == other.id {
+            own.clone()
+        } else {
+            layers.remove(&other.id).unwrap_or_default()
         };
         // Large networks take a while.
         let aligned = tokio::task::spawn_blocking(move || diff(&own, &others));
@@ -81,7 +82,7 @@ impl Library {
 
     /// All layers of versions, in execution order.
     async fn layers_of(&self, versions: &[VersionId]) -> Result<HashMap<VersionId, Vec<Layer>>, ServiceError> {
-        let whole = Page {
+        let all = Page {
             limit: i32::MAX as usize,
             from_end: false,
             after: None,
@@ -89,60 +90,59 @@ impl Library {
         };
         let mut versions = versions.to_vec();
         versions.dedup();
-        let pages = self.store.layers_pages(&versions, &whole).await?;
+        let pages = self.store.layers_pages(&versions, &all).await?;
         Ok(pages
             .into_iter()
             .map(|(version, slice)| (version, slice.entries))
             .collect())
     }
 
-    /// A probe set that both versions were measured on, or in words why there is none.
+    /// A probe set that both versions were measured on, or the reason why there is none.
     pub(super) async fn common_probe_set(
         &self,
         version: &Version,
         other: &Version,
-        wanted: Option<ProbeSetId>,
+        requested: Option<ProbeSetId>,
     ) -> Result<Result<ProbeSet, String>, ServiceError> {
-        if let Some(wanted) = wanted {
-            self.probe_set_of(&self.dataset(version.dataset_id).await?, Some(wanted))
-                .await?;
+        if requested.is_some() {
+            self.probe_set_of(version.dataset_id, requested).await?;
         }
         if version.dataset_id != other.dataset_id {
             return Ok(Err(
-                "the versions are made for different data sets, so that they have no probe set in common".to_owned(),
+                "the versions are made for different data sets and have no probe set in common".to_owned(),
             ));
         }
         let own = self.store.measured_probe_sets(version.id).await?;
         let others = self.store.measured_probe_sets(other.id).await?;
         let sets = self.store.probe_sets_of(&[version.dataset_id]).await?;
-        // The default one stands first.
+        // The default one comes first.
         let found = sets.into_iter().find(|set| {
-            wanted.is_none_or(|wanted| set.id == wanted) && own.contains(&set.id) && others.contains(&set.id)
+            requested.is_none_or(|requested| set.id == requested) && own.contains(&set.id) && others.contains(&set.id)
         });
         Ok(found.ok_or_else(|| "the versions have not been measured on the same probe set yet".to_owned()))
     }
 
-    /// How like the layers of each pair are; pairs with a layer that has no vector are left out.
-    async fn likenesses(
+    /// The CKA scores of each pair of layers. Pairs with a layer that has no vector are left out.
+    async fn scores_of_pairs(
         &self,
         probe_set: &ProbeSet,
         pairs: &[(LayerId, LayerId)],
-    ) -> Result<HashMap<(LayerId, LayerId), Likeness>, ServiceError> {
-        let mut likenesses = HashMap::new();
-        for pairs in pairs.chunks(held_vectors(probe_set) / 2) {
-            let wanted: Vec<LayerId> = pairs.iter().flat_map(|&(layer, other)| [layer, other]).collect();
+    ) -> Result<HashMap<(LayerId, LayerId), CkaScores>, ServiceError> {
+        let mut scores = HashMap::new();
+        for pairs in pairs.chunks(max_vectors(probe_set) / 2) {
+            let layers: Vec<LayerId> = pairs.iter().flat_map(|&(layer, other)| [layer, other]).collect();
             let vectors: HashMap<LayerId, LayerVector> =
-                self.store.vectors(probe_set.id, &wanted).await?.into_iter().collect();
-            likenesses.extend(pairs.iter().filter_map(|&(layer, other)| {
-                let likeness = vectors.get(&layer)?.likeness(vectors.get(&other)?);
-                Some(((layer, other), likeness))
+                self.store.vectors(probe_set.id, &layers).await?.into_iter().collect();
+            scores.extend(pairs.iter().filter_map(|&(layer, other)| {
+                let pair_scores = vectors.get(&layer)?.cka_scores(vectors.get(&other)?);
+                Some(((layer, other), pair_scores))
             }));
         }
-        Ok(likenesses)
+        Ok(scores)
     }
 }
 
-/// Vectors that may be held at a time.
-pub(super) fn held_vectors(probe_set: &ProbeSet) -> usize {
-    (HELD_NUMBERS / probe_set.vector_length()).max(2)
+/// Vectors that may be in memory at the same time.
+pub(super) fn max_vectors(probe_set: &ProbeSet) -> usize {
+    (MAX_NUMBERS / probe_set.vector_length()).max(2)
 }

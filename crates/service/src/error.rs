@@ -1,21 +1,25 @@
-//! What can go wrong with a request, by whose doing: that decides the code that is sent and the log level.
+//! What can go wrong with a request or a job, and whose fault it is. That decides the code that the client gets, the log
+//! level, and whether a job is tried again.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use scv_artifact::ArtifactError;
-use scv_compute::error::ComputeError;
-use scv_compute::onnx::error::OnnxError;
+use scv_compute::error::{ComputeError, OnnxError};
 use scv_domain::block::BlockError;
+use scv_domain::version::{Failure, FailureCode};
 use scv_store::StoreError;
 use scv_store::error::Conflict;
 
-/// Why a request was not carried out.
+#[cfg(test)]
+mod tests;
+
+/// Why a request or a job was not carried out.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ServiceError {
-    /// The caller can mend it: what is wrong and what to do.
+    /// The caller can fix it: what is wrong and what to do.
     #[error("{message}")]
     BadInput {
         /// A sentence that says what to do.
@@ -23,35 +27,76 @@ pub enum ServiceError {
         /// Every single fault, for programs.
         details: Option<serde_json::Value>,
     },
-    /// There is no such thing, or it is deleted.
+    /// It does not exist, or it is deleted.
     #[error("there is no {what} {key}")]
     NotFound {
         /// The kind of thing.
         what: &'static str,
-        /// What it was asked for by.
+        /// The key or name that was looked up.
         key: String,
     },
     /// It contradicts what is stored.
     #[error("{0}")]
     Conflict(String),
-    /// Nobody is let in with what was shown.
+    /// The caller's token is missing or invalid.
     #[error("{0}")]
     Unauthenticated(String),
-    /// Whoever asks may not do this.
+    /// The caller may not do this.
     #[error("{0}")]
     Forbidden(String),
-    /// There is too much to do just now; later it will work.
+    /// The server has too much to do now; a later attempt will work.
     #[error("the server is busy: try again in a moment")]
     Overloaded,
-    /// It took longer than may be waited for.
-    #[error("this takes longer than a request may: ask for less at a time")]
+    /// The database took longer than a statement may.
+    #[error("the request takes too long: ask for less at a time")]
     TimedOut,
-    /// Something that was stored is gone or no longer what it was: an operator's to mend.
+    /// Something that was stored is gone or no longer what it was. An operator has to fix it.
     #[error("{0}")]
     Damaged(String),
-    /// A fault of the running system or of ours. The caller is told no more than that.
+    /// A computation failed. Whose fault that is depends on the error: see [`ServiceError::classify`].
+    #[error("{}", ComputeMessage(.0))]
+    Compute(Arc<ComputeError>),
+    /// A fault of the running system or of the program. The caller is told no more than that.
     #[error("{0:#}")]
     Internal(Arc<anyhow::Error>),
+}
+
+/// Who has to act on an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller, who reads the message.
+    Caller,
+    /// The operator or a developer of the server. The message belongs in the log.
+    Server,
+}
+
+/// What an error means for the request or the job that meets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Classification {
+    /// Who has to act on it.
+    pub fault: Fault,
+    /// The code of the job's failure.
+    pub code: FailureCode,
+    /// Whether the same job may succeed when it is tried again. If not, the failure is final.
+    pub is_transient: bool,
+}
+
+impl Classification {
+    /// The caller has to change something first.
+    const fn caller(code: FailureCode) -> Self {
+        Self {
+            fault: Fault::Caller,
+            code,
+            is_transient: false,
+        }
+    }
+
+    /// The server failed, and the same work may succeed later.
+    const TRANSIENT: Self = Self {
+        fault: Fault::Server,
+        code: FailureCode::Internal,
+        is_transient: true,
+    };
 }
 
 impl ServiceError {
@@ -63,12 +108,12 @@ impl ServiceError {
         }
     }
 
-    /// A fault of ours or of the running system.
+    /// A fault of the program or of the running system.
     pub fn internal(error: impl Into<anyhow::Error>) -> Self {
         Self::Internal(Arc::new(error.into()))
     }
 
-    /// No such thing.
+    /// Something that does not exist.
     pub fn not_found(what: &'static str, key: impl ToString) -> Self {
         Self::NotFound {
             what,
@@ -78,21 +123,123 @@ impl ServiceError {
 
     /// Blocks that do not fit, each fault in the details.
     pub fn blocks(errors: &[BlockError]) -> Self {
-        Self::faults("the blocks do not fit", errors)
-    }
-
-    /// Several faults of one thing, each in the details.
-    fn faults<F: Display + Serialize>(what: &str, faults: &[F]) -> Self {
-        let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        let count = match faults.len() {
-            1 => "1 fault".to_owned(),
-            count => format!("{count} faults"),
-        };
         Self::BadInput {
-            message: format!("{what} ({count}): {}", lines.join(" | ")),
-            details: Some(faults.iter().map(with_message).collect()),
+            message: summary("the blocks do not fit", errors),
+            details: Some(details(errors)),
         }
     }
+
+    /// Who is at fault, and what it means for a job: the failure code, and whether to try again.
+    ///
+    /// Requests and jobs, and all steps of a job, go by this one table.
+    pub fn classify(&self) -> Classification {
+        match self {
+            Self::BadInput { .. } | Self::NotFound { .. } | Self::Unauthenticated(_) | Self::Forbidden(_) => {
+                Classification::caller(FailureCode::CannotRun)
+            }
+            // Another writer was quicker: the next attempt reads what that one wrote.
+            Self::Conflict(_) => Classification {
+                is_transient: true,
+                ..Classification::caller(FailureCode::CannotRun)
+            },
+            Self::Overloaded | Self::TimedOut | Self::Internal(_) => Classification::TRANSIENT,
+            Self::Damaged(_) => Classification {
+                fault: Fault::Server,
+                code: FailureCode::ArtifactUnreadable,
+                is_transient: false,
+            },
+            Self::Compute(error) => classify_compute(error),
+        }
+    }
+
+    /// Every single fault of bad input, for programs.
+    pub fn details(&self) -> Option<serde_json::Value> {
+        match self {
+            Self::BadInput { details, .. } => details.clone(),
+            Self::Compute(error) => match &**error {
+                ComputeError::Weights(faults) => Some(details(faults)),
+                ComputeError::Activations(faults) => Some(details(faults)),
+                ComputeError::Onnx(OnnxError::Nodes(faults)) => Some(details(faults)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The failure that a job ends with.
+    pub fn failure(&self) -> Failure {
+        let code = self.classify().code;
+        Failure {
+            code,
+            message: if code == FailureCode::Internal {
+                "the server failed to do the work; its log says why".to_owned()
+            } else {
+                self.to_string()
+            },
+            layer: match self {
+                Self::Compute(error) => match &**error {
+                    ComputeError::Layer { path, .. } => Some(path.clone()),
+                    _ => None,
+                },
+                _ => None,
+            },
+        }
+    }
+}
+
+fn classify_compute(error: &ComputeError) -> Classification {
+    match error {
+        ComputeError::Weights(_) => Classification::caller(FailureCode::WeightsDoNotFit),
+        ComputeError::Activations(_)
+        | ComputeError::Onnx(_)
+        | ComputeError::Invalid(_)
+        | ComputeError::TooFewProbes { .. } => Classification::caller(FailureCode::CannotRun),
+        ComputeError::NotFinite { .. } | ComputeError::OutputNotFinite { .. } => {
+            Classification::caller(FailureCode::NotFinite)
+        }
+        ComputeError::Cancelled => Classification::caller(FailureCode::Cancelled),
+        // A layer that fails once fails again, whatever the cause.
+        ComputeError::Layer { source, .. } => Classification {
+            fault: classify_compute(source).fault,
+            ..Classification::caller(FailureCode::LayerFailed)
+        },
+        ComputeError::NoDevice(_) => Classification {
+            is_transient: false,
+            ..Classification::TRANSIENT
+        },
+        // Memory of a device that ran out may be free again later.
+        ComputeError::Overloaded | ComputeError::Candle(_) => Classification::TRANSIENT,
+    }
+}
+
+/// The message of a failed computation, with every single fault where there are several.
+struct ComputeMessage<'a>(&'a ComputeError);
+
+impl Display for ComputeMessage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ComputeError::Weights(faults) => f.write_str(&summary("the weights do not fit", faults)),
+            ComputeError::Activations(faults) => f.write_str(&summary("the activations do not fit", faults)),
+            ComputeError::Onnx(OnnxError::Nodes(faults)) => {
+                f.write_str(&summary("the network cannot be computed", faults))
+            }
+            error => error.fmt(f),
+        }
+    }
+}
+
+/// What is wrong, with the number of faults and each of them.
+fn summary<F: Display>(what: &str, faults: &[F]) -> String {
+    let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    let count = match faults.len() {
+        1 => "1 fault".to_owned(),
+        count => format!("{count} faults"),
+    };
+    format!("{what} ({count}): {}", lines.join(" | "))
+}
+
+fn details<F: Display + Serialize>(faults: &[F]) -> serde_json::Value {
+    faults.iter().map(with_message).collect()
 }
 
 /// A fault as programs read it: its fields, and the sentence.
@@ -137,13 +284,7 @@ impl From<ComputeError> for ServiceError {
     fn from(error: ComputeError) -> Self {
         match error {
             ComputeError::Overloaded => Self::Overloaded,
-            ComputeError::Weights(faults) => Self::faults("the weights do not fit", &faults),
-            ComputeError::Activations(faults) => Self::faults("the activations do not fit", &faults),
-            ComputeError::Onnx(OnnxError::Nodes(faults)) => Self::faults("the network cannot be computed", &faults),
-            ComputeError::Onnx(refused) => Self::bad_input(refused),
-            ComputeError::Invalid(reason) => Self::bad_input(reason),
-            ComputeError::AnswerNotFinite { .. } => Self::bad_input(error),
-            other => Self::internal(other),
+            other => Self::Compute(Arc::new(other)),
         }
     }
 }

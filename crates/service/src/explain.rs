@@ -1,7 +1,7 @@
-//! Explaining why two layers are alike: by a language model where there is one, else by rules.
+//! Explanations of why two layers are similar: written by a language model if one is configured, else by rules.
 //!
-//! An explanation is written by a task of its own. All who ask for the same one watch that task, from its beginning whenever
-//! they come; if they go away it still comes to its end, and the next to ask find it.
+//! Each explanation is written by a task of its own. All callers that request the same explanation watch that task and get its
+//! text from the beginning, whenever they join. If they all leave, the task still finishes, and later callers find its result.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,30 +11,30 @@ use tokio::sync::watch;
 
 use super::cache::MeteredCache;
 use super::{Library, ServiceError};
-use scv_domain::explanation::{Explanation, Facts, Language, Prompt, Source};
+use scv_domain::explanation::{Explanation, ExplanationSource, Facts, Language, Prompt};
 use scv_domain::version::Layer;
 use scv_llm::Chat;
 
-/// Explanations that are written at a time; one more is told that the server is busy.
+/// Explanations that are written at the same time. A request for another one fails as overloaded.
 const MAX_CONCURRENT: usize = 16;
 
 /// How explanations are written.
 #[derive(Debug, Clone)]
 pub struct ExplanationSettings {
-    /// Who writes them; the rules if nobody is set.
+    /// The language model; rules write them if `None`.
     pub chat: Option<Chat>,
-    /// What they are written in if nothing is said.
+    /// The language of explanations for which the caller names none.
     pub language: Language,
-    /// Bytes of explanations that are kept.
+    /// Bytes of the cache of explanations.
     pub cache_bytes: u64,
 }
 
-/// Who writes explanations, and what was written.
+/// Writes explanations and caches them.
 pub(super) struct Explainer {
     chat: Option<Chat>,
     language: Language,
-    pub(super) written: MeteredCache<String, Arc<Explanation>>,
-    begun: Mutex<HashMap<String, watch::Receiver<Progress>>>,
+    pub(super) explanations: MeteredCache<String, Arc<Explanation>>,
+    in_progress: Mutex<HashMap<String, watch::Receiver<Progress>>>,
 }
 
 /// How far an explanation has come.
@@ -44,22 +44,22 @@ struct Progress {
     outcome: Option<Result<Arc<Explanation>, ServiceError>>,
 }
 
-/// A part of an explanation on its way.
+/// A part of an explanation that is being written.
 #[derive(Debug, Clone)]
 pub enum ExplanationPart {
-    /// The next piece of what the language model writes.
+    /// The next piece of the language model's text.
     Piece(String),
-    /// All of it, which ends it. If it comes from the rules, the pieces given before are void.
+    /// The whole explanation, which is the last part. If rules wrote it, the pieces before it are void.
     Whole(Arc<Explanation>),
 }
 
-/// An explanation on its way.
+/// An explanation that is being written.
 #[derive(Debug)]
 pub struct ExplanationInProgress {
     progress: watch::Receiver<Progress>,
-    /// Bytes of the text that were given out.
-    given: usize,
-    over: bool,
+    /// Bytes of the text that the caller has got.
+    delivered: usize,
+    is_over: bool,
 }
 
 impl Explainer {
@@ -67,39 +67,39 @@ impl Explainer {
         Self {
             chat: settings.chat,
             language: settings.language,
-            written: MeteredCache::new(
+            explanations: MeteredCache::new(
                 "explanations",
                 settings.cache_bytes,
                 |key: &String, explanation: &Arc<Explanation>| {
                     (key.len() + explanation.text.len() + size_of::<Explanation>()) as u64
                 },
             ),
-            begun: Mutex::default(),
+            in_progress: Mutex::default(),
         }
     }
 
-    fn begun(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<Progress>>> {
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_progress(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<Progress>>> {
+        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes an explanation off the list of those being written, however its task ends.
-struct Begun {
+/// Removes an explanation from those in progress, however its task ends.
+struct InProgressGuard {
     explainer: Arc<Explainer>,
     key: String,
 }
 
-impl Drop for Begun {
+impl Drop for InProgressGuard {
     fn drop(&mut self) {
-        self.explainer.begun().remove(&self.key);
+        self.explainer.in_progress().remove(&self.key);
     }
 }
 
 impl Library {
-    /// Explains why a layer is like another, in a language or else in the one that is set.
+    /// Explains why two layers are similar, in the requested language or else in the configured one.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` for one layer in both places, `OVERLOADED` if too many are being written.
+    /// `BAD_USER_INPUT` for the same layer twice, `OVERLOADED` if too many explanations are being written.
     pub async fn explain(
         &self,
         layer: Layer,
@@ -108,23 +108,23 @@ impl Library {
     ) -> Result<ExplanationInProgress, ServiceError> {
         if layer.id == other.id {
             return Err(ServiceError::bad_input(
-                "a layer is like itself in every way: give two different layers",
+                "the two layers are the same: choose two different layers",
             ));
         }
         let explainer = &self.explainer;
         let language = language.unwrap_or_else(|| explainer.language.clone());
         let model = explainer.chat.as_ref().map_or("", Chat::model);
         let generation = self.store.generation().await?;
-        // Ranks are among the layers that the viewer sees.
+        // Ranks are among the layers that the caller sees.
         let viewer = self.access.viewer();
         let key = serde_json::json!([generation, layer.id, other.id, language.as_str(), model, viewer]).to_string();
-        if let Some(written) = explainer.written.peek(&key).await {
-            explainer.written.count(true);
-            return Ok(ExplanationInProgress::over(written));
+        if let Some(explanation) = explainer.explanations.peek(&key).await {
+            explainer.explanations.count(true);
+            return Ok(ExplanationInProgress::finished(explanation));
         }
-        let mut all = explainer.begun();
+        let mut all = explainer.in_progress();
         let in_progress = all.get(&key);
-        explainer.written.count(in_progress.is_some());
+        explainer.explanations.count(in_progress.is_some());
         if let Some(progress) = in_progress {
             return Ok(ExplanationInProgress::new(progress.clone()));
         }
@@ -133,66 +133,63 @@ impl Library {
         }
         let (progress, watched) = watch::channel(Progress::default());
         all.insert(key.clone(), watched.clone());
-        let begun = Begun {
+        let guard = InProgressGuard {
             explainer: Arc::clone(explainer),
             key,
         };
         let library = self.clone();
         tokio::spawn(async move {
-            let outcome = library.written(&begun.key, (layer, other), language, &progress).await;
-            drop(begun);
+            let outcome = library
+                .find_or_write(&guard.key, (layer, other), language, &progress)
+                .await;
+            drop(guard);
             progress.send_modify(|progress| progress.outcome = Some(outcome));
         });
         Ok(ExplanationInProgress::new(watched))
     }
 
-    /// The explanation of that key, written unless another task was first.
-    async fn written(
+    /// The explanation of a key. It is written unless another task was first.
+    async fn find_or_write(
         &self,
         key: &str,
         (layer, other): (Layer, Layer),
         language: Language,
         progress: &watch::Sender<Progress>,
     ) -> Result<Arc<Explanation>, ServiceError> {
-        let written = &self.explainer.written;
-        if let Some(written) = written.peek(&key.to_owned()).await {
-            return Ok(written);
+        let cache = &self.explainer.explanations;
+        if let Some(explanation) = cache.peek(&key.to_owned()).await {
+            return Ok(explanation);
         }
         let facts = self.facts(&layer, &other).await?;
-        let explanation = Arc::new(self.put_into_words(&facts, language, progress).await);
-        // What the rules say is made anew, since next time the language model may answer.
-        if explanation.source == Source::Llm {
-            written.insert(key.to_owned(), Arc::clone(&explanation)).await;
+        let explanation = Arc::new(self.write(&facts, language, progress).await);
+        // The text of the rules is not cached, because the language model may respond next time.
+        if explanation.source == ExplanationSource::Llm {
+            cache.insert(key.to_owned(), Arc::clone(&explanation)).await;
         }
         Ok(explanation)
     }
 
-    async fn put_into_words(
-        &self,
-        facts: &Facts,
-        language: Language,
-        progress: &watch::Sender<Progress>,
-    ) -> Explanation {
+    async fn write(&self, facts: &Facts, language: Language, progress: &watch::Sender<Progress>) -> Explanation {
         let Some(chat) = &self.explainer.chat else {
-            let reason = "no language model is set up on this server (`scv serve --llm-url` sets one)";
+            let reason = "no language model is configured on this server (`scv serve --llm-url` sets one)";
             return from_rules(facts, reason.to_owned());
         };
         let prompt = Prompt::new(facts, &language);
-        let asked = chat.ask(&prompt, |piece| {
+        let completion = chat.complete(&prompt, |piece| {
             progress.send_modify(|progress| progress.text.push_str(piece));
         });
-        match asked.await {
-            Ok(answer) => Explanation {
-                text: answer.text,
-                source: Source::Llm,
+        match completion.await {
+            Ok(response) => Explanation {
+                text: response.text,
+                source: ExplanationSource::Llm,
                 reason: None,
                 model: Some(chat.model().to_owned()),
                 language,
-                complete: answer.complete,
+                complete: response.complete,
                 ..from_rules(facts, String::new())
             },
             Err(error) => {
-                tracing::warn!(%error, said = error.said(), "the language model did not explain");
+                tracing::warn!(%error, details = error.details(), "the language model did not explain");
                 from_rules(facts, error.to_string())
             }
         }
@@ -203,13 +200,13 @@ fn from_rules(facts: &Facts, reason: String) -> Explanation {
     Explanation {
         layer: facts.one.layer.id,
         other_layer: facts.other.layer.id,
-        text: facts.in_words(),
-        source: Source::Rules,
+        text: facts.to_markdown(),
+        source: ExplanationSource::Rules,
         reason: Some(reason),
         model: None,
         language: Language::english(),
         complete: true,
-        likeness: facts.likeness.clone(),
+        scores: facts.scores.clone(),
         common: facts.common(),
     }
 }
@@ -218,12 +215,12 @@ impl ExplanationInProgress {
     fn new(progress: watch::Receiver<Progress>) -> Self {
         Self {
             progress,
-            given: 0,
-            over: false,
+            delivered: 0,
+            is_over: false,
         }
     }
 
-    fn over(explanation: Arc<Explanation>) -> Self {
+    fn finished(explanation: Arc<Explanation>) -> Self {
         let (_, progress) = watch::channel(Progress {
             text: String::new(),
             outcome: Some(Ok(explanation)),
@@ -231,7 +228,7 @@ impl ExplanationInProgress {
         Self::new(progress)
     }
 
-    /// The explanation, once it is there.
+    /// Waits for the whole explanation.
     ///
     /// # Errors
     /// It could not be written.
@@ -243,30 +240,34 @@ impl ExplanationInProgress {
         }
     }
 
-    /// Its parts as they come, the whole last.
+    /// Its parts as they are written, the whole explanation last.
     pub fn parts(self) -> impl Stream<Item = Result<ExplanationPart, ServiceError>> {
         stream::unfold(self, async |mut explanation| {
-            if explanation.over {
+            if explanation.is_over {
                 return None;
             }
             let part = explanation.next().await;
-            explanation.over = !matches!(part, Ok(ExplanationPart::Piece(_)));
+            explanation.is_over = !matches!(part, Ok(ExplanationPart::Piece(_)));
             Some((part, explanation))
         })
     }
 
     async fn next(&mut self) -> Result<ExplanationPart, ServiceError> {
-        let given = self.given;
-        let is_news = |progress: &Progress| progress.text.len() > given || progress.outcome.is_some();
-        let news = self.progress.wait_for(is_news).await.map_err(ServiceError::internal)?;
-        if let Some(piece) = news.text.get(given..).filter(|piece| !piece.is_empty()) {
-            self.given = news.text.len();
+        let delivered = self.delivered;
+        let has_advanced = |progress: &Progress| progress.text.len() > delivered || progress.outcome.is_some();
+        let progress = self
+            .progress
+            .wait_for(has_advanced)
+            .await
+            .map_err(ServiceError::internal)?;
+        if let Some(piece) = progress.text.get(delivered..).filter(|piece| !piece.is_empty()) {
+            self.delivered = progress.text.len();
             return Ok(ExplanationPart::Piece(piece.to_owned()));
         }
-        match &news.outcome {
+        match &progress.outcome {
             Some(outcome) => outcome.clone().map(ExplanationPart::Whole),
             None => Err(ServiceError::internal(anyhow::anyhow!(
-                "there is no news of an explanation"
+                "the task of an explanation reported no progress"
             ))),
         }
     }

@@ -1,15 +1,15 @@
-//! Networks on their way out: in the formats of other tools.
+//! Exports of networks, in the formats of other tools.
 
-use super::network::file_of;
+use super::network::weights_key;
 use super::{Library, ServiceError};
-use scv_artifact::Stored;
+use scv_artifact::ObjectStream;
 use scv_compute::onnx::export::to_onnx;
 use scv_compute::weights::Weights;
 use scv_domain::block::{Block, pytorch_source};
 use scv_domain::id::VersionId;
 use scv_domain::version::{ModelFormat, Version};
 
-/// What a network can be taken out as.
+/// The format of an exported network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExportFormat {
     /// An ONNX file with all weights.
@@ -21,12 +21,12 @@ pub enum ExportFormat {
 }
 
 impl Library {
-    /// A version in a format, as far as it can be had in that.
+    /// Exports a version.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is none or its model is deleted; `BAD_USER_INPUT` for a format that its kind has not, or weights
-    /// that are not there yet.
-    pub async fn export(&self, id: VersionId, format: ExportFormat) -> Result<Stored, ServiceError> {
+    /// `NOT_FOUND` if there is none or its model is deleted; `BAD_USER_INPUT` for a format that is not available for this kind
+    /// of version, or while its weights are missing.
+    pub async fn export(&self, id: VersionId, format: ExportFormat) -> Result<ObjectStream, ServiceError> {
         let (version, model) = self.listed_version(id).await?;
         match (version.format, format) {
             (ModelFormat::Blocks, ExportFormat::Pytorch) => {
@@ -34,29 +34,29 @@ impl Library {
                 Ok(source.into_bytes().into())
             }
             (ModelFormat::Blocks, ExportFormat::Safetensors) | (ModelFormat::Onnx, ExportFormat::Onnx) => {
-                self.stored(file_of(&version)?).await
+                self.stream_artifact(weights_key(&version)?).await
             }
             (ModelFormat::Blocks, ExportFormat::Onnx) => {
                 let dataset = self.dataset(version.dataset_id).await?;
                 let graph = self.graph(&version, &dataset)?;
-                let weights = self.weights(file_of(&version)?).await?;
+                let weights = self.artifact(weights_key(&version)?).await?;
                 let name = model.name.to_string();
-                let written = tokio::task::spawn_blocking(move || {
+                let exported = tokio::task::spawn_blocking(move || {
                     let weights = Weights::read_to_memory(&weights, &graph)?;
                     to_onnx(&graph, &weights, &name)
                 });
-                Ok(written.await.map_err(ServiceError::internal)??.into())
+                Ok(exported.await.map_err(ServiceError::internal)??.into())
             }
             (ModelFormat::Onnx, _) => Err(ServiceError::bad_input(
-                "the version came as an ONNX file and can be had as that: network.onnx",
+                "the version was uploaded as an ONNX file and can only be downloaded as one: network.onnx",
             )),
             (ModelFormat::Activations, _) => Err(ServiceError::bad_input(
-                "a version of activations has no network to take out",
+                "this version has activations only; it has no network to download",
             )),
         }
     }
 
-    /// PyTorch source of a block version, whether its weights are there or not.
+    /// PyTorch source of a block version, even while its weights are missing.
     ///
     /// # Errors
     /// The database fails.

@@ -1,31 +1,31 @@
-//! What is known of two layers, gathered for an explanation.
+//! The facts about two layers that an explanation is made from.
 
 use std::collections::HashMap;
 
-use super::diff::held_vectors;
+use super::diff::max_vectors;
 use super::{Library, ServiceError};
 use scv_domain::dataset_record::ProbeSet;
-use scv_domain::explanation::{BestMatch, Facts, Side};
+use scv_domain::explanation::{BestMatch, Facts, LayerFacts};
 use scv_domain::id::LayerId;
-use scv_domain::vector::{LayerVector, Likeness};
+use scv_domain::vector::{CkaScores, LayerVector};
 use scv_domain::version::{Layer, Version};
 
-/// Random relabellings by which a likeness is told from chance.
+/// Random relabellings of the significance test.
 const PERMUTATIONS: usize = 1_000;
 
-/// Scores this near each other are equal: rounding of single precision.
+/// Scores that differ by less count as equal: single precision rounds.
 const TIE: f64 = 1e-6;
 
-/// How like two layers are, and each among the layers of its network.
+/// The scores of two layers, and the rank of each among the layers of its network.
 struct Comparison {
-    likeness: Likeness,
-    /// By debiased CKA with the other layer.
+    scores: CkaScores,
+    /// The best match of the other layer, by debiased CKA.
     one_best: Option<BestMatch>,
     other_best: Option<BestMatch>,
 }
 
 impl Library {
-    /// What is known of two layers.
+    /// The facts about two layers.
     ///
     /// # Errors
     /// The networks have too many layers to be aligned; the database fails.
@@ -38,8 +38,8 @@ impl Library {
         if version.id == version_of_other.id {
             diff.clear();
         }
-        let mut one = self.side(version, layer, layers.len()).await?;
-        let mut other_side = self.side(version_of_other, other, others.len()).await?;
+        let mut one = self.layer_facts(version, layer, layers.len()).await?;
+        let mut other_side = self.layer_facts(version_of_other, other, others.len()).await?;
         let probe_set = self.common_probe_set(&one.version, &other_side.version, None).await?;
         let compared = match &probe_set {
             Ok(probe_set) => self.compared(probe_set, (layer, &layers), (other, &others)).await?,
@@ -59,19 +59,24 @@ impl Library {
             one,
             other: other_side,
             diff,
-            likeness: compared.map(|compared| compared.likeness),
+            scores: compared.map(|compared| compared.scores),
             p_value,
             images,
         })
     }
 
-    async fn side(&self, version: Version, layer: &Layer, layer_count: usize) -> Result<Side, ServiceError> {
+    async fn layer_facts(
+        &self,
+        version: Version,
+        layer: &Layer,
+        layer_count: usize,
+    ) -> Result<LayerFacts, ServiceError> {
         let model = self.store.models_by_id(&[version.model_id]).await?.pop();
         let model = model.ok_or_else(|| ServiceError::not_found("model", version.model_id))?;
         let dataset = self.dataset(version.dataset_id).await?;
         let evaluations = self.store.evaluations_of(&[version.id]).await?;
         let own = evaluations.iter().find(|own| own.dataset_id == version.dataset_id);
-        Ok(Side {
+        Ok(LayerFacts {
             model: model.name.as_str().to_owned(),
             tags: model.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
             dataset: dataset.name,
@@ -83,7 +88,7 @@ impl Library {
         })
     }
 
-    /// How like two layers are, each given with all layers of its network; or in words why that cannot be said.
+    /// Compares two layers, each given with all layers of its network. If they cannot be compared, the inner error says why.
     async fn compared(
         &self,
         probe_set: &ProbeSet,
@@ -91,36 +96,37 @@ impl Library {
         (other, others): (&Layer, &[Layer]),
     ) -> Result<Result<Comparison, String>, ServiceError> {
         let is_one_network = layer.version_id == other.version_id;
-        let all_fit = layers.len() + others.len() <= held_vectors(probe_set);
-        let wanted: Vec<LayerId> = match all_fit && !is_one_network {
-            true => layers.iter().chain(others).map(|layer| layer.id).collect(),
-            false => vec![layer.id, other.id],
+        let all_fit = layers.len() + others.len() <= max_vectors(probe_set);
+        let is_ranked = all_fit && !is_one_network;
+        let needed: Vec<LayerId> = if is_ranked {
+            layers.iter().chain(others).map(|layer| layer.id).collect()
+        } else {
+            vec![layer.id, other.id]
         };
         let vectors: HashMap<LayerId, LayerVector> =
-            self.store.vectors(probe_set.id, &wanted).await?.into_iter().collect();
+            self.store.vectors(probe_set.id, &needed).await?.into_iter().collect();
         let (Some(vector), Some(vector_of_other)) = (vectors.get(&layer.id), vectors.get(&other.id)) else {
             return Ok(Err(self.why_degenerate(probe_set, [layer, other]).await?));
         };
-        let likeness = vector.likeness(vector_of_other);
+        let scores = vector.cka_scores(vector_of_other);
         let best = |of: &LayerVector, among: &[Layer]| {
-            let scores = among
+            let all = among
                 .iter()
                 .filter_map(|layer| Some((layer, of.debiased_cka(vectors.get(&layer.id)?))));
-            let scores: Vec<_> = scores.collect();
-            let higher = scores.iter().filter(|(_, score)| *score > likeness.debiased_cka + TIE);
+            let all: Vec<_> = all.collect();
+            let higher = all.iter().filter(|(_, score)| *score > scores.debiased_cka + TIE);
             let rank = 1 + u32::try_from(higher.count()).unwrap_or(u32::MAX - 1);
-            let (best, debiased_cka) = scores.into_iter().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+            let (best, debiased_cka) = all.into_iter().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
             Some(BestMatch {
                 name: best.name.clone(),
                 debiased_cka,
                 rank,
             })
         };
-        let ranked = all_fit && !is_one_network;
         Ok(Ok(Comparison {
-            likeness,
-            one_best: ranked.then(|| best(vector_of_other, layers)).flatten(),
-            other_best: ranked.then(|| best(vector, others)).flatten(),
+            scores,
+            one_best: is_ranked.then(|| best(vector_of_other, layers)).flatten(),
+            other_best: is_ranked.then(|| best(vector, others)).flatten(),
         }))
     }
 
@@ -128,7 +134,7 @@ impl Library {
         let found = self.store.degenerate_layers(&layers.map(|layer| layer.id)).await?;
         let reason = found.iter().find(|(_, set, _)| *set == probe_set.id);
         Ok(match reason {
-            Some((_, _, reason)) => format!("of one of them, {reason}"),
+            Some((_, _, reason)) => format!("one of them has no vector because {reason}"),
             None => "one of them has no vector".to_owned(),
         })
     }

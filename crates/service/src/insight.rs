@@ -1,54 +1,54 @@
-//! What a version makes of one image: the feature maps of a layer, and which pixels a class hangs on.
+//! Insight into a version on one image: the feature maps of a layer, and the attribution of a class to the pixels.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::network::Runnable;
-use super::picture::no_such_image;
-use super::predict::likeliest;
-use super::{KeptPicture, Library, ServiceError};
+use super::dataset::no_such_image;
+use super::network::RunnableVersion;
+use super::predict::most_likely_class;
+use super::{Library, ServiceError, StoredPicture};
 use scv_compute::attribution::AttributionTask;
 use scv_compute::control::Control;
 use scv_compute::feature_map::{FeatureMapTask, planes};
 use scv_domain::dataset::Split;
-use scv_domain::exemplar::{Exemplars, MAX_CHANNELS as MAX_CHANNELS_KEPT};
+use scv_domain::exemplar::{Exemplars, MAX_CHANNELS as MAX_STORED_CHANNELS};
 use scv_domain::id::{LayerId, VersionId};
 use scv_domain::image::{Images, LabelledImages};
-use scv_domain::insight::{Attribution, ChannelChoice, FeatureMap, Method};
+use scv_domain::insight::{Attribution, AttributionMethod, ChannelChoice, FeatureMap};
 use scv_domain::upload::Preparation;
 use scv_domain::version::Layer;
 use scv_picture::{Colours, NumberMap, Raster};
 
-/// Channels of a layer that can be asked for at a time.
-pub const MAX_CHANNELS: usize = 64;
+/// Channels of a layer that one request may name.
+const MAX_CHANNELS: usize = 64;
 
-/// Which image is looked at.
+/// Which image the network runs on.
 #[derive(Debug, Clone)]
 pub enum ImageChoice {
-    /// One of the version's data set.
+    /// The image of an index in a split of the version's data set.
     OfDataset(Split, usize),
-    /// For each channel the one that it answers to most.
-    Strongest,
-    /// One that somebody brings, a PNG or JPEG file, inverted or not or as the background says.
+    /// For each channel, its top-activating image.
+    TopActivating,
+    /// An uploaded PNG or JPEG file, and whether it is to be inverted; if `None`, its background decides.
     Uploaded(Bytes, Option<bool>),
 }
 
-/// The image that was looked at.
+/// The image that a network ran on.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct SourceImage {
     /// As a picture.
-    pub picture: KeptPicture,
-    /// Where it stands in the data set; none for an uploaded one.
-    pub place: Option<ImagePlace>,
-    /// What was done to an uploaded one.
-    pub preparations: Vec<Preparation>,
+    pub picture: StoredPicture,
+    /// Its position in the data set; `None` for an uploaded image.
+    pub position: Option<ImagePosition>,
+    /// How an uploaded image was converted.
+    pub preprocessing_steps: Vec<Preparation>,
     raster: Raster,
 }
 
-/// Where an image stands in the version's data set.
+/// The position of an image in the version's data set.
 #[derive(Debug, Clone)]
-pub struct ImagePlace {
+pub struct ImagePosition {
     /// The split.
     pub split: Split,
     /// Its index there.
@@ -59,85 +59,85 @@ pub struct ImagePlace {
     pub class_names: Vec<String>,
 }
 
-/// The feature map of a channel, with the image that it is of.
+/// The feature map of a channel for an image.
 #[derive(Debug, Clone)]
-pub struct SeenMap {
+pub struct ImageFeatureMap {
     /// The image.
-    pub seen: Arc<Seen>,
+    pub image: Arc<SourceImage>,
     /// The map.
     pub map: FeatureMap,
 }
 
-/// Which pixels of an image a class hangs on.
+/// The attribution of a class to the pixels of an image.
 #[derive(Debug, Clone)]
 pub struct ImageAttribution {
     /// The image.
-    pub seen: Arc<Seen>,
-    /// Index of the class: the one that was asked for, or the likeliest.
+    pub image: Arc<SourceImage>,
+    /// Index of the class: the requested one, or the most likely one.
     pub class: usize,
-    /// How likely the version finds it.
+    /// The probability that the version gives the class.
     pub probability: f64,
-    /// The numbers.
+    /// The attribution of each pixel.
     pub attribution: Attribution,
 }
 
-/// What pixels are to be weighed, and how.
+/// A request for an attribution.
 #[derive(Debug, Clone)]
 pub struct AttributionRequest {
     /// The version.
     pub version: VersionId,
     /// The image.
     pub image: ImageChoice,
-    /// Index of the class; the likeliest if left out.
+    /// Index of the class; the most likely one if `None`.
     pub class: Option<usize>,
-    /// How.
-    pub method: Method,
+    /// The attribution method.
+    pub method: AttributionMethod,
 }
 
 impl Library {
     /// The feature maps of a layer for an image.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the layer or the image; `BAD_USER_INPUT` for a version that cannot be run, a channel that is not there,
-    /// and a file that is no image.
+    /// `NOT_FOUND` for the layer or the image; `BAD_USER_INPUT` for a version that cannot be run, a channel that is out of
+    /// range, and a file that is not an image.
     pub async fn feature_maps(
         &self,
         layer: LayerId,
         image: ImageChoice,
         channels: ChannelChoice,
-    ) -> Result<Vec<SeenMap>, ServiceError> {
+    ) -> Result<Vec<ImageFeatureMap>, ServiceError> {
         let found = self.store.layers_by_id(&[layer]).await?.pop();
         let layer = found.ok_or_else(|| ServiceError::not_found("layer", layer))?;
-        let wanted = match &channels {
+        let count = match &channels {
             ChannelChoice::Given(given) => given.len(),
             ChannelChoice::MostActive(count) => *count,
         };
-        if wanted > MAX_CHANNELS {
+        if count > MAX_CHANNELS {
             return Err(ServiceError::bad_input(format!(
-                "{wanted} channels are wanted, and {MAX_CHANNELS} can be had at a time: ask for less"
+                "{count} channels requested; the limit is {MAX_CHANNELS}"
             )));
         }
-        let subject = self.runnable(layer.version_id).await?;
-        let ImageChoice::Strongest = image else {
+        let subject = self.runnable_version(layer.version_id).await?;
+        let ImageChoice::TopActivating = image else {
             return self.maps_of(&subject, &layer, image, channels).await;
         };
         let exemplars = self.exemplars_of(&layer).await?;
         let mut maps = Vec::new();
-        for channel in strongest_channels(&exemplars, channels) {
-            let last = exemplars.parts().len().saturating_sub(1);
-            let images = exemplars.parts().get(channel).ok_or_else(|| {
+        for channel in most_active_channels(&exemplars, channels) {
+            let last = exemplars.units().len().saturating_sub(1);
+            let images = exemplars.units().get(channel).ok_or_else(|| {
                 ServiceError::bad_input(format!(
-                    "layer {} has channels 0 to {last}, and none of index {channel}",
+                    "channel {channel} of layer {} is out of range (0–{last})",
                     layer.name
                 ))
             })?;
-            let strongest = images.first().ok_or_else(|| {
+            let top = images.first().ok_or_else(|| {
                 ServiceError::bad_input(format!(
-                    "no image is kept for channel {channel} of layer {}",
+                    "channel {channel} of layer {} has no top-activating image: its activations are not finite",
                     layer.name
                 ))
             })?;
-            let image = ImageChoice::OfDataset(Split::Test, strongest.index);
+            let image = ImageChoice::OfDataset(Split::Test, top.index);
             maps.extend(
                 self.maps_of(&subject, &layer, image, ChannelChoice::Given(vec![channel]))
                     .await?,
@@ -146,36 +146,37 @@ impl Library {
         Ok(maps)
     }
 
-    /// The images that the channels of a layer answer to most.
+    /// The top-activating images of a layer's channels.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` if they have not been looked for.
-    pub async fn exemplars_of(&self, layer: &Layer) -> Result<Exemplars, ServiceError> {
-        let kept = self.store.channel_exemplars(&[layer.id]).await?.pop();
-        kept.map(|(_, exemplars)| exemplars).ok_or_else(|| {
+    /// `BAD_USER_INPUT` if they have not been found yet, or are not stored for a layer of so many channels.
+    async fn exemplars_of(&self, layer: &Layer) -> Result<Exemplars, ServiceError> {
+        let stored = self.store.channel_exemplars(&[layer.id]).await?.pop();
+        stored.map(|(_, exemplars)| exemplars).ok_or_else(|| {
             let shape: Vec<usize> = layer.output_shape.iter().map(|&length| length as usize).collect();
             let [channels, ..] = planes(&shape);
-            ServiceError::bad_input(match channels > MAX_CHANNELS_KEPT {
-                true => format!(
-                    "layer {} has {channels} channels, and the images that channels answer to most are kept for layers of at \
-                     most {MAX_CHANNELS_KEPT}: name an image",
+            if channels > MAX_STORED_CHANNELS {
+                ServiceError::bad_input(format!(
+                    "layer {} has {channels} channels, and top-activating images are stored only for layers of at most \
+                     {MAX_STORED_CHANNELS}: name an image",
                     layer.name
-                ),
-                false => "the images that this layer's channels answer to most have not been looked for: run findExemplars \
-                          first"
-                    .to_owned(),
-            })
+                ))
+            } else {
+                ServiceError::bad_input(
+                    "the top-activating images of this layer's channels have not been found yet: run findExemplars first",
+                )
+            }
         })
     }
 
     async fn maps_of(
         &self,
-        subject: &Runnable,
+        subject: &RunnableVersion,
         layer: &Layer,
         image: ImageChoice,
         channels: ChannelChoice,
-    ) -> Result<Vec<SeenMap>, ServiceError> {
-        let (image, seen) = self.look_at(subject, image).await?;
+    ) -> Result<Vec<ImageFeatureMap>, ServiceError> {
+        let (image, source) = self.source_image(subject, image).await?;
         let task = FeatureMapTask {
             statistics: subject.statistics(),
             network: Arc::clone(&subject.network),
@@ -184,26 +185,26 @@ impl Library {
             channels,
             activation_limit: self.activation_limit,
         };
-        let _turn = self.device_turn().await;
-        let maps = self.engine.feature_maps(task, Control::unwatched()).await?;
-        let seen = Arc::new(seen);
-        let seen_map = |map| SeenMap {
-            seen: Arc::clone(&seen),
+        let _permit = self.device_permit().await;
+        let maps = self.engine.run(task, Control::unwatched()).await?;
+        let source = Arc::new(source);
+        let of_image = |map| ImageFeatureMap {
+            image: Arc::clone(&source),
             map,
         };
-        Ok(maps.into_iter().map(seen_map).collect())
+        Ok(maps.into_iter().map(of_image).collect())
     }
 
-    /// Which pixels of an image a class hangs on.
+    /// The attribution of a class to the pixels of an image.
     ///
     /// # Errors
     /// `NOT_FOUND` for the version or the image; `BAD_USER_INPUT` for a version that cannot be run, a class or layer that is
-    /// not there, and a file that is no image.
+    /// out of range, and a file that is not an image.
     pub async fn attribute(&self, request: AttributionRequest) -> Result<ImageAttribution, ServiceError> {
-        let subject = self.runnable(request.version).await?;
-        let (image, seen) = self.look_at(&subject, request.image).await?;
+        let subject = self.runnable_version(request.version).await?;
+        let (image, source) = self.source_image(&subject, request.image).await?;
         let probabilities = self.probabilities(&subject, image.clone()).await?;
-        let class = request.class.unwrap_or_else(|| likeliest(&probabilities));
+        let class = request.class.unwrap_or_else(|| most_likely_class(&probabilities));
         let task = AttributionTask {
             statistics: subject.statistics(),
             network: subject.network,
@@ -212,16 +213,16 @@ impl Library {
             method: request.method,
             activation_limit: self.activation_limit,
         };
-        let _turn = self.device_turn().await;
+        let _permit = self.device_permit().await;
         Ok(ImageAttribution {
-            seen: Arc::new(seen),
+            image: Arc::new(source),
             class,
             probability: probabilities.get(class).copied().unwrap_or_default(),
-            attribution: self.engine.attribute(task, Control::unwatched()).await?,
+            attribution: self.engine.run(task, Control::unwatched()).await?,
         })
     }
 
-    /// Keeps the picture of a map: alone, small ones enlarged to be seen, or over the image that it belongs to.
+    /// Stores the picture of a map: alone, with small maps enlarged, or over the image that it belongs to.
     ///
     /// # Errors
     /// The store fails.
@@ -229,65 +230,70 @@ impl Library {
         &self,
         map: NumberMap<'_>,
         colours: Colours,
-        over: Option<&Seen>,
-    ) -> Result<KeptPicture, ServiceError> {
+        over: Option<&SourceImage>,
+    ) -> Result<StoredPicture, ServiceError> {
         let raster = match over {
             None => map.raster(colours).enlarged(),
-            Some(seen) => map.over(&seen.raster.enlarged(), colours),
+            Some(image) => map.over(&image.raster.enlarged(), colours),
         };
-        self.keep_picture(raster).await
+        self.pictures.put(raster).await
     }
 
-    async fn look_at(&self, subject: &Runnable, choice: ImageChoice) -> Result<(Images, Seen), ServiceError> {
-        let (image, place, preparations) = match choice {
+    /// The chosen image, for the network and for the client.
+    async fn source_image(
+        &self,
+        subject: &RunnableVersion,
+        choice: ImageChoice,
+    ) -> Result<(Images, SourceImage), ServiceError> {
+        let (image, position, preprocessing_steps) = match choice {
             ImageChoice::Uploaded(file, invert) => {
-                let (image, preparations) = self.prepared(file, &subject.dataset, invert).await?;
-                (image, None, preparations)
+                let (image, steps) = self.preprocess(file, &subject.dataset, invert).await?;
+                (image, None, steps)
             }
             ImageChoice::OfDataset(split, index) => {
                 let LabelledImages { images, labels } = self.split_images(subject.dataset.id, split).await?;
                 if index >= images.count() {
                     return Err(no_such_image(&subject.dataset.name, split, index, images.count()));
                 }
-                let place = ImagePlace {
+                let position = ImagePosition {
                     split,
                     index,
                     class: labels[index],
                     class_names: subject.dataset.class_names.clone(),
                 };
-                (images.select(&[index]), Some(place), Vec::new())
+                (images.select(&[index]), Some(position), Vec::new())
             }
-            ImageChoice::Strongest => {
+            ImageChoice::TopActivating => {
                 return Err(ServiceError::bad_input(
-                    "only channels have images that they answer to most",
+                    "only channels have top-activating images: name an image",
                 ));
             }
         };
-        let raster = Raster::of_planes(image.shape, image.image(0));
-        let seen = Seen {
-            picture: self.keep_picture(raster.enlarged()).await?,
-            place,
-            preparations,
+        let raster = Raster::from_planes(image.shape, image.image(0));
+        let source = SourceImage {
+            picture: self.pictures.put(raster.enlarged()).await?,
+            position,
+            preprocessing_steps,
             raster,
         };
-        Ok((image, seen))
+        Ok((image, source))
     }
 }
 
-/// The channels that are meant: those given, or those whose strongest image is answered to most.
-fn strongest_channels(exemplars: &Exemplars, channels: ChannelChoice) -> Vec<usize> {
+/// The chosen channels: those given, or those whose top-activating images activate them most.
+fn most_active_channels(exemplars: &Exemplars, channels: ChannelChoice) -> Vec<usize> {
     let count = match channels {
         ChannelChoice::Given(given) => return given,
         ChannelChoice::MostActive(count) => count,
     };
-    let strength = |channel: &usize| exemplars.parts()[*channel].first().map(|first| first.activation);
-    let mut all: Vec<usize> = (0..exemplars.parts().len())
-        .filter(|channel| strength(channel).is_some())
+    let max_activation = |channel: &usize| exemplars.units()[*channel].first().map(|first| first.activation);
+    let mut all: Vec<usize> = (0..exemplars.units().len())
+        .filter(|channel| max_activation(channel).is_some())
         .collect();
-    // Stable: of equals the first channel comes first.
+    // The sort is stable: of equals the first channel comes first.
     all.sort_by(|a, b| {
-        strength(b)
-            .partial_cmp(&strength(a))
+        max_activation(b)
+            .partial_cmp(&max_activation(a))
             .unwrap_or(std::cmp::Ordering::Equal)
     });
     all.truncate(count);

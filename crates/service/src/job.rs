@@ -1,4 +1,4 @@
-//! Watching and stopping background work.
+//! Reading, cancelling and retrying background jobs.
 
 use super::{Library, ServiceError};
 use scv_domain::id::JobId;
@@ -6,7 +6,7 @@ use scv_domain::job::{Job, JobStatus};
 use scv_domain::version::{Failure, FailureCode};
 
 impl Library {
-    /// A job as it stands.
+    /// The current state of a job.
     ///
     /// # Errors
     /// `NOT_FOUND` if there is none.
@@ -18,13 +18,14 @@ impl Library {
             .ok_or_else(|| ServiceError::not_found("job", id))
     }
 
-    /// Asks a job to stop. One that waits ends at once, one that runs at its next step; one that is over stays as it is.
+    /// Requests the cancellation of a job. A waiting job ends immediately, a running one at its next step; one that has ended
+    /// stays as it is.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is none, `FORBIDDEN` if it is of another's model.
+    /// `NOT_FOUND` if there is none, `FORBIDDEN` if it is of another account's model.
     pub async fn cancel_job(&self, id: JobId) -> Result<Job, ServiceError> {
         let version = self.version(self.job(id).await?.version_id).await?;
-        self.changeable(version.model_id).await?;
+        self.changeable_model(version.model_id).await?;
         let mut tx = self.store.begin().await?;
         let job = tx
             .request_cancel(id)
@@ -37,13 +38,32 @@ impl Library {
         tx.commit().await?;
         self.job(id).await
     }
+
+    /// Queues a job again that failed or was cancelled, and its version with it if that failed. It starts from what was
+    /// stored, with all its attempts.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is none, `FORBIDDEN` if it is of another account's model, `CONFLICT` if it is in another state.
+    pub async fn retry_job(&self, id: JobId) -> Result<Job, ServiceError> {
+        let (version, _) = self.listed_version(self.job(id).await?.version_id).await?;
+        self.changeable_model(version.model_id).await?;
+        let mut tx = self.store.begin().await?;
+        if tx.requeue_job(id).await?.is_none() {
+            return Err(ServiceError::Conflict(
+                "only a job that failed or was cancelled can be tried again: this one is queued, running or done"
+                    .to_owned(),
+            ));
+        }
+        tx.commit().await?;
+        self.job(id).await
+    }
 }
 
-/// What a version says whose job was stopped.
+/// The failure of a version whose job was cancelled.
 pub(super) fn cancelled() -> Failure {
     Failure {
         code: FailureCode::Cancelled,
-        message: "the job was cancelled before the version was ready: register the version again to have it".to_owned(),
+        message: "the job was cancelled before the version was ready: register the version again".to_owned(),
         layer: None,
     }
 }

@@ -1,7 +1,8 @@
-//! Decisions and transactions: what the program does, between those who ask and those who store or compute.
+//! Decisions and transactions: what the program does, between the API and what stores or computes.
 
 pub mod error;
 pub mod metrics;
+pub mod worker;
 
 mod access;
 mod cache;
@@ -9,24 +10,22 @@ mod catalogue;
 mod compare;
 mod dataset;
 mod diff;
-mod duplicate;
-mod evaluation;
 mod explain;
 mod export;
 mod facts;
-mod hit;
 mod insight;
 mod job;
+mod match_statistics;
 mod network;
 mod picture;
+mod plot;
 mod predict;
 mod probe;
 mod search;
+mod search_cache;
 mod search_index;
-mod source;
 mod synthesis;
 mod version;
-pub mod worker;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -35,36 +34,40 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use access::create_token;
 pub use cache::CacheStatistics;
-pub use error::ServiceError;
-
-/// News of jobs that changed, for those who watch them.
-pub type JobFeed = tokio::sync::broadcast::Sender<scv_domain::id::JobId>;
 pub use diff::VersionDiff;
-pub use evaluation::EvaluationPlot;
+pub use error::{Fault, ServiceError};
 pub use explain::{ExplanationInProgress, ExplanationPart, ExplanationSettings};
 pub use export::ExportFormat;
-pub use insight::{AttributionRequest, ImageAttribution, ImageChoice, Seen, SeenMap};
-pub use picture::{KeptPicture, PictureFormat, PictureRequest};
+pub use insight::{AttributionRequest, ImageAttribution, ImageChoice, ImageFeatureMap, SourceImage};
+pub use picture::{PictureFormat, Pictures, StoredPicture};
+pub use plot::{CkaPlotRequest, EvaluationPlot};
 pub use predict::{PredictRequest, Prediction};
 pub use probe::ProbeSetRequest;
-pub use search::ActivationMatches;
-pub use synthesis::SynthesisWishes;
-pub use version::{NetworkFile, OnnxOptions, TrainRequest, VersionRequest};
+pub use scv_compute::onnx::file::NamedFile;
+pub use scv_compute::pytorch::{MappedBy, Mapping};
+pub use search::{ActivationMatches, SimilarityRequest};
+pub use search_cache::SimilarLayers;
+pub use synthesis::SynthesisRequest;
+pub use version::{OnnxOptions, TrainRequest, UploadedNetwork, VersionRequest};
 
-use self::cache::{Answers, MeteredCache};
+use self::cache::MeteredCache;
+use self::metrics::Snapshot;
+use self::search_cache::SearchCache;
 use scv_artifact::ArtifactStore;
 use scv_compute::engine::Engine;
 use scv_compute::network::Network;
 use scv_domain::access::Access;
 use scv_domain::dataset::Split;
 use scv_domain::exemplar::Exemplars;
-use scv_domain::id::{DatasetId, ProbeSetId, VersionId};
+use scv_domain::id::{DatasetId, JobId, ProbeSetId, VersionId};
 use scv_domain::image::{Images, LabelledImages};
 use scv_domain::synthesis::TargetGroup;
-use crate::metrics::Snapshot;
 use scv_store::Store;
 
-/// Bytes of lists of exemplars that are kept: those of some hundred layers.
+/// Sends the ids of jobs that changed to those who subscribed to them.
+pub type JobFeed = tokio::sync::broadcast::Sender<JobId>;
+
+/// Bytes of the cache of top-activating images: those of some hundred layers.
 const EXEMPLAR_CACHE_BYTES: u64 = 16 << 20;
 
 /// The library: catalogue, artifacts and the device, with everything that can be done with them.
@@ -73,45 +76,44 @@ pub struct Library {
     store: Store,
     artifacts: ArtifactStore,
     engine: Engine,
-    /// Answers to searches.
-    answers: Answers,
+    pictures: Pictures,
     explainer: Arc<explain::Explainer>,
+    /// Results of searches.
+    searches: SearchCache,
     /// Networks on the device, by version.
     networks: MeteredCache<VersionId, Arc<Network>>,
     /// Images of probe sets.
     probes: MeteredCache<ProbeSetId, Images>,
     /// Images of splits.
     splits: MeteredCache<(DatasetId, Split), LabelledImages>,
-    /// Which images of the test split the parts of a version answer to most.
+    /// Top-activating images of the test split, for each member of a group of targets.
     exemplars: MeteredCache<(VersionId, TargetGroup), Arc<Exemplars>>,
-    /// Room for pictures.
-    pictures: Arc<picture::PictureRoom>,
     /// Bytes of activations that a computation may hold.
     activation_limit: u64,
-    /// Turns of those who compute with many vectors.
-    turns: Arc<Semaphore>,
-    /// Turns on the device of what one request asks for.
-    device_turns: Arc<Semaphore>,
-    /// On whose behalf it is asked.
+    /// One permit per core, for computations on many vectors.
+    compute_permits: Arc<Semaphore>,
+    /// One permit for all device work of the same request.
+    device_permits: Arc<Semaphore>,
+    /// The caller's access.
     access: Access,
 }
 
-/// How much of the machine a library may take, and whom it may ask.
+/// How much of the machine a library may take, and how explanations are written.
 #[derive(Debug, Clone)]
 pub struct LibrarySettings {
     /// How explanations are written.
     pub explanations: ExplanationSettings,
-    /// Bytes of search results that are kept.
+    /// Bytes of the cache of search results.
     pub search_cache_bytes: u64,
     /// Bytes of activations that a computation may hold.
     pub activation_bytes: u64,
-    /// Bytes of networks that are kept loaded.
+    /// Bytes of the cache of loaded networks.
     pub network_cache_bytes: u64,
-    /// Bytes of the images of probe sets that are kept.
+    /// Bytes of the cache of the images of probe sets.
     pub probe_cache_bytes: u64,
-    /// Bytes of the images of splits that are kept.
+    /// Bytes of the cache of the images of splits.
     pub split_cache_bytes: u64,
-    /// Bytes that all pictures may take, those of synthetic images included.
+    /// Bytes that all stored pictures may take, including those of synthetic images.
     pub picture_bytes: u64,
 }
 
@@ -125,11 +127,12 @@ impl Library {
     /// A library over its parts.
     pub fn new(store: Store, artifacts: ArtifactStore, engine: Engine, settings: LibrarySettings) -> Self {
         Self {
+            pictures: Pictures::new(store.clone(), artifacts.clone(), settings.picture_bytes),
             store,
             artifacts,
             engine,
-            answers: Answers::of_searches(settings.search_cache_bytes),
             explainer: Arc::new(explain::Explainer::new(settings.explanations)),
+            searches: SearchCache::of_searches(settings.search_cache_bytes),
             networks: MeteredCache::new("networks", settings.network_cache_bytes, |_, network: &Arc<Network>| {
                 network.byte_len()
             }),
@@ -142,18 +145,17 @@ impl Library {
             exemplars: MeteredCache::new("exemplars", EXEMPLAR_CACHE_BYTES, |_, exemplars: &Arc<Exemplars>| {
                 exemplars.byte_len()
             }),
-            pictures: Arc::new(picture::PictureRoom::new(settings.picture_bytes)),
             activation_limit: settings.activation_bytes,
-            turns: Arc::new(Semaphore::new(
+            compute_permits: Arc::new(Semaphore::new(
                 std::thread::available_parallelism().map_or(2, NonZero::get),
             )),
-            device_turns: Arc::new(Semaphore::new(1)),
+            device_permits: Arc::new(Semaphore::new(1)),
             access: Access::FULL,
         }
     }
 
-    /// The same library for jobs, whose statements take as long as they take.
-    pub fn for_jobs(&self) -> Self {
+    /// The same library for jobs: their statements have no timeout, and their device work lets requests run in between.
+    fn for_jobs(&self) -> Self {
         Self {
             store: self.store.for_jobs(),
             engine: self.engine.for_jobs(),
@@ -166,18 +168,28 @@ impl Library {
         &self.store
     }
 
-    /// Drops answers as soon as it is heard that the catalogue has moved: their keys are never asked for again. It only frees
-    /// memory, since every question reads the generation in the database.
-    pub fn forget_outdated(&self, mut generation: tokio::sync::watch::Receiver<i64>) {
-        let answers = self.answers.clone();
+    /// The stored pictures.
+    pub fn pictures(&self) -> &Pictures {
+        &self.pictures
+    }
+
+    /// The device that networks run on, for people to read.
+    pub fn device(&self) -> &str {
+        self.engine.device()
+    }
+
+    /// Drops the results of searches as soon as the catalogue is known to have changed. This only frees memory: each search
+    /// reads the catalogue's generation in the database, which is part of its key.
+    pub fn drop_outdated_searches(&self, mut generation: tokio::sync::watch::Receiver<i64>) {
+        let searches = self.searches.clone();
         tokio::spawn(async move {
             while generation.changed().await.is_ok() {
-                answers.clear();
+                searches.clear();
             }
         });
     }
 
-    /// What is true at this moment, for those who watch the server.
+    /// The state of the server at this moment, for its metrics.
     ///
     /// # Errors
     /// The database fails.
@@ -194,8 +206,8 @@ impl Library {
     /// How its caches are used.
     pub async fn cache_statistics(&self) -> Vec<CacheStatistics> {
         vec![
-            self.answers.statistics().await,
-            self.explainer.written.statistics().await,
+            self.searches.statistics().await,
+            self.explainer.explanations.statistics().await,
             self.networks.statistics().await,
             self.probes.statistics().await,
             self.splits.statistics().await,
@@ -203,22 +215,17 @@ impl Library {
         ]
     }
 
-    /// Waits for one's turn to compute with many vectors: as many at a time as there are cores, in the order in which they
-    /// asked. Nothing large may be held while waiting.
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
-        self.turns.acquire().await.ok()
+    /// Waits for a permit to compute with many vectors. As many computations run at the same time as there are cores; others
+    /// wait in the order of their requests, and must hold nothing large while they wait.
+    async fn compute_permit(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.compute_permits.acquire().await.ok()
     }
 
-    /// Waits for a turn on the device among all that the same request asks for: one that looks at many layers stands in the
-    /// device's queue once, and is not refused because it has filled that itself.
-    async fn device_turn(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed.
-        self.device_turns.acquire().await.ok()
-    }
-
-    /// What networks run on, in words.
-    pub fn device(&self) -> &str {
-        self.engine.device()
+    /// Waits for a permit to use the device among all device work of the same request. A request that looks at many layers
+    /// then takes one place in the device's queue at a time, and is not refused because it has filled the queue itself.
+    async fn device_permit(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.device_permits.acquire().await.ok()
     }
 }

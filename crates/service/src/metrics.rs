@@ -1,4 +1,4 @@
-//! What operators watch: counts and times, as Prometheus reads them at `/metrics`.
+//! Metrics for operators: counts and times, as Prometheus reads them at `/metrics`.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -12,19 +12,20 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use serde::Serialize;
 use tracing::Subscriber;
 use tracing::span::{Attributes, Id};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::CacheStatistics;
 use scv_compute::device::DeviceMemory;
 use scv_domain::job::{JobBacklog, JobKind, JobPhase, JobStatus};
-use crate::CacheStatistics;
 
-/// What is counted since the process began, by all servers in it.
+/// Counts since the process started, of all servers in it.
 pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
 
-/// Spans of functions that read or write the database have names that begin so.
+/// The prefix of the names of spans of functions that read or write the database.
 const STORE_SPAN_PREFIX: &str = "store.";
 
 /// Counts and times.
@@ -84,7 +85,7 @@ struct DeviceName {
     device: String,
 }
 
-/// Seconds from a first bound on, each four times the one before.
+/// Buckets of seconds. Each bound is four times the one before.
 #[derive(Debug, Clone, Copy)]
 struct Buckets {
     first: f64,
@@ -109,16 +110,16 @@ const STATEMENT_BUCKETS: Buckets = Buckets {
 /// A hundredth of a second to hours.
 const PHASE_BUCKETS: Buckets = Buckets { first: 0.01, count: 10 };
 
-/// What is true at this moment.
+/// The state of the server at one moment.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Jobs that wait and run.
+    /// Jobs that wait or run.
     pub backlog: JobBacklog,
     /// How the caches are used.
     pub caches: Vec<CacheStatistics>,
     /// How often the catalogue has changed.
     pub generation: i64,
-    /// The device, in words.
+    /// The device, for people to read.
     pub device: String,
     /// The memory of a GPU.
     pub device_memory: Option<DeviceMemory>,
@@ -137,14 +138,14 @@ impl Metrics {
             requests,
             request_seconds: times(
                 &mut registry,
-                ("request_seconds", "Time to the answer of a GraphQL request"),
+                ("request_seconds", "Time to the response of a GraphQL request"),
                 REQUEST_BUCKETS,
             ),
             root_field_seconds: times(
                 &mut registry,
                 (
                     "root_field_seconds",
-                    "Time of the resolver of a root field, with all that is selected of it",
+                    "Time of the resolver of a root field, including its selection",
                 ),
                 REQUEST_BUCKETS,
             ),
@@ -163,7 +164,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that was answered: what it asked for, and the code of its first error if it has one.
+    /// Counts a request: its kind of operation, and the code of its first error if it has one.
     pub fn count_request(&self, operation: &'static str, code: Option<&str>, took: Duration) {
         let outcome = Outcome {
             operation,
@@ -175,7 +176,7 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// Counts what is not taken for a request at all, with the code that says why.
+    /// Counts an HTTP request that is not a valid GraphQL request, with the code that says why.
     pub fn count_refusal(&self, code: &str) {
         let outcome = Outcome {
             operation: "unknown",
@@ -184,7 +185,7 @@ impl Metrics {
         self.requests.get_or_create(&outcome).inc();
     }
 
-    /// Counts a root field such as `Query.models` that was resolved or given up.
+    /// Counts a root field such as `Query.models` that was resolved or aborted.
     pub fn count_root_field(&self, field: String, took: Duration) {
         let field = RootField { field };
         self.root_field_seconds
@@ -195,8 +196,8 @@ impl Metrics {
     /// Counts a phase of a job that has ended.
     pub fn count_phase(&self, kind: JobKind, phase: JobPhase, took: Duration) {
         let phase = Phase {
-            kind: format!("{kind:?}").to_lowercase(),
-            phase: format!("{phase:?}").to_lowercase(),
+            kind: label(kind),
+            phase: label(phase),
         };
         self.phase_seconds.get_or_create(&phase).observe(took.as_secs_f64());
     }
@@ -204,16 +205,16 @@ impl Metrics {
     /// Counts a job that has ended.
     pub fn count_job(&self, kind: JobKind, status: JobStatus) {
         let end = JobEnd {
-            kind: format!("{kind:?}").to_lowercase(),
-            status: format!("{status:?}").to_lowercase(),
+            kind: label(kind),
+            status: label(status),
         };
         self.jobs.get_or_create(&end).inc();
     }
 
-    /// Everything in Prometheus' text format.
+    /// All metrics in Prometheus' text format.
     ///
     /// # Errors
-    /// Never: a string takes whatever is written.
+    /// None: writing to a string does not fail.
     pub fn text(&self, now: &Snapshot) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry)?;
@@ -221,6 +222,12 @@ impl Metrics {
         encode_eof(&mut text)?;
         Ok(text)
     }
+}
+
+/// The name of an enum value as a label, such as `find_exemplars`.
+fn label(value: impl Serialize) -> String {
+    let name = serde_json::json!(value);
+    name.as_str().unwrap_or_default().to_lowercase()
 }
 
 fn times<L>(registry: &mut Registry, (name, help): (&str, &str), buckets: Buckets) -> Times<L>
@@ -243,12 +250,12 @@ fn registry_of(now: &Snapshot) -> Registry {
     gauge("jobs_running", "Jobs that run", now.backlog.running);
     gauge(
         "oldest_waiting_job_age_seconds",
-        "How long the oldest job that waits has waited",
+        "Age of the oldest waiting job",
         now.backlog.oldest_seconds,
     );
     gauge(
         "catalogue_generation",
-        "How often what searches see has changed",
+        "Number of catalogue changes that searches see",
         now.generation,
     );
     gauge("resident_bytes", "Memory of the process", resident_bytes());
@@ -260,7 +267,7 @@ fn registry_of(now: &Snapshot) -> Registry {
             ("device_memory_bytes", "Memory of the GPU", memory.total_bytes),
             (
                 "device_memory_used_bytes",
-                "Memory of the GPU that was taken when the last computation ended, by whomever",
+                "Memory of the GPU in use by all processes when the last computation ended",
                 memory.used_bytes,
             ),
         ] {
@@ -284,14 +291,14 @@ fn registry_of(now: &Snapshot) -> Registry {
         hits.get_or_create(&name).inc_by(cache.hits);
         misses.get_or_create(&name).inc_by(cache.misses);
     }
-    registry.register("cache_bytes", "Bytes that a cache keeps", bytes);
-    registry.register("cache_limit_bytes", "Most bytes that a cache keeps", limits);
-    registry.register("cache_hits", "Questions that a cache had the answer to", hits);
-    registry.register("cache_misses", "Questions that had to be computed", misses);
+    registry.register("cache_bytes", "Bytes of a cache", bytes);
+    registry.register("cache_limit_bytes", "Byte limit of a cache", limits);
+    registry.register("cache_hits", "Lookups that found an entry", hits);
+    registry.register("cache_misses", "Lookups that had to compute the entry", misses);
     registry
 }
 
-/// 0 where the system does not tell.
+/// Memory of this process; 0 where the system does not report it.
 fn resident_bytes() -> i64 {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<i64>().ok());
@@ -299,29 +306,29 @@ fn resident_bytes() -> i64 {
     pages.unwrap_or_default() * page.unwrap_or_default()
 }
 
-/// Measures the functions of the store by their spans.
+/// Measures how long functions of the store take, by their spans.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreTimes;
 
-struct Begun(Instant);
+struct StartedAt(Instant);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for StoreTimes {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         if attributes.metadata().name().starts_with(STORE_SPAN_PREFIX)
             && let Some(span) = context.span(id)
         {
-            span.extensions_mut().insert(Begun(Instant::now()));
+            span.extensions_mut().insert(StartedAt(Instant::now()));
         }
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let Some(span) = context.span(&id) else { return };
-        let begun = span.extensions_mut().remove::<Begun>();
-        if let (Some(Begun(begun)), Some(function)) = (begun, span.name().strip_prefix(STORE_SPAN_PREFIX)) {
+        let started = span.extensions_mut().remove::<StartedAt>();
+        if let (Some(StartedAt(started)), Some(function)) = (started, span.name().strip_prefix(STORE_SPAN_PREFIX)) {
             METRICS
                 .store_seconds
                 .get_or_create(&StoreFunction { function })
-                .observe(begun.elapsed().as_secs_f64());
+                .observe(started.elapsed().as_secs_f64());
         }
     }
 }
@@ -335,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_of_the_store_are_measured_and_others_are_not() {
+    fn only_spans_of_the_store_are_measured() {
         let subscriber = tracing_subscriber::registry().with(StoreTimes);
         tracing::subscriber::with_default(subscriber, || {
             drop(tracing::info_span!("store.of_this_test").entered());

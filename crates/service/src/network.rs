@@ -2,54 +2,61 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Library, ServiceError};
-use scv_compute::network::{Network, NetworkFile};
+use scv_artifact::{ArtifactError, ArtifactKey, ObjectStream};
+use scv_compute::control::Control;
+use scv_compute::load::NetworkSource;
+use scv_compute::network::Network;
 use scv_compute::onnx::import::ImportOptions;
+use scv_domain::block::{Block, lower};
 use scv_domain::dataset_record::Dataset;
+use scv_domain::graph::Graph;
 use scv_domain::id::VersionId;
 use scv_domain::image::ChannelStatistics;
-use scv_domain::version::{ModelFormat, Source, Version, VersionStatus};
+use scv_domain::version::{ModelFormat, Version, VersionSource, VersionStatus};
 
-/// A version that can be run, with the data set it is made for.
+/// A version with its network and the data set it is made for.
 #[derive(Debug, Clone)]
-pub(super) struct Runnable {
+pub(super) struct RunnableVersion {
     pub(super) version: Version,
     pub(super) dataset: Dataset,
     pub(super) network: Arc<Network>,
 }
 
-impl Runnable {
-    /// What pixels are normalised with before the network reads them.
+impl RunnableVersion {
+    /// The channel statistics that pixels are normalised with before the network reads them.
     pub(super) fn statistics(&self) -> ChannelStatistics {
         statistics_for(&self.version, &self.dataset)
     }
 }
 
 impl Library {
-    /// A version to be run on images.
+    /// A version with its network, to be run on images.
     ///
     /// # Errors
     /// `NOT_FOUND` if there is none or its model is deleted, `BAD_USER_INPUT` if it is not ready or has no network.
-    pub(super) async fn runnable(&self, version: VersionId) -> Result<Runnable, ServiceError> {
-        let version = self.ready(version).await?;
+    pub(super) async fn runnable_version(&self, version: VersionId) -> Result<RunnableVersion, ServiceError> {
+        let version = self.ready_version(version).await?;
         let dataset = self.dataset(version.dataset_id).await?;
         let network = self.network(&version, &dataset).await?;
-        Ok(Runnable {
+        Ok(RunnableVersion {
             version,
             dataset,
             network,
         })
     }
 
-    /// A version that has come to its end well and has a network.
+    /// A version that is `READY` and has a network.
     ///
     /// # Errors
-    /// Those of [`Library::runnable`].
-    pub(super) async fn ready(&self, version: VersionId) -> Result<Version, ServiceError> {
+    /// Those of [`Library::runnable_version`].
+    pub(super) async fn ready_version(&self, version: VersionId) -> Result<Version, ServiceError> {
         let (version, _) = self.listed_version(version).await?;
         if version.format == ModelFormat::Activations {
             return Err(ServiceError::bad_input(
-                "a version of activations has no network to run: register its weights to have that",
+                "this version has activations only; register its weights to run it",
             ));
         }
         match version.status {
@@ -68,50 +75,70 @@ impl Library {
         }
     }
 
-    /// The network of a version, kept on the device.
+    /// The network of a version, cached on the device.
     pub(super) async fn network(&self, version: &Version, dataset: &Dataset) -> Result<Arc<Network>, ServiceError> {
-        let key = file_of(version)?;
+        let key = weights_key(version)?;
         let load = async {
-            let file = match &version.source {
-                Some(Source::Onnx { output, preprocessing }) => NetworkFile::Onnx {
-                    bytes: self.weights(key).await?,
+            let source = match &version.source {
+                Some(VersionSource::Onnx { output, preprocessing }) => NetworkSource::Onnx {
+                    bytes: self.artifact(key).await?,
                     options: ImportOptions {
                         size: Some([preprocessing.shape.height, preprocessing.shape.width]),
                         output: output.clone(),
                     },
                     order: preprocessing.order,
                 },
-                _ => NetworkFile::Blocks {
+                _ => NetworkSource::Blocks {
                     graph: self.graph(version, dataset)?,
-                    weights: self.weights(key).await?,
+                    weights: self.artifact(key).await?,
                 },
             };
-            let _turn = self.device_turn().await;
-            Ok::<_, ServiceError>(self.engine.load(file).await?)
+            let _permit = self.device_permit().await;
+            Ok::<_, ServiceError>(self.engine.run(source, Control::unwatched()).await?)
         };
-        // A version's network never changes, so its key is all that tells it from others.
+        // A version's network never changes, so the version's key identifies it.
         self.networks.get_or(version.id, load).await
+    }
+
+    /// The graph of a block version. It is lowered again: lowering is deterministic, so this is the graph that was checked.
+    pub(super) fn graph(&self, version: &Version, dataset: &Dataset) -> Result<Arc<Graph>, ServiceError> {
+        let blocks = version.blocks.clone().unwrap_or_default();
+        let blocks: Vec<Block> = serde_json::from_value(blocks).map_err(ServiceError::internal)?;
+        let graph = lower(&blocks, dataset.shape, dataset.class_names.len()).map_err(|e| ServiceError::blocks(&e))?;
+        Ok(Arc::new(graph))
+    }
+
+    /// The file of a version: safetensors, ONNX or activations.
+    pub(super) async fn artifact(&self, key: &str) -> Result<Bytes, ServiceError> {
+        let key = key.parse::<ArtifactKey>().map_err(ArtifactError::from)?;
+        Ok(self.artifacts.get(&key).await?)
+    }
+
+    /// The file of a version, in pieces.
+    pub(super) async fn stream_artifact(&self, key: &str) -> Result<ObjectStream, ServiceError> {
+        let key = key.parse::<ArtifactKey>().map_err(ArtifactError::from)?;
+        Ok(self.artifacts.stream(&key).await?)
     }
 }
 
-/// The artifact that a version's network is read from.
-pub(super) fn file_of(version: &Version) -> Result<&str, ServiceError> {
+/// The key of the artifact that a version's network is read from.
+pub(super) fn weights_key(version: &Version) -> Result<&str, ServiceError> {
     let missing = || ServiceError::bad_input("the version has no weights yet: wait for its job");
     version.weights_key.as_deref().ok_or_else(missing)
 }
 
-/// Whether a network answers with one score for each class of a data set. One from elsewhere may have been made for
-/// something else: its layers are compared all the same.
-pub(super) fn answers_classes(network: &Network, dataset: &Dataset) -> bool {
+/// Whether a network's output is one score for each class of a data set. An imported network may have been made for something
+/// else: its layers are compared all the same.
+pub(super) fn is_classifier_of(network: &Network, dataset: &Dataset) -> bool {
     network
         .classes()
         .is_ok_and(|classes| classes == dataset.class_names.len())
 }
 
-/// What pixels are normalised with before a version reads them.
+/// The channel statistics that pixels of a data set are normalised with before a version reads them.
 pub(super) fn statistics_for(version: &Version, on: &Dataset) -> ChannelStatistics {
     match &version.source {
-        Some(Source::Onnx { preprocessing, .. }) => preprocessing.statistics.clone(),
+        Some(VersionSource::Onnx { preprocessing, .. }) => preprocessing.statistics.clone(),
         _ => on.statistics.clone(),
     }
 }

@@ -1,10 +1,12 @@
-//! Probe sets made on request.
+//! Probe sets: drawing them, and choosing the one that layers are compared on.
 
 use super::{Library, ServiceError};
+use scv_compute::activations::ActivationLimits;
 use scv_domain::access::Scope;
 use scv_domain::dataset::Split;
 use scv_domain::dataset_record::{Dataset, ProbeSet};
-use scv_domain::image::LabelledImages;
+use scv_domain::id::{DatasetId, ProbeSetId};
+use scv_domain::image::{Images, LabelledImages};
 use scv_domain::job::{Job, JobKind};
 use scv_domain::probe::{ProbeRequest, choose_probes, content_hash};
 use scv_store::{DatasetLock, NewJob, NewProbeSet};
@@ -14,16 +16,16 @@ use scv_store::{DatasetLock, NewJob, NewProbeSet};
 pub struct ProbeSetRequest {
     /// Name of the data set.
     pub dataset: String,
-    /// How many images and by which seed.
+    /// How many images, and the random seed.
     pub draw: ProbeRequest,
 }
 
 impl Library {
-    /// Draws a probe set and queues the ingest of every `READY` version of its data set on it. Images that were drawn
-    /// before are no new probe set: it is given back, and versions that still lack it are queued.
+    /// Draws a probe set and queues the ingest of every `READY` version of its data set on it. If the same images were drawn
+    /// before, no new probe set is made: the existing one is returned, and versions that still lack it are queued.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the data set, `BAD_USER_INPUT` for a count that cannot be had.
+    /// `NOT_FOUND` for the data set, `BAD_USER_INPUT` for more images than the data set has, or too few.
     pub async fn create_probe_set(&self, request: ProbeSetRequest) -> Result<(ProbeSet, Vec<Job>), ServiceError> {
         self.require(Scope::Write)?;
         let dataset = self.dataset_named(&request.dataset).await?;
@@ -48,13 +50,64 @@ impl Library {
             );
         }
         tx.commit().await?;
-        // Private versions of others are measured too, and not told of.
+        // Private versions of other accounts are measured too, but their jobs are not returned.
         let jobs: Vec<_> = jobs.iter().map(|job| job.id).collect();
         Ok((probe_set, self.store.jobs_by_id(&jobs).await?))
     }
+
+    /// The probe set of a data set to compare on: the requested one, or the data set's default one.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` if there is no such probe set, `BAD_USER_INPUT` if it is one of another data set.
+    pub async fn probe_set_of(
+        &self,
+        dataset: DatasetId,
+        requested: Option<ProbeSetId>,
+    ) -> Result<ProbeSet, ServiceError> {
+        let own = self.store.probe_sets_of(&[dataset]).await?;
+        let found = own.into_iter().find(|set| match requested {
+            Some(requested) => set.id == requested,
+            None => set.is_default,
+        });
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let Some(requested) = requested else {
+            return Err(ServiceError::internal(anyhow::anyhow!(
+                "a data set has no default probe set"
+            )));
+        };
+        if self.store.probe_sets_by_id(&[requested]).await?.is_empty() {
+            return Err(ServiceError::not_found("probe set", requested));
+        }
+        Err(ServiceError::bad_input(format!(
+            "the probe set belongs to another data set. Layers can be compared only on the same probe set: choose one of data \
+             set {} (`Dataset.probeSets` lists them)",
+            self.dataset(dataset).await?.name
+        )))
+    }
+
+    /// The limits that a file of activations on a probe set has to keep.
+    pub(super) fn activation_limits(&self, probe_set: &ProbeSet) -> ActivationLimits {
+        ActivationLimits {
+            probes: probe_set.image_indices.len(),
+            layer_bytes: self.activation_limit,
+        }
+    }
+
+    /// The images of a probe set, in order.
+    pub(super) async fn probe_images(&self, dataset: &Dataset, probe_set: &ProbeSet) -> Result<Images, ServiceError> {
+        // A probe set never changes, and picking its images means reading the whole split.
+        let pick = async {
+            let split = self.images(dataset, probe_set.split).await?;
+            let indices: Vec<_> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
+            Ok(split.images.select(&indices))
+        };
+        self.probes.get_or(probe_set.id, pick).await
+    }
 }
 
-/// The images of a probe set and what identifies them.
+/// Chooses the images of a probe set, with what identifies them.
 pub(super) fn draw(
     dataset: &Dataset,
     train: &LabelledImages,

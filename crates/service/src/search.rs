@@ -1,42 +1,56 @@
-//! The similarity search: which way to take, and answers kept for as long as they are true.
+//! The similarity search: which way a search takes, and results kept for as long as they are true.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::Serialize;
 
-use super::cache::Answer;
-use super::source::unknown_dataset;
+use super::dataset::unknown_dataset;
+use super::search_cache::{SearchKey, SearchResult, SearchedFor, SimilarLayers};
 use super::{Library, ServiceError};
-use scv_compute::activations::{ActivationLayer, ActivationTask, MeasuredLayer};
+use scv_compute::activations::{ActivationLayer, ActivationTask, MeasuredActivations};
 use scv_compute::control::Control;
-use scv_domain::dataset_record::ProbeSet;
-use scv_domain::id::{DatasetId, LayerId};
-use scv_domain::similarity::{LayerMatch, Matches, SimilarityFilter, SimilarityQuery};
-use scv_domain::vector::Degenerate;
-use scv_domain::version::Version;
-use scv_store::{Candidates, Found, SearchScope, SearchTarget, SearchWindow};
+use scv_domain::id::{DatasetId, ProbeSetId};
+use scv_domain::similarity::{MatchCursor, Matches, SimilarityFilter, SimilarityQuery};
+use scv_domain::vector::{Degenerate, Measure};
+use scv_domain::version::{Layer, ModelFormat, Version};
+use scv_store::{
+    CANDIDATES_PER_HIT, Candidates, FoundLayers, MAX_EXACT_ROWS, MAX_SKETCHED_HITS, MIN_CANDIDATES,
+    MIN_CANDIDATES_OF_PART, SORTED_ROWS_PER_ROOT, SearchScope, SearchTarget, SearchWindow,
+};
 
-/// Fewest rows whose exact scores are computed where sketches choose them from a whole library.
-const CANDIDATES_OF_ALL: usize = 50;
+/// A search for the layers most similar to a target.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SimilarityRequest {
+    /// The probe set to compare on; the default one of the target's data set if `None`.
+    pub probe_set: Option<ProbeSetId>,
+    /// What hits are ranked by.
+    pub measure: Measure,
+    /// Which layers are candidates.
+    pub filter: SimilarityFilter,
+    /// Score every layer that the filter admits in place of using the index.
+    pub exact: bool,
+    /// How many hits at most.
+    pub first: usize,
+    /// Where the page begins: after this hit.
+    pub after: Option<MatchCursor>,
+}
 
-/// Fewest of a part of a library: there the nearest are further away, where sketches tell less well which is nearer.
-const CANDIDATES_OF_PART: usize = 100;
+impl SimilarityRequest {
+    /// The query on the probe set that was chosen for the request.
+    pub fn on(&self, probe_set: ProbeSetId) -> SimilarityQuery {
+        SimilarityQuery {
+            probe_set,
+            measure: self.measure,
+            filter: self.filter.clone(),
+            exact: self.exact,
+            first: self.first,
+            after: self.after,
+        }
+    }
+}
 
-/// Candidates a hit: half of them lie between the last hit and the edge of what the sketches found.
-const CANDIDATES_A_HIT: usize = 2;
-
-/// Hits, counted from the first, that are found by sketches. Further on in the list every row is scored.
-const INDEXED_DEPTH: usize = 1_000;
-
-/// Scopes of up to so many rows are scored whole.
-const EXACT_ROWS: usize = 250;
-
-/// A part of a library of n layers is searched without the index if it holds up to so many times the root of n. An index has
-/// to pass n / r rows for each candidate in a part of r rows, while r sketches are sorted: the two cost the same where r² is
-/// a multiple of n.
-const SORTED_ROWS_A_ROOT: f64 = 18.0;
-
-/// What is like one layer of a file of activations.
+/// The layers most similar to one layer of a file of activations.
 #[derive(Debug)]
 pub struct ActivationMatches {
     /// The layer.
@@ -45,34 +59,81 @@ pub struct ActivationMatches {
     pub matches: Result<Matches, Degenerate>,
 }
 
-impl Answer for Matches {
-    fn bytes(&self) -> usize {
-        size_of::<Self>() + self.hits.len() * size_of::<LayerMatch>()
-    }
-}
-
 impl Library {
-    /// The layers most like a layer; none if it has no vector on the probe set. `generation` is the catalogue's, read before.
+    /// The layers most similar to a layer of a version. `generation` is the catalogue's, read before.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` for an unknown data set, or a comparison with a target that has no accuracy.
-    #[tracing::instrument(name = "service.similar", skip_all, fields(%target))]
+    /// `NOT_FOUND` for an unknown probe set; `BAD_USER_INPUT` for a probe set of another data set or one that the layer has
+    /// not been measured on, an unknown data set, or a comparison with a target that has no accuracy.
+    #[tracing::instrument(name = "service.similar", skip_all, fields(target = %target.id))]
     pub async fn similar(
         &self,
-        target: LayerId,
-        query: &SimilarityQuery,
+        target: &Layer,
         version: &Version,
+        request: &SimilarityRequest,
         generation: i64,
-    ) -> Result<Arc<Matches>, ServiceError> {
-        let question = format!("{target} {} {:?}", serde_json::json!(query), self.access.viewer());
-        let compute = async {
-            let scope = self.scope(&query.filter, Some(version)).await?;
-            self.search(SearchTarget::Layer(target), query, &scope).await
+    ) -> Result<Arc<SimilarLayers>, ServiceError> {
+        let key = SearchKey {
+            generation,
+            viewer: self.access.viewer(),
+            target: SearchedFor::Layer(target.id),
+            query: serde_json::json!(request).to_string(),
         };
-        self.answers.answer(generation, question, compute).await
+        let compute = async {
+            let found = self.find_similar(target, version, request).await?;
+            Ok(SearchResult::Layers(Arc::new(found)))
+        };
+        self.searches.get_or(key, compute).await?.layers()
     }
 
-    /// How many layers a search is about: those that its filter admits, whatever their scores.
+    async fn find_similar(
+        &self,
+        target: &Layer,
+        version: &Version,
+        request: &SimilarityRequest,
+    ) -> Result<SimilarLayers, ServiceError> {
+        let probe_set = self.probe_set_of(version.dataset_id, request.probe_set).await?.id;
+        let query = request.on(probe_set);
+        let scope = self.scope(&query.filter, Some(version)).await?;
+        let matches = self.search(SearchTarget::Layer(target.id), &query, &scope).await?;
+        Ok(SimilarLayers {
+            probe_set,
+            is_comparable: !matches.hits.is_empty() || self.is_comparable(target, version, probe_set).await?,
+            matches,
+        })
+    }
+
+    /// Whether a layer has a vector on a probe set; one that is degenerate there has none.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` for a layer that has none because it has not been measured on the probe set.
+    async fn is_comparable(
+        &self,
+        layer: &Layer,
+        version: &Version,
+        probe_set: ProbeSetId,
+    ) -> Result<bool, ServiceError> {
+        if !self.store.with_vector(&[(layer.id, probe_set)]).await?.is_empty() {
+            return Ok(true);
+        }
+        let degenerate = self.store.degenerate_layers(&[layer.id]).await?;
+        if degenerate.iter().any(|(_, on, _)| *on == probe_set) {
+            return Ok(false);
+        }
+        let reason = if version.format == ModelFormat::Activations {
+            "activations can be compared only on the probe set that they were computed on. Register activations on this \
+             probe set as another version"
+        } else {
+            "its version has not been ingested on it yet. Wait for that job, or queue it again by calling `createProbeSet` \
+             with the image count and seed of the probe set"
+        };
+        Err(ServiceError::bad_input(format!(
+            "layer {} has no vector on this probe set: {reason}",
+            layer.name
+        )))
+    }
+
+    /// How many candidate layers a search has: those that its filter admits, whatever their scores.
     ///
     /// # Errors
     /// As for [`Library::similar`].
@@ -81,24 +142,27 @@ impl Library {
         Ok(self.store.count_scope(query.probe_set, &scope, None).await?)
     }
 
-    /// The layers most like each layer of a file of activations, none of which is stored.
+    /// The layers most similar to each layer of a file of activations on a probe set of a data set. Nothing is stored.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` with every fault of the file, for an unknown layer or data set, or a comparison with an accuracy
-    /// that activations do not have.
+    /// `NOT_FOUND` for the data set or the probe set; `BAD_USER_INPUT` with every fault of the file, for a probe set of another
+    /// data set, an unknown layer or data set, or a comparison with an accuracy that activations do not have.
     pub async fn similar_to_activations(
         &self,
         file: Bytes,
         layers: Option<&[String]>,
-        query: &SimilarityQuery,
-        probe_set: &ProbeSet,
+        dataset: &str,
+        request: &SimilarityRequest,
     ) -> Result<Vec<ActivationMatches>, ServiceError> {
+        let dataset = self.dataset_named(dataset).await?;
+        let probe_set = self.probe_set_of(dataset.id, request.probe_set).await?;
+        let query = request.on(probe_set.id);
         let scope = self.scope(&query.filter, None).await?;
         let task = ActivationTask {
             file,
-            limits: self.activation_limits(probe_set),
+            limits: self.activation_limits(&probe_set),
         };
-        let measured = self.engine.measure(task, Control::unwatched()).await?;
+        let measured = self.engine.run(task, Control::unwatched()).await?;
         let unknown = layers
             .unwrap_or_default()
             .iter()
@@ -106,18 +170,18 @@ impl Library {
         if let Some(unknown) = unknown {
             return Err(ServiceError::bad_input(format!("the file has no array {unknown:?}")));
         }
-        let mut answers = Vec::new();
-        for MeasuredLayer { layer, vector } in measured {
+        let mut found = Vec::new();
+        for MeasuredActivations { layer, vector } in measured {
             if layers.is_some_and(|names| !names.contains(&layer.name)) {
                 continue;
             }
             let matches = match &vector {
-                Ok(sketched) => Ok(self.search(SearchTarget::Vector(sketched), query, &scope).await?),
+                Ok(sketched) => Ok(self.search(SearchTarget::Vector(sketched), &query, &scope).await?),
                 Err(degenerate) => Err(*degenerate),
             };
-            answers.push(ActivationMatches { layer, matches });
+            found.push(ActivationMatches { layer, matches });
         }
-        Ok(answers)
+        Ok(found)
     }
 
     async fn search(
@@ -131,51 +195,53 @@ impl Library {
             let found = self.scored(target, query, scope, candidates).await?;
             candidates = match candidates {
                 Candidates::Indexed(count) if !found.target_reached => Candidates::Sorted(count),
-                // The nearest sketches may not reach to the page's end: what lies behind a cursor may all be further away.
+                // The nearest sketches may not reach to the end of the page: all hits after a cursor may be further away.
                 Candidates::Indexed(_) | Candidates::Sorted(_) if found.hits.len() <= query.first => Candidates::All,
                 _ => break found.hits,
             };
         };
         let exact = candidates == Candidates::All;
-        if let Some(least) = query.filter.min_score {
-            hits.retain(|hit| hit.score(query.measure) >= least);
+        if let Some(min_score) = query.filter.min_score {
+            hits.retain(|hit| hit.score(query.measure) >= min_score);
         }
         let has_next = hits.len() > query.first;
         hits.truncate(query.first);
         Ok(Matches { hits, has_next, exact })
     }
 
-    /// What has to be scored to answer.
+    /// Which rows have to be scored.
     async fn candidates(&self, query: &SimilarityQuery, scope: &SearchScope) -> Result<Candidates, ServiceError> {
         let depth = query.after.map_or(0, |after| after.rank as usize) + query.first;
-        if query.exact || depth > INDEXED_DEPTH {
+        if query.exact || depth > MAX_SKETCHED_HITS {
             return Ok(Candidates::All);
         }
-        let (fewest, sorted_rows) = match scope.is_narrow() {
-            true => {
-                let layers = self.store.estimate_layers(query.probe_set).await?;
-                (CANDIDATES_OF_PART, SORTED_ROWS_A_ROOT * (layers as f64).sqrt())
-            }
-            false => (CANDIDATES_OF_ALL, 0.0),
+        let (min_candidates, sorted_rows) = if scope.is_narrow() {
+            let layers = self.store.estimate_layers(query.probe_set).await?;
+            (
+                MIN_CANDIDATES_OF_PART,
+                SORTED_ROWS_PER_ROOT as f64 * (layers as f64).sqrt(),
+            )
+        } else {
+            (MIN_CANDIDATES, 0.0)
         };
-        let sorted_rows = EXACT_ROWS.max(sorted_rows as usize);
+        let sorted_rows = MAX_EXACT_ROWS.max(sorted_rows as usize);
         let admitted = self.store.count_scope(query.probe_set, scope, Some(sorted_rows + 1));
-        let count = fewest.max(CANDIDATES_A_HIT * depth);
+        let count = min_candidates.max(CANDIDATES_PER_HIT * depth);
         Ok(match admitted.await? {
-            few if few <= EXACT_ROWS => Candidates::All,
+            few if few <= MAX_EXACT_ROWS => Candidates::All,
             some if some <= sorted_rows => Candidates::Sorted(count),
             _ => Candidates::Indexed(count),
         })
     }
 
-    /// The best of what is scored: the page, and one hit more if there is one.
+    /// The best of the candidates: the page, and one hit more if there is one.
     async fn scored(
         &self,
         target: SearchTarget<'_>,
         query: &SimilarityQuery,
         scope: &SearchScope,
         candidates: Candidates,
-    ) -> Result<Found, ServiceError> {
+    ) -> Result<FoundLayers, ServiceError> {
         let window = SearchWindow {
             measure: query.measure,
             candidates,
@@ -185,17 +251,18 @@ impl Library {
         Ok(self.store.search(target, query.probe_set, scope, &window).await?)
     }
 
+    /// What a filter admits, for a target of a version or for activations that are not stored.
     pub(super) async fn scope(
         &self,
         filter: &SimilarityFilter,
         target: Option<&Version>,
     ) -> Result<SearchScope, ServiceError> {
-        let better_than = match (filter.better_than_target, target) {
-            (false, _) => None,
-            (true, Some(target)) => Some(self.accuracy_of(target).await?),
-            (true, None) => {
+        let better_than = match target {
+            _ if !filter.better_than_target => None,
+            Some(target) => Some(self.accuracy_of(target).await?),
+            None => {
                 return Err(ServiceError::bad_input(
-                    "betterThanTarget needs a target that has been evaluated: give minAccuracy instead",
+                    "betterThanTarget needs a target that has been evaluated: use minAccuracy instead",
                 ));
             }
         };
@@ -243,26 +310,5 @@ impl Library {
                 })
             })
             .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn analysts_search_in_sql_goes_by_the_same_numbers() {
-        let sql = include_str!("../../../migrations/0014_access.sql");
-        for (name, number) in [
-            ("exact_rows       ", EXACT_ROWS),
-            ("indexed_depth    ", INDEXED_DEPTH),
-            ("candidates_of_all ", CANDIDATES_OF_ALL),
-            ("candidates_of_part", CANDIDATES_OF_PART),
-            ("candidates_a_hit ", CANDIDATES_A_HIT),
-            ("sorted_rows_a_root", SORTED_ROWS_A_ROOT as usize),
-        ] {
-            let line = format!("{name} constant integer := {number};");
-            assert!(sql.contains(&line), "{line}");
-        }
     }
 }

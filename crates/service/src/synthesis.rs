@@ -1,4 +1,4 @@
-//! Asking for synthetic images, and for the real ones that channels answer to most.
+//! Requests for synthetic images, and for the real images that activate channels most.
 
 use super::{Library, ServiceError};
 use scv_compute::synthesis::check_target;
@@ -9,9 +9,9 @@ use scv_domain::synthesis::{Padding, Parametrisation, Synthesis, SynthesisSettin
 use scv_domain::version::Version;
 use scv_store::{NewJob, Tx};
 
-/// What is wished of a search; the rest is as usual.
+/// Settings of a synthesis. What is `None` has its default value.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct SynthesisWishes {
+pub struct SynthesisRequest {
     /// See [`SynthesisSettings::steps`].
     pub steps: Option<u32>,
     /// See [`SynthesisSettings::learning_rate`].
@@ -34,46 +34,46 @@ pub struct SynthesisWishes {
     pub l2: Option<f64>,
 }
 
-impl SynthesisWishes {
-    fn over(self, usual: SynthesisSettings) -> SynthesisSettings {
+impl SynthesisRequest {
+    fn with_defaults(self, defaults: SynthesisSettings) -> SynthesisSettings {
         SynthesisSettings {
-            steps: self.steps.unwrap_or(usual.steps),
-            learning_rate: self.learning_rate.unwrap_or(usual.learning_rate),
-            seed: self.seed.unwrap_or(usual.seed),
-            parametrisation: self.parametrisation.unwrap_or(usual.parametrisation),
-            padding: self.padding.unwrap_or(usual.padding),
-            jitter: self.jitter.unwrap_or(usual.jitter),
-            scale: self.scale.unwrap_or(usual.scale),
-            rotation: self.rotation.unwrap_or(usual.rotation),
-            total_variation: self.total_variation.unwrap_or(usual.total_variation),
-            l2: self.l2.unwrap_or(usual.l2),
+            steps: self.steps.unwrap_or(defaults.steps),
+            learning_rate: self.learning_rate.unwrap_or(defaults.learning_rate),
+            seed: self.seed.unwrap_or(defaults.seed),
+            parametrisation: self.parametrisation.unwrap_or(defaults.parametrisation),
+            padding: self.padding.unwrap_or(defaults.padding),
+            jitter: self.jitter.unwrap_or(defaults.jitter),
+            scale: self.scale.unwrap_or(defaults.scale),
+            rotation: self.rotation.unwrap_or(defaults.rotation),
+            total_variation: self.total_variation.unwrap_or(defaults.total_variation),
+            l2: self.l2.unwrap_or(defaults.l2),
         }
     }
 }
 
 impl Library {
-    /// Registers a synthetic image with the job that seeks it. One that is sought already, or was found, in the same way for the
-    /// same target is not sought again.
+    /// Registers a synthetic image and queues the job that makes it. If the same target has a synthetic image with the same
+    /// settings, finished or not, that one is returned.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the version; `BAD_USER_INPUT` for one that cannot be run, a target that is not there, and settings
-    /// beyond their limits.
+    /// `NOT_FOUND` for the version; `BAD_USER_INPUT` for one that cannot be run, a target that is out of range, and
+    /// settings beyond their limits.
     pub async fn synthesize_image(
         &self,
         version: VersionId,
         target: SynthesisTarget,
-        wishes: SynthesisWishes,
+        request: SynthesisRequest,
     ) -> Result<(Synthesis, Job), ServiceError> {
         self.require(Scope::Write)?;
-        let subject = self.runnable(version).await?;
+        let subject = self.runnable_version(version).await?;
         check_target(&subject.network, target)?;
         let shape = subject.network.image_shape();
-        let settings = wishes.over(SynthesisSettings::usual(shape.height, shape.width));
-        if let Some(fault) = settings.fault(shape.height, shape.width) {
+        let settings = request.with_defaults(SynthesisSettings::defaults_for(shape.height, shape.width));
+        if let Some(fault) = settings.validation_error(shape.height, shape.width) {
             return Err(ServiceError::bad_input(fault));
         }
         let mut tx = self.store.begin().await?;
-        lock(&mut tx, &subject.version).await?;
+        lock_model(&mut tx, &subject.version).await?;
         if let Some(same) = tx.same_synthesis(version, target, settings).await? {
             tx.commit().await?;
             let job = self.store.jobs_by_id(&[same.job_id]).await?.pop();
@@ -86,22 +86,21 @@ impl Library {
         Ok((synthesis, job))
     }
 
-    /// Deletes a synthetic image. What others show of it, by the picture's address, is gone when room is needed.
+    /// Deletes a synthetic image. Its picture stays available by its URL until its space is needed.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is none, `FORBIDDEN` if the model is another's, `BAD_USER_INPUT` while it is sought.
+    /// `NOT_FOUND` if there is none, `FORBIDDEN` if the model is another account's, `BAD_USER_INPUT` while its job runs.
     pub async fn delete_synthesis(&self, id: SynthesisId) -> Result<Version, ServiceError> {
         self.require(Scope::Write)?;
         let missing = || ServiceError::not_found("synthetic image", id);
         let synthesis = self.store.synthesis(id).await?.ok_or_else(missing)?;
         let version = self.store.versions_by_id(&[synthesis.version_id]).await?.pop();
         let version = version.ok_or_else(missing)?;
-        self.changeable(version.model_id).await?;
-        // One that has ended stays so.
+        self.changeable_model(version.model_id).await?;
         let job = self.store.jobs_by_id(&[synthesis.job_id]).await?.pop();
         if job.is_some_and(|job| !job.status.is_final()) {
             return Err(ServiceError::bad_input(
-                "the image is still sought: stop its job with cancelJob first, or wait for its end",
+                "the image is still being made: cancel its job with cancelJob first, or wait until it has finished",
             ));
         }
         let mut tx = self.store.begin().await?;
@@ -110,23 +109,23 @@ impl Library {
         Ok(version)
     }
 
-    /// Queues the search for the images that the channels of a version's layers answer to most.
+    /// Queues a job that finds the top-activating images of the channels of a version's layers.
     ///
     /// # Errors
     /// `NOT_FOUND` for the version, `BAD_USER_INPUT` for one that cannot be run.
     pub async fn find_exemplars_of(&self, version: VersionId) -> Result<(Version, Job), ServiceError> {
         self.require(Scope::Write)?;
-        let version = self.runnable(version).await?.version;
+        let version = self.runnable_version(version).await?.version;
         let mut tx = self.store.begin().await?;
-        lock(&mut tx, &version).await?;
-        let job = queue(&mut tx, &version, JobKind::Exemplify).await?;
+        lock_model(&mut tx, &version).await?;
+        let job = queue(&mut tx, &version, JobKind::FindExemplars).await?;
         tx.commit().await?;
         Ok((version, job))
     }
 }
 
-/// Keeps a version's model from being deleted meanwhile, and others from asking for the same.
-async fn lock(tx: &mut Tx, version: &Version) -> Result<(), ServiceError> {
+/// Locks a version's model, so that it is not deleted meanwhile and the same request does not register the same image twice.
+async fn lock_model(tx: &mut Tx, version: &Version) -> Result<(), ServiceError> {
     let model = tx.lock_model(version.model_id).await?;
     model
         .map(drop)

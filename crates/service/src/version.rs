@@ -1,4 +1,4 @@
-//! Registering versions: checked before anything is written, queued in the transaction that writes them.
+//! Registering versions. They are checked before anything is written, and queued in the transaction that writes them.
 
 use bytes::Bytes;
 
@@ -18,7 +18,7 @@ use scv_domain::id::{ModelId, ProbeSetId, VersionId};
 use scv_domain::image::{ChannelOrder, ChannelStatistics, Preprocessing};
 use scv_domain::job::{Job, JobKind};
 use scv_domain::training::TrainSettings;
-use scv_domain::version::{ModelFormat, Source, Version};
+use scv_domain::version::{ModelFormat, Version, VersionSource};
 use scv_store::{NewJob, NewVersion};
 
 /// A version to be registered.
@@ -29,50 +29,50 @@ pub struct VersionRequest {
     /// Name of the data set it is made for.
     pub dataset: String,
     /// The network.
-    pub network: NetworkFile,
+    pub network: UploadedNetwork,
 }
 
-/// A network as it was brought.
+/// A network as it was uploaded.
 #[derive(Debug, Clone)]
-pub enum NetworkFile {
-    /// Blocks with a file of weights: safetensors, or a state dict of PyTorch.
+pub enum UploadedNetwork {
+    /// Blocks with a file of weights: safetensors, or a PyTorch state dict.
     Blocks {
         /// The blocks.
         blocks: Vec<Block>,
         /// The file.
         weights: Bytes,
     },
-    /// An ONNX file, with the files that hold its weights if it does not hold them itself, or a zip of all.
+    /// An ONNX file, with the files of its weights if these are external, or a zip of all.
     Onnx {
         /// The files.
         files: Vec<NamedFile>,
-        /// How it is to be read, as far as that is not as usual.
+        /// How the file is to be read.
         options: OnnxOptions,
     },
-    /// Activations of its layers, computed elsewhere.
+    /// Activations of its layers that were computed elsewhere.
     Activations {
         /// An `.npz` or safetensors file.
         file: Bytes,
-        /// The images they are of; the default probe set of the data set if left out.
+        /// The images that they were computed on; the default probe set of the data set if `None`.
         probe_set: Option<ProbeSetId>,
     },
 }
 
-/// How an ONNX file is to be read; what is `None` follows from the file and the data set.
+/// How an ONNX file is to be read. What is `None` is derived from the file and the data set.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OnnxOptions {
-    /// The output to take, where there are several.
+    /// The output to use, if there are several.
     pub output: Option<String>,
-    /// Rows and columns of its images, where the file leaves them open.
+    /// Rows and columns of its images, if the file leaves them open.
     pub size: Option<[usize; 2]>,
-    /// The order of the colours.
+    /// The order of the colour channels.
     pub order: ChannelOrder,
-    /// Means and deviations of pixels from 0 to 1; those of the data set if left out.
+    /// Means and standard deviations of pixels from 0 to 1; those of the data set if `None`.
     pub statistics: Option<ChannelStatistics>,
 }
 
-/// A network that was checked, on its way into the catalogue.
-struct Checked {
+/// A checked version that is not stored yet.
+struct CheckedVersion {
     version: NewVersion,
     kind: ArtifactKind,
     file: Bytes,
@@ -93,7 +93,7 @@ pub struct TrainRequest {
 }
 
 impl Library {
-    /// Checks blocks against a data set, with every fault and the shapes as far as they could be told.
+    /// Checks blocks against a data set. The report lists every fault, and the shapes as far as they are known.
     ///
     /// # Errors
     /// `NOT_FOUND` for an unknown data set.
@@ -102,16 +102,17 @@ impl Library {
         Ok(report(blocks, dataset.shape, dataset.class_names.len()))
     }
 
-    /// Registers a version and queues its evaluation and ingest. Where the weights came under other names than the
-    /// network's, the answer says which became which.
+    /// Registers a version and queues its evaluation and ingest. If the weights are a PyTorch state dict, the result says which of
+    /// its tensors became which of the network.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another's model, `BAD_USER_INPUT` with every fault of the blocks or of the file.
+    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another account's model, `BAD_USER_INPUT` with every fault
+    /// of the blocks or of the file.
     pub async fn create_version(
         &self,
         request: VersionRequest,
     ) -> Result<(Version, Job, Option<Mapping>), ServiceError> {
-        self.changeable(request.model).await?;
+        self.changeable_model(request.model).await?;
         let checked = self.check(request).await?;
         let key = self.artifacts.put(checked.kind, checked.file).await?;
         let version = NewVersion {
@@ -122,45 +123,45 @@ impl Library {
         Ok((version, job, checked.mapping))
     }
 
-    /// Does everything that [`Library::create_version`] does before it writes.
+    /// Checks a version as [`Library::create_version`] does, without writing anything.
     ///
     /// # Errors
-    /// As there.
-    pub async fn try_version(&self, request: VersionRequest) -> Result<Option<Mapping>, ServiceError> {
-        if self.changeable(request.model).await?.deleted_at.is_some() {
+    /// Those of [`Library::create_version`].
+    pub async fn validate_version(&self, request: VersionRequest) -> Result<Option<Mapping>, ServiceError> {
+        if self.changeable_model(request.model).await?.deleted_at.is_some() {
             return Err(ServiceError::not_found("model", request.model));
         }
         Ok(self.check(request).await?.mapping)
     }
 
-    async fn check(&self, request: VersionRequest) -> Result<Checked, ServiceError> {
+    async fn check(&self, request: VersionRequest) -> Result<CheckedVersion, ServiceError> {
         let dataset = self.dataset_named(&request.dataset).await?;
         match request.network {
-            NetworkFile::Blocks { blocks, weights } => {
+            UploadedNetwork::Blocks { blocks, weights } => {
                 let graph = checked_graph(&blocks, &dataset)?;
                 let version = new_version(request.model, &dataset, &graph, &blocks);
-                let read = tokio::task::spawn_blocking(move || weights_of(weights, &graph));
+                let read = tokio::task::spawn_blocking(move || checked_weights(weights, &graph));
                 let (file, mapping) = read.await.map_err(ServiceError::internal)??;
-                Ok(Checked {
+                Ok(CheckedVersion {
                     version,
                     kind: ArtifactKind::Weights,
                     file,
                     mapping,
                 })
             }
-            NetworkFile::Onnx { files, options } => {
+            UploadedNetwork::Onnx { files, options } => {
                 let read = tokio::task::spawn_blocking(move || check_onnx(request.model, &dataset, files, options));
                 read.await.map_err(ServiceError::internal)?
             }
-            NetworkFile::Activations { file, probe_set } => {
-                let probe_set = self.probe_set_of(&dataset, probe_set).await?;
+            UploadedNetwork::Activations { file, probe_set } => {
+                let probe_set = self.probe_set_of(dataset.id, probe_set).await?;
                 let limits = self.activation_limits(&probe_set);
                 let read = tokio::task::spawn_blocking(move || check(&file, limits).map(|_| file));
                 let file = read
                     .await
                     .map_err(ServiceError::internal)?
                     .map_err(ComputeError::Activations)?;
-                Ok(Checked {
+                Ok(CheckedVersion {
                     version: NewVersion {
                         model_id: request.model,
                         format: ModelFormat::Activations,
@@ -170,7 +171,7 @@ impl Library {
                         parameter_count: 0,
                         multiply_accumulates: 0,
                         train_settings: None,
-                        source: Some(Source::Activations {
+                        source: Some(VersionSource::Activations {
                             probe_set: probe_set.id,
                         }),
                     },
@@ -185,9 +186,10 @@ impl Library {
     /// Registers a version and queues its training, evaluation and ingest.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another's model, `BAD_USER_INPUT` with every fault of the blocks.
+    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another account's model, `BAD_USER_INPUT` with every fault
+    /// of the blocks.
     pub async fn train_version(&self, request: TrainRequest) -> Result<(Version, Job), ServiceError> {
-        self.changeable(request.model).await?;
+        self.changeable_model(request.model).await?;
         let dataset = self.dataset_named(&request.dataset).await?;
         let graph = checked_graph(&request.blocks, &dataset)?;
         let version = new_version(request.model, &dataset, &graph, &request.blocks);
@@ -201,7 +203,7 @@ impl Library {
         .await
     }
 
-    /// Queues an evaluation of a `READY` version on its own data set or another of the same shape and classes.
+    /// Queues an evaluation of a `READY` version on its own data set, or on another of the same shape and number of classes.
     ///
     /// # Errors
     /// `NOT_FOUND` for the version or data set, `BAD_USER_INPUT` if the version is not ready or cannot read the images.
@@ -211,21 +213,22 @@ impl Library {
         dataset: Option<&str>,
     ) -> Result<(Version, Job), ServiceError> {
         self.require(Scope::Write)?;
-        let version = self.ready(version).await?;
+        let version = self.ready_version(version).await?;
         let own = self.dataset(version.dataset_id).await?;
-        let wanted = match dataset {
+        let on = match dataset {
             None => own.clone(),
             Some(name) => self.dataset_named(name).await?,
         };
-        let shapes_fit = wanted.shape == own.shape || version.format == ModelFormat::Onnx;
-        if !shapes_fit || wanted.class_names.len() != own.class_names.len() {
+        let shapes_fit = on.shape == own.shape || version.format == ModelFormat::Onnx;
+        if !shapes_fit || on.class_names.len() != own.class_names.len() {
             return Err(ServiceError::bad_input(format!(
-                "the version reads {} images of {} classes, but data set {} has {} images of {}: choose one that fits",
+                "the version takes {} images of {} classes, but data set {} has {} images of {} classes: choose a data set that \
+                 fits",
                 own.shape,
                 own.class_names.len(),
-                wanted.name,
-                wanted.shape,
-                wanted.class_names.len(),
+                on.name,
+                on.shape,
+                on.class_names.len(),
             )));
         }
         let mut tx = self.store.begin().await?;
@@ -235,7 +238,7 @@ impl Library {
         let job = NewJob {
             kind: JobKind::Evaluate,
             version_id: version.id,
-            dataset_id: Some(wanted.id),
+            dataset_id: Some(on.id),
         };
         let job = tx.insert_job(job).await?;
         tx.commit().await?;
@@ -265,7 +268,7 @@ fn check_onnx(
     dataset: &Dataset,
     files: Vec<NamedFile>,
     options: OnnxOptions,
-) -> Result<Checked, ServiceError> {
+) -> Result<CheckedVersion, ServiceError> {
     let file = read(files).map_err(ComputeError::from)?;
     let import_options = ImportOptions {
         size: options.size,
@@ -276,7 +279,7 @@ fn check_onnx(
     let statistics = match options.statistics {
         Some(given) if given.mean.len() != shape.channels || given.std.len() != shape.channels => {
             return Err(ServiceError::bad_input(format!(
-                "the network reads {} channels, so `mean` and `std` need as many numbers, got {} and {}",
+                "the network has {} input channels, so `mean` and `std` must have as many numbers, got {} and {}",
                 shape.channels,
                 given.mean.len(),
                 given.std.len()
@@ -295,7 +298,7 @@ fn check_onnx(
         parameter_count: graph.parameter_count() as i64,
         multiply_accumulates: graph.multiply_accumulates() as i64,
         train_settings: None,
-        source: Some(Source::Onnx {
+        source: Some(VersionSource::Onnx {
             output: options.output,
             preprocessing: Preprocessing {
                 shape,
@@ -304,7 +307,7 @@ fn check_onnx(
             },
         }),
     };
-    Ok(Checked {
+    Ok(CheckedVersion {
         version,
         kind: ArtifactKind::Onnx,
         file: write(&file).into(),
@@ -312,8 +315,8 @@ fn check_onnx(
     })
 }
 
-/// Weights as a safetensors file that fits the graph, and how a state dict became it.
-fn weights_of(file: Bytes, graph: &Graph) -> Result<(Bytes, Option<Mapping>), ServiceError> {
+/// Weights as a safetensors file that fits the graph, and how the tensors of a state dict were mapped.
+fn checked_weights(file: Bytes, graph: &Graph) -> Result<(Bytes, Option<Mapping>), ServiceError> {
     if !is_pytorch(&file) {
         check_weights(&file, graph).map_err(ComputeError::Weights)?;
         return Ok((file, None));

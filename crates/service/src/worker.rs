@@ -1,13 +1,14 @@
-//! The worker: takes jobs from the queue and brings each to an end.
+//! The worker: takes jobs from the queue and brings each to its end.
 //!
-//! The queue (claims, leases, retries) is `graphile_worker`. A job that fails for good is marked so in one
-//! transaction and leaves the queue; one that meets a passing fault goes back. A worker that dies loses its lease,
-//! and the job is begun again from what was committed: doing it twice gives the same rows.
+//! The queue (claims, leases, retries) is `graphile_worker`. A job that fails for good is marked as failed in one
+//! transaction and leaves the queue; after a transient error it is requeued. A worker that dies loses its lease, and its job
+//! is started again from what was committed: doing it twice gives the same rows.
 
+mod duplicate;
 mod layers;
 mod perform;
-mod report;
-mod seek;
+mod reporter;
+mod synthesize;
 
 use std::time::Duration;
 
@@ -19,22 +20,21 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::job::cancelled;
-use super::{Library, ServiceError};
+use super::{Fault, Library, ServiceError};
+use crate::metrics::METRICS;
 use scv_domain::id::JobId;
 use scv_domain::job::{Job, JobStatus, MAX_ATTEMPTS};
 use scv_domain::version::{Failure, FailureCode};
-use crate::metrics::METRICS;
 use scv_store::{Store, TASK};
-use perform::JobError;
 
-/// How many times within its lease a worker says that it lives, and looks for others that no longer do.
-const HEARTBEATS_A_LEASE: u32 = 6;
+/// How many times within its lease a worker reports that it is alive, and looks for workers that are not.
+const HEARTBEATS_PER_LEASE: u32 = 6;
 
-/// How long a job may take to end once the server is asked to stop; then it is handed back.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a job may continue after the server was asked to stop; then it is requeued.
+const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(5);
 
-/// How long marking a job as handed back may take: its row may be locked by a statement that does not end.
-const TIME_TO_MARK: Duration = Duration::from_secs(2);
+/// How long marking an interrupted job as queued may take: its row may be locked by a statement that does not end.
+const REQUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The schema of the queue's own tables.
 const SCHEMA: &str = "graphile_worker";
@@ -48,11 +48,11 @@ impl TaskHandler for RunJob {
     const IDENTIFIER: &'static str = TASK;
 
     async fn run(self, context: WorkerContext) -> impl IntoTaskHandlerResult {
-        let Some(library) = context.get_ext::<Library>() else {
-            return Err("the worker was started without a library".to_owned());
+        let Some(runner) = context.get_ext::<JobRunner>() else {
+            return Err("the worker was started without a job runner".to_owned());
         };
-        library.run_job(self.job).await.map_err(|error| {
-            tracing::warn!(job = %self.job, error = format!("{error:#}"), "a job met a passing fault and goes back to the queue");
+        runner.run_job(self.job).await.map_err(|error| {
+            tracing::warn!(job = %self.job, error = format!("{error:#}"), "transient error; job requeued");
             error.to_string()
         })
     }
@@ -67,80 +67,79 @@ pub async fn migrate(store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives back the jobs that an earlier process of this server held when it died. Only right where no
-/// other server can be working on the same database: the embedded one.
+/// Requeues the jobs that an earlier process of this server held when it died. This is only right where no other server can
+/// be working on the same database: the embedded one.
 ///
 /// # Errors
 /// The database fails.
-pub async fn release_orphans(library: &Library) -> anyhow::Result<()> {
+pub async fn release_orphans(store: &Store) -> anyhow::Result<()> {
     let now = graphile_worker::SweepStaleWorkersOptions {
         sweep_threshold: Some(Duration::ZERO),
         recovery_delay: Some(Duration::ZERO),
         dry_run: false,
     };
-    let swept = utils(&library.store).sweep_stale_workers(now).await?;
+    let swept = utils(store).sweep_stale_workers(now).await?;
     if swept.recovered_count > 0 {
-        tracing::info!(jobs = swept.recovered_count, "took up jobs that were interrupted");
+        tracing::info!(jobs = swept.recovered_count, "requeued interrupted jobs");
     }
     Ok(())
-}
-
-/// A worker ready to run; it takes one job at a time, since there is one device. Silent for as long as `lease`, it loses
-/// its job to another one.
-///
-/// # Errors
-/// The database fails.
-pub async fn worker(library: &Library, lease: Duration) -> anyhow::Result<Worker> {
-    let heartbeat = lease / HEARTBEATS_A_LEASE;
-    let recovery = WorkerRecoveryConfig::default()
-        .enabled(true)
-        .heartbeat_interval(heartbeat)
-        .sweep_interval(heartbeat)
-        .sweep_threshold(lease)
-        .recovery_delay(Duration::ZERO);
-    let worker = WorkerOptions::default()
-        .schema(SCHEMA)
-        .concurrency(1)
-        .poll_interval(Duration::from_secs(2))
-        .worker_recovery(recovery)
-        .listen_os_shutdown_signals(false)
-        .shutdown_grace_period(GRACE)
-        .shutdown_interrupted_job_retry_delay(Duration::ZERO)
-        .on(JobRecovery, {
-            let library = library.clone();
-            move |recovery| hand_back(library.clone(), recovery)
-        })
-        .add_extension(library.clone())
-        .define_job::<RunJob>()
-        .pg_pool(library.store.queue_pool().clone())
-        .init()
-        .await?;
-    Ok(worker)
-}
-
-/// Before the queue lets go of a job because the server stops: users see it wait again, and the attempt does not count.
-/// A job whose worker died stays as it is, and its attempt counts, since it may be what the worker died of.
-async fn hand_back(library: Library, recovery: JobRecoveryContext) -> JobRecoveryResult {
-    let task = serde_json::from_value(recovery.job.payload().clone());
-    if let (FailureReason::ShutdownAborted, Ok(RunJob { job })) = (recovery.reason, task) {
-        match timeout(TIME_TO_MARK, library.hand_back_job(job)).await {
-            Ok(Ok(())) => tracing::info!(%job, "a job goes on after the next start"),
-            Ok(Err(error)) => tracing::warn!(%job, %error, "a job that goes back to the queue could not be marked so"),
-            Err(_) => tracing::warn!(%job, "a job that goes back to the queue is locked and could not be marked so"),
-        }
-    }
-    JobRecoveryResult::Default
 }
 
 fn utils(store: &Store) -> WorkerUtils {
     WorkerUtils::new(store.queue_pool().clone(), SCHEMA.to_owned())
 }
 
-impl Library {
-    /// Brings a job to an end, unless it is over. An error means that it should be tried again.
+/// Runs jobs: computes what they ask for and writes their results into the catalogue.
+#[derive(Debug, Clone)]
+pub struct JobRunner {
+    library: Library,
+}
+
+impl JobRunner {
+    /// A runner over a library. Its statements have no timeout, and between its steps it lets requests use the device.
+    pub fn new(library: &Library) -> Self {
+        Self {
+            library: library.for_jobs(),
+        }
+    }
+
+    /// A worker ready to run. It takes one job at a time, because there is one device. If it gives no heartbeat for as long as
+    /// `lease`, another worker takes its job over.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn worker(&self, lease: Duration) -> anyhow::Result<Worker> {
+        let heartbeat = lease / HEARTBEATS_PER_LEASE;
+        let recovery = WorkerRecoveryConfig::default()
+            .enabled(true)
+            .heartbeat_interval(heartbeat)
+            .sweep_interval(heartbeat)
+            .sweep_threshold(lease)
+            .recovery_delay(Duration::ZERO);
+        let worker = WorkerOptions::default()
+            .schema(SCHEMA)
+            .concurrency(1)
+            .poll_interval(Duration::from_secs(2))
+            .worker_recovery(recovery)
+            .listen_os_shutdown_signals(false)
+            .shutdown_grace_period(SHUTDOWN_GRACE_PERIOD)
+            .shutdown_interrupted_job_retry_delay(Duration::ZERO)
+            .on(JobRecovery, {
+                let runner = self.clone();
+                move |recovery| requeue_interrupted(runner.clone(), recovery)
+            })
+            .add_extension(self.clone())
+            .define_job::<RunJob>()
+            .pg_pool(self.library.store.queue_pool().clone())
+            .init()
+            .await?;
+        Ok(worker)
+    }
+
+    /// Brings a job to its end, unless it has ended already. An error means that the job should be tried again.
     async fn run_job(&self, id: JobId) -> Result<(), ServiceError> {
-        let mut tx = self.store.begin().await?;
-        let Some(job) = tx.begin_job(id).await? else {
+        let mut tx = self.library.store.begin().await?;
+        let Some(job) = tx.start_job(id).await? else {
             return Ok(());
         };
         tx.set_version_running(job.version_id).await?;
@@ -153,40 +152,68 @@ impl Library {
         }
         match self.perform(&job).await {
             Ok(()) => Ok(()),
-            Err(JobError::Cancelled) => self.end_failed(&job, JobStatus::Cancelled, &cancelled()).await,
-            Err(JobError::Failed(failure)) => self.end_failed(&job, JobStatus::Failed, &failure).await,
-            Err(JobError::Passing(error)) if job.attempts == MAX_ATTEMPTS => {
-                tracing::error!(job = %id, error = format!("{error:#}"), "a job failed for good");
-                self.end_failed(&job, JobStatus::Failed, &too_many_attempts()).await
-            }
-            Err(JobError::Passing(error)) => Err(error),
+            Err(error) => self.handle_failure(&job, error).await,
         }
     }
 
-    async fn hand_back_job(&self, id: JobId) -> Result<(), ServiceError> {
-        let mut tx = self.store.begin().await?;
-        tx.hand_back_job(id).await?;
+    /// Ends a job that an error stopped, or hands the error back if the job should be tried again.
+    async fn handle_failure(&self, job: &Job, error: ServiceError) -> Result<(), ServiceError> {
+        let class = error.classify();
+        if class.code == FailureCode::Cancelled {
+            return self.end_failed(job, JobStatus::Cancelled, &cancelled()).await;
+        }
+        if class.is_transient && job.attempts < MAX_ATTEMPTS {
+            return Err(error);
+        }
+        if class.fault == Fault::Server || class.is_transient {
+            tracing::error!(job = %job.id, error = format!("{error:#}"), "job failed for good");
+        }
+        let failure = if class.is_transient {
+            too_many_attempts()
+        } else {
+            error.failure()
+        };
+        self.end_failed(job, JobStatus::Failed, &failure).await
+    }
+
+    async fn mark_requeued(&self, id: JobId) -> Result<(), ServiceError> {
+        let mut tx = self.library.store.begin().await?;
+        tx.release_job(id).await?;
         tx.commit().await?;
         Ok(())
     }
 
     async fn end_failed(&self, job: &Job, status: JobStatus, failure: &Failure) -> Result<(), ServiceError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.library.store.begin().await?;
         let reason = (status == JobStatus::Failed).then_some(failure);
         tx.finish_job(job.id, status, reason).await?;
         tx.set_version_failed(job.version_id, failure).await?;
         tx.commit().await?;
         METRICS.count_job(job.kind, status);
-        tracing::info!(job = %job.id, code = ?failure.code, reason = failure.message, "a job ended without result");
+        tracing::info!(job = %job.id, code = ?failure.code, reason = failure.message, "job ended without results");
         Ok(())
     }
+}
+
+/// Called before the queue lets go of a job because the server stops: users see it wait again, and the attempt does not
+/// count. A job whose worker died stays as it is, and its attempt counts: the job may be why the worker died.
+async fn requeue_interrupted(runner: JobRunner, recovery: JobRecoveryContext) -> JobRecoveryResult {
+    let task = serde_json::from_value(recovery.job.payload().clone());
+    if let (FailureReason::ShutdownAborted, Ok(RunJob { job })) = (recovery.reason, task) {
+        match timeout(REQUEUE_TIMEOUT, runner.mark_requeued(job)).await {
+            Ok(Ok(())) => tracing::info!(%job, "job requeued: it continues after the next start"),
+            Ok(Err(error)) => tracing::warn!(%job, %error, "an interrupted job could not be marked as queued"),
+            Err(_) => tracing::warn!(%job, "an interrupted job is locked and could not be marked as queued"),
+        }
+    }
+    JobRecoveryResult::Default
 }
 
 fn too_many_attempts() -> Failure {
     Failure {
         code: FailureCode::TooManyAttempts,
         message: format!(
-            "the job was begun {MAX_ATTEMPTS} times without coming to an end: the server's log says what happened"
+            "the job was started {MAX_ATTEMPTS} times without finishing: see the server's log for the cause"
         ),
         layer: None,
     }

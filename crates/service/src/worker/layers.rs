@@ -4,26 +4,26 @@ use scv_compute::activations::ActivationLayer;
 use scv_domain::graph::Graph;
 use scv_store::NewLayer;
 
-fn numbers(shape: &[usize]) -> Vec<i32> {
+fn row_shape(shape: &[usize]) -> Vec<i32> {
     shape.iter().map(|&size| size as i32).collect()
 }
 
-/// A layer of which nothing is known but its name and what it makes.
-pub(super) fn given_layer(index: usize, layer: ActivationLayer) -> NewLayer {
+/// The row of a layer whose activations were computed elsewhere: only its name and the shape of its output are known.
+pub(super) fn activation_layer_row(index: usize, layer: ActivationLayer) -> NewLayer {
     NewLayer {
         index: index as i32,
         name: layer.name,
         kind: "Activations".to_owned(),
         parameters: serde_json::json!({}),
         input_shape: Vec::new(),
-        output_shape: numbers(&layer.shape),
+        output_shape: row_shape(&layer.shape),
         parameter_count: 0,
         multiply_accumulates: 0,
     }
 }
 
-/// The layers of a network, in execution order.
-pub(super) fn new_layers(graph: &Graph) -> Vec<NewLayer> {
+/// The rows of a network's layers, in execution order.
+pub(super) fn layer_rows(graph: &Graph) -> Vec<NewLayer> {
     graph
         .layers()
         .enumerate()
@@ -35,8 +35,8 @@ pub(super) fn new_layers(graph: &Graph) -> Vec<NewLayer> {
             input_shape: node
                 .inputs
                 .first()
-                .map_or_else(Vec::new, |&input| numbers(&graph.image_shape(input))),
-            output_shape: numbers(&node.image_shape()),
+                .map_or_else(Vec::new, |&input| row_shape(&graph.image_shape(input))),
+            output_shape: row_shape(&node.image_shape()),
             parameter_count: node.parameter_count() as i64,
             multiply_accumulates: node.multiply_accumulates as i64,
         })

@@ -1,14 +1,17 @@
-//! What a job does: train if there are no weights yet, evaluate, ingest, and write it all in one transaction.
+//! The work of a job: train if there are no weights yet, evaluate, ingest, and write the results in one transaction.
 
 use std::sync::Arc;
 
-use super::layers::{given_layer, new_layers};
-use super::report::Reporter;
+use super::JobRunner;
+use super::layers::{activation_layer_row, layer_rows};
+use super::reporter::Reporter;
+use crate::ServiceError;
+use crate::metrics::METRICS;
+use crate::network::{RunnableVersion, is_classifier_of, statistics_for, weights_key};
 use scv_artifact::ArtifactKind;
 use scv_compute::activations::ActivationTask;
 use scv_compute::control::Control;
-use scv_compute::engine::EvaluateTask;
-use scv_compute::error::ComputeError;
+use scv_compute::evaluate::EvaluateTask;
 use scv_compute::ingest::IngestTask;
 use scv_compute::network::Network;
 use scv_compute::train::TrainTask;
@@ -21,38 +24,29 @@ use scv_domain::job::{Job, JobKind, JobPhase, JobStatus};
 use scv_domain::model::Visibility;
 use scv_domain::synthesis::SynthesisOutcome;
 use scv_domain::vector::{Degenerate, SketchedVector};
-use scv_domain::version::{Failure, FailureCode, ModelFormat, Source, Version, VersionStatus};
-use crate::metrics::METRICS;
-use crate::network::{Runnable, answers_classes, file_of, statistics_for};
-use crate::{Library, ServiceError};
+use scv_domain::version::{FailureCode, ModelFormat, Version, VersionSource, VersionStatus};
 use scv_store::{DatasetLock, MeasuredLayer, NewJob, NewLayer, Tx};
 
-/// How a job ended otherwise than well.
-pub(super) enum JobError {
-    /// Somebody asked for it.
-    Cancelled,
-    /// It would fail again.
-    Failed(Failure),
-    /// It may go well the next time.
-    Passing(ServiceError),
-}
+/// The share of a training job's progress that the training takes; measuring takes the rest.
+const TRAINING_SHARE: f64 = 0.8;
 
-/// A version with all that its job reads.
+/// A version, and the data set that its job reads.
 struct Subject {
     version: Version,
     dataset: Dataset,
 }
 
-/// What a version's layers came to on one probe set.
-struct Measured {
+/// The vectors of a version's layers on one probe set.
+struct ProbeSetVectors {
     probe_set: ProbeSetId,
+    /// In the order of the layers.
     vectors: Vec<Result<SketchedVector, Degenerate>>,
 }
 
-/// What was measured: the layers, and their vectors on one or more probe sets.
+/// The layers of a version, with their vectors on one or more probe sets.
 struct Measurement {
     layers: Vec<NewLayer>,
-    measured: Vec<Measured>,
+    probe_sets: Vec<ProbeSetVectors>,
 }
 
 /// What a job has computed and not yet written.
@@ -61,15 +55,15 @@ struct Results {
     evaluation: Option<NewEvaluation>,
     /// `None` for a job that measures nothing.
     measurement: Option<Measurement>,
-    /// What a job that seeks an image has found.
+    /// `None` for a job that makes no synthetic image.
     synthesis: Option<(SynthesisId, SynthesisOutcome)>,
-    /// What the channels of each layer answer to most, in the order of the layers; empty for a job that did not look.
+    /// The top-activating images of each layer's channels, in the order of the layers; empty for a job that did not look for
+    /// them.
     exemplars: Vec<Option<Exemplars>>,
 }
 
 impl Results {
-    /// Nothing yet.
-    fn of(version: Version) -> Self {
+    fn none(version: Version) -> Self {
         Self {
             version,
             evaluation: None,
@@ -80,85 +74,95 @@ impl Results {
     }
 }
 
-impl Library {
-    pub(super) async fn perform(&self, job: &Job) -> Result<(), JobError> {
-        let reporter = Reporter::start(self.store.clone(), job);
+impl JobRunner {
+    /// Does all the work of a job, up to its end in the catalogue.
+    pub(super) async fn perform(&self, job: &Job) -> Result<(), ServiceError> {
+        let reporter = Reporter::start(self.library.store.clone(), job);
         let results = self.compute(job, &reporter).await;
-        // Progress is only written while a job runs: the last of it has to be there before the job ends.
+        // Progress is only written while a job runs: the last of it has to be written before the job ends.
         reporter.stop().await;
         self.write(job, results?).await
     }
 
-    async fn compute(&self, job: &Job, reporter: &Reporter) -> Result<Results, JobError> {
-        let version = self.version(job.version_id).await?;
-        let dataset = self.dataset(version.dataset_id).await?;
+    async fn compute(&self, job: &Job, reporter: &Reporter) -> Result<Results, ServiceError> {
+        let version = self.library.version(job.version_id).await?;
+        let dataset = self.library.dataset(version.dataset_id).await?;
         let mut subject = Subject { version, dataset };
         match job.kind {
             JobKind::Evaluate => {
                 let on = match job.dataset_id {
-                    Some(id) if id != subject.dataset.id => self.dataset(id).await?,
+                    Some(id) if id != subject.dataset.id => self.library.dataset(id).await?,
                     _ => subject.dataset.clone(),
                 };
-                let control = reporter.phase(JobPhase::Evaluating, 0.0..1.0);
-                let network = self.network(&subject.version, &subject.dataset).await?;
-                if !answers_classes(&network, &on) {
-                    return Err(JobError::Failed(Failure {
-                        code: FailureCode::CannotRun,
-                        message: format!(
-                            "the network does not answer with one number for each of the {} classes of {}",
-                            on.class_names.len(),
-                            on.name
-                        ),
-                        layer: None,
-                    }));
-                }
-                let evaluation = Some(self.evaluate(&subject, network, &on, control).await?);
-                Ok(Results {
-                    evaluation,
-                    ..Results::of(subject.version)
-                })
+                self.evaluate_on(subject, &on, reporter).await
             }
             JobKind::Synthesize => self.synthesize(subject, job, reporter).await,
-            JobKind::Exemplify => self.exemplify(subject, reporter).await,
+            JobKind::FindExemplars => {
+                let subject = self.load_network(subject).await?;
+                Ok(Results {
+                    exemplars: self.find_channel_exemplars(&subject, reporter).await?,
+                    ..Results::none(subject.version)
+                })
+            }
             JobKind::Ingest => match subject.version.source {
-                Some(Source::Activations { probe_set }) => self.measure_activations(subject, probe_set, reporter).await,
+                Some(VersionSource::Activations { probe_set }) => {
+                    self.measure_activations(subject, probe_set, reporter).await
+                }
                 _ => self.measure(subject, reporter, 0.0).await,
             },
             JobKind::Train => {
                 if subject.version.weights_key.is_none() {
                     subject.version.weights_key = Some(self.train(&subject, reporter).await?);
                 }
-                self.measure(subject, reporter, 0.8).await
+                self.measure(subject, reporter, TRAINING_SHARE).await
             }
         }
     }
 
-    /// Trains and keeps the weights, so that a worker that takes over goes on from there.
-    async fn train(&self, subject: &Subject, reporter: &Reporter) -> Result<String, JobError> {
+    /// Trains and stores the weights, so that a worker that takes the job over continues from there.
+    async fn train(&self, subject: &Subject, reporter: &Reporter) -> Result<String, ServiceError> {
         let Some(settings) = subject.version.train_settings.clone() else {
-            return Err(internal("a version to be trained has no settings"));
+            return Err(ServiceError::Damaged(
+                "the version is to be trained, but its training settings are missing".to_owned(),
+            ));
         };
         let task = TrainTask {
-            graph: self.graph(&subject.version, &subject.dataset)?,
-            data: self.images(&subject.dataset, Split::Train).await?,
+            graph: self.library.graph(&subject.version, &subject.dataset)?,
+            data: self.library.images(&subject.dataset, Split::Train).await?,
             statistics: subject.dataset.statistics.clone(),
             settings,
             classes: subject.dataset.class_names.len(),
-            activation_limit: self.activation_limit,
+            activation_limit: self.library.activation_limit,
         };
-        let control = reporter.phase(JobPhase::Training, 0.0..0.8);
-        let trained = self.engine.train(task, control).await?;
+        let control = reporter.phase(JobPhase::Training, 0.0..TRAINING_SHARE);
+        let trained = self.library.engine.run(task, control).await?;
         let key = self
+            .library
             .artifacts
             .put(ArtifactKind::Weights, trained.weights)
-            .await
-            .map_err(ServiceError::from)?;
-        let mut tx = self.store.begin().await?;
+            .await?;
+        let mut tx = self.library.store.begin().await?;
         let kept = tx
             .set_version_trained(subject.version.id, &key.to_string(), &trained.epochs)
             .await?;
         tx.commit().await?;
         Ok(kept)
+    }
+
+    async fn evaluate_on(&self, subject: Subject, on: &Dataset, reporter: &Reporter) -> Result<Results, ServiceError> {
+        let control = reporter.phase(JobPhase::Evaluating, 0.0..1.0);
+        let network = self.library.network(&subject.version, &subject.dataset).await?;
+        if !is_classifier_of(&network, on) {
+            return Err(ServiceError::bad_input(format!(
+                "the network's output is not one number for each of the {} classes of {}",
+                on.class_names.len(),
+                on.name
+            )));
+        }
+        Ok(Results {
+            evaluation: Some(self.evaluate(&subject, network, on, control).await?),
+            ..Results::none(subject.version)
+        })
     }
 
     async fn evaluate(
@@ -167,63 +171,64 @@ impl Library {
         network: Arc<Network>,
         on: &Dataset,
         control: Control,
-    ) -> Result<NewEvaluation, JobError> {
+    ) -> Result<NewEvaluation, ServiceError> {
         let task = EvaluateTask {
             network,
-            data: self.images(on, Split::Test).await?,
+            data: self.library.images(on, Split::Test).await?,
             statistics: statistics_for(&subject.version, on),
-            activation_limit: self.activation_limit,
+            activation_limit: self.library.activation_limit,
         };
         Ok(NewEvaluation {
             version_id: subject.version.id,
             dataset_id: on.id,
-            report: self.engine.evaluate(task, control).await?,
+            report: self.library.engine.run(task, control).await?,
         })
     }
 
-    /// Evaluates a version that has not been, and takes its vectors on the probe sets of its data set that lack them.
-    /// A version that is not ready yet is measured on the default one alone: no other may keep it from becoming so.
-    async fn measure(&self, subject: Subject, reporter: &Reporter, done: f64) -> Result<Results, JobError> {
+    /// Evaluates a version that has not been evaluated, and computes its vectors on the probe sets of its data set that lack
+    /// them. A version that is not ready yet is measured on the default probe set alone: no other may keep it from becoming
+    /// ready. `done` is the progress of the job before.
+    async fn measure(&self, subject: Subject, reporter: &Reporter, done: f64) -> Result<Results, ServiceError> {
         let middle = f64::midpoint(done, 1.0);
-        let network = self.network(&subject.version, &subject.dataset).await?;
-        let evaluations = self.store.evaluations_of(&[subject.version.id]).await?;
+        let store = &self.library.store;
+        let network = self.library.network(&subject.version, &subject.dataset).await?;
+        let evaluations = store.evaluations_of(&[subject.version.id]).await?;
         let is_evaluated = evaluations.iter().any(|e| e.dataset_id == subject.dataset.id);
-        let evaluation = match is_evaluated || !answers_classes(&network, &subject.dataset) {
-            true => None,
-            false => {
-                let control = reporter.phase(JobPhase::Evaluating, done..middle);
-                let network = Arc::clone(&network);
-                match self.evaluate(&subject, network, &subject.dataset, control).await {
-                    // Its layers are compared all the same: those that are numbers.
-                    Err(JobError::Failed(failure)) if failure.code == FailureCode::NotFinite => {
-                        tracing::warn!(version = %subject.version.id, reason = failure.message, "not evaluated");
-                        None
-                    }
-                    outcome => Some(outcome?),
+        let evaluation = if is_evaluated || !is_classifier_of(&network, &subject.dataset) {
+            None
+        } else {
+            let control = reporter.phase(JobPhase::Evaluating, done..middle);
+            let network = Arc::clone(&network);
+            match self.evaluate(&subject, network, &subject.dataset, control).await {
+                // Layers whose activations are finite are compared all the same.
+                Err(error) if error.classify().code == FailureCode::NotFinite => {
+                    tracing::warn!(version = %subject.version.id, reason = %error, "not evaluated");
+                    None
                 }
+                outcome => Some(outcome?),
             }
         };
-        let measured_before = self.store.measured_probe_sets(subject.version.id).await?;
-        let all = self.store.probe_sets_of(&[subject.dataset.id]).await?;
+        let measured_before = store.measured_probe_sets(subject.version.id).await?;
+        let all = store.probe_sets_of(&[subject.dataset.id]).await?;
         let missing: Vec<_> = all
             .into_iter()
             .filter(|set| !measured_before.contains(&set.id))
             .filter(|set| set.is_default || subject.version.status == VersionStatus::Ready)
             .collect();
-        let mut measured = Vec::new();
+        let mut probe_sets = Vec::new();
         for (index, probe_set) in missing.iter().enumerate() {
             let share = |part: usize| middle + (1.0 - middle) * part as f64 / missing.len() as f64;
             let control = reporter.phase(JobPhase::Ingesting, share(index)..share(index + 1));
-            measured.push(self.ingest(&subject, Arc::clone(&network), probe_set, control).await?);
+            probe_sets.push(self.ingest(&subject, Arc::clone(&network), probe_set, control).await?);
         }
         reporter.phase(JobPhase::Storing, 1.0..1.0);
         Ok(Results {
             evaluation,
             measurement: Some(Measurement {
-                layers: new_layers(network.graph()),
-                measured,
+                layers: layer_rows(network.graph()),
+                probe_sets,
             }),
-            ..Results::of(subject.version)
+            ..Results::none(subject.version)
         })
     }
 
@@ -233,82 +238,77 @@ impl Library {
         network: Arc<Network>,
         probe_set: &ProbeSet,
         control: Control,
-    ) -> Result<Measured, JobError> {
+    ) -> Result<ProbeSetVectors, ServiceError> {
         let task = IngestTask {
             network,
-            probes: self.probe_images(&subject.dataset, probe_set).await?,
+            probes: self.library.probe_images(&subject.dataset, probe_set).await?,
             statistics: statistics_for(&subject.version, &subject.dataset),
-            activation_limit: self.activation_limit,
+            activation_limit: self.library.activation_limit,
         };
-        let outcomes = self.engine.ingest(task, control).await?;
-        Ok(Measured {
+        let outcomes = self.library.engine.run(task, control).await?;
+        Ok(ProbeSetVectors {
             probe_set: probe_set.id,
             vectors: outcomes.into_iter().map(|outcome| outcome.vector).collect(),
         })
     }
 
-    async fn synthesize(&self, subject: Subject, job: &Job, reporter: &Reporter) -> Result<Results, JobError> {
-        let Some(synthesis) = self.store.synthesis_of_job(job.id).await? else {
-            return Err(internal("a job that seeks an image has none to seek"));
+    async fn synthesize(&self, subject: Subject, job: &Job, reporter: &Reporter) -> Result<Results, ServiceError> {
+        let Some(synthesis) = self.library.store.synthesis_of_job(job.id).await? else {
+            return Err(ServiceError::bad_input(
+                "the synthetic image of this job was deleted: request it again",
+            ));
         };
-        let subject = self.running(subject).await?;
-        let outcome = self.seek(&subject, &synthesis, reporter).await?;
+        let subject = self.load_network(subject).await?;
+        let outcome = self.synthesize_image(&subject, &synthesis, reporter).await?;
         Ok(Results {
             synthesis: Some((synthesis.id, outcome)),
-            ..Results::of(subject.version)
+            ..Results::none(subject.version)
         })
     }
 
-    async fn exemplify(&self, subject: Subject, reporter: &Reporter) -> Result<Results, JobError> {
-        let subject = self.running(subject).await?;
-        Ok(Results {
-            exemplars: self.find_exemplars(&subject, reporter).await?,
-            ..Results::of(subject.version)
-        })
-    }
-
-    async fn running(&self, subject: Subject) -> Result<Runnable, JobError> {
+    async fn load_network(&self, subject: Subject) -> Result<RunnableVersion, ServiceError> {
         let Subject { version, dataset } = subject;
-        Ok(Runnable {
-            network: self.network(&version, &dataset).await?,
+        Ok(RunnableVersion {
+            network: self.library.network(&version, &dataset).await?,
             version,
             dataset,
         })
     }
 
-    /// Takes the vectors of activations that were computed elsewhere.
+    /// Computes the vectors of activations that were computed elsewhere.
     async fn measure_activations(
         &self,
         subject: Subject,
         probe_set: ProbeSetId,
         reporter: &Reporter,
-    ) -> Result<Results, JobError> {
-        let probe_set = self.probe_set_of(&subject.dataset, Some(probe_set)).await?;
+    ) -> Result<Results, ServiceError> {
+        let probe_set = self.library.probe_set_of(subject.dataset.id, Some(probe_set)).await?;
         let control = reporter.phase(JobPhase::Ingesting, 0.0..1.0);
         let task = ActivationTask {
-            file: self.weights(file_of(&subject.version)?).await?,
-            limits: self.activation_limits(&probe_set),
+            file: self.library.artifact(weights_key(&subject.version)?).await?,
+            limits: self.library.activation_limits(&probe_set),
         };
         let (layers, vectors) = self
+            .library
             .engine
-            .measure(task, control)
+            .run(task, control)
             .await?
             .into_iter()
             .enumerate()
-            .map(|(index, measured)| (given_layer(index, measured.layer), measured.vector))
+            .map(|(index, measured)| (activation_layer_row(index, measured.layer), measured.vector))
             .unzip();
         let probe_set = probe_set.id;
         Ok(Results {
             measurement: Some(Measurement {
                 layers,
-                measured: vec![Measured { probe_set, vectors }],
+                probe_sets: vec![ProbeSetVectors { probe_set, vectors }],
             }),
-            ..Results::of(subject.version)
+            ..Results::none(subject.version)
         })
     }
 
-    /// Layers, vectors, evaluation, `READY` and the end of the job: all of it or nothing.
-    async fn write(&self, job: &Job, results: Results) -> Result<(), JobError> {
+    /// Writes layers, vectors, evaluation, `READY` and the end of the job: all of it or nothing.
+    async fn write(&self, job: &Job, results: Results) -> Result<(), ServiceError> {
         let Results {
             version,
             evaluation,
@@ -322,14 +322,14 @@ impl Library {
             }
             _ => None,
         };
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.library.store.begin().await?;
         if !tx.finish_job(job.id, JobStatus::Succeeded, None).await? {
-            // Cancelled, or ended by a worker that took it over.
+            // It was cancelled, or ended by a worker that took it over.
             return Ok(());
         }
         // Searches see evaluations and vectors, and nothing else that a job writes.
-        let is_searched = evaluation.is_some() || measurement.is_some();
-        if is_searched {
+        let changes_searches = evaluation.is_some() || measurement.is_some();
+        if changes_searches {
             tx.lock_dataset(version.dataset_id, DatasetLock::AddingVersion).await?;
         }
         tx.lock_version(version.id).await?;
@@ -349,29 +349,33 @@ impl Library {
         if let Some(measurement) = measurement {
             write_vectors(&mut tx, &version, measurement, duplicate_of).await?;
         }
-        if is_searched {
+        if changes_searches {
             tx.bump_generation().await?;
         }
         tx.commit().await?;
         METRICS.count_job(job.kind, JobStatus::Succeeded);
-        tracing::info!(job = %job.id, version = %version.id, kind = ?job.kind, "a job succeeded");
+        tracing::info!(job = %job.id, version = %version.id, kind = ?job.kind, "job succeeded");
         Ok(())
     }
 
-    /// The version that a new one is a duplicate of: one that everybody sees, if there is any and everybody sees the new one too,
-    /// or else one that its owner sees. One that is being written at this moment is not seen.
-    async fn find_original(&self, version: &Version, measurement: &Measurement) -> Result<Option<VersionId>, JobError> {
-        let Some(Measured { probe_set, vectors }) = measurement.measured.first() else {
+    /// The version that a new one is a duplicate of. If everybody sees the new version, that is one that everybody sees, if
+    /// there is any; else one that its owner sees. A version that is being written at this moment is not found.
+    async fn find_original(
+        &self,
+        version: &Version,
+        measurement: &Measurement,
+    ) -> Result<Option<VersionId>, ServiceError> {
+        let Some(ProbeSetVectors { probe_set, vectors }) = measurement.probe_sets.first() else {
             return Ok(None);
         };
-        let model = self.store.models_by_id(&[version.model_id]).await?.pop();
+        let model = self.library.store.models_by_id(&[version.model_id]).await?.pop();
         let owner = model.as_ref().and_then(|model| model.owner);
         let is_public = model.is_some_and(|model| model.visibility == Visibility::Public);
-        let whole: Vec<_> = vectors.iter().filter_map(|vector| vector.as_ref().ok()).collect();
-        if is_public && let Some(found) = self.original_of(None, *probe_set, &whole).await? {
+        let vectors: Vec<_> = vectors.iter().filter_map(|vector| vector.as_ref().ok()).collect();
+        if is_public && let Some(found) = self.original_of(None, *probe_set, &vectors).await? {
             return Ok(Some(found));
         }
-        Ok(self.original_of(owner, *probe_set, &whole).await?)
+        self.original_of(owner, *probe_set, &vectors).await
     }
 }
 
@@ -380,10 +384,10 @@ async fn write_vectors(
     version: &Version,
     measurement: Measurement,
     duplicate_of: Option<VersionId>,
-) -> Result<(), JobError> {
+) -> Result<(), ServiceError> {
     let ids = tx.put_layers(version.id, &measurement.layers).await?;
     let mut done = tx.measured_probe_sets(version.id).await?;
-    for Measured { probe_set, vectors } in measurement.measured {
+    for ProbeSetVectors { probe_set, vectors } in measurement.probe_sets {
         let layers: Vec<_> = ids
             .iter()
             .zip(vectors)
@@ -396,7 +400,8 @@ async fn write_vectors(
     if version.format == ModelFormat::Activations {
         return Ok(());
     }
-    // The other probe sets, and those that were added since the work began and found this version not yet ready.
+    // Other probe sets follow in a job of their own, also those that were added after this job began, when the version was
+    // not ready yet.
     let now = tx.probe_sets_of(version.dataset_id).await?;
     if now.iter().any(|set| !done.contains(&set.id)) {
         tx.insert_job(NewJob {
@@ -407,72 +412,4 @@ async fn write_vectors(
         .await?;
     }
     Ok(())
-}
-
-fn internal(what: &str) -> JobError {
-    tracing::error!("{what}");
-    JobError::Failed(Failure {
-        code: FailureCode::Internal,
-        message: what.to_owned(),
-        layer: None,
-    })
-}
-
-impl From<scv_store::StoreError> for JobError {
-    fn from(error: scv_store::StoreError) -> Self {
-        Self::Passing(error.into())
-    }
-}
-
-impl From<ServiceError> for JobError {
-    fn from(error: ServiceError) -> Self {
-        match error {
-            ServiceError::Internal(_) | ServiceError::Overloaded => Self::Passing(error),
-            ServiceError::Damaged(message) => {
-                tracing::error!(reason = message, "a job could not read what was stored");
-                Self::Failed(Failure {
-                    code: FailureCode::ArtifactUnreadable,
-                    message,
-                    layer: None,
-                })
-            }
-            other => Self::Failed(Failure {
-                code: FailureCode::Internal,
-                message: other.to_string(),
-                layer: None,
-            }),
-        }
-    }
-}
-
-impl From<ComputeError> for JobError {
-    fn from(error: ComputeError) -> Self {
-        let message = error.to_string();
-        let failed = |code, layer| {
-            Self::Failed(Failure {
-                code,
-                message: message.clone(),
-                layer,
-            })
-        };
-        match error {
-            ComputeError::Cancelled => Self::Cancelled,
-            ComputeError::Overloaded => Self::Passing(ServiceError::Overloaded),
-            ComputeError::Weights(_) => failed(FailureCode::WeightsDoNotFit, None),
-            ComputeError::Activations(_) | ComputeError::Onnx(_) => failed(FailureCode::CannotRun, None),
-            ComputeError::NotFinite { .. } | ComputeError::AnswerNotFinite { .. } => {
-                failed(FailureCode::NotFinite, None)
-            }
-            ComputeError::Layer { ref path, .. } => failed(FailureCode::LayerFailed, Some(path.clone())),
-            ComputeError::Invalid(_) | ComputeError::TooFewProbes { .. } => failed(FailureCode::CannotRun, None),
-            ComputeError::NoDevice(_) | ComputeError::Candle(_) => {
-                tracing::error!(reason = message, "a job failed by our fault");
-                Self::Failed(Failure {
-                    code: FailureCode::Internal,
-                    message: "the server failed to do it; its log says why".to_owned(),
-                    layer: None,
-                })
-            }
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The line between a job's computation and its row: progress one way, a wish to stop the other.
+//! The connection between a job's computation and its row: progress in one direction, cancellation in the other.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::METRICS;
 use scv_compute::control::{Control, Progress};
 use scv_domain::id::JobId;
 use scv_domain::job::{Job, JobKind, JobPhase};
 use scv_domain::training::EpochReport;
-use crate::metrics::METRICS;
 use scv_store::{Store, StoreError};
 
-/// How often the row is written and the wish to stop is read.
+/// How often the row is written, and checked for a cancellation.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, PartialEq)]
@@ -28,8 +28,8 @@ struct State {
 /// Writes a job's progress at a bounded rate, whatever rate it is reported at.
 pub(super) struct Reporter {
     kind: JobKind,
-    /// The phase that is measured, and when it began.
-    measured: Mutex<(JobPhase, Instant)>,
+    /// The current phase, and when it began.
+    current: Mutex<(JobPhase, Instant)>,
     state: Arc<Mutex<State>>,
     cancelled: Arc<AtomicBool>,
     stop: CancellationToken,
@@ -54,7 +54,7 @@ impl Reporter {
         ));
         Self {
             kind: job.kind,
-            measured: Mutex::new((JobPhase::Loading, Instant::now())),
+            current: Mutex::new((JobPhase::Loading, Instant::now())),
             state,
             cancelled,
             stop,
@@ -62,9 +62,9 @@ impl Reporter {
         }
     }
 
-    /// The control of a computation that takes the job's progress through a range.
+    /// Begins a phase. The result controls a computation that takes the job's progress through `range`.
     pub(super) fn phase(&self, phase: JobPhase, range: Range<f64>) -> Control {
-        self.measure(phase);
+        self.end_phase(phase);
         update(&self.state, |state| {
             state.phase = phase;
             state.progress = range.start;
@@ -82,29 +82,29 @@ impl Reporter {
         }
     }
 
-    /// Counts the phase that ends where `next` begins.
-    fn measure(&self, next: JobPhase) {
-        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-        // Several computations in a row may be of one phase.
-        if measured.0 == next {
+    /// Records how long the phase took that ends where `next` begins.
+    fn end_phase(&self, next: JobPhase) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        // Several computations in a row may belong to one phase.
+        if current.0 == next {
             return;
         }
-        METRICS.count_phase(self.kind, measured.0, measured.1.elapsed());
-        *measured = (next, Instant::now());
+        METRICS.count_phase(self.kind, current.0, current.1.elapsed());
+        *current = (next, Instant::now());
     }
 
-    /// Writes the last state and ends; nothing is written after this.
+    /// Writes the last state and stops. Nothing is written after this.
     pub(super) async fn stop(mut self) {
-        self.measure(JobPhase::Finished);
+        self.end_phase(JobPhase::Finished);
         self.stop.cancel();
         if let Err(error) = (&mut self.task).await {
-            tracing::warn!(%error, "the reporter of a job did not end well");
+            tracing::warn!(%error, "the progress reporter of a job failed");
         }
     }
 }
 
 impl Drop for Reporter {
-    /// A job that is handed back is dropped in the middle: its computation and its reports end with it.
+    /// The future of a job that is requeued is dropped before its end: its computation and its reports end with it.
     fn drop(&mut self) {
         self.cancelled.store(true, Ordering::Relaxed);
         self.stop.cancel();
@@ -124,7 +124,7 @@ async fn watch(
 ) {
     let mut written: Option<State> = None;
     loop {
-        let over = tokio::select! {
+        let is_over = tokio::select! {
             () = stop.cancelled() => true,
             () = tokio::time::sleep(INTERVAL) => false,
         };
@@ -133,13 +133,13 @@ async fn watch(
             tracing::warn!(%job, %error, "the progress of a job could not be written");
         }
         written = Some(current);
-        if over {
+        if is_over {
             return;
         }
         match store.cancel_requested(job).await {
             Ok(true) => cancelled.store(true, Ordering::Relaxed),
             Ok(false) => {}
-            Err(error) => tracing::warn!(%job, %error, "the wish to stop a job could not be read"),
+            Err(error) => tracing::warn!(%job, %error, "whether a job is to be cancelled could not be read"),
         }
     }
 }

@@ -1,9 +1,11 @@
-//! Seeking synthetic images, and the real ones that channels answer to most.
+//! Synthetic images, and the real images that activate channels most.
 
 use std::sync::Arc;
 
-use super::perform::JobError;
-use super::report::Reporter;
+use super::JobRunner;
+use super::reporter::Reporter;
+use crate::ServiceError;
+use crate::network::RunnableVersion;
 use scv_compute::channel_exemplars::ChannelExemplarsTask;
 use scv_compute::control::Control;
 use scv_compute::exemplar::ExemplarTask;
@@ -12,71 +14,73 @@ use scv_domain::dataset::Split;
 use scv_domain::exemplar::{CHANNEL_EXEMPLARS, Exemplars, MAX_CHANNELS};
 use scv_domain::image::Images;
 use scv_domain::job::JobPhase;
-use scv_domain::synthesis::{Activating, EXEMPLARS, Synthesis, SynthesisOutcome, TargetGroup};
+use scv_domain::synthesis::{EXEMPLARS, ImageActivation, Synthesis, SynthesisOutcome, TargetGroup};
 use scv_picture::Raster;
-use crate::network::Runnable;
-use crate::{Library, ServiceError};
 
-/// Images of the data set that tell how its colours vary together.
+/// Images of the data set that the covariance of its colours is estimated from.
 const COLOUR_SAMPLE: usize = 200;
 
-/// A step, one image forth and back, takes about as long as the answers to so many images in batches.
+/// An optimization step, one image forward and backward, takes about as long as so many images forward in batches.
 const STEP_COST: f64 = 10.0;
 
-impl Library {
-    /// Seeks a synthetic image, and the images of the data set that its target answers to most.
-    pub(super) async fn seek(
+impl JobRunner {
+    /// Makes a synthetic image, and finds the top-activating images of its target in the data set.
+    pub(super) async fn synthesize_image(
         &self,
-        subject: &Runnable,
+        subject: &RunnableVersion,
         synthesis: &Synthesis,
         reporter: &Reporter,
-    ) -> Result<SynthesisOutcome, JobError> {
-        let images = self.split_images(subject.dataset.id, Split::Test).await?.images;
+    ) -> Result<SynthesisOutcome, ServiceError> {
+        let library = &self.library;
+        let images = library.split_images(subject.dataset.id, Split::Test).await?.images;
         let (group, member) = synthesis.target.group();
-        let kept = self.exemplars.peek(&(subject.version.id, group)).await;
-        self.exemplars.count(kept.is_some());
+        let cached = library.exemplars.peek(&(subject.version.id, group)).await;
+        library.exemplars.count(cached.is_some());
         let ascent = f64::from(synthesis.settings.steps) * STEP_COST;
-        let pass = if kept.is_some() { 0.0 } else { images.count() as f64 };
+        let pass = if cached.is_some() { 0.0 } else { images.count() as f64 };
         let share = ascent / (ascent + pass);
 
         let sample = images.clone();
-        let covariance = tokio::task::spawn_blocking(move || covariance(&sample)).await;
+        let covariance = tokio::task::spawn_blocking(move || colour_covariance(&sample)).await;
         let task = SynthesisTask {
             network: Arc::clone(&subject.network),
             statistics: subject.statistics(),
             covariance: covariance.map_err(ServiceError::internal)?,
             target: synthesis.target,
             settings: synthesis.settings,
-            activation_limit: self.activation_limit,
+            activation_limit: library.activation_limit,
         };
         let control = reporter.phase(JobPhase::Synthesizing, 0.0..share);
-        let found = self.engine.synthesize(task, control).await?;
+        let found = library.engine.run(task, control).await?;
         let control = reporter.phase(JobPhase::Synthesizing, share..1.0);
-        let exemplars = match kept {
-            Some(kept) => kept.parts().get(member).cloned(),
-            None => self.strongest(subject, images, (group, member), control).await?,
+        let exemplars = match cached {
+            Some(cached) => cached.units().get(member).cloned(),
+            None => {
+                self.top_activating_images(subject, images, (group, member), control)
+                    .await?
+            }
         };
-        let raster = Raster::of_planes(found.image.shape, found.image.image(0));
-        let picture = self.keep_picture(raster.enlarged()).await?;
+        let raster = Raster::from_planes(found.image.shape, found.image.image(0));
+        let picture = library.pictures.put(raster.enlarged()).await?;
         Ok(SynthesisOutcome {
             image_hash: picture.hash,
             image_width: picture.width,
             image_height: picture.height,
             activation: found.activation,
-            course: found.course,
+            activation_history: found.activation_history,
             exemplars: exemplars.unwrap_or_default(),
         })
     }
 
-    /// The images that a member of a group of targets answers to most. Those of the others are found in the same pass and kept,
-    /// unless there are very many.
-    async fn strongest(
+    /// The top-activating images of one member of a group of targets. Those of the other members are found in the same pass and
+    /// cached, unless the group is too large.
+    async fn top_activating_images(
         &self,
-        subject: &Runnable,
+        subject: &RunnableVersion,
         images: Images,
         (group, member): (TargetGroup, usize),
         control: Control,
-    ) -> Result<Option<Vec<Activating>>, JobError> {
+    ) -> Result<Option<Vec<ImageActivation>>, ServiceError> {
         let is_wide = group_size(&subject.network, group)? > MAX_CHANNELS;
         let task = ExemplarTask {
             network: Arc::clone(&subject.network),
@@ -85,37 +89,37 @@ impl Library {
             group,
             only: is_wide.then_some(member),
             count: EXEMPLARS,
-            activation_limit: self.activation_limit,
+            activation_limit: self.library.activation_limit,
         };
-        let found = Arc::new(self.engine.strongest(task, control).await?);
+        let found = Arc::new(self.library.engine.run(task, control).await?);
         if is_wide {
-            return Ok(found.parts().first().cloned());
+            return Ok(found.units().first().cloned());
         }
-        let own = found.parts().get(member).cloned();
-        self.exemplars.insert((subject.version.id, group), found).await;
+        let own = found.units().get(member).cloned();
+        self.library.exemplars.insert((subject.version.id, group), found).await;
         Ok(own)
     }
 
-    /// The images of the test split that the channels of a version's layers answer to most.
-    pub(super) async fn find_exemplars(
+    /// The images of the test split that activate the channels of each layer of a version most.
+    pub(super) async fn find_channel_exemplars(
         &self,
-        subject: &Runnable,
+        subject: &RunnableVersion,
         reporter: &Reporter,
-    ) -> Result<Vec<Option<Exemplars>>, JobError> {
+    ) -> Result<Vec<Option<Exemplars>>, ServiceError> {
         let task = ChannelExemplarsTask {
             network: Arc::clone(&subject.network),
-            images: self.split_images(subject.dataset.id, Split::Test).await?.images,
+            images: self.library.split_images(subject.dataset.id, Split::Test).await?.images,
             statistics: subject.statistics(),
             count: CHANNEL_EXEMPLARS,
-            activation_limit: self.activation_limit,
+            activation_limit: self.library.activation_limit,
         };
-        let control = reporter.phase(JobPhase::Exemplifying, 0.0..1.0);
-        Ok(self.engine.channel_exemplars(task, control).await?)
+        let control = reporter.phase(JobPhase::FindingExemplars, 0.0..1.0);
+        Ok(self.library.engine.run(task, control).await?)
     }
 }
 
-/// How the colours of images vary together, pixels from 0 to 1; none for grey ones.
-fn covariance(images: &Images) -> Option<[[f32; 3]; 3]> {
+/// The covariance of the colours of images, with pixels from 0 to 1; `None` for grey images.
+fn colour_covariance(images: &Images) -> Option<[[f32; 3]; 3]> {
     let shape = images.shape;
     if shape.channels != 3 {
         return None;

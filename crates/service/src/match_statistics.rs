@@ -1,4 +1,4 @@
-//! What else the stored vectors say of a target and its hits.
+//! Statistics of a search's target and its hits, computed from their stored vectors.
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,23 +9,24 @@ use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::similarity::{MutualKnn, Significance};
 use scv_domain::vector::LayerVector;
 
-/// Fewest permutations of a significance: with fewer, no probability of 1% could be told.
+/// Fewest permutations of a significance test: with fewer, no p-value can be as low as 1%.
 const MIN_PERMUTATIONS: usize = 99;
 
-/// Numbers of all relabelled Grams of a significance together: 100,000 permutations of 100 images, 1,000 of 1,000.
+/// Numbers of all relabelled Gram matrices of a significance test together: 100,000 permutations of 100 images, or 1,000 of
+/// 1,000.
 const MAX_RELABELLED: usize = 1_000_000_000;
 
-/// Products of all relabelled Grams with those of the hits: seconds on two cores.
+/// Multiplications of all relabelled Gram matrices with those of the hits: seconds on two cores.
 const MAX_PRODUCTS: usize = 10_000_000_000;
 
-/// A target with some of its hits.
-struct Hits {
+/// The vectors of a target and of some of its hits.
+struct MatchVectors {
     target: LayerVector,
-    others: Vec<(LayerId, LayerVector)>,
+    hits: Vec<(LayerId, LayerVector)>,
 }
 
 impl Library {
-    /// How likely a layer's scores with others are if they say nothing; others without a vector are left out.
+    /// How likely scores as high as those of a target with its hits are by chance. Hits without a vector are left out.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` for too few or too many permutations; the database fails.
@@ -33,7 +34,7 @@ impl Library {
         &self,
         probe_set: ProbeSetId,
         target: LayerId,
-        others: &[LayerId],
+        hits: &[LayerId],
         permutations: usize,
     ) -> Result<Vec<(LayerId, Significance)>, ServiceError> {
         if permutations < MIN_PERMUTATIONS {
@@ -41,46 +42,48 @@ impl Library {
                 "`permutations` must be at least {MIN_PERMUTATIONS}, got {permutations}"
             )));
         }
-        let _turn = self.turn().await;
-        let Some(hits) = self.hits(probe_set, target, others).await? else {
+        let _permit = self.compute_permit().await;
+        let Some(vectors) = self.match_vectors(probe_set, target, hits).await? else {
             return Ok(Vec::new());
         };
-        let images = hits.target.tail.len();
-        let products = MAX_PRODUCTS / hits.others.len().max(1);
-        let most = MAX_RELABELLED.min(products) / (images * images);
-        if permutations > most {
+        let images = vectors.target.tail.len();
+        let products = MAX_PRODUCTS / vectors.hits.len().max(1);
+        let max_permutations = MAX_RELABELLED.min(products) / (images * images);
+        if permutations > max_permutations {
             return Err(ServiceError::bad_input(format!(
-                "`permutations` must be at most {most} for {} hits on a probe set of {images} images, got {permutations}",
-                hits.others.len()
+                "`permutations` must be at most {max_permutations} for {} hits on a probe set of {images} images, got \
+                 {permutations}",
+                vectors.hits.len()
             )));
         }
-        let watch = CancellationToken::new();
-        let _stop = watch.clone().drop_guard();
+        let cancelled = CancellationToken::new();
+        let _cancel_on_drop = cancelled.clone().drop_guard();
         let computed = tokio::task::spawn_blocking(move || {
-            let (found, vectors): (Vec<_>, Vec<_>) = hits.others.iter().map(|(layer, vector)| (*layer, vector)).unzip();
-            let each = significance(&hits.target, &vectors, permutations, &|| watch.is_cancelled());
-            found.into_iter().zip(each).collect()
+            let (layers, of_hits): (Vec<_>, Vec<_>) =
+                vectors.hits.iter().map(|(layer, vector)| (*layer, vector)).unzip();
+            let each = significance(&vectors.target, &of_hits, permutations, &|| cancelled.is_cancelled());
+            layers.into_iter().zip(each).collect()
         });
         computed.await.map_err(ServiceError::internal)
     }
 
-    /// How many of each image's nearest other images a layer has in common with others; others without a vector are left
+    /// How many of each image's nearest other images a target has in common with its hits. Hits without a vector are left
     /// out.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` for no neighbours, or as many as there are images; the database fails.
+    /// `BAD_USER_INPUT` for no neighbours, or for as many as there are images; the database fails.
     pub async fn mutual_knn(
         &self,
         probe_set: ProbeSetId,
         target: LayerId,
-        others: &[LayerId],
+        hits: &[LayerId],
         nearest: usize,
     ) -> Result<Vec<(LayerId, MutualKnn)>, ServiceError> {
-        let _turn = self.turn().await;
-        let Some(hits) = self.hits(probe_set, target, others).await? else {
+        let _permit = self.compute_permit().await;
+        let Some(vectors) = self.match_vectors(probe_set, target, hits).await? else {
             return Ok(Vec::new());
         };
-        let images = hits.target.tail.len();
+        let images = vectors.target.tail.len();
         if !(1..images).contains(&nearest) {
             return Err(ServiceError::bad_input(format!(
                 "`k` must be 1 to {} on a probe set of {images} images, got {nearest}",
@@ -88,7 +91,7 @@ impl Library {
             )));
         }
         let computed = tokio::task::spawn_blocking(move || {
-            let own = Neighbourhoods::of(&hits.target, nearest);
+            let own = Neighbourhoods::of(&vectors.target, nearest);
             let overlap = |(layer, vector): &(LayerId, LayerVector)| {
                 let overlap = MutualKnn {
                     overlap: own.overlap(&Neighbourhoods::of(vector, nearest)),
@@ -97,29 +100,26 @@ impl Library {
                 };
                 (*layer, overlap)
             };
-            hits.others.iter().map(overlap).collect()
+            vectors.hits.iter().map(overlap).collect()
         });
         computed.await.map_err(ServiceError::internal)
     }
 
     /// `None` if the target itself has no vector.
-    async fn hits(
+    async fn match_vectors(
         &self,
         probe_set: ProbeSetId,
         target: LayerId,
-        others: &[LayerId],
-    ) -> Result<Option<Hits>, ServiceError> {
-        let wanted: Vec<LayerId> = others.iter().copied().chain([target]).collect();
-        let vectors = self.store.vectors(probe_set, &wanted).await?;
+        hits: &[LayerId],
+    ) -> Result<Option<MatchVectors>, ServiceError> {
+        let layers: Vec<LayerId> = hits.iter().copied().chain([target]).collect();
+        let vectors = self.store.vectors(probe_set, &layers).await?;
         let own = vectors.iter().find(|(layer, _)| *layer == target);
         let own = own.map(|(_, vector)| vector.clone());
-        Ok(own.map(|target_vector| Hits {
+        Ok(own.map(|target_vector| MatchVectors {
             target: target_vector,
             // The target may be its own hit.
-            others: vectors
-                .into_iter()
-                .filter(|(layer, _)| others.contains(layer))
-                .collect(),
+            hits: vectors.into_iter().filter(|(layer, _)| hits.contains(layer)).collect(),
         }))
     }
 }

@@ -1,24 +1,25 @@
-//! Versions that compute, layer by layer, what one of the library computes already.
+//! Duplicates: versions that compute, layer by layer, the same as a version of the library.
 
 use std::sync::Arc;
 
-use super::{Library, ServiceError};
+use super::JobRunner;
+use crate::ServiceError;
 use scv_compute::cka_matrix::cka_matrix;
 use scv_domain::access::Access;
 use scv_domain::id::{AccountId, LayerId, ProbeSetId, VersionId};
 use scv_domain::vector::{LayerVector, Measure, SketchedVector};
 use scv_store::{Candidates, SearchScope, SearchTarget, SearchWindow};
 
-/// What every layer of either version must score with its best match in the other. Two trainings of one network from
-/// different seeds stay far below in most layers; a copy in half precision lies above in all.
+/// The score that every layer of either version must reach with its best match in the other. Two trainings of one network
+/// from different seeds stay far below it in most layers; a copy in half precision is above it in all.
 const EQUAL: f64 = 0.999;
 
-/// Layers near the last one of the new version that are looked at.
+/// Candidates for a duplicate: the layers most similar to the last one of the new version.
 const CANDIDATES: usize = 100;
 
-impl Library {
-    /// The oldest version all of whose layers have their equals among some layers, and the other way round, of those that an
-    /// account sees. Versions of deleted models do not count.
+impl JobRunner {
+    /// The oldest version that some layers are a duplicate of: each of them has its equal in that version, and each layer of
+    /// that version has its equal among them. Only versions that an account sees count, and none of a deleted model.
     ///
     /// # Errors
     /// The database fails.
@@ -29,10 +30,10 @@ impl Library {
         layers: &[&SketchedVector],
     ) -> Result<Option<VersionId>, ServiceError> {
         let scope = SearchScope {
-            viewer: Access::of_reader(seen_by).viewer(),
+            viewer: Access::reader(seen_by).viewer(),
             ..SearchScope::default()
         };
-        // The last layers depend on all others: few that are no duplicates agree in them.
+        // The last layers depend on all others: few versions that are not duplicates agree in them.
         let Some(last) = layers.last() else {
             return Ok(None);
         };
@@ -42,8 +43,8 @@ impl Library {
             after: None,
             limit: CANDIDATES,
         };
-        let near = self
-            .store
+        let store = &self.library.store;
+        let near = store
             .search(SearchTarget::Vector(last), probe_set, &scope, &window)
             .await?;
         let equal: Vec<LayerId> = near
@@ -52,8 +53,7 @@ impl Library {
             .filter(|hit| hit.debiased_cka >= EQUAL)
             .map(|hit| hit.layer)
             .collect();
-        let mut versions: Vec<VersionId> = self
-            .store
+        let mut versions: Vec<VersionId> = store
             .layers_by_id(&equal)
             .await?
             .iter()
@@ -66,11 +66,11 @@ impl Library {
         }
         let own: Arc<Vec<LayerVector>> = Arc::new(layers.iter().map(|layer| layer.vector.clone()).collect());
         for version in versions {
-            // Another export of a network may have some more layers, but one of twice as many is something else.
-            if self.store.count_version_vectors(probe_set, version, &[]).await? > 2 * own.len() {
+            // Another export of a network may have a few more layers, but one of twice as many is another network.
+            if store.count_version_vectors(probe_set, version, &[]).await? > 2 * own.len() {
                 continue;
             }
-            let others = self.store.version_vectors(probe_set, version, &[]).await?;
+            let others = store.version_vectors(probe_set, version, &[]).await?;
             let own = Arc::clone(&own);
             let matrix = tokio::task::spawn_blocking(move || {
                 let own: Vec<_> = own.iter().collect();
