@@ -1,5 +1,5 @@
-//! What a layer vector costs in closed form, and what the plain way would cost: the n x n Gram in
-//! an orthonormal basis, turned by the orthogonal factor of a QR so that the leading coordinates
+//! The cost of a layer vector in closed form, compared with the direct way: the n x n Gram matrix in
+//! an orthonormal basis, rotated by the orthogonal factor of a QR decomposition so that the leading coordinates
 //! come first. Run with `cargo bench --bench layer_vector`.
 
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ fn main() {
     divan::main();
 }
 
-/// Numbers without pattern, the same in every run.
+/// Pseudo-random numbers, the same in every run.
 fn activations(images: usize, features: usize) -> Tensor {
     let values: Vec<f32> = (0..images * features)
         .map(|at| ((at as f64 * 12.9898).sin() * 43_758.5).fract() as f32)
@@ -34,27 +34,27 @@ fn closed_form(bencher: Bencher<'_, '_>, images: usize) {
     bencher.bench_local(|| layer_vector(black_box(&gram)));
 }
 
-/// The baseline, with its basis made beforehand: two products with Q and one with the turn.
+/// The baseline, with its basis computed beforehand: two products with Q and one with the rotation.
 #[divan::bench(sample_count = 20)]
-fn turned_by_qr(bencher: Bencher<'_, '_>) {
-    static TURN: LazyLock<Turn> = LazyLock::new(|| Turn::new(IMAGES));
+fn rotated_by_qr(bencher: Bencher<'_, '_>) {
+    static ROTATION: LazyLock<Rotation> = LazyLock::new(|| Rotation::new(IMAGES));
     let gram = gram(IMAGES);
     let unit = gram.unit().expect("the layer varies");
-    let turn = &*TURN;
-    let lead = &turn.vector(&unit)[..IMAGES * (IMAGES - 3) / 2];
+    let rotation = &*ROTATION;
+    let lead = &rotation.vector(&unit)[..IMAGES * (IMAGES - 3) / 2];
     let lead_norm = lead.iter().map(|value| value * value).sum::<f64>().sqrt();
     let closed_form = layer_vector(&gram).expect("the layer varies");
     assert!(
         (lead_norm - closed_form.lead_norm()).abs() < 1e-6,
-        "both ways must split the Gram alike"
+        "both ways must split the Gram matrix in the same way"
     );
-    bencher.bench_local(|| turn.vector(black_box(&unit)));
+    bencher.bench_local(|| rotation.vector(black_box(&unit)));
 }
 
-/// Making the basis of the baseline: what every start would pay for, or 196 MB on disk.
+/// Computing the basis of the baseline: every start would pay for it, or it would take 196 MB on disk.
 #[divan::bench(sample_count = 1, sample_size = 1)]
-fn basis_of_the_qr_turn() -> Turn {
-    Turn::new(IMAGES)
+fn basis_of_the_qr_rotation() -> Rotation {
+    Rotation::new(IMAGES)
 }
 
 #[divan::bench(args = [512, 65_536, 802_816])]
@@ -72,21 +72,21 @@ fn sketches_of_layers(bencher: Bencher<'_, '_>, layers: usize) {
         .bench_local_values(|vectors| sketcher.sketch(vectors));
 }
 
-/// The basis by its definition, matrices and all.
-struct Turn {
+/// The basis by its definition, as explicit matrices.
+struct Rotation {
     images: usize,
     /// n - 1 orthonormal rows orthogonal to the ones vector (Helmert).
     rows: Vec<f64>,
-    /// Reflectors of the QR of the n diagonals' coordinates, each with its first index.
+    /// Reflectors of the QR decomposition of the coordinates of the n diagonals.
     reflectors: Vec<Vec<f64>>,
-    /// The turn as one matrix, dim x dim.
+    /// The rotation as one matrix, dim x dim.
     matrix: Vec<f64>,
 }
 
-impl Turn {
+impl Rotation {
     fn new(images: usize) -> Self {
         let rows = helmert(images);
-        let mut turn = Self {
+        let mut rotation = Self {
             images,
             rows,
             reflectors: Vec::new(),
@@ -100,30 +100,30 @@ impl Turn {
                     diagonal[i * images + j] = entry(i) * entry(j);
                 }
             }
-            let mut reflector = turn.plain(&diagonal);
-            turn.reflect(&mut reflector);
+            let mut reflector = rotation.coordinates(&diagonal);
+            rotation.reflect(&mut reflector);
             reflector[..image].fill(0.0);
             let length = reflector.iter().map(|value| value * value).sum::<f64>().sqrt();
             reflector[image] += length.copysign(reflector[image]);
             let length = reflector.iter().map(|value| value * value).sum::<f64>().sqrt();
             reflector.iter_mut().for_each(|value| *value /= length);
-            turn.reflectors.push(reflector);
+            rotation.reflectors.push(reflector);
         }
         let size = images * (images - 1) / 2;
         let mut matrix = vec![0.0; size * size];
         for (at, row) in matrix.chunks_mut(size).enumerate() {
             row[at] = 1.0;
-            turn.reflect(row);
+            rotation.reflect(row);
         }
-        // A column of the product of reflectors is what it makes of a unit vector: rows here.
-        turn.matrix = matrix;
-        turn
+        // Each row is the product of the reflectors applied to a unit vector.
+        rotation.matrix = matrix;
+        rotation
     }
 
     fn vector(&self, gram: &[f64]) -> Vec<f64> {
-        let plain = self.plain(gram);
-        let mut vector = vec![0.0; plain.len()];
-        for (value, row) in plain.iter().zip(self.matrix.chunks(plain.len())) {
+        let coordinates = self.coordinates(gram);
+        let mut vector = vec![0.0; coordinates.len()];
+        for (value, row) in coordinates.iter().zip(self.matrix.chunks(coordinates.len())) {
             for (sum, entry) in vector.iter_mut().zip(row) {
                 *sum += value * entry;
             }
@@ -142,18 +142,18 @@ impl Turn {
         }
     }
 
-    /// Upper triangle of `Q K Qᵀ`, what is off the diagonal times √2.
-    fn plain(&self, gram: &[f64]) -> Vec<f64> {
+    /// The upper triangle of `Q K Qᵀ`, with the numbers off the diagonal times √2.
+    fn coordinates(&self, gram: &[f64]) -> Vec<f64> {
         let n = self.images;
         let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let mut plain = Vec::with_capacity(n * (n - 1) / 2);
+        let mut coordinates = Vec::with_capacity(n * (n - 1) / 2);
         for (i, row) in self.rows.chunks(n).enumerate() {
-            let turned: Vec<f64> = gram.chunks(n).map(|gram_row| product(gram_row, row)).collect();
+            let transformed: Vec<f64> = gram.chunks(n).map(|gram_row| product(gram_row, row)).collect();
             for (j, other) in self.rows.chunks(n).enumerate().skip(i) {
-                plain.push(product(&turned, other) * if i == j { 1.0 } else { 2.0_f64.sqrt() });
+                coordinates.push(product(&transformed, other) * if i == j { 1.0 } else { 2.0_f64.sqrt() });
             }
         }
-        plain
+        coordinates
     }
 }
 

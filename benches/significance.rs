@@ -1,4 +1,5 @@
-//! The significance of a page of hits: all together, so that each relabelling is made once, against one hit after the other.
+//! The significance of a page of hits: all in one call, so that each relabelling is computed once, compared with one
+//! call per hit.
 
 use divan::Bencher;
 use rand::{RngExt as _, SeedableRng as _};
@@ -14,7 +15,7 @@ fn main() {
     divan::main();
 }
 
-/// Vectors of unit length; what is in them does not change the time.
+/// Random vectors of about unit length: their content does not affect the time.
 fn vectors(count: usize) -> Vec<LayerVector> {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut numbers = |length: usize| -> Vec<f32> {
@@ -31,14 +32,14 @@ fn vectors(count: usize) -> Vec<LayerVector> {
 }
 
 #[divan::bench]
-fn ten_hits_together(bencher: Bencher) {
+fn ten_hits_in_one_call(bencher: Bencher) {
     let vectors = vectors(HITS + 1);
     let hits: Vec<_> = vectors[1..].iter().collect();
     bencher.bench(|| significance(&vectors[0], &hits, PERMUTATIONS, &|| false));
 }
 
 #[divan::bench]
-fn ten_hits_one_after_the_other(bencher: Bencher) {
+fn ten_hits_in_ten_calls(bencher: Bencher) {
     let vectors = vectors(HITS + 1);
     bencher.bench(|| {
         let hits = vectors[1..].iter();

@@ -1,10 +1,10 @@
-"""Writes what every layer of a PyTorch model answers to the probe images, one array a layer, for SCV.
+"""Writes the outputs of every layer of a PyTorch model for the probe images, one array per layer, for SCV.
 
     pixels = probe_pixels(images, image_indices, content_hash, mean, std)
     activations = record(model, inputs(pixels, mean, std))
     save("resnet.npz", activations)
 
-docs/activations.md says where the arguments come from and what the file may hold.
+docs/activations.md says where the arguments come from and what the file may contain.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ import torch
 
 
 def probe_pixels(images, image_indices, content_hash, mean, std):
-    """The probe images, uint8 `[n, channels, rows, columns]`, out of all images of their split.
+    """Selects the probe images, uint8 `[n, channels, rows, columns]`, from all images of their split.
 
-    Fails unless they are, to the last pixel, those that the server holds.
+    Fails if any pixel differs from the server's images.
     """
     pixels = numpy.ascontiguousarray(numpy.asarray(images)[image_indices], dtype=numpy.uint8)
     digest = hashlib.sha256(b"scv probe set 1\n")
@@ -25,21 +25,21 @@ def probe_pixels(images, image_indices, content_hash, mean, std):
     digest.update(numpy.array([*mean, *std], "<f4").tobytes())
     digest.update(pixels.tobytes())
     if digest.hexdigest() != content_hash:
-        raise ValueError("these are not the images of the probe set: look at the split, the order and the layout")
+        raise ValueError("these are not the images of the probe set: check the split, the order and the layout")
     return pixels
 
 
 def inputs(pixels, mean, std):
-    """Pixels as the server's own networks see them: scaled to 0..1, then normalised by channel."""
+    """Converts pixels as the server does for its own networks: scaled to 0..1, then normalised per channel."""
     mean, std = (torch.tensor(numbers).view(1, -1, 1, 1) for numbers in (mean, std))
     return (torch.from_numpy(pixels).float() / 255 - mean) / std
 
 
 def record(model, images, batch_size=64, skip=()):
-    """Runs the model; gives an array for each leaf module, in the order in which they are executed.
+    """Runs the model and returns one array per leaf module, in the order of execution.
 
-    A module that is called again gives another array, `relu#2`. What is computed outside modules, such
-    as a sum or torch.nn.functional.relu, is not seen.
+    A module that is called again gives another array, `relu#2`. Operations outside of modules, such as a
+    sum or torch.nn.functional.relu, are not recorded.
     """
     batches, calls = {}, {}
 
@@ -48,8 +48,8 @@ def record(model, images, batch_size=64, skip=()):
             calls[name] = calls.get(name, 0) + 1
             layer = name if calls[name] == 1 else f"{name}#{calls[name]}"
             if not torch.is_tensor(output) or output.shape[:1] != batch.shape[:1]:
-                raise ValueError(f"{name} does not answer with one row for each of {len(batch)} images; skip it")
-            # Copied, since a later layer may overwrite it in place.
+                raise ValueError(f"the output of {name} does not have one row for each of {len(batch)} images; skip it")
+            # Copied, because a later layer may overwrite it in place.
             batches.setdefault(layer, []).append(output.detach().to("cpu", torch.float32, copy=True).numpy())
         return keep
 
@@ -73,11 +73,11 @@ def record(model, images, batch_size=64, skip=()):
 
 
 def save(path, activations):
-    """Writes `.safetensors`, if that package is installed, or else `.npz`."""
+    """Writes a `.safetensors` file, which needs that package, or else a `.npz` file."""
     if str(path).endswith(".safetensors"):
         from safetensors.numpy import save_file
 
-        # The package sorts the arrays, so their order is written beside them.
+        # The package sorts the arrays, so their order is stored in the metadata.
         save_file(activations, path, metadata={"layers": json.dumps(list(activations))})
     else:
         numpy.savez(path, **activations)

@@ -1,11 +1,11 @@
-//! Questions to the server under test, over HTTP as users ask them.
+//! Requests to the server under test, over HTTP like those of its clients.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use scv::graphql::id::GlobalId as _;
 use scv_domain::id::LayerId;
 use scv_domain::vector::Measure;
-use scv::graphql::id::GlobalId as _;
 use serde_json::{Value, json};
 
 const SEARCH: &str =
@@ -17,7 +17,7 @@ const SEARCH: &str =
 
 /// One search.
 #[derive(Clone)]
-pub(crate) struct Question<'a> {
+pub(crate) struct SearchRequest<'a> {
     pub(crate) target: LayerId,
     pub(crate) measure: Measure,
     pub(crate) filter: &'a Value,
@@ -26,17 +26,17 @@ pub(crate) struct Question<'a> {
     pub(crate) exact: bool,
 }
 
-/// What came back.
-pub(crate) struct Answer {
-    pub(crate) took: Duration,
+/// The result of a search.
+pub(crate) struct SearchResponse {
+    pub(crate) duration: Duration,
     pub(crate) exact: bool,
     /// Layer and score, best first.
     pub(crate) hits: Vec<(String, f64)>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     pub(crate) next: Option<String>,
 }
 
-/// A server.
+/// A client of the server.
 pub(crate) struct Api {
     url: String,
     http: reqwest::Client,
@@ -52,29 +52,29 @@ impl Api {
 
     pub(crate) async fn data(&self, query: &str, variables: Value) -> anyhow::Result<Value> {
         let body = json!({ "query": query, "variables": variables });
-        let mut answer: Value = self.http.post(&self.url).json(&body).send().await?.json().await?;
-        anyhow::ensure!(answer["errors"].is_null(), "{answer:#}");
-        Ok(answer["data"].take())
+        let mut response: Value = self.http.post(&self.url).json(&body).send().await?.json().await?;
+        anyhow::ensure!(response["errors"].is_null(), "{response:#}");
+        Ok(response["data"].take())
     }
 
-    pub(crate) async fn search(&self, question: &Question<'_>) -> anyhow::Result<Answer> {
-        let (measure, score) = match question.measure {
+    pub(crate) async fn search(&self, request: &SearchRequest<'_>) -> anyhow::Result<SearchResponse> {
+        let (measure, score) = match request.measure {
             Measure::DebiasedCka => ("DEBIASED_CKA", "debiasedCka"),
             Measure::Cka => ("CKA", "cka"),
         };
         let variables = json!({
-            "layer": question.target.encode(), "first": question.first, "after": question.after, "measure": measure,
-            "filter": question.filter, "exact": question.exact,
+            "layer": request.target.encode(), "first": request.first, "after": request.after, "measure": measure,
+            "filter": request.filter, "exact": request.exact,
         });
         let started = Instant::now();
         let found = self.data(SEARCH, variables).await?["layer"]["similar"].take();
-        let took = started.elapsed();
-        let edges = found["edges"].as_array().context("a list of edges")?;
+        let duration = started.elapsed();
+        let edges = found["edges"].as_array().context("`edges` is not a list")?;
         let hit = |edge: &Value| Some((edge["node"]["id"].as_str()?.to_owned(), edge[score].as_f64()?));
         let has_next = found["pageInfo"]["hasNextPage"] == true;
         let cursor = found["pageInfo"]["endCursor"].as_str().map(str::to_owned);
-        Ok(Answer {
-            took,
+        Ok(SearchResponse {
+            duration,
             exact: found["exact"] == true,
             hits: edges.iter().filter_map(hit).collect(),
             next: cursor.filter(|_| has_next),

@@ -1,4 +1,4 @@
-//! What the numbers that the search is built with were chosen by: length of a sketch, candidates, and how
+//! Measurements behind the constants of the search: the length of a sketch, the number of candidates, and how
 //! far the index is searched.
 
 use std::time::Instant;
@@ -21,7 +21,7 @@ const CONSTRUCTIONS: [(u32, u32); 5] = [(16, 64), (24, 128), (24, 400), (48, 200
 const ADMITTED: [usize; 7] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000];
 const CONSTRUCTION_TARGETS: usize = 200;
 
-/// recall@10 of the best so many by a sketch, for sketches that are beginnings of ours: no index comes in between.
+/// recall@10 among the best candidates by sketch, for prefixes of our sketches, without an index.
 pub(crate) fn sketch_lengths(filler: &mut Filler) -> anyhow::Result<()> {
     let sample = filler.sample(SAMPLE)?;
     println!("recall@10 by length of the sketch and candidates, {SAMPLE} layers, debiased CKA / CKA\n");
@@ -95,8 +95,8 @@ fn nearest(sample: &[SketchedVector], count: usize, score: impl Fn(&SketchedVect
     scored[..count].iter().map(|(_, index)| *index).collect()
 }
 
-/// How many of the ten nearest sketches are among the first hundred that an index finds, by the care that the index is made
-/// with: neighbours a node, and how many are looked at to choose them.
+/// How many of the ten nearest sketches are among the first hundred that an index finds, by the settings that the index
+/// is built with: `m` neighbours per node, and `ef_construction` candidates for them.
 pub(crate) async fn construction(database: &PgConnectOptions, probe_set: ProbeSetId) -> anyhow::Result<()> {
     let mut connection = database.connect().await?;
     let setup = format!(
@@ -111,15 +111,15 @@ pub(crate) async fn construction(database: &PgConnectOptions, probe_set: ProbeSe
         probe_set.0
     );
     statements(&mut connection, setup).await?;
-    println!("\n| m | ef_construction | made in | ef_search 100 | 150 | 200 |\n|---|---|---|---|---|---|");
+    println!("\n| m | ef_construction | build time | ef_search 100 | 150 | 200 |\n|---|---|---|---|---|---|");
     for (m, ef_construction) in CONSTRUCTIONS {
         let started = Instant::now();
-        let make = format!(
+        let build = format!(
             "create index of_copy on copy using hnsw (sketch halfvec_l2_ops)
                with (m = {m}, ef_construction = {ef_construction});
              analyze copy; set enable_seqscan = off"
         );
-        statements(&mut connection, make).await?;
+        statements(&mut connection, build).await?;
         let seconds = started.elapsed().as_secs_f64();
         let mut recalls = Vec::new();
         for ef_search in [100, 150, 200] {
@@ -145,9 +145,9 @@ pub(crate) async fn construction(database: &PgConnectOptions, probe_set: ProbeSe
     Ok(())
 }
 
-/// The three ways to an answer, by how many layers a filter admits.
-pub(crate) async fn ways(filler: &Filler) -> anyhow::Result<()> {
-    println!("\n| layers admitted | all scored | sketches sorted | through the index |\n|---|---|---|---|");
+/// The times of the three ways to choose candidates, by how many layers a filter admits.
+pub(crate) async fn compare_candidate_selection(filler: &Filler) -> anyhow::Result<()> {
+    println!("\n| layers admitted | all scored | sketches sorted | index |\n|---|---|---|---|");
     let stride = filler.layers.len() / TARGETS;
     let targets: Vec<_> = filler.layers.iter().step_by(stride).take(TARGETS).collect();
     for admitted in ADMITTED.iter().filter(|admitted| **admitted <= filler.layers.len() / 2) {
@@ -180,7 +180,7 @@ pub(crate) async fn ways(filler: &Filler) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Which of the 200 nearest sketches the index finds, and in what time.
+/// The share of the 200 nearest sketches that the index finds, and the time it takes.
 pub(crate) async fn ef_search(
     database: &PgConnectOptions,
     probe_set: ProbeSetId,
@@ -188,7 +188,7 @@ pub(crate) async fn ef_search(
 ) -> anyhow::Result<()> {
     let mut connection = database.connect().await?;
     let table = format!("layer_sketch_{0} join sketch_{0} using (sketch_id)", probe_set.0);
-    println!("\n| ef_search | of the 200 nearest sketches | median |\n|---|---|---|");
+    println!("\n| ef_search | share of the 200 nearest sketches | median |\n|---|---|---|");
     let targets: Vec<_> = layers.iter().step_by(layers.len() / TARGETS).take(TARGETS).collect();
     let mut truths = Vec::new();
     for &target in &targets {
@@ -229,7 +229,7 @@ async fn candidates(
           limit 200"
     );
     let started = Instant::now();
-    // Not prepared: a plan that is kept would not heed the settings above.
+    // Not prepared: a cached plan would ignore the settings above.
     let rows = sqlx::raw_sql(AssertSqlSafe(query)).fetch_all(connection).await?;
     let time = started.elapsed().as_secs_f64() * 1e3;
     Ok((rows.iter().map(|row| row.get(0)).collect(), time))

@@ -1,22 +1,22 @@
-//! A library for what is measured from outside, by a load generator or beside another search.
+//! A library for external measurements, with a load generator or in comparison with another search.
 //!
-//! `search fill FOLDER LAYERS`: makes a library in FOLDER, a data directory that `scv serve` can be started on, and writes
-//! there `grams.f32` (for each layer its centred Gram of unit length, 100 x 100 numbers, whose inner product is CKA) and
-//! `layers.json` (id and accuracy of each layer).
+//! `search fill FOLDER LAYERS` creates a library in FOLDER, a data directory for `scv serve`. It also writes
+//! `grams.f32` (for each layer its centred Gram matrix of unit length, 100 x 100 numbers, whose inner product is CKA)
+//! and `layers.json` (id and accuracy of each layer).
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use scv::app::App;
-use scv_compute::vector::gram_of;
 use scv::config::Config;
 use scv::graphql::id::GlobalId as _;
+use scv_compute::vector::gram_of;
 use scv_store::open;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::library::{Filler, LAYERS_A_VERSION, accuracy};
+use crate::library::{Filler, LAYERS_PER_VERSION, accuracy};
 
 pub(crate) async fn fill(folder: &Path, count: usize) -> anyhow::Result<()> {
     let config = Config {
@@ -25,7 +25,7 @@ pub(crate) async fn fill(folder: &Path, count: usize) -> anyhow::Result<()> {
         device: "cpu".parse()?,
         ..Config::defaults()
     };
-    // A server that starts and stops leaves the schema and the digits.
+    // Starting and stopping a server creates the schema and the digits data set.
     let stopped = CancellationToken::new();
     stopped.cancel();
     App::build(&config).await?.run(stopped).await?;
@@ -43,7 +43,9 @@ pub(crate) async fn fill(folder: &Path, count: usize) -> anyhow::Result<()> {
     grams.flush()?;
     let layers = filler.layers.iter().enumerate();
     let layers: Vec<_> = layers
-        .map(|(index, layer)| json!({ "id": layer.encode(), "accuracy": accuracy((index / LAYERS_A_VERSION) as u32) }))
+        .map(
+            |(index, layer)| json!({ "id": layer.encode(), "accuracy": accuracy((index / LAYERS_PER_VERSION) as u32) }),
+        )
         .collect();
     std::fs::write(folder.join("layers.json"), json!(layers).to_string())?;
     database.close().await;

@@ -1,4 +1,5 @@
-//! Libraries of layers as like real ones as can be made in minutes: real vectors, and copies of them with noise.
+//! Libraries of layers that resemble real ones and can be created in minutes: real vectors, and copies of them with
+//! noise.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,10 +9,12 @@ use candle_core::Device;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use scv_compute::control::Control;
-use scv_compute::ingest::{IngestTask, ingest};
+use scv_compute::ingest::IngestTask;
 use scv_compute::network::Network;
 use scv_compute::sketch::Sketcher;
+use scv_compute::task::{DeviceContext, Task as _};
 use scv_compute::weights::Weights;
+use scv_dataset::digits;
 use scv_domain::block::{Block, lower};
 use scv_domain::dataset::Split;
 use scv_domain::dataset_record::ProbeSet;
@@ -20,20 +23,19 @@ use scv_domain::id::{LayerId, ModelId};
 use scv_domain::model::NewModel;
 use scv_domain::vector::{LayerVector, SketchedVector};
 use scv_domain::version::ModelFormat;
-use scv_dataset::digits;
 use scv_store::{MeasuredLayer, NewLayer, NewVersion, Store};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// Every fiftieth model bears it.
+/// The tag of every fiftieth model.
 pub(crate) const TAG: &str = "chosen";
 
 const SEEDS: u64 = 40;
 const WIDTHS: [u32; 4] = [4, 8, 16, 32];
 const ACTIVATIONS: [&str; 4] = ["ReLU", "ELU", "Tanh", "SiLU"];
-pub(crate) const LAYERS_A_VERSION: usize = 20;
-const VERSIONS_A_MODEL: u32 = 3;
-const VERSIONS_SKETCHED_TOGETHER: usize = 50;
+pub(crate) const LAYERS_PER_VERSION: usize = 20;
+const VERSIONS_PER_MODEL: u32 = 3;
+const VERSIONS_PER_SKETCH_BATCH: usize = 50;
 
 /// A library that grows.
 pub(crate) struct Filler {
@@ -43,21 +45,24 @@ pub(crate) struct Filler {
     real: Vec<LayerVector>,
     random: ChaCha8Rng,
     versions: u32,
-    /// The last one.
+    /// The last model.
     model: ModelId,
-    /// All layers written.
+    /// All layers that were written.
     pub(crate) layers: Vec<LayerId>,
 }
 
 impl Filler {
-    /// An empty library on the probe set of the digits, which must be there.
+    /// An empty library on the probe set of the digits data set, which must exist.
     pub(crate) async fn new(store: Store) -> anyhow::Result<Self> {
-        let dataset = store.dataset_by_name("digits").await?.context("the digits are there")?;
+        let dataset = store
+            .dataset_by_name("digits")
+            .await?
+            .context("the digits data set is missing")?;
         let probe_set = store
             .probe_sets_of(&[dataset.id])
             .await?
             .pop()
-            .context("so is a probe set")?;
+            .context("the digits data set has no probe set")?;
         Ok(Self {
             real: real_vectors(&probe_set)?,
             store,
@@ -78,7 +83,7 @@ impl Filler {
         self.real.len()
     }
 
-    /// Vectors as the library is filled with, stored nowhere.
+    /// Vectors like those of the library, without storing them.
     pub(crate) fn sample(&mut self, count: usize) -> anyhow::Result<Vec<SketchedVector>> {
         let mut sketched = Vec::new();
         while sketched.len() < count {
@@ -89,19 +94,19 @@ impl Filler {
         Ok(sketched)
     }
 
-    /// Writes versions, each in a transaction of its own, until there are `wanted` layers, and gives the time that the
-    /// writing took. `each` sees every layer first.
+    /// Writes versions, each in its own transaction, until there are `count` layers. Returns the time that the
+    /// writing took. `visit` sees every layer first.
     pub(crate) async fn fill(
         &mut self,
-        wanted: usize,
-        mut each: impl FnMut(&SketchedVector) -> anyhow::Result<()>,
+        count: usize,
+        mut visit: impl FnMut(&SketchedVector) -> anyhow::Result<()>,
     ) -> anyhow::Result<Duration> {
         let mut writing = Duration::ZERO;
-        while self.layers.len() < wanted {
-            let mut sketched = self.sample(LAYERS_A_VERSION * VERSIONS_SKETCHED_TOGETHER)?.into_iter();
-            for _ in 0..VERSIONS_SKETCHED_TOGETHER {
-                let version: Vec<_> = sketched.by_ref().take(LAYERS_A_VERSION).collect();
-                version.iter().try_for_each(&mut each)?;
+        while self.layers.len() < count {
+            let mut sketched = self.sample(LAYERS_PER_VERSION * VERSIONS_PER_SKETCH_BATCH)?.into_iter();
+            for _ in 0..VERSIONS_PER_SKETCH_BATCH {
+                let version: Vec<_> = sketched.by_ref().take(LAYERS_PER_VERSION).collect();
+                version.iter().try_for_each(&mut visit)?;
                 let started = Instant::now();
                 self.write_version(version).await?;
                 writing += started.elapsed();
@@ -110,15 +115,15 @@ impl Filler {
         Ok(writing)
     }
 
-    /// Writes versions until there are `wanted` layers while there are no indexes over the sketches, makes these of the whole,
-    /// which takes a fraction of the time, and says how long it took.
+    /// Drops the indexes over the sketches, writes versions until there are `count` layers, and builds the indexes
+    /// again over all of them, which takes a fraction of the time. Returns the time that the indexes took.
     pub(crate) async fn fill_in_bulk(
         &mut self,
-        wanted: usize,
-        each: impl FnMut(&SketchedVector) -> anyhow::Result<()>,
+        count: usize,
+        visit: impl FnMut(&SketchedVector) -> anyhow::Result<()>,
     ) -> anyhow::Result<Duration> {
         let probe_set = self.probe_set.id.0;
-        // Its setting must not come back to the pool.
+        // Detached, so that its settings do not return to the pool.
         let mut connection = self.store.pool().acquire().await?.detach();
         let drop: Vec<String> = sqlx::query_scalar(
             "select format('drop index %s', indexrelid::regclass)
@@ -131,16 +136,16 @@ impl Filler {
         .fetch_all(&mut connection)
         .await?;
         statements(&mut connection, drop.join(";")).await?;
-        self.fill(wanted, each).await?;
+        self.fill(count, visit).await?;
         let started = Instant::now();
-        let make = format!(
+        let build = format!(
             "set maintenance_work_mem = '2GB';
              select create_sketch_indexes({probe_set})"
         );
-        statements(&mut connection, make).await?;
-        let took = started.elapsed();
+        statements(&mut connection, build).await?;
+        let duration = started.elapsed();
         statements(&mut connection, "vacuum analyze".to_owned()).await?;
-        Ok(took)
+        Ok(duration)
     }
 
     async fn write_version(&mut self, vectors: Vec<SketchedVector>) -> anyhow::Result<()> {
@@ -159,8 +164,8 @@ impl Filler {
             })
             .collect();
         let mut tx = self.store.begin().await?;
-        if number.is_multiple_of(VERSIONS_A_MODEL) {
-            let model = number / VERSIONS_A_MODEL;
+        if number.is_multiple_of(VERSIONS_PER_MODEL) {
+            let model = number / VERSIONS_PER_MODEL;
             let model = NewModel {
                 name: format!("model-{model}").try_into()?,
                 description: String::new().try_into()?,
@@ -217,13 +222,14 @@ impl Filler {
     }
 }
 
-/// Does statements, whose answers do not matter.
+/// Executes statements and ignores their results.
 pub(crate) async fn statements(connection: &mut PgConnection, statements: String) -> anyhow::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await?;
     Ok(())
 }
 
-/// Of the version of a number. Evenly spread however many there are: multiples of the golden ratio, less their whole part.
+/// The accuracy of a version. Accuracies are evenly spread for any number of versions: the fractions of multiples of
+/// the golden ratio.
 pub(crate) fn accuracy(version: u32) -> f64 {
     (f64::from(version) * 0.618_033_988_749_895).fract()
 }
@@ -232,8 +238,7 @@ fn real_vectors(probe_set: &ProbeSet) -> anyhow::Result<Vec<LayerVector>> {
     let data = digits();
     let probes: Vec<_> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
     let images = data.split(Split::Train).images.select(&probes);
-    let (device, control) = (Device::Cpu, Control::unwatched());
-    let sketcher = Sketcher::new(device.clone());
+    let (context, control) = (DeviceContext::new(Device::Cpu), Control::unwatched());
     let mut vectors = Vec::new();
     for width in WIDTHS {
         for activation in ACTIVATIONS {
@@ -248,12 +253,15 @@ fn real_vectors(probe_set: &ProbeSet) -> anyhow::Result<Vec<LayerVector>> {
             let graph = Arc::new(lower(&blocks, data.shape(), 10).map_err(|errors| anyhow::anyhow!("{errors:?}"))?);
             for seed in 0..SEEDS {
                 let task = IngestTask {
-                    network: Arc::new(Network::new(Arc::clone(&graph), Weights::init(&graph, seed, &device)?)),
+                    network: Arc::new(Network::new(
+                        Arc::clone(&graph),
+                        Weights::init(&graph, seed, &context.device)?,
+                    )),
                     probes: images.clone(),
                     statistics: data.statistics().clone(),
                     activation_limit: u64::MAX,
                 };
-                let layers = ingest(&task, &device, &sketcher, &control)?;
+                let layers = task.run(&context, &control)?;
                 vectors.extend(layers.into_iter().filter_map(|layer| Some(layer.vector.ok()?.vector)));
             }
         }
@@ -261,7 +269,7 @@ fn real_vectors(probe_set: &ProbeSet) -> anyhow::Result<Vec<LayerVector>> {
     Ok(vectors)
 }
 
-/// A real vector with part of another one mixed in, as if the other layer's channels stood beside its own, and a little
+/// A real vector with a share of another one, as if the layer also had the other's channels, and a little
 /// noise.
 fn perturbed(real: &[LayerVector], random: &mut ChaCha8Rng) -> LayerVector {
     let mut vector = real[random.random_range(0..real.len())].clone();

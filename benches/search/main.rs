@@ -1,10 +1,11 @@
-//! Search against the exact scan, through the GraphQL API of a running server, on one library that grows in one run.
+//! Compares the search with the exact scan, through the GraphQL API of a running server, on a library that grows during
+//! the run.
 //!
-//! `just bench-search [layers…]`: the sizes to measure at, ascending (10,000 and 100,000 if left out, as far as the disk
-//! allows: a layer takes 30 KB). Every question is
-//! asked once, so that no answer comes out of the cache. Prints tables for docs/benchmarks.md.
+//! `just bench-search [layers…]` takes the sizes to measure at, in ascending order (default: 10,000 and 100,000; a
+//! layer takes 30 KB on disk). Every request is sent once, so that no response comes from the cache. Prints tables for
+//! docs/benchmarks.md.
 
-#![expect(clippy::print_stdout, reason = "a benchmark speaks to the person at the terminal")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 mod api;
 mod choices;
@@ -15,49 +16,49 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use api::{Answer, Api, Question};
+use api::{Api, SearchRequest, SearchResponse};
 use library::{Filler, TAG};
 use scv::app::App;
 use scv::config::Config;
+use scv::graphql::id::GlobalId as _;
 use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::vector::Measure;
-use scv::graphql::id::GlobalId as _;
 use scv_store::{Store, embedded};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
-/// Searches timed in a cell.
+/// Searches per cell of a table.
 const TARGETS: usize = 100;
 const HITS: usize = 10;
-/// Time that the exact scans of a cell may take together; there are 25 of them even if it is over.
-const PATIENCE: Duration = Duration::from_secs(75);
+/// Time limit for all exact scans of a cell, after at least `MIN_SCANS`.
+const SCAN_BUDGET: Duration = Duration::from_secs(75);
 const MIN_SCANS: usize = 25;
-/// Of a library, the layers that are written while its indexes are in use.
+/// The layers of a library that are written while its indexes exist.
 const WRITTEN_ONE_BY_ONE: usize = 2_000;
-/// Of libraries up to this size, indexes are made with other settings too.
-const MAX_REPEATED_LAYERS: usize = 10_000;
-/// The targets of so many cells are asked for before anything is timed, by either measure.
+/// The largest library whose indexes are also built with other settings.
+const MAX_CONSTRUCTION_LAYERS: usize = 10_000;
+/// The cells whose targets are searched with either measure before anything is timed.
 const WARM_UP_CELLS: std::ops::Range<usize> = 13..17;
 const PAGE: usize = 100;
 const PAGES: usize = 10;
 const MEASURES: [Measure; 2] = [Measure::DebiasedCka, Measure::Cka];
 
 fn main() -> anyhow::Result<()> {
-    // Cargo passes `--bench` along.
+    // Cargo passes `--bench` to the program.
     let arguments: Vec<String> = std::env::args()
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
     let runtime = tokio::runtime::Runtime::new()?;
-    if let [word, folder, count] = arguments.as_slice()
-        && word == "fill"
+    if let [command, folder, count] = arguments.as_slice()
+        && command == "fill"
     {
         return runtime.block_on(fill::fill(Path::new(folder), count.parse()?));
     }
     let sizes = arguments.iter().map(|argument| argument.parse());
-    let mut sizes: Vec<usize> = sizes.collect::<Result<_, _>>().context("sizes are whole numbers")?;
+    let mut sizes: Vec<usize> = sizes.collect::<Result<_, _>>().context("sizes must be whole numbers")?;
     if sizes.is_empty() {
         sizes = vec![10_000, 100_000];
     }
@@ -66,7 +67,7 @@ fn main() -> anyhow::Result<()> {
 
 async fn bench(sizes: &[usize]) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("scv-bench-").tempdir_in("/tmp")?;
-    // Started as root, PostgreSQL runs as another user, who has to pass through.
+    // Started as root, PostgreSQL runs as another user, which needs access to the folder.
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
     let defaults = Config::defaults();
     let cluster = embedded::start(embedded::Settings {
@@ -99,7 +100,7 @@ async fn bench(sizes: &[usize]) -> anyhow::Result<()> {
 async fn measure(sizes: &[usize], store: Store, database: &PgConnectOptions, api: &Api) -> anyhow::Result<()> {
     let mut filler = Filler::new(store).await?;
     println!(
-        "{} real layer vectors, the others copies of them with noise\n",
+        "{} real layer vectors; the others are copies of them with noise\n",
         filler.real_count()
     );
     let probe_set = filler.probe_set().id;
@@ -110,19 +111,22 @@ async fn measure(sizes: &[usize], store: Store, database: &PgConnectOptions, api
             .checked_sub(WRITTEN_ONE_BY_ONE)
             .filter(|bulk| *bulk > filler.layers.len())
         {
-            let took = filler.fill_in_bulk(bulk, |_| Ok(())).await?;
-            println!("Both indexes made of {bulk} layers in {:.0} s.", took.as_secs_f64());
+            let duration = filler.fill_in_bulk(bulk, |_| Ok(())).await?;
+            println!(
+                "Both indexes of {bulk} layers built in {:.0} s.",
+                duration.as_secs_f64()
+            );
         }
         let before = filler.layers.len();
         let writing = filler.fill(size, |_| Ok(())).await?;
         let rate = (filler.layers.len() - before) as f64 / writing.as_secs_f64();
-        println!("The last {WRITTEN_ONE_BY_ONE} written at {rate:.0} layers a second, twenty to a transaction.");
+        println!("The last {WRITTEN_ONE_BY_ONE} written at {rate:.0} layers per second, twenty per transaction.");
         warm_up(api, &filler.layers).await?;
         cells(api, &filler.layers).await?;
         pages(api, &filler.layers).await?;
-        choices::ways(&filler).await?;
+        choices::compare_candidate_selection(&filler).await?;
         choices::ef_search(database, probe_set, &filler.layers).await?;
-        if size <= MAX_REPEATED_LAYERS {
+        if size <= MAX_CONSTRUCTION_LAYERS {
             choices::construction(database, probe_set).await?;
         }
     }
@@ -138,13 +142,13 @@ async fn rebuild(api: &Api, probe_set: ProbeSetId) -> anyhow::Result<()> {
         .await?;
     let seconds = started.elapsed().as_secs_f64();
     println!(
-        "\nBoth indexes made anew in {seconds:.0} s: {}",
+        "\nBoth indexes rebuilt in {seconds:.0} s: {}",
         index["rebuildSearchIndex"]
     );
     Ok(())
 }
 
-/// Layers spread over the library, others in each cell: a question asked twice would be answered from the cache.
+/// Layers spread over the library, different ones in each cell: a repeated request would be served from the cache.
 fn targets(layers: &[LayerId], cell: usize) -> Vec<LayerId> {
     let stride = layers.len() / TARGETS;
     layers
@@ -156,14 +160,14 @@ fn targets(layers: &[LayerId], cell: usize) -> Vec<LayerId> {
         .collect()
 }
 
-/// Brings the index and the vectors into memory, where they are in a library that is in use.
+/// Loads the index and the vectors into memory, as in a library in use.
 async fn warm_up(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
     for measure in MEASURES {
         let mut medians = Vec::new();
         for cell in WARM_UP_CELLS {
             let mut times = Vec::new();
             for target in targets(layers, cell) {
-                let question = Question {
+                let request = SearchRequest {
                     target,
                     measure,
                     filter: &json!(null),
@@ -171,12 +175,12 @@ async fn warm_up(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
                     after: None,
                     exact: false,
                 };
-                times.push(api.search(&question).await?.took);
+                times.push(api.search(&request).await?.duration);
             }
             medians.push(format!("{:.1}", quantile(&mut times, 0.5)));
         }
         println!(
-            "By {measure:?}, medians of the first searches, {TARGETS} at a time: {} ms.",
+            "{measure:?}, medians of the first searches, in groups of {TARGETS}: {} ms.",
             medians.join(", ")
         );
     }
@@ -192,7 +196,7 @@ async fn cells(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
         ("keeps 0.1%", json!({ "minAccuracy": 0.999 })),
         ("a tag (2%)", json!({ "tags": [TAG] })),
     ];
-    println!("\n| measure | filter | search median | 95% | answered exactly | recall@10 | exact scan median |");
+    println!("\n| measure | filter | search median | 95% | exact results | recall@10 | exact scan median |");
     println!("|---|---|---|---|---|---|---|");
     let kinds = MEASURES
         .iter()
@@ -205,7 +209,7 @@ async fn cells(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
 }
 
 async fn one_cell(api: &Api, targets: &[LayerId], measure: Measure, filter: &Value) -> anyhow::Result<String> {
-    let question = |target: LayerId, exact: bool| Question {
+    let request = |target: LayerId, exact: bool| SearchRequest {
         target,
         measure,
         filter,
@@ -213,27 +217,30 @@ async fn one_cell(api: &Api, targets: &[LayerId], measure: Measure, filter: &Val
         after: None,
         exact,
     };
-    // All of them before the first scan, which leaves the processor's caches full of what no search needs.
-    let mut answers = Vec::new();
+    // All searches before the first scan, which fills the processor's caches with data that no search needs.
+    let mut responses = Vec::new();
     for &target in targets {
-        answers.push(api.search(&question(target, false)).await?);
+        responses.push(api.search(&request(target, false)).await?);
     }
-    let (mut found, mut there, mut scans) = (0, 0, Vec::new());
-    for (&target, answer) in targets.iter().zip(&answers) {
-        if scans.len() >= MIN_SCANS && scans.iter().sum::<Duration>() >= PATIENCE {
+    let (mut found, mut total, mut scans) = (0, 0, Vec::new());
+    for (&target, response) in targets.iter().zip(&responses) {
+        if scans.len() >= MIN_SCANS && scans.iter().sum::<Duration>() >= SCAN_BUDGET {
             break;
         }
-        let truth = api.search(&question(target, true)).await?;
-        anyhow::ensure!(answer.hits.len() == truth.hits.len(), "fewer rows than there are");
-        found += agreeing(answer, &truth);
-        there += truth.hits.len();
-        scans.push(truth.took);
+        let truth = api.search(&request(target, true)).await?;
+        anyhow::ensure!(
+            response.hits.len() == truth.hits.len(),
+            "the search found fewer layers than the exact scan"
+        );
+        found += count_correct(response, &truth);
+        total += truth.hits.len();
+        scans.push(truth.duration);
     }
-    let share = 100 * answers.iter().filter(|answer| answer.exact).count() / answers.len();
-    let mut searches: Vec<_> = answers.iter().map(|answer| answer.took).collect();
-    let recall = match there {
-        0 => "no layer there".to_owned(),
-        _ => format!("{:.3} of {there}", found as f64 / there as f64),
+    let share = 100 * responses.iter().filter(|response| response.exact).count() / responses.len();
+    let mut searches: Vec<_> = responses.iter().map(|response| response.duration).collect();
+    let recall = match total {
+        0 => "no layers".to_owned(),
+        _ => format!("{:.3} of {total}", found as f64 / total as f64),
     };
     let [median, high] = [0.5, 0.95].map(|share| quantile(&mut searches, share));
     let scan = quantile(&mut scans, 0.5);
@@ -242,16 +249,16 @@ async fn one_cell(api: &Api, targets: &[LayerId], measure: Measure, filter: &Val
     ))
 }
 
-/// Hits that are among the true ones, or as good as the last of them.
-fn agreeing(answer: &Answer, truth: &Answer) -> usize {
+/// Hits whose score is at least that of the last true hit.
+fn count_correct(response: &SearchResponse, truth: &SearchResponse) -> usize {
     let worst = truth.hits.last().map_or(f64::INFINITY, |(_, score)| *score);
-    answer.hits.iter().filter(|(_, score)| *score >= worst).count()
+    response.hits.iter().filter(|(_, score)| *score >= worst).count()
 }
 
 async fn pages(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
     let (mut after, mut seen, mut times, mut exact) = (None, std::collections::HashSet::new(), Vec::new(), 0);
     for _ in 0..PAGES {
-        let question = Question {
+        let request = SearchRequest {
             target: layers[layers.len() / 2],
             measure: Measure::DebiasedCka,
             filter: &json!(null),
@@ -259,16 +266,16 @@ async fn pages(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
             after,
             exact: false,
         };
-        let answer = api.search(&question).await?;
-        seen.extend(answer.hits.into_iter().map(|(layer, _)| layer));
-        times.push(answer.took.as_secs_f64() * 1e3);
-        exact += usize::from(answer.exact);
-        after = Some(answer.next.context("there is a next page")?);
+        let response = api.search(&request).await?;
+        seen.extend(response.hits.into_iter().map(|(layer, _)| layer));
+        times.push(response.duration.as_secs_f64() * 1e3);
+        exact += usize::from(response.exact);
+        after = Some(response.next.context("the last page came too early")?);
     }
-    anyhow::ensure!(seen.len() == PAGE * PAGES, "pages repeat layers or lose them");
+    anyhow::ensure!(seen.len() == PAGE * PAGES, "pages repeat or miss layers");
     let times: Vec<_> = times.iter().map(|time| format!("{time:.0}")).collect();
     println!(
-        "\n{PAGES} pages of {PAGE}: {} ms, {exact} of them exact; no layer twice.",
+        "\n{PAGES} pages of {PAGE}: {} ms, {exact} of them exact; no layer appears twice.",
         times.join(", ")
     );
     Ok(())

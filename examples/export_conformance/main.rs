@@ -1,5 +1,5 @@
-//! Writes networks of every kind of block as ONNX and as PyTorch source, with what SCV computes from
-//! them, so that `scripts/check_export.py` can hold other runtimes against it:
+//! Writes networks of every kind of block as ONNX and as PyTorch source, with the outputs that SCV computes,
+//! so that `scripts/check_export.py` can compare other runtimes with them:
 //!
 //!     cargo run --example export_conformance -- FOLDER
 
@@ -20,9 +20,9 @@ use scv_domain::image::ImageShape;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Every layer kind with hundreds of settings; a case without an answer is refused.
+/// Every layer kind with hundreds of settings; cases that PyTorch refuses are skipped.
 const GOLDEN_LAYERS: &str = include_str!("../../tests/golden/block_shapes.json");
-/// What the golden layers lack: bounds that are crossed, layers in a row, branches.
+/// Cases that the golden layers lack: inputs beyond thresholds, layers in a row, branches.
 const HANDMADE_CASES: &str = include_str!("cases.json");
 const CLASSES: usize = 10;
 const IMAGES: usize = 3;
@@ -36,7 +36,9 @@ struct Case {
 }
 
 fn main() -> Result<()> {
-    let folder = std::env::args().nth(1).context("name the folder to write to")?;
+    let folder = std::env::args()
+        .nth(1)
+        .context("missing argument: the folder to write to")?;
     for case in example_lists()?
         .into_iter()
         .chain(serde_json::from_str::<Vec<Case>>(HANDMADE_CASES)?)
@@ -79,7 +81,7 @@ fn write(case: &Case, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Weights of a sound size, and running statistics unlike those that a new network has.
+/// Weights of a reasonable size, and running statistics that differ from those of a new network.
 fn weights_file(graph: &Graph) -> Result<Vec<u8>> {
     let mut tensors = Vec::new();
     for (position, (key, parameter)) in graph.parameters().enumerate() {
@@ -112,7 +114,7 @@ fn safetensors_file(tensors: &[(&str, &Tensor)]) -> Result<Vec<u8>> {
     Ok(safetensors::serialize(views, None)?)
 }
 
-/// Numbers from -1 to 1 without pattern, the same in every run.
+/// Pseudo-random numbers from -1 to 1, the same in every run.
 fn numbers(series: usize, count: usize) -> impl Iterator<Item = f32> {
     (0..count).map(move |at| ((at as f64 * 12.9898 + series as f64 * 78.233).sin() * 43_758.5).fract() as f32)
 }
@@ -138,12 +140,12 @@ fn example_lists() -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-/// The golden layers, each with a classifier behind it, so that the whole is a network.
+/// The golden layers, each followed by a classifier, so that the whole is a network.
 fn golden_cases() -> Result<Vec<Case>> {
     let listed: Vec<Value> = serde_json::from_str(GOLDEN_LAYERS)?;
     let mut cases = Vec::new();
     for (number, case) in listed.iter().enumerate().filter(|(_, case)| !case["torch"].is_null()) {
-        let kind = case["kind"].as_str().context("a case names its kind")?;
+        let kind = case["kind"].as_str().context("a case has no kind")?;
         let blocks = json!([
             {"kind": kind, "parameters": case["parameters"]},
             {"kind": "Flatten"},

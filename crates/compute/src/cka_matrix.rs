@@ -4,10 +4,10 @@ use super::ops::product::{Matrix, MatrixMut, Write, multiply};
 use scv_domain::cka_matrix::CkaMatrix;
 use scv_domain::vector::{LayerVector, Measure};
 
-/// The scores of each of the first vectors with each of the second ones; all are of one probe set.
+/// The score of each row vector with each column vector. All vectors must be of one probe set.
 ///
 /// # Panics
-/// If vectors of two probe sets meet.
+/// If the vectors are of two probe sets.
 pub fn cka_matrix(rows: &[&LayerVector], columns: &[&LayerVector], measure: Measure) -> CkaMatrix {
     let mut scores = vec![0.0; rows.len() * columns.len()];
     product(&mut scores, rows, columns, |vector| &vector.lead);
@@ -23,7 +23,7 @@ pub fn cka_matrix(rows: &[&LayerVector], columns: &[&LayerVector], measure: Meas
             }
         }
     }
-    // Rounding must not make anything more alike than a layer is to itself.
+    // Rounding must not make two layers more similar than a layer is to itself.
     let scores = scores.into_iter().map(|score| f64::from(score).clamp(-1.0, 1.0));
     CkaMatrix::new(columns.len(), scores.collect())
 }
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_without_layers_makes_an_empty_matrix() {
+    fn a_network_without_layers_has_an_empty_matrix() {
         let vectors = noise(2, 8);
 
         assert_eq!(cka_matrix(&[], &refs(&vectors), Measure::Cka).rows().len(), 0);

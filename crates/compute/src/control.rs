@@ -1,4 +1,4 @@
-//! How long work is watched and stopped from outside.
+//! Progress of long work, and its cancellation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::error::{ComputeError, Result};
 use scv_domain::training::EpochReport;
 
-/// The line between a long computation and whoever asked for it.
+/// Connects a long computation to its caller.
 #[derive(Clone)]
 pub struct Control {
-    /// Set it and the work ends with [`ComputeError::Cancelled`] at its next step.
+    /// Once set, the work ends with [`ComputeError::Cancelled`] at its next step.
     pub cancelled: Arc<AtomicBool>,
-    /// Told how far the work is, from the thread that does it; it should return at once.
+    /// Receives the progress, on the thread that does the work. It must not block.
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
-    /// Called between two steps, on the thread that does the work: what cannot wait for its end is done there.
-    pub let_in: Arc<dyn Fn() + Send + Sync>,
+    /// Called between two steps, on the thread that does the work: runs what cannot wait until the work ends.
+    pub run_pending: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// How far the work is.
@@ -22,59 +22,60 @@ pub struct Control {
 pub enum Progress {
     /// A training epoch ended.
     Epoch(EpochReport),
-    /// Share of the whole work that is done, 0 to 1.
+    /// The share of the whole work that is done, 0 to 1.
     Fraction(f64),
 }
 
 impl Control {
-    /// A control that nobody watches and nobody stops.
+    /// A control without an observer, for work that is never cancelled.
     pub fn unwatched() -> Control {
         Control {
             cancelled: Arc::new(AtomicBool::new(false)),
             progress: Arc::new(|_| {}),
-            let_in: Arc::new(|| {}),
+            run_pending: Arc::new(|| {}),
         }
     }
 
-    /// Says how far the work is.
+    /// Reports progress.
     pub fn report(&self, progress: Progress) {
         (self.progress)(progress);
     }
 
-    /// Stands between two steps, where the work holds no activations: lets in what cannot wait, and fails if the work has been
-    /// cancelled.
+    /// Runs what cannot wait, then fails if the work has been cancelled. To be called between two steps, while the work
+    /// holds no activations.
     pub fn between_steps(&self) -> Result<()> {
-        (self.let_in)();
+        (self.run_pending)();
         self.check()
     }
 
     /// Fails if the work has been cancelled.
     pub fn check(&self) -> Result<()> {
-        match self.cancelled.load(Ordering::Relaxed) {
-            true => Err(ComputeError::Cancelled),
-            false => Ok(()),
+        if self.cancelled.load(Ordering::Relaxed) {
+            Err(ComputeError::Cancelled)
+        } else {
+            Ok(())
         }
     }
 }
 
-/// Reports whole hundredths of a task once each, so that watching costs nothing.
-pub(crate) struct Hundredths<'a> {
+/// Reports progress once per whole percent, so that it costs next to nothing.
+pub(crate) struct PercentProgress<'a> {
     control: &'a Control,
     total: usize,
     done: usize,
 }
 
-impl<'a> Hundredths<'a> {
-    /// Watches a task of `total` steps.
+impl<'a> PercentProgress<'a> {
+    /// The progress of work in `total` steps.
     pub(crate) fn new(control: &'a Control, total: usize) -> Self {
-        Hundredths {
+        PercentProgress {
             control,
             total: total.max(1),
             done: 0,
         }
     }
 
-    /// One step is done.
+    /// Counts one more step as done.
     pub(crate) fn step(&mut self) {
         let before = self.done * 100 / self.total;
         self.done += 1;

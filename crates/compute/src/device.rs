@@ -1,4 +1,4 @@
-//! Which device computes: the only file that knows whether CUDA is compiled in.
+//! The device that computes. Only this file knows whether CUDA is compiled in.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,21 +7,21 @@ use candle_core::Device;
 
 use super::error::ComputeError;
 
-/// The device a user asks for.
+/// The device that a user requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// The first GPU if there is one, otherwise the CPU.
     #[default]
     Auto,
-    /// The CPU, also where there is a GPU.
+    /// The CPU, even if there is a GPU.
     Cpu,
-    /// The GPU of this ordinal, and nothing else.
+    /// The GPU with this ordinal, and no other device.
     Cuda(usize),
 }
 
-/// A text that names no device.
+/// A text that is not the name of a device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no device: write `auto`, `cpu`, `cuda`, or `cuda:N` for the GPU of ordinal N")]
+#[error("`{0}` is not a device: use `auto`, `cpu`, `cuda`, or `cuda:N` for the GPU with ordinal N")]
 pub struct UnknownDevice(String);
 
 impl FromStr for DeviceChoice {
@@ -52,12 +52,12 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
-/// What a GPU has of memory.
+/// The memory of a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceMemory {
-    /// Bytes that are taken, by whatever program.
+    /// Bytes in use, by all programs.
     pub used_bytes: u64,
-    /// Bytes that there are.
+    /// Bytes in total.
     pub total_bytes: u64,
 }
 
@@ -74,12 +74,13 @@ impl OpenDevice {
         &self.device
     }
 
-    /// What an operator reads in the log, such as `CPU, 2 threads` or `cuda:0`.
+    /// A description for the log, such as `CPU, 2 threads` or `cuda:0`.
     pub fn description(&self) -> &str {
         &self.description
     }
 
-    /// The memory of a GPU, asked on the thread that computes with it. The CPU has that of the machine.
+    /// The memory of a GPU, to be called on the thread that computes with it. `None` for the CPU, which has that of the
+    /// machine.
     pub(super) fn memory(&self) -> Option<DeviceMemory> {
         memory_of_gpu(&self.device)
     }
@@ -102,23 +103,23 @@ impl OpenDevice {
     }
 }
 
-/// Opens the device that was asked for.
+/// Opens the requested device.
 ///
-/// `auto` falls back to the CPU; it warns of that only in a build that could have used a GPU.
+/// `auto` falls back to the CPU, with a warning only in a build that could have used a GPU.
 ///
 /// # Errors
-/// [`ComputeError::NoDevice`] for a GPU that cannot be had, with the reason and what to do.
+/// [`ComputeError::NoDevice`] for a GPU that is not available, with the reason and what to do.
 pub fn open(choice: DeviceChoice) -> Result<OpenDevice, ComputeError> {
     match choice {
         DeviceChoice::Cpu => Ok(OpenDevice::cpu()),
         DeviceChoice::Auto if !CUDA_COMPILED_IN => Ok(OpenDevice::cpu()),
         DeviceChoice::Auto => Ok(OpenDevice::cuda(0).unwrap_or_else(|reason| {
-            tracing::warn!(%reason, "no GPU can be used, computing on the CPU");
+            tracing::warn!(%reason, "no GPU is available; computing on the CPU");
             OpenDevice::cpu()
         })),
         DeviceChoice::Cuda(ordinal) => OpenDevice::cuda(ordinal).map_err(|reason| {
             ComputeError::NoDevice(format!(
-                "{choice} cannot be used: {reason}; choose `auto` or `cpu` to do without it"
+                "{choice} is not available: {reason}; choose `auto` or `cpu` to run without it"
             ))
         }),
     }
@@ -143,20 +144,20 @@ const CUDA_COMPILED_IN: bool = cfg!(feature = "cuda");
 
 #[cfg(not(feature = "cuda"))]
 fn open_cuda(_ordinal: usize) -> Result<Device, String> {
-    Err("this program was built without CUDA, which takes `--features cuda`".to_owned())
+    Err("this program was built without CUDA (`--features cuda`)".to_owned())
 }
 
-/// What a panic says, which names the library that is missing.
+/// The message of a panic, which names the missing library.
 #[cfg(feature = "cuda")]
-fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    // What follows is every name that was tried.
+    // The rest lists every name that was tried.
     let first = text.and_then(|text| text.lines().next()?.split(" - ").next());
-    first.unwrap_or("a library of CUDA cannot be loaded")
+    first.unwrap_or("a CUDA library cannot be loaded")
 }
 
-/// Without the libraries that it opens candle panics rather than fail, and its errors carry a backtrace
+/// If a library is missing, candle panics instead of returning an error. Its errors have a backtrace
 /// after their first line.
 #[cfg(feature = "cuda")]
 fn open_cuda(ordinal: usize) -> Result<Device, String> {
@@ -168,8 +169,8 @@ fn open_cuda(ordinal: usize) -> Result<Device, String> {
         Ok(Ok(device)) => Ok(device),
         Ok(Err(error)) => Err(error.to_string().lines().next().unwrap_or("unknown reason").to_owned()),
         Err(panic) => Err(format!(
-            "{}; it takes the NVIDIA driver, and CUDA's libcublas and libcurand on the library path",
-            text_of(&*panic)
+            "{}; install the NVIDIA driver, and put CUDA's libcublas and libcurand on the library path",
+            panic_message(&*panic)
         )),
     }
 }
@@ -181,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_choice_reads_back_from_what_it_shows() {
+    fn a_choice_can_be_parsed_from_its_display() {
         for choice in [
             DeviceChoice::Auto,
             DeviceChoice::Cpu,
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_names_no_device_is_refused_with_the_texts_that_do() {
+    fn an_unknown_device_is_refused_with_the_valid_names() {
         for text in [
             "",
             "gpu",
@@ -207,14 +208,14 @@ mod tests {
         ] {
             let error = text.parse::<DeviceChoice>().unwrap_err().to_string();
             assert!(
-                error.starts_with(&format!("`{text}` is no device")) && error.contains("`cuda:N`"),
+                error.starts_with(&format!("`{text}` is not a device")) && error.contains("`cuda:N`"),
                 "{error}"
             );
         }
     }
 
     #[test]
-    fn the_cpu_says_how_many_threads_it_has() {
+    fn the_description_of_the_cpu_has_its_number_of_threads() {
         let open = open(DeviceChoice::Cpu).unwrap();
         assert!(open.device().is_cpu());
         assert!(open.description().starts_with("CPU, ") && open.description().contains("thread"));
@@ -226,8 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn a_gpu_that_cannot_be_had_is_an_error_of_one_line_that_says_what_to_do() {
-        // No machine has this many, and most builds have no CUDA at all.
+    fn a_missing_gpu_is_an_error_of_one_line_that_says_what_to_do() {
+        // No machine has this many GPUs, and most builds have no CUDA.
         let error = open(DeviceChoice::Cuda(4_096)).unwrap_err().to_string();
         assert!(
             error.contains("cuda:4096") && error.contains("choose `auto` or `cpu`"),

@@ -1,48 +1,67 @@
-//! How well a network does on labelled images.
+//! Evaluates a network on labelled images.
 
-use candle_core::{DType, Device};
+use std::sync::Arc;
 
-use crate::batches::in_batches;
+use candle_core::DType;
+use tracing::Span;
+
+use crate::batches::ImageBatches;
 use crate::control::Control;
 use crate::error::{ComputeError, Result};
 use crate::executor::Mode;
 use crate::network::Network;
-use scv_domain::evaluation::{Answer, MAX_CLASSES, Report, Tally};
+use crate::task::{DeviceContext, Task};
+use scv_domain::evaluation::{Classification, MAX_CLASSES, Report, Tally};
 use scv_domain::image::{ChannelStatistics, LabelledImages};
 
-/// Runs all images through a network, `batch` at a time.
-///
-/// # Errors
-/// If there are no images, if a label is beyond the network's classes, if an answer is NaN or infinite, if the work is
-/// cancelled, and as [`Network::forward`].
-pub fn evaluate(
-    network: &Network,
-    data: &LabelledImages,
-    statistics: &ChannelStatistics,
-    batch: usize,
-    device: &Device,
-    control: &Control,
-) -> Result<Report> {
-    let classes = network.classes()?;
-    check_labels(data, classes)?;
-    let mut tally = Tally::default();
-    let images = (&data.images, statistics);
-    in_batches(network, images, batch, device, control, |indices, read| {
-        let logits = network.forward(read, Mode::Inference, &mut |_, _| Ok(()))?;
-        let logits = logits.reshape((indices.len(), classes))?.to_dtype(DType::F32)?;
-        for (row, &image) in logits.to_vec2::<f32>()?.iter().zip(indices) {
-            if row.iter().any(|logit| !logit.is_finite()) {
-                return Err(ComputeError::AnswerNotFinite { image });
-            }
-            let label = data.labels[image];
-            tally.add(label, &Answer::of(row, label));
-        }
-        Ok(())
-    })?;
-    Ok(tally.report())
+/// A network and the labelled images to test it on.
+#[derive(Debug, Clone)]
+pub struct EvaluateTask {
+    /// The network.
+    pub network: Arc<Network>,
+    /// The images with their classes.
+    pub data: LabelledImages,
+    /// What pixels are normalised with.
+    pub statistics: ChannelStatistics,
+    /// Bytes of activations that may be held at a time.
+    pub activation_limit: u64,
 }
 
-/// Refuses labels that do not match the images or the classes.
+impl Task for EvaluateTask {
+    type Output = Report;
+
+    fn span(&self) -> Span {
+        tracing::info_span!("compute.evaluate", images = self.data.images.count())
+    }
+
+    /// Runs all images through the network.
+    ///
+    /// # Errors
+    /// No images, a label that is not a class of the network, an output that is NaN or infinite, one image that needs
+    /// more memory than the limit, cancellation, and as [`Network::forward`].
+    fn run(self, context: &DeviceContext, control: &Control) -> Result<Report> {
+        let (network, images) = (&self.network, &self.data.images);
+        let batches = ImageBatches::new(network, images, &self.statistics, self.activation_limit)?;
+        let classes = network.classes()?;
+        check_labels(&self.data, classes)?;
+        let mut tally = Tally::default();
+        batches.for_each(&context.device, control, |indices, input| {
+            let logits = network.forward(input, Mode::Inference, &mut |_, _| Ok(()))?;
+            let logits = logits.reshape((indices.len(), classes))?.to_dtype(DType::F32)?;
+            for (row, &image) in logits.to_vec2::<f32>()?.iter().zip(indices) {
+                if row.iter().any(|logit| !logit.is_finite()) {
+                    return Err(ComputeError::OutputNotFinite { image });
+                }
+                let label = self.data.labels[image];
+                tally.add(label, &Classification::from_logits(row, label));
+            }
+            Ok(())
+        })?;
+        Ok(tally.report())
+    }
+}
+
+/// Checks that the labels match the images and the classes.
 pub(super) fn check_labels(data: &LabelledImages, classes: usize) -> Result<()> {
     let count = data.images.count();
     if count == 0 {
@@ -56,19 +75,19 @@ pub(super) fn check_labels(data: &LabelledImages, classes: usize) -> Result<()> 
     }
     if classes > MAX_CLASSES {
         return Err(ComputeError::Invalid(format!(
-            "the network answers with {classes} numbers, and {MAX_CLASSES} classes can be told apart"
+            "the network has {classes} classes; the limit is {MAX_CLASSES}"
         )));
     }
     match data.labels.iter().find(|&&label| usize::from(label) >= classes) {
         Some(label) => Err(ComputeError::Invalid(format!(
-            "label {label} is beyond the {classes} classes of the network"
+            "label {label} is out of range: the network has {classes} classes"
         ))),
         None => Ok(()),
     }
 }
 
 /// How many predictions equal the labels.
-pub(super) fn right_answers(predictions: &[usize], labels: &[u16]) -> usize {
+pub(super) fn count_correct(predictions: &[usize], labels: &[u16]) -> usize {
     predictions
         .iter()
         .zip(labels)

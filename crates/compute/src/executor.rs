@@ -1,4 +1,4 @@
-//! Runs a network node by node and lets go of every value after its last use.
+//! Runs a network node by node and frees every value after its last use.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use scv_domain::graph::{BatchAxis, Graph, Node, Operator, ParameterRole, ValueId
 
 /// Whether dropout and batch normalisation behave as in training.
 pub enum Mode<'a> {
-    /// Dropout does nothing; running statistics normalise.
+    /// Dropout does nothing, and batch normalisation uses the running statistics.
     Inference,
-    /// Dropout draws, and the batch normalises itself and moves the running statistics.
+    /// Dropout draws, and batch normalisation uses the batch's own statistics and updates the running ones.
     Training(&'a mut TrainingState),
 }
 
-/// What a training run changes besides the weights it descends on.
+/// What a training run changes in addition to the trainable weights.
 pub struct TrainingState {
     /// Draws the values that dropout zeroes.
     pub generator: ChaCha8Rng,
-    /// Running statistics by key. A key that is not here begins with the network's own weights.
+    /// Running statistics by key. Where a key is missing, the network's own weights are the first value.
     pub running: BTreeMap<String, Tensor>,
     /// Batches seen, the current one included.
     pub batches: u64,
@@ -39,10 +39,10 @@ impl TrainingState {
     }
 }
 
-/// A value: of all images together, or of each image as a portion of its own.
+/// A value: one portion for all images of a batch, or one for each image.
 type Portions = Vec<Tensor>;
 
-/// What all nodes have in common while a batch passes.
+/// What all nodes of a pass have in common.
 #[derive(Clone, Copy)]
 struct Batch {
     kernels: Kernels,
@@ -50,109 +50,108 @@ struct Batch {
     images: usize,
 }
 
-/// How a pass goes.
+/// What a pass runs and returns.
 #[derive(Clone, Copy)]
-struct Course {
-    /// The value to answer with.
+struct RunPlan {
+    /// The value to return.
     target: ValueId,
-    /// How many nodes are run.
+    /// How many nodes run.
     node_count: usize,
-    /// The value that a variable stands for.
-    cut: Option<ValueId>,
+    /// The value that becomes a leaf variable.
+    leaf: Option<ValueId>,
 }
 
-impl Course {
-    /// Through the whole graph, to the logits.
+impl RunPlan {
+    /// Runs the whole graph and returns the logits.
     fn whole(graph: &Graph) -> Self {
         Self {
             target: graph.logits,
             node_count: graph.nodes.len(),
-            cut: None,
+            leaf: None,
         }
     }
 }
 
-/// What [`Network::forward_through`] answers with.
+/// The result of [`Network::forward_with_leaf`]: a pass that is cut at one value for gradients.
 #[derive(Debug, Clone)]
-pub struct Through {
+pub struct CutForward {
     /// The logits, `[1, classes]`.
     pub logits: Tensor,
-    /// What they hang on.
-    pub variable: Var,
+    /// The value that the pass is cut at. The logits are differentiable with respect to it.
+    pub leaf: Var,
 }
 
 impl Network {
-    /// Runs images `[batch, channels, height, width]` through the network and answers with the
-    /// logits, `[batch, classes]`.
+    /// Runs images `[batch, channels, height, width]` through the network and returns the logits, `[batch, classes]`.
     ///
-    /// `tap` is shown the index and the output of every node, in execution order, image by image: with the images
-    /// along the first dimension and nothing merged into it. A value is freed after the last node that reads it, unless the
-    /// tap keeps it or a gradient needs it: gradients are followed only from variables, so plain weights and images cost no
+    /// `tap` receives the index and the output of every node, in execution order. The images are the first dimension of
+    /// an output, and nothing else is merged into it. A value is freed after the last node that reads it, unless the
+    /// tap keeps it or a gradient needs it. Only variables have gradients, so plain weights and images cost no
     /// memory.
     ///
     /// # Errors
-    /// [`ComputeError::Layer`] names the layer at fault; an error of the tap is handed on as it is.
+    /// [`ComputeError::Layer`] names the layer at fault; an error of the tap is passed on unchanged.
     pub fn forward(
         &self,
         input: &Tensor,
         mode: Mode<'_>,
         tap: &mut dyn FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<Tensor> {
-        Ok(self.run(input, Course::whole(&self.graph), mode, tap)?.0)
+        Ok(self.run(input, RunPlan::whole(&self.graph), mode, tap)?.0)
     }
 
-    /// Runs only as far as `target` and answers with that value, `[batch, ..]`, at inference.
+    /// Runs only as far as `target` and returns that value, `[batch, ..]`, in inference mode.
     ///
     /// # Errors
     /// As [`Network::forward`].
     pub fn forward_to(&self, input: &Tensor, target: ValueId) -> Result<Tensor> {
-        let course = Course {
+        let plan = RunPlan {
             target,
             node_count: target.0,
-            cut: None,
+            leaf: None,
         };
-        Ok(self.run(input, course, Mode::Inference, &mut |_, _| Ok(()))?.0)
+        Ok(self.run(input, plan, Mode::Inference, &mut |_, _| Ok(()))?.0)
     }
 
-    /// Runs one image and answers with the logits and with a variable in the place of the value `at`, at inference: what comes
-    /// after hangs on it, and its gradient is that of the value.
+    /// Runs one image in inference mode, with a variable in the place of the value `at`. The variable's gradient is
+    /// that of the value.
     ///
     /// # Errors
-    /// As [`Network::forward`], for more than one image, and for a value that the logits do not come after.
-    pub fn forward_through(&self, input: &Tensor, at: ValueId) -> Result<Through> {
-        let course = Course {
-            cut: Some(at),
-            ..Course::whole(&self.graph)
+    /// As [`Network::forward`]; for more than one image; and if the pass does not compute the value.
+    pub fn forward_with_leaf(&self, input: &Tensor, at: ValueId) -> Result<CutForward> {
+        let plan = RunPlan {
+            leaf: Some(at),
+            ..RunPlan::whole(&self.graph)
         };
-        let (logits, variable) = self.run(input, course, Mode::Inference, &mut |_, _| Ok(()))?;
-        let missing = || ComputeError::Invalid(format!("no single image has the value {}", at.0));
-        Ok(Through {
+        let (logits, leaf) = self.run(input, plan, Mode::Inference, &mut |_, _| Ok(()))?;
+        let missing = || ComputeError::Invalid(format!("value {} is not computed for a single image", at.0));
+        Ok(CutForward {
             logits,
-            variable: variable.ok_or_else(missing)?,
+            leaf: leaf.ok_or_else(missing)?,
         })
     }
 
-    /// A value of [`Network::forward_through`], or its gradient, with the image in front.
+    /// Brings the image to the first dimension of a value of [`Network::forward_with_leaf`], or of its gradient.
     ///
     /// # Errors
-    /// The device has no memory left.
+    /// The device is out of memory.
     pub fn with_image_first(&self, at: ValueId, value: &Tensor) -> Result<Tensor> {
         let node = &self.graph.nodes[at.0 - 1];
-        Ok(self.image_by_image(node, std::slice::from_ref(value))?)
+        Ok(self.join_images(node, std::slice::from_ref(value))?)
     }
 
     fn run(
         &self,
         input: &Tensor,
-        course: Course,
+        plan: RunPlan,
         mut mode: Mode<'_>,
         tap: &mut dyn FnMut(usize, &Tensor) -> Result<()>,
     ) -> Result<(Tensor, Option<Var>)> {
-        let Course {
+        let RunPlan {
             target,
             node_count,
-            cut,
-        } = course;
+            leaf,
+        } = plan;
         let mut variable = None;
         self.check_input(input)?;
         if let Mode::Training(state) = &mut mode {
@@ -165,7 +164,7 @@ impl Network {
             kernels: Kernels::of(input.device()),
             images: values[0].first().map_or(Ok(0), |first| first.dim(0))?,
         };
-        let mut answer = (target == ValueId::INPUT).then(|| input.clone());
+        let mut output = (target == ValueId::INPUT).then(|| input.clone());
         for (index, node) in self.graph.nodes.iter().enumerate().take(node_count) {
             let value = (0..portions).map(|portion| {
                 let inputs = inputs_of(node, &values, portion)?;
@@ -174,30 +173,32 @@ impl Network {
             let mut value = value
                 .collect::<Result<Portions>>()
                 .map_err(|error| at_layer(node, error))?;
-            if let ([only], true) = (value.as_slice(), cut == Some(ValueId(index + 1))) {
-                let made = Var::from_tensor(only)?;
-                value = vec![made.as_tensor().clone()];
-                variable = Some(made);
+            if leaf == Some(ValueId(index + 1))
+                && let [only] = value.as_slice()
+            {
+                let cut = Var::from_tensor(only)?;
+                value = vec![cut.as_tensor().clone()];
+                variable = Some(cut);
             }
             let whole = self
-                .image_by_image(node, &value)
+                .join_images(node, &value)
                 .map_err(|error| at_layer(node, error.into()))?;
             tap(index, &whole)?;
             if target.0 == index + 1 {
-                answer = Some(whole);
+                output = Some(whole);
             }
             values[index + 1] = value;
-            for spent in &self.spent[index] {
-                values[spent.0] = Portions::new();
+            for unused in &self.to_free[index] {
+                values[unused.0] = Portions::new();
             }
         }
-        let answer = answer.ok_or_else(|| ComputeError::Invalid(format!("the network has no value {}", target.0)))?;
-        Ok((answer, variable))
+        let output = output.ok_or_else(|| ComputeError::Invalid(format!("the network has no value {}", target.0)))?;
+        Ok((output, variable))
     }
 
-    /// All images as one portion, or each as its own.
+    /// One portion for all images, or one for each.
     fn portions(&self, input: &Tensor) -> Result<Portions> {
-        if self.graph.images_together {
+        if self.graph.is_batched {
             return Ok(vec![input.clone()]);
         }
         let images = input.dim(0)?;
@@ -206,11 +207,11 @@ impl Network {
             .collect::<candle_core::Result<_>>()?)
     }
 
-    /// A value with its images along the first dimension and nothing merged into it. One that is the same for every
-    /// image stays as it is.
-    fn image_by_image(&self, node: &Node, portions: &[Tensor]) -> candle_core::Result<Tensor> {
+    /// Joins the portions of a value: the images are its first dimension, and nothing else is merged into it. A value
+    /// that is the same for every image stays as it is.
+    fn join_images(&self, node: &Node, portions: &[Tensor]) -> candle_core::Result<Tensor> {
         match portions {
-            [only] if self.graph.images_together => images_first(node, only),
+            [only] if self.graph.is_batched => images_first(node, only),
             [first, ..] if node.inputs.is_empty() => Ok(first.clone()),
             portions => {
                 let images = portions.iter().map(|portion| images_first(node, portion));
@@ -224,7 +225,7 @@ impl Network {
         if dims.len() != self.graph.input_shape.len() + 1 || dims[1..] != self.graph.input_shape {
             let expected = &self.graph.input_shape;
             return Err(ComputeError::Invalid(format!(
-                "the network reads images {expected:?}, not a batch {dims:?}"
+                "the network reads images of shape {expected:?}; this batch has shape {dims:?}"
             )));
         }
         Ok(())
@@ -237,7 +238,7 @@ impl Network {
             (Operator::Dropout { p }, Mode::Training(state)) => ops::dropout(&inputs[0], *p, &mut state.generator)?,
             (Operator::BatchNorm2d { eps, momentum }, Mode::Training(state)) => {
                 let moments = ops::batch_moments(kernels, &inputs[0])?;
-                self.move_running(node, &moments, *momentum, state)?;
+                self.update_running(node, &moments, *momentum, state)?;
                 let (weight, bias) = ops::scale_and_shift(node, &self.weights, &inputs[0])?;
                 ops::normalise_batch(kernels, &inputs[0], &moments, (&weight, &bias), *eps)?
             }
@@ -246,15 +247,15 @@ impl Network {
         if value.dims() != dims {
             let actual = value.dims();
             return Err(ComputeError::Invalid(format!(
-                "it gives {actual:?} where {dims:?} was inferred"
+                "its output has shape {actual:?}, but {dims:?} was inferred"
             )));
         }
         Ok(value)
     }
 
-    /// Moves the running statistics towards the batch as PyTorch does: the variance that is kept is
-    /// the unbiased one, and without momentum every batch counts alike.
-    fn move_running(
+    /// Moves the running statistics towards those of the batch, as PyTorch does: it keeps the unbiased variance, and
+    /// without momentum every batch has the same weight.
+    fn update_running(
         &self,
         node: &Node,
         moments: &ops::Moments,
@@ -283,11 +284,11 @@ impl Network {
 fn inputs_of(node: &Node, values: &[Portions], portion: usize) -> Result<Vec<Tensor>> {
     let input = |input: &ValueId| values.get(input.0)?.get(portion).cloned();
     let inputs: Option<Vec<Tensor>> = node.inputs.iter().map(input).collect();
-    inputs.ok_or_else(|| ComputeError::Invalid("it reads a value that is not there".into()))
+    inputs.ok_or_else(|| ComputeError::Invalid("it reads a value that was not computed".into()))
 }
 
-/// A value, or the images of one portion of it, with the dimension that counts images in front and what was merged
-/// into it behind. One without such a dimension belongs to a single image, or is the same for all.
+/// Moves the dimension that counts images to the front of a value or a portion, and what was merged into it behind it.
+/// A value without such a dimension belongs to a single image, or is the same for all.
 fn images_first(node: &Node, value: &Tensor) -> candle_core::Result<Tensor> {
     let Some(BatchAxis { axis, factor, inner }) = node.batch else {
         return if node.inputs.is_empty() {

@@ -1,58 +1,70 @@
-//! Which images of a data set the parts of a network answer to most, for a group of parts in one pass.
+//! The images of a data set that activate a group of targets most, found in one pass.
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
+use tracing::Span;
 
-use super::batches::in_batches;
+use super::batches::ImageBatches;
 use super::control::Control;
 use super::error::Result;
 use super::network::Network;
 use super::synthesis::Objective;
+use super::task::{DeviceContext, Task};
 use scv_domain::exemplar::Exemplars;
 use scv_domain::image::{ChannelStatistics, Images};
 use scv_domain::synthesis::TargetGroup;
 
-/// A network, what of it answers, and the images that it is asked about.
+/// A network, a group of targets in it, and the images to compare.
 #[derive(Debug, Clone)]
 pub struct ExemplarTask {
     /// The network.
     pub network: Arc<Network>,
     /// The images.
     pub images: Images,
-    /// How pixels become numbers.
+    /// What pixels are normalised with.
     pub statistics: ChannelStatistics,
-    /// What answers.
+    /// The targets.
     pub group: TargetGroup,
-    /// Of the group only the member of this index, whose answers alone are kept then.
+    /// If set, the output has only the member of the group with this index.
     pub only: Option<usize>,
-    /// How many images are wanted of each.
+    /// Images per target.
     pub count: usize,
     /// Bytes of activations that may be held at a time.
     pub activation_limit: u64,
 }
 
-/// The images that each of the group answers to most, the strongest first; of equals the first. One whose answer is no number
-/// is left out.
-///
-/// # Errors
-/// A group that is not there, cancellation, and as [`Network::forward`].
-pub fn strongest(task: &ExemplarTask, batch: usize, device: &Device, control: &Control) -> Result<Exemplars> {
-    let objective = Objective::of(&task.network, task.group)?;
-    let members = task.only.map_or(objective.members(), |_| 1);
-    let mut found = Exemplars::new(members, task.count.min(task.images.count()));
-    let images = (&task.images, &task.statistics);
-    in_batches(&task.network, images, batch, device, control, |indices, read| {
-        let answers = objective.answers(&task.network, read)?;
-        let answers = match task.only {
-            Some(member) => answers.narrow(1, member, 1)?,
-            None => answers,
-        };
-        let answers = answers.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-        for (&image, answers) in indices.iter().zip(&answers) {
-            found.add(image, answers);
-        }
-        Ok(())
-    })?;
-    Ok(found)
+impl Task for ExemplarTask {
+    /// The top-activating images of each target, the highest activation first.
+    type Output = Exemplars;
+
+    fn span(&self) -> Span {
+        tracing::info_span!("compute.top_activating_images", images = self.images.count())
+    }
+
+    /// Runs all images. Of images with equal activations the first comes first; an image whose activation is NaN is
+    /// left out.
+    ///
+    /// # Errors
+    /// A group that the network does not have, one image that needs more memory than the limit, cancellation, and as
+    /// [`Network::forward`].
+    fn run(self, context: &DeviceContext, control: &Control) -> Result<Exemplars> {
+        let batches = ImageBatches::new(&self.network, &self.images, &self.statistics, self.activation_limit)?;
+        let objective = Objective::of(&self.network, self.group)?;
+        let members = self.only.map_or(objective.members(), |_| 1);
+        let mut found = Exemplars::new(members, self.count.min(self.images.count()));
+        batches.for_each(&context.device, control, |indices, input| {
+            let activations = objective.activations(&self.network, input)?;
+            let activations = match self.only {
+                Some(member) => activations.narrow(1, member, 1)?,
+                None => activations,
+            };
+            let activations = activations.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+            for (&image, activations) in indices.iter().zip(&activations) {
+                found.add(image, activations);
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
 }

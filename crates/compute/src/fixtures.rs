@@ -1,4 +1,4 @@
-//! Small graphs and measures of gradients for the tests of this room.
+//! Small graphs and gradient checks for the unit tests.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor, Var};
 
 use scv_domain::graph::{Activation, BatchAxis, Graph, Node, Operator, Parameter, ParameterRole, ValueId};
 
-/// Builds a graph node by node; every node reads the last value unless told otherwise.
+/// Builds a graph node by node. A node reads the last value unless its inputs are given.
 pub(crate) struct Builder {
     graph: Graph,
 }
@@ -18,7 +18,7 @@ impl Builder {
                 input_shape: input_shape.to_vec(),
                 nodes: Vec::new(),
                 logits: ValueId::INPUT,
-                images_together: true,
+                is_batched: true,
             },
         }
     }
@@ -63,7 +63,7 @@ impl Builder {
         self
     }
 
-    /// A square convolution of step 1 that keeps the size.
+    /// A square convolution with stride 1 that keeps the size.
     pub(crate) fn conv(self, outputs: usize, kernel: usize) -> Self {
         let shape = self.last_shape();
         let weight = [outputs, shape[0], kernel, kernel];
@@ -139,10 +139,10 @@ pub(crate) fn norm(tensor: &Tensor) -> f64 {
     f64::from(squares.to_scalar::<f32>().unwrap().sqrt())
 }
 
-/// Checks the gradient of a loss with regard to one of its variables, by central differences over twice `step`: along the
-/// gradient, where the slope is its own length since no direction is steeper, and along a direction that has nothing to do with
-/// it, where a gradient that lacks some of its numbers shows. `tolerance` is a share of the length. The variable keeps its
-/// value.
+/// Checks the gradient of a loss with respect to one of its variables, by central differences over twice `step`. Along
+/// the gradient, the slope is the length of the gradient, because no direction is steeper. Along an unrelated
+/// direction, a gradient that lacks some of its numbers is detected. `tolerance` is relative to the length. The
+/// variable keeps its value.
 pub(crate) fn check_gradient(
     what: &str,
     variable: &Var,
@@ -166,14 +166,14 @@ pub(crate) fn check_gradient(
         let expected = f64::from(expected.to_scalar::<f32>().unwrap());
         assert!(
             (slope - expected).abs() <= tolerance * length,
-            "{what}: the slope is {slope}, and {expected} by a gradient of length {length}"
+            "{what}: the slope is {slope}, but {expected} by the gradient, whose length is {length}"
         );
     }
 }
 
-/// Numbers from -0.5 to 0.5, none near another: the fractions of multiples of the golden section.
+/// Well separated numbers from -0.5 to 0.5: the fractions of multiples of the golden ratio.
 pub(crate) fn scattered(shape: &[usize]) -> Tensor {
-    let number = |place: usize| ((place + 1) as f32 * 0.618_034).fract() - 0.5;
+    let number = |index: usize| ((index + 1) as f32 * 0.618_034).fract() - 0.5;
     let numbers: Vec<f32> = (0..shape.iter().product()).map(number).collect();
     Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
 }

@@ -1,26 +1,26 @@
-//! The centred Gram matrix of a layer, accumulated where its activations lie.
+//! The centred Gram matrix of a layer, accumulated on the device that holds its activations.
 //!
-//! For n probe images and p features, `K = H X Xᵀ H` with `H = I - 1 1ᵀ / n`. It has to hold the
+//! For n probe images and p features, `K = H X Xᵀ H` with `H = I - 1 1ᵀ / n`. It has to keep the
 //! digits that CKA needs for p up to a few million, from activations in single precision:
 //!
-//! - Features go by in chunks. Each chunk is divided by its largest magnitude, unless that is ordinary, so that
-//!   no square overflows or vanishes, and its column means are taken off before anything is multiplied, so
+//! - Features are processed in chunks. Each chunk is divided by its largest magnitude, unless that is ordinary, so that
+//!   no square overflows or vanishes. Its column means are subtracted before anything is multiplied, so
 //!   that a large mean costs no digits.
-//! - The product of a chunk is made in f32 and added up in f64. Rounding errors of the means are
+//! - The product of a chunk is computed in f32 and added up in f64. Rounding errors of the means are
 //!   the same for all rows of a column, so the second centring, in f64, removes them.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{DType, Tensor};
 
 use super::error::ComputeError;
 use scv_domain::vector::{Degenerate, MIN_PROBES};
 
 mod on_cpu;
+mod sums;
 
-/// Features that enter one single-precision product.
-const CHUNK: usize = 16_384;
+use sums::Sums;
 
-/// Least share of the activations' sum of squares that has to be left after centring: below it,
-/// what is left may be rounding of the constant part.
+/// The smallest share of the activations' sum of squares that must be left after centring: below it,
+/// the rest may be rounding of the constant part.
 const MIN_VARIED_SHARE: f64 = 1e-12;
 
 /// The centred Gram matrix of one layer on n probe images.
@@ -32,7 +32,7 @@ pub struct CentredGram {
 }
 
 impl CentredGram {
-    /// Accumulates the Gram of activations `[n, ...]`, one image a row, on their device.
+    /// Accumulates the Gram matrix of activations `[n, ...]`, one image per row, on their device.
     ///
     /// # Errors
     /// [`ComputeError::TooFewProbes`] below [`MIN_PROBES`] images; a failure of the device.
@@ -45,9 +45,10 @@ impl CentredGram {
             });
         }
         let flat = activations.reshape((images, ()))?.to_dtype(DType::F32)?;
-        let sums = match flat.device().is_cpu() {
-            true => on_cpu::sums(&flat.contiguous()?)?,
-            false => Sums::of(&flat)?,
+        let sums = if flat.device().is_cpu() {
+            on_cpu::sums(&flat.contiguous()?)?
+        } else {
+            Sums::of(&flat)?
         };
         // The squares of a column about its mean, and n times the square of that mean.
         let trace: f64 = sums.gram.iter().step_by(images + 1).sum();
@@ -56,7 +57,7 @@ impl CentredGram {
     }
 
     /// Centres any symmetric n x n matrix; `raw_square_sum` is the sum of squares of the activations
-    /// that it was made of.
+    /// that it was computed from.
     fn centre(images: usize, mut values: Vec<f64>, raw_square_sum: f64) -> Self {
         symmetrise(&mut values, images);
         let means: Vec<f64> = values
@@ -76,7 +77,7 @@ impl CentredGram {
         }
     }
 
-    /// How many probe images it compares, n.
+    /// The number of probe images, n.
     pub fn images(&self) -> usize {
         self.images
     }
@@ -84,7 +85,7 @@ impl CentredGram {
     /// The n x n matrix divided by its Frobenius norm, row after row.
     ///
     /// # Errors
-    /// A reason why the layer has no direction: NaN or infinity, or nothing that varies.
+    /// The reason why the layer has no direction: NaN or infinity, or the same activations for all images.
     pub fn unit(&self) -> Result<Vec<f64>, Degenerate> {
         let norm = self.values.iter().map(|value| value * value).sum::<f64>().sqrt();
         if !norm.is_finite() || !self.raw_square_sum.is_finite() {
@@ -95,60 +96,6 @@ impl CentredGram {
             return Err(Degenerate::Constant);
         }
         Ok(self.values.iter().map(|value| value / norm).collect())
-    }
-}
-
-/// What the features add up to.
-struct Sums {
-    /// `Σ (x - mean) (x - mean)ᵀ`, n x n.
-    gram: Vec<f64>,
-    /// The sum of the squares of the means.
-    squared_means: f64,
-}
-
-impl Sums {
-    fn zero(images: usize) -> Self {
-        Self {
-            gram: vec![0.0; images * images],
-            squared_means: 0.0,
-        }
-    }
-
-    fn plus(mut self, other: Self) -> Self {
-        self.gram
-            .iter_mut()
-            .zip(other.gram)
-            .for_each(|(sum, value)| *sum += value);
-        self.squared_means += other.squared_means;
-        self
-    }
-
-    /// Over activations `[images, features]`, on whatever device they are.
-    fn of(activations: &Tensor) -> candle_core::Result<Self> {
-        let (images, features) = activations.dims2()?;
-        let device = activations.device();
-        let averaging = Tensor::full(1.0 / images as f32, (1, images), device)?;
-        let mut gram = Tensor::zeros((images, images), DType::F64, device)?;
-        let mut squared_means = Tensor::zeros((), DType::F64, device)?;
-        for start in (0..features).step_by(CHUNK) {
-            let width = CHUNK.min(features - start);
-            let chunk = activations.narrow(D::Minus1, start, width)?.contiguous()?;
-            let scale = chunk.abs()?.max_all()?.maximum(f64::from(f32::MIN_POSITIVE))?;
-            let scaled = chunk.broadcast_div(&scale)?;
-            let means = averaging.matmul(&scaled)?;
-            let centred = scaled.broadcast_sub(&means)?;
-            let product = centred.matmul(&centred.t()?)?;
-
-            // The scale stays on the device: reading it here would wait for the device each time.
-            let unscale = scale.to_dtype(DType::F64)?.sqr()?;
-            gram = (gram + product.to_dtype(DType::F64)?.broadcast_mul(&unscale)?)?;
-            let squares = means.to_dtype(DType::F64)?.sqr()?.sum_all()?;
-            squared_means = (squared_means + (squares * unscale)?)?;
-        }
-        Ok(Self {
-            gram: gram.flatten_all()?.to_vec1()?,
-            squared_means: squared_means.to_scalar()?,
-        })
     }
 }
 
@@ -187,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_answers_all_images_alike_is_constant() {
+    fn a_layer_with_the_same_activations_for_all_images_is_constant() {
         assert_eq!(reason(vec![0.0; 40], 8), Err(Degenerate::Constant));
         assert_eq!(reason(vec![0.1; 40], 8), Err(Degenerate::Constant));
         let row: Vec<f32> = (0..50_000).map(|feature| (feature as f32).sin() * 1e4).collect();
@@ -195,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn nan_and_infinity_are_found_wherever_they_stand() {
+    fn nan_and_infinity_are_found_at_any_position() {
         for culprit in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for at in [0, 17_000, 39_999] {
                 let mut values: Vec<f32> = (0..40_000).map(|value| (value as f32).cos()).collect();
@@ -225,7 +172,7 @@ mod tests {
     fn two_million_features_with_a_large_mean_keep_their_digits() {
         let (images, features) = (8, 2_000_000);
         let sources = [1, 5].map(|seed| Activations::rectified(images, 6, 1_000, seed));
-        // Two thirds of what varies is shared, so that the likeness is far from both 0 and 1.
+        // Two thirds of the variation is shared, so that the similarity is far from both 0 and 1.
         let widened = |seed: u64, mean: f64, own: usize| {
             let mut wide = Activations::noise(images, features, seed);
             for (image, row) in wide.values.chunks_mut(features).enumerate() {
@@ -233,7 +180,7 @@ mod tests {
                     let source = &sources[if feature % 3 == 0 { own } else { 0 }];
                     let signal = source.values[image * 1_000 + feature % 1_000];
                     let scale = if own == 0 { 1.0 } else { 1.0 + (feature % 7) as f64 };
-                    // Rounded here, so that both sides read the same numbers.
+                    // Rounded here, so that both computations read the same numbers.
                     *value = f64::from((mean + 0.3 * *value + scale * signal) as f32);
                 }
             }

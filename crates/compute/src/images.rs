@@ -1,10 +1,10 @@
-//! Images become tensors.
+//! Turns images into tensors.
 
 use candle_core::{Device, Result, Tensor};
 
 use scv_domain::image::{ChannelOrder, ChannelStatistics, ImageShape, Images, lightness};
 
-/// How the numbers of an image are ordered.
+/// The order of the numbers of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// Channels, rows, columns.
@@ -13,10 +13,10 @@ pub enum Layout {
     ChannelsLast,
 }
 
-/// `[images, channels, height, width]` in f32: `(pixel / 255 - mean) / std` by channel.
+/// `[images, channels, height, width]` in f32: `(pixel / 255 - mean) / std`, per channel.
 ///
 /// # Errors
-/// If the statistics are not one number a channel, or if the device has no memory left.
+/// If the statistics do not have one number per channel, or if the device is out of memory.
 pub fn to_tensor(images: &Images, statistics: &ChannelStatistics, device: &Device) -> Result<Tensor> {
     let shape = images.shape;
     if statistics.mean.len() != shape.channels || statistics.std.len() != shape.channels {
@@ -48,14 +48,17 @@ pub fn to_tensor(images: &Images, statistics: &ChannelStatistics, device: &Devic
     )
 }
 
-/// Images of another shape as a network of this one reads them: grey from colours by lightness, colours from grey by
-/// repetition, other sizes by bilinear interpolation between the centres of pixels, averaging where it shrinks.
+/// Converts images to the shape that a network reads.
+///
+/// Colours become grey by their lightness, grey is repeated for each colour, and other sizes are reached by bilinear
+/// interpolation between the centres of pixels, with averaging where an image shrinks.
 pub fn fitted(images: &Images, shape: ImageShape, order: ChannelOrder) -> Images {
     let from = images.shape;
     if from == shape && (order == ChannelOrder::Rgb || shape.channels == 1) {
         return images.clone();
     }
-    let (rows, columns) = (weights(from.height, shape.height), weights(from.width, shape.width));
+    let rows = filter_weights(from.height, shape.height);
+    let columns = filter_weights(from.width, shape.width);
     let mut pixels = Vec::with_capacity(images.count() * shape.len());
     for index in 0..images.count() {
         let planes: Vec<Vec<f32>> = images
@@ -68,11 +71,11 @@ pub fn fitted(images: &Images, shape: ImageShape, order: ChannelOrder) -> Images
                 ChannelOrder::Rgb => channel,
                 ChannelOrder::Bgr => shape.channels - 1 - channel,
             };
-            pixels.extend((0..shape.height * shape.width).map(|place| {
+            pixels.extend((0..shape.height * shape.width).map(|at| {
                 let value = match (planes.as_slice(), shape.channels) {
-                    ([red, green, blue], 1) => lightness([red[place], green[place], blue[place]]),
-                    ([grey], _) => grey[place],
-                    (planes, _) => planes[source][place],
+                    ([red, green, blue], 1) => lightness([red[at], green[at], blue[at]]),
+                    ([grey], _) => grey[at],
+                    (planes, _) => planes[source][at],
                 };
                 value.round().clamp(0.0, 255.0) as u8
             }));
@@ -82,13 +85,13 @@ pub fn fitted(images: &Images, shape: ImageShape, order: ChannelOrder) -> Images
     Images { shape, pixels }
 }
 
-/// By place of the result: the places it is made of, with their weights. The filter is a triangle, as wide as the step
-/// from place to place where that is more than one.
-fn weights(from: usize, to: usize) -> Vec<Vec<(usize, f32)>> {
+/// For each position of the result: the positions of the source that it is made of, with their weights. The filter is a
+/// triangle. Where the image shrinks, it is as wide as the step from one position to the next.
+fn filter_weights(from: usize, to: usize) -> Vec<Vec<(usize, f32)>> {
     let step = from as f32 / to as f32;
     let reach = step.max(1.0);
-    let weights_at = |place: usize| {
-        let centre = (place as f32 + 0.5) * step - 0.5;
+    let weights_at = |position: usize| {
+        let centre = (position as f32 + 0.5) * step - 0.5;
         let near = (centre - reach).ceil().max(0.0) as usize..=((centre + reach).floor() as usize).min(from - 1);
         let raw: Vec<(usize, f32)> = near
             .map(|source| (source, 1.0 - (source as f32 - centre).abs() / reach))
@@ -113,7 +116,7 @@ fn resized(plane: &[u8], width: usize, rows: &[Vec<(usize, f32)>], columns: &[Ve
     rows.iter().flat_map(row).collect()
 }
 
-/// What each of the 256 pixel levels becomes.
+/// The normalised value of each of the 256 pixel levels.
 fn levels(mean: f32, std: f32) -> [f32; 256] {
     std::array::from_fn(|level| (level as f32 / 255.0 - mean) / std)
 }
@@ -125,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pixels_are_scaled_and_normalised_by_channel() {
+    fn pixels_are_scaled_and_normalised_per_channel() {
         let images = Images {
             shape: ImageShape {
                 channels: 2,

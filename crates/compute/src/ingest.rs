@@ -1,13 +1,14 @@
 //! One pass of a network over the probe images, and a vector for each of its layers.
 //!
-//! All probe images go through at once, since a Gram compares every image with every other. Only
-//! values that a later node still reads are in memory, so a pass takes at most n times the largest
-//! sum of values alive together; that is known beforehand, and a pass that would take more than
-//! the limit is refused before it begins. The operators' own scratch space comes on top.
+//! All probe images pass together, because a Gram matrix compares every image with every other. Only values that a
+//! later node still reads are in memory, so a pass takes at most n times the largest sum of values that are alive
+//! together. That is known beforehand, and a pass that would exceed the limit is refused before it starts. The
+//! operators' own scratch space comes on top.
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
+use tracing::Span;
 
 use super::control::{Control, Progress};
 use super::error::ComputeError;
@@ -16,25 +17,26 @@ use super::gram::CentredGram;
 use super::memory;
 use super::network::Network;
 use super::sketch::Sketcher;
+use super::task::{DeviceContext, Task};
 use super::vector::layer_vector;
 use scv_domain::graph::Node;
 use scv_domain::image::{ChannelStatistics, Images};
 use scv_domain::vector::{Degenerate, LayerVector, MIN_PROBES, SketchedVector};
 
-/// A network and the probe images that its layers are to be measured on.
+/// A network and the probe images to measure its layers on.
 #[derive(Debug, Clone)]
 pub struct IngestTask {
     /// The network.
     pub network: Arc<Network>,
     /// The probe set, in its order.
     pub probes: Images,
-    /// How pixels become numbers.
+    /// What pixels are normalised with.
     pub statistics: ChannelStatistics,
     /// Bytes of activations that may be held at a time.
     pub activation_limit: u64,
 }
 
-/// What became of one layer.
+/// The result for one layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerOutcome {
     /// Position of the layer among the graph's nodes.
@@ -43,52 +45,55 @@ pub struct LayerOutcome {
     pub vector: Result<SketchedVector, Degenerate>,
 }
 
-/// Makes the vectors of all layers of a network, in execution order.
-///
-/// # Errors
-/// Too few probe images, more activations than may be held, images of another shape, a layer that cannot be computed (the error names it), or cancellation.
-pub fn ingest(
-    task: &IngestTask,
-    device: &Device,
-    sketcher: &Sketcher,
-    control: &Control,
-) -> Result<Vec<LayerOutcome>, ComputeError> {
-    let (network, graph) = (&task.network, task.network.graph());
-    let probes = task.probes.count();
-    if probes < MIN_PROBES {
-        return Err(ComputeError::TooFewProbes {
-            given: probes,
-            needed: MIN_PROBES,
-        });
+impl Task for IngestTask {
+    /// One outcome per layer, in execution order.
+    type Output = Vec<LayerOutcome>;
+
+    fn span(&self) -> Span {
+        tracing::info_span!("compute.ingest", probes = self.probes.count())
     }
-    check_memory(task, probes)?;
-    control.check()?;
-    let input = network.input_of(&task.probes, &task.statistics, device)?;
 
-    let count = graph.layers().count();
-    let mut vectors = Vec::with_capacity(count);
-    network.forward(&input, Mode::Inference, &mut |index, activations| {
-        // Nothing is let in that would hold as many activations again.
-        control.check()?;
-        let node = &graph.nodes[index];
-        if node.is_layer {
-            vectors.push((index, vector_of(node, activations)?));
-            control.report(Progress::Fraction(vectors.len() as f64 / count as f64));
+    /// Computes the vectors of all layers of the network.
+    ///
+    /// # Errors
+    /// Too few probe images, more activations than the limit, images of another shape, a layer that cannot be computed
+    /// (the error names it), or cancellation.
+    fn run(self, context: &DeviceContext, control: &Control) -> Result<Vec<LayerOutcome>, ComputeError> {
+        let (network, graph) = (&self.network, self.network.graph());
+        let probes = self.probes.count();
+        if probes < MIN_PROBES {
+            return Err(ComputeError::TooFewProbes {
+                given: probes,
+                needed: MIN_PROBES,
+            });
         }
-        Ok(())
-    })?;
-    let outcomes = with_sketches(vectors, sketcher)?;
-    Ok(outcomes
-        .into_iter()
-        .map(|(node, vector)| LayerOutcome { node, vector })
-        .collect())
-}
+        memory::check(
+            memory::of_inference(graph, probes),
+            self.activation_limit,
+            format_args!("{probes} probe images in one pass"),
+            "use a probe set of fewer images",
+        )?;
+        control.check()?;
+        let input = network.input_tensor(&self.probes, &self.statistics, &context.device)?;
 
-fn check_memory(task: &IngestTask, probes: usize) -> Result<(), ComputeError> {
-    let needed = memory::of_inference(task.network.graph(), probes);
-    memory::check(needed, task.activation_limit, || {
-        format!("{probes} probe images at once: use a probe set of fewer images")
-    })
+        let count = graph.layers().count();
+        let mut vectors = Vec::with_capacity(count);
+        network.forward(&input, Mode::Inference, &mut |index, activations| {
+            // No request runs here: it could hold as many activations again.
+            control.check()?;
+            let node = &graph.nodes[index];
+            if node.is_layer {
+                vectors.push((index, vector_of(node, activations)?));
+                control.report(Progress::Fraction(vectors.len() as f64 / count as f64));
+            }
+            Ok(())
+        })?;
+        let outcomes = with_sketches(vectors, &context.sketcher)?;
+        Ok(outcomes
+            .into_iter()
+            .map(|(node, vector)| LayerOutcome { node, vector })
+            .collect())
+    }
 }
 
 fn vector_of(node: &Node, activations: &Tensor) -> Result<Result<LayerVector, Degenerate>, ComputeError> {
@@ -103,7 +108,7 @@ fn vector_of(node: &Node, activations: &Tensor) -> Result<Result<LayerVector, De
 /// A vector of a layer, or why it has none.
 pub(super) type OrDegenerate<V> = Result<V, Degenerate>;
 
-/// Sketches all vectors in one batch and puts them back beside what they belong to.
+/// Sketches all vectors in one batch and returns each to its owner.
 ///
 /// # Errors
 /// Those of [`Sketcher::sketch`].
@@ -111,21 +116,21 @@ pub(super) fn with_sketches<T>(
     vectors: Vec<(T, OrDegenerate<LayerVector>)>,
     sketcher: &Sketcher,
 ) -> Result<Vec<(T, OrDegenerate<SketchedVector>)>, ComputeError> {
-    let mut whole = Vec::with_capacity(vectors.len());
-    let places: Vec<(T, OrDegenerate<()>)> = vectors
+    let mut present = Vec::with_capacity(vectors.len());
+    let owners: Vec<(T, OrDegenerate<()>)> = vectors
         .into_iter()
-        .map(|(owner, vector)| (owner, vector.map(|vector| whole.push(vector))))
+        .map(|(owner, vector)| (owner, vector.map(|vector| present.push(vector))))
         .collect();
-    let mut sketched = sketcher.sketch(whole)?.into_iter();
-    let with_sketch = |(owner, place): (T, OrDegenerate<()>)| {
-        let vector = place.map(|()| {
+    let mut sketched = sketcher.sketch(present)?.into_iter();
+    let with_sketch = |(owner, vector): (T, OrDegenerate<()>)| {
+        let vector = vector.map(|()| {
             sketched
                 .next()
-                .expect("the sketcher gives back as many vectors as it was given")
+                .expect("the sketcher returns as many vectors as it receives")
         });
         (owner, vector)
     };
-    Ok(places.into_iter().map(with_sketch).collect())
+    Ok(owners.into_iter().map(with_sketch).collect())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Everything that touches numbers: the only room that names candle.
+//! All numerical work of SCV. No other crate computes with candle.
 
 pub mod activations;
 pub mod attribution;
@@ -16,6 +16,7 @@ pub mod feature_map;
 pub mod gram;
 pub mod images;
 pub mod ingest;
+pub mod load;
 mod memory;
 pub mod neighbours;
 pub mod network;
@@ -27,6 +28,7 @@ pub mod pytorch;
 pub mod significance;
 pub mod sketch;
 pub mod synthesis;
+pub mod task;
 pub mod trace;
 pub mod train;
 pub mod vector;

@@ -1,28 +1,30 @@
-//! Whether two layers see the same images as alike: the overlap of each image's nearest neighbours (Huh et al. 2024,
+//! Whether two layers find the same images similar: the overlap of each image's nearest neighbours (Huh et al. 2024,
 //! "mutual k-nearest neighbours"), from stored vectors alone.
 //!
-//! A layer vector stands for the centred Gram K up to its length, and `K(i,i) + K(j,j) - 2 K(i,j)` is the squared distance
-//! of two images' activations up to the same factor: which images are nearest is in the vector, exactly.
+//! A layer vector determines the centred Gram matrix K up to a factor, and `K(i,i) + K(j,j) - 2 K(i,j)` is the squared
+//! distance between the activations of two images up to the same factor. So the vector determines the nearest images
+//! exactly.
 
 use super::vector::gram_of;
 use scv_domain::vector::LayerVector;
 
-/// The k nearest other images of each image, as bits.
+/// The k nearest other images of each image.
 pub struct Neighbourhoods {
     nearest: usize,
+    /// For each image, whether each of the images is among its nearest.
     near: Vec<Vec<bool>>,
 }
 
 impl Neighbourhoods {
-    /// Of a layer; of images equally far the earlier one is nearer.
+    /// The neighbourhoods of a layer. Of images at the same distance, the earlier one counts as nearer.
     ///
     /// # Panics
     /// If there are not more images than neighbours.
     pub fn of(vector: &LayerVector, nearest: usize) -> Self {
         let images = vector.tail.len();
-        assert!(nearest < images, "{images} images have no {nearest} others each");
+        assert!(nearest < images, "{images} images do not have {nearest} others each");
         let gram = gram_of(vector);
-        let near_one = |image: usize| {
+        let near = |image: usize| {
             let distance = |other: usize| gram[other * (images + 1)] - 2.0 * gram[image * images + other];
             let mut others: Vec<_> = (0..images).filter(|&other| other != image).collect();
             others.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)));
@@ -32,12 +34,12 @@ impl Neighbourhoods {
         };
         Self {
             nearest,
-            near: (0..images).map(near_one).collect(),
+            near: (0..images).map(near).collect(),
         }
     }
 
-    /// The share of nearest neighbours that two layers have in common, averaged over the images: 1 if they are the same,
-    /// about k/(n-1) for layers that have nothing in common.
+    /// The share of nearest neighbours that two layers have in common, averaged over the images: 1 if they are the
+    /// same, about k/(n-1) for unrelated layers.
     pub fn overlap(&self, other: &Self) -> f64 {
         let both = self.near.iter().flatten().zip(other.near.iter().flatten());
         let common = both.filter(|(a, b)| **a && **b).count();
@@ -51,8 +53,8 @@ mod tests {
     use crate::vector::reference::Activations;
 
     #[test]
-    fn neighbours_are_those_of_the_activations_themselves() {
-        // On a line: 0 and 1 are near each other, so are 10 and 12, and 5 is nearer to 1 than to 10.
+    fn neighbours_are_those_of_the_activations() {
+        // On a line: 0 and 1 are neighbours, so are 10 and 12, and 5 is nearer to 1 than to 10.
         let line = Activations {
             images: 5,
             features: 1,
@@ -72,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn unrelated_layers_share_as_many_as_chance_gives() {
+    fn unrelated_layers_share_as_many_neighbours_as_by_chance() {
         let noise = |seed| Neighbourhoods::of(&Activations::noise(50, 6, seed).vector(), 10);
         let all: Vec<_> = (0..40).map(noise).collect();
         let pairs = all.iter().zip(&all[1..]);

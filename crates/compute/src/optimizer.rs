@@ -1,4 +1,4 @@
-//! Gradients become steps, with PyTorch's definitions.
+//! Optimizers with PyTorch's definitions.
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
@@ -9,14 +9,15 @@ const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// The trainable tensors of a network with what the optimizer remembers of each.
+/// Gradient descent on some variables, with the state of the optimizer.
 pub(super) struct Descent {
     optimizer: Optimizer,
-    parameters: Vec<Descending>,
+    parameters: Vec<ParameterState>,
     steps: i32,
 }
 
-struct Descending {
+/// A variable, with what the optimizer keeps for it.
+struct ParameterState {
     variable: Var,
     /// Momentum buffer, or the mean of the gradients; `None` before the first step.
     first: Option<Tensor>,
@@ -25,11 +26,11 @@ struct Descending {
 }
 
 impl Descent {
-    /// Begins a descent on `variables`.
+    /// Starts a descent on `variables`.
     pub(super) fn new(optimizer: Optimizer, variables: Vec<Var>) -> Descent {
         let parameters = variables
             .into_iter()
-            .map(|variable| Descending {
+            .map(|variable| ParameterState {
                 variable,
                 first: None,
                 second: None,
@@ -42,7 +43,7 @@ impl Descent {
         }
     }
 
-    /// Moves every variable that has a gradient.
+    /// Updates every variable that has a gradient.
     pub(super) fn step(&mut self, gradients: &GradStore, learning_rate: f64) -> Result<()> {
         self.steps += 1;
         for parameter in &mut self.parameters {
@@ -68,7 +69,7 @@ impl Descent {
     }
 }
 
-impl Descending {
+impl ParameterState {
     /// The gradient with the L2 penalty.
     fn decayed(&self, gradient: &Tensor, weight_decay: f64) -> Result<Tensor> {
         if weight_decay == 0.0 {
@@ -87,8 +88,8 @@ impl Descending {
         self.variable.set(&moved)
     }
 
-    /// `shrink` is AdamW's decay, applied to the weights themselves.
-    fn adam(&mut self, gradient: &Tensor, learning_rate: f64, shrink: f64, steps: i32) -> Result<()> {
+    /// `decay` is AdamW's weight decay, applied to the weights themselves.
+    fn adam(&mut self, gradient: &Tensor, learning_rate: f64, decay: f64, steps: i32) -> Result<()> {
         let blend = |mean: &Option<Tensor>, new: Tensor, beta: f64| match mean {
             Some(mean) => (mean * beta)? + (new * (1.0 - beta))?,
             None => new * (1.0 - beta),
@@ -98,13 +99,13 @@ impl Descending {
         let (first_bias, second_bias) = (1.0 - BETA_1.powi(steps), 1.0 - BETA_2.powi(steps));
         let divisor = ((second.sqrt()? / second_bias.sqrt())? + EPSILON)?;
         let step = ((&first / divisor)? * (learning_rate / first_bias))?;
-        let moved = ((self.variable.as_detached_tensor() * (1.0 - learning_rate * shrink))? - step)?;
+        let moved = ((self.variable.as_detached_tensor() * (1.0 - learning_rate * decay))? - step)?;
         (self.first, self.second) = (Some(first), Some(second));
         self.variable.set(&moved)
     }
 }
 
-/// The learning rate of a batch, counted from 0 over the whole run of `total` batches.
+/// The learning rate for a batch, counted from 0 over the whole run of `total` batches.
 pub(super) fn learning_rate(schedule: Schedule, start: f64, batch: usize, total: usize) -> f64 {
     match schedule {
         Schedule::Constant => start,

@@ -1,49 +1,70 @@
-//! What a network says about images.
+//! The classes that a network predicts for images.
 
 use std::sync::Arc;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
+use tracing::Span;
 
+use super::control::Control;
 use super::error::{ComputeError, Result};
 use super::executor::Mode;
 use super::memory;
 use super::network::Network;
+use super::task::{DeviceContext, Task};
 use scv_domain::evaluation::softmax;
 use scv_domain::image::{ChannelStatistics, Images};
 
-/// A network and the images it is asked about.
+/// A network and the images to classify.
 #[derive(Debug, Clone)]
 pub struct PredictTask {
     /// The network.
     pub network: Arc<Network>,
     /// The images.
     pub images: Images,
-    /// How pixels become numbers.
+    /// What pixels are normalised with.
     pub statistics: ChannelStatistics,
     /// Bytes of activations that may be held at a time.
     pub activation_limit: u64,
 }
 
-/// The probability of each class, for each image: the softmax of the logits.
-///
-/// # Errors
-/// The images take more memory than may be held, an answer is NaN or infinite, and as [`Network::forward`].
-pub fn predict(task: &PredictTask, device: &Device) -> Result<Vec<Vec<f64>>> {
-    let count = task.images.count();
-    memory::check(
-        memory::of_inference(task.network.graph(), count),
-        task.activation_limit,
-        || format!("{count} images at once: ask about fewer"),
-    )?;
-    let input = task.network.input_of(&task.images, &task.statistics, device)?;
-    let logits = task.network.forward(&input, Mode::Inference, &mut |_, _| Ok(()))?;
-    let rows = logits.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-    let of_image = |(image, row): (usize, &Vec<f32>)| match row.iter().all(|logit| logit.is_finite()) {
-        true => Ok(softmax(row)),
-        false if count == 1 => Err(ComputeError::Invalid(
-            "the network's answer to the image is NaN or infinite: look for weights that are too large".to_owned(),
-        )),
-        false => Err(ComputeError::AnswerNotFinite { image }),
-    };
-    rows.iter().enumerate().map(of_image).collect()
+impl Task for PredictTask {
+    /// For each image, the probability of each class.
+    type Output = Vec<Vec<f64>>;
+
+    fn span(&self) -> Span {
+        tracing::info_span!("compute.predict", images = self.images.count())
+    }
+
+    /// Takes the softmax of the logits.
+    ///
+    /// # Errors
+    /// The images need more memory than the limit, an output is NaN or infinite, and as [`Network::forward`].
+    fn run(self, context: &DeviceContext, _: &Control) -> Result<Vec<Vec<f64>>> {
+        let count = self.images.count();
+        memory::check(
+            memory::of_inference(self.network.graph(), count),
+            self.activation_limit,
+            format_args!("{count} images in one pass"),
+            "send fewer images",
+        )?;
+        let input = self
+            .network
+            .input_tensor(&self.images, &self.statistics, &context.device)?;
+        let logits = self.network.forward(&input, Mode::Inference, &mut |_, _| Ok(()))?;
+        let rows = logits.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>()?;
+        let probabilities = |(image, row): (usize, &Vec<f32>)| {
+            if row.iter().all(|logit| logit.is_finite()) {
+                return Ok(softmax(row));
+            }
+            Err(if count == 1 {
+                ComputeError::Invalid(
+                    "the network's output for the image is NaN or infinite: check for weights that are too large"
+                        .to_owned(),
+                )
+            } else {
+                ComputeError::OutputNotFinite { image }
+            })
+        };
+        rows.iter().enumerate().map(probabilities).collect()
+    }
 }

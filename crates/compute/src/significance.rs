@@ -1,14 +1,14 @@
-//! How likely a debiased CKA is if it says nothing: if the probe images of one layer were relabelled at random.
+//! How likely a debiased CKA is by chance: if the probe images of one layer were relabelled at random.
 //!
-//! For U-centred Grams A and B the score is `Σ A(i,j) B(i,j)` over all pairs, divided by their lengths; relabelling puts
-//! B(π(i), π(j)) in the place of B(i,j). Random permutations π count how often that gives as much. What they cannot
-//! resolve comes from a Pearson type III curve with the mean, variance and skewness that the score has over **all** n!
-//! permutations, as Kazi-Aoual et al. (1995) and Josse, Pagès and Husson (2008) do for the RV coefficient, which CKA is a
-//! debiased form of.
+//! For U-centred Gram matrices A and B the score is `Σ A(i,j) B(i,j)` over all pairs, divided by their lengths.
+//! Relabelling replaces B(i,j) by B(π(i), π(j)). Random permutations π show how often the score is at least as large.
+//! What they cannot resolve comes from a Pearson type III curve with the mean, variance and skewness of the score over
+//! **all** n! permutations, as Kazi-Aoual et al. (1995) and Josse, Pagès and Husson (2008) do for the RV coefficient,
+//! of which debiased CKA is a debiased form.
 //!
-//! The moments are exact. The k-th is a sum over k pairs of images, grouped by which of them coincide; in each group a sum
-//! over A meets the same sum over B, and since the rows of a U-centred Gram sum to zero and its diagonal is zero, all
-//! these sums come down to three numbers: `Σ A(i,j)²`, `Σ A(i,j)³` and `tr A³`.
+//! The moments are exact. The k-th is a sum over k pairs of images, grouped by which of them coincide. In each group a
+//! sum over A is multiplied by the same sum over B. Because the rows of a U-centred Gram matrix sum to zero and its
+//! diagonal is zero, all these sums reduce to three numbers: `Σ A(i,j)²`, `Σ A(i,j)³` and `tr A³`.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -22,40 +22,41 @@ use super::vector::debiased_gram_of;
 use scv_domain::similarity::Significance;
 use scv_domain::vector::LayerVector;
 
-/// Draws the permutations: the same ones every time, so that an answer can be had again.
+/// The seed of the permutations, always the same, so that results are reproducible.
 const SEED: u64 = 0x5eed;
 
-/// Permutations that have to reach a score before their count is trusted to say how rare that is.
-const RESOLVED: usize = 10;
+/// Fewest permutations that must reach a score for their share to be the p-value.
+const MIN_REACHED: usize = 10;
 
-/// Scores this near each other are equal: rounding of single precision.
-const TIE: f64 = 1e-6;
+/// Scores that differ by less are equal: rounding of single precision.
+const TIE_TOLERANCE: f64 = 1e-6;
 
-/// Least skewness of a curve that is told from the normal one.
+/// The smallest skewness of a curve that is distinguished from the normal distribution.
 const MIN_SKEWNESS: f64 = 1e-3;
 
-/// The significance of a target's score with each of several layers of the same probe set. Once `is_abandoned` says that nobody
-/// waits for it any more, it ends soon, with numbers that mean nothing.
+/// The significance of a target's score with each of several layers of the same probe set. Once `is_abandoned` returns
+/// true, because no caller waits for the result, it ends soon with meaningless numbers.
 pub fn significance(
     target: &LayerVector,
     others: &[&LayerVector],
     permutations: usize,
     is_abandoned: &(dyn Fn() -> bool + Sync),
 ) -> Vec<Significance> {
-    let target = Subject::of(target);
-    let others: Vec<Subject> = others.par_iter().map(|vector| Subject::of(vector)).collect();
+    let target = UnitGram::of(target);
+    let others: Vec<UnitGram> = others.par_iter().map(|vector| UnitGram::of(vector)).collect();
     let scores: Vec<f64> = others.iter().map(|other| target.score(other)).collect();
     let reached = target.count_reached(&others, &scores, permutations, is_abandoned);
     let each = others.iter().zip(scores).zip(reached);
     each.map(|((other, score), reached)| {
         let permutation_p_value = (1 + reached) as f64 / (1 + permutations) as f64;
-        // One of all n! relabellings reaches the score for certain: that which changes nothing.
-        let least = (-ln_gamma(target.images as f64 + 1.0)).exp().max(f64::MIN_POSITIVE);
-        let moment_p_value = Moments::of(&target, other).upper_tail(score).max(least);
+        // One of all n! relabellings certainly reaches the score: the identity.
+        let min = (-ln_gamma(target.images as f64 + 1.0)).exp().max(f64::MIN_POSITIVE);
+        let moment_p_value = Moments::of(&target, other).upper_tail(score).max(min);
         Significance {
-            p_value: match reached >= RESOLVED {
-                true => permutation_p_value,
-                false => moment_p_value,
+            p_value: if reached >= MIN_REACHED {
+                permutation_p_value
+            } else {
+                moment_p_value
             },
             permutation_p_value,
             moment_p_value,
@@ -65,8 +66,8 @@ pub fn significance(
     .collect()
 }
 
-/// A U-centred Gram of unit length with what the moments need of it.
-struct Subject {
+/// A U-centred Gram matrix of unit length, with the sums that the moments need.
+struct UnitGram {
     images: usize,
     /// n x n.
     gram: Vec<f32>,
@@ -76,7 +77,7 @@ struct Subject {
     triangles: f64,
 }
 
-impl Subject {
+impl UnitGram {
     fn of(vector: &LayerVector) -> Self {
         let images = vector.tail.len();
         let gram: Vec<f32> = debiased_gram_of(vector).iter().map(|&value| value as f32).collect();
@@ -96,7 +97,8 @@ impl Subject {
         dot(&self.gram, &other.gram)
     }
 
-    /// How many relabellings of this layer's images reach each score. The relabelled Gram is made once for all others.
+    /// How many relabellings of this layer's images reach each score. A relabelled Gram matrix is computed once for all
+    /// others.
     fn count_reached(
         &self,
         others: &[Self],
@@ -121,7 +123,7 @@ impl Subject {
             .fold(none, |mut reached, permutation| {
                 let gram = relabelled(permutation);
                 for ((reached, other), score) in reached.iter_mut().zip(others).zip(scores) {
-                    *reached += usize::from(dot(&gram, &other.gram) >= score - TIE);
+                    *reached += usize::from(dot(&gram, &other.gram) >= score - TIE_TOLERANCE);
                 }
                 reached
             })
@@ -137,12 +139,13 @@ struct Moments {
 }
 
 impl Moments {
-    /// Of fewer than six images, no three pairs are apart: figures that take more images than there are do not arise.
-    fn of(a: &Subject, b: &Subject) -> Self {
+    /// Figures that need more images than there are do not occur: fewer than six images have no three disjoint pairs.
+    fn of(a: &UnitGram, b: &UnitGram) -> Self {
         let n = a.images as f64;
         let variance = 2.0 / (n * (n - 3.0));
-        // By the figure that three pairs make: in how many ways it arises, its images, and its sum over a Gram.
-        type Figure = (f64, i32, fn(&Subject) -> f64);
+        // For each figure that three pairs can form: in how many ways, from how many images, and its sum over a Gram
+        // matrix.
+        type Figure = (f64, i32, fn(&UnitGram) -> f64);
         let figures: [Figure; 8] = [
             (4.0, 2, |x| x.cubes),
             (24.0, 3, |x| -x.cubes),
@@ -167,25 +170,31 @@ impl Moments {
         }
     }
 
-    /// The probability of a score of at least this under the Pearson type III curve, a shifted gamma distribution.
+    /// The probability of at least this score under the Pearson type III curve, a shifted gamma distribution.
     fn upper_tail(self, score: f64) -> f64 {
         let z = score / self.variance.sqrt();
         if self.skewness.abs() < MIN_SKEWNESS {
             return 0.5 * erfc(z / std::f64::consts::SQRT_2);
         }
         let shape = 4.0 / (self.skewness * self.skewness);
-        // Where the curve begins, or ends if its skewness is negative, in units of its own scale.
-        let place = shape + self.skewness.signum() * z * shape.sqrt();
-        match (place > 0.0, self.skewness > 0.0) {
-            (true, true) => gamma_ur(shape, place),
-            (true, false) => gamma_lr(shape, place),
-            (false, true) => 1.0,
-            (false, false) => 0.0,
+        // The distance from the start of the curve, or from its end if the skewness is negative, in units of its scale.
+        let distance = shape + self.skewness.signum() * z * shape.sqrt();
+        let is_right_skewed = self.skewness > 0.0;
+        if distance > 0.0 {
+            if is_right_skewed {
+                gamma_ur(shape, distance)
+            } else {
+                gamma_lr(shape, distance)
+            }
+        } else if is_right_skewed {
+            1.0
+        } else {
+            0.0
         }
     }
 }
 
-/// In parts that single precision holds, added up in double.
+/// The inner product: short parts in single precision, added up in double precision.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     const PART: usize = 64;
     let parts = a.chunks(PART).zip(b.chunks(PART));

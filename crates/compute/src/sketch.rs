@@ -1,16 +1,16 @@
-//! Short random projections of layer vectors, which find candidates in an index.
+//! Short random projections of layer vectors, for finding candidates in an index.
 //!
-//! A sketch is the vector times a fixed matrix of [`SKETCH_LENGTH`] columns, made a unit vector. For
-//! unit vectors the inner product of two sketches misses the exact one by about `1/√512` (Johnson
-//! and Lindenstrauss 1984), enough to choose candidates and too coarse to report.
+//! A sketch is the vector times a fixed matrix of [`SKETCH_LENGTH`] columns, scaled to a unit vector. For
+//! unit vectors the inner product of two sketches differs from the exact one by about `1/√512` (Johnson
+//! and Lindenstrauss 1984): good enough to choose candidates, too coarse to report.
 //!
-//! Stored sketches are compared for years, so the matrix is **defined**, not just seeded. Row r is
-//! made from stream r of the ChaCha generator with 8 rounds, key [`KEY`]: its c-th 64-bit word, with
+//! Stored sketches are compared for years, so the matrix is **defined**, not just seeded. Row r comes
+//! from stream r of the ChaCha generator with 8 rounds, key [`KEY`]: its c-th 64-bit word, with
 //! b ones, gives the entry `(b - 32) / 4`. That is a binomial of 64 fair draws with mean 0 and
 //! variance 1 whose fourth moment is within 1/32 of the normal one, a sum of random signs (which keep
 //! distances no worse than normal entries: Achlioptas 2003). It takes no logarithm or cosine, whose
 //! last digit differs between machines: every entry is a multiple of a quarter, the same everywhere.
-//! A row depends on nothing but its index, so the matrix is made in blocks of rows and never exists
+//! A row depends only on its index, so the matrix is generated in blocks of rows and never exists
 //! as a whole.
 
 use std::ops::Range;
@@ -24,13 +24,13 @@ use rayon::prelude::*;
 use super::error::ComputeError;
 use scv_domain::vector::{LayerVector, SKETCH_LENGTH, SketchedVector};
 
-/// The generator's key. Changing it, or anything else above, makes all stored sketches worthless.
+/// The generator's key. Changing it, or anything else above, invalidates all stored sketches.
 const KEY: [u8; 32] = *b"SCV layer vector sketches, no. 1";
 
-/// Rows made at a time. The first block is kept (16 MiB): it is all that up to 128 probe images need.
+/// Rows generated at a time. The first block is kept (16 MiB): up to 128 probe images need no other.
 const BLOCK_ROWS: usize = 8_192;
 
-/// Makes the sketches of layer vectors on one device.
+/// Computes the sketches of layer vectors on one device.
 #[derive(Debug)]
 pub struct Sketcher {
     device: Device,
@@ -48,7 +48,7 @@ impl Sketcher {
 
     /// Adds both sketches to each vector. All must be of the same probe set.
     ///
-    /// Coordinate r of a vector, leading part first, meets row r of the matrix; the sketch for
+    /// Coordinate r of a vector, leading part first, is multiplied with row r of the matrix. The sketch for
     /// debiased CKA is that of the leading part alone.
     ///
     /// # Errors
@@ -77,14 +77,14 @@ impl Sketcher {
         };
         if parts.iter().any(|part| part.len() != length) {
             return Err(candle_core::Error::msg(
-                "layer vectors of different probe sets in one batch",
+                "the layer vectors of a batch must be of one probe set",
             ));
         }
         let mut sum = Tensor::zeros((parts.len(), SKETCH_LENGTH), candle_core::DType::F32, &self.device)?;
         let end = first_row + length;
         let mut start = first_row;
         while start < end {
-            // Blocks begin at multiples of their size, so that the kept one is met whole.
+            // Blocks start at multiples of their size, so that the kept block is used as a whole.
             let stop = end.min((start / BLOCK_ROWS + 1) * BLOCK_ROWS);
             let columns = start - first_row..stop - first_row;
             let numbers: Vec<f32> = parts
@@ -100,12 +100,12 @@ impl Sketcher {
 
     fn rows(&self, rows: Range<usize>) -> Result<Tensor, candle_core::Error> {
         if rows.end > BLOCK_ROWS {
-            return make_rows(rows, &self.device);
+            return generate_rows(rows, &self.device);
         }
         let block = match self.first_block.get() {
             Some(block) => block,
             None => {
-                let block = make_rows(0..BLOCK_ROWS, &self.device)?;
+                let block = generate_rows(0..BLOCK_ROWS, &self.device)?;
                 self.first_block.get_or_init(|| block)
             }
         };
@@ -113,7 +113,7 @@ impl Sketcher {
     }
 }
 
-fn make_rows(rows: Range<usize>, device: &Device) -> Result<Tensor, candle_core::Error> {
+fn generate_rows(rows: Range<usize>, device: &Device) -> Result<Tensor, candle_core::Error> {
     let mut entries = vec![0.0; rows.len() * SKETCH_LENGTH];
     entries
         .par_chunks_mut(SKETCH_LENGTH)
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_matrix_is_the_one_that_stored_sketches_were_made_with() {
+    fn the_matrix_is_the_one_of_all_stored_sketches() {
         // From an independent implementation of ChaCha with 8 rounds.
         let pinned = [
             (0, [0.25, 0.25, 0.75, 0.75, -0.25, -0.5], -0.5),
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn entries_are_distributed_like_a_standard_normal_to_the_fourth_moment() {
-        let rows = make_rows(0..1_000, &Device::Cpu)
+        let rows = generate_rows(0..1_000, &Device::Cpu)
             .unwrap()
             .flatten_all()
             .unwrap()
@@ -194,7 +194,7 @@ mod tests {
             .unwrap();
         let count = rows.len() as f64;
         let moment = |power| rows.iter().map(|&entry| f64::from(entry).powi(power)).sum::<f64>() / count;
-        // Five deviations of each mean over the entries.
+        // Five standard deviations of each mean over the entries.
         assert!(moment(1).abs() < 5.0 / count.sqrt());
         assert!((moment(2) - 1.0).abs() < 5.0 * (2.0 / count).sqrt());
         assert!((moment(4) - (3.0 - 1.0 / 32.0)).abs() < 5.0 * (96.0 / count).sqrt());
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_sketch_is_the_unit_vector_along_the_product_with_the_matrix() {
-        // 130 images need more rows than the kept block has, and the leading part ends beyond it.
+        // 130 images need more rows than the kept block has, and their leading part ends after it.
         for images in [4, 60, 130] {
             let vectors = vec![vector(images, 1), vector(images, 2)];
             for sketched in sketched(vectors) {
@@ -227,12 +227,12 @@ mod tests {
 
     #[test]
     #[expect(clippy::print_stdout, reason = "the error is worth quoting")]
-    fn inner_products_of_sketches_scatter_about_the_exact_ones_as_theory_says() {
+    fn inner_products_of_sketches_scatter_around_the_exact_ones_as_theory_predicts() {
         let pairs = 200;
         let sketched = sketched((0..2 * pairs).map(|seed| vector(60, 10 * seed)).collect());
         let [mut debiased, mut cka] = [0.0, 0.0];
         for pair in sketched.chunks(2) {
-            // The cosine of two 512-number projections has the deviation (1 - cos²) / √512.
+            // The cosine of two projections to 512 numbers has the standard deviation (1 - cos²) / √512.
             let error = |sketch: f64, exact: f64| (sketch - exact) / (1.0 - exact * exact) * 512.0_f64.sqrt();
             let [a, b] = pair else { unreachable!("chunks of two") };
             let a_debiased = error(
@@ -245,7 +245,7 @@ mod tests {
             cka += a_cka * a_cka / pairs as f64;
         }
         println!("mean square of the sketch's errors, 1 in theory: {debiased:.2} (debiased CKA), {cka:.2} (CKA)");
-        // The mean of 200 squared normal numbers has the deviation √(2 / 200) = 0.1.
+        // The mean of 200 squared normal numbers has the standard deviation √(2 / 200) = 0.1.
         assert!((debiased - 1.0).abs() < 0.5);
         // Whole vectors share a direction, so their errors are not independent; none is systematic.
         assert!(cka < 2.0);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_of_two_probe_sets_are_refused_and_none_are_none() {
+    fn vectors_of_two_probe_sets_are_refused_and_no_vectors_give_no_sketches() {
         assert!(
             Sketcher::new(Device::Cpu)
                 .sketch(vec![vector(10, 1), vector(11, 1)])

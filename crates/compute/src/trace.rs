@@ -1,4 +1,4 @@
-//! A file's network run on numbers as they are, outside any server: what each layer makes, and how long it takes.
+//! Runs the network of a file on given numbers, without a server: the outputs of its layers, and how long a pass takes.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,30 +9,31 @@ use super::error::{ComputeError, Result};
 use super::executor::Mode;
 use super::gram::CentredGram;
 use super::network::Network;
-use super::onnx::import::Imported;
+use super::onnx::types::Imported;
 
-/// Numbers with their shape.
+/// An array of numbers with its shape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Numbers {
     /// Length of each dimension.
     pub shape: Vec<usize>,
-    /// The numbers, the last dimension running fastest.
+    /// The numbers, in row-major order.
     pub values: Vec<f32>,
 }
 
-/// A value that a network made, with its name in the file.
+/// A value of a network, with its name in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Traced {
     /// Its name in the file.
     pub name: String,
-    /// The numbers, images first.
+    /// The numbers; the first dimension is the images.
     pub numbers: Numbers,
 }
 
-/// Runs a network on the CPU and answers with what its layers and the file's outputs are, in the order they are made.
+/// Runs a network on the CPU and returns the outputs of its layers and the outputs of the file, in execution order.
 ///
 /// # Errors
-/// Numbers that do not fill their shape or are no input of the network, and a layer that cannot be computed.
+/// An input whose numbers do not fill its shape or whose shape does not fit the network, and a layer that cannot be
+/// computed.
 pub fn trace(imported: Imported, input: &Numbers) -> Result<Vec<Traced>> {
     let device = Device::Cpu;
     let mut names: HashMap<usize, Vec<String>> = HashMap::new();
@@ -40,13 +41,13 @@ pub fn trace(imported: Imported, input: &Numbers) -> Result<Vec<Traced>> {
         names.insert(node, vec![imported.names[node].clone()]);
     }
     for (name, value) in &imported.outputs {
-        // A value may have one name as a layer's and another as an output of the file.
+        // A value may have one name as a layer and another as an output of the file.
         let names = value.0.checked_sub(1).map(|node| names.entry(node).or_default());
         if let Some(names) = names.filter(|names| !names.contains(name)) {
             names.push(name.clone());
         }
     }
-    let network = Network::of_import(imported, &device)?;
+    let network = Network::from_import(imported, &device)?;
     let images = Tensor::from_slice(&input.values, input.shape.as_slice(), &device)?;
     let mut traced = Vec::new();
     network.forward(&images, Mode::Inference, &mut |node, value| {
@@ -67,11 +68,11 @@ fn numbers(value: &Tensor) -> candle_core::Result<Numbers> {
     })
 }
 
-/// How probe images pass through a network.
+/// How long a pass takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PassTimes {
-    /// Whether they run together, or one after the other.
-    pub images_together: bool,
+    /// Whether the images run in one batch, rather than one after the other.
+    pub is_batched: bool,
     /// The network alone.
     pub forward: Duration,
     /// The network with the Gram matrix of every layer.
@@ -81,27 +82,27 @@ pub struct PassTimes {
 /// Times passes of noise through a network on the CPU: the median of several rounds.
 ///
 /// # Errors
-/// Those of [`Network::of_import`] and [`Network::forward`].
+/// Those of [`Network::from_import`] and [`Network::forward`].
 pub fn time_passes(imported: Imported, images: usize, rounds: usize) -> Result<PassTimes> {
-    let network = Network::of_import(imported, &Device::Cpu)?;
+    let network = Network::from_import(imported, &Device::Cpu)?;
     let shape = [&[images], network.graph().input_shape.as_slice()].concat();
     let input = Tensor::randn(0.0_f32, 1.0, shape, &Device::Cpu)?;
     let (mut forward, mut with_grams) = (Vec::new(), Vec::new());
     for _ in 0..rounds.max(1) {
-        let begin = Instant::now();
+        let started = Instant::now();
         network.forward(&input, Mode::Inference, &mut |_, _| Ok(()))?;
-        forward.push(begin.elapsed());
-        let begin = Instant::now();
+        forward.push(started.elapsed());
+        let started = Instant::now();
         network.forward(&input, Mode::Inference, &mut |node, value| {
             if network.graph().nodes[node].is_layer {
                 CentredGram::of(value)?;
             }
             Ok::<_, ComputeError>(())
         })?;
-        with_grams.push(begin.elapsed());
+        with_grams.push(started.elapsed());
     }
     Ok(PassTimes {
-        images_together: network.graph().images_together,
+        is_batched: network.graph().is_batched,
         forward: median(forward),
         with_grams: median(with_grams),
     })

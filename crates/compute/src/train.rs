@@ -1,4 +1,4 @@
-//! Trains a network from its first weights.
+//! Trains a network from randomly drawn weights.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,33 +7,35 @@ use candle_core::{Device, Var};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use tracing::Span;
 
-use crate::control::{Control, Hundredths, Progress};
+use crate::control::{Control, PercentProgress, Progress};
 use crate::error::{ComputeError, Result};
-use crate::evaluate::{check_labels, right_answers};
+use crate::evaluate::{check_labels, count_correct};
 use crate::executor::{Mode, TrainingState};
 use crate::images::to_tensor;
 use crate::memory;
 use crate::network::Network;
 use crate::ops::{cross_entropy, predictions};
 use crate::optimizer::{Descent, learning_rate};
+use crate::task::{DeviceContext, Task};
 use crate::weights::Weights;
 use scv_domain::graph::{Graph, Operator};
 use scv_domain::image::{ChannelStatistics, LabelledImages};
 use scv_domain::training::{EpochReport, TrainSettings};
 
-/// A network and what it is to learn.
+/// A network and the images to train it on.
 #[derive(Debug, Clone)]
 pub struct TrainTask {
     /// The network.
     pub graph: Arc<Graph>,
     /// The train split.
     pub data: LabelledImages,
-    /// How pixels become numbers.
+    /// What pixels are normalised with.
     pub statistics: ChannelStatistics,
-    /// How it learns.
+    /// How it is trained.
     pub settings: TrainSettings,
-    /// Classes of the data set: logits of the network.
+    /// Classes of the data set, and logits of the network.
     pub classes: usize,
     /// Bytes of activations that may be held at a time.
     pub activation_limit: u64,
@@ -44,74 +46,82 @@ pub struct TrainTask {
 pub struct Trained {
     /// The weights and running statistics as a safetensors file.
     pub weights: Vec<u8>,
-    /// What each epoch came to.
+    /// Loss and accuracy of each epoch.
     pub epochs: Vec<EpochReport>,
 }
 
-/// Draws the first weights from the seed and descends on the cross-entropy.
-///
-/// Equal tasks give equal bytes on one CPU. The last batch of an epoch may be short. A batch of a
-/// single image is left out if some batch normalisation sees one position a channel: one number has
-/// no variance (PyTorch refuses it).
-///
-/// # Errors
-/// [`ComputeError::Invalid`] if data and network do not fit, [`ComputeError::NotFinite`] if the
-/// training diverges, [`ComputeError::Cancelled`] before the next batch once that is asked for.
-pub fn train(task: &TrainTask, device: &Device, control: &Control) -> Result<Trained> {
-    check(task)?;
-    let settings = &task.settings;
-    let (network, variables) = first_network(task, device)?;
-    let mut descent = Descent::new(settings.optimizer, variables);
-    let mut state = TrainingState::new(generator(settings.seed, Draw::Dropout, 0));
-    let total = batches(task, 0).len() * settings.epochs as usize;
-    let mut watch = Hundredths::new(control, total);
-    let mut done = 0;
-    let mut epochs = Vec::with_capacity(settings.epochs as usize);
-    for epoch in 1..=settings.epochs {
-        let (mut loss_sum, mut right, mut seen) = (0.0, 0, 0);
-        for (index, batch) in batches(task, epoch).iter().enumerate() {
-            control.between_steps()?;
-            let images = to_tensor(&task.data.images.select(batch), &task.statistics, device)?;
-            let labels: Vec<u16> = batch.iter().map(|&image| task.data.labels[image]).collect();
-            let logits = network.forward(&images, Mode::Training(&mut state), &mut |_, _| Ok(()))?;
-            let loss = cross_entropy(&logits, &labels)?;
-            let value = f64::from(loss.to_scalar::<f32>()?);
-            if !value.is_finite() {
-                return Err(ComputeError::NotFinite {
-                    what: "the loss",
-                    epoch,
-                    step: index + 1,
-                });
+impl Task for TrainTask {
+    type Output = Trained;
+
+    fn span(&self) -> Span {
+        tracing::info_span!("compute.train")
+    }
+
+    /// Draws the initial weights from the seed and minimises the cross-entropy.
+    ///
+    /// Equal tasks give equal bytes on one CPU. The last batch of an epoch may be short. A batch of a
+    /// single image is left out if some batch normalisation sees one position per channel: one number has
+    /// no variance (PyTorch refuses it).
+    ///
+    /// # Errors
+    /// [`ComputeError::Invalid`] if data and network do not fit, [`ComputeError::NotFinite`] if the
+    /// training diverges, and [`ComputeError::Cancelled`] before the next batch once it is cancelled.
+    fn run(self, context: &DeviceContext, control: &Control) -> Result<Trained> {
+        check(&self)?;
+        let settings = &self.settings;
+        let (network, variables) = initial_network(&self, &context.device)?;
+        let mut descent = Descent::new(settings.optimizer, variables);
+        let mut state = TrainingState::new(generator(settings.seed, Draw::Dropout, 0));
+        let total = batches(&self, 0).len() * settings.epochs as usize;
+        let mut progress = PercentProgress::new(control, total);
+        let mut done = 0;
+        let mut epochs = Vec::with_capacity(settings.epochs as usize);
+        for epoch in 1..=settings.epochs {
+            let (mut loss_sum, mut correct, mut seen) = (0.0, 0, 0);
+            for (index, batch) in batches(&self, epoch).iter().enumerate() {
+                control.between_steps()?;
+                let images = to_tensor(&self.data.images.select(batch), &self.statistics, &context.device)?;
+                let labels: Vec<u16> = batch.iter().map(|&image| self.data.labels[image]).collect();
+                let logits = network.forward(&images, Mode::Training(&mut state), &mut |_, _| Ok(()))?;
+                let loss = cross_entropy(&logits, &labels)?;
+                let value = f64::from(loss.to_scalar::<f32>()?);
+                if !value.is_finite() {
+                    return Err(ComputeError::NotFinite {
+                        what: "the loss",
+                        epoch,
+                        step: index + 1,
+                    });
+                }
+                let rate = learning_rate(settings.schedule, settings.learning_rate, done, total);
+                descent.step(&loss.backward()?, rate)?;
+                loss_sum += value * batch.len() as f64;
+                correct += count_correct(&predictions(&logits)?, &labels);
+                seen += batch.len();
+                done += 1;
+                progress.step();
             }
-            let rate = learning_rate(settings.schedule, settings.learning_rate, done, total);
-            descent.step(&loss.backward()?, rate)?;
-            loss_sum += value * batch.len() as f64;
-            right += right_answers(&predictions(&logits)?, &labels);
-            seen += batch.len();
-            done += 1;
-            watch.step();
+            let report = EpochReport {
+                epoch,
+                loss: loss_sum / seen as f64,
+                accuracy: correct as f64 / seen as f64,
+            };
+            control.report(Progress::Epoch(report));
+            epochs.push(report);
         }
-        let report = EpochReport {
-            epoch,
-            loss: loss_sum / seen as f64,
-            accuracy: right as f64 / seen as f64,
-        };
-        control.report(Progress::Epoch(report));
-        epochs.push(report);
+        let weights = final_weights(&network, state);
+        if !all_finite(&weights)? {
+            let (epoch, steps) = (settings.epochs, total / settings.epochs.max(1) as usize);
+            return Err(ComputeError::NotFinite {
+                what: "a weight",
+                epoch,
+                step: steps,
+            });
+        }
+        Ok(Trained {
+            weights: weights.to_safetensors()?,
+            epochs,
+        })
     }
-    let weights = last_weights(&network, state);
-    if !all_finite(&weights)? {
-        let (epoch, steps) = (settings.epochs, total / settings.epochs.max(1) as usize);
-        return Err(ComputeError::NotFinite {
-            what: "a weight",
-            epoch,
-            step: steps,
-        });
-    }
-    Ok(Trained {
-        weights: weights.to_safetensors()?,
-        epochs,
-    })
 }
 
 fn check(task: &TrainTask) -> Result<()> {
@@ -119,25 +129,28 @@ fn check(task: &TrainTask) -> Result<()> {
     let logits = task.graph.image_shape(task.graph.logits);
     if logits != [task.classes] {
         let message = format!(
-            "the network gives logits {logits:?} but the data set has {} classes",
+            "the network's output has shape {logits:?}, but the data set has {} classes",
             task.classes
         );
         return Err(ComputeError::Invalid(message));
     }
     let images = (task.settings.batch_size as usize).min(task.data.images.count());
-    memory::check(memory::of_training(&task.graph, images), task.activation_limit, || {
-        format!("a batch of {images} images and its gradient: use a smaller batch size")
-    })?;
+    memory::check(
+        memory::of_training(&task.graph, images),
+        task.activation_limit,
+        format_args!("a batch of {images} images and its gradient"),
+        "use a smaller batch size",
+    )?;
     if batches(task, 0).is_empty() {
-        let message = "a batch of one image has no variance for the batch normalisation after which nothing but \
-                       one position a channel is left; use a batch size of at least 2";
+        let message = "a batch of one image has no variance for a batch normalisation that sees one position per \
+                       channel; use a batch size of at least 2";
         return Err(ComputeError::Invalid(message.into()));
     }
     Ok(())
 }
 
-/// A network on variables, which candle follows gradients to, and those variables.
-fn first_network(task: &TrainTask, device: &Device) -> Result<(Network, Vec<Var>)> {
+/// A network whose trainable weights are variables, which candle computes gradients for, and those variables.
+fn initial_network(task: &TrainTask, device: &Device) -> Result<(Network, Vec<Var>)> {
     let drawn = Weights::init(&task.graph, task.settings.seed, device)?;
     let mut variables = Vec::new();
     let mut weights = BTreeMap::new();
@@ -161,15 +174,15 @@ fn batches(task: &TrainTask, epoch: u32) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..task.data.images.count()).collect();
     order.shuffle(&mut generator(task.settings.seed, Draw::Order, epoch));
     let size = task.settings.batch_size.max(1) as usize;
-    let fewest = if normalises_single_positions(&task.graph) { 2 } else { 1 };
+    let min_length = if normalises_single_positions(&task.graph) { 2 } else { 1 };
     order
         .chunks(size)
-        .filter(|batch| batch.len() >= fewest)
+        .filter(|batch| batch.len() >= min_length)
         .map(<[usize]>::to_vec)
         .collect()
 }
 
-/// Whether some batch normalisation sees one number a channel and image.
+/// Whether some batch normalisation sees one number per channel and image.
 fn normalises_single_positions(graph: &Graph) -> bool {
     graph.nodes.iter().any(|node| {
         matches!(node.operator, Operator::BatchNorm2d { .. })
@@ -177,8 +190,8 @@ fn normalises_single_positions(graph: &Graph) -> bool {
     })
 }
 
-/// The weights after the last step with the running statistics that training moved.
-fn last_weights(network: &Network, state: TrainingState) -> Weights {
+/// The weights after the last step, with the running statistics of the training.
+fn final_weights(network: &Network, state: TrainingState) -> Weights {
     let mut tensors = network.weights().0.clone();
     tensors.extend(state.running);
     Weights(tensors)
@@ -194,7 +207,7 @@ fn all_finite(weights: &Weights) -> Result<bool> {
     Ok(true)
 }
 
-/// What random numbers are drawn for: each purpose has a stream of its own.
+/// What random numbers are drawn for. Each purpose has its own stream.
 #[derive(Clone, Copy)]
 enum Draw {
     Order = 1,

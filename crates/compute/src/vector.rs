@@ -12,20 +12,20 @@
 //! `1 - 1/n` on the mean and `1 - 2/n` on what is left, so `G^(-1/2) diag(K)` takes O(n).
 //!
 //! **Lead**, n(n-3)/2 coordinates for W. A member U of W is a weight on each edge of the complete
-//! graph on n vertices, with sum zero at each vertex. Take off the last vertex, so that m remain, and
+//! graph on n vertices, with sum zero at each vertex. Remove the last vertex, so that m remain, and
 //! let `sᵢ = -U(i, last)`: these sum to zero, and they are the vertex sums of what is left. Of all
 //! weights on the m vertices with those sums, `g(i,j) = (sᵢ + sⱼ) / (m - 2)` is the shortest, hence
-//! orthogonal to the rest, `U - g`, which is a member of the same space for m vertices. The star
-//! taken off and g together have the squared length
+//! orthogonal to the rest, `U - g`, which is a member of the same space for m vertices. The removed star
+//! and g together have the squared length
 //!
 //! ```text
 //! 2 |s|² + 2 (m - 2) |s|² / (m - 2)² = 2 (m - 1) / (m - 2) |s|²
 //! ```
 //!
 //! and s, having sum zero, has m - 1 Helmert coordinates `(s₀ + … + s₍ₖ₋₁₎ - k sₖ) / √(k (k + 1))`.
-//! So a vertex gives m - 1 coordinates, in order of k from 1; the vertices go from the last down to
-//! the fourth (m = 3), after which nothing is left. The g's are carried as one number a vertex, so
-//! all of it takes O(n²), as many steps as the Gram has numbers.
+//! So a vertex gives m - 1 coordinates, in order of k from 1; the vertices are removed from the last down to
+//! the fourth (m = 3), after which nothing is left. The g's are carried as one number per vertex, so
+//! the whole computation takes O(n²) steps, as many as the Gram matrix has entries.
 
 use super::gram::CentredGram;
 use scv_domain::vector::{Degenerate, LayerVector};
@@ -35,7 +35,7 @@ pub(super) mod reference;
 #[cfg(test)]
 mod tests;
 
-/// Shortest leading part of a unit vector that still has a direction: the stored numbers have seven
+/// The shortest leading part of a unit vector that still has a direction: the stored numbers have seven
 /// digits, and so have the activations they come from.
 const MIN_LEAD_NORM: f64 = 1e-6;
 
@@ -54,7 +54,7 @@ pub fn layer_vector(gram: &CentredGram) -> Result<LayerVector, Degenerate> {
     })
 }
 
-/// The centred Gram of unit norm that a layer vector stands for, n x n, row after row.
+/// The centred Gram matrix of unit norm that a layer vector represents, n x n, row after row.
 ///
 /// n is the length of the vector's tail.
 pub fn gram_of(vector: &LayerVector) -> Vec<f64> {
@@ -65,7 +65,7 @@ pub fn gram_of(vector: &LayerVector) -> Vec<f64> {
     .gram()
 }
 
-/// The U-centred Gram of unit norm that a layer vector stands for, n x n, row after row.
+/// The U-centred Gram matrix of unit norm that a layer vector represents, n x n, row after row.
 pub fn debiased_gram_of(vector: &LayerVector) -> Vec<f64> {
     let mut gram = edges_of(&to_f64(&vector.lead), vector.tail.len());
     let length = gram.iter().map(|value| value * value).sum::<f64>().sqrt();
@@ -97,7 +97,7 @@ impl Coordinates {
     fn gram(&self) -> Vec<f64> {
         let n = self.tail.len();
         let mut gram = edges_of(&self.lead, n);
-        // What the tail stands for is Σ cᵢ Dᵢ with c = G^(-1/2) tail.
+        // The tail represents Σ cᵢ Dᵢ with c = G^(-1/2) tail.
         let c = scaled_about_mean(
             &self.tail,
             (1.0 - 2.0 / n as f64).powf(-0.5),
@@ -141,7 +141,7 @@ fn u_centred(gram: &[f64], n: usize) -> Vec<f64> {
 /// Coordinates of a member of W.
 fn lead_of(edges: &[f64], n: usize) -> Vec<f64> {
     let mut lead = Vec::with_capacity(n * (n - 3) / 2);
-    // What the vertices taken off so far have left in g: the weight now is U(i,j) - carried[i] - carried[j].
+    // The g's of the vertices removed so far: the weight is now U(i,j) - carried[i] - carried[j].
     let mut carried = vec![0.0; n];
     let mut sums = vec![0.0; n];
     for m in (3..n).rev() {
@@ -196,7 +196,7 @@ fn star_length(m: usize) -> f64 {
     (2.0 * (m - 1) as f64 / (m - 2) as f64).sqrt()
 }
 
-/// Length of the k-th Helmert contrast, k ones and one -k.
+/// Length of the k-th Helmert contrast, which has k ones and one -k.
 fn helmert_length(k: usize) -> f64 {
     ((k * (k + 1)) as f64).sqrt()
 }

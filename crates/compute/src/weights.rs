@@ -1,4 +1,4 @@
-//! The weights of a network: read from safetensors with every mismatch listed, drawn, and written.
+//! The weights of a network: read from safetensors with every mismatch listed, drawn at random, and written.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::error::{ComputeError, Result, WeightError, WeightRule};
 use scv_domain::graph::{Graph, Node, Operator, ParameterRole};
 
-/// The longest header that is read, in bytes: room for some 100,000 tensors.
+/// The limit for a header, in bytes: enough for some 100,000 tensors.
 const MAX_HEADER_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Tensors by the keys of [`Graph::parameters`], in f32, on one device.
+/// Tensors keyed as in [`Graph::parameters`], in f32, on one device.
 #[derive(Debug, Clone, Default)]
 pub struct Weights(pub(crate) BTreeMap<String, Tensor>);
 
@@ -22,10 +22,10 @@ impl Weights {
     /// Reads the weights of `graph` from the bytes of a safetensors file.
     ///
     /// f16 and bf16 become f32. `num_batches_tracked` of a batch normalisation is ignored: it
-    /// changes nothing at inference.
+    /// has no effect at inference.
     ///
     /// # Errors
-    /// [`ComputeError::Weights`] with every mismatch, as [`check_weights`] finds them.
+    /// [`ComputeError::Weights`] with every mismatch that [`check_weights`] finds.
     pub fn read(bytes: &[u8], graph: &Graph, device: &Device) -> Result<Weights> {
         let file = matching_file(bytes, graph).map_err(ComputeError::Weights)?;
         let mut tensors = BTreeMap::new();
@@ -39,7 +39,7 @@ impl Weights {
         Ok(Weights(tensors))
     }
 
-    /// Reads weights into main memory, whatever device networks run on.
+    /// Reads weights into main memory, regardless of the device that networks run on.
     ///
     /// # Errors
     /// As [`Weights::read`].
@@ -47,20 +47,20 @@ impl Weights {
         Self::read(bytes, graph, &Device::Cpu)
     }
 
-    /// Draws the weights that PyTorch's layers begin with, from `seed` alone.
+    /// Draws initial weights as PyTorch's layers do, from `seed` alone.
     ///
     /// Weights and biases are uniform in ±1/√fan_in (`kaiming_uniform_` with a = √5); a batch
-    /// normalisation begins as the identity. The draw is the same on every device.
+    /// normalisation starts as the identity. The numbers are the same on every device.
     ///
     /// # Errors
-    /// If the device has no memory left.
+    /// If the device is out of memory.
     pub fn init(graph: &Graph, seed: u64, device: &Device) -> Result<Weights> {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
         let mut tensors = BTreeMap::new();
         for node in &graph.nodes {
             for parameter in &node.parameters {
                 let count = parameter.shape.iter().product();
-                let values = match first_value(node, parameter.role) {
+                let values = match initial_value(node, parameter.role) {
                     Some(value) => vec![value; count],
                     None => uniform(&mut generator, bound(node), count),
                 };
@@ -71,7 +71,7 @@ impl Weights {
         Ok(Weights(tensors))
     }
 
-    /// The tensor of one key of the graph, if there is one.
+    /// The tensor with this key, if there is one.
     pub fn get(&self, key: &str) -> Option<&Tensor> {
         self.0.get(key)
     }
@@ -79,7 +79,7 @@ impl Weights {
     /// The same weights on another device.
     ///
     /// # Errors
-    /// If it has no memory left.
+    /// If that device is out of memory.
     pub fn to_device(&self, device: &Device) -> Result<Weights> {
         let moved = self
             .0
@@ -88,16 +88,16 @@ impl Weights {
         moved.collect::<Result<_>>().map(Weights)
     }
 
-    /// Bytes that the tensors take.
+    /// The size of the tensors in bytes.
     pub fn byte_len(&self) -> u64 {
         let bytes = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
         self.0.values().map(|tensor| bytes(tensor) as u64).sum()
     }
 
-    /// The bytes of a safetensors file in f32; equal weights give equal bytes.
+    /// Writes a safetensors file in f32; equal weights give equal bytes.
     ///
     /// # Errors
-    /// If the numbers cannot be fetched from the device.
+    /// If the numbers cannot be copied from the device.
     pub fn to_safetensors(&self) -> Result<Vec<u8>> {
         let mut buffers = Vec::with_capacity(self.0.len());
         for (key, tensor) in &self.0 {
@@ -115,11 +115,11 @@ impl Weights {
     }
 }
 
-/// Checks that a safetensors file holds exactly the weights of `graph`, without any device.
+/// Checks that a safetensors file holds exactly the weights of `graph`, without a device.
 ///
 /// # Errors
-/// Every mismatch: tensors missing, unknown, of another shape or type, or not finite; a file that
-/// cannot be read at all is one error without a key.
+/// Every mismatch: tensors that are missing, unknown, of another shape or type, or not finite. A file that cannot be
+/// read at all is one error without a key.
 pub fn check_weights(bytes: &[u8], graph: &Graph) -> std::result::Result<(), Vec<WeightError>> {
     matching_file(bytes, graph).map(|_| ())
 }
@@ -136,36 +136,34 @@ fn matching_file<'a>(bytes: &'a [u8], graph: &Graph) -> std::result::Result<Safe
         }
         expected.insert(key, &parameter.shape);
     }
-    errors.extend(missing.iter().map(|key| absent(key, expected[key])));
+    errors.extend(missing.iter().map(|key| missing_tensor(key, expected[key])));
     let counters = batch_counters(graph);
     let mut unknown: Vec<&str> = file.names();
     unknown.retain(|name| !expected.contains_key(*name) && !counters.iter().any(|counter| counter == name));
     unknown.sort_unstable();
-    errors.extend(unknown.into_iter().map(|name| unexpected(name, &missing)));
+    errors.extend(unknown.into_iter().map(|name| unknown_tensor(name, &missing)));
     if errors.is_empty() { Ok(file) } else { Err(errors) }
 }
 
-/// Parses the header once its claims have been held against the size of the file, so that a file of
-/// a few bytes cannot make us reserve gigabytes.
+/// Parses the header after checking its claims against the size of the file, so that a file of a few bytes cannot make
+/// us reserve gigabytes.
 fn open(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, WeightError> {
     let unreadable = |actual: String| WeightError {
         key: None,
         rule: WeightRule::Readable,
         expected: "a safetensors file".into(),
-        message: format!(
-            "The weights cannot be read: {actual}. Upload the file that safetensors.torch.save_file wrote."
-        ),
+        message: format!("The weights cannot be read: {actual}. Upload a file written by safetensors.torch.save_file."),
         actual,
     };
     check_header(bytes).map_err(unreadable)?;
     SafeTensors::deserialize(bytes).map_err(|error| unreadable(format!("{error} (file of {} bytes)", bytes.len())))
 }
 
-/// Holds the length that a safetensors file claims for its header against the size of the file.
+/// Checks the length that a safetensors file claims for its header against the size of the file.
 ///
 /// # Errors
-/// What is wrong with it, in words.
-pub(super) fn check_header(bytes: &[u8]) -> std::result::Result<(), String> {
+/// What is wrong, in words.
+pub(crate) fn check_header(bytes: &[u8]) -> std::result::Result<(), String> {
     let size = bytes.len();
     let Some(length) = bytes.first_chunk::<8>().map(|prefix| u64::from_le_bytes(*prefix)) else {
         return Err(format!("a file of {size} bytes is too short for a header"));
@@ -176,12 +174,14 @@ pub(super) fn check_header(bytes: &[u8]) -> std::result::Result<(), String> {
         ));
     }
     if length > MAX_HEADER_BYTES {
-        return Err(format!("the header has {length} bytes, the most is {MAX_HEADER_BYTES}"));
+        return Err(format!(
+            "the header has {length} bytes; the limit is {MAX_HEADER_BYTES}"
+        ));
     }
     Ok(())
 }
 
-/// What is wrong with a tensor that is there: its type, else its shape, else its numbers.
+/// What is wrong with a tensor of the file: its type, else its shape, else its numbers.
 fn mismatch(key: &str, shape: &[usize], view: &TensorView<'_>) -> Option<WeightError> {
     let error = |rule, expected: String, actual: String, message: String| {
         Some(WeightError {
@@ -203,18 +203,19 @@ fn mismatch(key: &str, shape: &[usize], view: &TensorView<'_>) -> Option<WeightE
             format!("Tensor {key} has shape {actual} but the layer needs {expected}; change the block or the file.");
         return error(WeightRule::Shape, expected, actual, message);
     }
-    let strange = numbers(view).filter(|value| !value.is_finite()).count();
-    if strange > 0 {
-        let (expected, actual) = ("finite numbers".to_owned(), format!("{strange} NaN or infinite"));
+    let not_finite = numbers(view).filter(|value| !value.is_finite()).count();
+    if not_finite > 0 {
+        let (expected, actual) = ("finite numbers".to_owned(), format!("{not_finite} NaN or infinite"));
         let message = format!(
-            "Tensor {key} holds {strange} NaN or infinite numbers; export a checkpoint from before the training diverged."
+            "Tensor {key} holds {not_finite} NaN or infinite numbers; export a checkpoint from before the training \
+             diverged."
         );
         return error(WeightRule::Finite, expected, actual, message);
     }
     None
 }
 
-fn absent(key: &str, shape: &[usize]) -> WeightError {
+fn missing_tensor(key: &str, shape: &[usize]) -> WeightError {
     WeightError {
         key: Some(key.into()),
         rule: WeightRule::Present,
@@ -224,12 +225,12 @@ fn absent(key: &str, shape: &[usize]) -> WeightError {
     }
 }
 
-fn unexpected(name: &str, missing: &[String]) -> WeightError {
-    let wanted = missing.iter().find(|key| {
+fn unknown_tensor(name: &str, missing: &[String]) -> WeightError {
+    let intended = missing.iter().find(|key| {
         name.strip_suffix(key.as_str())
             .is_some_and(|prefix| prefix.ends_with('.'))
     });
-    let advice = match wanted {
+    let advice = match intended {
         Some(key) => format!("if it is meant to be {key}, rename it"),
         None => "remove it, or add the layer it belongs to".to_owned(),
     };
@@ -242,7 +243,7 @@ fn unexpected(name: &str, missing: &[String]) -> WeightError {
     }
 }
 
-/// Keys of the counters that PyTorch keeps beside the running statistics.
+/// Keys of the counters that PyTorch keeps next to the running statistics.
 fn batch_counters(graph: &Graph) -> Vec<String> {
     graph
         .nodes
@@ -252,7 +253,7 @@ fn batch_counters(graph: &Graph) -> Vec<String> {
         .collect()
 }
 
-/// The numbers of a tensor of one of the three accepted types.
+/// The numbers of a tensor whose type is one of the three accepted ones.
 fn numbers<'a>(view: &TensorView<'a>) -> Box<dyn Iterator<Item = f32> + 'a> {
     let bytes = view.data();
     let pairs = bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
@@ -267,8 +268,8 @@ fn numbers<'a>(view: &TensorView<'a>) -> Box<dyn Iterator<Item = f32> + 'a> {
     }
 }
 
-/// The fixed number a parameter begins with; `None` if it is drawn.
-fn first_value(node: &Node, role: ParameterRole) -> Option<f32> {
+/// The fixed number that a parameter starts with; `None` if it is drawn at random.
+fn initial_value(node: &Node, role: ParameterRole) -> Option<f32> {
     let normalises = matches!(node.operator, Operator::BatchNorm2d { .. });
     match role {
         ParameterRole::RunningVar => Some(1.0),
@@ -279,7 +280,7 @@ fn first_value(node: &Node, role: ParameterRole) -> Option<f32> {
     }
 }
 
-/// 1/√fan_in. PyTorch counts the fan from the second dimension on, for transposed convolution too.
+/// 1/√fan_in. PyTorch computes the fan from the second dimension onwards, also for transposed convolution.
 fn bound(node: &Node) -> f32 {
     let weight = node
         .parameters

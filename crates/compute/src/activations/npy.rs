@@ -1,12 +1,12 @@
-//! The header of a `.npy` file, versions 1 to 3: what numpy writes before the numbers of an array.
+//! The header of a `.npy` file, versions 1 to 3, which numpy writes before the numbers of an array.
 //!
-//! The six bytes `\x93NUMPY`, two of a version, the length of the text that follows (two bytes in
-//! version 1, else four), and the text: a Python dictionary with `descr`, `fortran_order` and
-//! `shape`, filled up with spaces.
+//! It consists of the six bytes `\x93NUMPY`, two bytes of a version, the length of the text that follows (two bytes in
+//! version 1, else four), and the text: a Python dictionary with `descr`, `fortran_order` and `shape`, padded with
+//! spaces.
 
 use std::io::{self, Read};
 
-use super::numbers::{Layout, NumberKind, NumberType, Order};
+use super::numbers::{ArrayLayout, NumberFormat, NumberKind, Order};
 
 mod dictionary;
 
@@ -15,14 +15,14 @@ use dictionary::Dictionary;
 /// What every `.npy` file begins with.
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// The longest header text that is read, in bytes. numpy reads no longer ones either unless told to.
+/// The maximum length of the header text, in bytes. It is also numpy's default.
 const MAX_HEADER_BYTES: u32 = 10_000;
 
-/// What the header says, and how long it is.
+/// The contents of a header, and its length.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    /// What the numbers are; or the name of a type that is not understood.
-    pub(super) number: Result<NumberType, String>,
+    /// The type of the numbers, or the name of a type that is not supported.
+    pub(super) number: Result<NumberFormat, String>,
     pub(super) order: Order,
     pub(super) shape: Vec<usize>,
     /// Bytes before the first number.
@@ -30,9 +30,9 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The layout, if the numbers can be read.
-    pub(super) fn layout(self) -> Result<Layout, String> {
-        Ok(Layout {
+    /// The layout, if the type of the numbers is supported; else the name of the type.
+    pub(super) fn layout(self) -> Result<ArrayLayout, String> {
+        Ok(ArrayLayout {
             number: self.number?,
             order: self.order,
             shape: self.shape,
@@ -43,11 +43,11 @@ impl Header {
 /// Why a header cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HeaderError {
-    #[error("it does not begin as a .npy file does")]
+    #[error("it does not start like a .npy file")]
     NotNpy,
-    #[error("it has version {0}.{1} of the .npy format; 1.0, 2.0 and 3.0 are read")]
+    #[error("it has version {0}.{1} of the .npy format; the supported versions are 1.0, 2.0 and 3.0")]
     Version(u8, u8),
-    #[error("it claims a header of {0} bytes; the most is {MAX_HEADER_BYTES}")]
+    #[error("it claims a header of {0} bytes; the limit is {MAX_HEADER_BYTES}")]
     TooLong(u32),
     #[error("its header {0}")]
     Text(#[from] dictionary::TextError),
@@ -69,8 +69,8 @@ impl From<io::Error> for HeaderError {
 /// Reads a header and leaves the reader at the first number.
 ///
 /// # Errors
-/// Anything but a well-formed header of a known version. A type that is not understood is no error
-/// here, so that the shape can be judged too.
+/// Anything except a well-formed header of a known version. An unsupported type is not an error here, so that the shape
+/// can be checked too.
 pub(super) fn read_header(reader: &mut impl Read) -> Result<Header, HeaderError> {
     let mut magic = [0; MAGIC.len()];
     reader.read_exact(&mut magic)?;
@@ -97,21 +97,22 @@ pub(super) fn read_header(reader: &mut impl Read) -> Result<Header, HeaderError>
     }
     let mut text = vec![0; length as usize];
     reader.read_exact(&mut text)?;
-    // Only names of fields are ever anything but ASCII, and arrays with fields are not understood.
+    // Only names of fields can contain anything except ASCII, and arrays with fields are not supported.
     let dictionary = Dictionary::parse(&String::from_utf8_lossy(&text))?;
     Ok(Header {
-        number: number_type(&dictionary.descr).ok_or(dictionary.descr),
-        order: match dictionary.fortran_order {
-            true => Order::ColumnMajor,
-            false => Order::RowMajor,
+        number: number_format(&dictionary.descr).ok_or(dictionary.descr),
+        order: if dictionary.fortran_order {
+            Order::ColumnMajor
+        } else {
+            Order::RowMajor
         },
         shape: dictionary.shape,
         length: preamble + u64::from(length),
     })
 }
 
-/// The type that numpy calls, for instance, `<f4`.
-fn number_type(descr: &str) -> Option<NumberType> {
+/// The type for numpy's short form, such as `<f4`.
+fn number_format(descr: &str) -> Option<NumberFormat> {
     let kind = match descr.get(1..)? {
         "f2" => NumberKind::F16,
         "f4" => NumberKind::F32,
@@ -126,15 +127,15 @@ fn number_type(descr: &str) -> Option<NumberType> {
         "u8" => NumberKind::U64,
         _ => return None,
     };
-    let number = NumberType {
+    let number = NumberFormat {
         kind,
         big_endian: descr.starts_with('>'),
     };
-    let known = match descr.as_bytes()[0] {
+    let has_valid_order = match descr.as_bytes()[0] {
         b'<' | b'>' => true,
-        // No order of bytes, since there is only one.
+        // No byte order, because there is only one byte.
         b'|' => number.size() == 1,
         _ => false,
     };
-    known.then_some(number)
+    has_valid_order.then_some(number)
 }

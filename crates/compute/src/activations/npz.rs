@@ -1,71 +1,72 @@
 //! `.npz`: a zip archive of `.npy` files, stored or deflated, one for each array.
 //!
-//! What an archive claims is held against what is there before it is believed: numbers against the
-//! size of their entry, and the size of an entry against the most that its compressed bytes can
-//! become. Nothing is inflated beyond the numbers that the header of an array declares.
+//! The claims of an archive are checked before they are trusted: the numbers against the size of their entry, and the
+//! size of an entry against the maximum that its compressed bytes can expand to. Nothing is inflated beyond the numbers
+//! that the header of an array declares.
 
 use std::collections::HashSet;
 use std::io::{self, Cursor, Read};
 
 use zip::{CompressionMethod, ZipArchive};
 
-use super::error::ActivationError;
-use super::judge::Judge;
+use super::array::Array;
+use super::check_arrays::ArrayChecker;
+use super::limits::MAX_LAYERS;
 use super::npy::{self, Header};
-use super::numbers::Layout;
-use super::{Array, MAX_LAYERS, Source};
+use super::numbers::ArrayLayout;
+use crate::error::ActivationError;
 
-/// What an archive with entries begins with, and an empty one.
+/// The first bytes of an archive with entries, and of an empty one.
 pub(super) const MAGICS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 
-/// What the record of every entry in the directory begins with.
+/// The first bytes of every record in the central directory.
 const RECORD_MAGIC: [u8; 4] = *b"PK\x01\x02";
 
-/// Bytes of a record before the name of its entry.
+/// The size of a record up to the name of its entry, in bytes.
 const RECORD_BYTES: usize = 46;
 
-/// Signatures that may be in the numbers by chance, beside those of the entries.
-const STRAY_MAGICS: usize = 64;
+/// How many signatures may occur in the numbers by chance, in addition to those of the records.
+const MAX_STRAY_MAGICS: usize = 64;
 
-/// Most bytes that one deflated byte can become.
-const BEST_DEFLATE_RATIO: u64 = 1_032;
+/// The maximum number of bytes that one deflated byte can expand to.
+const MAX_DEFLATE_RATIO: u64 = 1_032;
 
 const ENDS_EARLY: &str = "it ends before the last number that its header declares";
 
-/// An archive in memory. A clone shares the list of entries and reads on its own.
+/// An archive in memory. A clone shares the list of entries but has its own read position.
 pub(super) type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
 /// Reads the headers of all arrays, in the order of the archive.
-pub(super) fn open<'a>(bytes: &'a [u8], judge: &mut Judge) -> Option<(Source<'a>, Vec<Array>)> {
-    // Counted beforehand: the list of a million entries would take more memory than their file.
+pub(super) fn open<'a>(bytes: &'a [u8], checker: &mut ArrayChecker) -> Option<(Archive<'a>, Vec<Array>)> {
+    // Counted beforehand, because the list of a million entries would take more memory than their file.
     let entries = bytes.windows(4).filter(|&four| four == RECORD_MAGIC).count();
-    if entries > MAX_LAYERS + STRAY_MAGICS {
-        judge.count(entries);
+    if entries > MAX_LAYERS + MAX_STRAY_MAGICS {
+        checker.check_count(entries);
         return None;
     }
     let mut archive = match ZipArchive::new(Cursor::new(bytes)) {
         Ok(archive) => archive,
         Err(error) => {
             let fault = ActivationError::unreadable_file(format!("the zip archive is damaged ({error})"));
-            judge.errors.push(fault);
+            checker.errors.push(fault);
             return None;
         }
     };
-    judge.count(archive.len());
+    checker.check_count(archive.len());
     if archive.has_duplicate_names() {
-        // The archive keeps the last of them only.
+        // `ZipArchive` keeps only the last entry of a name.
         let directory = bytes.get(archive.central_directory_start() as usize..);
-        repeated_names(directory.unwrap_or_default(), judge);
+        report_duplicate_names(directory.unwrap_or_default(), checker);
     }
     let size = bytes.len() as u64;
     let arrays = (0..archive.len().min(MAX_LAYERS))
-        .filter_map(|index| array(&mut archive, index, size, judge))
+        .filter_map(|index| array(&mut archive, index, size, checker))
         .collect();
-    Some((Source::Npz(archive), arrays))
+    Some((archive, arrays))
 }
 
-/// Finds the names that occur twice in the directory of an archive.
-fn repeated_names(mut directory: &[u8], judge: &mut Judge) {
+/// Reports the names that occur more than once in the directory of an archive.
+fn report_duplicate_names(mut directory: &[u8], checker: &mut ArrayChecker) {
     let length = |record: &[u8], at: usize| usize::from(u16::from_le_bytes([record[at], record[at + 1]]));
     let mut seen = HashSet::new();
     while let Some(record) = directory.get(..RECORD_BYTES) {
@@ -77,63 +78,63 @@ fn repeated_names(mut directory: &[u8], judge: &mut Judge) {
         }
         if !seen.insert(name) {
             let name = String::from_utf8_lossy(name);
-            judge.repeated(name.strip_suffix(".npy").unwrap_or(&name));
+            checker.report_duplicate(name.strip_suffix(".npy").unwrap_or(&name));
         }
-        let further = name_length + length(record, 30) + length(record, 32);
-        directory = rest.get(further..).unwrap_or_default();
+        let to_next = name_length + length(record, 30) + length(record, 32);
+        directory = rest.get(to_next..).unwrap_or_default();
     }
 }
 
-/// Reads and judges the header of one array; nothing if a fault was found.
-fn array(archive: &mut Archive<'_>, index: usize, file_bytes: u64, judge: &mut Judge) -> Option<Array> {
-    let before = judge.errors.len();
+/// Reads and checks the header of one array; `None` if it has a fault.
+fn array(archive: &mut Archive<'_>, index: usize, file_bytes: u64, checker: &mut ArrayChecker) -> Option<Array> {
+    let before = checker.errors.len();
     let full_name = match archive.name_for_index(index) {
         Some(Ok(name)) => name.into_owned(),
         _ => format!("number {index}"),
     };
     let Some(name) = full_name.strip_suffix(".npy") else {
-        judge.stray_file(&full_name);
+        checker.report_stray_file(&full_name);
         return None;
     };
-    judge.name(name);
+    checker.check_name(name);
     let (layout, entry) = match header(archive, index) {
         Ok((header, entry)) => {
-            judge.shape(name, &header.shape);
+            checker.check_shape(name, &header.shape);
             match header.layout() {
                 Ok(layout) => (layout, entry),
                 Err(dtype) => {
-                    judge.dtype(name, &dtype);
+                    checker.report_dtype(name, &dtype);
                     return None;
                 }
             }
         }
         Err(actual) => {
-            judge.errors.push(ActivationError::unreadable_array(name, actual));
+            checker.errors.push(ActivationError::unreadable_array(name, actual));
             return None;
         }
     };
-    let declared = judge.size(name, &layout)?;
+    let declared = checker.check_size(name, &layout)?;
     if declared != entry.numbers
         || entry.packed > file_bytes
-        || entry.unpacked > entry.packed.saturating_mul(entry.ratio)
+        || entry.unpacked > entry.packed.saturating_mul(entry.max_ratio)
     {
         let actual = format!(
-            "its header declares {declared} bytes of numbers, but its entry of {} bytes claims {} of them",
+            "its header declares {declared} bytes of numbers, but its entry of {} bytes claims to hold {}",
             entry.packed, entry.numbers
         );
-        judge.errors.push(ActivationError::unreadable_array(name, actual));
+        checker.errors.push(ActivationError::unreadable_array(name, actual));
     }
-    (judge.errors.len() == before).then(|| Array::new(name, layout, index))
+    (checker.errors.len() == before).then(|| Array::new(name, layout, index))
 }
 
-/// What the archive claims of an entry, in bytes.
+/// The sizes that the archive claims for an entry, in bytes.
 struct Claims {
     packed: u64,
     unpacked: u64,
-    /// What is unpacked, without the header.
+    /// The unpacked size without the header.
     numbers: u64,
-    /// The most that a byte of it can become.
-    ratio: u64,
+    /// The maximum number of bytes that one packed byte can expand to.
+    max_ratio: u64,
 }
 
 fn header(archive: &mut Archive<'_>, index: usize) -> Result<(Header, Claims), String> {
@@ -143,53 +144,53 @@ fn header(archive: &mut Archive<'_>, index: usize) -> Result<(Header, Claims), S
         packed: entry.compressed_size(),
         unpacked: entry.size(),
         numbers: entry.size().saturating_sub(header.length),
-        ratio: match entry.compression() {
+        max_ratio: match entry.compression() {
             CompressionMethod::Stored => 1,
-            _ => BEST_DEFLATE_RATIO,
+            _ => MAX_DEFLATE_RATIO,
         },
     };
     Ok((header, claims))
 }
 
-/// Reads the numbers of an array and makes sure that nothing follows.
+/// Reads the numbers of an array, and checks that no bytes follow them.
 ///
 /// # Errors
-/// Damage that only shows in the numbers, such as a wrong checksum.
-pub(super) fn read(archive: &Archive<'_>, index: usize, layout: &Layout) -> Result<Vec<f32>, String> {
+/// Damage that shows only when the numbers are read, such as a wrong checksum.
+pub(super) fn read(archive: &Archive<'_>, index: usize, layout: &ArrayLayout) -> Result<Vec<f32>, String> {
     let mut archive = archive.clone();
     let mut entry = archive.by_index(index).map_err(|error| error.to_string())?;
     npy::read_header(&mut entry).map_err(|error| error.to_string())?;
-    let numbers = layout.read(&mut entry).map_err(|error| in_words(&error))?;
-    end(&mut entry)?;
+    let numbers = layout.read(&mut entry).map_err(|error| message(&error))?;
+    check_end(&mut entry)?;
     Ok(numbers)
 }
 
-/// Reads as [`read`] does, and keeps nothing.
+/// Reads the numbers like [`read`], without keeping them.
 ///
 /// # Errors
 /// Those of [`read`].
-pub(super) fn verify(archive: &Archive<'_>, index: usize, layout: &Layout) -> Result<(), String> {
+pub(super) fn verify(archive: &Archive<'_>, index: usize, layout: &ArrayLayout) -> Result<(), String> {
     let mut archive = archive.clone();
     let mut entry = archive.by_index(index).map_err(|error| error.to_string())?;
     npy::read_header(&mut entry).map_err(|error| error.to_string())?;
     let declared = layout.bytes().unwrap_or(u64::MAX);
-    let read = io::copy(&mut entry.by_ref().take(declared), &mut io::sink()).map_err(|error| in_words(&error))?;
+    let read = io::copy(&mut entry.by_ref().take(declared), &mut io::sink()).map_err(|error| message(&error))?;
     if read < declared {
         return Err(ENDS_EARLY.to_owned());
     }
-    end(&mut entry)
+    check_end(&mut entry)
 }
 
-/// The checksum is compared when the end is met.
-fn end(entry: &mut impl Read) -> Result<(), String> {
+/// Checks that the entry ends here. The archive compares its checksum at this point.
+fn check_end(entry: &mut impl Read) -> Result<(), String> {
     match entry.read(&mut [0]) {
         Ok(0) => Ok(()),
-        Ok(_) => Err("more bytes follow than its header declares".to_owned()),
-        Err(error) => Err(in_words(&error)),
+        Ok(_) => Err("it holds more bytes than its header declares".to_owned()),
+        Err(error) => Err(message(&error)),
     }
 }
 
-fn in_words(error: &io::Error) -> String {
+fn message(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => ENDS_EARLY.to_owned(),
         _ => error.to_string(),

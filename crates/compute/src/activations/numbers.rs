@@ -1,11 +1,11 @@
-//! Numbers as files write them, turned into single precision.
+//! Converts the numbers of a file into single precision.
 
 use std::io::{self, Read};
 
-/// Bytes that are read at a time; a multiple of the longest number.
+/// How many bytes are read at a time; a multiple of the size of every number type.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// The kinds of numbers that are understood.
+/// The supported kinds of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NumberKind {
     F16,
@@ -22,14 +22,14 @@ pub(super) enum NumberKind {
     U64,
 }
 
-/// How one number is written.
+/// How one number is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NumberType {
+pub(super) struct NumberFormat {
     pub(super) kind: NumberKind,
     pub(super) big_endian: bool,
 }
 
-impl NumberType {
+impl NumberFormat {
     pub(super) fn little(kind: NumberKind) -> Self {
         Self {
             kind,
@@ -37,7 +37,7 @@ impl NumberType {
         }
     }
 
-    /// Bytes of one number.
+    /// The size of one number in bytes.
     pub(super) fn size(self) -> usize {
         match self.kind {
             NumberKind::I8 | NumberKind::U8 => 1,
@@ -47,7 +47,7 @@ impl NumberType {
         }
     }
 
-    /// What single precision cannot hold is rounded, or becomes infinite if it is too large.
+    /// Numbers that single precision cannot represent are rounded; those that are too large become infinite.
     fn decode(self, bytes: &[u8], numbers: &mut [f32]) {
         match self.kind {
             NumberKind::F16 => self.each(bytes, numbers, |bytes| half::f16::from_le_bytes(bytes).to_f32()),
@@ -76,7 +76,7 @@ impl NumberType {
     }
 }
 
-/// Which index runs fastest in a file.
+/// Which index varies fastest in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     /// The last, as in C.
@@ -85,36 +85,36 @@ pub(super) enum Order {
     ColumnMajor,
 }
 
-/// What a file says about an array before its numbers come.
+/// What a file says about an array before its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) number: NumberType,
+pub(super) struct ArrayLayout {
+    pub(super) number: NumberFormat,
     pub(super) order: Order,
     pub(super) shape: Vec<usize>,
 }
 
-impl Layout {
-    /// How many numbers, or `None` if no memory could hold so many.
+impl ArrayLayout {
+    /// The number of elements, or `None` if no memory could hold so many.
     pub(super) fn count(&self) -> Option<usize> {
         self.shape
             .iter()
             .try_fold(1_usize, |count, &length| count.checked_mul(length))
     }
 
-    /// How many bytes they take in the file.
+    /// The size of the numbers in the file, in bytes.
     pub(super) fn bytes(&self) -> Option<u64> {
         let count = self.count()? as u64;
         count.checked_mul(self.number.size() as u64)
     }
 
-    /// Reads all numbers into row-major order. The caller has made sure that so many may be held.
+    /// Reads all numbers into row-major order. The caller has checked that they fit into memory.
     ///
     /// # Errors
-    /// If the reader fails or ends too early.
+    /// If the reader fails, or ends too early.
     pub(super) fn read(&self, reader: &mut impl Read) -> io::Result<Vec<f32>> {
         let count = self.count().ok_or(io::ErrorKind::InvalidData)?;
         let mut numbers = vec![0.0; count];
-        let mut places = ColumnMajor::new(&self.shape);
+        let mut positions = ColumnMajor::new(&self.shape);
         let size = self.number.size();
         let mut bytes = vec![0; BUFFER_BYTES];
         let mut decoded = vec![0.0; BUFFER_BYTES / size];
@@ -128,7 +128,7 @@ impl Layout {
                 Order::ColumnMajor => {
                     self.number.decode(read, &mut decoded[..length]);
                     for &number in &decoded[..length] {
-                        numbers[places.next_place()] = number;
+                        numbers[positions.next_position()] = number;
                     }
                 }
             }
@@ -138,40 +138,40 @@ impl Layout {
     }
 }
 
-/// Walks through an array in column-major order and says where each number stands in row-major order.
+/// Walks through an array in column-major order and returns the position of each number in row-major order.
 struct ColumnMajor<'a> {
     shape: &'a [usize],
     strides: Vec<usize>,
     index: Vec<usize>,
-    place: usize,
+    position: usize,
 }
 
 impl<'a> ColumnMajor<'a> {
     fn new(shape: &'a [usize]) -> Self {
         let mut strides = vec![1_usize; shape.len()];
         for axis in (1..shape.len()).rev() {
-            // Only an array without numbers could overflow, and it is never walked through.
+            // Only an array without numbers can overflow, and such an array is never walked through.
             strides[axis - 1] = strides[axis].wrapping_mul(shape[axis]);
         }
         Self {
             shape,
             strides,
             index: vec![0; shape.len()],
-            place: 0,
+            position: 0,
         }
     }
 
-    fn next_place(&mut self) -> usize {
-        let place = self.place;
+    fn next_position(&mut self) -> usize {
+        let position = self.position;
         for ((index, &length), &stride) in self.index.iter_mut().zip(self.shape).zip(&self.strides) {
             *index += 1;
-            self.place += stride;
+            self.position += stride;
             if *index < length {
                 break;
             }
-            self.place -= stride * length;
+            self.position -= stride * length;
             *index = 0;
         }
-        place
+        position
     }
 }

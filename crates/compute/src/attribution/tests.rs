@@ -21,7 +21,7 @@ fn network(seed: u64) -> Network {
     Network::new(Arc::new(graph), weights)
 }
 
-fn task(method: Method) -> AttributionTask {
+fn task(method: AttributionMethod) -> AttributionTask {
     let shape = ImageShape {
         channels: 2,
         height: 6,
@@ -31,7 +31,7 @@ fn task(method: Method) -> AttributionTask {
         network: Arc::new(network(3)),
         image: Images {
             shape,
-            pixels: (0..shape.len()).map(|place| (place * 37 % 256) as u8).collect(),
+            pixels: (0..shape.len()).map(|index| (index * 37 % 256) as u8).collect(),
         },
         statistics: ChannelStatistics {
             mean: vec![0.4, 0.6],
@@ -44,7 +44,8 @@ fn task(method: Method) -> AttributionTask {
 }
 
 fn run(task: &AttributionTask) -> Result<Attribution> {
-    attribute(task, &Device::Cpu, &Control::unwatched())
+    task.clone()
+        .run(&DeviceContext::new(Device::Cpu), &Control::unwatched())
 }
 
 fn score(task: &AttributionTask, input: &Tensor) -> f64 {
@@ -57,40 +58,40 @@ fn score(task: &AttributionTask, input: &Tensor) -> f64 {
 
 #[test]
 fn the_input_gradient_is_the_slope_of_the_score() {
-    let task = task(Method::InputGradient);
+    let task = task(AttributionMethod::InputGradient);
     let found = run(&task).unwrap();
     assert_eq!((found.channels, found.height, found.width), (2, 6, 5));
     let input = task
         .network
-        .input_of(&task.image, &task.statistics, &Device::Cpu)
+        .input_tensor(&task.image, &task.statistics, &Device::Cpu)
         .unwrap();
     let flat = numbers(&input).unwrap();
-    for place in [0, 7, 29, 31, 59] {
+    for index in [0, 7, 29, 31, 59] {
         let moved = |step: f32| {
             let mut moved = flat.clone();
-            moved[place] += step;
+            moved[index] += step;
             score(&task, &Tensor::from_vec(moved, input.dims(), &Device::Cpu).unwrap())
         };
         let slope = (moved(0.01) - moved(-0.01)) / 0.02;
-        let gradient = f64::from(found.values[place]);
-        assert!((slope - gradient).abs() < 1e-3, "at {place}: {slope} is not {gradient}");
+        let gradient = f64::from(found.values[index]);
+        assert!((slope - gradient).abs() < 1e-3, "at {index}: {slope} is not {gradient}");
     }
 }
 
 #[test]
 fn integrated_gradients_add_up_to_the_difference_of_the_scores() {
-    let found = run(&task(Method::IntegratedGradients { steps: 30 })).unwrap();
+    let found = run(&task(AttributionMethod::IntegratedGradients { steps: 30 })).unwrap();
     let error = found.completeness_error.unwrap();
     assert!(error < 1e-4, "{error}");
-    let coarse = run(&task(Method::IntegratedGradients { steps: 1 })).unwrap();
+    let coarse = run(&task(AttributionMethod::IntegratedGradients { steps: 1 })).unwrap();
     assert!(coarse.completeness_error.unwrap() > error);
 }
 
 #[test]
-fn smooth_gradients_without_noise_are_the_gradient_and_with_noise_follow_their_seed() {
-    let plain = run(&task(Method::InputGradient)).unwrap();
+fn smooth_gradients_without_noise_equal_the_gradient_and_with_noise_depend_on_the_seed() {
+    let plain = run(&task(AttributionMethod::InputGradient)).unwrap();
     let smooth = |noise: f64, seed: u64| {
-        run(&task(Method::SmoothGrad {
+        run(&task(AttributionMethod::SmoothGrad {
             samples: 4,
             noise,
             seed,
@@ -106,11 +107,11 @@ fn smooth_gradients_without_noise_are_the_gradient_and_with_noise_follow_their_s
 
 #[test]
 fn grad_cam_weighs_the_channels_of_a_layer_by_their_mean_gradient() {
-    let task = task(Method::GradCam { layer: 0 });
+    let task = task(AttributionMethod::GradCam { layer: 0 });
     let found = run(&task).unwrap();
     let input = task
         .network
-        .input_of(&task.image, &task.statistics, &Device::Cpu)
+        .input_tensor(&task.image, &task.statistics, &Device::Cpu)
         .unwrap();
     let at = ValueId(task.network.graph().layers().next().unwrap().0 + 1);
     let activations = task.network.forward_to(&input, at).unwrap();
@@ -118,23 +119,23 @@ fn grad_cam_weighs_the_channels_of_a_layer_by_their_mean_gradient() {
     assert_eq!((found.channels, found.height, found.width), (1, height, width));
 
     // A shift of all numbers of a channel moves the score by the sum of their gradients.
-    let through = task.network.forward_through(&input, at).unwrap();
-    let gradient = Subject {
+    let pass = task.network.forward_with_leaf(&input, at).unwrap();
+    let gradient = ClassScore {
         network: &task.network,
         class: task.class,
     }
-    .of(&through.logits)
+    .of(&pass.logits)
     .unwrap()
     .backward()
     .unwrap()
-    .remove(&through.variable)
+    .remove(&pass.leaf)
     .unwrap();
     let mean = numbers(&gradient.mean((2, 3)).unwrap()).unwrap();
     let activations = numbers(&activations).unwrap();
     let area = height * width;
-    for (place, value) in found.values.iter().enumerate() {
+    for (index, value) in found.values.iter().enumerate() {
         let sum: f32 = (0..channels)
-            .map(|channel| mean[channel] * activations[channel * area + place])
+            .map(|channel| mean[channel] * activations[channel * area + index])
             .sum();
         assert!((value - sum.max(0.0)).abs() < 1e-4, "{value} is not {sum}");
     }
@@ -161,22 +162,22 @@ fn the_points_of_the_integral_are_those_of_gauss_and_legendre() {
 }
 
 #[test]
-fn a_class_or_layer_that_cannot_be_is_told() {
+fn a_class_or_layer_that_does_not_fit_is_refused() {
     let beyond = AttributionTask {
         class: 4,
-        ..task(Method::InputGradient)
+        ..task(AttributionMethod::InputGradient)
     };
     let error = run(&beyond).unwrap_err().to_string();
-    assert_eq!(error, "the network has classes 0 to 3, and none of index 4");
-    let layers = task(Method::InputGradient).network.graph().layers().count();
-    let error = run(&task(Method::GradCam { layer: layers - 1 }))
+    assert_eq!(error, "class 4 is out of range (0–3)");
+    let layers = task(AttributionMethod::InputGradient).network.graph().layers().count();
+    let error = run(&task(AttributionMethod::GradCam { layer: layers - 1 }))
         .unwrap_err()
         .to_string();
-    assert!(error.contains("without rows and columns"), "{error}");
-    assert!(run(&task(Method::GradCam { layer: 99 })).is_err());
+    assert!(error.contains("needs a layer with rows and columns"), "{error}");
+    assert!(run(&task(AttributionMethod::GradCam { layer: 99 })).is_err());
 }
 
-/// The network, image and answers of Captum in tests/golden/attribution.json.
+/// The network, image and attributions of Captum in tests/golden/attribution.json.
 fn golden() -> (serde_json::Value, AttributionTask) {
     let golden: serde_json::Value =
         serde_json::from_str(include_str!("../../../../tests/golden/attribution.json")).unwrap();
@@ -204,7 +205,7 @@ fn golden() -> (serde_json::Value, AttributionTask) {
             std: list(&golden["std"]),
         },
         class: golden["class"].as_u64().unwrap() as usize,
-        method: Method::InputGradient,
+        method: AttributionMethod::InputGradient,
         activation_limit: u64::MAX,
     };
     (golden, task)
@@ -223,21 +224,24 @@ fn list(value: &serde_json::Value) -> Vec<f32> {
 fn attributions_are_those_of_captum_on_the_same_weights() {
     let (golden, task) = golden();
     for (name, method) in [
-        ("input_gradient", Method::InputGradient),
-        ("integrated_gradients", Method::IntegratedGradients { steps: 50 }),
-        // The second convolution: the third of the layers that have a vector is the pooling.
-        ("grad_cam", Method::GradCam { layer: 3 }),
+        ("input_gradient", AttributionMethod::InputGradient),
+        (
+            "integrated_gradients",
+            AttributionMethod::IntegratedGradients { steps: 50 },
+        ),
+        // The second convolution: among the layers, the pooling has index 2.
+        ("grad_cam", AttributionMethod::GradCam { layer: 3 }),
     ] {
         let found = run(&AttributionTask { method, ..task.clone() }).unwrap();
         assert!((found.score - golden["score"].as_f64().unwrap()).abs() < 1e-4);
         let expected = list(&golden[name]);
         assert_eq!(found.values.len(), expected.len(), "{name}");
-        let greatest = expected.iter().map(|value| value.abs()).fold(0.0, f32::max);
-        for (place, (value, expected)) in found.values.iter().zip(&expected).enumerate() {
+        let largest = expected.iter().map(|value| value.abs()).fold(0.0, f32::max);
+        for (index, (value, expected)) in found.values.iter().zip(&expected).enumerate() {
             let error = (value - expected).abs();
             assert!(
-                error < 1e-4 * greatest.max(1.0),
-                "{name} at {place}: {value} is not {expected}"
+                error < 1e-4 * largest.max(1.0),
+                "{name} at {index}: {value} is not {expected}"
             );
         }
         if let Some(error) = found.completeness_error {
@@ -248,8 +252,8 @@ fn attributions_are_those_of_captum_on_the_same_weights() {
 }
 
 #[test]
-fn a_gradient_that_is_no_number_is_told_by_every_method() {
-    // The root of a number that is always 0: a slope without end, times weights of 0.
+fn every_method_reports_a_gradient_that_is_not_finite() {
+    // The root of a number that is always 0: an infinite slope, times weights of 0.
     let graph = Builder::new(&[2, 6, 5]).conv(4, 3).flatten().linear(3);
     let root = Operator::Tensor(TensorOperator::Unary(UnaryFunction::Sqrt));
     let graph = graph.then(root, &[3], &[]).build();
@@ -260,14 +264,14 @@ fn a_gradient_that_is_no_number_is_told_by_every_method() {
     }
     let network = Arc::new(Network::new(Arc::new(graph), weights));
     for method in [
-        Method::InputGradient,
-        Method::SmoothGrad {
+        AttributionMethod::InputGradient,
+        AttributionMethod::SmoothGrad {
             samples: 2,
             noise: 0.1,
             seed: 0,
         },
-        Method::IntegratedGradients { steps: 2 },
-        Method::GradCam { layer: 0 },
+        AttributionMethod::IntegratedGradients { steps: 2 },
+        AttributionMethod::GradCam { layer: 0 },
     ] {
         let task = AttributionTask {
             network: Arc::clone(&network),
@@ -282,10 +286,10 @@ fn a_gradient_that_is_no_number_is_told_by_every_method() {
 }
 
 #[test]
-fn smooth_gradients_come_near_those_of_captum_with_other_noise() {
+fn smooth_gradients_are_close_to_those_of_captum_with_other_noise() {
     let (golden, task) = golden();
     let found = run(&AttributionTask {
-        method: Method::SmoothGrad {
+        method: AttributionMethod::SmoothGrad {
             samples: 300,
             noise: golden["noise"].as_f64().unwrap(),
             seed: 1,

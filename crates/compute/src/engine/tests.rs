@@ -3,7 +3,10 @@
 use std::pin::{Pin, pin};
 use std::sync::mpsc::{Sender, TryRecvError, channel};
 
+use tracing::Span;
+
 use super::*;
+use crate::load::NetworkSource;
 use crate::{activations, ingest};
 use scv_domain::vector::Degenerate;
 
@@ -11,22 +14,37 @@ fn engine(queue: usize) -> Engine {
     Engine::start(DeviceChoice::Cpu, queue).unwrap()
 }
 
-impl Engine {
-    /// Runs any work on the thread.
-    async fn job<T: Send + 'static>(
-        &self,
-        control: Control,
-        job: impl FnOnce(&Control) -> T + Send + 'static,
-    ) -> Result<T, ComputeError> {
-        self.run(Span::none(), control, |_, control| Ok(job(control))).await
+/// Any function as a task.
+struct Call<F>(F);
+
+impl<T: Send + 'static, F: FnOnce(&Control) -> T + Send + 'static> Task for Call<F> {
+    type Output = T;
+
+    fn span(&self) -> Span {
+        Span::none()
+    }
+
+    fn run(self, _: &DeviceContext, control: &Control) -> Result<T, ComputeError> {
+        Ok((self.0)(control))
     }
 }
 
-/// Work that the device is busy with, from step to step, until it is told to end.
+impl Engine {
+    /// Runs any function on the thread.
+    async fn call<T: Send + 'static>(
+        &self,
+        control: Control,
+        function: impl FnOnce(&Control) -> T + Send + 'static,
+    ) -> Result<T, ComputeError> {
+        self.run(Call(function), control).await
+    }
+}
+
+/// A task that keeps the device busy, step by step, until it is released.
 async fn occupied(engine: &Engine) -> (Pin<Box<dyn Future<Output = Result<(), ComputeError>> + '_>>, Sender<()>) {
     let (started, has_started) = channel();
     let (release, released) = channel::<()>();
-    let mut running = Box::pin(engine.job(Control::unwatched(), move |control| {
+    let mut running = Box::pin(engine.call(Control::unwatched(), move |control| {
         started.send(()).unwrap();
         while let Err(TryRecvError::Empty) = released.try_recv() {
             control.between_steps().unwrap();
@@ -42,10 +60,7 @@ async fn occupied(engine: &Engine) -> (Pin<Box<dyn Future<Output = Result<(), Co
 async fn layers_are_ingested_on_the_thread_of_the_device() {
     let engine = engine(4);
     assert!(engine.device().starts_with("CPU, "));
-    let outcomes = engine
-        .ingest(ingest::tests::task(8), Control::unwatched())
-        .await
-        .unwrap();
+    let outcomes = engine.run(ingest::tests::task(8), Control::unwatched()).await.unwrap();
     assert_eq!(outcomes.len(), 5);
     assert_eq!(outcomes[2].vector, Err(Degenerate::Constant));
 }
@@ -53,29 +68,29 @@ async fn layers_are_ingested_on_the_thread_of_the_device() {
 #[tokio::test]
 async fn layers_of_a_file_are_measured_on_the_thread_of_the_device() {
     let task = activations::tests::measured::task();
-    let measured = engine(4).measure(task, Control::unwatched()).await.unwrap();
+    let measured = engine(4).run(task, Control::unwatched()).await.unwrap();
     assert_eq!(measured.len(), 5);
     assert_eq!(measured[0].layer.name, "1");
     assert_eq!(measured[2].vector, Err(Degenerate::Constant));
 }
 
 #[tokio::test]
-async fn a_network_is_loaded_on_the_thread_or_refused_there() {
+async fn a_network_is_loaded_or_refused_on_the_thread_of_the_device() {
     let task = ingest::tests::task(8);
-    let file = |weights: Vec<u8>| NetworkFile::Blocks {
+    let source = |weights: Vec<u8>| NetworkSource::Blocks {
         graph: Arc::new(task.network.graph().clone()),
         weights: weights.into(),
     };
     let engine = engine(4);
     let weights = task.network.weights().to_safetensors().unwrap();
-    let loaded = engine.load(file(weights)).await.unwrap();
+    let loaded = engine.run(source(weights), Control::unwatched()).await.unwrap();
     assert_eq!(loaded.byte_len(), task.network.byte_len());
-    let refused = engine.load(file(vec![1, 2, 3])).await;
+    let refused = engine.run(source(vec![1, 2, 3]), Control::unwatched()).await;
     assert!(matches!(refused, Err(ComputeError::Weights(_))));
 }
 
 #[tokio::test]
-async fn jobs_run_one_after_the_other_on_one_thread() {
+async fn tasks_run_one_after_the_other_on_one_thread() {
     let engine = engine(4);
     let name = |_: &Control| {
         (
@@ -84,8 +99,8 @@ async fn jobs_run_one_after_the_other_on_one_thread() {
         )
     };
     let [a, b] = futures::future::join_all([
-        engine.job(Control::unwatched(), name),
-        engine.job(Control::unwatched(), name),
+        engine.call(Control::unwatched(), name),
+        engine.call(Control::unwatched(), name),
     ])
     .await
     .try_into()
@@ -96,32 +111,35 @@ async fn jobs_run_one_after_the_other_on_one_thread() {
 }
 
 #[tokio::test]
-async fn a_full_queue_fails_at_once_and_leaves_the_control_alone() {
+async fn a_full_queue_refuses_a_request_immediately_and_does_not_cancel_it() {
     let engine = engine(1);
     let (running, release) = occupied(&engine).await;
-    let mut waiting = pin!(engine.job(Control::unwatched(), |_| 2));
+    let mut waiting = pin!(engine.call(Control::unwatched(), |_| 2));
     assert!(futures::poll!(&mut waiting).is_pending());
 
     let control = Control::unwatched();
-    let refused = engine.job(control.clone(), |_| 3).await;
+    let refused = engine.call(control.clone(), |_| 3).await;
     assert!(matches!(refused, Err(ComputeError::Overloaded)));
     assert!(control.check().is_ok());
 
     release.send(()).unwrap();
     running.await.unwrap();
     assert_eq!(waiting.await.unwrap(), 2);
-    assert_eq!(engine.job(control, |_| 3).await.unwrap(), 3);
+    assert_eq!(engine.call(control, |_| 3).await.unwrap(), 3);
 }
 
 #[tokio::test]
-async fn a_job_lets_in_between_its_steps_what_somebody_waits_for_and_no_other_job() {
+async fn between_its_steps_a_job_runs_requests_but_no_other_job() {
     let engine = engine(4);
     let jobs = engine.for_jobs();
     let (job, release) = occupied(&jobs).await;
-    let mut next = pin!(jobs.job(Control::unwatched(), |_| 1));
+    let mut next = pin!(jobs.call(Control::unwatched(), |_| 1));
     assert!(futures::poll!(&mut next).is_pending());
-    for answer in 2..5 {
-        assert_eq!(engine.job(Control::unwatched(), move |_| answer).await.unwrap(), answer);
+    for number in 2..5 {
+        assert_eq!(
+            engine.call(Control::unwatched(), move |_| number).await.unwrap(),
+            number
+        );
     }
     assert!(futures::poll!(&mut next).is_pending());
 
@@ -131,31 +149,31 @@ async fn a_job_lets_in_between_its_steps_what_somebody_waits_for_and_no_other_jo
 }
 
 #[tokio::test]
-async fn work_that_nobody_sits_before_waits_for_the_next_place() {
+async fn a_job_waits_for_the_next_slot_of_a_full_queue() {
     let engine = engine(1);
     let (running, release) = occupied(&engine).await;
-    let mut in_line = pin!(engine.job(Control::unwatched(), |_| 2));
-    assert!(futures::poll!(&mut in_line).is_pending());
+    let mut queued = pin!(engine.call(Control::unwatched(), |_| 2));
+    assert!(futures::poll!(&mut queued).is_pending());
 
-    let patient = engine.for_jobs();
-    let mut waiting = pin!(patient.job(Control::unwatched(), |_| 3));
+    let jobs = engine.for_jobs();
+    let mut waiting = pin!(jobs.call(Control::unwatched(), |_| 3));
     assert!(futures::poll!(&mut waiting).is_pending());
     release.send(()).unwrap();
     running.await.unwrap();
-    assert_eq!(in_line.await.unwrap(), 2);
-    // Its place is that of who waited, not of who comes now.
-    let refused = engine.job(Control::unwatched(), |_| 4).await;
+    assert_eq!(queued.await.unwrap(), 2);
+    // The freed slot belongs to the job that waited, not to a later request.
+    let refused = engine.call(Control::unwatched(), |_| 4).await;
     assert!(matches!(refused, Err(ComputeError::Overloaded)));
     assert_eq!(waiting.await.unwrap(), 3);
 }
 
 #[tokio::test]
-async fn dropping_the_future_cancels_the_job() {
+async fn dropping_the_future_cancels_the_task() {
     let engine = engine(1);
     let (started, has_started) = channel();
     let (ended, has_ended) = channel();
     {
-        let mut abandoned = pin!(engine.job(Control::unwatched(), move |control| {
+        let mut abandoned = pin!(engine.call(Control::unwatched(), move |control| {
             started.send(()).unwrap();
             while control.check().is_ok() {
                 std::thread::yield_now();
@@ -166,22 +184,22 @@ async fn dropping_the_future_cancels_the_job() {
         has_started.recv().unwrap();
     }
     has_ended.recv().unwrap();
-    assert_eq!(engine.job(Control::unwatched(), |_| 7).await.unwrap(), 7);
+    assert_eq!(engine.call(Control::unwatched(), |_| 7).await.unwrap(), 7);
 }
 
 #[tokio::test]
-async fn a_job_that_is_cancelled_while_it_waits_never_begins() {
+async fn a_task_that_is_cancelled_while_it_waits_never_starts() {
     let engine = engine(1);
     let control = Control::unwatched();
     control.cancelled.store(true, Ordering::Relaxed);
-    let result = engine.job(control, |_| panic!("it began")).await;
+    let result = engine.call(control, |_| panic!("it started")).await;
     assert!(matches!(result, Err::<(), _>(ComputeError::Cancelled)));
 }
 
 #[tokio::test]
-async fn a_job_that_ends_leaves_its_control_alone() {
+async fn a_task_that_ends_does_not_cancel_its_control() {
     let control = Control::unwatched();
-    engine(1).job(control.clone(), |_| ()).await.unwrap();
+    engine(1).call(control.clone(), |_| ()).await.unwrap();
     assert!(control.check().is_ok());
 }
 
@@ -189,11 +207,11 @@ async fn a_job_that_ends_leaves_its_control_alone() {
 async fn the_thread_outlives_a_panic() {
     let engine = engine(1);
     let error = engine
-        .job(Control::unwatched(), |_| -> u8 { panic!("out of {}", "luck") })
+        .call(Control::unwatched(), |_| -> u8 { panic!("out of {}", "luck") })
         .await
         .unwrap_err();
     assert!(error.to_string().contains("panicked: out of luck"), "{error}");
-    assert_eq!(engine.job(Control::unwatched(), |_| 1).await.unwrap(), 1);
+    assert_eq!(engine.call(Control::unwatched(), |_| 1).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -204,7 +222,7 @@ async fn dropping_the_last_handle_waits_for_the_thread_to_end() {
     let (started, has_started) = channel();
     let (ended, has_ended) = channel();
     {
-        let mut abandoned = pin!(clone.job(Control::unwatched(), move |control| {
+        let mut abandoned = pin!(clone.call(Control::unwatched(), move |control| {
             started.send(()).unwrap();
             while control.check().is_ok() {
                 std::thread::yield_now();
@@ -219,7 +237,7 @@ async fn dropping_the_last_handle_waits_for_the_thread_to_end() {
 }
 
 #[test]
-fn a_device_that_cannot_be_had_stops_the_start() {
+fn an_engine_does_not_start_without_its_device() {
     assert!(matches!(
         Engine::start(DeviceChoice::Cuda(4_096), 1),
         Err(ComputeError::NoDevice(_))

@@ -36,7 +36,7 @@ fn training_state(seed: u64) -> TrainingState {
 }
 
 #[test]
-fn the_tap_sees_every_node_in_order_and_the_logits_stand_before_a_closing_softmax() {
+fn the_tap_sees_every_node_in_order_and_the_logits_come_before_a_final_softmax() {
     let mut graph = Builder::new(&[1, 2, 2]).flatten().linear(3).build();
     let logits = graph.output();
     let softmax = Builder::new(&[3])
@@ -57,7 +57,7 @@ fn the_tap_sees_every_node_in_order_and_the_logits_stand_before_a_closing_softma
         seen.push((index, value.dims().to_vec(), flat(value)));
         Ok(())
     };
-    let answer = network.forward(&images(2, &[1, 2, 2]), Mode::Inference, tap).unwrap();
+    let output = network.forward(&images(2, &[1, 2, 2]), Mode::Inference, tap).unwrap();
 
     assert_eq!(
         seen.iter()
@@ -65,7 +65,7 @@ fn the_tap_sees_every_node_in_order_and_the_logits_stand_before_a_closing_softma
             .collect::<Vec<_>>(),
         [(0, vec![2, 4]), (1, vec![2, 3]), (2, vec![2, 3])]
     );
-    assert_eq!(flat(&answer), seen[1].2);
+    assert_eq!(flat(&output), seen[1].2);
     assert!((seen[2].2[..3].iter().sum::<f32>() - 1.0).abs() < 1e-6);
 }
 
@@ -83,7 +83,7 @@ fn a_value_is_freed_after_the_last_node_that_reads_it() {
     let network = network(graph);
 
     assert_eq!(
-        network.spent,
+        network.to_free,
         [
             vec![ValueId(0)],
             vec![],
@@ -96,7 +96,7 @@ fn a_value_is_freed_after_the_last_node_that_reads_it() {
 }
 
 #[test]
-fn an_inference_follows_no_gradient_unless_the_image_is_a_variable() {
+fn inference_tracks_no_gradient_unless_the_image_is_a_variable() {
     let network = network(
         Builder::new(&[2, 4, 4])
             .conv(3, 3)
@@ -114,7 +114,7 @@ fn an_inference_follows_no_gradient_unless_the_image_is_a_variable() {
 }
 
 #[test]
-fn running_to_a_value_answers_with_what_the_tap_sees_there() {
+fn running_to_a_value_returns_what_the_tap_sees_there() {
     let network = network(
         Builder::new(&[2, 4, 4])
             .conv(3, 3)
@@ -137,7 +137,7 @@ fn running_to_a_value_answers_with_what_the_tap_sees_there() {
 }
 
 #[test]
-fn an_image_alone_gets_the_same_answer_as_in_a_batch() {
+fn an_image_has_the_same_output_alone_as_in_a_batch() {
     let graph = Builder::new(&[3, 8, 8])
         .conv(6, 3)
         .batch_norm(Some(0.1))
@@ -158,7 +158,7 @@ fn an_image_alone_gets_the_same_answer_as_in_a_batch() {
 }
 
 #[test]
-fn images_that_run_one_by_one_are_shown_and_answered_together() {
+fn images_that_run_one_by_one_are_returned_as_one_batch() {
     let graph = Builder::new(&[2, 4, 4])
         .conv(3, 3)
         .activation(Activation::Silu)
@@ -167,7 +167,7 @@ fn images_that_run_one_by_one_are_shown_and_answered_together() {
         .build();
     let together = network(graph.clone());
     let one_by_one = network(Graph {
-        images_together: false,
+        is_batched: false,
         ..graph
     });
     let images = images(3, &[2, 4, 4]);
@@ -177,8 +177,8 @@ fn images_that_run_one_by_one_are_shown_and_answered_together() {
             seen.push(value.clone());
             Ok(())
         };
-        let answer = network.forward(&images, Mode::Inference, tap).unwrap();
-        seen.push(answer);
+        let output = network.forward(&images, Mode::Inference, tap).unwrap();
+        seen.push(output);
         seen
     };
     let (a, b) = (seen(&together), seen(&one_by_one));
@@ -255,12 +255,12 @@ fn images_of_another_shape_are_refused() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the network reads images [2, 4, 4], not a batch [1, 2, 4, 5]"
+        "the network reads images of shape [2, 4, 4]; this batch has shape [1, 2, 4, 5]"
     );
 }
 
 #[test]
-fn an_error_of_the_tap_ends_the_run_as_it_is() {
+fn an_error_of_the_tap_ends_the_run_and_is_passed_on_unchanged() {
     let network = network(Builder::new(&[2, 4, 4]).conv(3, 3).build());
     let mut cancel = |_: usize, _: &Tensor| Err(ComputeError::Cancelled);
     let error = network
@@ -340,7 +340,7 @@ fn every_operator() -> Graph {
 fn gradients_of_a_network_with_every_operator_match_finite_differences() {
     let graph = Arc::new(every_operator());
     let drawn = Weights::init(&graph, 5, &Device::Cpu).unwrap();
-    // Larger weights make slopes that stand out from the rounding of the loss.
+    // Larger weights make slopes that are well above the rounding of the loss.
     let variable = |tensor: &Tensor| Var::from_tensor(&(tensor * 3.0).unwrap()).unwrap();
     let variables: BTreeMap<String, Var> = drawn
         .0

@@ -1,8 +1,8 @@
-//! Feature maps of networks whose answers are known.
+//! Feature maps of networks whose activations are known.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use super::*;
 use crate::fixtures::Builder;
@@ -15,7 +15,7 @@ const SHAPE: ImageShape = ImageShape {
     width: 3,
 };
 
-/// A convolution of one place with the weights 1, -1 and 2, then three numbers that add up each channel.
+/// A 1x1 convolution with the weights 1, -1 and 2, then a linear layer with zero weights.
 fn task(layer: usize, channels: ChannelChoice) -> FeatureMapTask {
     let graph = Builder::new(&[1, 2, 3]).conv(3, 1).flatten().linear(2).build();
     let keys: Vec<String> = graph.parameters().map(|(key, _)| key).collect();
@@ -46,28 +46,32 @@ fn task(layer: usize, channels: ChannelChoice) -> FeatureMapTask {
     }
 }
 
+fn run(task: FeatureMapTask) -> Result<Vec<FeatureMap>> {
+    task.run(&DeviceContext::new(Device::Cpu), &Control::unwatched())
+}
+
 #[test]
-fn a_map_is_what_the_channel_answers_place_by_place() {
-    let maps = feature_maps(&task(0, ChannelChoice::Given(vec![2, 1])), &Device::Cpu).unwrap();
+fn a_map_has_the_activations_of_its_channel_row_after_row() {
+    let maps = run(task(0, ChannelChoice::Given(vec![2, 1]))).unwrap();
     assert_eq!(maps.iter().map(|map| map.channel).collect::<Vec<_>>(), [2, 1]);
     assert_eq!((maps[0].height, maps[0].width), (2, 3));
     for (map, factor) in maps.iter().zip([2.0, -1.0]) {
-        for (place, value) in map.values.iter().enumerate() {
-            assert!((value - factor * place as f32).abs() < 1e-5, "{map:?}");
+        for (index, value) in map.values.iter().enumerate() {
+            assert!((value - factor * index as f32).abs() < 1e-5, "{map:?}");
         }
     }
 }
 
 #[test]
 fn the_most_active_channels_come_first() {
-    let maps = feature_maps(&task(0, ChannelChoice::MostActive(2)), &Device::Cpu).unwrap();
+    let maps = run(task(0, ChannelChoice::MostActive(2))).unwrap();
     assert_eq!(maps.iter().map(|map| map.channel).collect::<Vec<_>>(), [2, 0]);
 }
 
 #[test]
-fn numbers_without_rows_and_columns_are_channels_of_one_place() {
+fn numbers_without_rows_and_columns_are_channels_of_one_number() {
     let layers = task(0, ChannelChoice::MostActive(1)).network.graph().layers().count();
-    let maps = feature_maps(&task(layers - 1, ChannelChoice::MostActive(9)), &Device::Cpu).unwrap();
+    let maps = run(task(layers - 1, ChannelChoice::MostActive(9))).unwrap();
     assert_eq!(maps.len(), 2);
     assert!(
         maps.iter()
@@ -76,8 +80,8 @@ fn numbers_without_rows_and_columns_are_channels_of_one_place() {
 }
 
 #[test]
-fn a_channel_or_layer_that_is_not_there_is_told() {
-    let error = feature_maps(&task(0, ChannelChoice::Given(vec![0, 3])), &Device::Cpu).unwrap_err();
-    assert_eq!(error.to_string(), "layer 0 has channels 0 to 2, and none of index 3");
-    assert!(feature_maps(&task(99, ChannelChoice::MostActive(1)), &Device::Cpu).is_err());
+fn a_channel_or_layer_out_of_range_is_refused() {
+    let error = run(task(0, ChannelChoice::Given(vec![0, 3]))).unwrap_err();
+    assert_eq!(error.to_string(), "channel 3 of layer 0 is out of range (0–2)");
+    assert!(run(task(99, ChannelChoice::MostActive(1))).is_err());
 }

@@ -1,31 +1,31 @@
-//! The same sums as on a GPU, arranged for a CPU. Element by element, operations on tensors use one
-//! thread and pass through memory each time; here every thread takes a stretch of features, in
+//! The same sums as on a GPU, arranged for a CPU. Elementwise operations on tensors use one
+//! thread and pass through memory each time. Here every thread takes a stretch of features, in
 //! chunks that stay in the cache of its core.
 
 use candle_core::{CpuStorage, Result, Storage, Tensor};
 use rayon::prelude::*;
 
-use super::Sums;
+use super::sums::Sums;
 use crate::ops::product::{Matrix, MatrixMut, Write, multiply};
 
 /// Numbers in one chunk, half a megabyte.
 const CHUNK_NUMBERS: usize = 1 << 17;
 
-/// Most stretches of features that are summed apart. How many there are depends on the shape alone, so that the order of
+/// Most stretches of features that are summed separately. Their number depends on the shape alone, so that the order of
 /// the additions, and with it every digit, does not depend on the number of threads.
-const STRETCHES: usize = 16;
+const MAX_STRETCHES: usize = 16;
 
-/// Features that are worth a stretch of their own: its sum has to be added to the others.
-const STRETCH_FEATURES: usize = 512;
+/// Fewest features of a stretch: its sum has to be added to the others.
+const MIN_STRETCH_FEATURES: usize = 512;
 
-/// Rows of the product that are made together, up to the diagonal; the rest of it mirrors them.
+/// Rows of the product that are computed together, up to the diagonal; the other half mirrors them.
 const STRIP: usize = 32;
 
-/// Features that are transposed together: a line of the cache.
+/// Features that are transposed together: one cache line.
 const BLOCK: usize = 16;
 
-/// Magnitudes whose squares add up without overflow and without loss, so that they need no scale.
-const PLAIN: std::ops::Range<f32> = 1e-9..1e9;
+/// Magnitudes whose squares add up without overflow and without loss, so that they need no scaling.
+const UNSCALED: std::ops::Range<f32> = 1e-9..1e9;
 
 /// Sums over contiguous activations `[images, features]` in f32 on the CPU.
 pub(super) fn sums(activations: &Tensor) -> Result<Sums> {
@@ -33,10 +33,10 @@ pub(super) fn sums(activations: &Tensor) -> Result<Sums> {
     let (storage, layout) = activations.storage_and_layout();
     let values = match (&*storage, layout.contiguous_offsets()) {
         (Storage::Cpu(CpuStorage::F32(values)), Some((start, end))) => &values[start..end],
-        _ => candle_core::bail!("the Gram of a CPU tensor needs contiguous numbers in single precision"),
+        _ => candle_core::bail!("the Gram matrix of a CPU tensor needs contiguous numbers in single precision"),
     };
     let width = (CHUNK_NUMBERS / images).max(64);
-    let stretch = features.div_ceil(STRETCHES).max(STRETCH_FEATURES);
+    let stretch = features.div_ceil(MAX_STRETCHES).max(MIN_STRETCH_FEATURES);
     let starts: Vec<usize> = (0..features).step_by(stretch).collect();
     let parts: Vec<Sums> = starts
         .into_par_iter()
@@ -54,15 +54,15 @@ pub(super) fn sums(activations: &Tensor) -> Result<Sums> {
     Ok(parts.into_iter().fold(Sums::zero(images), Sums::plus))
 }
 
-/// What a thread needs for a chunk, kept from one to the next.
+/// Buffers of a thread, kept from one chunk to the next.
 #[derive(Default)]
 struct Scratch {
-    /// A row for each feature.
+    /// One row per feature.
     chunk: Vec<f32>,
     product: Vec<f32>,
 }
 
-/// Adds the columns that `rows` hold, a row for each image.
+/// Adds the columns of `rows`, which has one row per image.
 fn add_chunk<'a, I: ExactSizeIterator<Item = &'a [f32]>>(
     sums: &mut Sums,
     rows: impl Fn() -> I,
@@ -70,9 +70,10 @@ fn add_chunk<'a, I: ExactSizeIterator<Item = &'a [f32]>>(
 ) {
     let images = rows().len();
     let largest = rows().map(largest_magnitude).fold(0.0, f32::max);
-    let scale = match PLAIN.contains(&largest) {
-        true => 1.0,
-        false => largest.max(f32::MIN_POSITIVE),
+    let scale = if UNSCALED.contains(&largest) {
+        1.0
+    } else {
+        largest.max(f32::MIN_POSITIVE)
     };
     transpose(rows, chunk);
     let mut squared_means = 0.0;
@@ -107,7 +108,7 @@ fn add_chunk<'a, I: ExactSizeIterator<Item = &'a [f32]>>(
     sums.squared_means += unscale * squared_means;
 }
 
-/// Rows become columns, since the product reads its left matrix column by column and its right one row by row.
+/// Turns rows into columns, because the product reads its left matrix column by column and its right one row by row.
 fn transpose<'a, I: ExactSizeIterator<Item = &'a [f32]>>(rows: impl Fn() -> I, columns: &mut Vec<f32>) {
     let images = rows().len();
     let width = rows().next().map_or(0, <[f32]>::len);
@@ -122,7 +123,7 @@ fn transpose<'a, I: ExactSizeIterator<Item = &'a [f32]>>(rows: impl Fn() -> I, c
     }
 }
 
-/// NaN is passed over here and found in the product.
+/// Skips NaN, which is found in the product.
 fn largest_magnitude(values: &[f32]) -> f32 {
     fold(values, |largest, value| largest.max(value.abs()), f32::max)
 }
@@ -131,7 +132,7 @@ fn sum(values: &[f32]) -> f32 {
     fold(values, |sum, value| sum + value, |a, b| a + b)
 }
 
-/// From zero, eight at a time, since the compiler does not reorder operations on floats by itself.
+/// Folds from zero, eight at a time, because the compiler does not reorder floating-point operations by itself.
 fn fold(values: &[f32], add: impl Fn(f32, f32) -> f32, join: impl Fn(f32, f32) -> f32) -> f32 {
     let (eights, rest) = values.as_chunks::<8>();
     let mut sums = [0.0_f32; 8];

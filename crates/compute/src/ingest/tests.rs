@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use candle_core::Device;
+
 use super::*;
 use crate::vector::reference::Activations;
 use crate::weights::Weights;
@@ -43,8 +45,8 @@ fn linear(path: &str, input: usize, from: usize, to: usize) -> Node {
     }
 }
 
-/// Flatten, then a rectified linear layer, one whose weights are all zero, one that overflows, and the
-/// sum of the first and the third.
+/// Flatten, then a linear layer with a ReLU, one whose weights are all zero, one that overflows, and the
+/// sum of the ReLU and the zero layer.
 fn graph() -> Graph {
     Graph {
         input_shape: vec![2, 3, 4],
@@ -57,7 +59,7 @@ fn graph() -> Graph {
             node("5", "Add", Operator::Add, &[3, 4], 6),
         ],
         logits: ValueId(6),
-        images_together: true,
+        is_batched: true,
     }
 }
 
@@ -106,11 +108,11 @@ pub(crate) fn task(count: usize) -> IngestTask {
 }
 
 fn run(task: &IngestTask, control: &Control) -> Result<Vec<LayerOutcome>, ComputeError> {
-    ingest(task, &Device::Cpu, &Sketcher::new(Device::Cpu), control)
+    task.clone().run(&DeviceContext::new(Device::Cpu), control)
 }
 
 #[test]
-fn every_layer_gets_a_vector_or_the_reason_why_it_has_none() {
+fn every_layer_has_a_vector_or_a_reason_why_not() {
     let task = task(12);
     let outcomes = run(&task, &Control::unwatched()).unwrap();
 
@@ -120,7 +122,7 @@ fn every_layer_gets_a_vector_or_the_reason_why_it_has_none() {
     assert_eq!(outcomes[2].vector, Err(Degenerate::Constant));
     assert_eq!(outcomes[3].vector, Err(Degenerate::NotFinite));
 
-    // The third layer adds the same to every image, so the sum is like the second.
+    // The third layer adds the same to every image, so the sum has a CKA of 1 with the second layer.
     let [second, sum] = [1, 4].map(|at| &outcomes[at].vector.as_ref().unwrap().vector);
     assert!((second.cka(sum) - 1.0).abs() < 1e-6);
 }
@@ -155,7 +157,7 @@ fn vectors_are_those_of_the_activations() {
 }
 
 #[test]
-fn progress_goes_to_one_a_layer_at_a_time() {
+fn progress_rises_to_one_layer_by_layer() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let progress = Arc::clone(&seen);
     let control = Control {
@@ -195,23 +197,23 @@ fn three_probe_images_are_refused() {
 }
 
 #[test]
-fn a_pass_that_would_hold_too_much_is_refused_before_it_begins() {
+fn a_pass_that_needs_too_much_memory_is_refused_before_it_starts() {
     let limited = IngestTask {
         activation_limit: 1,
         ..task(6)
     };
     let error = run(&limited, &Control::unwatched()).unwrap_err().to_string();
     assert!(
-        error.contains("6 probe images at once") && error.contains("fewer images"),
+        error.contains("6 probe images in one pass") && error.contains("fewer images"),
         "{error}"
     );
 }
 
 #[test]
-fn values_count_as_held_from_their_maker_to_their_last_reader() {
-    // At the first linear layer: the image and the flattened image, 24 numbers each, and the outcome.
+fn a_value_is_counted_from_the_node_that_makes_it_to_its_last_reader() {
+    // At the first linear layer: the image and the flattened image, 24 numbers each, and the output.
     assert_eq!(memory::of_inference(&graph(), 1), (24 + 24 + 6) * 4);
-    // With small images the most is at the sum: the image, both values that it adds, and the sum itself.
+    // With small images the peak is at the sum: the image, both values that it adds, and the sum itself.
     let mut small = graph();
     small.input_shape = vec![1, 1, 1];
     small.nodes[0].output_shape = vec![1];

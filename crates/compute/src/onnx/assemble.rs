@@ -1,15 +1,15 @@
-//! From plans to the network graph: which dimensions count images, and one node a step.
+//! Builds the network graph from plans: one node per step, with the dimension that counts images.
 
 use std::collections::{BTreeMap, HashMap};
 
 use candle_core::Tensor;
 use serde_json::{Map, Value as Json, json};
 
-use super::batch::{batch_axis, for_any_batch, inner};
-use super::error::OnnxError;
-use super::import::{Imported, Parts, entry_of};
+use super::batch::{batch_axis, batch_invariant_constant, inner_stride};
 use super::plan::{Plan, Step, Value, parameter};
 use super::proto::{AttributeProto, AttributeType, NodeProto};
+use super::types::{Imported, SourceGraph, entry_of};
+use crate::error::OnnxError;
 use crate::images::Layout;
 use crate::weights::Weights;
 use scv_domain::block::MAX_MULTIPLY_ACCUMULATES;
@@ -24,12 +24,12 @@ pub(super) struct Assembled {
     outputs: Vec<(String, Option<ValueId>)>,
 }
 
-/// The graph for batches of any size, if nothing but the batch itself differs between plans for two sizes.
-pub(super) fn together(parts: &Parts<'_>, two: &Plan, three: &Plan) -> Option<Assembled> {
+/// Builds a graph for batches of any size, if only the batch itself differs between the plans for two sizes.
+pub(super) fn assemble_batched(source: &SourceGraph<'_>, two: &Plan, three: &Plan) -> Option<Assembled> {
     if two.steps.len() != three.steps.len() {
         return None;
     }
-    let mut assembly = Assembly::new(parts);
+    let mut assembly = Assembly::new(source);
     for (a, b) in two.steps.iter().zip(&three.steps) {
         if a.operator != b.operator || a.node != b.node || a.inputs.len() != b.inputs.len() {
             return None;
@@ -41,28 +41,29 @@ pub(super) fn together(parts: &Parts<'_>, two: &Plan, three: &Plan) -> Option<As
                 (Value::Computed(a), Value::Computed(b)) if a.step == b.step => Input::Step(a.step),
                 (Value::Constant(a), Value::Constant(b)) => {
                     let batch = batch_axis(a.dims(), b.dims())?;
-                    Input::Constant(for_any_batch(a, b, batch)?, batch)
+                    Input::Constant(batch_invariant_constant(a, b, batch)?, batch)
                 }
                 _ => return None,
             });
         }
         assembly.add(a, inputs, Some(batch), two.batch);
     }
-    Some(assembly.end(two, true))
+    Some(assembly.finish(two, true))
 }
 
-/// The graph for one image at a time.
+/// Builds a graph that runs one image at a time.
 ///
 /// # Errors
-/// The file is made for a batch of several images that cannot be taken apart.
-pub(super) fn apart(parts: &Parts<'_>, plan: &Plan) -> Result<Assembled, OnnxError> {
+/// The file is made for a batch of several images that cannot be separated.
+pub(super) fn assemble_per_image(source: &SourceGraph<'_>, plan: &Plan) -> Result<Assembled, OnnxError> {
     if plan.batch != 1 {
         return Err(OnnxError::Mismatch(format!(
-            "the file is made for batches of {} images and cannot run others: export it with a batch of 1 or a dynamic one",
+            "the file is made for batches of {} images and cannot run other sizes: export it with a batch size of 1 \
+             or a dynamic one",
             plan.batch
         )));
     }
-    let mut assembly = Assembly::new(parts);
+    let mut assembly = Assembly::new(source);
     for step in &plan.steps {
         let inputs = step.inputs.iter().map(|input| match input {
             Value::Computed(computed) => Input::Step(computed.step),
@@ -75,51 +76,51 @@ pub(super) fn apart(parts: &Parts<'_>, plan: &Plan) -> Result<Assembled, OnnxErr
         });
         assembly.add(step, inputs.collect(), batch, 1);
     }
-    Ok(assembly.end(plan, false))
+    Ok(assembly.finish(plan, false))
 }
 
 enum Input {
-    /// What a step makes; `None` for the images.
+    /// The output of a step; `None` for the images.
     Step(Option<usize>),
     Constant(Tensor, Option<BatchAxis>),
 }
 
 struct Assembly<'a> {
-    parts: &'a Parts<'a>,
+    source: &'a SourceGraph<'a>,
     nodes: Vec<Node>,
     names: Vec<String>,
     weights: BTreeMap<String, Tensor>,
-    /// By step: the value it makes.
+    /// For each step, the value that it computes.
     values: Vec<ValueId>,
-    /// Paths that are taken, each with the number of those made from it.
+    /// Paths in use, each with the number of paths derived from it.
     paths: HashMap<String, usize>,
-    /// By node of the file: how many steps it has had.
-    seen: HashMap<usize, usize>,
+    /// For each node of the file, the number of its steps so far.
+    step_counts: HashMap<usize, usize>,
 }
 
 impl<'a> Assembly<'a> {
-    fn new(parts: &'a Parts<'a>) -> Self {
+    fn new(source: &'a SourceGraph<'a>) -> Self {
         Self {
-            parts,
+            source,
             nodes: Vec::new(),
             names: Vec::new(),
             weights: BTreeMap::new(),
             values: Vec::new(),
             paths: HashMap::new(),
-            seen: HashMap::new(),
+            step_counts: HashMap::new(),
         }
     }
 
     fn add(&mut self, step: &Step, inputs: Vec<Input>, batch: Option<BatchAxis>, images: usize) {
-        let source = &self.parts.graph.node[step.node];
-        let base = self.path_of(source, step);
+        let node = &self.source.graph.node[step.node];
+        let path = self.path_of(node, step);
         let ids: Vec<ValueId> = inputs
             .into_iter()
             .enumerate()
-            .map(|(place, input)| match input {
+            .map(|(index, input)| match input {
                 Input::Step(None) => ValueId::INPUT,
                 Input::Step(Some(step)) => self.values[step],
-                Input::Constant(tensor, batch) => self.constant(format!("{base}.input{place}"), tensor, batch),
+                Input::Constant(tensor, batch) => self.constant(format!("{path}.input{index}"), tensor, batch),
             })
             .collect();
         let multiply_accumulates = match &step.operator {
@@ -130,17 +131,17 @@ impl<'a> Assembly<'a> {
             _ => step.multiply_accumulates,
         };
         for (role, tensor) in &step.owned {
-            self.weights.insert(format!("{base}.{}", role.name()), tensor.clone());
+            self.weights.insert(format!("{path}.{}", role.name()), tensor.clone());
         }
         let batch = batch.map(|batch| {
-            let read = ids.iter().zip(&step.inputs).filter_map(|(id, input)| {
+            let inputs = ids.iter().zip(&step.inputs).filter_map(|(id, input)| {
                 let of_input = match id.0.checked_sub(1) {
                     Some(node) => self.nodes[node].batch,
                     None => Some(BatchAxis::FIRST),
                 };
                 of_input.map(|axis| (axis, input.dims().to_vec()))
             });
-            let inner = inner(&step.operator, &step.dims, batch, read);
+            let inner = inner_stride(&step.operator, &step.dims, batch, inputs);
             BatchAxis { inner, ..batch }
         });
         let mut output_shape = step.dims.clone();
@@ -148,11 +149,11 @@ impl<'a> Assembly<'a> {
             output_shape.remove(batch.axis);
         }
         self.push(
-            source,
+            node,
             Node {
-                path: base,
-                kind: entry_of(source).map_or("", |entry| entry.kind),
-                settings: if step.is_layer { settings(source) } else { json!({}) },
+                path,
+                kind: entry_of(node).map_or("", |entry| entry.kind),
+                settings: if step.is_layer { settings(node) } else { json!({}) },
                 operator: step.operator.clone(),
                 inputs: ids,
                 output_shape,
@@ -193,7 +194,7 @@ impl<'a> Assembly<'a> {
     }
 
     fn push(&mut self, source: &NodeProto, node: Node) {
-        // A measured step is the last of its node, and makes the value that the file has a name for.
+        // The step that is a layer is the last one of its node, and computes the value that the file names.
         let name = if node.is_layer {
             source.output.first().cloned()
         } else {
@@ -203,17 +204,18 @@ impl<'a> Assembly<'a> {
         self.nodes.push(node);
     }
 
-    /// A name for a step that no other has: the node's, or that of the value it makes.
+    /// A unique path for a step: the name of its node, or that of the value it computes.
     fn path_of(&mut self, source: &NodeProto, step: &Step) -> String {
-        let count = self.seen.entry(step.node).or_default();
+        let count = self.step_counts.entry(step.node).or_default();
         *count += 1;
         let name = match source.name.as_str() {
             "" => source.output.first().map_or("", String::as_str),
             name => name,
         };
-        let path = match (step.is_layer, *count) {
-            (true, _) => name.to_owned(),
-            (false, count) => format!("{name}#{count}"),
+        let path = if step.is_layer {
+            name.to_owned()
+        } else {
+            format!("{name}#{count}")
         };
         self.unique(path)
     }
@@ -229,14 +231,14 @@ impl<'a> Assembly<'a> {
         path
     }
 
-    fn end(self, plan: &Plan, together: bool) -> Assembled {
-        let made = self
-            .parts
+    fn finish(self, plan: &Plan, is_batched: bool) -> Assembled {
+        let outputs = self
+            .source
             .graph
             .output
             .iter()
             .filter(|output| plan.values.contains_key(&output.name));
-        let outputs = made.map(|output| {
+        let outputs = outputs.map(|output| {
             let id = match plan.values.get(&output.name) {
                 Some(Value::Computed(computed)) => Some(computed.step.map_or(ValueId::INPUT, |step| self.values[step])),
                 _ => None,
@@ -246,10 +248,10 @@ impl<'a> Assembly<'a> {
         let outputs = outputs.collect();
         Assembled {
             graph: Graph {
-                input_shape: self.parts.image.to_vec(),
+                input_shape: self.source.image_shape.to_vec(),
                 logits: ValueId(self.nodes.len()),
                 nodes: self.nodes,
-                images_together: together,
+                is_batched,
             },
             weights: self.weights,
             names: self.names,
@@ -259,11 +261,11 @@ impl<'a> Assembly<'a> {
 }
 
 impl Assembled {
-    /// The network with its output chosen.
+    /// Chooses the output of the network.
     ///
     /// # Errors
-    /// Several outputs and none chosen, an output that is not there or does not depend on the image.
-    pub(super) fn finish(mut self, wanted: Option<&str>, layout: Layout) -> Result<Imported, OnnxError> {
+    /// There are several outputs and none is chosen, or the chosen one does not exist or does not depend on the image.
+    pub(super) fn choose_output(mut self, wanted: Option<&str>, layout: Layout) -> Result<Imported, OnnxError> {
         let known = || self.outputs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         let chosen = match (wanted, self.outputs.as_slice()) {
             (Some(wanted), outputs) => outputs.iter().find(|(name, _)| name == wanted).ok_or_else(|| {
@@ -275,7 +277,7 @@ impl Assembled {
         };
         if self.graph.multiply_accumulates() > MAX_MULTIPLY_ACCUMULATES {
             return Err(OnnxError::Mismatch(format!(
-                "the network takes {} multiply-accumulates an image: the most is {MAX_MULTIPLY_ACCUMULATES}",
+                "the network takes {} multiply-accumulates per image; the limit is {MAX_MULTIPLY_ACCUMULATES}",
                 self.graph.multiply_accumulates()
             )));
         }
@@ -292,16 +294,18 @@ impl Assembled {
     }
 }
 
-/// Scores stand before a closing softmax, as in block networks, also where its answer is brought into another shape after it.
+/// The scores, which are the input of a closing softmax, as in block networks. The softmax may be followed by
+/// reshaping.
 fn before_softmax(graph: &Graph, id: ValueId) -> ValueId {
     let mut at = id;
     while let Some(node) = at.0.checked_sub(1).map(|index| &graph.nodes[index]) {
         match &node.operator {
             Operator::Tensor(TensorOperator::Softmax { log: false, axes }) => {
-                // In another shape, only shares of all numbers together are still those of classes.
-                let of_all = |(axis, length): (usize, &usize)| *length == 1 || axes.contains(&axis);
-                let is_whole = at == id || node.dims(1).iter().enumerate().all(of_all);
-                return if is_whole { node.inputs[0] } else { id };
+                // After reshaping, the outputs are class probabilities only if the softmax runs over all numbers of an
+                // image.
+                let is_covered = |(axis, length): (usize, &usize)| *length == 1 || axes.contains(&axis);
+                let is_over_classes = at == id || node.dims(1).iter().enumerate().all(is_covered);
+                return if is_over_classes { node.inputs[0] } else { id };
             }
             Operator::Reshape | Operator::Tensor(TensorOperator::Reshape) => at = node.inputs[0],
             _ => break,
@@ -310,8 +314,8 @@ fn before_softmax(graph: &Graph, id: ValueId) -> ValueId {
     id
 }
 
-/// Longest list that is a setting and no table of numbers.
-const MAX_LISTED: usize = 16;
+/// The maximum length of a list that counts as a setting rather than as data.
+const MAX_SETTING_LENGTH: usize = 16;
 
 /// The attributes of a node as JSON.
 fn settings(node: &NodeProto) -> Json {
@@ -327,8 +331,8 @@ fn setting(attribute: &AttributeProto) -> Option<Json> {
         AttributeType::Float => Some(json!(attribute.f)),
         AttributeType::Int => Some(json!(attribute.i)),
         AttributeType::String => std::str::from_utf8(&attribute.s).ok().map(|text| json!(text)),
-        AttributeType::Floats if attribute.floats.len() <= MAX_LISTED => Some(json!(attribute.floats)),
-        AttributeType::Ints if attribute.ints.len() <= MAX_LISTED => Some(json!(attribute.ints)),
+        AttributeType::Floats if attribute.floats.len() <= MAX_SETTING_LENGTH => Some(json!(attribute.floats)),
+        AttributeType::Ints if attribute.ints.len() <= MAX_SETTING_LENGTH => Some(json!(attribute.ints)),
         _ => None,
     }
 }

@@ -1,8 +1,8 @@
-//! The settings of a node, each read as the type it should have.
+//! The attributes of a node, each read as the type that it should have.
 
 use super::proto::{AttributeProto, NodeProto, TensorProto};
 
-/// The settings of a node. One that is absent is `None`: its default depends on the operator.
+/// The attributes of a node. A missing one is `None`, because its default depends on the operator.
 #[derive(Clone, Copy)]
 pub(super) struct Attributes<'a>(pub(super) &'a NodeProto);
 
@@ -12,7 +12,7 @@ impl<'a> Attributes<'a> {
     }
 
     pub(super) fn float(&self, name: &str) -> Option<f64> {
-        // Shortest decimal, so that 0.1 in single precision is the 0.1 that was written.
+        // Goes through the shortest decimal, so that 0.1 in single precision becomes 0.1 in double precision.
         self.find(name)
             .map(|attribute| attribute.f.to_string().parse().unwrap_or(f64::from(attribute.f)))
     }

@@ -1,11 +1,13 @@
-//! What differs between the plans for two batch sizes.
+//! Compares the plans for two batch sizes: which dimensions count images, and which constants do not depend on the
+//! batch.
 
 use candle_core::Tensor;
 
-use super::import::BATCHES;
+use super::types::BATCHES;
 use scv_domain::graph::{BatchAxis, Operator, TensorOperator};
 
-/// The dimension that scales with the batch: `None` if shapes cannot be told apart that way, `Some(None)` if none does.
+/// The dimension that scales with the batch: `Some(None)` if there is none, and `None` if the shapes differ in any
+/// other way.
 pub(super) fn batch_axis(two: &[usize], three: &[usize]) -> Option<Option<BatchAxis>> {
     if two.len() != three.len() {
         return None;
@@ -28,42 +30,45 @@ pub(super) fn batch_axis(two: &[usize], three: &[usize]) -> Option<Option<BatchA
     Some(found)
 }
 
-/// How many places of one image stand next to each other along `batch`, in what a step makes of its inputs.
+/// How many positions of one image are adjacent along the batch dimension of a step's output.
 ///
-/// Reshaping leaves all numbers where they are, so the way from an image to the next stays as long; everything else keeps
-/// the places of a dimension in order. A wrong answer cannot do harm: a network is tried before its images run together.
-pub(super) fn inner(
+/// Reshaping leaves all numbers where they are, so the distance from one image to the next stays the same. All other
+/// operators keep the positions of a dimension in order. A wrong result does no harm, because a network is tried out
+/// before its images run in one batch.
+pub(super) fn inner_stride(
     operator: &Operator,
     dims: &[usize],
     batch: BatchAxis,
     inputs: impl Iterator<Item = (BatchAxis, Vec<usize>)>,
 ) -> usize {
-    let behind = |dims: &[usize], axis: usize| dims.iter().skip(axis + 1).product::<usize>();
+    let stride = |dims: &[usize], axis: usize| dims.iter().skip(axis + 1).product::<usize>();
     let reshapes = matches!(operator, Operator::Reshape | Operator::Tensor(TensorOperator::Reshape));
-    let found = inputs.filter_map(|(input, input_dims)| match reshapes {
-        true => {
-            let step = input.inner * behind(&input_dims, input.axis);
-            let behind = behind(dims, batch.axis);
-            (behind > 0 && step.is_multiple_of(behind)).then(|| step / behind)
+    let candidates = inputs.filter_map(|(input, input_dims)| {
+        if reshapes {
+            let distance = input.inner * stride(&input_dims, input.axis);
+            let stride = stride(dims, batch.axis);
+            (stride > 0 && distance.is_multiple_of(stride)).then(|| distance / stride)
+        } else {
+            (input.factor == batch.factor).then_some(input.inner)
         }
-        false => (input.factor == batch.factor).then_some(input.inner),
     });
     let fits = |inner: &usize| *inner > 0 && batch.factor.is_multiple_of(*inner);
-    found.filter(fits).min().unwrap_or(batch.factor)
+    candidates.filter(fits).min().unwrap_or(batch.factor)
 }
 
-/// The constant to keep: the same for both batch sizes, or one slice repeated for every image.
-pub(super) fn for_any_batch(a: &Tensor, b: &Tensor, batch: Option<BatchAxis>) -> Option<Tensor> {
+/// The constant that serves any batch size: the whole, if it is equal for both, or the slice that is repeated for every
+/// image. `None` if there is no such constant.
+pub(super) fn batch_invariant_constant(a: &Tensor, b: &Tensor, batch: Option<BatchAxis>) -> Option<Tensor> {
     let Some(BatchAxis { axis, factor: 1, .. }) = batch else {
         let same = batch.is_none() && (a.id() == b.id() || equal(a, b)?);
         return same.then(|| a.clone());
     };
     let slice = a.narrow(axis, 0, 1).ok()?.contiguous().ok()?;
-    let repeated = |whole: &Tensor| {
-        let spread = slice.broadcast_as(whole.dims()).ok()?.contiguous().ok()?;
-        equal(&spread, whole)
+    let repeats_slice = |whole: &Tensor| {
+        let repeated = slice.broadcast_as(whole.dims()).ok()?.contiguous().ok()?;
+        equal(&repeated, whole)
     };
-    (repeated(a)? && repeated(b)?).then_some(slice)
+    (repeats_slice(a)? && repeats_slice(b)?).then_some(slice)
 }
 
 fn equal(a: &Tensor, b: &Tensor) -> Option<bool> {

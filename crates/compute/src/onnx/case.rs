@@ -1,4 +1,5 @@
-//! The operator cases that the ONNX project publishes: a file of one operator, its inputs and the expected outputs.
+//! Runs the operator test cases that the ONNX project publishes: a model with one operator, its inputs, and the
+//! expected outputs.
 
 use std::collections::HashMap;
 
@@ -6,18 +7,18 @@ use candle_core::Tensor;
 use prost::Message as _;
 
 use super::constant;
-use super::error::OnnxError;
 use super::file::{decode, opset};
 use super::import::lower_all;
-use super::limit::Spent;
+use super::limit::ConstantBudget;
 use super::plan::{Plan, Value};
 use super::proto::TensorProto;
+use crate::error::OnnxError;
 use crate::trace::Numbers;
 
-/// Computes the outputs of a case. Its inputs are known, so all of it is computed while it is planned.
+/// Computes the outputs of a case. Its inputs are constants, so everything is computed during planning.
 ///
 /// # Errors
-/// The file is refused, or in words what is wrong with a tensor.
+/// If the model is refused, or if a tensor cannot be read.
 pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<Numbers>, OnnxError> {
     let model = decode(model)?;
     let graph = model.graph.clone().unwrap_or_default();
@@ -42,7 +43,7 @@ pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<Numbers>, OnnxError> 
         fixed_batch: None,
         steps: Vec::new(),
         values,
-        spent: Spent::default(),
+        constant_budget: ConstantBudget::default(),
     };
     lower_all(&graph, opset(&model), &mut plan).map_err(OnnxError::Nodes)?;
     graph
@@ -50,15 +51,15 @@ pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<Numbers>, OnnxError> 
         .iter()
         .map(|output| {
             let value = plan.values.get(&output.name).and_then(Value::constant);
-            numbers(value.ok_or_else(|| OnnxError::Unreadable(format!("nothing makes {:?}", output.name)))?)
+            numbers(value.ok_or_else(|| OnnxError::Unreadable(format!("no node produces {:?}", output.name)))?)
         })
         .collect()
 }
 
-/// The numbers of a published tensor.
+/// Reads a published tensor.
 ///
 /// # Errors
-/// In words what is wrong with it.
+/// If it cannot be read.
 pub fn expected(bytes: &[u8]) -> Result<Numbers, OnnxError> {
     numbers(&tensor(bytes)?)
 }

@@ -1,4 +1,4 @@
-//! Constant tensors of a file, decoded once.
+//! Decodes the constant tensors of a file.
 
 use candle_core::{DType, Device, Tensor};
 use half::{bf16, f16};
@@ -6,14 +6,14 @@ use half::{bf16, f16};
 use super::limit;
 use super::proto::{DataType, TensorProto};
 
-/// Most numbers of a tensor, so that products of two shapes can be computed.
+/// The maximum number of elements of a tensor, so that the product of two sizes does not overflow.
 const MAX_NUMBERS: u64 = 1 << 30;
 
-/// The tensor in the types that SCV computes with: every floating-point type becomes f32, every other one i64, and
-/// truths bytes of 1 and 0.
+/// Decodes a tensor into the types that SCV computes with: floating-point types become f32, integers i64, and booleans
+/// bytes of 1 and 0.
 ///
 /// # Errors
-/// In words: a type that is not known, or numbers that do not fill the shape.
+/// An unsupported type, or a number of elements that does not match the shape.
 pub fn tensor(proto: &TensorProto) -> Result<Tensor, String> {
     let dims: Vec<usize> = proto
         .dims
@@ -21,40 +21,39 @@ pub fn tensor(proto: &TensorProto) -> Result<Tensor, String> {
         .map(|&dim| usize::try_from(dim))
         .collect::<Result<_, _>>()
         .map_err(|_| format!("tensor {:?} has a negative dimension", proto.name))?;
-    let room = limit::length(&dims).filter(|&room| dims.len() <= limit::MAX_RANK && room <= MAX_NUMBERS);
-    let wanted = room.map(|_| dims.iter().product::<usize>());
-    let wrong = |found: usize| {
+    let length = limit::length(&dims).filter(|&length| dims.len() <= limit::MAX_RANK && length <= MAX_NUMBERS);
+    let expected = length.map(|_| dims.iter().product::<usize>());
+    let mismatch = |found: usize| {
         format!(
             "tensor {:?} of shape {dims:?} holds {found} numbers: the file is damaged or incomplete",
             proto.name
         )
     };
     let kind = DataType::try_from(proto.data_type).unwrap_or(DataType::Undefined);
-    let numbers = numbers(proto, kind)?;
-    if wanted != Some(numbers.len()) {
-        return Err(wrong(numbers.len()));
+    let elements = elements(proto, kind)?;
+    if expected != Some(elements.len()) {
+        return Err(mismatch(elements.len()));
     }
-    let made = match numbers {
-        Numbers::Floats(values) => Tensor::from_vec(values, dims, &Device::Cpu),
-        Numbers::Integers(values) => Tensor::from_vec(values, dims, &Device::Cpu),
-        Numbers::Truths(values) => Tensor::from_vec(values, dims, &Device::Cpu),
+    let tensor = match elements {
+        Elements::Floats(values) => Tensor::from_vec(values, dims, &Device::Cpu),
+        Elements::Integers(values) => Tensor::from_vec(values, dims, &Device::Cpu),
+        Elements::Bools(values) => Tensor::from_vec(values, dims, &Device::Cpu),
     };
-    made.map_err(|error| format!("tensor {:?}: {error}", proto.name))
+    tensor.map_err(|error| format!("tensor {:?}: {error}", proto.name))
 }
 
-/// A tensor that is part of a network. Infinity is a constant like others, of masks for instance, but nothing is
-/// computed with NaN.
+/// Decodes a tensor that is part of a network. Infinity is allowed, because masks use it, but NaN is not.
 ///
 /// # Errors
-/// As [`tensor`], or some of its numbers are NaN.
-pub(super) fn weights(proto: &TensorProto) -> Result<Tensor, String> {
+/// As [`tensor`], or if the tensor holds NaN.
+pub(super) fn tensor_without_nan(proto: &TensorProto) -> Result<Tensor, String> {
     let tensor = tensor(proto)?;
     if tensor.dtype().is_float() {
         let numbers = floats(&tensor).map_err(|error| error.to_string())?;
         let count = numbers.iter().filter(|number| number.is_nan()).count();
         if count > 0 {
             return Err(format!(
-                "tensor {:?} holds {count} numbers that are NaN: export a checkpoint from before the training diverged",
+                "tensor {:?} holds {count} NaN values: export a checkpoint from before the training diverged",
                 proto.name
             ));
         }
@@ -62,55 +61,55 @@ pub(super) fn weights(proto: &TensorProto) -> Result<Tensor, String> {
     Ok(tensor)
 }
 
-enum Numbers {
+enum Elements {
     Floats(Vec<f32>),
     Integers(Vec<i64>),
-    Truths(Vec<u8>),
+    Bools(Vec<u8>),
 }
 
-impl Numbers {
+impl Elements {
     fn len(&self) -> usize {
         match self {
             Self::Floats(values) => values.len(),
             Self::Integers(values) => values.len(),
-            Self::Truths(values) => values.len(),
+            Self::Bools(values) => values.len(),
         }
     }
 }
 
-fn numbers(proto: &TensorProto, kind: DataType) -> Result<Numbers, String> {
+fn elements(proto: &TensorProto, kind: DataType) -> Result<Elements, String> {
     let raw = proto.raw_data.as_slice();
     let has_raw = !raw.is_empty();
     let ints = || proto.int32_data.iter().map(|&value| i64::from(value));
     Ok(match kind {
-        DataType::Float if has_raw => Numbers::Floats(read(raw, |bytes| f32::from_le_bytes(*bytes))),
-        DataType::Float => Numbers::Floats(proto.float_data.clone()),
-        DataType::Double if has_raw => Numbers::Floats(read(raw, |bytes| f64::from_le_bytes(*bytes) as f32)),
-        DataType::Double => Numbers::Floats(proto.double_data.iter().map(|&value| value as f32).collect()),
-        DataType::Float16 if has_raw => Numbers::Floats(read(raw, |bytes| f16::from_le_bytes(*bytes).to_f32())),
-        DataType::Float16 => Numbers::Floats(ints().map(|bits| f16::from_bits(bits as u16).to_f32()).collect()),
-        DataType::Bfloat16 if has_raw => Numbers::Floats(read(raw, |bytes| bf16::from_le_bytes(*bytes).to_f32())),
-        DataType::Bfloat16 => Numbers::Floats(ints().map(|bits| bf16::from_bits(bits as u16).to_f32()).collect()),
-        DataType::Int64 if has_raw => Numbers::Integers(read(raw, |bytes| i64::from_le_bytes(*bytes))),
-        DataType::Int64 => Numbers::Integers(proto.int64_data.clone()),
-        DataType::Int32 if has_raw => Numbers::Integers(read(raw, |bytes| i64::from(i32::from_le_bytes(*bytes)))),
-        DataType::Int16 if has_raw => Numbers::Integers(read(raw, |bytes| i64::from(i16::from_le_bytes(*bytes)))),
-        DataType::Uint16 if has_raw => Numbers::Integers(read(raw, |bytes| i64::from(u16::from_le_bytes(*bytes)))),
-        DataType::Uint32 if has_raw => Numbers::Integers(read(raw, |bytes| i64::from(u32::from_le_bytes(*bytes)))),
-        DataType::Int8 if has_raw => Numbers::Integers(raw.iter().map(|&byte| i64::from(byte as i8)).collect()),
-        DataType::Uint8 if has_raw => Numbers::Integers(raw.iter().map(|&byte| i64::from(byte)).collect()),
+        DataType::Float if has_raw => Elements::Floats(read(raw, |bytes| f32::from_le_bytes(*bytes))),
+        DataType::Float => Elements::Floats(proto.float_data.clone()),
+        DataType::Double if has_raw => Elements::Floats(read(raw, |bytes| f64::from_le_bytes(*bytes) as f32)),
+        DataType::Double => Elements::Floats(proto.double_data.iter().map(|&value| value as f32).collect()),
+        DataType::Float16 if has_raw => Elements::Floats(read(raw, |bytes| f16::from_le_bytes(*bytes).to_f32())),
+        DataType::Float16 => Elements::Floats(ints().map(|bits| f16::from_bits(bits as u16).to_f32()).collect()),
+        DataType::Bfloat16 if has_raw => Elements::Floats(read(raw, |bytes| bf16::from_le_bytes(*bytes).to_f32())),
+        DataType::Bfloat16 => Elements::Floats(ints().map(|bits| bf16::from_bits(bits as u16).to_f32()).collect()),
+        DataType::Int64 if has_raw => Elements::Integers(read(raw, |bytes| i64::from_le_bytes(*bytes))),
+        DataType::Int64 => Elements::Integers(proto.int64_data.clone()),
+        DataType::Int32 if has_raw => Elements::Integers(read(raw, |bytes| i64::from(i32::from_le_bytes(*bytes)))),
+        DataType::Int16 if has_raw => Elements::Integers(read(raw, |bytes| i64::from(i16::from_le_bytes(*bytes)))),
+        DataType::Uint16 if has_raw => Elements::Integers(read(raw, |bytes| i64::from(u16::from_le_bytes(*bytes)))),
+        DataType::Uint32 if has_raw => Elements::Integers(read(raw, |bytes| i64::from(u32::from_le_bytes(*bytes)))),
+        DataType::Int8 if has_raw => Elements::Integers(raw.iter().map(|&byte| i64::from(byte as i8)).collect()),
+        DataType::Uint8 if has_raw => Elements::Integers(raw.iter().map(|&byte| i64::from(byte)).collect()),
         DataType::Int32 | DataType::Int16 | DataType::Int8 | DataType::Uint16 | DataType::Uint8 => {
-            Numbers::Integers(ints().collect())
+            Elements::Integers(ints().collect())
         }
-        DataType::Uint64 if has_raw => Numbers::Integers(read(raw, |bytes| u64::from_le_bytes(*bytes) as i64)),
+        DataType::Uint64 if has_raw => Elements::Integers(read(raw, |bytes| u64::from_le_bytes(*bytes) as i64)),
         DataType::Uint32 | DataType::Uint64 => {
-            Numbers::Integers(proto.uint64_data.iter().map(|&value| value as i64).collect())
+            Elements::Integers(proto.uint64_data.iter().map(|&value| value as i64).collect())
         }
-        DataType::Bool if has_raw => Numbers::Truths(raw.iter().map(|&byte| u8::from(byte != 0)).collect()),
-        DataType::Bool => Numbers::Truths(proto.int32_data.iter().map(|&value| u8::from(value != 0)).collect()),
+        DataType::Bool if has_raw => Elements::Bools(raw.iter().map(|&byte| u8::from(byte != 0)).collect()),
+        DataType::Bool => Elements::Bools(proto.int32_data.iter().map(|&value| u8::from(value != 0)).collect()),
         other => {
             return Err(format!(
-                "tensor {:?} has numbers of type {other:?}, which SCV does not compute with",
+                "tensor {:?} has element type {other:?}, which SCV does not support",
                 proto.name
             ));
         }
@@ -121,7 +120,7 @@ fn read<const N: usize, T>(raw: &[u8], number: impl Fn(&[u8; N]) -> T) -> Vec<T>
     raw.as_chunks::<N>().0.iter().map(number).collect()
 }
 
-/// Numbers of a constant that says where something is or how large.
+/// The numbers of a constant as integers, such as sizes or positions.
 ///
 /// # Errors
 /// If they cannot be read.
@@ -129,7 +128,7 @@ pub(super) fn integers(tensor: &Tensor) -> candle_core::Result<Vec<i64>> {
     tensor.to_dtype(DType::I64)?.flatten_all()?.to_vec1()
 }
 
-/// Numbers of a constant.
+/// The numbers of a constant as floats.
 ///
 /// # Errors
 /// If they cannot be read.
@@ -137,18 +136,18 @@ pub(super) fn floats(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
     tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }
 
-/// A constant of one number and no dimensions.
+/// A constant with a single number and no dimensions.
 ///
 /// # Errors
-/// If there is no memory for it.
+/// If memory is exhausted.
 pub(super) fn scalar(number: f32) -> candle_core::Result<Tensor> {
     Tensor::new(number, &Device::Cpu)
 }
 
-/// A list of whole numbers.
+/// A one-dimensional constant of integers.
 ///
 /// # Errors
-/// If there is no memory for it.
+/// If memory is exhausted.
 pub(super) fn list(numbers: Vec<i64>) -> candle_core::Result<Tensor> {
     let count = numbers.len();
     Tensor::from_vec(numbers, count, &Device::Cpu)

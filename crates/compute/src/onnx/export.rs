@@ -1,15 +1,15 @@
-//! A network as an ONNX file.
+//! Writes a network as an ONNX file.
 //!
-//! Every block becomes the operator of the same meaning, with the block's path for a name, and its
-//! weights keep their keys of the state dict. Where ONNX has no such operator, several stand for the
-//! block: the last bears the path, those before it the path, a slash and what they make.
+//! Every block becomes the equivalent operator, named by the block's path, and its weights keep their keys of the state
+//! dict. Where ONNX has no such operator, several operators represent the block. The last one is named by the path, and
+//! the others by the path, a slash and a name for their output.
 
 mod activation;
 mod convolution;
 mod layer;
 mod pad;
 mod pool;
-mod step;
+mod writer;
 
 use prost::Message;
 
@@ -20,34 +20,34 @@ use crate::onnx::proto::{
 };
 use crate::weights::Weights;
 use scv_domain::graph::{Graph, Node, ValueId};
-use step::Step;
+use writer::BlockWriter;
 
-/// The operator set that PyTorch's own exporter wrote for years: every runtime of today reads it,
-/// and what later ones add is composed here of a few operators.
+/// The operator set that PyTorch's exporter wrote for years. Every current runtime reads it, and functions that later
+/// sets add are composed from a few operators here.
 const OPSET: i64 = 17;
-/// The format of the file that came with that operator set.
+/// The version of the file format that was released with this operator set.
 const IR_VERSION: i64 = 8;
 
 /// Name of the batch dimension, which is left open.
 const BATCH: &str = "batch";
-/// The value read: normalised pixels, `[batch, channels, height, width]`.
+/// The input: normalised pixels, `[batch, channels, height, width]`.
 const IMAGES: &str = "images";
-/// The scores, one a class, before a closing softmax.
+/// The scores, one per class, before a closing softmax.
 const LOGITS: &str = "logits";
-/// What a closing softmax makes of the scores.
+/// The output of a closing softmax.
 const PROBABILITIES: &str = "probabilities";
 
 /// Writes a network with its weights as the bytes of an ONNX file.
 ///
-/// The input is `images`, the outputs are `logits` and, if the network closes with a softmax,
-/// `probabilities`. Equal networks give equal bytes.
+/// The input is `images`; the outputs are `logits` and, if the network ends with a softmax, `probabilities`. Equal
+/// networks give equal bytes.
 ///
 /// # Errors
-/// [`ComputeError::Layer`] names the block that ONNX cannot express, or whose weights are missing or
-/// of another shape; [`ComputeError::Invalid`] if the network computes nothing.
+/// [`ComputeError::Layer`] names a block that ONNX cannot express, or whose weights are missing or of another shape;
+/// [`ComputeError::Invalid`] if the network computes nothing.
 pub fn to_onnx(graph: &Graph, weights: &Weights, name: &str) -> Result<Vec<u8>> {
     if graph.logits == ValueId::INPUT {
-        let message = "the network answers with its input: there is nothing to write down";
+        let message = "the network returns its input: there is nothing to export";
         return Err(ComputeError::Invalid(message.into()));
     }
     let mut file = GraphProto {
@@ -57,18 +57,18 @@ pub fn to_onnx(graph: &Graph, weights: &Weights, name: &str) -> Result<Vec<u8>> 
         ..GraphProto::default()
     };
     for (index, node) in graph.nodes.iter().enumerate() {
-        let made = ValueId(index + 1);
-        let step = Step {
+        let output = ValueId(index + 1);
+        let writer = BlockWriter {
             node,
             input_shape: node.inputs.first().map_or(&[], |&input| graph.shape(input)),
             inputs: node.inputs.iter().map(|&input| value_name(graph, input)).collect(),
-            output: value_name(graph, made),
+            output: value_name(graph, output),
             weights,
             file: &mut file,
         };
-        layer::write(step).map_err(|source| at_layer(node, source))?;
-        if made != graph.logits && made != graph.output() {
-            file.value_info.push(value_info(graph, made));
+        layer::write(writer).map_err(|source| at_layer(node, source))?;
+        if output != graph.logits && output != graph.output() {
+            file.value_info.push(value_info(graph, output));
         }
     }
     if graph.output() != graph.logits {
@@ -88,7 +88,7 @@ pub fn to_onnx(graph: &Graph, weights: &Weights, name: &str) -> Result<Vec<u8>> 
     Ok(model.encode_to_vec())
 }
 
-/// What a value is called in the file: by the block that makes it, unless it is an end of the network.
+/// The name of a value in the file: the path of the block that computes it, or the fixed name of an input or output.
 fn value_name(graph: &Graph, value: ValueId) -> String {
     match value {
         ValueId::INPUT => IMAGES.into(),

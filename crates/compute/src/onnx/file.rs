@@ -1,4 +1,4 @@
-//! From uploaded bytes to one file that holds everything.
+//! Reads the files of an upload into one network that holds all of its weights.
 
 use std::io::{Cursor, Read as _};
 use std::path::{Component, Path};
@@ -6,39 +6,46 @@ use std::path::{Component, Path};
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::error::OnnxError;
 use super::proto::{GraphProto, ModelProto, TensorProto};
-use super::{NEWEST_OPSET, OLDEST_OPSET, scan};
+use super::scan;
+use crate::error::OnnxError;
 
-/// Most bytes that the parts of a zip may unfold to: those of the largest upload there can be.
-const MAX_UNFOLDED: u64 = 4 << 30;
+/// Oldest supported operator set.
+pub const OLDEST_OPSET: i64 = 7;
 
-/// How many times its own size a zip may unfold to. Trained weights shrink by little; a graph's names by some ten times.
+/// Newest supported operator set.
+pub const NEWEST_OPSET: i64 = 28;
+
+/// The maximum unpacked size of a zip in bytes: that of the largest possible upload.
+const MAX_UNPACKED_BYTES: u64 = 4 << 30;
+
+/// The maximum unpacked size of a zip, as a multiple of its packed size. Trained weights hardly shrink; the names of a
+/// graph shrink by a factor of about ten.
 const MAX_RATIO: u64 = 100;
 
-/// What any zip may unfold to.
-const SMALL: u64 = 1 << 20;
+/// The unpacked size that is allowed to every zip, however small, in bytes.
+const MIN_UNPACKED_LIMIT: u64 = 1 << 20;
 
-/// Where a tensor says that its bytes lie in another file.
-const OUTSIDE: i32 = 1;
+/// The `data_location` of a tensor whose bytes are in another file.
+const EXTERNAL: i32 = 1;
 
 /// A file of an upload.
 #[derive(Debug, Clone)]
 pub struct NamedFile {
-    /// Its name, with or without folders.
+    /// Its name, with or without a path.
     pub name: String,
     /// Its bytes.
     pub bytes: Bytes,
 }
 
-/// Reads a network from the files of an upload: an ONNX file with those that hold its weights, or one zip of them.
-/// The answer holds all weights itself.
+/// Reads a network from the files of an upload: an ONNX file with the files that hold its weights, or one zip of them.
+/// The returned network holds all weights itself.
 ///
 /// # Errors
-/// No ONNX file or several, damage, missing weights, features that are not known.
+/// No ONNX file or several, damage, missing weights, or unsupported features.
 pub fn read(files: Vec<NamedFile>) -> Result<ModelProto, OnnxError> {
     let files = match files.as_slice() {
-        [only] if only.bytes.starts_with(b"PK") => unfold(&only.bytes)?,
+        [only] if only.bytes.starts_with(b"PK") => unzip(&only.bytes)?,
         _ => files,
     };
     let (networks, data): (Vec<_>, Vec<_>) = match files.len() {
@@ -49,7 +56,7 @@ pub fn read(files: Vec<NamedFile>) -> Result<ModelProto, OnnxError> {
     };
     let [network] = networks.as_slice() else {
         return Err(OnnxError::Unreadable(format!(
-            "{} files that end in .onnx came, not one",
+            "expected one file that ends in .onnx, got {}",
             networks.len()
         )));
     };
@@ -59,23 +66,23 @@ pub fn read(files: Vec<NamedFile>) -> Result<ModelProto, OnnxError> {
             "it holds no graph; is it an ONNX file?".to_owned(),
         ));
     };
-    gather(graph, &data)?;
+    load_external_data(graph, &data)?;
     Ok(model)
 }
 
-/// Reads a file that holds everything itself.
+/// Reads a file that holds all of its weights itself.
 ///
 /// # Errors
 /// As [`read`].
 pub fn decode(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
-    if scan::parts(bytes, scan::Message::Model) > scan::MAX_PARTS {
+    if scan::count_parts(bytes, scan::Message::Model) > scan::MAX_PARTS {
         return Err(OnnxError::Unreadable(format!(
             "it has more than {} nodes, tensors and names: simplify the file",
             scan::MAX_PARTS
         )));
     }
     let model = ModelProto::decode(bytes)
-        .map_err(|error| OnnxError::Unreadable(format!("{error}; it was cut short, or is no ONNX file")))?;
+        .map_err(|error| OnnxError::Unreadable(format!("{error}; it is truncated, or is not an ONNX file")))?;
     let graph = model.graph.as_ref().filter(|graph| !graph.node.is_empty());
     let Some(graph) = graph else {
         return Err(OnnxError::Unreadable(
@@ -83,50 +90,53 @@ pub fn decode(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
         ));
     };
     if !model.functions.is_empty() {
-        return Err(OnnxError::Feature("functions of its own"));
+        return Err(OnnxError::Feature("local functions"));
     }
     if !graph.sparse_initializer.is_empty() {
         return Err(OnnxError::Feature("sparse weights"));
     }
     match opset(&model) {
-        found if found < OLDEST_OPSET => Err(OnnxError::TooOld { found }),
+        found if found < OLDEST_OPSET => Err(OnnxError::TooOld {
+            found,
+            oldest: OLDEST_OPSET,
+        }),
         found if found > NEWEST_OPSET => Err(OnnxError::Unreadable(format!(
-            "it is written in operator set {found}, which is newer than {NEWEST_OPSET}, the newest that is known"
+            "it uses operator set {found}; the newest supported one is {NEWEST_OPSET}"
         ))),
         _ => Ok(model),
     }
 }
 
-/// The version of ONNX's own operators that a file is written in.
+/// The version of ONNX's own operators that a file uses.
 pub(super) fn opset(model: &ModelProto) -> i64 {
-    let own = model.opset_import.iter().find(|set| is_own(&set.domain));
+    let own = model.opset_import.iter().find(|set| is_onnx_domain(&set.domain));
     own.map_or(1, |set| set.version)
 }
 
-/// Whether operators of a domain are ONNX's own.
-pub(super) fn is_own(domain: &str) -> bool {
+/// Whether a domain is that of ONNX's own operators.
+pub(super) fn is_onnx_domain(domain: &str) -> bool {
     domain.is_empty() || domain == "ai.onnx"
 }
 
-fn unfold(bytes: &[u8]) -> Result<Vec<NamedFile>, OnnxError> {
+fn unzip(bytes: &[u8]) -> Result<Vec<NamedFile>, OnnxError> {
     let unreadable = |error: &dyn std::fmt::Display| OnnxError::Unreadable(format!("the zip is damaged: {error}"));
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| unreadable(&error))?;
     let mut files = Vec::new();
-    let most = MAX_UNFOLDED.min(SMALL.max(MAX_RATIO * bytes.len() as u64));
-    let mut left = most;
+    let limit = MAX_UNPACKED_BYTES.min(MIN_UNPACKED_LIMIT.max(MAX_RATIO * bytes.len() as u64));
+    let mut left = limit;
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(|error| unreadable(&error))?;
         if !entry.is_file() {
             continue;
         }
         let name = entry.name().map_err(|error| unreadable(&error))?.into_owned();
-        if leads_out(&name) {
+        if escapes_folder(&name) {
             return Err(OnnxError::Unreadable(format!(
-                "the zip holds {name:?}, a path that leads out of it: pack the network's own folder"
+                "the zip holds {name:?}, a path outside of it: zip the network's own folder"
             )));
         }
-        if last_part(&name).starts_with('.') {
-            // What desktops leave in their archives.
+        if file_name(&name).starts_with('.') {
+            // Desktops leave such files in their archives.
             continue;
         }
         let mut content = Vec::new();
@@ -137,8 +147,8 @@ fn unfold(bytes: &[u8]) -> Result<Vec<NamedFile>, OnnxError> {
             .map_err(|error| unreadable(&error))?;
         left = left.checked_sub(read as u64).ok_or_else(|| {
             OnnxError::Unreadable(format!(
-                "the zip unfolds to more than {most} bytes; at most {MAX_RATIO} times its size and {MAX_UNFOLDED} \
-                     bytes are read: upload the files themselves"
+                "the zip unpacks to more than {limit} bytes; the limits are {MAX_RATIO} times its size and \
+                     {MAX_UNPACKED_BYTES} bytes: upload the files themselves"
             ))
         })?;
         files.push(NamedFile {
@@ -149,21 +159,21 @@ fn unfold(bytes: &[u8]) -> Result<Vec<NamedFile>, OnnxError> {
     Ok(files)
 }
 
-/// Brings in the weights that lie in other files.
-fn gather(graph: &mut GraphProto, data: &[NamedFile]) -> Result<(), OnnxError> {
+/// Copies the weights that are stored in other files into the graph.
+fn load_external_data(graph: &mut GraphProto, data: &[NamedFile]) -> Result<(), OnnxError> {
     let attributes = graph.node.iter_mut().flat_map(|node| &mut node.attribute);
-    let inside = attributes.filter_map(|attribute| attribute.t.as_mut());
-    // Tensors may share bytes, but a small file must not make many copies of a large one.
-    let mut room = 2 * data.iter().map(|file| file.bytes.len()).sum::<usize>();
-    let outside = graph
+    let in_nodes = attributes.filter_map(|attribute| attribute.t.as_mut());
+    // Tensors may share bytes, but a small network must not cause many copies of a large file.
+    let mut bytes_left = 2 * data.iter().map(|file| file.bytes.len()).sum::<usize>();
+    let external = graph
         .initializer
         .iter_mut()
-        .chain(inside)
-        .filter(|tensor| tensor.data_location == OUTSIDE);
-    for tensor in outside {
-        let bytes = bytes_of(tensor, data)?;
-        room = room.checked_sub(bytes.len()).ok_or_else(|| {
-            OnnxError::Unreadable("its tensors name more bytes than the files beside it hold".to_owned())
+        .chain(in_nodes)
+        .filter(|tensor| tensor.data_location == EXTERNAL);
+    for tensor in external {
+        let bytes = external_bytes(tensor, data)?;
+        bytes_left = bytes_left.checked_sub(bytes.len()).ok_or_else(|| {
+            OnnxError::Unreadable("its tensors refer to more bytes than its data files hold".to_owned())
         })?;
         tensor.raw_data = bytes.to_vec();
         tensor.data_location = 0;
@@ -172,7 +182,7 @@ fn gather(graph: &mut GraphProto, data: &[NamedFile]) -> Result<(), OnnxError> {
     Ok(())
 }
 
-fn bytes_of<'a>(tensor: &TensorProto, data: &'a [NamedFile]) -> Result<&'a [u8], OnnxError> {
+fn external_bytes<'a>(tensor: &TensorProto, data: &'a [NamedFile]) -> Result<&'a [u8], OnnxError> {
     let field = |key: &str| {
         tensor
             .external_data
@@ -181,13 +191,13 @@ fn bytes_of<'a>(tensor: &TensorProto, data: &'a [NamedFile]) -> Result<&'a [u8],
             .map(|entry| entry.value.as_str())
     };
     let location = field("location").unwrap_or_default();
-    if leads_out(location) {
+    if escapes_folder(location) {
         return Err(OnnxError::Unreadable(format!(
-            "tensor {:?} lies in {location:?}, a path that leads out of the network's folder: export the network anew",
+            "tensor {:?} is stored in {location:?}, a path outside the network's folder: export the network again",
             tensor.name
         )));
     }
-    let file = data.iter().find(|file| last_part(&file.name) == last_part(location));
+    let file = data.iter().find(|file| file_name(&file.name) == file_name(location));
     let Some(file) = file else {
         let location = location.to_owned();
         return Err(OnnxError::MissingData { location });
@@ -197,25 +207,25 @@ fn bytes_of<'a>(tensor: &TensorProto, data: &'a [NamedFile]) -> Result<&'a [u8],
     let end = number("length").map_or(Some(file.bytes.len()), |length| start.checked_add(length));
     end.and_then(|end| file.bytes.get(start..end)).ok_or_else(|| {
         OnnxError::Unreadable(format!(
-            "tensor {:?} lies beyond the end of {location:?}, which has {} bytes",
+            "tensor {:?} reaches beyond the end of {location:?}, which has {} bytes",
             tensor.name,
             file.bytes.len()
         ))
     })
 }
 
-/// Whether a path may name something outside the folder it starts from.
-fn leads_out(path: &str) -> bool {
+/// Whether a path may point outside the folder that it starts from.
+fn escapes_folder(path: &str) -> bool {
     let path = path.replace('\\', "/");
     let inside = |part: Component<'_>| matches!(part, Component::CurDir | Component::Normal(_));
     !Path::new(&path).components().all(inside) || path.split('/').next().is_some_and(|first| first.ends_with(':'))
 }
 
-fn last_part(name: &str) -> &str {
+fn file_name(name: &str) -> &str {
     name.rsplit(['/', '\\']).next().unwrap_or(name)
 }
 
-/// The bytes of a file.
+/// The bytes of an ONNX file.
 pub fn write(model: &ModelProto) -> Vec<u8> {
     model.encode_to_vec()
 }

@@ -1,27 +1,27 @@
-//! The images that a file's network takes.
+//! The shape of the images that a file's network reads.
 
-use super::error::OnnxError;
 use super::limit;
 use super::proto::{DataType, ValueInfoProto};
+use crate::error::OnnxError;
 use crate::images::Layout;
 
-/// Largest batch that may be written into a file.
+/// The maximum batch size that a file may fix.
 const MAX_FIXED_BATCH: usize = 1024;
 
-/// What the input says about images.
+/// The shape of a file's input.
 pub(super) struct InputShape {
     /// Shape of one image.
     pub(super) image: Vec<usize>,
-    /// The batch size that is written into the file.
+    /// The batch size, if the file fixes it.
     pub(super) fixed_batch: Option<usize>,
     pub(super) layout: Layout,
 }
 
 impl InputShape {
-    /// Reads the shape of an input, with rows and columns filled in where it leaves them open.
+    /// Reads the shape of an input. `size` is its height and width, for a file that leaves them open.
     ///
     /// # Errors
-    /// It takes no batches of images, or the size is open or another than stated.
+    /// The input is not a batch of images, or its size is open, too large or different from `size`.
     pub(super) fn of(input: &ValueInfoProto, size: Option<[usize; 2]>) -> Result<Self, OnnxError> {
         let tensor = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
         let dims = tensor
@@ -75,7 +75,8 @@ impl InputShape {
         for side in 0..2 {
             filled[side] = match (sides[side], size.map(|size| size[side])) {
                 (Some(known), Some(given)) if known != given => {
-                    let message = format!("the network takes images of {shape}, not of {given} rows or columns");
+                    let name = ["height", "width"][side];
+                    let message = format!("the network's input is {shape}: its {name} is {known}, not {given}");
                     return Err(OnnxError::Mismatch(message));
                 }
                 (Some(known), _) => known,
@@ -91,9 +92,10 @@ impl InputShape {
             Layout::ChannelsFirst => vec![channels, filled[0], filled[1]],
             Layout::ChannelsLast => vec![filled[0], filled[1], channels],
         };
-        limit::shape(&image, 1).map_err(OnnxError::Mismatch)?;
+        limit::check_shape(&image, 1).map_err(OnnxError::Mismatch)?;
         if let Some(fixed) = batch.filter(|&fixed| fixed > MAX_FIXED_BATCH) {
-            let message = format!("the file is made for batches of {fixed} images: export it with a dynamic batch");
+            let message =
+                format!("the file is made for batches of {fixed} images: export it with a dynamic batch size");
             return Err(OnnxError::Mismatch(message));
         }
         Ok(Self {

@@ -1,45 +1,48 @@
-//! What a file may ask for, checked before anything is reserved or computed for it.
+//! Limits for files, checked before memory is reserved or anything is computed.
 //!
-//! A few bytes can name a padding of a billion places or the product of two huge matrices. So every shape, the work of
-//! every operation, and all that is computed while a network is planned have limits: those of block networks.
+//! A few bytes can describe a padding of a billion positions or the product of two huge matrices. So there are limits
+//! for every shape, for the work of every operation, and for everything that is computed while a network is planned.
+//! They are those of block networks.
 
-use super::plan::Step;
 use scv_domain::block::{MAX_DIMENSION, MAX_MULTIPLY_ACCUMULATES, MAX_VALUE_LENGTH};
-use scv_domain::graph::{Operator, ParameterRole, TensorOperator};
+use scv_domain::graph::{Operator, TensorOperator};
 
-/// Most dimensions of a value.
+/// The maximum number of dimensions of a value.
 pub(super) const MAX_RANK: usize = 16;
 
-/// Most numbers of all constants together that are computed while a network is planned.
-const MAX_COMPUTED: u64 = 1 << 28;
+/// The maximum size of all constants together that are computed while a network is planned, in numbers.
+const MAX_CONSTANT_NUMBERS: u64 = 1 << 28;
 
-/// Most multiply-accumulates spent on constants while a network is planned.
-const MAX_WORK: u64 = 1 << 34;
+/// The maximum number of multiply-accumulates for constants while a network is planned.
+const MAX_CONSTANT_WORK: u64 = 1 << 34;
 
-/// What planning a network has used up.
+/// How much has been computed so far while a network is planned.
 #[derive(Debug, Default)]
-pub(super) struct Spent {
+pub(super) struct ConstantBudget {
     numbers: u64,
     work: u64,
 }
 
-impl Spent {
-    /// Counts a constant that is to be computed.
+impl ConstantBudget {
+    /// Charges for a constant before it is computed.
     ///
     /// # Errors
-    /// In words: it is too much.
-    pub(super) fn constant(&mut self, dims: &[usize], work: u64) -> Result<(), String> {
-        shape(dims, 1)?;
+    /// The budget is exhausted.
+    pub(super) fn charge(&mut self, dims: &[usize], work: u64) -> Result<(), String> {
+        check_shape(dims, 1)?;
         self.numbers += length(dims).unwrap_or(u64::MAX);
         self.work += work;
-        if self.numbers > MAX_COMPUTED || self.work > MAX_WORK {
-            return Err("the constants of the network take too much to compute: simplify the file".to_owned());
+        if self.numbers > MAX_CONSTANT_NUMBERS || self.work > MAX_CONSTANT_WORK {
+            return Err(
+                "the network's constants take too much memory or time to compute: simplify the file".to_owned(),
+            );
         }
         Ok(())
     }
 }
 
-/// Numbers in a value; a dimension of 0 counts as 1, so that no product of dimensions can be larger.
+/// The number of elements of a value. A dimension of 0 counts as 1, so that no product of some of the dimensions is
+/// larger.
 pub(super) fn length(dims: &[usize]) -> Option<u64> {
     let mut length = 1_u64;
     for &dim in dims {
@@ -51,60 +54,67 @@ pub(super) fn length(dims: &[usize]) -> Option<u64> {
 /// Checks the shape of a value for a number of images.
 ///
 /// # Errors
-/// In words: it is too large.
-pub(super) fn shape(dims: &[usize], images: usize) -> Result<(), String> {
+/// It is too large.
+pub(super) fn check_shape(dims: &[usize], images: usize) -> Result<(), String> {
     if dims.len() > MAX_RANK {
         return Err(format!(
-            "a value of {} dimensions is not supported: the most is {MAX_RANK}",
+            "a value of {} dimensions is not supported: the limit is {MAX_RANK}",
             dims.len()
         ));
     }
     match length(dims) {
         Some(length) if length <= MAX_VALUE_LENGTH.saturating_mul(images as u64) => Ok(()),
         _ => Err(format!(
-            "a value of shape {dims:?} is too large: at most {MAX_VALUE_LENGTH} numbers an image"
+            "a value of shape {dims:?} is too large: the limit is {MAX_VALUE_LENGTH} numbers per image"
         )),
     }
 }
 
-/// Multiply-accumulates of a step, all images together.
+/// The shapes that the work of an operation depends on.
+pub(super) struct OperandShapes<'a> {
+    /// Of the first input.
+    pub(super) input: Option<&'a [usize]>,
+    /// Of the weight that the operation owns.
+    pub(super) weight: Option<&'a [usize]>,
+    pub(super) output: &'a [usize],
+}
+
+/// The multiply-accumulates of an operation, for all images together.
 ///
 /// # Errors
-/// In words: it takes too long.
-pub(super) fn work(step: &Step, images: usize) -> Result<u64, String> {
-    let outputs = length(&step.dims).unwrap_or(u64::MAX);
-    let inputs = step.inputs.first().and_then(|input| length(input.dims())).unwrap_or(1);
-    let weight = step.owned.iter().find(|(role, _)| *role == ParameterRole::Weight);
-    // For each place along its first dimension: what one output of a product, or one input of its inverse, takes part in.
-    let taps = weight
-        .and_then(|(_, weight)| length(weight.dims().get(1..)?))
-        .unwrap_or(1);
+/// There are too many.
+pub(super) fn work(operator: &Operator, shapes: &OperandShapes<'_>, images: usize) -> Result<u64, String> {
+    let outputs = length(shapes.output).unwrap_or(u64::MAX);
+    let inputs = shapes.input.and_then(length).unwrap_or(1);
+    // How many products one output of a convolution needs, or one input of a transposed convolution enters.
+    let taps = shapes.weight.and_then(|weight| length(weight.get(1..)?)).unwrap_or(1);
     let window = |kernel: &[usize; 2]| kernel[0] as u64 * kernel[1] as u64;
-    let work = match &step.operator {
+    let work = match operator {
         Operator::Conv2d { .. } | Operator::Linear => outputs.saturating_mul(taps),
         Operator::ConvTranspose2d { .. } => inputs.saturating_mul(taps),
         Operator::MaxPool2d { kernel, .. } | Operator::AvgPool2d { kernel, .. } => {
             outputs.saturating_mul(window(kernel))
         }
         Operator::Tensor(TensorOperator::MatMul) => {
-            let inner = step.inputs.first().and_then(|input| input.dims().last().copied());
+            let inner = shapes.input.and_then(|input| input.last().copied());
             outputs.saturating_mul(inner.unwrap_or(1) as u64)
         }
         _ => 0,
     };
-    match work <= MAX_MULTIPLY_ACCUMULATES.saturating_mul(images as u64) {
-        true => Ok(work),
-        false => Err(format!(
-            "it takes more than {MAX_MULTIPLY_ACCUMULATES} multiply-accumulates an image"
-        )),
+    if work <= MAX_MULTIPLY_ACCUMULATES.saturating_mul(images as u64) {
+        Ok(work)
+    } else {
+        Err(format!(
+            "it takes more than {MAX_MULTIPLY_ACCUMULATES} multiply-accumulates per image"
+        ))
     }
 }
 
-/// A number of places that a file states: a size, a step, a padding.
+/// Checks a number of positions that a file states, such as a size, a step or a padding.
 ///
 /// # Errors
-/// In words: it is negative or too large.
-pub(super) fn places(name: &str, number: i64) -> Result<usize, String> {
-    let places = usize::try_from(number).ok().filter(|&places| places <= MAX_DIMENSION);
-    places.ok_or_else(|| format!("{name} of {number} is not supported: 0 to {MAX_DIMENSION} are"))
+/// It is negative or too large.
+pub(super) fn check_extent(name: &str, number: i64) -> Result<usize, String> {
+    let extent = usize::try_from(number).ok().filter(|&extent| extent <= MAX_DIMENSION);
+    extent.ok_or_else(|| format!("{name} is {number}, which is out of range (0–{MAX_DIMENSION})"))
 }

@@ -1,10 +1,11 @@
-//! A network for one batch size: everything that does not depend on the images computed, all shapes known.
+//! A network planned for one batch size: all shapes are known, and everything that does not depend on the images is
+//! computed.
 
 use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{Device, Tensor};
 
-use super::limit::{self, Spent};
+use super::limit::{self, ConstantBudget, OperandShapes};
 use crate::ops::{self, Kernels};
 use crate::weights::Weights;
 use scv_domain::graph::{Node, NumberType, Operator, Parameter, ParameterRole, TensorOperator};
@@ -12,16 +13,16 @@ use scv_domain::graph::{Node, NumberType, Operator, Parameter, ParameterRole, Te
 /// A value of a file's graph.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
-    /// The same for all images, and known.
+    /// The same for all images, and already computed.
     Constant(Tensor),
-    /// Made by a step, or the images themselves.
+    /// The output of a step, or the images themselves.
     Computed(Computed),
 }
 
-/// A value that has to be computed for each batch.
+/// A value that depends on the batch.
 #[derive(Debug, Clone)]
 pub(super) struct Computed {
-    /// The step that makes it; `None` for the images.
+    /// The step that computes it; `None` for the images.
     pub(super) step: Option<usize>,
     pub(super) dims: Vec<usize>,
     pub(super) kind: NumberType,
@@ -45,14 +46,14 @@ impl Value {
     pub(super) fn kind(&self) -> NumberType {
         match self {
             Self::Constant(tensor) if tensor.dtype().is_float() => NumberType::Float,
-            Self::Constant(tensor) if tensor.dtype() == candle_core::DType::U8 => NumberType::Truth,
+            Self::Constant(tensor) if tensor.dtype() == candle_core::DType::U8 => NumberType::Boolean,
             Self::Constant(_) => NumberType::Integer,
             Self::Computed(computed) => computed.kind,
         }
     }
 }
 
-/// One operation with the tensors it owns.
+/// One operation with its own tensors.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub(super) operator: Operator,
@@ -60,9 +61,9 @@ pub(super) struct Step {
     pub(super) owned: Vec<(ParameterRole, Tensor)>,
     pub(super) dims: Vec<usize>,
     pub(super) multiply_accumulates: u64,
-    /// The node of the file it comes from.
+    /// The index of its node in the file.
     pub(super) node: usize,
-    /// Whether it is what its node is measured by.
+    /// Whether its output represents its node as a layer.
     pub(super) is_layer: bool,
 }
 
@@ -70,25 +71,31 @@ pub(super) struct Step {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) batch: usize,
-    /// The batch size that is written into the file; `None` if any will do.
+    /// The batch size that the file fixes; `None` if it leaves it open.
     pub(super) fixed_batch: Option<usize>,
     pub(super) steps: Vec<Step>,
     pub(super) values: HashMap<String, Value>,
-    pub(super) spent: Spent,
+    pub(super) constant_budget: ConstantBudget,
 }
 
 impl Plan {
-    /// Adds a step, or computes it at once if it depends on nothing.
+    /// Adds a step, or computes it right away if all of its inputs are constants.
     ///
     /// # Errors
-    /// In words: it is too large, its operands are no numbers for it, or what is wrong with an operation on constants.
+    /// The step is too large, it does not support the types of its inputs, or it fails on the constants.
     pub(super) fn emit(&mut self, step: Step, kind: NumberType) -> Result<Value, String> {
-        limit::shape(&step.dims, self.batch)?;
-        let work = limit::work(&step, self.batch)?;
+        limit::check_shape(&step.dims, self.batch)?;
+        let weight = step.owned.iter().find(|(role, _)| *role == ParameterRole::Weight);
+        let shapes = OperandShapes {
+            input: step.inputs.first().map(Value::dims),
+            weight: weight.map(|(_, weight)| weight.dims()),
+            output: &step.dims,
+        };
+        let work = limit::work(&step.operator, &shapes, self.batch)?;
         let constant = step.inputs.iter().all(|input| input.constant().is_some());
         check_operands(&step, constant)?;
         if constant {
-            self.spent.constant(&step.dims, work)?;
+            self.constant_budget.charge(&step.dims, work)?;
             return fold(step).map(Value::Constant);
         }
         let computed = Computed {
@@ -101,9 +108,10 @@ impl Plan {
     }
 }
 
-/// Only what moves constants about may be empty: lists of no places are common between operations on shapes.
+/// Checks the types of the inputs, and that no value is empty. Only operators that rearrange constants may have empty
+/// values, because empty lists are common in computations on shapes.
 fn check_operands(step: &Step, constant: bool) -> Result<(), String> {
-    let (moves, any_kind) = match &step.operator {
+    let (rearranges, any_kind) = match &step.operator {
         Operator::Tensor(operator) => (
             matches!(
                 operator,
@@ -127,12 +135,13 @@ fn check_operands(step: &Step, constant: bool) -> Result<(), String> {
         _ => (false, false),
     };
     let is_empty = step.dims.contains(&0) || step.inputs.iter().any(|input| input.dims().contains(&0));
-    if is_empty && !(moves && constant) {
-        return Err("one of its values has no numbers at all".to_owned());
+    if is_empty && !(rearranges && constant) {
+        return Err("one of its values is empty".to_owned());
     }
-    match any_kind || step.inputs.iter().all(|input| input.kind() == NumberType::Float) {
-        true => Ok(()),
-        false => Err("it computes with floating-point numbers, and others arrive".to_owned()),
+    if any_kind || step.inputs.iter().all(|input| input.kind() == NumberType::Float) {
+        Ok(())
+    } else {
+        Err("it needs floating-point inputs".to_owned())
     }
 }
 
@@ -179,7 +188,7 @@ pub(super) fn parameter(role: ParameterRole, tensor: &Tensor) -> Parameter {
     }
 }
 
-/// candle's errors carry a backtrace.
+/// The message of an error without the backtrace that candle appends.
 pub(super) fn first_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -1,7 +1,7 @@
-//! The messages of an ONNX file, as far as SCV reads and writes them.
+//! The messages of an ONNX file that SCV reads and writes.
 //!
-//! Names and numbers are those of `onnx.proto`; fields that are not here are skipped when reading.
-//! The fields themselves are documented there.
+//! Names and numbers are those of `onnx.proto`, which documents the fields. Other fields are skipped when a file is
+//! read.
 
 #![expect(missing_docs, reason = "the fields are those of onnx.proto and documented there")]
 
@@ -27,7 +27,7 @@ pub struct ModelProto {
     pub functions: Vec<Vec<u8>>,
 }
 
-/// The version of an operator set that a file is written in.
+/// The version of an operator set that a file uses.
 #[derive(Clone, PartialEq, Message)]
 pub struct OperatorSetIdProto {
     #[prost(string, tag = "1")]
@@ -82,7 +82,7 @@ pub struct NodeProto {
     pub domain: String,
 }
 
-/// A named setting of a node.
+/// A named attribute of a node.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeProto {
     #[prost(string, tag = "1")]
@@ -107,7 +107,7 @@ pub struct AttributeProto {
     pub r#type: i32,
 }
 
-/// Which field of an [`AttributeProto`] holds the setting.
+/// Which field of an [`AttributeProto`] holds the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
 pub enum AttributeType {
@@ -133,7 +133,7 @@ pub struct ValueInfoProto {
     pub r#type: Option<TypeProto>,
 }
 
-/// What kind of value it is; only tensors are known here.
+/// The type of a value; only tensors are supported.
 #[derive(Clone, PartialEq, Message)]
 pub struct TypeProto {
     #[prost(message, optional, tag = "1")]
@@ -188,7 +188,7 @@ pub struct TensorProto {
     pub uint64_data: Vec<u64>,
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,
-    /// 1 if the bytes lie in another file.
+    /// 1 if the bytes are stored in another file.
     #[prost(int32, tag = "14")]
     pub data_location: i32,
 }

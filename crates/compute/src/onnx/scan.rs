@@ -1,15 +1,15 @@
-//! How many parts a file has, counted before any of them is decoded.
+//! Counts the parts of a file before any of them is decoded.
 //!
-//! An empty message takes two bytes in a file and some two hundred in memory. A file of a few hundred megabytes that
-//! holds nothing else would fill the memory of the machine, so files of more parts than any network has are refused.
+//! An empty message takes two bytes in a file and some two hundred in memory. A file of a few hundred megabytes of
+//! nothing else would fill the machine's memory, so files with more parts than any network has are refused.
 
-/// Most parts of a file: messages, names and packed lists.
+/// The maximum number of parts of a file: messages, names and packed lists.
 pub(super) const MAX_PARTS: usize = 1 << 20;
 
-/// How deep messages may stand inside each other; the decoder allows no more either.
-const DEEPEST: usize = 100;
+/// The maximum nesting depth of messages; it is also the decoder's limit.
+const MAX_DEPTH: usize = 100;
 
-/// The messages of a file that hold others.
+/// The messages of a file that contain other messages.
 #[derive(Clone, Copy)]
 pub(super) enum Message {
     Model,
@@ -21,12 +21,12 @@ pub(super) enum Message {
     Type,
     TensorType,
     Shape,
-    /// A message of names and numbers, or no message at all.
+    /// A message without nested messages, or a field that is not a message.
     Leaf,
 }
 
 impl Message {
-    /// What a field of this message holds; the numbers are those of `onnx.proto`.
+    /// What a field of this message contains; the numbers are those of `onnx.proto`.
     fn field(self, number: u64) -> Message {
         match (self, number) {
             (Self::Model, 7) | (Self::Attribute, 6) => Self::Graph,
@@ -42,15 +42,15 @@ impl Message {
     }
 }
 
-/// Counts the parts of a message, up to the first byte that no message has there: the decoder says what is wrong.
-/// Counting ends once there are too many.
-pub(super) fn parts(bytes: &[u8], message: Message) -> usize {
+/// Counts the parts of a message, up to the first invalid byte, which the decoder will report. Counting stops as soon
+/// as there are more than [`MAX_PARTS`].
+pub(super) fn count_parts(bytes: &[u8], message: Message) -> usize {
     let mut count = 0;
-    count_parts(bytes, message, 0, &mut count);
+    add_parts(bytes, message, 0, &mut count);
     count
 }
 
-fn count_parts(mut bytes: &[u8], message: Message, depth: usize, count: &mut usize) -> Option<()> {
+fn add_parts(mut bytes: &[u8], message: Message, depth: usize, count: &mut usize) -> Option<()> {
     while !bytes.is_empty() && *count <= MAX_PARTS {
         let key = varint(&mut bytes)?;
         match key & 7 {
@@ -65,7 +65,7 @@ fn count_parts(mut bytes: &[u8], message: Message, depth: usize, count: &mut usi
                 bytes = rest;
                 match message.field(key >> 3) {
                     Message::Leaf => {}
-                    inner if depth < DEEPEST => count_parts(part, inner, depth + 1, count)?,
+                    inner if depth < MAX_DEPTH => add_parts(part, inner, depth + 1, count)?,
                     _ => return None,
                 }
             }

@@ -1,24 +1,21 @@
-//! Functions of each element, with PyTorch's values and slopes.
+//! Elementwise activations, with PyTorch's values and slopes.
 
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
-use super::Kernels;
 use super::erf::erf;
+use super::kernels::Kernels;
 use super::portable;
-use super::slices::{answer, values};
+use super::slices::{map, output, values};
 use scv_domain::graph::Activation;
 
 /// √(2/π), the scale of the tanh approximation.
 const TANH_SCALE: f32 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
 /// The cubic term of the tanh approximation.
 const TANH_CUBE: f32 = 0.044_715;
-/// Elements that are worth a task of their own.
-const CHUNK: usize = 16 * 1024;
 
-/// The function of every element of `x`.
+/// Applies an activation to every element of `x`.
 pub(super) fn apply(kernels: Kernels, x: &Tensor, activation: Activation) -> Result<Tensor> {
     match kernels {
         Kernels::Cpu => x.contiguous()?.apply_op1(Value(activation)),
@@ -34,7 +31,7 @@ impl CustomOp1 for Value {
     }
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        answer(all_values(self.0, values(storage, layout)?), layout.shape().clone())
+        output(all_values(self.0, values(storage, layout)?), layout.shape().clone())
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -56,11 +53,11 @@ impl CustomOp2 for Slope {
             .iter_mut()
             .zip(values(s2, l2)?)
             .for_each(|(slope, dy)| *slope *= dy);
-        answer(gradient, l1.shape().clone())
+        output(gradient, l1.shape().clone())
     }
 }
 
-/// Comparisons are turned so that NaN stays NaN.
+/// Comparisons are written so that NaN stays NaN.
 fn all_values(activation: Activation, x: &[f32]) -> Vec<f32> {
     match activation {
         Activation::Relu => map(x, |x| if x <= 0.0 { 0.0 } else { x }),
@@ -72,7 +69,7 @@ fn all_values(activation: Activation, x: &[f32]) -> Vec<f32> {
             let alpha = alpha as f32;
             map(x, |x| if x > 0.0 { x } else { alpha * x.exp_m1() })
         }
-        Activation::Gelu { tanh: false } => map(x, |x| x * normal_share(x)),
+        Activation::Gelu { tanh: false } => map(x, |x| x * normal_cdf(x)),
         Activation::Gelu { tanh: true } => map(x, |x| 0.5 * x * (1.0 + tanh_argument(x).tanh())),
         Activation::Silu => map(x, |x| x * sigmoid(x)),
         Activation::Sigmoid => map(x, sigmoid),
@@ -135,7 +132,7 @@ fn all_slopes(activation: Activation, x: &[f32]) -> Vec<f32> {
         }
         Activation::Gelu { tanh: false } => {
             let density = 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
-            map(x, |x| normal_share(x) + x * density * (-0.5 * x * x).exp())
+            map(x, |x| normal_cdf(x) + x * density * (-0.5 * x * x).exp())
         }
         Activation::Gelu { tanh: true } => map(x, |x| {
             let tanh = tanh_argument(x).tanh();
@@ -143,12 +140,12 @@ fn all_slopes(activation: Activation, x: &[f32]) -> Vec<f32> {
             0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * argument_slope
         }),
         Activation::Silu => map(x, |x| {
-            let share = sigmoid(x);
-            share * (1.0 + x * (1.0 - share))
+            let sigmoid = sigmoid(x);
+            sigmoid * (1.0 + x * (1.0 - sigmoid))
         }),
         Activation::Sigmoid => map(x, |x| {
-            let share = sigmoid(x);
-            share * (1.0 - share)
+            let sigmoid = sigmoid(x);
+            sigmoid * (1.0 - sigmoid)
         }),
         Activation::Tanh => map(x, |x| {
             let tanh = x.tanh();
@@ -196,8 +193,8 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// The standard normal distribution function.
-fn normal_share(x: f32) -> f32 {
+/// The cumulative distribution function of the standard normal distribution.
+fn normal_cdf(x: f32) -> f32 {
     0.5 * (1.0 + erf(x * FRAC_1_SQRT_2))
 }
 
@@ -209,16 +206,4 @@ fn tanh_argument(x: f32) -> f32 {
 fn softplus(x: f32) -> f32 {
     let above = if x <= 0.0 { 0.0 } else { x };
     above + (-x.abs()).exp().ln_1p()
-}
-
-/// A function of every element.
-pub(super) fn map(x: &[f32], function: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
-    let mut result = vec![0.0; x.len()];
-    result
-        .par_chunks_mut(CHUNK)
-        .zip(x.par_chunks(CHUNK))
-        .for_each(|(result, x)| {
-            result.iter_mut().zip(x).for_each(|(result, &x)| *result = function(x));
-        });
-    result
 }

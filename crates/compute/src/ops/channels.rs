@@ -1,10 +1,10 @@
-//! One number or two a channel, applied to all its positions: biases and normalisation at inference.
+//! One or two numbers per channel, applied to all its positions: biases, and normalisation in inference mode.
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::Kernels;
-use super::slices::{answer, values, with_values};
+use super::kernels::Kernels;
+use super::slices::{output, values, with_values};
 
 /// `x + shift[channel]` for `x [batch, channels, ..]`.
 pub(super) fn shift(kernels: Kernels, x: &Tensor, shift: &Tensor) -> Result<Tensor> {
@@ -26,9 +26,9 @@ pub(super) fn affine(kernels: Kernels, x: &Tensor, scale: &Tensor, shift: &Tenso
     }
 }
 
-/// `x` where it is positive and `x * slope[channel]` elsewhere; `None` where it would need a gradient, another device or
-/// another arrangement of slopes.
-pub(super) fn leak(x: &Tensor, slope: &Tensor) -> Result<Option<Tensor>> {
+/// `x` where it is positive and `x * slope[channel]` elsewhere. `None` if it needs a gradient, is on another device or
+/// has slopes in another shape.
+pub(super) fn leaky_by_channel(x: &Tensor, slope: &Tensor) -> Result<Option<Tensor>> {
     let Ok(planes) = Planes::of(x.dims()) else {
         return Ok(None);
     };
@@ -50,14 +50,14 @@ pub(super) fn leak(x: &Tensor, slope: &Tensor) -> Result<Option<Tensor>> {
     Tensor::from_vec(leaky, x.shape(), x.device()).map(Some)
 }
 
-/// `[channels]` in the rank of `x`, ready to broadcast.
+/// Reshapes `[channels]` to the rank of `x`, so that it broadcasts.
 pub(super) fn by_channel(numbers: &Tensor, x: &Tensor) -> Result<Tensor> {
     let mut dims = vec![1; x.rank()];
     dims[1] = numbers.elem_count();
     numbers.reshape(dims)
 }
 
-/// Channels, and positions of one channel of one image.
+/// The number of channels, and of positions in one channel of one image.
 #[derive(Clone, Copy)]
 pub(super) struct Planes {
     pub(super) channels: usize,
@@ -75,7 +75,7 @@ impl Planes {
         }
     }
 
-    /// Writes every plane from the plane of the same place in `x` and its channel.
+    /// Calls `write` for every plane with its channel, the plane of `x`, and the plane to write.
     pub(super) fn map(self, x: &[f32], write: impl Fn(usize, &[f32], &mut [f32]) + Sync) -> Vec<f32> {
         let mut result = vec![0.0; x.len()];
         let planes = result
@@ -87,7 +87,8 @@ impl Planes {
         result
     }
 
-    /// One sum a channel of what `term` makes of its planes, in a fixed order.
+    /// For each channel, the sum of `term` over its planes, in a fixed order. `term` receives the channel and the range
+    /// of a plane.
     pub(super) fn sums(self, count: usize, term: impl Fn(usize, std::ops::Range<usize>) -> f64 + Sync) -> Vec<f64> {
         let image = self.channels * self.positions;
         let of_channel = |channel| {
@@ -110,7 +111,7 @@ pub(super) fn sum(values: &[f32]) -> f64 {
     values.iter().map(|&value| f64::from(value)).sum()
 }
 
-/// `[channels]` in the type of the network.
+/// Numbers per channel as a tensor, `[channels]`, in single precision.
 pub(super) fn channel_tensor(numbers: &[f64], like: &Tensor) -> Result<Tensor> {
     Tensor::from_vec(
         numbers.iter().map(|&number| number as f32).collect(),
@@ -121,9 +122,10 @@ pub(super) fn channel_tensor(numbers: &[f64], like: &Tensor) -> Result<Tensor> {
 
 fn check(x: &Layout, numbers: &[&Layout]) -> Result<Planes> {
     let planes = Planes::of(x.dims())?;
-    match numbers.iter().all(|numbers| numbers.dims() == [planes.channels]) {
-        true => Ok(planes),
-        false => candle_core::bail!("one number a channel is needed for {:?}", x.dims()),
+    if numbers.iter().all(|numbers| numbers.dims() == [planes.channels]) {
+        Ok(planes)
+    } else {
+        candle_core::bail!("one number per channel is needed for shape {:?}", x.dims())
     }
 }
 
@@ -140,7 +142,7 @@ impl CustomOp2 for Shift {
         let y = planes.map(x, |channel, x, y| {
             y.iter_mut().zip(x).for_each(|(y, x)| *y = x + shift[channel])
         });
-        answer(y, l1.shape().clone())
+        output(y, l1.shape().clone())
     }
 
     fn bwd(&self, x: &Tensor, shift: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -171,7 +173,7 @@ impl CustomOp3 for Affine {
             let (scale, shift) = (scale[channel], shift[channel]);
             y.iter_mut().zip(x).for_each(|(y, x)| *y = x * scale + shift);
         });
-        answer(y, l1.shape().clone())
+        output(y, l1.shape().clone())
     }
 
     fn bwd(

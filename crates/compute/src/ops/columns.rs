@@ -1,10 +1,10 @@
-//! The columns of a convolution: what every output position reads, laid out for a matrix product.
+//! The columns of a convolution: the numbers that every output position reads, laid out for a matrix product.
 
 use std::ops::Range;
 
 use super::window::Window;
 
-/// Where the columns of some output rows of one image stand in a matrix with one row a channel and tap.
+/// Where the columns of some output rows of one image are in a matrix with one row per channel and tap.
 #[derive(Clone)]
 pub(super) struct Stripe {
     /// Output rows whose positions are the columns.
@@ -15,9 +15,9 @@ pub(super) struct Stripe {
     pub(super) row_step: usize,
 }
 
-/// Writes what the output positions of a stripe read; places outside the image read zero.
+/// Writes the numbers that the output positions of a stripe read; positions outside the image read zero.
 ///
-/// `image` holds whole planes; the matrix gets `window.taps()` rows a plane.
+/// `image` holds whole planes; the matrix has `window.taps()` rows per plane.
 pub(super) fn gather(image: &[f32], window: &Window, stripe: &Stripe, matrix: &mut [f32]) {
     let width = window.output[1];
     if window.kernel[1] > width && window.is_inside() {
@@ -51,8 +51,8 @@ pub(super) fn gather(image: &[f32], window: &Window, stripe: &Stripe, matrix: &m
     }
 }
 
-/// The same for few wide windows, such as those that cut an image into patches: a line of taps is longer than a line of
-/// positions then.
+/// The same for few wide windows, such as those that divide an image into patches: there, a line of taps is longer than
+/// a line of positions.
 fn gather_by_position(image: &[f32], window: &Window, stripe: &Stripe, matrix: &mut [f32]) {
     let [height, width] = window.kernel;
     for (channel, plane) in image.chunks_exact(window.input_len()).enumerate() {
@@ -75,7 +75,7 @@ fn gather_by_position(image: &[f32], window: &Window, stripe: &Stripe, matrix: &
     }
 }
 
-/// Adds the columns of a stripe back to the places they are read from: the gradient of [`gather`].
+/// Adds the columns of a stripe to the positions they are read from: the gradient of [`gather`].
 pub(super) fn scatter_add(matrix: &[f32], window: &Window, stripe: &Stripe, image: &mut [f32]) {
     let width = window.output[1];
     for (channel, plane) in image.chunks_exact_mut(window.input_len()).enumerate() {

@@ -2,11 +2,10 @@
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::Kernels;
-use super::convolution_kernels::Convolution;
+use super::kernels::Kernels;
 use super::portable;
-use super::slices::{answer, values};
-use super::window::Window;
+use super::slices::{output, values};
+use super::window::{Convolution, Window};
 
 /// `y [batch, outputs, ..]` from `x [batch, inputs, ..]` and `weight [outputs, inputs / groups, ..]`.
 pub(super) fn convolve(kernels: Kernels, x: &Tensor, weight: &Tensor, window: Window, groups: usize) -> Result<Tensor> {
@@ -29,8 +28,8 @@ pub(super) fn convolve(kernels: Kernels, x: &Tensor, weight: &Tensor, window: Wi
     )
 }
 
-/// The gradient of a convolution with regard to its input, as an operation of its own. `x` takes the
-/// place of the convolution's output, `weight` is `[inputs, outputs / groups, ..]` as seen from here.
+/// The gradient of a convolution with respect to its input, as an operation of its own. `x` takes the
+/// place of the convolution's output; `weight` is `[inputs, outputs / groups, ..]` in terms of this operation.
 pub(super) fn convolve_transposed(
     kernels: Kernels,
     x: &Tensor,
@@ -57,7 +56,7 @@ pub(super) fn convolve_transposed(
     )
 }
 
-/// Which of the three tensors that a convolution pairs an operation makes from the other two.
+/// One of the three tensors of a convolution: an operation computes it from the other two.
 #[derive(Debug, Clone, Copy)]
 enum Role {
     /// From input and weight.
@@ -68,7 +67,7 @@ enum Role {
     Weight,
 }
 
-/// The sum over all taps with one of its three tensors left out.
+/// The sum over all taps, with one of its three tensors as the result.
 struct Contraction {
     shape: Convolution,
     result: Role,
@@ -105,7 +104,7 @@ impl Contraction {
         }
     }
 
-    /// The kernels index by these shapes, so they are checked once here.
+    /// Checks the shapes that the kernels index by.
     fn check(&self, layouts: [&Layout; 2]) -> Result<()> {
         let Convolution {
             inputs,
@@ -114,7 +113,7 @@ impl Contraction {
             ..
         } = self.shape;
         if groups == 0 || !inputs.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
-            candle_core::bail!("{inputs} and {outputs} channels do not divide into {groups} groups");
+            candle_core::bail!("{inputs} input and {outputs} output channels cannot be divided into {groups} groups");
         }
         if [Role::Output, Role::Input, Role::Weight]
             .iter()
@@ -125,7 +124,7 @@ impl Contraction {
         for (role, layout) in self.operands().into_iter().zip(layouts) {
             if layout.dims() != self.dims(role) {
                 candle_core::bail!(
-                    "{role:?} of a convolution is {:?}, not {:?}",
+                    "{role:?} of a convolution has shape {:?}, not {:?}",
                     layout.dims(),
                     self.dims(role)
                 );
@@ -148,7 +147,7 @@ impl CustomOp2 for Contraction {
             Role::Input => self.shape.input_gradient(first, second),
             Role::Weight => self.shape.weight_gradient(first, second),
         };
-        answer(result, self.dims(self.result).as_slice())
+        output(result, self.dims(self.result).as_slice())
     }
 
     /// The sum is linear in each of its three tensors, so every gradient is the same sum again.
@@ -160,24 +159,24 @@ impl CustomOp2 for Contraction {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        let wanted = (first.track_op(), second.track_op());
+        let tracked = (first.track_op(), second.track_op());
         match self.result {
             Role::Output => Ok((
-                wanted
+                tracked
                     .0
                     .then(|| gradient.apply_op2_no_bwd(second, &self.sibling(Role::Input)))
                     .transpose()?,
-                wanted
+                tracked
                     .1
                     .then(|| first.apply_op2_no_bwd(&gradient, &self.sibling(Role::Weight)))
                     .transpose()?,
             )),
             Role::Input => Ok((
-                wanted
+                tracked
                     .0
                     .then(|| gradient.apply_op2_no_bwd(second, &self.sibling(Role::Output)))
                     .transpose()?,
-                wanted
+                tracked
                     .1
                     .then(|| gradient.apply_op2_no_bwd(first, &self.sibling(Role::Weight)))
                     .transpose()?,

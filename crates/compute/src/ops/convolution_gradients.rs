@@ -1,11 +1,11 @@
-//! The gradients of a convolution on the CPU, cut into stripes and pieces as its output is.
+//! The gradients of a convolution on the CPU, divided into stripes and pieces like its output.
 
 use rayon::prelude::*;
 
 use super::columns::{Stripe, gather, scatter_add};
-use super::convolution_kernels::{Convolution, PARTIAL_SUMS};
 use super::depthwise;
 use super::product::{Matrix, MatrixMut, Write, multiply};
+use super::window::{Convolution, MAX_PARTIAL_SUMS};
 
 impl Convolution {
     /// The gradient of `x` from that of `y` and `w`.
@@ -28,7 +28,7 @@ impl Convolution {
             depthwise::weight_gradient(self, x, dy, &mut dw);
             return dw;
         }
-        let images = self.batch.div_ceil(PARTIAL_SUMS).max(1);
+        let images = self.batch.div_ceil(MAX_PARTIAL_SUMS).max(1);
         let (image_inputs, image_outputs) = (self.image_inputs(), self.image_outputs());
         let partial_sums: Vec<Vec<f32>> = x
             .par_chunks(images * image_inputs)
@@ -134,10 +134,10 @@ impl Convolution {
         let mut sum = vec![0.0; self.outputs * depth];
         let (mut columns, mut gradients) = (Vec::new(), Vec::new());
         let images = self.shared_images();
-        let together = x
+        let batches = x
             .chunks(images * self.image_inputs())
             .zip(dy.chunks(images * self.image_outputs()));
-        for (x, dy) in together {
+        for (x, dy) in batches {
             for (group, sum) in sum.chunks_exact_mut(outputs * depth).enumerate() {
                 if images > 1 {
                     let width = dy.len() / self.outputs;

@@ -1,9 +1,8 @@
-//! Convolution where every group reads one channel: direct loops, since a product would be a sliver.
+//! Convolution where every group reads one channel: direct loops, because the matrix product would be too small.
 
 use rayon::prelude::*;
 
-use super::convolution_kernels::Convolution;
-use super::window::Window;
+use super::window::{Convolution, Window};
 
 /// Sums that stay in the first-level cache while all taps are added to them.
 const PIECE: usize = 1024;
@@ -35,8 +34,8 @@ pub(super) fn output(shape: &Convolution, x: &[f32], w: &[f32], y: &mut [f32]) {
         });
 }
 
-/// A plane with its padding written out, so that a tap reads one long line for all output rows together; what it makes of
-/// the padding between them is left out in the end.
+/// A plane with its padding written out, so that a tap reads one long line for all output rows together. The sums for
+/// the padding between the rows are discarded at the end.
 #[derive(Default)]
 struct Scratch {
     padded: Vec<f32>,
@@ -52,7 +51,7 @@ impl Scratch {
         self.padded.resize(height * width, 0.0);
         let rows = self.padded.chunks_exact_mut(width).skip(window.padding[0]);
         for (row, x) in rows.zip(x.chunks_exact(window.input[1])) {
-            // Where the windows end before the input does, the rest of it is left out.
+            // Where the windows end before the input does, the rest of the input is not read.
             row.iter_mut()
                 .skip(window.padding[1])
                 .zip(x)

@@ -1,4 +1,4 @@
-//! Functions of one number or of two, element by element, that are no activations.
+//! Elementwise functions of one or two numbers, except activations.
 
 use candle_core::{DType, Result, Tensor};
 
@@ -6,13 +6,13 @@ use super::channels;
 use super::erf;
 use scv_domain::graph::{BinaryFunction, UnaryFunction};
 
-/// A function of two numbers, both spread over `dims`.
+/// A function of two numbers, both broadcast to `dims`.
 pub(super) fn binary(function: BinaryFunction, a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
-    let (a, b) = alike(a, b)?;
-    if let (DType::I64, Some(function)) = (a.dtype(), whole(function)) {
-        return whole_numbers(function, &a, &b, dims);
+    let (a, b) = same_type(a, b)?;
+    if let (DType::I64, Some(function)) = (a.dtype(), integer_function(function)) {
+        return on_integers(function, &a, &b, dims);
     }
-    let spread = || Ok::<_, candle_core::Error>((a.broadcast_as(dims)?, b.broadcast_as(dims)?));
+    let broadcast = || Ok::<_, candle_core::Error>((a.broadcast_as(dims)?, b.broadcast_as(dims)?));
     match function {
         BinaryFunction::Add => a.broadcast_add(&b),
         BinaryFunction::Sub => a.broadcast_sub(&b),
@@ -23,10 +23,10 @@ pub(super) fn binary(function: BinaryFunction, a: &Tensor, b: &Tensor, dims: &[u
         BinaryFunction::Pow => power(&a, &b, dims),
         BinaryFunction::Min => a.broadcast_minimum(&b),
         BinaryFunction::Max => a.broadcast_maximum(&b),
-        BinaryFunction::Prelu => match channels::leak(&a, &b)? {
+        BinaryFunction::Prelu => match channels::leaky_by_channel(&a, &b)? {
             Some(leaky) => Ok(leaky),
             None => {
-                let (a, b) = spread()?;
+                let (a, b) = broadcast()?;
                 a.detach().gt(0.0)?.where_cond(&a.contiguous()?, &(&a * &b)?)
             }
         },
@@ -41,8 +41,8 @@ pub(super) fn binary(function: BinaryFunction, a: &Tensor, b: &Tensor, dims: &[u
     }
 }
 
-/// Arithmetic on whole numbers, which wraps around: candle's would end the program at a division by zero.
-fn whole(function: BinaryFunction) -> Option<fn(i64, i64) -> i64> {
+/// Integer arithmetic, which wraps around. A division by zero gives 0: candle's would abort the program.
+fn integer_function(function: BinaryFunction) -> Option<fn(i64, i64) -> i64> {
     match function {
         BinaryFunction::Add => Some(i64::wrapping_add),
         BinaryFunction::Sub => Some(i64::wrapping_sub),
@@ -57,23 +57,26 @@ fn whole(function: BinaryFunction) -> Option<fn(i64, i64) -> i64> {
     }
 }
 
-fn whole_numbers(function: fn(i64, i64) -> i64, a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
+fn on_integers(function: fn(i64, i64) -> i64, a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
     let numbers = |x: &Tensor| x.broadcast_as(dims)?.flatten_all()?.to_vec1::<i64>();
     let pairs = numbers(a)?.into_iter().zip(numbers(b)?);
     Tensor::from_vec(pairs.map(|(a, b)| function(a, b)).collect(), dims, a.device())
 }
 
-/// Powers of whole numbers are taken in floating point, and a float keeps its type whatever its exponent's is.
-fn alike(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
-    match a.dtype() == b.dtype() {
-        true => Ok((a.clone(), b.clone())),
-        false => Ok((a.clone(), b.to_dtype(a.dtype())?)),
+/// Converts the second operand to the type of the first: a power keeps the type of its base, whatever that of its
+/// exponent.
+fn same_type(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
+    if a.dtype() == b.dtype() {
+        Ok((a.clone(), b.clone()))
+    } else {
+        Ok((a.clone(), b.to_dtype(a.dtype())?))
     }
 }
 
-/// One exponent for all is the usual case, and exact for squares and roots.
+/// A power. Those of integers are computed in floating point. One exponent for all numbers is the usual case; squares
+/// and roots are exact then.
 fn power(a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
-    let whole = a.dtype();
+    let dtype = a.dtype();
     let a = a.to_dtype(DType::F32)?;
     let result = match b.elem_count() {
         1 if !b.track_op() => {
@@ -88,30 +91,32 @@ fn power(a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
         }
         _ => POWER.of(&a, &b.to_dtype(DType::F32)?, dims)?,
     };
-    match whole.is_float() {
-        true => Ok(result),
-        false => result.round()?.to_dtype(whole),
+    if dtype.is_float() {
+        Ok(result)
+    } else {
+        result.round()?.to_dtype(dtype)
     }
 }
 
 /// The remainder with the sign of the divisor.
-fn floored(a: f32, b: f32) -> f32 {
+fn floored_remainder(a: f32, b: f32) -> f32 {
     let remainder = a % b;
-    match remainder != 0.0 && (remainder < 0.0) != (b < 0.0) {
-        true => remainder + b,
-        false => remainder,
+    if remainder != 0.0 && (remainder < 0.0) != (b < 0.0) {
+        remainder + b
+    } else {
+        remainder
     }
 }
 
-/// A function of two numbers that candle has not, or not for all numbers.
+/// A function of two numbers that candle lacks, or lacks for some numbers.
 struct Differentiable {
     value: fn(f32, f32) -> f32,
-    /// Partial derivatives by the first number and by the second.
+    /// Partial derivatives with respect to the first and the second number.
     partials: [fn(f32, f32) -> f32; 2],
 }
 
 const MOD: Differentiable = Differentiable {
-    value: floored,
+    value: floored_remainder,
     partials: [|_, _| 1.0, |a, b| -(a / b).floor()],
 };
 
@@ -120,14 +125,14 @@ const FMOD: Differentiable = Differentiable {
     partials: [|_, _| 1.0, |a, b| -(a / b).trunc()],
 };
 
-/// candle takes powers through logarithms, which negative numbers have none of.
+/// candle computes powers through logarithms, which negative numbers do not have.
 const POWER: Differentiable = Differentiable {
     value: f32::powf,
     partials: [|a, b| b * a.powf(b - 1.0), |a, b| a.powf(b) * a.ln()],
 };
 
 impl Differentiable {
-    /// Its values for numbers spread over `dims`, with gradients.
+    /// Its values for numbers broadcast to `dims`, with gradients.
     fn of(&self, a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
         let numbers = |x: &Tensor| x.detach().broadcast_as(dims)?.flatten_all()?.to_vec1::<f32>();
         let (firsts, seconds) = (numbers(a)?, numbers(b)?);
@@ -135,9 +140,9 @@ impl Differentiable {
         let tensor = |numbers: Vec<f32>| Tensor::from_vec(numbers, dims, a.device());
         let mut result = tensor(each(self.value).collect())?;
         for (x, partial) in [a, b].into_iter().zip(self.partials).filter(|(x, _)| x.track_op()) {
-            // What is infinite counts as zero here and below: it would make the value itself NaN.
+            // Infinity counts as zero here and below: it would turn the value itself into NaN.
             let partials = each(partial).map(|partial| if partial.is_finite() { partial } else { 0.0 });
-            // Zero, with a derivative of one.
+            // Its value is zero, its derivative one.
             let change = (x - x.detach())?;
             let is_finite = x.detach().abs()?.lt(f32::INFINITY)?;
             let change = is_finite.where_cond(&change, &x.detach().zeros_like()?)?;
@@ -154,9 +159,9 @@ pub(super) fn unary(function: UnaryFunction, x: &Tensor) -> Result<Tensor> {
             UnaryFunction::Neg => |x, _| x.wrapping_neg(),
             UnaryFunction::Abs => |x, _| x.wrapping_abs(),
             UnaryFunction::Sign => |x, _| x.signum(),
-            other => candle_core::bail!("{other:?} is not defined for whole numbers"),
+            other => candle_core::bail!("{other:?} is not defined for integers"),
         };
-        return whole_numbers(function, x, x, x.dims());
+        return on_integers(function, x, x, x.dims());
     }
     match function {
         UnaryFunction::Neg => x.neg(),
@@ -176,7 +181,8 @@ pub(super) fn unary(function: UnaryFunction, x: &Tensor) -> Result<Tensor> {
     }
 }
 
-/// candle rounds halves away from zero; twice the rounded half is right for them, and all else agrees.
+/// candle rounds halves away from zero. For halves, rounding half of the number and doubling it is right; all other
+/// numbers agree.
 fn round_half_to_even(x: &Tensor) -> Result<Tensor> {
     let nearest = x.round()?;
     let is_half = (x - x.floor()?)?.eq(0.5)?;

@@ -1,4 +1,4 @@
-//! Linear layers over many rows, such as those of every patch of every image.
+//! Linear layers over many rows, such as one row per patch and image.
 
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
@@ -6,19 +6,20 @@ use rayon::prelude::*;
 use super::product::{Matrix, MatrixMut, Write, multiply};
 use super::slices::with_values;
 
-/// Rows of a piece: enough that packing the weights for it anew costs little.
+/// Rows of a piece: enough that packing the weights again for it costs little.
 const PIECE: usize = 128;
 
-/// Fewest rows that are worth being cut into pieces; for fewer, the product is cut the other way by candle.
-const FEWEST: usize = 4 * PIECE;
+/// Fewest rows that are worth dividing into pieces. For fewer rows, candle divides the product along the other
+/// dimension.
+const MIN_ROWS: usize = 4 * PIECE;
 
-/// `x weightᵀ + bias` for `x [rows, inputs]` and `weight [outputs, inputs]`; `None` where there are few rows, or it would
-/// need a gradient.
+/// `x weightᵀ + bias` for `x [rows, inputs]` and `weight [outputs, inputs]`; `None` if there are few rows or a gradient
+/// is needed.
 pub(super) fn of_many_rows(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Option<Tensor>> {
     let (rows, inputs) = x.dims2()?;
     let outputs = weight.dim(0)?;
     let tracked = x.track_op() || weight.track_op() || bias.is_some_and(Tensor::track_op);
-    if tracked || rows < FEWEST || inputs == 0 || outputs == 0 {
+    if tracked || rows < MIN_ROWS || inputs == 0 || outputs == 0 {
         return Ok(None);
     }
     let bias = match bias {

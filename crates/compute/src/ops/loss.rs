@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 
 /// Mean of -log softmax(logits) at the labels over a batch, in nats: a scalar.
 ///
-/// `logits` are `[batch, classes]`, one label an image, each below the number of classes.
+/// `logits` are `[batch, classes]`, with one label per image, each below the number of classes.
 pub(crate) fn cross_entropy(logits: &Tensor, labels: &[u16]) -> Result<Tensor> {
     let shifted = logits.broadcast_sub(&logits.detach().max_keepdim(1)?)?;
     let normaliser = shifted.exp()?.sum_keepdim(1)?.log()?;

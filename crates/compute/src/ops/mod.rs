@@ -1,11 +1,11 @@
 //! The operators of the graph over candle tensors, forward and gradient, as PyTorch defines them.
 //!
 //! Every operator that does real work exists twice. On the CPU it is a custom operation of ours with
-//! its own gradient: candle's convolution is slow there, and its maximum pooling answers with a wrong
-//! gradient. On other devices it is composed of candle's differentiable primitives. The compositions
-//! run on the CPU too, which is how the tests hold the two against each other and against PyTorch. Functions of each
-//! number and operations on whole tensors are compositions everywhere; a few have a shorter way on the CPU, taken where
-//! nobody asks for a gradient.
+//! its own gradient: candle's convolution is slow there, and the gradient of its maximum pooling is
+//! wrong. On other devices it is composed of candle's differentiable primitives. The compositions
+//! run on the CPU too, so the tests can compare the two with each other and with PyTorch. Elementwise
+//! functions and operations on whole tensors are compositions everywhere. A few have a faster way on
+//! the CPU, which is taken where no gradient is needed.
 
 mod activation;
 mod channels;
@@ -16,10 +16,13 @@ mod convolution_kernels;
 mod depthwise;
 mod elementwise;
 mod erf;
+mod kernels;
 mod linear;
 mod loss;
+mod means;
 mod normalise;
 mod pad;
+mod parameters;
 mod pool;
 mod portable;
 pub(crate) mod product;
@@ -28,42 +31,25 @@ mod slices;
 mod tensor;
 mod window;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use crate::error::{ComputeError, Result};
 use crate::weights::Weights;
 use scv_domain::graph::{Node, Operator, ParameterRole};
 
+pub(crate) use kernels::Kernels;
 pub(crate) use loss::{cross_entropy, predictions};
 pub(crate) use normalise::{Moments, batch_moments, dropout, normalise_batch};
+pub(crate) use parameters::{parameter, scale_and_shift};
 pub(crate) use tensor::{apply, on_tensors};
 
+use means::Means;
 use window::Window;
 
-/// Which implementation of an operator runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kernels {
-    /// Our own operations, for tensors in main memory.
-    Cpu,
-    /// Compositions of candle's primitives, for any device.
-    Portable,
-}
-
-impl Kernels {
-    /// The faster ones that the device can run.
-    pub(crate) fn of(device: &Device) -> Kernels {
-        if device.is_cpu() {
-            Kernels::Cpu
-        } else {
-            Kernels::Portable
-        }
-    }
-}
-
-/// Computes one node at inference from its inputs; `dims` is the shape it makes for this batch.
+/// Computes one node in inference mode from its inputs; `dims` is the shape of its output for this batch.
 ///
 /// # Errors
-/// If a weight is missing or candle refuses; the caller adds the layer's name.
+/// A weight is missing, or candle fails. The caller adds the layer's name.
 pub(crate) fn forward(
     kernels: Kernels,
     node: &Node,
@@ -99,7 +85,7 @@ pub(crate) fn forward(
             ..
         } => {
             let weight = parameter(node, ParameterRole::Weight, weights)?;
-            // The window is that of the convolution whose gradient this is: it reads our output.
+            // The window is that of the convolution whose gradient this is: its input is our output.
             let plane = Plane {
                 input: plane(dims)?,
                 output: plane(x.dims())?,
@@ -135,12 +121,10 @@ pub(crate) fn forward(
             pool::average(
                 kernels,
                 &x,
-                pool::Means::sliding(window, *count_include_pad, *divisor_override),
+                Means::sliding(window, *count_include_pad, *divisor_override),
             )?
         }
-        Operator::AdaptiveAvgPool2d => {
-            pool::average(kernels, &x, pool::Means::adaptive(plane(x.dims())?, plane(dims)?))?
-        }
+        Operator::AdaptiveAvgPool2d => pool::average(kernels, &x, Means::adaptive(plane(x.dims())?, plane(dims)?))?,
         Operator::Pad2d { mode, padding } => pad::pad(&x, *mode, *padding)?,
         Operator::BatchNorm2d { eps, .. } => {
             let (weight, bias) = scale_and_shift(node, weights, &x)?;
@@ -159,34 +143,12 @@ pub(crate) fn forward(
         Operator::Add => {
             (x + inputs
                 .get(1)
-                .ok_or_else(|| ComputeError::Invalid("a sum needs two values".into()))?)?
+                .ok_or_else(|| ComputeError::Invalid("an addition needs two inputs".into()))?)?
         }
     })
 }
 
-/// A tensor that a node owns.
-pub(crate) fn parameter<'a>(node: &Node, role: ParameterRole, weights: &'a Weights) -> Result<&'a Tensor> {
-    let key = node.key(role);
-    weights
-        .get(&key)
-        .ok_or_else(|| ComputeError::Invalid(format!("tensor {key} is missing")))
-}
-
-/// Weight and bias of a normalisation over the channels of `x`: ones and zeros where it has none.
-pub(crate) fn scale_and_shift(node: &Node, weights: &Weights, x: &Tensor) -> Result<(Tensor, Tensor)> {
-    let channels = x.dim(1)?;
-    let weight = match weights.get(&node.key(ParameterRole::Weight)) {
-        Some(weight) => weight.clone(),
-        None => Tensor::ones(channels, x.dtype(), x.device())?,
-    };
-    let bias = match weights.get(&node.key(ParameterRole::Bias)) {
-        Some(bias) => bias.clone(),
-        None => Tensor::zeros(channels, x.dtype(), x.device())?,
-    };
-    Ok((weight, bias))
-}
-
-/// Heights and widths that a window operation goes between.
+/// Heights and widths of the input and the output of a window operation.
 struct Plane {
     input: [usize; 2],
     output: [usize; 2],
@@ -244,10 +206,10 @@ fn linear(kernels: Kernels, x: &Tensor, node: &Node, weights: &Weights, dims: &[
     Ok(y.reshape(dims)?)
 }
 
-/// Composed of primitives: candle's `softmax_last_dim` lets go of the gradient without a word.
+/// Composed of primitives, because candle's `softmax_last_dim` silently drops the gradient.
 fn softmax(x: &Tensor, dim: usize) -> candle_core::Result<Tensor> {
-    let raised = x.broadcast_sub(&x.detach().max_keepdim(dim)?)?.exp()?;
-    raised.broadcast_div(&raised.sum_keepdim(dim)?)
+    let exponentials = x.broadcast_sub(&x.detach().max_keepdim(dim)?)?.exp()?;
+    exponentials.broadcast_div(&exponentials.sum_keepdim(dim)?)
 }
 
 #[cfg(test)]

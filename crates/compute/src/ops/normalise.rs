@@ -1,12 +1,12 @@
-//! Batch normalisation and dropout as they are while training.
+//! Batch normalisation and dropout in training mode.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::Kernels;
 use super::channels::{Planes, by_channel, channel_tensor, dot, sum};
-use super::slices::{answer, values, with_values};
+use super::kernels::Kernels;
+use super::slices::{output, values, with_values};
 
 /// Mean and variance of every channel over a batch and its positions.
 pub(crate) struct Moments {
@@ -80,8 +80,8 @@ pub(crate) fn normalise_batch(
         .apply_op3(&weight.contiguous()?, &bias.contiguous()?, operation)
 }
 
-/// Zeroes each value with probability `p` and scales the others by `1 / (1 - p)`, so that the
-/// expectation stays.
+/// Zeroes each value with probability `p` and scales the others by `1 / (1 - p)`, which keeps the
+/// expectation.
 pub(crate) fn dropout(x: &Tensor, p: f64, generator: &mut ChaCha8Rng) -> Result<Tensor> {
     if p == 0.0 {
         return Ok(x.clone());
@@ -123,17 +123,17 @@ impl CustomOp3 for NormaliseBatch {
         let planes = Planes::of(l1.dims())?;
         let (x, weight, bias) = (values(s1, l1)?, values(s2, l2)?, values(s3, l3)?);
         if weight.len() != planes.channels || bias.len() != planes.channels || self.mean.len() != planes.channels {
-            candle_core::bail!("one number a channel is needed for {:?}", l1.dims());
+            candle_core::bail!("one number per channel is needed for shape {:?}", l1.dims());
         }
         let y = planes.map(x, |channel, x, y| {
             let (mean, scale, shift) = (self.mean[channel], self.scale[channel] * weight[channel], bias[channel]);
             y.iter_mut().zip(x).for_each(|(y, x)| *y = (x - mean) * scale + shift);
         });
-        answer(y, l1.shape().clone())
+        output(y, l1.shape().clone())
     }
 
-    /// With n = (x - mean) * scale: the gradient of the weight is Σ dy n, that of the bias Σ dy, and
-    /// that of x what is left of dy * weight * scale once its mean and its part along n are taken off.
+    /// With n = (x - mean) * scale, the gradient of the weight is Σ dy n and that of the bias Σ dy. The
+    /// gradient of x is dy * weight * scale without its mean and without its part along n.
     fn bwd(
         &self,
         x: &Tensor,

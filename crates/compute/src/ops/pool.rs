@@ -5,9 +5,10 @@ use std::ops::Range;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::Kernels;
+use super::kernels::Kernels;
+use super::means::Means;
 use super::portable;
-use super::slices::{answer, values};
+use super::slices::{output, values};
 use super::window::Window;
 
 /// The maximum of every window of `x [batch, channels, ..]`; padding never wins, NaN always does.
@@ -24,98 +25,6 @@ pub(super) fn average(kernels: Kernels, x: &Tensor, means: Means) -> Result<Tens
     match kernels {
         Kernels::Cpu => x.contiguous()?.apply_op1(Average(means)),
         Kernels::Portable => portable::average(x, &means),
-    }
-}
-
-/// Windows whose means are taken: a rectangle of the image an output position, and its divisor.
-#[derive(Debug, Clone)]
-pub(super) struct Means {
-    /// Height and width of the image.
-    pub(super) input: [usize; 2],
-    /// Rows summed, by output row.
-    pub(super) rows: Vec<Range<usize>>,
-    /// Columns summed, by output column.
-    pub(super) columns: Vec<Range<usize>>,
-    /// One over the divisor, by output position.
-    pub(super) factors: Vec<f32>,
-}
-
-impl Means {
-    /// Windows of one size. A window that reaches over the padding is cut there; the divisor counts
-    /// the padding or does not, unless it is given.
-    pub(super) fn sliding(window: Window, count_include_pad: bool, divisor_override: Option<usize>) -> Means {
-        let axis = |axis: usize| -> Vec<(Range<usize>, usize)> {
-            let (length, padding) = (window.input[axis], window.padding[axis]);
-            (0..window.output[axis])
-                .map(|position| {
-                    let start = position * window.stride[axis];
-                    let end = (start + window.kernel[axis]).min(length + 2 * padding);
-                    let real = start.max(padding).min(length + padding)..end.clamp(padding, length + padding);
-                    let real = real.start - padding..real.end.max(real.start) - padding;
-                    let divisor = if count_include_pad {
-                        end.saturating_sub(start)
-                    } else {
-                        real.len()
-                    };
-                    (real, divisor)
-                })
-                .collect()
-        };
-        let (rows, columns) = (axis(0), axis(1));
-        let divisors = rows
-            .iter()
-            .flat_map(|(_, row)| columns.iter().map(move |(_, column)| row * column));
-        let factors = divisors
-            .map(|divisor| 1.0 / divisor_override.unwrap_or(divisor).max(1) as f32)
-            .collect();
-        let ranges = |axis: Vec<(Range<usize>, usize)>| axis.into_iter().map(|(range, _)| range).collect();
-        Means {
-            input: window.input,
-            rows: ranges(rows),
-            columns: ranges(columns),
-            factors,
-        }
-    }
-
-    /// Windows that divide the image into as many parts as there are output positions: output `o`
-    /// of `n` covers `floor(o * length / n) .. ceil((o + 1) * length / n)`.
-    pub(super) fn adaptive(input: [usize; 2], output: [usize; 2]) -> Means {
-        let ranges = |axis: usize| -> Vec<Range<usize>> {
-            let (length, parts) = (input[axis], output[axis]);
-            (0..parts)
-                .map(|part| part * length / parts..((part + 1) * length).div_ceil(parts))
-                .collect()
-        };
-        let (rows, columns) = (ranges(0), ranges(1));
-        let sizes = rows
-            .iter()
-            .flat_map(|row| columns.iter().map(|column| row.len() * column.len()));
-        let factors = sizes.map(|size| 1.0 / size.max(1) as f32).collect();
-        Means {
-            input,
-            rows,
-            columns,
-            factors,
-        }
-    }
-
-    fn input_len(&self) -> usize {
-        self.input[0] * self.input[1]
-    }
-
-    /// Every output position with the input rows it covers, cut to its columns.
-    fn for_each_run(&self, mut visit: impl FnMut(usize, Range<usize>)) {
-        for (row, rows) in self.rows.iter().enumerate() {
-            for (column, columns) in self.columns.iter().enumerate() {
-                for line in rows.clone() {
-                    let start = line * self.input[1];
-                    visit(
-                        row * self.columns.len() + column,
-                        start + columns.start..start + columns.end,
-                    );
-                }
-            }
-        }
     }
 }
 
@@ -137,7 +46,7 @@ impl CustomOp1 for Average {
             means.for_each_run(|position, run| y[position] += x[run].iter().sum::<f32>());
             y.iter_mut().zip(&means.factors).for_each(|(y, factor)| *y *= factor);
         });
-        answer(y, (batch, channels, means.rows.len(), means.columns.len()))
+        output(y, (batch, channels, means.rows.len(), means.columns.len()))
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
@@ -145,7 +54,7 @@ impl CustomOp1 for Average {
     }
 }
 
-/// The gradient of a mean: its share to every place it covers.
+/// The gradient of a mean: an equal share for every position it covers.
 struct SpreadMeans<'a>(&'a Means);
 
 impl CustomOp1 for SpreadMeans<'_> {
@@ -166,7 +75,7 @@ impl CustomOp1 for SpreadMeans<'_> {
                 dx[run].iter_mut().for_each(|dx| *dx += share);
             });
         });
-        answer(dx, (batch, channels, means.input[0], means.input[1]))
+        output(dx, (batch, channels, means.input[0], means.input[1]))
     }
 }
 
@@ -185,18 +94,18 @@ impl CustomOp1 for Maximum {
             .par_chunks_mut(window.output_len())
             .zip(values(storage, layout)?.par_chunks(window.input_len()));
         planes.for_each_init(Vec::new, |line, (y, x)| write_maxima(window, x, line, y));
-        answer(y, (batch, channels, window.output[0], window.output[1]))
+        output(y, (batch, channels, window.output[0], window.output[1]))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &ToWinners(&self.0))?))
+        Ok(Some(x.apply_op2_no_bwd(&dy.contiguous()?, &ToMaxima(&self.0))?))
     }
 }
 
-/// The gradient of a maximum: all of it to the place that won.
-struct ToWinners<'a>(&'a Window);
+/// The gradient of a maximum: all of it for the position of the maximum.
+struct ToMaxima<'a>(&'a Window);
 
-impl CustomOp2 for ToWinners<'_> {
+impl CustomOp2 for ToMaxima<'_> {
     fn name(&self) -> &'static str {
         "maximum pooling gradient"
     }
@@ -211,14 +120,14 @@ impl CustomOp2 for ToWinners<'_> {
         planes
             .zip(dy.par_chunks(window.output_len()))
             .for_each(|((dx, x), dy)| {
-                for_each_winner(window, x, |position, winner| dx[winner] += dy[position]);
+                for_each_maximum(window, x, |position, source| dx[source] += dy[position]);
             });
-        answer(dx, l1.shape().clone())
+        output(dx, l1.shape().clone())
     }
 }
 
-/// The maxima of a plane: for each row of windows first down the columns, into `line`, then along it. A window that lies
-/// wholly in the padding keeps what `y` holds.
+/// Writes the maxima of a plane. For each row of windows, first down the columns into `line`, then along it. A window
+/// that is wholly in the padding leaves `y` unchanged.
 fn write_maxima(window: &Window, x: &[f32], line: &mut Vec<f32>, y: &mut [f32]) {
     let larger = |a: f32, b: f32| if b > a || b.is_nan() { b } else { a };
     for (row, y) in y.chunks_exact_mut(window.output[1]).enumerate() {
@@ -243,24 +152,25 @@ fn write_maxima(window: &Window, x: &[f32], line: &mut Vec<f32>, y: &mut [f32]) 
     }
 }
 
-/// Every output position of a plane with the input position of its maximum: the first of equals, or
-/// the last NaN, as in PyTorch. A window that lies wholly in the padding has none.
-fn for_each_winner(window: &Window, x: &[f32], mut visit: impl FnMut(usize, usize)) {
+/// Calls `visit` with every output position of a plane and the input position of its maximum: the first of equals, or
+/// the last NaN, as in PyTorch. A window that is wholly in the padding has none.
+fn for_each_maximum(window: &Window, x: &[f32], mut visit: impl FnMut(usize, usize)) {
     for row in 0..window.output[0] {
         let rows = taps_inside(window, 0, row);
         for column in 0..window.output[1] {
             let columns = taps_inside(window, 1, column);
-            let mut winner: Option<usize> = None;
+            let mut best: Option<usize> = None;
             for tap_row in rows.clone() {
                 for tap_column in columns.clone() {
-                    let place = window.source(0, row, tap_row) * window.input[1] + window.source(1, column, tap_column);
-                    if winner.is_none_or(|winner| x[place] > x[winner] || x[place].is_nan()) {
-                        winner = Some(place);
+                    let source =
+                        window.source(0, row, tap_row) * window.input[1] + window.source(1, column, tap_column);
+                    if best.is_none_or(|best| x[source] > x[best] || x[source].is_nan()) {
+                        best = Some(source);
                     }
                 }
             }
-            if let Some(winner) = winner {
-                visit(row * window.output[1] + column, winner);
+            if let Some(best) = best {
+                visit(row * window.output[1] + column, best);
             }
         }
     }

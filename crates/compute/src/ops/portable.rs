@@ -1,21 +1,21 @@
 //! Operators composed of candle's differentiable primitives, for devices other than the CPU.
 //!
-//! Nothing here relies on candle's own pooling or on the gradient of its convolution: the first is
-//! wrong, the second assumes square steps.
+//! Nothing here relies on candle's own pooling or on the gradient of its convolution: the gradient of
+//! the first is wrong, and the second assumes square strides.
 
 use candle_core::{Result, Tensor};
 
+use super::means::Means;
 use super::pad::extend;
-use super::pool::Means;
 use super::window::Window;
 use scv_domain::graph::Activation;
 
-/// Convolution: candle's own where nobody asks for a gradient and its one number for both axes will
-/// do, else the columns of all taps and one product.
+/// Convolution: candle's own if no gradient is needed and one number per setting fits both axes, otherwise the columns
+/// of all taps and one product.
 pub(super) fn convolve(x: &Tensor, weight: &Tensor, window: &Window, groups: usize) -> Result<Tensor> {
     let square = |pair: [usize; 2]| pair[0] == pair[1];
     let tracked = x.track_op() || weight.track_op();
-    let plain = square(window.stride) && square(window.padding) && square(window.dilation) && window.is_even();
+    let plain = square(window.stride) && square(window.padding) && square(window.dilation) && window.is_symmetric();
     if !tracked && groups == 1 && plain {
         let (padding, stride, dilation) = (window.padding[0], window.stride[0], window.dilation[0]);
         return x.conv2d(weight, padding, stride, dilation, groups);
@@ -25,7 +25,7 @@ pub(super) fn convolve(x: &Tensor, weight: &Tensor, window: &Window, groups: usi
     let [height, width] = window.output;
     let taps = taps(x, window, 0.0)?;
     if group_inputs == 1 && inputs == outputs {
-        return weigh(&taps, weight);
+        return depthwise(&taps, weight);
     }
     let depth = group_inputs * window.taps();
     let columns = Tensor::stack(&taps, 2)?.reshape((batch, groups, depth, height * width))?;
@@ -35,8 +35,8 @@ pub(super) fn convolve(x: &Tensor, weight: &Tensor, window: &Window, groups: usi
         .reshape((batch, outputs, height, width))
 }
 
-/// Depthwise convolution: every tap times one number a channel.
-fn weigh(taps: &[Tensor], weight: &Tensor) -> Result<Tensor> {
+/// Depthwise convolution: every tap times one number per channel.
+fn depthwise(taps: &[Tensor], weight: &Tensor) -> Result<Tensor> {
     let channels = weight.dim(0)?;
     let weight = weight.reshape((channels, taps.len()))?;
     let mut sum: Option<Tensor> = None;
@@ -50,7 +50,7 @@ fn weigh(taps: &[Tensor], weight: &Tensor) -> Result<Tensor> {
     sum.ok_or_else(|| candle_core::Error::Msg("a kernel needs at least one tap".into()))
 }
 
-/// Transposed convolution: the product first, then every tap spread to the places it came from.
+/// Transposed convolution: the product first, then every tap spread to the positions it is read from.
 /// `window` is that of the convolution whose gradient this is.
 pub(super) fn convolve_transposed(x: &Tensor, weight: &Tensor, window: &Window, groups: usize) -> Result<Tensor> {
     let (batch, inputs, height, width) = x.dims4()?;
@@ -82,13 +82,13 @@ pub(super) fn convolve_transposed(x: &Tensor, weight: &Tensor, window: &Window, 
     Ok(cropped)
 }
 
-/// Places along an axis, padding included, from the first that the first tap reads to the last step
+/// Positions along an axis, padding included, from the first that the first tap reads to the last step
 /// of the last tap.
 fn reach(window: &Window, axis: usize) -> usize {
     (window.kernel[axis] - 1) * window.dilation[axis] + window.output[axis] * window.stride[axis]
 }
 
-/// What each tap of the kernel reads, `[batch, channels, output rows, output columns]` each.
+/// The numbers that each tap of the kernel reads, `[batch, channels, output rows, output columns]` each.
 fn taps(x: &Tensor, window: &Window, outside: f64) -> Result<Vec<Tensor>> {
     let (batch, channels, ..) = x.dims4()?;
     let mut padded = x.clone();
@@ -113,7 +113,7 @@ fn taps(x: &Tensor, window: &Window, outside: f64) -> Result<Vec<Tensor>> {
     kernel.map(|(row, column)| tap(row, column)).collect()
 }
 
-/// The opposite of reading a tap: its values at the places they were read from, zeros elsewhere.
+/// The inverse of reading a tap: its values at the positions they were read from, zeros elsewhere.
 fn spread(values: &Tensor, window: &Window, tap: [usize; 2]) -> Result<Tensor> {
     let (batch, channels, height, width) = values.dims4()?;
     let [down, right] = window.stride;
@@ -130,7 +130,7 @@ fn spread(values: &Tensor, window: &Window, tap: [usize; 2]) -> Result<Tensor> {
 }
 
 /// The maximum of every window, folded tap by tap. The earlier of two equals is chosen, so that it
-/// takes the whole gradient; candle's `maximum` would give each one half.
+/// receives the whole gradient; candle's `maximum` would give each one half.
 pub(super) fn maximum(x: &Tensor, window: &Window) -> Result<Tensor> {
     let mut taps = taps(x, window, f64::NEG_INFINITY)?.into_iter();
     let first = taps
@@ -149,12 +149,12 @@ pub(super) fn average(x: &Tensor, means: &Means) -> Result<Tensor> {
     let planes = batch * channels;
     let (rows, columns) = (means.rows.len(), means.columns.len());
     let membership = |ranges: &[std::ops::Range<usize>], length: usize| {
-        let places = (0..length).flat_map(|place| {
+        let entries = (0..length).flat_map(|position| {
             ranges
                 .iter()
-                .map(move |range| f32::from(u8::from(range.contains(&place))))
+                .map(move |range| f32::from(u8::from(range.contains(&position))))
         });
-        Tensor::from_vec(places.collect::<Vec<f32>>(), (length, ranges.len()), x.device())
+        Tensor::from_vec(entries.collect::<Vec<f32>>(), (length, ranges.len()), x.device())
     };
     let sums = x
         .reshape((planes * height, width))?
@@ -168,7 +168,7 @@ pub(super) fn average(x: &Tensor, means: &Means) -> Result<Tensor> {
     sums.broadcast_mul(&factors)?.reshape((batch, channels, rows, columns))
 }
 
-/// A function of each element. Branches are chosen by `where_cond`, whose arguments are kept finite:
+/// An elementwise activation. Branches are chosen by `where_cond`, whose arguments are kept finite:
 /// an infinite branch that is not chosen would still turn the gradient into NaN.
 pub(super) fn activation(x: &Tensor, function: Activation) -> Result<Tensor> {
     match function {
@@ -180,8 +180,8 @@ pub(super) fn activation(x: &Tensor, function: Activation) -> Result<Tensor> {
             mask.where_cond(&((negative.exp()? - 1.0)? * alpha)?, x)
         }
         Activation::Gelu { tanh: false } => {
-            let share = (((x * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)? * 0.5)?;
-            x * share
+            let normal_cdf = (((x * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)? * 0.5)?;
+            x * normal_cdf
         }
         Activation::Gelu { tanh: true } => {
             let scale = std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2;
@@ -217,7 +217,7 @@ fn clipped(x: &Tensor, min: f64, max: f64) -> Result<Tensor> {
     activation(x, Activation::Hardtanh { min, max })
 }
 
-/// Without a threshold: the logarithm is taken of numbers between 1 and 2 only.
+/// Needs no threshold: the logarithm is only taken of numbers between 1 and 2.
 fn softplus(x: &Tensor) -> Result<Tensor> {
     let threshold = f64::INFINITY;
     activation(x, Activation::Softplus { beta: 1.0, threshold })

@@ -74,19 +74,19 @@ impl<'a> MatrixMut<'a> {
     }
 }
 
-/// Whether a product replaces what its destination holds.
+/// Whether a product replaces the content of its destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Write {
-    /// It does.
+    /// The product replaces it.
     Replace,
-    /// It is added.
+    /// The product is added to it.
     Add,
 }
 
 /// `destination = left * right`, or `+=`; on the calling thread alone, in an order fixed by the shapes.
 ///
 /// # Panics
-/// If the shapes do not fit.
+/// If the shapes do not match.
 #[expect(
     unsafe_code,
     reason = "the gemm crate takes raw pointers; every matrix was checked to lie inside its slice"

@@ -1,19 +1,20 @@
 //! Operations on whole tensors, composed of candle's primitives so that they run and differentiate everywhere.
 //!
-//! Numbers are single precision, 64-bit integers, or truths in bytes; operands of two types do not meet, as in ONNX.
+//! Numbers are in single precision, 64-bit integers, or booleans in bytes. As in ONNX, operands have the same type.
 
 use candle_core::{DType, Result, Tensor};
 
 use super::elementwise;
+use super::parameters::parameter;
 use super::reshaping;
 use crate::error::ComputeError;
 use crate::weights::Weights;
 use scv_domain::graph::{Interpolation, Node, NumberType, ParameterRole, Reduction, TensorOperator};
 
-/// Computes an operation on whole tensors; `dims` is the shape it makes for this batch.
+/// Computes an operation on whole tensors; `dims` is the shape of its output for this batch.
 ///
 /// # Errors
-/// If a tensor is missing or candle refuses; the caller adds the layer's name.
+/// A tensor is missing, or candle fails. The caller adds the layer's name.
 pub(crate) fn on_tensors(
     node: &Node,
     operator: &TensorOperator,
@@ -39,18 +40,18 @@ pub(crate) fn on_tensors(
 /// A constant of the network, repeated for every image if it has a batch dimension.
 ///
 /// # Errors
-/// If the tensor is missing.
+/// The tensor is missing.
 pub(crate) fn constant(node: &Node, weights: &Weights, dims: &[usize]) -> std::result::Result<Tensor, ComputeError> {
-    Ok(super::parameter(node, ParameterRole::Value, weights)?.broadcast_as(dims)?)
+    Ok(parameter(node, ParameterRole::Value, weights)?.broadcast_as(dims)?)
 }
 
-/// What an operation that owns nothing makes of its inputs.
+/// The output of an operation that needs only its inputs.
 ///
 /// # Errors
-/// If candle refuses.
+/// candle fails.
 pub(crate) fn apply(operator: &TensorOperator, inputs: &[Tensor], dims: &[usize]) -> Result<Tensor> {
     let Some(x) = inputs.first() else {
-        candle_core::bail!("an operation without inputs makes nothing");
+        candle_core::bail!("an operation needs at least one input");
     };
     match operator {
         TensorOperator::Constant => Ok(x.clone()),
@@ -67,13 +68,13 @@ pub(crate) fn apply(operator: &TensorOperator, inputs: &[Tensor], dims: &[usize]
         TensorOperator::MatMul => matmul(x, second(inputs)?, dims),
         TensorOperator::Binary(function) => elementwise::binary(*function, x, second(inputs)?, dims),
         TensorOperator::Unary(function) => elementwise::unary(*function, x),
-        TensorOperator::Cast(wanted) => cast(x, *wanted),
+        TensorOperator::Cast(target) => cast(x, *target),
         TensorOperator::Where => {
             let [condition, yes, no] = inputs else {
-                candle_core::bail!("a choice needs three inputs");
+                candle_core::bail!("`Where` needs three inputs");
             };
-            let spread = |t: &Tensor| t.broadcast_as(dims)?.contiguous();
-            spread(condition)?.where_cond(&spread(yes)?, &spread(no)?)
+            let broadcast = |t: &Tensor| t.broadcast_as(dims)?.contiguous();
+            broadcast(condition)?.where_cond(&broadcast(yes)?, &broadcast(no)?)
         }
         TensorOperator::Reduce { function, axes } => reduce(x, *function, axes)?.reshape(dims),
         TensorOperator::Softmax { axes, log } => softmax(x, axes, *log),
@@ -97,29 +98,29 @@ fn second(inputs: &[Tensor]) -> Result<&Tensor> {
 /// Inputs that are the same for every image are repeated for the batch.
 fn concat(inputs: &[Tensor], axis: usize, dims: &[usize]) -> Result<Tensor> {
     let parts = inputs.iter().map(|input| {
-        let mut wanted = dims.to_vec();
-        wanted[axis] = input.dims()[axis];
-        input.broadcast_as(wanted)?.contiguous()
+        let mut shape = dims.to_vec();
+        shape[axis] = input.dims()[axis];
+        input.broadcast_as(shape)?.contiguous()
     });
     Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, axis)
 }
 
-/// A vector on either side is a matrix of one row or column.
+/// A vector on the left is a matrix of one row, on the right of one column.
 fn matmul(a: &Tensor, b: &Tensor, dims: &[usize]) -> Result<Tensor> {
     let row = if a.rank() == 1 { a.unsqueeze(0)? } else { a.clone() };
     let column = if b.rank() == 1 { b.unsqueeze(1)? } else { b.clone() };
     row.contiguous()?.broadcast_matmul(&column.contiguous()?)?.reshape(dims)
 }
 
-fn cast(x: &Tensor, wanted: NumberType) -> Result<Tensor> {
-    match wanted {
+fn cast(x: &Tensor, target: NumberType) -> Result<Tensor> {
+    match target {
         NumberType::Float => x.to_dtype(DType::F32),
         NumberType::Integer => x.to_dtype(DType::I64),
-        NumberType::Truth => x.ne(&x.zeros_like()?),
+        NumberType::Boolean => x.ne(&x.zeros_like()?),
     }
 }
 
-/// Keeps the dimensions it reduces, with one place each.
+/// Keeps the reduced dimensions, with length one.
 fn reduce(x: &Tensor, function: Reduction, axes: &[usize]) -> Result<Tensor> {
     match function {
         Reduction::Sum => x.sum_keepdim(axes),
@@ -138,8 +139,8 @@ fn reduce(x: &Tensor, function: Reduction, axes: &[usize]) -> Result<Tensor> {
     }
 }
 
-/// The largest or the smallest number. Where several are as large they share the gradient, as with PyTorch's `amax`: candle gives
-/// the whole of it to each of them.
+/// The largest or the smallest number. Equal numbers share the gradient, as with PyTorch's `amax`: candle would give
+/// the whole gradient to each of them.
 fn extreme(x: &Tensor, axes: &[usize], along: fn(&Tensor, usize) -> Result<Tensor>) -> Result<Tensor> {
     let numbers = x.detach();
     let found = axes.iter().try_fold(numbers.clone(), |x, &axis| along(&x, axis))?;
@@ -148,16 +149,17 @@ fn extreme(x: &Tensor, axes: &[usize], along: fn(&Tensor, usize) -> Result<Tenso
     }
     let is_found = numbers.broadcast_eq(&found)?;
     let count = is_found.to_dtype(x.dtype())?.sum_keepdim(axes)?;
-    // Zero, with the slope of the numbers that were found. What is infinite has none, and its difference would be NaN.
-    let followed = (is_found * numbers.abs()?.lt(f32::INFINITY)?)?;
-    let change = followed.where_cond(&(x - &numbers)?, &numbers.zeros_like()?)?;
+    // Its value is zero, its slope that of the numbers that were found. Infinite numbers are left out: their difference
+    // is NaN.
+    let finite = (is_found * numbers.abs()?.lt(f32::INFINITY)?)?;
+    let change = finite.where_cond(&(x - &numbers)?, &numbers.zeros_like()?)?;
     found + change.sum_keepdim(axes)?.div(&count)?
 }
 
 fn product_keepdim(x: Tensor, &axis: &usize) -> Result<Tensor> {
     let mut product = x.narrow(axis, 0, 1)?;
-    for place in 1..x.dims()[axis] {
-        product = (product * x.narrow(axis, place, 1)?)?;
+    for position in 1..x.dims()[axis] {
+        product = (product * x.narrow(axis, position, 1)?)?;
     }
     Ok(product)
 }
@@ -166,8 +168,8 @@ fn softmax(x: &Tensor, axes: &[usize], log: bool) -> Result<Tensor> {
     if log {
         return x.broadcast_sub(&reduce(x, Reduction::LogSumExp, axes)?);
     }
-    let raised = x.broadcast_sub(&reduce(&x.detach(), Reduction::Max, axes)?)?.exp()?;
-    raised.broadcast_div(&raised.sum_keepdim(axes)?)
+    let exponentials = x.broadcast_sub(&reduce(&x.detach(), Reduction::Max, axes)?)?.exp()?;
+    exponentials.broadcast_div(&exponentials.sum_keepdim(axes)?)
 }
 
 fn normalise(x: &Tensor, axes: &[usize], eps: f64) -> Result<Tensor> {

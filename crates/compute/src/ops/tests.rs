@@ -1,4 +1,4 @@
-//! Every operator against PyTorch, forward and gradient, on both implementations.
+//! Compares every operator with PyTorch, forward and gradient, in both implementations.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,7 +18,7 @@ mod gradients;
 /// What `scripts/golden_operators.py` wrote.
 const GOLDEN: &str = include_str!("../../../../tests/golden/operators.json");
 
-/// Relative to the largest number of the tensor.
+/// Relative to the largest number of a tensor.
 const TOLERANCE: f64 = 3e-6;
 
 /// One of every kind.
@@ -49,28 +49,28 @@ const ACTIVATIONS: [Activation; 17] = [
 ];
 
 #[test]
-fn every_operator_answers_as_pytorch_does_on_the_cpu() {
+fn every_operator_agrees_with_pytorch_on_the_cpu() {
     check_all(Kernels::Cpu);
 }
 
 #[test]
-fn every_operator_composed_of_primitives_answers_as_pytorch_does() {
+fn every_operator_composed_of_primitives_agrees_with_pytorch() {
     check_all(Kernels::Portable);
 }
 
 #[test]
 fn windows_that_reach_over_the_edge_on_one_side_only_read_zeros_there() {
-    // Input, output, kernel, stride, padding in front, dilation; channels and groups.
+    // Input, output, kernel, stride, padding before, dilation; channels and groups.
     let windows = [
-        // As ONNX's SAME_UPPER pads: behind only.
+        // As ONNX's SAME_UPPER pads: after the image only.
         ([4, 4], [2, 2], [3, 3], [2, 2], [0, 0], [1, 1], 2, 1),
         ([1, 1], [1, 1], [2, 2], [1, 1], [0, 0], [1, 1], 2, 1),
         ([1, 9], [1, 3], [1, 5], [1, 4], [0, 0], [1, 1], 2, 1),
-        // Patches, whole and cut.
+        // Patches, whole and truncated.
         ([8, 8], [2, 2], [4, 4], [4, 4], [0, 0], [1, 1], 3, 1),
         ([9, 9], [2, 2], [4, 4], [4, 4], [0, 0], [1, 1], 3, 1),
         ([9, 9], [1, 1], [4, 4], [4, 4], [0, 0], [2, 2], 3, 1),
-        // A group a channel: uneven, dilated, and a plane of more sums than stay in the cache.
+        // One group per channel: uneven, dilated, and a plane with more sums than the cache holds.
         ([5, 6], [5, 6], [4, 4], [1, 1], [1, 1], [1, 1], 3, 3),
         ([7, 7], [5, 5], [3, 3], [1, 1], [1, 1], [2, 2], 3, 3),
         ([40, 41], [40, 41], [5, 5], [1, 1], [2, 2], [1, 1], 2, 2),
@@ -95,7 +95,7 @@ fn windows_that_reach_over_the_edge_on_one_side_only_read_zeros_there() {
 }
 
 #[test]
-fn what_takes_a_shorter_way_without_a_gradient_answers_as_with_one() {
+fn the_faster_ways_without_a_gradient_agree_with_those_that_have_one() {
     let expected = |tensor: &Tensor| flat(tensor).into_iter().map(f64::from).collect::<Vec<_>>();
 
     let (rows, inputs, outputs) = (700, 9, 5);
@@ -124,8 +124,8 @@ fn what_takes_a_shorter_way_without_a_gradient_answers_as_with_one() {
 }
 
 #[test]
-fn both_implementations_agree_on_shapes_that_are_cut_into_pieces() {
-    // Large and small images, few and many channels and images: every way in which the work is cut.
+fn both_implementations_agree_on_shapes_that_are_divided_into_pieces() {
+    // Large and small images, few and many channels and images: every way in which the work is divided.
     for (batch, inputs, outputs, groups, size, kernel, stride) in [
         (1, 64, 96, 1, 17, 3, 1),
         (3, 8, 128, 2, 20, 3, 2),
@@ -233,7 +233,7 @@ fn check_all(kernels: Kernels) {
     }
 }
 
-/// A layer of one of the script's cases, with what varies in it: its input, and its parameters by role.
+/// A layer of one of the script's cases, with its variables: the input, and the parameters by role.
 struct Case {
     name: String,
     node: Node,
@@ -289,9 +289,10 @@ impl Case {
 fn check_case(kernels: Kernels, case: &Value) {
     let built = built(case);
     let name = format!("{} on {kernels:?}", built.name);
-    let y = match case["training"].as_bool().unwrap() {
-        true => train_normalisation(kernels, &built.node, &built.variables["input"], &built.weights),
-        false => built.output(kernels),
+    let y = if case["training"].as_bool().unwrap() {
+        train_normalisation(kernels, &built.node, &built.variables["input"], &built.weights)
+    } else {
+        built.output(kernels)
     };
 
     assert_eq!(y.dims(), built.output_shape, "{name}");
@@ -312,14 +313,14 @@ fn check_case(kernels: Kernels, case: &Value) {
 
 fn train_normalisation(kernels: Kernels, node: &Node, x: &Tensor, weights: &Weights) -> Tensor {
     let Operator::BatchNorm2d { eps, .. } = node.operator else {
-        panic!("only normalisation is trained here")
+        panic!("only batch normalisation has a training case")
     };
     let moments = batch_moments(kernels, x).unwrap();
     let (weight, bias) = scale_and_shift(node, weights, x).unwrap();
     normalise_batch(kernels, x, &moments, (&weight, &bias), eps).unwrap()
 }
 
-/// The sum of the elements, each times a number of its own.
+/// The weighted sum of the elements, with a different weight for each.
 fn directed_sum(y: &Tensor) -> Tensor {
     (y * numbers("direction", y.dims(), 1.0, None))
         .unwrap()
@@ -327,7 +328,7 @@ fn directed_sum(y: &Tensor) -> Tensor {
         .unwrap()
 }
 
-/// The numbers that the script makes.
+/// The numbers that the script uses.
 fn numbers(role: &str, shape: &[usize], scale: f64, levels: Option<f64>) -> Tensor {
     let roles = ["input", "weight", "bias", "running_mean", "running_var", "direction"];
     let phase = roles.iter().position(|&known| known == role).unwrap() as f64;
@@ -443,6 +444,6 @@ fn operator(spec: &Value) -> Operator {
             beta: number("beta"),
             threshold: number("threshold"),
         }),
-        other => panic!("the tests do not know {other}"),
+        other => panic!("unknown operator {other}"),
     }
 }

@@ -1,6 +1,19 @@
-//! How a window moves over the rows and columns of an image.
+//! How a window moves over the rows and columns of an image, and the shapes of a convolution.
 
 use std::ops::Range;
+
+/// Numbers of a stripe's columns: a quarter of a megabyte, which the second-level cache holds.
+const STRIPE_NUMBERS: usize = 64 * 1024;
+/// Fewest columns of a stripe: the product packs the weights again for each.
+const MIN_STRIPE_COLUMNS: usize = 64;
+/// Images too small to fill a product of this many columns share one.
+const MIN_SHARED_COLUMNS: usize = 256;
+/// Pieces that a small batch is divided into along its channels, so that even one image uses several cores.
+const PIECES: usize = 16;
+/// Fewest channels of such a piece.
+const MIN_PIECE_CHANNELS: usize = 32;
+/// Most partial sums of a weight gradient.
+pub(super) const MAX_PARTIAL_SUMS: usize = 8;
 
 /// A window operation on planes. Pairs are rows, columns.
 ///
@@ -10,9 +23,9 @@ use std::ops::Range;
 pub(super) struct Window {
     /// Height and width of the plane that is read.
     pub(super) input: [usize; 2],
-    /// Height and width of the plane that is made.
+    /// Height and width of the plane that is written.
     pub(super) output: [usize; 2],
-    /// Taps.
+    /// Rows and columns of taps.
     pub(super) kernel: [usize; 2],
     /// Step from one output position to the next.
     pub(super) stride: [usize; 2],
@@ -23,7 +36,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Taps of the whole kernel.
+    /// Number of taps.
     pub(super) fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
@@ -38,18 +51,18 @@ impl Window {
         self.output[0] * self.output[1]
     }
 
-    /// Whether every output position reads just the input position of the same index.
+    /// Whether every output position reads only the input position with the same index.
     pub(super) fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0] && self.input == self.output
     }
 
-    /// Whether no tap of any output position falls outside the input, in front or behind.
+    /// Whether no tap of any output position falls outside the input, on any side.
     pub(super) fn is_inside(&self) -> bool {
         (0..2).all(|axis| (0..self.kernel[axis]).all(|tap| self.inside(axis, tap) == (0..self.output[axis])))
     }
 
-    /// Whether there is as much padding behind the input as in front of it.
-    pub(super) fn is_even(&self) -> bool {
+    /// Whether there is as much padding after the input as before it.
+    pub(super) fn is_symmetric(&self) -> bool {
         (0..2).all(|axis| {
             let reach = (self.kernel[axis] - 1) * self.dilation[axis] + 1;
             let room = (self.input[axis] + 2 * self.padding[axis]).checked_sub(reach);
@@ -75,12 +88,90 @@ impl Window {
     }
 }
 
+/// The shapes of a convolution: `x [batch, inputs, ..]`, `w [outputs, inputs / groups, ..]`,
+/// `y [batch, outputs, ..]`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Convolution {
+    /// Images.
+    pub(super) batch: usize,
+    /// Channels of `x`.
+    pub(super) inputs: usize,
+    /// Channels of `y`.
+    pub(super) outputs: usize,
+    /// Channel groups.
+    pub(super) groups: usize,
+    /// How the kernel moves over `x`.
+    pub(super) window: Window,
+}
+
+impl Convolution {
+    /// Input channels of a group.
+    pub(super) fn group_inputs(&self) -> usize {
+        self.inputs / self.groups
+    }
+
+    /// Output channels of a group.
+    pub(super) fn group_outputs(&self) -> usize {
+        self.outputs / self.groups
+    }
+
+    /// Products summed for one output number: the rows of the matrix of columns.
+    pub(super) fn depth(&self) -> usize {
+        self.group_inputs() * self.window.taps()
+    }
+
+    pub(super) fn image_inputs(&self) -> usize {
+        self.inputs * self.window.input_len()
+    }
+
+    pub(super) fn image_outputs(&self) -> usize {
+        self.outputs * self.window.output_len()
+    }
+
+    /// The part of an image's input channels that a group reads.
+    pub(super) fn group_input<'a>(&self, image: &'a [f32], group: usize) -> &'a [f32] {
+        let length = self.group_inputs() * self.window.input_len();
+        &image[group * length..(group + 1) * length]
+    }
+
+    pub(super) fn group_weights<'a>(&self, w: &'a [f32], group: usize) -> &'a [f32] {
+        let length = self.group_outputs() * self.depth();
+        &w[group * length..(group + 1) * length]
+    }
+
+    /// Images that share one product; 1 if an image is large enough by itself.
+    pub(super) fn shared_images(&self) -> usize {
+        MIN_SHARED_COLUMNS
+            .div_ceil(self.window.output_len().max(1))
+            .min((self.batch / MAX_PARTIAL_SUMS).max(1))
+    }
+
+    /// The output rows of an image in stripes.
+    pub(super) fn stripes(&self, depth: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let [rows, width] = self.window.output;
+        let columns = (STRIPE_NUMBERS / depth.max(1)).max(MIN_STRIPE_COLUMNS);
+        let step = columns.div_ceil(width.max(1)).clamp(1, rows.max(1));
+        (0..rows)
+            .step_by(step)
+            .map(move |start| start..(start + step).min(rows))
+    }
+
+    /// Channels per piece, if `channels` of a group are divided so that a small batch has enough pieces.
+    pub(super) fn piece(&self, channels: usize) -> usize {
+        let pieces = PIECES / (self.batch * self.groups).max(1);
+        let min = MIN_PIECE_CHANNELS.min(channels);
+        (min..=channels)
+            .find(|&piece| channels.is_multiple_of(piece) && channels / piece <= pieces.max(1))
+            .unwrap_or(channels)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_positions_whose_tap_falls_on_the_image_are_inside() {
+    fn only_positions_whose_tap_is_on_the_image_are_inside() {
         for (input, output, kernel, stride, padding, dilation) in [
             (7, 4, 3, 2, 1, 1),
             (5, 5, 3, 1, 1, 1),

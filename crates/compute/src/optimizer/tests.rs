@@ -1,4 +1,4 @@
-//! The optimizers against PyTorch's.
+//! Compares the optimizers with PyTorch's.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use super::*;
 const GOLDEN: &str = include_str!("../../../../tests/golden/training.json");
 
 #[test]
-fn every_optimizer_moves_as_pytorch_does() {
+fn every_optimizer_agrees_with_pytorch() {
     let golden: Value = serde_json::from_str(GOLDEN).unwrap();
     for case in golden["optimizers"].as_array().unwrap() {
         let optimizer: Optimizer = serde_json::from_value(case["optimizer"].clone()).unwrap();
@@ -50,7 +50,7 @@ fn a_cosine_schedule_falls_from_the_learning_rate_towards_zero() {
 }
 
 #[test]
-fn a_variable_without_a_gradient_stays() {
+fn a_variable_without_a_gradient_stays_unchanged() {
     let (used, unused) = (
         Var::from_tensor(&numbers(0.0)).unwrap(),
         Var::from_tensor(&numbers(1.0)).unwrap(),

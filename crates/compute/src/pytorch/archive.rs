@@ -1,4 +1,4 @@
-//! The two containers that `torch.save` writes: zip archives, and before PyTorch 1.6 pickles in a row.
+//! The two containers that `torch.save` writes: zip archives, and, before PyTorch 1.6, a sequence of pickles.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,57 +7,62 @@ use std::io::{Cursor, Read};
 use zip::ZipArchive;
 
 use super::error::{PytorchError, Result};
-use super::pickle::{self, Pickle, Value};
+use super::pickle::value::Value;
+use super::pickle::{self, Pickle};
 
-/// What begins a legacy file, as an integer.
+/// The first value of a legacy file, an integer.
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 
-/// What begins a zip archive.
+/// The first bytes of a zip archive.
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
-/// Bytes in which a legacy file has said its magic number, whatever the protocol.
-const MAGIC_BYTES: usize = 64;
+/// The magic number of a legacy file ends within this many bytes, whatever the protocol.
+const MAX_MAGIC_BYTES: usize = 64;
 
-/// The most that a small archive may unpack to; a large one, [`UNPACKED_TIMES`] its size. Weights
-/// hardly shrink when they are packed, so only an archive built to harm needs more.
-const UNPACKED_BYTES: usize = 16 * 1024 * 1024;
-const UNPACKED_TIMES: usize = 4;
+/// The unpacked size that is allowed to every archive, however small, in bytes.
+const MIN_UNPACKED_LIMIT: usize = 16 * 1024 * 1024;
 
-/// Whether the bytes are a file of `torch.save`, of either kind. A TorchScript archive counts as one:
-/// its refusal then says what it is.
+/// The maximum unpacked size of an archive, as a multiple of its packed size. Weights hardly shrink when they are
+/// packed, so only a malicious archive needs more.
+const MAX_RATIO: usize = 4;
+
+/// Whether the bytes are a file of `torch.save`, of either kind. A TorchScript archive counts as one, so that the error
+/// says what it is.
 pub fn is_pytorch(bytes: &[u8]) -> bool {
-    match bytes.starts_with(ZIP_MAGIC) {
-        true => Zip::open(bytes).is_ok(),
-        false => has_magic(bytes).is_some(),
+    if bytes.starts_with(ZIP_MAGIC) {
+        Zip::open(bytes).is_ok()
+    } else {
+        end_of_magic(bytes).is_some()
     }
 }
 
-/// The bytes of storages by their keys.
+/// The bytes of storages, by key.
 pub(super) type Storages<'a> = HashMap<String, Cow<'a, [u8]>>;
 
-/// The pickle of a file, and where the bytes of its storages are.
+/// A file of `torch.save`.
 pub(super) enum Container<'a> {
     Zip(Zip<'a>),
     Legacy(Legacy<'a>),
 }
 
 impl<'a> Container<'a> {
-    /// Tells the kind from the first bytes.
+    /// Opens a file. Its first bytes decide the kind.
     pub(super) fn open(bytes: &'a [u8]) -> Result<Container<'a>> {
-        match bytes.starts_with(ZIP_MAGIC) {
-            true => Zip::open(bytes).map(Self::Zip),
-            false => Legacy::open(bytes).map(Self::Legacy),
+        if bytes.starts_with(ZIP_MAGIC) {
+            Zip::open(bytes).map(Self::Zip)
+        } else {
+            Legacy::open(bytes).map(Self::Legacy)
         }
     }
 }
 
-/// A zip archive: `name/data.pkl`, and one entry `name/data/key` for each storage.
+/// A zip archive with `name/data.pkl`, and one entry `name/data/key` per storage.
 pub(super) struct Zip<'a> {
     archive: ZipArchive<Cursor<&'a [u8]>>,
-    /// What all names begin with.
+    /// The prefix of all names.
     root: Vec<u8>,
     /// How many bytes may still be unpacked.
-    room: usize,
+    bytes_left: usize,
 }
 
 impl<'a> Zip<'a> {
@@ -71,8 +76,12 @@ impl<'a> Zip<'a> {
             .min_by_key(|root| root.len())
             .ok_or(PytorchError::NotPytorch)?
             .to_vec();
-        let room = UNPACKED_BYTES.max(bytes.len().saturating_mul(UNPACKED_TIMES));
-        Ok(Zip { archive, root, room })
+        let bytes_left = MIN_UNPACKED_LIMIT.max(bytes.len().saturating_mul(MAX_RATIO));
+        Ok(Zip {
+            archive,
+            root,
+            bytes_left,
+        })
     }
 
     /// The bytes of `data.pkl`.
@@ -86,7 +95,7 @@ impl<'a> Zip<'a> {
         self.entry("data.pkl")?.ok_or(PytorchError::NotPytorch)
     }
 
-    /// Whether numbers have their highest byte first, as an archive from a mainframe says of itself.
+    /// Whether numbers are big-endian, which archives from some mainframes declare.
     pub(super) fn is_big_endian(&mut self) -> Result<bool> {
         match self.entry("byteorder")?.as_deref() {
             None | Some(b"little") => Ok(false),
@@ -111,22 +120,20 @@ impl<'a> Zip<'a> {
             .archive
             .by_index(index)
             .map_err(|error| unreadable(error.to_string()))?;
-        // What the archive claims of its sizes decides nothing: as much is kept as comes, up to the limit.
+        // The sizes that the archive claims are ignored: only bytes that are really unpacked count, up to the limit.
         let mut bytes = Vec::new();
-        let read = file.take(self.room as u64 + 1).read_to_end(&mut bytes);
+        let read = file.take(self.bytes_left as u64 + 1).read_to_end(&mut bytes);
         read.map_err(|error| unreadable(error.to_string()))?;
-        if bytes.len() > self.room {
-            return Err(damaged(format!(
-                "it unpacks to more than {UNPACKED_TIMES} times its size"
-            )));
+        if bytes.len() > self.bytes_left {
+            return Err(damaged(format!("it unpacks to more than {MAX_RATIO} times its size")));
         }
-        self.room -= bytes.len();
+        self.bytes_left -= bytes.len();
         Ok(Some(bytes))
     }
 }
 
-/// Pickles in a row (magic number, version, the machine it was written on, the object, the keys of its
-/// storages), then the storages themselves. Numbers have their lowest byte first whatever the machine.
+/// A sequence of pickles (magic number, version, the machine it was written on, the object, the keys of its storages),
+/// followed by the storages themselves. Numbers are little-endian on every machine.
 pub(super) struct Legacy<'a> {
     bytes: &'a [u8],
     start: usize,
@@ -134,7 +141,7 @@ pub(super) struct Legacy<'a> {
 
 impl<'a> Legacy<'a> {
     fn open(bytes: &'a [u8]) -> Result<Legacy<'a>> {
-        let start = has_magic(bytes).ok_or(PytorchError::NotPytorch)?;
+        let start = end_of_magic(bytes).ok_or(PytorchError::NotPytorch)?;
         let version = pickle::read(bytes, start)?;
         if version.values.count(version.root) != Some(1001) {
             return Err(PytorchError::Pickle {
@@ -149,7 +156,7 @@ impl<'a> Legacy<'a> {
         })
     }
 
-    /// The object, and the bytes of its storages by their keys.
+    /// The object, and the bytes of its storages by key.
     pub(super) fn read(&self) -> Result<(Pickle<'a>, Storages<'a>)> {
         let object = pickle::read(self.bytes, self.start)?;
         let keys = pickle::read(self.bytes, object.end)?;
@@ -165,7 +172,7 @@ impl<'a> Legacy<'a> {
         for &key in keys.values.sequence(keys.root).unwrap_or_default() {
             let key = keys.values.text(key).unwrap_or_default();
             let size = *sizes.get(key).ok_or_else(|| missing(key))?;
-            let (data, after) = counted(rest, size).ok_or_else(|| missing(key))?;
+            let (data, after) = split_counted(rest, size).ok_or_else(|| missing(key))?;
             storages.insert(key.to_owned(), Cow::Borrowed(data));
             rest = after;
         }
@@ -173,14 +180,14 @@ impl<'a> Legacy<'a> {
     }
 }
 
-/// The byte after the magic number of a legacy file.
-fn has_magic(bytes: &[u8]) -> Option<usize> {
-    let first = pickle::read(bytes.get(..MAGIC_BYTES.min(bytes.len()))?, 0).ok()?;
+/// The offset of the byte after the magic number; `None` if the file is not a legacy file.
+fn end_of_magic(bytes: &[u8]) -> Option<usize> {
+    let first = pickle::read(bytes.get(..MAX_MAGIC_BYTES.min(bytes.len()))?, 0).ok()?;
     matches!(first.values.get(first.root), Value::Integer(MAGIC)).then_some(first.end)
 }
 
-/// Elements preceded by their number, and what follows them.
-fn counted(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
+/// Splits off elements that are preceded by their count.
+fn split_counted(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
     let (count, bytes) = bytes.split_first_chunk::<8>()?;
     let length = usize::try_from(i64::from_le_bytes(*count)).ok()?.checked_mul(size)?;
     bytes.split_at_checked(length)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What one element of a tensor is. Each has a row in `TYPES`.
+/// The type of one element of a tensor. Each has a row in `TYPES`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are those of PyTorch's dtypes")]
 pub enum ElementType {
@@ -25,8 +25,8 @@ pub enum ElementType {
     Complex128,
 }
 
-/// The type, PyTorch's names of its dtype and of its storage class (newer types have none), and the
-/// bytes of one element.
+/// The type, PyTorch's names of its dtype and of its storage class (newer types have none), and the size of one element
+/// in bytes.
 const TYPES: [(ElementType, &str, &str, usize); 20] = [
     (ElementType::Float8, "float8_e4m3fn", "", 1),
     (ElementType::Float8, "float8_e5m2", "", 1),
@@ -51,18 +51,18 @@ const TYPES: [(ElementType, &str, &str, usize); 20] = [
 ];
 
 impl ElementType {
-    /// By the name of a storage class, such as `FloatStorage`.
+    /// The type of a storage class, such as `FloatStorage`.
     pub(super) fn of_storage(class: &str) -> Option<ElementType> {
         let row = TYPES.iter().find(|row| row.2 == class && !class.is_empty());
         row.map(|row| row.0)
     }
 
-    /// By PyTorch's name for the type, such as `float32`.
+    /// The type with PyTorch's name, such as `float32`.
     pub(super) fn of_dtype(name: &str) -> Option<ElementType> {
         TYPES.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
-    /// Bytes of one element.
+    /// The size of one element in bytes.
     pub fn size(self) -> usize {
         self.row().map_or(1, |row| row.3)
     }
@@ -72,8 +72,8 @@ impl ElementType {
         matches!(self, Self::Float16 | Self::Bfloat16 | Self::Float32 | Self::Float64)
     }
 
-    /// An element as f32, from its bytes in little-endian order. `None` if it is not a floating point
-    /// number, or if the bytes do not suffice.
+    /// An element as f32, from its bytes in little-endian order. `None` if it is not a floating point number, or if
+    /// there are too few bytes.
     pub(super) fn number(self, bytes: &[u8]) -> Option<f32> {
         Some(match self {
             Self::Float16 => half::f16::from_le_bytes(*bytes.first_chunk()?).to_f32(),

@@ -1,10 +1,9 @@
-//! Which tensor of a state dict is which of a network: by its key, or by its place and shape.
+//! Assigns the tensors of a state dict to those of a network: by key, or by position and shape.
 //!
-//! The keys of a file are those of somebody's Python class, those of a graph are places in a block list.
-//! Where they agree they decide. Otherwise the layers of both are walked in order: the n-th layer with
-//! tensors is the n-th of the file, if the roles and shapes of all of them agree. If only the order
-//! differs, the shapes decide as long as no two layers are alike. Anything else is refused, with all that
-//! does not fit.
+//! The keys of a file come from a Python class; those of a graph are positions in a block list. Where the keys agree,
+//! they decide. Otherwise the layers of both are compared in order: the n-th layer with tensors is the n-th of the
+//! file, if the roles and shapes of all layers agree. If only the order differs, the shapes decide, as long as no two
+//! layers have the same shapes. Anything else is refused, with a list of everything that does not fit.
 
 use std::collections::HashMap;
 
@@ -13,75 +12,66 @@ use serde::Serialize;
 
 use super::state_dict::{Entry, StateDict};
 use crate::error::{ComputeError, WeightError};
-use scv_domain::graph::Graph;
 use layers::{Layer, layers_of_file, layers_of_graph};
+pub use pair::Pair;
+use scv_domain::graph::Graph;
 
 mod faults;
 mod layers;
+mod pair;
 
-/// What PyTorch counts beside the running statistics; it changes nothing at inference.
-const COUNTER: &str = "num_batches_tracked";
+/// The counter that PyTorch keeps next to the running statistics; it has no effect at inference.
+const BATCH_COUNTER: &str = "num_batches_tracked";
 
-/// The tensors of a network, each with the one of the file that it is filled from.
+/// The tensors of a network, each with the tensor of the file that fills it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mapping {
-    /// How they were told.
+    /// How the tensors were matched.
     pub by: MappedBy,
-    /// One pair for each tensor of the network, in its order.
+    /// One pair per tensor of the network, in the order of the network.
     pub pairs: Vec<Pair>,
-    /// Tensors of the file that hold no weights, such as counters of batches.
+    /// Tensors of the file that are not weights, such as batch counters.
     pub ignored: Vec<String>,
 }
 
-/// How the tensors of a file were told from each other.
+/// How the tensors of a file were matched with those of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MappedBy {
-    /// The keys are those of the network.
+    /// By their keys, which are those of the network.
     Key,
-    /// The layers stand in the order of the network, with its shapes.
+    /// By the order of the layers, which have the shapes of the network.
     Order,
-    /// The order differs, but every layer has a shape of its own.
+    /// By their shapes: the order differs, but no two layers have the same shapes.
     Shape,
 }
 
-/// A tensor of the network and one of the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pair {
-    /// In the network, such as `3.main.0.weight`.
-    pub graph_key: String,
-    /// In the file, such as `layer1.0.conv1.weight`.
-    pub state_key: String,
-    /// Of both.
-    pub shape: Vec<usize>,
-}
-
-/// Finds the tensor of `state` for each of `graph`.
+/// Finds the tensor of `state` for each tensor of `graph`.
 ///
 /// # Errors
-/// Everything that does not fit: tensors that are missing, left over, of another shape or type, or that
-/// could be several.
+/// Everything that does not fit: tensors that are missing, unused, ambiguous, or of another shape or type.
 pub fn map(graph: &Graph, state: &StateDict) -> Result<Mapping, Vec<WeightError>> {
     let (ignored, candidates): (Vec<&Entry>, Vec<&Entry>) = state.entries.iter().partition(|entry| is_ignored(entry));
     let entries: HashMap<&str, &Entry> = candidates.iter().map(|entry| (entry.key.as_str(), *entry)).collect();
-    let (by, pairs) = match graph.parameters().all(|(key, _)| entries.contains_key(key.as_str())) {
-        true => (MappedBy::Key, by_key(graph, &candidates)?),
-        false => by_layer(&layers_of_graph(graph), &layers_of_file(&candidates))?,
+    let has_all_keys = graph.parameters().all(|(key, _)| entries.contains_key(key.as_str()));
+    let (by, pairs) = if has_all_keys {
+        (MappedBy::Key, by_key(graph, &candidates)?)
+    } else {
+        by_layer(&layers_of_graph(graph), &layers_of_file(&candidates))?
     };
     let wrong_types: Vec<WeightError> = pairs
         .iter()
         .filter_map(|pair| faults::wrong_type(entries.get(pair.state_key.as_str())?))
         .collect();
-    match wrong_types.is_empty() {
-        true => Ok(Mapping {
-            by,
-            pairs,
-            ignored: ignored.into_iter().map(|entry| entry.key.clone()).collect(),
-        }),
-        false => Err(wrong_types),
+    if !wrong_types.is_empty() {
+        return Err(wrong_types);
     }
+    Ok(Mapping {
+        by,
+        pairs,
+        ignored: ignored.into_iter().map(|entry| entry.key.clone()).collect(),
+    })
 }
 
 impl Mapping {
@@ -112,10 +102,10 @@ impl Mapping {
     }
 }
 
-/// Whether a tensor is no weight: a counter, or an index without the name of a weight.
+/// Whether a tensor is not a weight: a batch counter, or integers without the name of a weight.
 fn is_ignored(entry: &Entry) -> bool {
     let (_, name) = layers::split(&entry.key);
-    name == COUNTER || (entry.numbers.is_none() && layers::role(name).is_none())
+    name == BATCH_COUNTER || (entry.numbers.is_none() && layers::role(name).is_none())
 }
 
 fn by_key(graph: &Graph, candidates: &[&Entry]) -> Result<Vec<Pair>, Vec<WeightError>> {
@@ -136,19 +126,19 @@ fn by_key(graph: &Graph, candidates: &[&Entry]) -> Result<Vec<Pair>, Vec<WeightE
         });
     }
     let left_over = candidates.iter().filter(|entry| left.contains_key(entry.key.as_str()));
-    errors.extend(left_over.map(|entry| faults::left_over(&entry.key)));
+    errors.extend(left_over.map(|entry| faults::unused(&entry.key)));
     if errors.is_empty() { Ok(pairs) } else { Err(errors) }
 }
 
 fn by_layer(network: &[Layer], file: &[Layer]) -> Result<(MappedBy, Vec<Pair>), Vec<WeightError>> {
-    let is_alike = |(ours, theirs): (&Layer, &Layer)| ours.is_like(theirs);
-    if network.len() == file.len() && network.iter().zip(file).all(is_alike) {
+    let have_equal_shapes = |(ours, theirs): (&Layer, &Layer)| ours.has_shapes_of(theirs);
+    if network.len() == file.len() && network.iter().zip(file).all(have_equal_shapes) {
         let pairs = network.iter().zip(file).flat_map(|(ours, theirs)| ours.pairs(theirs));
         return Ok((MappedBy::Order, pairs.collect()));
     }
-    let mut kinds: HashMap<&[(_, Vec<usize>)], Vec<&Layer>> = HashMap::new();
+    let mut by_shapes: HashMap<&[(_, Vec<usize>)], Vec<&Layer>> = HashMap::new();
     for layer in file {
-        kinds.entry(layer.shapes()).or_default().push(layer);
+        by_shapes.entry(layer.shapes()).or_default().push(layer);
     }
     let errors = faults::of_layers(network, file);
     if !errors.is_empty() {
@@ -157,9 +147,9 @@ fn by_layer(network: &[Layer], file: &[Layer]) -> Result<(MappedBy, Vec<Pair>), 
     let mut pairs = Vec::new();
     let mut errors = Vec::new();
     for ours in network {
-        match kinds.get(ours.shapes()).map(Vec::as_slice) {
+        match by_shapes.get(ours.shapes()).map(Vec::as_slice) {
             Some([theirs]) => pairs.extend(ours.pairs(theirs)),
-            several => errors.extend(faults::several(ours, several.unwrap_or_default())),
+            several => errors.extend(faults::ambiguous(ours, several.unwrap_or_default())),
         }
     }
     if errors.is_empty() {

@@ -1,10 +1,9 @@
-//! State dicts in the files of `torch.save`, read without executing anything.
+//! Reads state dicts from the files of `torch.save`, without executing anything.
 //!
-//! A `.pth` file is a pickle: a program for a small stack machine that may call any function of
-//! Python. `pickle` runs that machine on plain data of our own and knows no function; the few names a
-//! state dict needs stand in a list, and any other is refused. [`archive`] opens the two containers,
-//! [`state_dict`] finds the tensors in what comes out, and [`mapping`] says which of them is which
-//! tensor of a network.
+//! A `.pth` file is a pickle: a program for a small stack machine that may call any function of Python. `pickle` runs
+//! this machine on plain data of our own, and has no functions to call: it accepts the few names that a state dict
+//! needs, and refuses any other. [`archive`] opens the two containers, [`state_dict`] finds the tensors in the result,
+//! and [`mapping`] assigns them to the tensors of a network.
 
 pub mod archive;
 pub mod element;

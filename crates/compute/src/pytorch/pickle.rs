@@ -1,46 +1,46 @@
 //! The pickle machine, protocols 0 to 5, on plain data.
 //!
-//! A pickle is a list of instructions that push values on a stack and join them. Those that name
-//! something of Python (`GLOBAL`, `INST`, …) are honoured for the names in [`Global`] alone, which
-//! become data of our own; those that call or fill something (`REDUCE`, `NEWOBJ`, `BUILD`, …) for such
-//! a name alone. Nothing is executed, because there is nothing here that could be.
+//! A pickle is a list of instructions that push values onto a stack and combine them. Instructions that refer to a
+//! Python name (`GLOBAL`, `INST`, …) work only for the names in [`Global`], which become data of our own. Instructions
+//! that call or fill something (`REDUCE`, `NEWOBJ`, `BUILD`, …) work only for such a name. Nothing is executed, because
+//! there is no code here that could be.
 
 use std::collections::HashMap;
 
 use super::error::{PytorchError, Result};
-use global::{Global, refused, storage};
+use call::{call, storage};
+use global::{Global, refused};
 use opcode::*;
 use reader::Reader;
-pub(super) use value::{Id, Value, Values, View};
+use value::{Id, Value, Values};
 
+mod call;
 mod global;
 mod opcode;
 mod reader;
-mod value;
+pub(super) mod value;
 
-/// The most values of one pickle, entries of the stack and of the memo: some 40,000 tensors.
+/// The maximum number of values in a pickle, of entries on the stack and of entries in the memo: enough for some 40,000
+/// tensors.
 const MAX_VALUES: usize = 1_000_000;
 
-/// The most marks on the stack at once, which is how deep containers nest.
+/// The maximum number of marks on the stack at the same time, which is the nesting depth of containers.
 const MAX_MARKS: usize = 1_000;
 
-/// The most dimensions of a tensor; PyTorch's own limit.
-const MAX_RANK: usize = 64;
-
-/// What a pickle was read into.
+/// The contents of a pickle.
 pub(super) struct Pickle<'a> {
-    /// Every value it made.
+    /// All of its values.
     pub values: Values<'a>,
-    /// The one it is about.
+    /// The value that the pickle stands for.
     pub root: Id,
-    /// The byte after it.
+    /// The offset of the byte after it.
     pub end: usize,
 }
 
 /// Reads the pickle that begins at byte `start`.
 ///
 /// # Errors
-/// If it is broken, too large, or asks for a name that a state dict does not need.
+/// If it is malformed, too large, or refers to a name that a state dict does not need.
 pub(super) fn read(bytes: &[u8], start: usize) -> Result<Pickle<'_>> {
     let mut machine = Machine {
         reader: Reader::new(bytes, start),
@@ -66,7 +66,7 @@ struct Machine<'a> {
     reader: Reader<'a>,
     values: Values<'a>,
     stack: Vec<Id>,
-    /// Heights of the stack; what lies below the last is out of reach until the mark is taken away.
+    /// Heights of the stack. Entries below the last mark are out of reach until it is removed.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
 }
@@ -171,44 +171,46 @@ impl<'a> Machine<'a> {
                 let arguments = self.pop()?;
                 let function = self.pop()?;
                 let Some(arguments) = self.values.arguments(arguments) else {
-                    return Err(self.reader.broken("the arguments of a call are no tuple"));
+                    return Err(self.reader.broken("the arguments of a call are not a tuple"));
                 };
-                self.call(function, &arguments)?;
+                self.call_value(function, &arguments)?;
             }
             INST => {
                 let (module, name) = (self.reader.text_line()?, self.reader.text_line()?);
                 let arguments = self.pop_mark()?;
                 self.push_global(module, name)?;
                 let function = self.pop()?;
-                self.call(function, &arguments)?;
+                self.call_value(function, &arguments)?;
             }
             OBJ => match self.pop_mark()?.split_first() {
-                Some((&function, arguments)) => self.call(function, arguments)?,
+                Some((&function, arguments)) => self.call_value(function, arguments)?,
                 None => return Err(self.reader.broken("an object without a class")),
             },
             BUILD => self.build()?,
 
             PERSID | NEWOBJ_EX | EXT1 | EXT2 | EXT4 | NEXT_BUFFER | READONLY_BUFFER => {
-                return Err(self.reader.broken(format!(
-                    "instruction {opcode:#04x} has no place in what torch.save writes"
-                )));
+                return Err(self
+                    .reader
+                    .broken(format!("torch.save never writes instruction {opcode:#04x}")));
             }
-            _ => return Err(self.reader.broken(format!("{opcode:#04x} is no instruction"))),
+            _ => return Err(self.reader.broken(format!("{opcode:#04x} is not an instruction"))),
         }
         Ok(())
     }
 
     fn check_limits(&self) -> Result<()> {
         let largest = self.values.size().max(self.stack.len()).max(self.memo.len());
-        let (what, limit) = match () {
-            () if largest > MAX_VALUES => ("more values than a state dict", MAX_VALUES),
-            () if self.marks.len() > MAX_MARKS => ("containers nested deeper than a state dict", MAX_MARKS),
-            () => return Ok(()),
+        let (what, limit) = if largest > MAX_VALUES {
+            ("more values than a state dict", MAX_VALUES)
+        } else if self.marks.len() > MAX_MARKS {
+            ("containers nested deeper than a state dict", MAX_MARKS)
+        } else {
+            return Ok(());
         };
         Err(PytorchError::TooLarge { what, limit })
     }
 
-    /// The height of the stack below which nothing is in reach.
+    /// The height of the stack below which entries are out of reach.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -227,7 +229,7 @@ impl<'a> Machine<'a> {
         Ok(top)
     }
 
-    /// What lies above the last mark, which goes too.
+    /// Removes the last mark, and the entries above it.
     fn pop_mark(&mut self) -> Result<Vec<Id>> {
         match self.marks.pop() {
             Some(height) => Ok(self.stack.split_off(height)),
@@ -259,7 +261,9 @@ impl<'a> Machine<'a> {
     fn protocol(&mut self) -> Result<()> {
         match self.reader.byte()? {
             0..=5 => Ok(()),
-            other => Err(self.reader.broken(format!("protocol {other} is none of 0 to 5"))),
+            other => Err(self
+                .reader
+                .broken(format!("protocol {other} is not supported (0 to 5 are)"))),
         }
     }
 
@@ -278,14 +282,18 @@ impl<'a> Machine<'a> {
         let top = self.top()?;
         match self.values.get_mut(top) {
             Value::List(list) => list.extend(items),
-            // The list of a class that is dropped.
+            // Items of an object that is dropped.
             Value::Other => {}
-            _ => return Err(self.reader.broken("something is appended to what is no list")),
+            _ => {
+                return Err(self
+                    .reader
+                    .broken("something is appended to a value that is not a list"));
+            }
         }
         Ok(())
     }
 
-    /// Sets keys and values, one after the other, in the dict on top.
+    /// Sets alternating keys and values in the dict on top.
     fn set(&mut self, items: Vec<Id>) -> Result<()> {
         let (pairs, []) = items.as_chunks::<2>() else {
             return Err(self.reader.broken("a key without a value"));
@@ -294,28 +302,28 @@ impl<'a> Machine<'a> {
         match self.values.get_mut(top) {
             Value::Dict(dict) => dict.extend(pairs.iter().map(|&[key, value]| (key, value))),
             Value::Other => {}
-            _ => return Err(self.reader.broken("a key is set in what is no dict")),
+            _ => return Err(self.reader.broken("a key is set in a value that is not a dict")),
         }
         Ok(())
     }
 
-    fn recall(&mut self, place: impl FnOnce(&mut Reader<'a>) -> Result<u32>) -> Result<()> {
-        let place = place(&mut self.reader)?;
-        match self.memo.get(&place) {
+    fn recall(&mut self, index: impl FnOnce(&mut Reader<'a>) -> Result<u32>) -> Result<()> {
+        let index = index(&mut self.reader)?;
+        match self.memo.get(&index) {
             Some(&id) => self.stack.push(id),
-            None => return Err(self.reader.broken(format!("nothing was kept in place {place}"))),
+            None => return Err(self.reader.broken(format!("the memo has no entry {index}"))),
         }
         Ok(())
     }
 
-    fn remember(&mut self, place: impl FnOnce(&mut Reader<'a>) -> Result<u32>) -> Result<()> {
-        let place = place(&mut self.reader)?;
+    fn remember(&mut self, index: impl FnOnce(&mut Reader<'a>) -> Result<u32>) -> Result<()> {
+        let index = index(&mut self.reader)?;
         let top = self.top()?;
-        self.memo.insert(place, top);
+        self.memo.insert(index, top);
         Ok(())
     }
 
-    /// Pushes what a name stands for, or refuses it.
+    /// Pushes the meaning of a name, or refuses it.
     fn push_global(&mut self, module: &str, name: &str) -> Result<()> {
         let Some(global) = Global::named(module, name) else {
             return Err(refused(&format!("{module}.{name}"), self.reader.instruction()));
@@ -328,49 +336,49 @@ impl<'a> Machine<'a> {
         let name = self.pop()?;
         let module = self.pop()?;
         let (Some(module), Some(name)) = (self.values.text(module), self.values.text(name)) else {
-            return Err(self.reader.broken("a name is no text"));
+            return Err(self.reader.broken("a name is not text"));
         };
         let (module, name) = (module.to_owned(), name.to_owned());
         self.push_global(&module, &name)
     }
 
-    /// Replaces a persistent id by the storage it names.
+    /// Replaces a persistent id by its storage.
     fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
         match storage(id, &self.values) {
             Some(storage) => self.push(Value::Storage(storage)),
-            None => return Err(self.reader.broken("a persistent id names no storage")),
+            None => return Err(self.reader.broken("a persistent id does not refer to a storage")),
         }
         Ok(())
     }
 
-    fn call(&mut self, function: Id, arguments: &[Id]) -> Result<()> {
+    fn call_value(&mut self, function: Id, arguments: &[Id]) -> Result<()> {
         let Value::Global(global) = *self.values.get(function) else {
-            return Err(self.reader.broken("something is called that is no name"));
+            return Err(self.reader.broken("a value is called that is not a name"));
         };
-        match global.call(arguments, &mut self.values) {
-            Ok(made) => self.stack.push(made),
+        match call(global, arguments, &mut self.values) {
+            Ok(result) => self.stack.push(result),
             Err(what) => return Err(self.reader.broken(what)),
         }
         Ok(())
     }
 
-    /// Drops the attributes that an object would be given: no tensor of a state dict is among them.
+    /// Drops the attributes of an object: none of them is a tensor of a state dict.
     fn build(&mut self) -> Result<()> {
         self.pop()?;
         match self.values.get(self.top()?) {
             Value::Dict(_) | Value::Tensor(_) | Value::Other => Ok(()),
-            _ => Err(self.reader.broken("attributes are set of what has none")),
+            _ => Err(self.reader.broken("attributes are set on a value that has none")),
         }
     }
 }
 
-/// A place in the memo as a line of digits.
+/// An index into the memo, as a line of digits.
 fn memo_line(reader: &mut Reader<'_>) -> Result<u32> {
     let line = reader.text_line()?;
     line.trim()
         .parse()
-        .map_err(|_| reader.broken("a place in the memo is no number"))
+        .map_err(|_| reader.broken("an index into the memo is not a number"))
 }
 
 fn skip<'a>(reader: &mut Reader<'a>, count: usize) -> Result<Value<'a>> {

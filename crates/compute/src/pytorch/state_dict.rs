@@ -1,4 +1,4 @@
-//! Finds the state dict in a file, and its tensors.
+//! Finds the state dict in a file, and reads its tensors.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -6,30 +6,31 @@ use std::collections::{HashMap, HashSet};
 use super::archive::{Container, Storages};
 use super::element::ElementType;
 use super::error::{PytorchError, Result};
-use super::pickle::{self, Id, Value, Values, View};
+use super::pickle;
+use super::pickle::value::{Id, Value, Values, View};
 use super::tensor;
 
-/// Under these keys a training state keeps the state dict of its network.
+/// The keys under which training states keep the state dict of their network.
 const WRAPPERS: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
 
-/// How many wrappers may lie around each other.
+/// The maximum nesting depth of wrappers.
 const MAX_WRAPPERS: usize = 4;
 
-/// What `DataParallel` and `DistributedDataParallel` put before every key.
-const PARALLEL: &str = "module.";
+/// The prefix that `DataParallel` and `DistributedDataParallel` add to every key.
+const PARALLEL_PREFIX: &str = "module.";
 
-/// The longest key of a tensor, in bytes.
+/// The maximum length of a tensor's key, in bytes.
 const MAX_KEY_BYTES: usize = 1024;
 
-/// The tensors of a file, in its order.
+/// The tensors of a file, in the order of the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StateDict {
-    /// One for each key.
+    /// One entry per key.
     pub entries: Vec<Entry>,
-    /// The keys under which the state dict lay, from the outside in: empty if the file is nothing else.
-    pub taken: Vec<String>,
-    /// Whether every key began with `module.`, which is taken off.
-    pub parallel: bool,
+    /// The keys of the dicts around the state dict, from the outside in; empty if the file is only the state dict.
+    pub wrapper_keys: Vec<String>,
+    /// Whether every key began with `module.`, which is removed.
+    pub is_parallel: bool,
 }
 
 /// A tensor with its key.
@@ -37,28 +38,29 @@ pub struct StateDict {
 pub struct Entry {
     /// Such as `features.0.weight`.
     pub key: String,
-    /// What the file keeps.
+    /// The type of its elements in the file.
     pub element: ElementType,
     /// The size of each dimension.
     pub shape: Vec<usize>,
-    /// The numbers in row-major order; `None` of a tensor that does not hold floating point numbers.
+    /// The numbers in row-major order; `None` if they are not floating point numbers.
     pub numbers: Option<Vec<f32>>,
 }
 
 impl StateDict {
-    /// Where in the file the tensors were, for the user to see.
+    /// Where in the file the tensors were found, as text for the user.
     pub fn origin(&self) -> String {
-        let place = match self.taken.as_slice() {
+        let place = match self.wrapper_keys.as_slice() {
             [] => "the whole file".to_owned(),
             keys => format!("the dict under {}", keys.join(".")),
         };
-        match self.parallel {
-            true => format!("{place}, its keys without {PARALLEL:?}"),
-            false => place,
+        if self.is_parallel {
+            format!("{place}, with {PARALLEL_PREFIX:?} removed from its keys")
+        } else {
+            place
         }
     }
 
-    /// The tensor of one key, if there is one.
+    /// The tensor with this key, if there is one.
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }
@@ -66,51 +68,50 @@ impl StateDict {
 
 /// Reads the state dict of a file of `torch.save`, without executing anything.
 ///
-/// The file may be nothing but the state dict, or a training state that holds it under one of the
-/// usual keys. Floating point numbers become f32; tensors of other types keep their place without
-/// their numbers; what is no tensor is dropped.
+/// The file may be only the state dict, or a training state that holds it under one of the usual keys. Floating point
+/// numbers become f32, tensors of other types keep their entry without numbers, and everything else is dropped.
 ///
 /// # Errors
-/// If the file is none of PyTorch's, is damaged, asks for anything to be executed, or holds no state dict.
+/// If the file was not written by PyTorch, is damaged, requires code to be executed, or holds no state dict.
 pub fn read_state_dict(bytes: &[u8]) -> Result<StateDict> {
     match Container::open(bytes)? {
         Container::Zip(mut zip) => {
             let data = zip.pickle()?;
             let big_endian = zip.is_big_endian()?;
             let pickle = pickle::read(&data, 0)?;
-            let found = Found::within(&pickle.values, pickle.root)?;
+            let located = LocatedTensors::find(&pickle.values, pickle.root)?;
             let mut storages = Storages::new();
-            for key in found.storages() {
+            for key in located.storage_keys() {
                 storages.insert(key.to_owned(), Cow::Owned(zip.storage(key)?));
             }
-            found.read(&storages, big_endian, bytes.len())
+            located.read(&storages, big_endian, bytes.len())
         }
         Container::Legacy(legacy) => {
             let (pickle, storages) = legacy.read()?;
-            Found::within(&pickle.values, pickle.root)?.read(&storages, false, bytes.len())
+            LocatedTensors::find(&pickle.values, pickle.root)?.read(&storages, false, bytes.len())
         }
     }
 }
 
-/// The tensors of a pickle, before their numbers are read.
-struct Found<'a> {
+/// The tensors of a state dict, before their numbers are read.
+struct LocatedTensors<'a> {
     values: &'a Values<'a>,
     tensors: Vec<(&'a str, &'a View)>,
-    taken: Vec<String>,
+    wrapper_keys: Vec<String>,
 }
 
-impl<'a> Found<'a> {
-    /// Looks for the innermost dict of tensors, through the wrappers around it.
-    fn within(values: &'a Values<'a>, root: Id) -> Result<Found<'a>> {
-        let mut taken = Vec::new();
-        let mut place = root;
+impl<'a> LocatedTensors<'a> {
+    /// Finds the innermost dict of tensors, through the wrappers around it.
+    fn find(values: &'a Values<'a>, root: Id) -> Result<LocatedTensors<'a>> {
+        let mut wrapper_keys = Vec::new();
+        let mut dict = root;
         for _ in 0..MAX_WRAPPERS {
-            let wrapped = wrapped(values, place);
+            let wrapped = wrapped(values, dict);
             match wrapped.as_slice() {
                 [] => break,
                 &[(key, inner)] => {
-                    taken.push(key.to_owned());
-                    place = inner;
+                    wrapper_keys.push(key.to_owned());
+                    dict = inner;
                 }
                 several => {
                     let keys = several.iter().map(|(key, _)| (*key).to_owned()).collect();
@@ -118,16 +119,20 @@ impl<'a> Found<'a> {
                 }
             }
         }
-        let tensors = tensors(values, place)?;
+        let tensors = tensors(values, dict)?;
         if tensors.is_empty() {
-            let found = description(values, place);
+            let found = describe(values, dict);
             return Err(PytorchError::NoStateDict { found });
         }
-        Ok(Found { values, tensors, taken })
+        Ok(LocatedTensors {
+            values,
+            tensors,
+            wrapper_keys,
+        })
     }
 
     /// The keys of the storages of floating point numbers, each once.
-    fn storages(&self) -> Vec<&'a str> {
+    fn storage_keys(&self) -> Vec<&'a str> {
         let mut seen = HashSet::new();
         let floats = self.tensors.iter().filter(|(_, view)| view.element.is_float());
         floats
@@ -137,10 +142,10 @@ impl<'a> Found<'a> {
     }
 
     fn read(&self, storages: &Storages<'_>, big_endian: bool, file_bytes: usize) -> Result<StateDict> {
-        let parallel = self.tensors.iter().all(|(key, _)| key.starts_with(PARALLEL));
-        // Views can lie upon each other; together they may not have more numbers than there are bytes.
-        let held = storages.values().map(|bytes| bytes.len()).sum::<usize>();
-        let mut room = held.max(file_bytes);
+        let is_parallel = self.tensors.iter().all(|(key, _)| key.starts_with(PARALLEL_PREFIX));
+        // Views can overlap; together they may not have more numbers than there are bytes.
+        let stored = storages.values().map(|bytes| bytes.len()).sum::<usize>();
+        let mut numbers_left = stored.max(file_bytes);
         let mut entries = Vec::with_capacity(self.tensors.len());
         for &(key, view) in &self.tensors {
             let wrong = |what: String| PytorchError::Tensor {
@@ -151,7 +156,7 @@ impl<'a> Found<'a> {
             let mut numbers = None;
             if view.element.is_float() {
                 let count = tensor::element_count(&shape).unwrap_or(usize::MAX);
-                room = room.checked_sub(count).ok_or_else(|| {
+                numbers_left = numbers_left.checked_sub(count).ok_or_else(|| {
                     wrong("it repeats the numbers of its storage too often; save a copy, with .contiguous()".to_owned())
                 })?;
                 let storage = self.values.text(view.storage.key).and_then(|key| storages.get(key));
@@ -160,8 +165,8 @@ impl<'a> Found<'a> {
             }
             entries.push(Entry {
                 key: key
-                    .strip_prefix(PARALLEL)
-                    .filter(|_| parallel)
+                    .strip_prefix(PARALLEL_PREFIX)
+                    .filter(|_| is_parallel)
                     .unwrap_or(key)
                     .to_owned(),
                 element: view.element,
@@ -171,13 +176,13 @@ impl<'a> Found<'a> {
         }
         Ok(StateDict {
             entries,
-            taken: self.taken.clone(),
-            parallel,
+            wrapper_keys: self.wrapper_keys.clone(),
+            is_parallel,
         })
     }
 }
 
-/// What lies under the usual keys of a dict and holds tensors, or such keys again.
+/// The values of a dict under the usual keys, if they hold tensors or such keys again.
 fn wrapped<'a>(values: &'a Values<'a>, id: Id) -> Vec<(&'static str, Id)> {
     let holds_tensors = |&(_, id): &(&str, Id)| {
         let pairs = values.pairs(id);
@@ -195,9 +200,10 @@ fn wrapped<'a>(values: &'a Values<'a>, id: Id) -> Vec<(&'static str, Id)> {
     WRAPPERS.into_iter().filter_map(last).filter(holds_tensors).collect()
 }
 
-/// The tensors of a dict by their keys; of two with one key the later, in the place of the first.
+/// The tensors of a dict with their keys. Of two tensors with the same key the later one counts, at the position of the
+/// first.
 fn tensors<'a>(values: &'a Values<'a>, id: Id) -> Result<Vec<(&'a str, &'a View)>> {
-    let mut places = HashMap::new();
+    let mut positions = HashMap::new();
     let mut found: Vec<(&str, Option<&View>)> = Vec::new();
     for &(key, value) in values.pairs(id) {
         let Some(key) = values.text(key) else { continue };
@@ -211,8 +217,8 @@ fn tensors<'a>(values: &'a Values<'a>, id: Id) -> Result<Vec<(&'a str, &'a View)
             Value::Tensor(view) => Some(view.as_ref()),
             _ => None,
         };
-        let place = *places.entry(key).or_insert(found.len());
-        match found.get_mut(place) {
+        let position = *positions.entry(key).or_insert(found.len());
+        match found.get_mut(position) {
             Some(entry) => entry.1 = view,
             None => found.push((key, view)),
         }
@@ -220,21 +226,22 @@ fn tensors<'a>(values: &'a Values<'a>, id: Id) -> Result<Vec<(&'a str, &'a View)
     Ok(found.into_iter().filter_map(|(key, view)| Some((key, view?))).collect())
 }
 
-/// What a file holds in place of a state dict.
-fn description(values: &Values<'_>, id: Id) -> String {
-    const SHOWN: usize = 8;
+/// Describes what a file holds instead of a state dict.
+fn describe(values: &Values<'_>, id: Id) -> String {
+    const MAX_SHOWN: usize = 8;
     match values.get(id) {
         Value::Dict(pairs) => {
             let keys = pairs.iter().filter_map(|&(key, _)| values.text(key));
-            let shown: Vec<String> = keys.take(SHOWN).map(|key| key.chars().take(40).collect()).collect();
-            match shown.is_empty() {
-                true => "it is an empty dict".to_owned(),
-                false => format!("it is a dict without tensors, whose keys are {}", shown.join(", ")),
+            let shown: Vec<String> = keys.take(MAX_SHOWN).map(|key| key.chars().take(40).collect()).collect();
+            if shown.is_empty() {
+                "it is an empty dict".to_owned()
+            } else {
+                format!("it is a dict without tensors, whose keys are {}", shown.join(", "))
             }
         }
         Value::Tensor(_) => "it is a single tensor".to_owned(),
         Value::List(_) | Value::Tuple(_) => "it is a list".to_owned(),
         Value::None => "it is None".to_owned(),
-        _ => "it is no dict".to_owned(),
+        _ => "it is not a dict".to_owned(),
     }
 }

@@ -1,12 +1,12 @@
-//! From a view of a storage to numbers in row-major order.
+//! Reads a view of a storage into numbers in row-major order.
 
 use super::element::ElementType;
-use super::pickle::View;
+use super::pickle::value::View;
 
-/// Why a view has no numbers.
+/// Why a view cannot be read.
 pub(super) type Reason = String;
 
-/// The shape of a view, if all its elements could lie in memory at once.
+/// The shape of a view, if its elements fit into the address space.
 pub(super) fn shape(view: &View) -> Result<Vec<usize>, Reason> {
     let shape: Option<Vec<usize>> = view.shape.iter().map(|&size| usize::try_from(size).ok()).collect();
     let shape = shape.ok_or_else(|| format!("a shape of {:?} is too large", view.shape))?;
@@ -16,56 +16,56 @@ pub(super) fn shape(view: &View) -> Result<Vec<usize>, Reason> {
     }
 }
 
-/// The elements of a shape; without one of size 0 their product must be a number.
+/// The number of elements of a shape; `None` if it overflows.
 pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
-    match shape.contains(&0) {
-        true => Some(0),
-        false => shape
-            .iter()
-            .try_fold(1_usize, |product, &size| product.checked_mul(size)),
+    if shape.contains(&0) {
+        return Some(0);
     }
+    shape
+        .iter()
+        .try_fold(1_usize, |product, &size| product.checked_mul(size))
 }
 
-/// The numbers of a view of `shape` over the bytes of its storage, which are turned round if they are
+/// The numbers of a view of `shape` over the bytes of its storage, whose byte order is reversed if they are
 /// `big_endian`.
 pub(super) fn numbers(view: &View, shape: &[usize], bytes: &[u8], big_endian: bool) -> Result<Vec<f32>, Reason> {
     let count = element_count(shape).unwrap_or(0);
     if count == 0 {
         return Ok(Vec::new());
     }
-    let steps = Steps::within(view, shape, bytes.len())?;
+    let layout = CheckedLayout::new(view, shape, bytes.len())?;
     let (row, outer) = shape.split_last().unwrap_or((&1, &[]));
-    let step = steps.strides.last().copied().unwrap_or(0);
+    let step = layout.strides.last().copied().unwrap_or(0);
     let mut numbers = Vec::with_capacity(count);
     let mut index = vec![0_usize; outer.len()];
-    let mut place = steps.first;
+    let mut position = layout.first;
     loop {
         for column in 0..*row {
-            let next = number(view.element, bytes, place + column * step, big_endian);
+            let next = number(view.element, bytes, position + column * step, big_endian);
             numbers.push(next.ok_or("its bytes are not in the file")?);
         }
-        // The last outer dimension that is not at its end goes on by one, those after it begin again.
+        // The last outer dimension that is not at its end advances by one; those after it start again at 0.
         let Some(moving) = (0..outer.len()).rev().find(|&axis| index[axis] + 1 < outer[axis]) else {
             return Ok(numbers);
         };
-        for (index, stride) in index.iter_mut().zip(&steps.strides).skip(moving + 1) {
-            place -= *index * stride;
+        for (index, stride) in index.iter_mut().zip(&layout.strides).skip(moving + 1) {
+            position -= *index * stride;
             *index = 0;
         }
         index[moving] += 1;
-        place += steps.strides[moving];
+        position += layout.strides[moving];
     }
 }
 
-/// A view that has been held against its storage, in elements of it.
-struct Steps {
+/// The layout of a view that lies within its storage, in elements.
+struct CheckedLayout {
     first: usize,
     strides: Vec<usize>,
 }
 
-impl Steps {
-    /// `length` is that of the storage in bytes.
-    fn within(view: &View, shape: &[usize], length: usize) -> Result<Steps, Reason> {
+impl CheckedLayout {
+    /// Checks a view against its storage, of which `length` bytes are in the file.
+    fn new(view: &View, shape: &[usize], length: usize) -> Result<CheckedLayout, Reason> {
         let held = (length / view.element.size()) as u64;
         let last = shape
             .iter()
@@ -82,9 +82,9 @@ impl Steps {
                 view.offset, view.strides
             ));
         }
-        // A dimension of one element is never stepped along, and its stride can be anything.
+        // The stride of a dimension of one element is never used, and can be anything.
         let strides = shape.iter().zip(&view.strides);
-        Ok(Steps {
+        Ok(CheckedLayout {
             first: (view.storage.first + view.offset) as usize,
             strides: strides
                 .map(|(&size, &stride)| if size == 1 { 0 } else { stride as usize })
@@ -93,7 +93,7 @@ impl Steps {
     }
 }
 
-/// The elements that the pickle says the storage has.
+/// The number of elements that the pickle claims for the storage.
 fn elements(view: &View) -> u64 {
     match view.storage.element {
         Some(_) => view.storage.count,
@@ -101,15 +101,15 @@ fn elements(view: &View) -> u64 {
     }
 }
 
-fn number(element: ElementType, bytes: &[u8], place: usize, big_endian: bool) -> Option<f32> {
+fn number(element: ElementType, bytes: &[u8], position: usize, big_endian: bool) -> Option<f32> {
     let size = element.size();
-    let own = bytes.get(place * size..place * size + size)?;
+    let own = bytes.get(position * size..position * size + size)?;
     if !big_endian {
         return element.number(own);
     }
-    let mut turned = [0; 16];
-    let turned = turned.get_mut(..size)?;
-    turned.copy_from_slice(own);
-    turned.reverse();
-    element.number(turned)
+    let mut reversed = [0; 16];
+    let reversed = reversed.get_mut(..size)?;
+    reversed.copy_from_slice(own);
+    reversed.reverse();
+    element.number(reversed)
 }

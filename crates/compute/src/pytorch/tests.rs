@@ -1,4 +1,4 @@
-//! Files that PyTorch wrote, held against what PyTorch reads; and files built to harm.
+//! Files written by PyTorch, compared with what PyTorch reads from them; and malicious files.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -58,7 +58,7 @@ fn assert_same(name: &str, state: &StateDict, expected: &[Expected]) {
 }
 
 #[test]
-fn every_file_reads_as_pytorch_reads_it() {
+fn every_file_is_read_as_pytorch_reads_it() {
     let files = expected();
     assert_eq!(files.len(), 21);
     for (name, expected) in files {
@@ -69,23 +69,23 @@ fn every_file_reads_as_pytorch_reads_it() {
 }
 
 #[test]
-fn a_training_state_says_where_its_tensors_were() {
+fn a_training_state_reports_where_its_tensors_were() {
     for name in ["training_zip.pth", "training_legacy.pth"] {
         let state = state(name);
-        assert_eq!(state.taken, ["state_dict"]);
-        assert!(state.parallel);
+        assert_eq!(state.wrapper_keys, ["state_dict"]);
+        assert!(state.is_parallel);
         assert_eq!(
             state.origin(),
-            "the dict under state_dict, its keys without \"module.\""
+            "the dict under state_dict, with \"module.\" removed from its keys"
         );
         assert!(state.get("classifier.weight").is_some());
     }
     let plain = state("plain_zip.pth");
-    assert_eq!((plain.origin().as_str(), plain.parallel), ("the whole file", false));
+    assert_eq!((plain.origin().as_str(), plain.is_parallel), ("the whole file", false));
 }
 
 #[test]
-fn tensors_without_floating_point_numbers_keep_their_place() {
+fn tensors_without_floating_point_numbers_keep_their_entry() {
     let state = state("plain_zip.pth");
     let counter = state.get("1.num_batches_tracked").unwrap();
     assert_eq!(
@@ -100,21 +100,21 @@ fn whole_models_and_programs_are_refused_with_what_to_do() {
     for (name, start) in [
         (
             "whole_layers.pth",
-            "the file holds a whole model and not its state dict: it asks for torch.nn.modules.container.Sequential at byte 2;",
+            "the file holds a whole model and not its state dict: it refers to torch.nn.modules.container.Sequential at byte 2;",
         ),
         (
             "whole_class.pth",
-            "the pickle asks for __main__.Named at byte 2, which a state dict does not need;",
+            "the pickle refers to __main__.Named at byte 2, which a state dict does not need;",
         ),
-        ("hostile_zip.pth", "the pickle asks for posix.system at byte 2,"),
-        ("hostile_legacy.pth", "the pickle asks for posix.system at byte 139,"),
+        ("hostile_zip.pth", "the pickle refers to posix.system at byte 2,"),
+        ("hostile_legacy.pth", "the pickle refers to posix.system at byte 139,"),
         (
             "hostile_beside_tensors_zip.pth",
-            "the pickle asks for posix.system at byte ",
+            "the pickle refers to posix.system at byte ",
         ),
         (
             "hostile_beside_tensors_legacy.pth",
-            "the pickle asks for posix.system at byte ",
+            "the pickle refers to posix.system at byte ",
         ),
         ("script.pth", "the file is a TorchScript program, which holds code;"),
     ] {
@@ -131,17 +131,17 @@ fn whole_models_and_programs_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_file_without_one_state_dict_says_what_it_holds() {
+fn the_error_for_a_file_without_a_single_state_dict_says_what_it_holds() {
     assert_eq!(
         refusal(&file("two_networks.pth")),
-        "the file holds several state dicts, under the keys model, net; save the one that is meant alone"
+        "the file holds several state dicts, under the keys model, net; save only the one to upload"
     );
     assert!(refusal(&file("no_tensors.pth")).contains("a dict without tensors, whose keys are epoch, loss;"));
     assert!(refusal(&file("one_tensor.pth")).contains("it is a single tensor;"));
 }
 
 #[test]
-fn other_files_are_not_of_pytorch() {
+fn other_files_are_not_recognised_as_pytorch() {
     let mut other_zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     other_zip
         .start_file("a.npy", zip::write::SimpleFileOptions::default())
@@ -158,7 +158,7 @@ fn other_files_are_not_of_pytorch() {
     ] {
         assert!(!is_pytorch(&bytes));
         assert!(
-            refusal(&bytes).starts_with("the file is not one that torch.save writes"),
+            refusal(&bytes).starts_with("the file was not written by torch.save"),
             "{}",
             refusal(&bytes)
         );
@@ -195,7 +195,7 @@ fn legacy(offset: &[u8], shape: &[u8], strides: &[u8], floats: &[f32]) -> Vec<u8
 }
 
 #[test]
-fn a_view_must_lie_within_its_storage() {
+fn a_view_must_be_within_its_storage() {
     let floats = [1.0, 2.0, 3.0, 4.0];
     let read = |offset: &[u8], shape: &[u8], strides: &[u8]| read_state_dict(&legacy(offset, shape, strides, &floats));
     let state = read(b"K\x01", b"K\x02\x85", b"K\x02\x85").unwrap();
@@ -216,12 +216,17 @@ fn a_view_must_lie_within_its_storage() {
         (b"K\0", &one, b"K\0\x85", "repeats the numbers of its storage too often"),
         (b"K\0", &two, b"K\0K\0\x86", "is too large"),
         (b"K\0", b"M\xe8\x03\x85", b"K\0\x85", "too often"),
-        (b"J\xff\xff\xff\xff", b")", b")", "offset of a tensor is no count"),
+        (
+            b"J\xff\xff\xff\xff",
+            b")",
+            b")",
+            "the offset of a tensor is not a count",
+        ),
         (
             b"K\0",
             b"K\x02\x85",
             b"J\xff\xff\xff\xff\x85",
-            "strides of a tensor are no tuple of counts",
+            "strides of a tensor are not a tuple of counts",
         ),
         (b"K\0", b"K\x02\x85", b")", "more dimensions than strides"),
     ] {
@@ -232,7 +237,7 @@ fn a_view_must_lie_within_its_storage() {
     assert_eq!(empty.entries[0].numbers, Some(vec![]));
 }
 
-/// A zip archive with one tensor of zeros, which is packed.
+/// A compressed zip archive with one tensor of zeros.
 fn packed_zeros(bytes: usize) -> Vec<u8> {
     use std::io::Write;
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
@@ -253,7 +258,7 @@ fn packed_zeros(bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn an_archive_that_unpacks_without_end_is_refused() {
+fn a_zip_bomb_is_refused() {
     assert_eq!(
         read_state_dict(&packed_zeros(1 << 20)).unwrap().entries[0].shape,
         [1 << 18]

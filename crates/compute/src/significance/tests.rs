@@ -1,4 +1,4 @@
-//! Exact moments against all permutations, and what the probabilities are worth.
+//! Compares the exact moments with all permutations, and checks the probabilities.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +9,7 @@ fn noise(images: usize, features: usize, seed: u64) -> LayerVector {
     Activations::noise(images, features, seed).vector()
 }
 
-/// Noise that shares some of its features with another layer's.
+/// Two layers of noise that share some of their features.
 fn pair(images: usize, shared: usize, own: usize, seed: u64) -> [LayerVector; 2] {
     let common = Activations::noise(images, shared, seed).values;
     [1, 2].map(|side| {
@@ -26,9 +26,9 @@ fn permutations(items: &mut Vec<usize>, length: usize, visit: &mut dyn FnMut(&[u
     if length <= 1 {
         return visit(items);
     }
-    for place in 0..length {
+    for index in 0..length {
         permutations(items, length - 1, visit);
-        let other = if length.is_multiple_of(2) { place } else { 0 };
+        let other = if length.is_multiple_of(2) { index } else { 0 };
         items.swap(other, length - 1);
     }
 }
@@ -36,7 +36,7 @@ fn permutations(items: &mut Vec<usize>, length: usize, visit: &mut dyn FnMut(&[u
 #[test]
 fn the_moments_are_those_over_all_permutations() {
     for (images, seed) in [(4, 1), (5, 2), (6, 3), (7, 4), (7, 5)] {
-        let [a, b] = pair(images, 1, 3, seed).map(|vector| Subject::of(&vector));
+        let [a, b] = pair(images, 1, 3, seed).map(|vector| UnitGram::of(&vector));
         let (mut sums, mut count) = ([0.0; 3], 0.0);
         permutations(&mut (0..images).collect(), images, &mut |order| {
             let relabelled = |i: usize, j: usize| f64::from(b.gram[order[i] * images + order[j]]);
@@ -77,18 +77,18 @@ fn probabilities_of_independent_layers_are_uniform() {
         .collect();
     for which in 0..3 {
         found.sort_by(|a, b| a[which].total_cmp(&b[which]));
-        // The largest distance from the uniform distribution: Kolmogorov's bound at one in a thousand.
+        // The largest distance from the uniform distribution: Kolmogorov's bound at a level of 0.001.
         let distance = found
             .iter()
             .enumerate()
             .map(|(rank, p)| (p[which] - (rank as f64 + 0.5) / count as f64).abs());
         let largest = distance.fold(0.0, f64::max);
-        assert!(largest < 1.95 / (count as f64).sqrt(), "way {which}: {largest}");
+        assert!(largest < 1.95 / (count as f64).sqrt(), "p-value {which}: {largest}");
     }
 }
 
 #[test]
-fn the_curve_agrees_with_permutations_where_both_can_tell() {
+fn the_curve_agrees_with_permutations_where_both_are_accurate() {
     let permutations = 20_000;
     let mut compared = 0;
     for seed in 1..40 {
@@ -107,7 +107,7 @@ fn the_curve_agrees_with_permutations_where_both_can_tell() {
 }
 
 #[test]
-fn a_score_beyond_the_permutations_is_told_by_the_curve_and_never_zero() {
+fn a_p_value_that_the_permutations_cannot_resolve_comes_from_the_curve_and_is_never_zero() {
     let layer = noise(60, 200, 1);
     let found = significance(&layer, &[&layer], 999, &|| false).remove(0);
     assert_eq!(found.permutation_p_value, 1.0 / 1000.0);
@@ -115,20 +115,20 @@ fn a_score_beyond_the_permutations_is_told_by_the_curve_and_never_zero() {
 }
 
 #[test]
-fn an_answer_can_be_had_again_and_does_not_depend_on_company() {
+fn results_are_reproducible_and_do_not_depend_on_the_other_layers() {
     let layers = [noise(40, 9, 1), noise(40, 9, 2), noise(40, 9, 3)];
     let all: Vec<&LayerVector> = layers.iter().collect();
-    let together = significance(&layers[0], &all, 500, &|| false);
-    for (layer, found) in layers.iter().zip(&together) {
+    let all_results = significance(&layers[0], &all, 500, &|| false);
+    for (layer, found) in layers.iter().zip(&all_results) {
         assert_eq!(significance(&layers[0], &[layer], 500, &|| false), [*found]);
     }
 }
 
 #[test]
-fn what_nobody_waits_for_ends_at_once() {
+fn an_abandoned_computation_ends_soon() {
     let (a, b) = (noise(10, 5, 1), noise(10, 5, 2));
-    let asked = AtomicUsize::new(0);
-    let abandoned = || asked.fetch_add(1, Ordering::Relaxed) >= 10;
-    significance(&a, &[&b], 1_000_000_000, &abandoned);
-    assert!(asked.into_inner() >= 10);
+    let calls = AtomicUsize::new(0);
+    let is_abandoned = || calls.fetch_add(1, Ordering::Relaxed) >= 10;
+    significance(&a, &[&b], 1_000_000_000, &is_abandoned);
+    assert!(calls.into_inner() >= 10);
 }

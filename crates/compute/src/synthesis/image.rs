@@ -1,4 +1,4 @@
-//! The image that a search varies, by what it varies.
+//! The image that is optimised, and the numbers that it is made from.
 
 use std::sync::Arc;
 
@@ -6,7 +6,6 @@ use candle_core::{Device, Result, Tensor, Var};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, StandardNormal};
 
-use super::SynthesisTask;
 use scv_domain::image::{ImageShape, Images};
 use scv_domain::synthesis::Parametrisation;
 
@@ -15,20 +14,22 @@ pub(super) struct Canvas {
     shape: ImageShape,
     variable: Var,
     waves: Option<Waves>,
-    /// From uncorrelated colours to those of images, `[3, 3]`.
+    /// From uncorrelated colours to those of real images, `[3, 3]`.
     colours: Option<Tensor>,
 }
 
 impl Canvas {
-    /// An image for a search, made from numbers of a deviation.
+    /// A random image, from normal numbers with a standard deviation of `deviation`. `covariance` is that of the
+    /// colours of real images.
     pub(super) fn new(
-        task: &SynthesisTask,
+        shape: ImageShape,
+        parametrisation: Parametrisation,
+        covariance: Option<[[f32; 3]; 3]>,
         deviation: f32,
         generator: &mut ChaCha8Rng,
         device: &Device,
     ) -> Result<Self> {
-        let shape = task.network.image_shape();
-        let (waves, dims) = match task.settings.parametrisation {
+        let (waves, dims) = match parametrisation {
             Parametrisation::Pixels => (None, vec![shape.channels, shape.height, shape.width]),
             Parametrisation::Fourier => {
                 let waves = Waves::new(shape.height, shape.width, device)?;
@@ -41,8 +42,7 @@ impl Canvas {
             deviation * number
         };
         let first: Vec<f32> = (0..dims.iter().product()).map(draw).collect();
-        let colours = task
-            .covariance
+        let colours = covariance
             .filter(|_| shape.channels == 3)
             .map(|covariance| mixing(&covariance));
         Ok(Self {
@@ -53,7 +53,7 @@ impl Canvas {
         })
     }
 
-    /// What is varied.
+    /// The variable to optimise.
     pub(super) fn variable(&self) -> &Var {
         &self.variable
     }
@@ -73,16 +73,16 @@ impl Canvas {
             None => raw,
             Some(mixing) => mixing.matmul(&raw.reshape((channels, height * width))?)?,
         };
-        // The logistic function, by tanh, whose gradient candle has.
-        let shares = (((raw * 0.5)?.tanh()? + 1.0)? * 0.5)?;
-        shares.reshape((1, channels, height, width))
+        // The logistic function through tanh, which candle differentiates.
+        let pixels = (((raw * 0.5)?.tanh()? + 1.0)? * 0.5)?;
+        pixels.reshape((1, channels, height, width))
     }
 
-    /// The image as it is shown; none if a gradient has made NaN of it.
+    /// The image in 8-bit pixels; `None` if a gradient has turned it into NaN.
     pub(super) fn pixels(&self) -> Result<Option<Images>> {
-        let shares = self.image()?.detach().flatten_all()?.to_vec1::<f32>()?;
-        let pixel = |share: &f32| (!share.is_nan()).then(|| (share * 255.0).round().clamp(0.0, 255.0) as u8);
-        let pixels = shares.iter().map(pixel).collect::<Option<Arc<[u8]>>>();
+        let values = self.image()?.detach().flatten_all()?.to_vec1::<f32>()?;
+        let pixel = |value: &f32| (!value.is_nan()).then(|| (value * 255.0).round().clamp(0.0, 255.0) as u8);
+        let pixels = values.iter().map(pixel).collect::<Option<Arc<[u8]>>>();
         Ok(pixels.map(|pixels| Images {
             shape: self.shape,
             pixels,
@@ -90,18 +90,20 @@ impl Canvas {
     }
 }
 
-/// The lower triangle whose product with its transpose is the covariance (Cholesky), made so that no colour is varied more
-/// than by one: uncorrelated numbers become colours that vary together as those of images do.
+/// The Cholesky factor of the covariance: the lower triangle whose product with its transpose is the covariance. It is
+/// scaled so that its longest row has length one. It turns uncorrelated numbers into colours that vary together as
+/// those of real images do.
 fn mixing(covariance: &[[f32; 3]; 3]) -> [[f32; 3]; 3] {
     let mut lower = [[0.0f32; 3]; 3];
     for row in 0..3 {
         for column in 0..=row {
             let known: f32 = (0..column).map(|k| lower[row][k] * lower[column][k]).sum();
             let rest = covariance[row][column] - known;
-            lower[row][column] = match row == column {
-                // Colours that are all alike, as in grey images, leave nothing.
-                true => rest.max(1e-6).sqrt(),
-                false => rest / lower[column][column],
+            lower[row][column] = if row == column {
+                // Nothing is left where all colours are the same, as in grey images.
+                rest.max(1e-6).sqrt()
+            } else {
+                rest / lower[column][column]
             };
         }
     }
@@ -110,49 +112,49 @@ fn mixing(covariance: &[[f32; 3]; 3]) -> [[f32; 3]; 3] {
     lower.map(|row| row.map(|number| number / longest))
 }
 
-/// The inverse of the discrete Fourier transform of real images, as products with matrices: so that gradients follow it.
+/// The inverse discrete Fourier transform of real images, as matrix products, so that it is differentiable.
 struct Waves {
-    /// Frequencies from left to right, half of them: the others mirror these.
+    /// Horizontal frequencies, half of them: the others mirror these.
     frequencies: usize,
-    /// How freely each coefficient varies, `[height, frequencies]`.
+    /// The scale of each coefficient, `[height, frequencies]`.
     scale: Tensor,
-    /// Cosines and sines from top to bottom, `[height, height]`.
+    /// Vertical cosines and sines, `[height, height]`.
     down: [Tensor; 2],
-    /// Cosines and sines from left to right, `[frequencies, width]`, frequencies that stand for two counted twice.
+    /// Horizontal cosines and sines, `[frequencies, width]`. A frequency that stands for two counts twice.
     across: [Tensor; 2],
 }
 
 impl Waves {
     fn new(height: usize, width: usize, device: &Device) -> Result<Self> {
         let frequencies = width / 2 + 1;
-        let turn = |frequency: usize, place: usize, length: usize| {
-            2.0 * std::f64::consts::PI * (frequency * place % length) as f64 / length as f64
+        let angle = |frequency: usize, position: usize, length: usize| {
+            2.0 * std::f64::consts::PI * (frequency * position % length) as f64 / length as f64
         };
         let matrix = |rows: usize, columns: usize, number: &dyn Fn(usize, usize) -> f64| {
             let numbers = (0..rows * columns).map(|index| number(index / columns, index % columns) as f32);
             Tensor::from_vec(numbers.collect::<Vec<_>>(), (rows, columns), device)
         };
-        let twice = |frequency: usize| match frequency == 0 || 2 * frequency == width {
-            true => 1.0,
-            false => 2.0,
+        let count = |frequency: usize| {
+            let is_its_own_mirror = frequency == 0 || 2 * frequency == width;
+            if is_its_own_mirror { 1.0 } else { 2.0 }
         };
         let scale = |row: usize, column: usize| {
             let vertical = row.min(height - row) as f64 / height as f64;
             let horizontal = column as f64 / width as f64;
-            let least = 1.0 / height.max(width) as f64;
-            // As after a transform that keeps lengths, and a quarter of it.
-            1.0 / vertical.hypot(horizontal).max(least) / (4.0 * ((height * width) as f64).sqrt())
+            let min = 1.0 / height.max(width) as f64;
+            // The scale of an orthonormal transform, divided by four.
+            1.0 / vertical.hypot(horizontal).max(min) / (4.0 * ((height * width) as f64).sqrt())
         };
         Ok(Self {
             frequencies,
             scale: matrix(height, frequencies, &scale)?,
             down: [
-                matrix(height, height, &|y, k| turn(k, y, height).cos())?,
-                matrix(height, height, &|y, k| turn(k, y, height).sin())?,
+                matrix(height, height, &|y, k| angle(k, y, height).cos())?,
+                matrix(height, height, &|y, k| angle(k, y, height).sin())?,
             ],
             across: [
-                matrix(frequencies, width, &|k, x| twice(k) * turn(k, x, width).cos())?,
-                matrix(frequencies, width, &|k, x| twice(k) * turn(k, x, width).sin())?,
+                matrix(frequencies, width, &|k, x| count(k) * angle(k, x, width).cos())?,
+                matrix(frequencies, width, &|k, x| count(k) * angle(k, x, width).sin())?,
             ],
         })
     }

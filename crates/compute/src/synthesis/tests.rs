@@ -1,4 +1,4 @@
-//! Images that networks whose best image is known answer to most.
+//! Synthetic images for networks whose best image is known.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use crate::weights::Weights;
 use scv_domain::graph::{Activation, Operator, TensorOperator, UnaryFunction};
 use scv_domain::synthesis::{Padding, Parametrisation};
 
-/// Ascends without moving the image.
+/// Settings without transformations and penalties.
 fn still() -> SynthesisSettings {
     SynthesisSettings {
         steps: 60,
@@ -20,7 +20,7 @@ fn still() -> SynthesisSettings {
         rotation: 0.0,
         total_variation: 0.0,
         l2: 0.0,
-        ..SynthesisSettings::usual(8, 8)
+        ..SynthesisSettings::defaults_for(8, 8)
     }
 }
 
@@ -40,10 +40,14 @@ fn task(network: Network, target: SynthesisTarget, settings: SynthesisSettings) 
 }
 
 fn run(task: &SynthesisTask) -> Result<Synthesized> {
-    synthesize(task, &Device::Cpu, &Control::unwatched())
+    run_with(task, &Control::unwatched())
 }
 
-/// One number: what its weights make of the pixels.
+fn run_with(task: &SynthesisTask, control: &Control) -> Result<Synthesized> {
+    task.clone().run(&DeviceContext::new(Device::Cpu), control)
+}
+
+/// A network of one linear layer with one output.
 fn linear(weights: &[f32]) -> Network {
     let graph = Builder::new(&[1, 2, weights.len() / 2]).flatten().linear(1).build();
     Network::new(Arc::new(graph), linear_weights(weights))
@@ -75,7 +79,7 @@ fn convolutional(channels: usize) -> Network {
 const CLASS: SynthesisTarget = SynthesisTarget::Class { class: 0 };
 
 #[test]
-fn a_weighed_sum_is_largest_where_pixels_are_light_under_positive_weights() {
+fn a_weighted_sum_is_largest_where_pixels_under_positive_weights_are_light() {
     let weights = [1.0, -1.0, 0.5, -0.5, 2.0, -2.0];
     let settings = SynthesisSettings {
         parametrisation: Parametrisation::Pixels,
@@ -92,7 +96,7 @@ fn a_weighed_sum_is_largest_where_pixels_are_light_under_positive_weights() {
 }
 
 #[test]
-fn every_kind_of_target_is_answered_more_and_more_by_either_parametrisation() {
+fn both_parametrisations_raise_the_activation_of_every_kind_of_target() {
     let targets = [
         CLASS,
         SynthesisTarget::Layer { layer: 2 },
@@ -112,9 +116,9 @@ fn every_kind_of_target_is_answered_more_and_more_by_either_parametrisation() {
                     ..still()
                 };
                 let found = run(&task(convolutional(channels), target, settings)).unwrap();
-                let (first, last) = (found.course[0], *found.course.last().unwrap());
+                let (first, last) = (found.activation_history[0], *found.activation_history.last().unwrap());
                 assert!(last > first, "{target:?}, {parametrisation:?}: from {first} to {last}");
-                // What is shown is what was found, but for the rounding to levels of pixels.
+                // The image differs from the last step only by the rounding to pixel levels.
                 let near = 0.05 * last.abs().max(0.2);
                 assert!(
                     (found.activation - last).abs() < near,
@@ -132,7 +136,7 @@ fn a_seed_gives_the_same_image_and_another_seed_another() {
         let settings = SynthesisSettings {
             seed,
             steps: 10,
-            ..SynthesisSettings::usual(9, 8)
+            ..SynthesisSettings::defaults_for(9, 8)
         };
         run(&task(convolutional(1), CLASS, settings)).unwrap().image
     };
@@ -141,7 +145,7 @@ fn a_seed_gives_the_same_image_and_another_seed_another() {
 }
 
 #[test]
-fn penalties_make_the_image_smoother_and_nearer_to_the_mean() {
+fn penalties_make_the_image_smoother_and_closer_to_the_mean() {
     let with = |total_variation: f64, l2: f64| {
         let settings = SynthesisSettings {
             parametrisation: Parametrisation::Pixels,
@@ -164,7 +168,7 @@ fn penalties_make_the_image_smoother_and_nearer_to_the_mean() {
 }
 
 #[test]
-fn the_slope_of_every_parametrisation_is_that_of_finite_differences() {
+fn the_gradient_of_every_parametrisation_matches_finite_differences() {
     for parametrisation in [Parametrisation::Pixels, Parametrisation::Fourier] {
         let network = convolutional(3);
         let settings = SynthesisSettings {
@@ -173,22 +177,31 @@ fn the_slope_of_every_parametrisation_is_that_of_finite_differences() {
         };
         let task = task(network, CLASS, settings);
         let mut generator = ChaCha8Rng::seed_from_u64(1);
-        let canvas = Canvas::new(&task, 0.01, &mut generator, &Device::Cpu).unwrap();
-        let moves = Transformation {
-            moved: [0.6, -0.3],
+        let shape = task.network.image_shape();
+        let canvas = Canvas::new(
+            shape,
+            parametrisation,
+            task.covariance,
+            0.01,
+            &mut generator,
+            &Device::Cpu,
+        )
+        .unwrap();
+        let transformation = Transformation {
+            shift: [0.6, -0.3],
             scale: 1.1,
-            turned: 0.1,
+            rotation: 0.1,
             padding: Padding::Reflection,
         };
         let loss = || {
             let numbers = task
                 .network
-                .normalised(&canvas.image().unwrap(), &task.statistics)
+                .normalise(&canvas.image().unwrap(), &task.statistics)
                 .unwrap();
-            let read = task.network.laid_out(moves.apply(&numbers).unwrap()).unwrap();
+            let input = task.network.to_layout(transformation.apply(&numbers).unwrap()).unwrap();
             let logits = task
                 .network
-                .forward(&read, Mode::Inference, &mut |_, _| Ok(()))
+                .forward(&input, Mode::Inference, &mut |_, _| Ok(()))
                 .unwrap();
             logits.flatten_all().unwrap().get(0).unwrap()
         };
@@ -199,8 +212,8 @@ fn the_slope_of_every_parametrisation_is_that_of_finite_differences() {
 }
 
 #[test]
-fn a_channel_that_is_silent_at_first_is_woken_and_a_dead_one_told() {
-    let behind = |bias: f32| {
+fn a_target_that_is_silent_for_the_first_image_is_activated_and_a_dead_one_reported() {
+    let after_relu = |bias: f32| {
         let graph = Builder::new(&[1, 2, 3]).flatten().linear(1);
         let graph = graph.activation(Activation::Relu).build();
         let mut weights = linear_weights(&[1.0, -1.0, 0.5, -0.5, 2.0, -2.0]);
@@ -209,8 +222,8 @@ fn a_channel_that_is_silent_at_first_is_woken_and_a_dead_one_told() {
         run(&task(Network::new(Arc::new(graph), weights), CLASS, still()))
     };
     // Zero for a grey image, and up to 11 for others.
-    assert!(behind(-1.0).unwrap().activation > 1.0);
-    let error = behind(-100.0).unwrap_err().to_string();
+    assert!(after_relu(-1.0).unwrap().activation > 1.0);
+    let error = after_relu(-100.0).unwrap_err().to_string();
     assert!(
         error.starts_with("no gradient leads from the target to the image"),
         "{error}"
@@ -218,28 +231,25 @@ fn a_channel_that_is_silent_at_first_is_woken_and_a_dead_one_told() {
 }
 
 #[test]
-fn a_target_that_is_not_there_is_told_with_what_is() {
+fn a_target_out_of_range_is_refused_with_the_range() {
     let refused = |target| run(&task(convolutional(1), target, still())).unwrap_err().to_string();
     assert_eq!(
         refused(SynthesisTarget::Class { class: 3 }),
-        "the network has classes 0 to 2, and none of index 3"
+        "class 3 is out of range (0–2)"
     );
     let channel = refused(SynthesisTarget::Channel { layer: 0, channel: 4 });
-    assert_eq!(channel, "layer 0 has channels 0 to 3, and none of index 4");
-    assert!(refused(SynthesisTarget::Layer { layer: 99 }).contains("none of index 99"));
+    assert_eq!(channel, "channel 4 of layer 0 is out of range (0–3)");
+    assert!(refused(SynthesisTarget::Layer { layer: 99 }).contains("layer 99 is out of range"));
 }
 
 #[test]
-fn a_search_can_be_stopped_and_says_where_it_went_astray() {
+fn a_synthesis_can_be_cancelled_and_reports_where_it_diverged() {
     let control = Control::unwatched();
     control.cancelled.store(true, std::sync::atomic::Ordering::Relaxed);
     let task = task(convolutional(1), CLASS, still());
-    assert!(matches!(
-        synthesize(&task, &Device::Cpu, &control),
-        Err(ComputeError::Cancelled)
-    ));
+    assert!(matches!(run_with(&task, &control), Err(ComputeError::Cancelled)));
 
-    // The root of a number that is always 0: a slope without end, times weights of 0.
+    // The root of a number that is always 0: an infinite slope, times weights of 0.
     let graph = Builder::new(&[1, 2, 3]).flatten().linear(1);
     let root = Operator::Tensor(TensorOperator::Unary(UnaryFunction::Sqrt));
     let graph = graph.then(root, &[1], &[]).build();
@@ -257,7 +267,7 @@ fn a_search_can_be_stopped_and_says_where_it_went_astray() {
     };
     let error = run(&wild).unwrap_err().to_string();
     assert!(
-        error.starts_with("the answer became NaN or infinite in step 1"),
+        error.starts_with("the activation became NaN or infinite in step 1"),
         "{error}"
     );
 }

@@ -1,4 +1,4 @@
-//! Training: that it learns, that it repeats itself, that it follows PyTorch, and how it stops.
+//! Training: that it learns, is reproducible and agrees with PyTorch, and how it stops.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use serde_json::Value;
 
 use super::*;
-use crate::evaluate::evaluate;
+use crate::evaluate::EvaluateTask;
 use crate::fixtures::Builder;
 use scv_domain::graph::{Activation, ParameterRole};
 use scv_domain::image::{ImageShape, Images};
@@ -18,7 +18,7 @@ use scv_domain::training::{Optimizer, Schedule};
 /// What `scripts/golden_training.py` wrote.
 const GOLDEN: &str = include_str!("../../../../tests/golden/training.json");
 
-/// Horizontal stripes are class 0, vertical ones class 1; the phase and the noise vary.
+/// Horizontal stripes are class 0, vertical stripes are class 1. Phase and noise vary.
 fn stripes(count: usize) -> LabelledImages {
     let mut pixels = Vec::new();
     let mut labels = Vec::new();
@@ -91,7 +91,11 @@ fn task() -> TrainTask {
 }
 
 fn run(task: &TrainTask) -> Result<Trained> {
-    train(task, &Device::Cpu, &Control::unwatched())
+    run_with(task, &Control::unwatched())
+}
+
+fn run_with(task: &TrainTask, control: &Control) -> Result<Trained> {
+    task.clone().run(&DeviceContext::new(Device::Cpu), control)
 }
 
 #[test]
@@ -112,16 +116,15 @@ fn a_small_network_learns_to_tell_stripes_apart() {
         );
         let weights = Weights::read(&trained.weights, &task.graph, &Device::Cpu).unwrap();
         let network = Network::new(task.graph.clone(), weights);
-        let unseen = stripes(80);
-        let result = evaluate(
-            &network,
-            &unseen,
-            &task.statistics,
-            32,
-            &Device::Cpu,
-            &Control::unwatched(),
-        )
-        .unwrap();
+        let evaluation = EvaluateTask {
+            network: Arc::new(network),
+            data: stripes(80),
+            statistics: task.statistics.clone(),
+            activation_limit: u64::MAX,
+        };
+        let result = evaluation
+            .run(&DeviceContext::new(Device::Cpu), &Control::unwatched())
+            .unwrap();
         assert!(result.accuracy > 0.95, "{result:?}");
     }
 }
@@ -150,7 +153,7 @@ fn the_bytes_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn progress_is_told_within_epochs_and_at_their_end() {
+fn progress_is_reported_within_epochs_and_at_their_end() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = seen.clone();
     let control = Control {
@@ -159,7 +162,7 @@ fn progress_is_told_within_epochs_and_at_their_end() {
     };
     let mut task = task();
     task.settings.epochs = 2;
-    let trained = train(&task, &Device::Cpu, &control).unwrap();
+    let trained = run_with(&task, &control).unwrap();
 
     let seen = seen.lock().unwrap();
     let epochs: Vec<_> = seen
@@ -171,7 +174,7 @@ fn progress_is_told_within_epochs_and_at_their_end() {
         epochs,
         [Progress::Epoch(trained.epochs[0]), Progress::Epoch(trained.epochs[1])]
     );
-    // 50 images in batches of 16 are four steps an epoch.
+    // 50 images in batches of 16 are four steps per epoch.
     let fractions: Vec<_> = seen
         .iter()
         .filter(|progress| !epochs.contains(progress))
@@ -194,15 +197,12 @@ fn cancelling_ends_the_training_before_its_next_batch() {
         *count.lock().unwrap() += 1;
         flag.store(true, Ordering::Relaxed);
     };
-    let result = train(
-        &task(),
-        &Device::Cpu,
-        &Control {
-            cancelled,
-            progress: Arc::new(progress),
-            ..Control::unwatched()
-        },
-    );
+    let control = Control {
+        cancelled,
+        progress: Arc::new(progress),
+        ..Control::unwatched()
+    };
+    let result = run_with(&task(), &control);
     assert!(matches!(result, Err(ComputeError::Cancelled)));
     assert_eq!(*steps.lock().unwrap(), 1);
 }
@@ -222,13 +222,13 @@ fn data_and_network_that_do_not_fit_are_refused() {
     other.classes = 3;
     assert_eq!(
         run(&other).unwrap_err().to_string(),
-        "the network gives logits [2] but the data set has 3 classes"
+        "the network's output has shape [2], but the data set has 3 classes"
     );
-    let mut beyond = task();
-    beyond.data.labels = vec![5; 50].into();
+    let mut out_of_range = task();
+    out_of_range.data.labels = vec![5; 50].into();
     assert_eq!(
-        run(&beyond).unwrap_err().to_string(),
-        "label 5 is beyond the 2 classes of the network"
+        run(&out_of_range).unwrap_err().to_string(),
+        "label 5 is out of range: the network has 2 classes"
     );
 }
 
@@ -255,7 +255,7 @@ fn a_last_batch_of_one_is_left_out_only_where_it_would_have_no_variance() {
 }
 
 #[test]
-fn a_batch_size_of_one_is_refused_where_nothing_could_be_normalised() {
+fn a_batch_size_of_one_is_refused_where_one_number_would_have_to_be_normalised() {
     let mut single = task();
     single.graph = Arc::new(
         Builder::new(&[1, 8, 8])
@@ -286,7 +286,7 @@ fn every_epoch_sees_every_image_once_in_an_order_of_its_own() {
 }
 
 #[test]
-fn five_steps_of_a_residual_network_follow_pytorch() {
+fn five_steps_of_a_residual_network_agree_with_pytorch() {
     let golden: Value = serde_json::from_str(GOLDEN).unwrap();
     let golden = &golden["network"];
     let graph = Arc::new(residual());
@@ -321,7 +321,7 @@ fn five_steps_of_a_residual_network_follow_pytorch() {
         descent.step(&loss.backward().unwrap(), 0.1).unwrap();
     }
 
-    let weights = last_weights(&network, state);
+    let weights = final_weights(&network, state);
     for ((key, _), expected) in graph.parameters().zip(golden["weights"].as_array().unwrap()) {
         assert_close(&key, weights.get(&key).unwrap(), &floats(expected));
     }

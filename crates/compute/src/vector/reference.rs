@@ -1,4 +1,4 @@
-//! The definitions of both measures, written out in f64 for the tests: what the closed form must equal.
+//! The definitions of both measures in f64, which the tests compare the closed form with.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use super::layer_vector;
 use crate::gram::CentredGram;
 use scv_domain::vector::LayerVector;
 
-/// Activations of one layer, one image a row.
+/// Activations of one layer, one image per row.
 #[derive(Debug, Clone)]
 pub(crate) struct Activations {
     pub(crate) images: usize,
@@ -34,8 +34,8 @@ impl Activations {
         }
     }
 
-    /// As a rectified network makes them from what the images have in common: `hidden` sources seen
-    /// through `features` random half-planes.
+    /// Activations as those of a rectified network: `hidden` sources that the images share, projected on
+    /// `features` random directions.
     pub(crate) fn rectified(images: usize, hidden: usize, features: usize, seed: u64) -> Self {
         let sources = Self::noise(images, hidden, seed);
         let weights = Self::noise(hidden, features, seed + 1);
@@ -85,7 +85,7 @@ impl Activations {
         Self { values, ..self.clone() }
     }
 
-    /// In single precision, as a network gives them.
+    /// In single precision, like the activations of a network.
     pub(crate) fn tensor(&self) -> Tensor {
         let values: Vec<f32> = self.values.iter().map(|&value| value as f32).collect();
         Tensor::from_vec(values, (self.images, self.features), &Device::Cpu).expect("the shape fits")
@@ -116,7 +116,7 @@ pub(crate) fn debiased_cka(a: &[f64], b: &[f64]) -> f64 {
     cka(&u_centred(a), &u_centred(b))
 }
 
-/// U-centring as the literature gives it: the diagonal set to zero first.
+/// U-centring as defined in the literature: the diagonal is set to zero first.
 pub(crate) fn u_centred(gram: &[f64]) -> Vec<f64> {
     let n = gram.len().isqrt();
     let mut hollow = gram.to_vec();

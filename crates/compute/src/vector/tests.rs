@@ -7,14 +7,14 @@ use super::reference::{Activations, cka, debiased_cka, product, u_centred};
 use super::*;
 use crate::device::{DeviceChoice, open};
 
-/// What every pair must agree with the definition to, from single-precision activations.
+/// How closely every pair must agree with the definition, from single-precision activations.
 const TOLERANCE: f64 = 1e-5;
 
 fn vector_of(activations: &Activations) -> LayerVector {
     layer_vector(&CentredGram::of(&activations.tensor()).unwrap()).unwrap()
 }
 
-/// A centred Gram and its exact coordinates, without single precision anywhere.
+/// A centred Gram matrix and its coordinates, in double precision throughout.
 fn exact(activations: &Activations) -> (Vec<f64>, Coordinates) {
     let gram = activations.centred_gram();
     let coordinates = Coordinates::of(&gram, activations.images);
@@ -47,7 +47,10 @@ struct GoldenPair {
 fn pairs_agree_with_the_golden_cases_on_the_device() {
     let device = open(DeviceChoice::Auto).unwrap();
     for n in [4, 10, 60] {
-        let path = format!("{}/../../tests/golden/layer_vectors_{n}.json", env!("CARGO_MANIFEST_DIR"));
+        let path = format!(
+            "{}/../../tests/golden/layer_vectors_{n}.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
         let golden: Golden = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let vector = |layer: GoldenLayer| {
             let shape = (golden.n, layer.features);
@@ -76,7 +79,7 @@ fn pairs_agree_with_the_golden_cases_on_the_device() {
 }
 
 #[test]
-fn inner_products_are_those_of_the_matrices_for_every_count_of_images() {
+fn inner_products_are_those_of_the_matrices_for_any_number_of_images() {
     for n in (4..=12).chain([60, 100]) {
         let (k, x) = exact(&Activations::rectified(n, 5, 40, 1));
         let (l, y) = exact(&Activations::noise(n, 7, 2));
@@ -133,7 +136,7 @@ fn the_basis_is_orthonormal_and_its_leading_members_have_a_zero_diagonal() {
 }
 
 #[test]
-fn lengths_of_both_parts_are_those_of_the_u_centred_gram_and_of_the_rest() {
+fn the_lengths_of_both_parts_are_those_of_the_u_centred_gram_and_of_the_rest() {
     for n in [4, 5, 17, 100, 400] {
         let (k, coordinates) = exact(&Activations::rectified(n, 6, 30, 3));
         let u = u_centred(&k);
@@ -171,13 +174,13 @@ fn a_stored_vector_leads_back_to_the_gram_of_unit_length() {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "the error is worth quoting")]
-fn wide_independent_noise_is_unlike_only_without_the_bias() {
+fn wide_independent_noise_is_dissimilar_only_without_the_bias() {
     let a = Activations::noise(100, 20_000, 6);
     let b = Activations::noise(100, 20_000, 7);
     let (x, y) = (vector_of(&a), vector_of(&b));
     let (cka, debiased) = (x.cka(&y), x.debiased_cka(&y));
     println!("two layers of noise, 20,000 wide: CKA {cka:.4}, debiased {debiased:+.4}");
-    // The 4,850 leading coordinates are as good as independent: one deviation is 1 / √4850 = 0.014.
+    // The 4,850 leading coordinates are practically independent: one standard deviation is 1 / √4850 = 0.014.
     assert!(cka > 0.9 && debiased.abs() < 5.0 / 4_850.0_f64.sqrt());
     let (k, l) = (a.centred_gram(), b.centred_gram());
     assert!((cka - super::reference::cka(&k, &l)).abs() < TOLERANCE);
@@ -186,7 +189,7 @@ fn wide_independent_noise_is_unlike_only_without_the_bias() {
 
 #[test]
 fn images_that_share_nothing_are_marked_as_such() {
-    // One feature an image: the Gram is the identity, whose U-centred form is zero.
+    // One feature per image: the Gram matrix is the identity, whose U-centred form is zero.
     let n = 20;
     let values = (0..n * n).map(|at| f64::from(at % (n + 1) == 0)).collect();
     let one_hot = Activations {
@@ -199,7 +202,7 @@ fn images_that_share_nothing_are_marked_as_such() {
 }
 
 #[test]
-fn repeated_images_are_no_trouble() {
+fn repeated_images_have_a_vector() {
     let half = Activations::rectified(10, 4, 32, 8);
     let values = [half.values.clone(), half.values].concat();
     let twice = Activations {
@@ -213,7 +216,7 @@ fn repeated_images_are_no_trouble() {
 }
 
 #[test]
-fn one_image_unlike_all_others_still_gives_a_vector_without_nan() {
+fn one_outlier_among_images_never_gives_nan() {
     let mut values = vec![0.0; 20 * 3];
     values[0] = 1.0;
     let outlier = Activations {
@@ -231,7 +234,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_layer_is_wholly_like_itself(n in 4_usize..40, features in 1_usize..60, seed in any::<u32>()) {
+    fn a_layer_has_a_similarity_of_one_with_itself(n in 4_usize..40, features in 1_usize..60, seed in any::<u32>()) {
         let x = vector_of(&Activations::noise(n, features, seed.into()));
         prop_assert!((x.cka(&x) - 1.0).abs() < 1e-6);
         prop_assert!((x.debiased_cka(&x) - 1.0).abs() < 1e-6);
@@ -245,7 +248,7 @@ proptest! {
         let b = Activations::rectified(n, 3, other, u64::from(seed) + 1);
         let (x, y) = match [&a, &b].map(|side| layer_vector(&CentredGram::of(&side.tensor()).unwrap())) {
             [Ok(x), Ok(y)] => (x, y),
-            // Few images may all lie behind the same rectifiers.
+            // Few images may all be cut off by the same rectifiers.
             _ => return Ok(()),
         };
         prop_assert_eq!(x.cka(&y), y.cka(&x));
@@ -254,7 +257,7 @@ proptest! {
         prop_assert!(x.debiased_cka(&y).abs() <= 1.0 + 1e-6);
         let (k, l) = (a.centred_gram(), b.centred_gram());
         prop_assert!((x.cka(&y) - cka(&k, &l)).abs() < TOLERANCE);
-        // A short leading part has lost digits in the single-precision activations already.
+        // A short leading part has already lost digits in the single-precision activations.
         let tolerance = TOLERANCE.max(1e-6 / x.lead_norm().min(y.lead_norm()));
         prop_assert!((x.debiased_cka(&y) - debiased_cka(&k, &l)).abs() < tolerance);
     }
@@ -267,7 +270,7 @@ proptest! {
         let a = Activations::noise(n, features, seed.into());
         let b = a.reflected(u64::from(seed) + 1).map(|value| value * scale).map(|value| value + shift * scale);
         let (x, y) = (vector_of(&a), vector_of(&b));
-        // The shift is up to 100 deviations, and costs as many of the 2²⁴ steps of an f32.
+        // The shift is up to 100 standard deviations, and costs as many of the 2²⁴ steps of an f32.
         prop_assert!((x.cka(&y) - 1.0).abs() < TOLERANCE, "{}", x.cka(&y));
         let lead_error = 3e-5 / x.lead_norm().min(y.lead_norm());
         prop_assert!((x.debiased_cka(&y) - 1.0).abs() < TOLERANCE + lead_error * lead_error);

@@ -1,4 +1,4 @@
-//! Weights files that fit, and every way in which they do not.
+//! Weights files that fit a network, and every way in which they can fail to.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -51,7 +51,7 @@ fn errors(bytes: &[u8]) -> Vec<WeightError> {
 }
 
 #[test]
-fn a_file_that_fits_is_read_and_written_back_alike() {
+fn a_file_that_fits_is_read_and_written_back_unchanged() {
     let bytes = file(&entries());
     check_weights(&bytes, &graph()).unwrap();
     let weights = Weights::read(&bytes, &graph(), &Device::Cpu).unwrap();
@@ -140,7 +140,7 @@ fn a_mismatch_says_what_to_do() {
 }
 
 #[test]
-fn a_file_that_lies_about_its_size_is_refused_before_anything_is_reserved() {
+fn a_file_that_lies_about_its_size_is_refused_before_memory_is_reserved() {
     let claim = |length: u64, rest: &[u8]| [&length.to_le_bytes(), rest].concat();
     let header = |text: &str, data: usize| {
         let mut bytes = claim(text.len() as u64, text.as_bytes());
@@ -157,7 +157,7 @@ fn a_file_that_lies_about_its_size_is_refused_before_anything_is_reserved() {
         ),
         (claim(u64::MAX, b"{}"), "claims a header of 18446744073709551615 bytes"),
         (claim(2, b"no"), "invalid JSON"),
-        (claim(17_000_000, &vec![b' '; 17_000_000]), "the most is 16777216"),
+        (claim(17_000_000, &vec![b' '; 17_000_000]), "the limit is 16777216"),
         (good[..good.len() - 1].to_vec(), "not fully covered"),
         ([good.as_slice(), &[0]].concat(), "not fully covered"),
         (
@@ -202,7 +202,7 @@ fn a_file_that_lies_about_its_size_is_refused_before_anything_is_reserved() {
 }
 
 #[test]
-fn first_weights_come_from_the_seed_and_keep_to_pytorchs_bounds() {
+fn initial_weights_depend_on_the_seed_alone_and_keep_within_the_bounds_of_pytorch() {
     let draw = |seed| Weights::init(&graph(), seed, &Device::Cpu).unwrap();
     let weights = draw(7);
     assert_eq!(weights.to_safetensors().unwrap(), draw(7).to_safetensors().unwrap());
@@ -228,7 +228,7 @@ fn first_weights_come_from_the_seed_and_keep_to_pytorchs_bounds() {
 }
 
 #[test]
-fn the_fan_of_a_transposed_convolution_is_counted_from_its_second_dimension() {
+fn the_fan_of_a_transposed_convolution_is_computed_from_its_second_dimension() {
     let operator = Operator::ConvTranspose2d {
         stride: [1, 1],
         padding: [0, 0],
@@ -249,6 +249,6 @@ fn the_fan_of_a_transposed_convolution_is_counted_from_its_second_dimension() {
         .unwrap();
     assert!(
         values.iter().any(|x| x.abs() > 0.5),
-        "with a fan of 1 the bound is 1, with one of 100 a tenth"
+        "with a fan of 1 the bound is 1, with a fan of 100 it is a tenth"
     );
 }

@@ -1,6 +1,6 @@
-//! The few words of Python that numpy writes: a dictionary of a text, a truth value and a tuple.
+//! The subset of Python that numpy writes: a dictionary of a string, a boolean and a tuple.
 
-/// Most dimensions of an array, as in numpy.
+/// The maximum number of dimensions of an array, as in numpy.
 const MAX_DIMENSIONS: usize = 64;
 
 /// The three entries of a header.
@@ -12,16 +12,16 @@ pub(super) struct Dictionary {
     pub(super) shape: Vec<usize>,
 }
 
-/// Why a header text cannot be read.
+/// Why the text of a header cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(in super::super) enum TextError {
+pub(in crate::activations) enum TextError {
     #[error("has no entry {0:?}")]
     Missing(&'static str),
-    #[error("has the entry {0:?}, which is unknown or there twice")]
+    #[error("has the entry {0:?}, which is unknown or repeated")]
     Unexpected(String),
-    #[error("has {expected} missing before {found:?}")]
+    #[error("lacks {expected} before {found:?}")]
     Syntax { expected: &'static str, found: String },
-    #[error("claims a length of {0}, beyond all memory")]
+    #[error("claims a length of {0}, which exceeds any memory")]
     Length(String),
     #[error("claims more than {MAX_DIMENSIONS} dimensions")]
     Dimensions,
@@ -38,7 +38,7 @@ impl Dictionary {
             text.expect(':', "`:`")?;
             match key {
                 "descr" if descr.is_none() => descr = Some(text.descr()?),
-                "fortran_order" if fortran_order.is_none() => fortran_order = Some(text.truth()?),
+                "fortran_order" if fortran_order.is_none() => fortran_order = Some(text.boolean()?),
                 "shape" if shape.is_none() => shape = Some(text.tuple()?),
                 other => return Err(TextError::Unexpected(beginning(other))),
             }
@@ -58,13 +58,13 @@ impl Dictionary {
     }
 }
 
-/// What has not been read yet.
+/// The text that has not been read yet.
 struct Text<'a> {
     rest: &'a str,
 }
 
 impl<'a> Text<'a> {
-    /// Passes over a character, after any blanks, if it is the next one.
+    /// Skips blanks, and then the given character if it comes next. Returns whether it did.
     fn take(&mut self, character: char) -> bool {
         self.rest = self.rest.trim_start();
         match self.rest.strip_prefix(character) {
@@ -77,9 +77,10 @@ impl<'a> Text<'a> {
     }
 
     fn expect(&mut self, character: char, expected: &'static str) -> Result<(), TextError> {
-        match self.take(character) {
-            true => Ok(()),
-            false => Err(self.missing(expected)),
+        if self.take(character) {
+            Ok(())
+        } else {
+            Err(self.missing(expected))
         }
     }
 
@@ -93,10 +94,10 @@ impl<'a> Text<'a> {
                 return Ok(inside);
             }
         }
-        Err(self.missing("a quoted text"))
+        Err(self.missing("a quoted string"))
     }
 
-    /// A type in short form, or a list of fields, which is passed over.
+    /// A type in short form, or a list of fields, which is skipped.
     fn descr(&mut self) -> Result<String, TextError> {
         if !self.take('[') {
             return self.quoted().map(beginning);
@@ -118,12 +119,12 @@ impl<'a> Text<'a> {
         Ok("record".to_owned())
     }
 
-    fn truth(&mut self) -> Result<bool, TextError> {
+    fn boolean(&mut self) -> Result<bool, TextError> {
         self.rest = self.rest.trim_start();
-        for (word, truth) in [("True", true), ("False", false)] {
+        for (word, value) in [("True", true), ("False", false)] {
             if let Some(rest) = self.rest.strip_prefix(word) {
                 self.rest = rest;
-                return Ok(truth);
+                return Ok(value);
             }
         }
         Err(self.missing("`True` or `False`"))
@@ -155,7 +156,7 @@ impl<'a> Text<'a> {
         if digits.is_empty() {
             return Err(self.missing("a length"));
         }
-        // Python 2 marked long integers.
+        // Python 2 wrote long integers with this suffix.
         self.rest = rest.strip_prefix('L').unwrap_or(rest);
         digits.parse().map_err(|_| TextError::Length(beginning(digits)))
     }
@@ -168,7 +169,7 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Enough of a text to find the place.
+/// Enough of a text to find the position.
 fn beginning(text: &str) -> String {
     text.chars().take(24).collect()
 }

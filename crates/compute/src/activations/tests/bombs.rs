@@ -1,7 +1,7 @@
 //! Small files that claim to be large.
 
 use super::*;
-use crate::activations::numbers::{NumberKind, NumberType, Order};
+use crate::activations::numbers::{NumberFormat, NumberKind, Order};
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -11,7 +11,7 @@ fn zeros(shape: &str, bytes: usize) -> Vec<u8> {
     file
 }
 
-/// Overwrites what the archive says of the size of its only entry when it is unpacked.
+/// Overwrites the unpacked size that the archive claims for its only entry.
 fn claim(mut file: Vec<u8>, unpacked: u32) -> Vec<u8> {
     let record = file.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
     file[record + 24..record + 28].copy_from_slice(&unpacked.to_le_bytes());
@@ -31,7 +31,7 @@ fn zeros_beyond_the_limit_of_a_layer_are_refused() {
     assert_eq!(error.rule, ActivationRule::Limit);
     assert_eq!(
         error.message,
-        "Array zeros takes 16 MiB in single precision, and a layer may take at most 8 MiB; \
+        "Array zeros takes 16 MiB in single precision, but a layer may take at most 8 MiB; \
          pool it over its positions, or leave it out."
     );
 }
@@ -44,7 +44,7 @@ fn zeros_that_the_header_does_not_declare_are_not_inflated() {
     assert_eq!(error.rule, ActivationRule::Readable);
     assert!(error.message.contains("declares 64 bytes"), "{}", error.message);
 
-    // The archive lies as well: no more than the declared numbers come out, and then it shows.
+    // The archive lies as well: only the declared numbers are read, and then the lie shows.
     let lying = claim(file, header as u32 + 64);
     let open = ActivationFile::open(&lying, limits(4)).unwrap();
     let (_, numbers) = open.layers().next().unwrap();
@@ -54,7 +54,7 @@ fn zeros_that_the_header_does_not_declare_are_not_inflated() {
 }
 
 #[test]
-fn numbers_that_cannot_be_in_the_archive_are_refused_before_memory_is_taken_for_them() {
+fn numbers_that_cannot_be_in_the_archive_are_refused_before_memory_is_reserved_for_them() {
     let array = npy("(4, 200000000)", &[0; 64]);
     let header = array.len() - 64;
     let small = npz(CompressionMethod::Deflated, &[("zeros", array)]);
@@ -69,21 +69,25 @@ fn all_arrays_together_may_not_unpack_to_more_than_the_limit() {
         probes: 4,
         layer_bytes: u64::MAX,
     };
-    let mut judge = Judge::new(limits);
-    let layout = Layout {
-        number: NumberType::little(NumberKind::F32),
+    let mut checker = ArrayChecker::new(limits);
+    let layout = ArrayLayout {
+        number: NumberFormat::little(NumberKind::F32),
         order: Order::RowMajor,
         shape: vec![4, 2 << 30],
     };
     // 32 GiB each.
     for name in ["a", "b", "c", "d"] {
-        judge.size(name, &layout);
+        checker.check_size(name, &layout);
     }
-    let [error] = judge.errors.as_slice() else {
-        panic!("{:?}", judge.errors)
+    let [error] = checker.errors.as_slice() else {
+        panic!("{:?}", checker.errors)
     };
     assert_eq!((error.array.as_deref(), error.rule), (Some("c"), ActivationRule::Limit));
-    assert!(error.message.contains("at most 65536 MiB in all"), "{}", error.message);
+    assert!(
+        error.message.contains("at most 65536 MiB in total"),
+        "{}",
+        error.message
+    );
 }
 
 #[test]

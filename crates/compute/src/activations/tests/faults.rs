@@ -1,4 +1,4 @@
-//! What is wrong with a file, all of it at once.
+//! Everything that is wrong with a file, listed at once.
 
 use super::*;
 
@@ -49,7 +49,7 @@ fn a_file_of_another_kind_is_refused_with_what_to_upload() {
 }
 
 #[test]
-fn another_number_of_probe_images_is_said_with_what_to_do() {
+fn another_number_of_probe_images_is_reported_with_what_to_do() {
     let file = npz(CompressionMethod::Stored, &[("conv1", sound())]);
     let found = check(&file, limits(100)).unwrap_err();
     assert_eq!(
@@ -61,6 +61,43 @@ fn another_number_of_probe_images_is_said_with_what_to_do() {
         (found[0].expected.as_str(), found[0].actual.as_str()),
         ("[100, ...]", "[4, 2]")
     );
+}
+
+#[test]
+fn weights_given_as_activations_are_reported_as_weights() {
+    let tensor = |name: &str, shape: &[usize]| {
+        let bytes = vec![0; 4 * shape.iter().product::<usize>()];
+        (name.to_owned(), shape.to_vec(), bytes)
+    };
+    let weights = [
+        tensor("conv1.weight", &[4, 1, 3, 3]),
+        tensor("conv1.bias", &[4]),
+        tensor("head.weight", &[10, 4]),
+        tensor("head.scale", &[10]),
+    ];
+    let found = errors(&safetensors(&weights));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (found[0].array.as_deref(), found[0].rule),
+        (None, ActivationRule::Probes)
+    );
+    assert_eq!(
+        found[0].message,
+        "These look like weights, not activations; upload them as weights, together with the network's blocks \
+         (scv push --weights and --blocks). A file of activations has one array per layer, whose first dimension \
+         is the 4 probe images."
+    );
+
+    // Activations may be named after the weights of their layers.
+    let activations = [tensor("conv1.weight", &[4, 8]), tensor("head.weight", &[4, 10])];
+    assert_eq!(check(&safetensors(&activations), limits(4)).unwrap().len(), 2);
+    // A single array of another shape among layers with other names is reported by itself.
+    let layers = [
+        tensor("conv1", &[4, 8]),
+        tensor("relu", &[4, 8]),
+        tensor("head.weight", &[5, 10]),
+    ];
+    assert_eq!(errors(&safetensors(&layers))[0].array.as_deref(), Some("head.weight"));
 }
 
 #[test]
@@ -77,7 +114,7 @@ fn more_layers_than_a_version_may_have_are_refused() {
         assert_eq!(found[0].rule, ActivationRule::Limit);
         assert_eq!(
             found[0].message,
-            "The file holds 2001 arrays, the most is 2000; save fewer layers."
+            "The file holds 2001 arrays; the limit is 2000. Save fewer layers."
         );
     }
 }
@@ -115,7 +152,7 @@ fn a_long_list_of_faults_becomes_a_short_message() {
     let error = crate::error::ComputeError::Activations(errors(&golden("faults.npz")));
     let message = error.to_string();
     assert!(
-        message.starts_with("the activations cannot be used: Array twice is there more than once"),
+        message.starts_with("the activations cannot be used: Array twice occurs more than once"),
         "{message}"
     );
     assert!(message.contains("Array five_images has shape [5, 3]"), "{message}");

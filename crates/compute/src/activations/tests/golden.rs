@@ -1,8 +1,8 @@
-//! Files as numpy and safetensors write them.
+//! Files written by numpy and safetensors.
 
 use super::*;
 
-/// The numbers that the script puts into an array of that name.
+/// The numbers that the script writes into an array of this name.
 fn expected(name: &str, count: usize) -> Vec<f32> {
     let kind = name.chars().next().unwrap();
     let number = |index: usize| {
@@ -43,7 +43,7 @@ fn every_kind_of_number_that_numpy_saves_is_read_in_the_order_of_the_archive() {
 }
 
 #[test]
-fn deflated_arrays_are_read_alike() {
+fn deflated_arrays_are_read_like_stored_ones() {
     let stored = read(&golden("stored.npz"), GOLDEN_PROBES);
     assert_eq!(read(&golden("deflated.npz"), GOLDEN_PROBES), stored);
 }
@@ -56,7 +56,7 @@ fn all_three_versions_of_the_npy_header_are_read() {
 }
 
 #[test]
-fn layers_of_a_safetensors_file_are_in_the_order_of_their_numbers() {
+fn layers_of_a_safetensors_file_have_the_order_of_their_numbers() {
     let layers = read(&golden("sorted.safetensors"), GOLDEN_PROBES);
     assert_as_expected(&layers);
     assert_eq!(layers.len(), 12);
@@ -65,7 +65,7 @@ fn layers_of_a_safetensors_file_are_in_the_order_of_their_numbers() {
 }
 
 #[test]
-fn a_safetensors_file_may_say_the_order_of_its_layers() {
+fn a_safetensors_file_may_state_the_order_of_its_layers() {
     let layers = read(&golden("ordered.safetensors"), GOLDEN_PROBES);
     assert_as_expected(&layers);
     assert_eq!(
@@ -88,7 +88,7 @@ fn a_safetensors_file_may_say_the_order_of_its_layers() {
 }
 
 #[test]
-fn numbers_beyond_single_precision_become_infinite_and_are_no_fault() {
+fn numbers_beyond_single_precision_become_infinite_and_are_not_a_fault() {
     let header = npy("(4, 1)", &[]);
     let text = String::from_utf8_lossy(&header[10..]).replace("<f4", "<f8");
     let numbers = [1e300_f64, -1e300, f64::NAN, 0.1].map(f64::to_le_bytes).concat();

@@ -1,4 +1,4 @@
-//! Activations from a file against those of a network.
+//! Compares activations from a file with those of a network.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -11,17 +11,17 @@ use crate::control::{Control, Progress};
 use crate::error::ComputeError;
 use crate::executor::Mode;
 use crate::images;
-use crate::ingest::{self, IngestTask, ingest};
-use crate::sketch::Sketcher;
+use crate::ingest::{self, IngestTask};
+use crate::task::{DeviceContext, Task};
 use scv_domain::vector::Degenerate;
 
 const PROBES: usize = 12;
 
-fn sketcher() -> Sketcher {
-    Sketcher::new(Device::Cpu)
+fn run<T: Task>(task: T, control: &Control) -> Result<T::Output, ComputeError> {
+    task.run(&DeviceContext::new(Device::Cpu), control)
 }
 
-/// What the layers of a network answer to its probe images.
+/// The outputs of a network's layers for its probe images.
 fn taps(task: &IngestTask) -> Vec<(String, Vec<usize>, Vec<u8>)> {
     let network = &task.network;
     let input = images::to_tensor(&task.probes, &task.statistics, &Device::Cpu).unwrap();
@@ -46,7 +46,7 @@ fn as_npz(taps: &[(String, Vec<usize>, Vec<u8>)], method: CompressionMethod) -> 
     npz(method, &entries)
 }
 
-/// The layers of a network as a file, to be measured.
+/// A task with the layers of a network as a file.
 pub(crate) fn task() -> ActivationTask {
     let taps = taps(&ingest::tests::task(PROBES));
     ActivationTask {
@@ -56,9 +56,9 @@ pub(crate) fn task() -> ActivationTask {
 }
 
 #[test]
-fn layers_from_a_file_have_the_very_vectors_of_the_network() {
+fn layers_from_a_file_have_exactly_the_vectors_of_the_network() {
     let network = ingest::tests::task(PROBES);
-    let expected = ingest(&network, &Device::Cpu, &sketcher(), &Control::unwatched()).unwrap();
+    let expected = run(network.clone(), &Control::unwatched()).unwrap();
     let taps = taps(&network);
     for file in [
         as_npz(&taps, CompressionMethod::Stored),
@@ -69,7 +69,7 @@ fn layers_from_a_file_have_the_very_vectors_of_the_network() {
             file: file.into(),
             limits: limits(PROBES),
         };
-        let measured = measure(&task, &Device::Cpu, &sketcher(), &Control::unwatched()).unwrap();
+        let measured = run(task, &Control::unwatched()).unwrap();
         assert_eq!(measured.len(), 5);
         for (layer, outcome) in measured.iter().zip(&expected) {
             assert_eq!(layer.layer.name, network.network.graph().nodes[outcome.node].path);
@@ -85,14 +85,14 @@ fn layers_from_a_file_have_the_very_vectors_of_the_network() {
 }
 
 #[test]
-fn progress_goes_to_one_and_cancelling_ends_it_at_the_next_layer() {
+fn progress_reaches_one_and_cancelling_stops_at_the_next_layer() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let progress = Arc::clone(&seen);
     let control = Control {
         progress: Arc::new(move |step| progress.lock().unwrap().push(step)),
         ..Control::unwatched()
     };
-    measure(&task(), &Device::Cpu, &sketcher(), &control).unwrap();
+    run(task(), &control).unwrap();
     let expected = [0.2, 0.4, 0.6, 0.8, 1.0].map(Progress::Fraction);
     assert_eq!(*seen.lock().unwrap(), expected);
 
@@ -104,18 +104,18 @@ fn progress_goes_to_one_and_cancelling_ends_it_at_the_next_layer() {
         }),
         ..control
     };
-    let result = measure(&task(), &Device::Cpu, &sketcher(), &control);
+    let result = run(task(), &control);
     assert!(matches!(result, Err(ComputeError::Cancelled)));
     assert_eq!(seen.lock().unwrap().len(), 6);
 }
 
 #[test]
-fn a_file_with_faults_is_not_measured_and_says_them() {
+fn a_file_with_faults_is_not_measured_and_its_faults_are_listed() {
     let faulty = ActivationTask {
         limits: limits(PROBES + 1),
         ..task()
     };
-    let error = measure(&faulty, &Device::Cpu, &sketcher(), &Control::unwatched()).unwrap_err();
+    let error = run(faulty, &Control::unwatched()).unwrap_err();
     let ComputeError::Activations(errors) = error else {
         panic!("{error}")
     };
@@ -130,7 +130,7 @@ fn three_probe_images_are_too_few() {
         file: file.into(),
         limits: limits(3),
     };
-    let error = measure(&task, &Device::Cpu, &sketcher(), &Control::unwatched()).unwrap_err();
+    let error = run(task, &Control::unwatched()).unwrap_err();
     assert!(
         matches!(error, ComputeError::TooFewProbes { given: 3, needed: 4 }),
         "{error}"

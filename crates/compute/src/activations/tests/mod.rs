@@ -6,7 +6,10 @@ use safetensors::tensor::{Dtype, TensorView};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use super::check_arrays::ArrayChecker;
+use super::numbers::ArrayLayout;
 use super::*;
+use crate::error::{ActivationError, ActivationRule};
 
 mod bombs;
 mod faults;
@@ -33,7 +36,7 @@ fn floats(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// A `.npy` file of single precision numbers; `shape` as Python writes it.
+/// A `.npy` file of single precision numbers; `shape` is written as in Python.
 fn npy(shape: &str, numbers: &[u8]) -> Vec<u8> {
     let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
     let length = u16::try_from(text.len()).unwrap().to_le_bytes();

@@ -1,10 +1,10 @@
-//! Whatever the bytes are, they are read or refused.
+//! Any bytes are either read or refused.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Reads all that can be read; only a panic would be wrong.
+/// Reads everything that can be read. Only a panic would be a failure.
 fn survive(bytes: &[u8]) {
     let Ok(file) = ActivationFile::open(bytes, limits(GOLDEN_PROBES)) else {
         return;
@@ -71,17 +71,17 @@ proptest! {
             let array = [&header[..8], &length, text.as_bytes(), &floats(&numbers)].concat();
             read(&npz(CompressionMethod::Deflated, &[("a", array)]), GOLDEN_PROBES)
         };
-        // Where the number of each place in row-major order stands when the first index runs fastest.
-        let place = |mut row_major: usize| {
+        // The column-major position of each row-major position.
+        let column_major = |mut row_major: usize| {
             let mut index = vec![0; shape.len()];
             for axis in (0..shape.len()).rev() {
                 index[axis] = row_major % shape[axis];
                 row_major /= shape[axis];
             }
-            index.iter().zip(&shape).rev().fold(0, |place, (index, length)| place * length + index)
+            index.iter().zip(&shape).rev().fold(0, |position, (index, length)| position * length + index)
         };
         let mut columns = vec![0.0; count];
-        (0..count).for_each(|at| columns[place(at)] = at as f32);
+        (0..count).for_each(|at| columns[column_major(at)] = at as f32);
         let rows = (0..count).map(|at| at as f32).collect();
         prop_assert_eq!(written("True", columns), written("False", rows));
     }

@@ -1,14 +1,14 @@
 //! One block as ONNX operators.
 
-use super::convolution::Convolution;
-use super::step::{Operation, Step};
+use super::convolution::KernelSettings;
+use super::writer::{BlockWriter, Operation};
 use super::{activation, pad, pool};
 use crate::error::{ComputeError, Result};
 use scv_domain::graph::{Operator, ParameterRole};
 
 /// Writes a block into the file.
-pub(super) fn write(mut step: Step<'_>) -> Result<()> {
-    let node = step.node;
+pub(super) fn write(mut writer: BlockWriter<'_>) -> Result<()> {
+    let node = writer.node;
     match &node.operator {
         Operator::Conv2d {
             stride,
@@ -16,13 +16,13 @@ pub(super) fn write(mut step: Step<'_>) -> Result<()> {
             dilation,
             groups,
         } => {
-            let convolution = Convolution {
+            let convolution = KernelSettings {
                 stride: *stride,
                 padding: *padding,
                 dilation: *dilation,
                 groups: *groups,
             };
-            convolution.write(&mut step)?;
+            convolution.write(&mut writer)?;
         }
         Operator::ConvTranspose2d {
             stride,
@@ -31,13 +31,13 @@ pub(super) fn write(mut step: Step<'_>) -> Result<()> {
             dilation,
             groups,
         } => {
-            let convolution = Convolution {
+            let convolution = KernelSettings {
                 stride: *stride,
                 padding: *padding,
                 dilation: *dilation,
                 groups: *groups,
             };
-            convolution.write_transposed(&mut step, *output_padding)?;
+            convolution.write_transposed(&mut writer, *output_padding)?;
         }
         Operator::MaxPool2d {
             kernel,
@@ -45,13 +45,13 @@ pub(super) fn write(mut step: Step<'_>) -> Result<()> {
             padding,
             dilation,
         } => {
-            let window = pool::Window {
+            let window = pool::PoolWindow {
                 kernel: *kernel,
                 stride: *stride,
                 padding: *padding,
                 dilation: *dilation,
             };
-            pool::maximum(&mut step, window)?;
+            pool::maximum(&mut writer, window)?;
         }
         Operator::AvgPool2d {
             kernel,
@@ -60,102 +60,103 @@ pub(super) fn write(mut step: Step<'_>) -> Result<()> {
             count_include_pad,
             divisor_override,
         } => {
-            let window = pool::Window {
+            let window = pool::PoolWindow {
                 kernel: *kernel,
                 stride: *stride,
                 padding: *padding,
                 dilation: [1, 1],
             };
-            pool::mean(&mut step, window, *count_include_pad, *divisor_override)?;
+            pool::mean(&mut writer, window, *count_include_pad, *divisor_override)?;
         }
         Operator::Tensor(_) => {
-            let message = "only networks of blocks are written as ONNX files: this one came as one, so take that";
+            let message = "only networks of blocks can be exported as ONNX files; this network was uploaded as an ONNX \
+                           file: download that file";
             return Err(ComputeError::Invalid(message.into()));
         }
-        Operator::AdaptiveAvgPool2d => pool::adaptive_mean(&mut step)?,
+        Operator::AdaptiveAvgPool2d => pool::adaptive_mean(&mut writer)?,
         Operator::Pad2d { mode, padding } => {
-            let input = step.input()?;
-            let operation = pad::pad(&mut step, &input, *mode, *padding);
-            step.last(operation);
+            let input = writer.input()?;
+            let operation = pad::pad(&mut writer, &input, *mode, *padding);
+            writer.write_output(operation);
         }
-        Operator::BatchNorm2d { eps, .. } => batch_norm(&mut step, *eps)?,
-        Operator::Dropout { p } => dropout(&mut step, *p)?,
-        Operator::Reshape => reshape(&mut step)?,
-        Operator::Linear => linear(&mut step)?,
+        Operator::BatchNorm2d { eps, .. } => batch_norm(&mut writer, *eps)?,
+        Operator::Dropout { p } => dropout(&mut writer, *p)?,
+        Operator::Reshape => reshape(&mut writer)?,
+        Operator::Linear => linear(&mut writer)?,
         Operator::Softmax { dim } => {
             // ONNX counts the batch as a dimension.
-            let operation = Operation::new("Softmax", &step.inputs).integer("axis", *dim as i64 + 1);
-            step.last(operation);
+            let operation = Operation::new("Softmax", &writer.inputs).integer("axis", *dim as i64 + 1);
+            writer.write_output(operation);
         }
-        Operator::Activation(function) => activation::write(&mut step, *function)?,
+        Operator::Activation(function) => activation::write(&mut writer, *function)?,
         Operator::Add => {
-            let operation = Operation::new("Add", &step.inputs);
-            step.last(operation);
+            let operation = Operation::new("Add", &writer.inputs);
+            writer.write_output(operation);
         }
     }
     Ok(())
 }
 
-/// ONNX wants all four tensors; without a learned scale and offset these are ones and zeros.
-fn batch_norm(step: &mut Step<'_>, eps: f64) -> Result<()> {
-    let channels = step.input_shape.first().copied().unwrap_or_default();
-    let scale = match step.tensor(ParameterRole::Weight)? {
+/// ONNX requires all four tensors. Without a learned scale and offset they are ones and zeros.
+fn batch_norm(writer: &mut BlockWriter<'_>, eps: f64) -> Result<()> {
+    let channels = writer.input_shape.first().copied().unwrap_or_default();
+    let scale = match writer.write_tensor(ParameterRole::Weight)? {
         Some(weight) => weight,
-        None => step.floats("ones", &[channels], &vec![1.0; channels]),
+        None => writer.write_floats("ones", &[channels], &vec![1.0; channels]),
     };
-    let offset = match step.tensor(ParameterRole::Bias)? {
+    let offset = match writer.write_tensor(ParameterRole::Bias)? {
         Some(bias) => bias,
-        None => step.floats("zeros", &[channels], &vec![0.0; channels]),
+        None => writer.write_floats("zeros", &[channels], &vec![0.0; channels]),
     };
-    let mean = step.required(ParameterRole::RunningMean)?;
-    let variance = step.required(ParameterRole::RunningVar)?;
-    let inputs = [step.input()?, scale, offset, mean, variance];
-    step.last(Operation::new("BatchNormalization", &inputs).number("epsilon", eps));
+    let mean = writer.write_required_tensor(ParameterRole::RunningMean)?;
+    let variance = writer.write_required_tensor(ParameterRole::RunningVar)?;
+    let inputs = [writer.input()?, scale, offset, mean, variance];
+    writer.write_output(Operation::new("BatchNormalization", &inputs).number("epsilon", eps));
     Ok(())
 }
 
-/// Kept although it does nothing at inference, so that the file shows the network as it was trained.
-fn dropout(step: &mut Step<'_>, p: f64) -> Result<()> {
-    let input = step.input()?;
+/// Written although it has no effect at inference, so that the file shows the network as it was trained.
+fn dropout(writer: &mut BlockWriter<'_>, p: f64) -> Result<()> {
+    let input = writer.input()?;
     let operation = if p < 1.0 {
-        let ratio = step.number("ratio", p);
+        let ratio = writer.write_number("ratio", p);
         Operation::new("Dropout", &[input, ratio])
     } else {
-        // ONNX knows no dropout of everything.
+        // ONNX has no dropout with a ratio of 1.
         Operation::new("Identity", &[input])
     };
-    step.last(operation);
+    writer.write_output(operation);
     Ok(())
 }
 
-fn reshape(step: &mut Step<'_>) -> Result<()> {
-    let input = step.input()?;
-    let operation = match step.node.output_shape.as_slice() {
+fn reshape(writer: &mut BlockWriter<'_>) -> Result<()> {
+    let input = writer.input()?;
+    let operation = match writer.node.output_shape.as_slice() {
         [_] => Operation::new("Flatten", &[input]).integer("axis", 1),
         shape => {
-            // A zero keeps the dimension that stands in its place: the batch.
+            // A zero keeps the dimension at its position, which is the batch.
             let sizes: Vec<i64> = std::iter::once(0)
                 .chain(shape.iter().map(|&length| length as i64))
                 .collect();
-            let sizes = step.integers("shape", &[sizes.len()], &sizes);
+            let sizes = writer.write_integers("shape", &[sizes.len()], &sizes);
             Operation::new("Reshape", &[input, sizes])
         }
     };
-    step.last(operation);
+    writer.write_output(operation);
     Ok(())
 }
 
-fn linear(step: &mut Step<'_>) -> Result<()> {
-    if step.input_shape.len() != 1 {
-        let shape = step.input_shape;
+fn linear(writer: &mut BlockWriter<'_>) -> Result<()> {
+    if writer.input_shape.len() != 1 {
+        let shape = writer.input_shape;
         return Err(ComputeError::Invalid(format!(
-            "ONNX's Gemm reads one row of numbers, not {shape:?}"
+            "ONNX's Gemm needs a flat input, not one of shape {shape:?}"
         )));
     }
-    let input = step.input()?;
-    let weight = step.required(ParameterRole::Weight)?;
-    let bias = step.tensor(ParameterRole::Bias)?;
+    let input = writer.input()?;
+    let weight = writer.write_required_tensor(ParameterRole::Weight)?;
+    let bias = writer.write_tensor(ParameterRole::Bias)?;
     let inputs: Vec<String> = [input, weight].into_iter().chain(bias).collect();
-    step.last(Operation::new("Gemm", &inputs).integer("transB", 1));
+    writer.write_output(Operation::new("Gemm", &inputs).integer("transB", 1));
     Ok(())
 }

@@ -1,16 +1,16 @@
-//! Rows and columns added to images, or taken away.
+//! Padding and cropping of images.
 
-use super::step::{Operation, Step};
+use super::writer::{BlockWriter, Operation};
 use scv_domain::graph::PadMode;
 
 /// Pads the last two dimensions of a value: left, right, top, bottom.
-pub(super) fn pad(step: &mut Step<'_>, input: &str, mode: PadMode, padding: [i64; 4]) -> Operation {
+pub(super) fn pad(writer: &mut BlockWriter<'_>, input: &str, mode: PadMode, padding: [i64; 4]) -> Operation {
     let [left, right, top, bottom] = padding;
-    // All that is added before, then all that is added after, by dimension.
-    let pads = step.integers("pads", &[8], &[0, 0, top, left, 0, 0, bottom, right]);
+    // First the padding before each dimension, then the padding after each.
+    let pads = writer.write_integers("pads", &[8], &[0, 0, top, left, 0, 0, bottom, right]);
     match mode {
         PadMode::Constant(value) => {
-            let value = step.number("value", value);
+            let value = writer.write_number("value", value);
             Operation::new("Pad", &[input, &pads, &value]).word("mode", "constant")
         }
         PadMode::Reflection => Operation::new("Pad", &[input, &pads]).word("mode", "reflect"),
@@ -18,7 +18,7 @@ pub(super) fn pad(step: &mut Step<'_>, input: &str, mode: PadMode, padding: [i64
     }
 }
 
-/// Left, right, top and bottom of padding that is given as rows and columns before and after.
+/// Padding as left, right, top and bottom, from rows and columns before and after.
 pub(super) fn around(before: [usize; 2], after: [usize; 2]) -> [i64; 4] {
     [before[1], after[1], before[0], after[0]].map(|places| places as i64)
 }

@@ -1,135 +1,136 @@
 //! Pooling as ONNX operators.
 //!
-//! `ceil_mode` is never written: runtimes disagree on it. The graph knows how many windows there
-//! are, so whatever the last one hangs over the end becomes padding.
+//! `ceil_mode` is never written, because runtimes disagree on it. The graph knows the number of windows, so the part of
+//! the last window that extends beyond the end becomes padding.
 
 use super::pad::{around, pad};
-use super::step::{Operation, Step};
+use super::writer::{BlockWriter, Operation};
 use crate::error::{ComputeError, Result};
 use scv_domain::graph::PadMode;
 
 /// A window that slides over rows and columns.
 #[derive(Clone, Copy)]
-pub(super) struct Window {
+pub(super) struct PoolWindow {
     pub kernel: [usize; 2],
     pub stride: [usize; 2],
     pub padding: [usize; 2],
     pub dilation: [usize; 2],
 }
 
-/// The largest number of each window; padding never wins.
-pub(super) fn maximum(step: &mut Step<'_>, window: Window) -> Result<()> {
-    let input = step.input()?;
-    let (before, after) = (window.padding, window.padding_after(step)?);
+/// The maximum of each window; padding never counts.
+pub(super) fn maximum(writer: &mut BlockWriter<'_>, window: PoolWindow) -> Result<()> {
+    let input = writer.input()?;
+    let (before, after) = (window.padding, window.padding_after(writer)?);
     // ONNX Runtime takes only padding that is smaller than the kernel.
     let is_wide = (0..2).any(|axis| after[axis] >= window.kernel[axis]);
     let operation = if is_wide {
         let lowest = PadMode::Constant(f64::NEG_INFINITY);
-        let padded = pad(step, &input, lowest, around(before, after));
-        let padded = step.inner("padded", padded);
-        window.over("MaxPool", &padded, [0, 0], [0, 0])
+        let padded = pad(writer, &input, lowest, around(before, after));
+        let padded = writer.write_intermediate("padded", padded);
+        window.operation("MaxPool", &padded, [0, 0], [0, 0])
     } else {
-        window.over("MaxPool", &input, before, after)
+        window.operation("MaxPool", &input, before, after)
     };
-    step.last(operation.sizes("dilations", &window.dilation));
+    writer.write_output(operation.sizes("dilations", &window.dilation));
     Ok(())
 }
 
-/// The mean of each window. What hangs over the end never counts in the divisor, unless one is given.
+/// The mean of each window. The part that extends beyond the end never counts in the divisor, unless `divisor_override`
+/// is given.
 pub(super) fn mean(
-    step: &mut Step<'_>,
-    window: Window,
+    writer: &mut BlockWriter<'_>,
+    window: PoolWindow,
     count_include_pad: bool,
     divisor_override: Option<usize>,
 ) -> Result<()> {
-    let input = step.input()?;
-    let (before, after) = (window.padding, window.padding_after(step)?);
-    let hangs_over = after != before;
+    let input = writer.input()?;
+    let (before, after) = (window.padding, window.padding_after(writer)?);
+    let overhangs = after != before;
     if let Some(divisor) = divisor_override {
-        let mean = window.over("AveragePool", &input, before, after);
-        let mean = step.inner("mean", mean.integer("count_include_pad", 1));
+        let mean = window.operation("AveragePool", &input, before, after);
+        let mean = writer.write_intermediate("mean", mean.integer("count_include_pad", 1));
         let area = (window.kernel[0] * window.kernel[1]) as f64;
-        let factor = step.number("factor", area / divisor as f64);
-        step.last(Operation::new("Mul", &[mean, factor]));
-    } else if count_include_pad && hangs_over && before != [0, 0] {
-        let zeros = pad(step, &input, PadMode::Constant(0.0), around(before, before));
-        let padded = step.inner("padded", zeros);
+        let factor = writer.write_number("factor", area / divisor as f64);
+        writer.write_output(Operation::new("Mul", &[mean, factor]));
+    } else if count_include_pad && overhangs && before != [0, 0] {
+        let zeros = pad(writer, &input, PadMode::Constant(0.0), around(before, before));
+        let padded = writer.write_intermediate("padded", zeros);
         let overhang = [after[0] - before[0], after[1] - before[1]];
-        step.last(window.over("AveragePool", &padded, [0, 0], overhang));
+        writer.write_output(window.operation("AveragePool", &padded, [0, 0], overhang));
     } else {
-        let counts = count_include_pad && !hangs_over;
-        let mean = window.over("AveragePool", &input, before, after);
-        step.last(mean.integer("count_include_pad", counts.into()));
+        let counts = count_include_pad && !overhangs;
+        let mean = window.operation("AveragePool", &input, before, after);
+        writer.write_output(mean.integer("count_include_pad", counts.into()));
     }
     Ok(())
 }
 
-/// Means over windows chosen so that the result has the node's shape.
+/// Means over windows that are chosen so that the output has the node's shape.
 ///
-/// Windows of one size are an ordinary pooling. Otherwise, since a window's mean is the mean of the
-/// means of its rows, each dimension is taken by itself: the places of every window are gathered,
+/// If all windows have the same size, this is an ordinary pooling. Otherwise each dimension is pooled separately,
+/// because the mean of a window is the mean of the means of its rows: the positions of every window are gathered,
 /// weighted and summed.
-pub(super) fn adaptive_mean(step: &mut Step<'_>) -> Result<()> {
-    let input = step.input()?;
-    let [read, made] = step.planes()?;
-    if made == [1, 1] {
-        step.last(Operation::new("GlobalAveragePool", &[input]));
-    } else if read == made {
-        step.last(Operation::new("Identity", &[input]));
-    } else if (0..2).all(|axis| read[axis].is_multiple_of(made[axis])) {
-        let size = [read[0] / made[0], read[1] / made[1]];
-        let window = Window {
+pub(super) fn adaptive_mean(writer: &mut BlockWriter<'_>) -> Result<()> {
+    let input = writer.input()?;
+    let [from, to] = writer.plane_sizes()?;
+    if to == [1, 1] {
+        writer.write_output(Operation::new("GlobalAveragePool", &[input]));
+    } else if from == to {
+        writer.write_output(Operation::new("Identity", &[input]));
+    } else if (0..2).all(|axis| from[axis].is_multiple_of(to[axis])) {
+        let size = [from[0] / to[0], from[1] / to[1]];
+        let window = PoolWindow {
             kernel: size,
             stride: size,
             padding: [0, 0],
             dilation: [1, 1],
         };
-        step.last(window.over("AveragePool", &input, [0, 0], [0, 0]));
-    } else if read[1] == made[1] {
-        let means = means_along(step, "row", &input, 0);
-        step.last(means);
-    } else if read[0] == made[0] {
-        let means = means_along(step, "column", &input, 1);
-        step.last(means);
+        writer.write_output(window.operation("AveragePool", &input, [0, 0], [0, 0]));
+    } else if from[1] == to[1] {
+        let means = means_along(writer, "row", &input, 0);
+        writer.write_output(means);
+    } else if from[0] == to[0] {
+        let means = means_along(writer, "column", &input, 1);
+        writer.write_output(means);
     } else {
-        let means = means_along(step, "row", &input, 0);
-        let rows = step.inner("rows", means);
-        let means = means_along(step, "column", &rows, 1);
-        step.last(means);
+        let means = means_along(writer, "row", &input, 0);
+        let rows = writer.write_intermediate("rows", means);
+        let means = means_along(writer, "column", &rows, 1);
+        writer.write_output(means);
     }
     Ok(())
 }
 
 /// The means of adaptive windows along rows (axis 0) or columns (axis 1).
-fn means_along(step: &mut Step<'_>, what: &str, input: &str, axis: usize) -> Operation {
-    // Batch and channels stand before the rows.
+fn means_along(writer: &mut BlockWriter<'_>, what: &str, input: &str, axis: usize) -> Operation {
+    // Batch and channels come before the rows.
     let dimension = axis + 2;
-    let windows = Windows::new(step.input_shape[axis + 1], step.node.output_shape[axis + 1]);
+    let windows = Windows::new(writer.input_shape[axis + 1], writer.node.output_shape[axis + 1]);
     let [count, longest] = [windows.count, windows.longest];
-    let places = step.integers(&format!("{what}_places"), &[count, longest], &windows.places);
-    // The weights stand along the window; behind a row's windows its columns follow.
+    let positions = writer.write_integers(&format!("{what}_places"), &[count, longest], &windows.positions);
+    // The weights run along the window. If the windows are of rows, the columns come after them.
     let dims: &[usize] = if axis == 0 {
         &[count, longest, 1]
     } else {
         &[count, longest]
     };
-    let weights = step.floats(&format!("{what}_weights"), dims, &windows.weights);
-    let gather = Operation::new("Gather", &[input, &places]).integer("axis", dimension as i64);
-    let gathered = step.inner(&format!("{what}_gathered"), gather);
-    let weighted = step.inner(
+    let weights = writer.write_floats(&format!("{what}_weights"), dims, &windows.weights);
+    let gather = Operation::new("Gather", &[input, &positions]).integer("axis", dimension as i64);
+    let gathered = writer.write_intermediate(&format!("{what}_gathered"), gather);
+    let weighted = writer.write_intermediate(
         &format!("{what}_weighted"),
         Operation::new("Mul", &[&gathered, &weights]),
     );
-    let axes = step.integers(&format!("{what}_axis"), &[1], &[dimension as i64 + 1]);
+    let axes = writer.write_integers(&format!("{what}_axis"), &[1], &[dimension as i64 + 1]);
     Operation::new("ReduceSum", &[weighted, axes]).integer("keepdims", 0)
 }
 
-/// Adaptive windows along one dimension, all written as long as the longest.
+/// Adaptive windows along one dimension, all padded to the length of the longest.
 struct Windows {
     count: usize,
     longest: usize,
-    /// Where each window reads; a shorter one repeats its last place, with the weight 0.
-    places: Vec<i64>,
+    /// The positions that each window reads. A shorter window repeats its last position, with the weight 0.
+    positions: Vec<i64>,
     weights: Vec<f32>,
 }
 
@@ -140,14 +141,14 @@ impl Windows {
         let mut windows = Self {
             count,
             longest,
-            places: Vec::with_capacity(count * longest),
+            positions: Vec::with_capacity(count * longest),
             weights: Vec::with_capacity(count * longest),
         };
         for range in (0..count).map(range) {
-            for position in 0..longest {
-                let is_inside = position < range.len();
-                let place = range.start + position.min(range.len() - 1);
-                windows.places.push(place as i64);
+            for offset in 0..longest {
+                let is_inside = offset < range.len();
+                let position = range.start + offset.min(range.len() - 1);
+                windows.positions.push(position as i64);
                 windows
                     .weights
                     .push(if is_inside { 1.0 / range.len() as f32 } else { 0.0 });
@@ -157,13 +158,13 @@ impl Windows {
     }
 }
 
-impl Window {
-    /// Rows and columns to add after the image so that there are as many windows as the node's shape says.
-    fn padding_after(&self, step: &Step<'_>) -> Result<[usize; 2]> {
-        let [read, made] = step.planes()?;
+impl PoolWindow {
+    /// Rows and columns to add after the image so that the number of windows matches the node's shape.
+    fn padding_after(&self, writer: &BlockWriter<'_>) -> Result<[usize; 2]> {
+        let [from, to] = writer.plane_sizes()?;
         Ok([
-            self.padding_after_axis(0, read[0], made[0])?,
-            self.padding_after_axis(1, read[1], made[1])?,
+            self.padding_after_axis(0, from[0], to[0])?,
+            self.padding_after_axis(1, from[1], to[1])?,
         ])
     }
 
@@ -174,15 +175,15 @@ impl Window {
         if room.map(|room| room / stride + 1) == Some(windows) {
             return Ok(padding);
         }
-        let wanted = windows.saturating_sub(1) * stride + reach;
-        wanted
+        let needed = windows.saturating_sub(1) * stride + reach;
+        needed
             .checked_sub(size + padding)
             .filter(|&after| after >= padding)
-            .ok_or_else(|| ComputeError::Invalid(format!("no padding makes {windows} windows of {size} places")))
+            .ok_or_else(|| ComputeError::Invalid(format!("no padding gives {windows} windows over {size} positions")))
     }
 
     /// A pooling with this window and explicit padding.
-    fn over(&self, op_type: &str, input: &str, before: [usize; 2], after: [usize; 2]) -> Operation {
+    fn operation(&self, op_type: &str, input: &str, before: [usize; 2], after: [usize; 2]) -> Operation {
         Operation::new(op_type, &[input])
             .sizes("kernel_shape", &self.kernel)
             .sizes("strides", &self.stride)

@@ -1,5 +1,5 @@
-//! Networks as the messages of their files. That runtimes compute from them what SCV computes is
-//! checked by `scripts/check_export.py`.
+//! Checks the messages of exported files. `scripts/check_export.py` checks that runtimes compute the same outputs from
+//! them as SCV.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,7 +24,7 @@ fn graph(input: [usize; 3], list: Value) -> Graph {
     lower(&blocks, shape, CLASSES).unwrap()
 }
 
-/// The layers as a file, with a classifier behind them.
+/// A file of the given layers, followed by a classifier.
 fn exported(input: [usize; 3], layers: Value) -> GraphProto {
     let mut list = layers.as_array().unwrap().clone();
     list.push(json!({"kind": "Flatten"}));
@@ -38,7 +38,7 @@ fn file_of(graph: &Graph) -> ModelProto {
     ModelProto::decode(bytes.as_slice()).unwrap()
 }
 
-/// The nodes of one block, as name and operator.
+/// Name and operator of each node of one block.
 fn operators<'a>(file: &'a GraphProto, path: &str) -> Vec<(&'a str, &'a str)> {
     let belongs = |name: &str| name == path || name.starts_with(&format!("{path}/"));
     let nodes = file.node.iter().filter(|node| belongs(&node.name));
@@ -76,7 +76,7 @@ fn integers(file: &GraphProto, name: &str) -> Vec<i64> {
         .collect()
 }
 
-/// A value's name and shape as people write it.
+/// A value's name and shape as text.
 fn described(value: &ValueInfoProto) -> String {
     let tensor = value.r#type.clone().unwrap().tensor_type.unwrap();
     assert_eq!(tensor.elem_type, DataType::Float as i32);
@@ -154,7 +154,7 @@ fn a_file_names_its_layers_by_path_and_its_tensors_by_key() {
 }
 
 #[test]
-fn every_value_has_a_shape_whose_batch_is_open() {
+fn every_value_has_a_shape_with_an_open_batch() {
     let file = file_of(&residual_network()).graph.unwrap();
     let values = |values: &[ValueInfoProto]| values.iter().map(described).collect::<Vec<_>>();
     assert_eq!(values(&file.input), ["images batchx3x8x8"]);
@@ -173,7 +173,7 @@ fn every_value_has_a_shape_whose_batch_is_open() {
 }
 
 #[test]
-fn without_a_closing_softmax_there_are_only_logits() {
+fn without_a_closing_softmax_logits_are_the_only_output() {
     let file = exported([1, 2, 2], json!([]));
     let outputs: Vec<String> = file.output.iter().map(described).collect();
     assert_eq!(outputs, ["logits batchx10"]);
@@ -200,7 +200,7 @@ fn equal_networks_give_equal_bytes() {
 }
 
 #[test]
-fn convolutions_carry_their_windows() {
+fn convolutions_keep_their_kernel_settings() {
     let file = exported(
         [4, 9, 9],
         json!([
@@ -243,7 +243,7 @@ fn an_output_padding_beyond_the_stride_becomes_zeros_after_the_image() {
 }
 
 #[test]
-fn what_a_last_window_hangs_over_becomes_padding() {
+fn the_overhang_of_the_last_window_becomes_padding() {
     let pool = |kind: &str, parameters: Value| json!([{"kind": kind, "parameters": parameters}]);
     let pads = |file: &GraphProto| attribute(file, "0", "pads").ints.clone();
 
@@ -258,7 +258,7 @@ fn what_a_last_window_hangs_over_becomes_padding() {
     assert_eq!(operators(&ceil, "0"), [("0", "MaxPool")]);
     assert_eq!(pads(&ceil), [0, 0, 1, 0]);
 
-    // More padding than kernel, which runtimes refuse.
+    // More padding than kernel size, which runtimes refuse.
     let wide = json!({"kernel_size": 2, "dilation": 5, "stride": 4, "padding": 1, "ceil_mode": true});
     let wide = exported([1, 13, 10], pool("MaxPool2d", wide));
     assert_eq!(operators(&wide, "0"), [("0/padded", "Pad"), ("0", "MaxPool")]);
@@ -267,7 +267,7 @@ fn what_a_last_window_hangs_over_becomes_padding() {
 }
 
 #[test]
-fn a_mean_counts_padding_but_never_what_hangs_over() {
+fn a_mean_counts_padding_but_never_the_overhang() {
     let mean = |parameters: Value| exported([1, 6, 6], json!([{"kind": "AvgPool2d", "parameters": parameters}]));
     let counts = |file: &GraphProto, node: &str| attribute(file, node, "count_include_pad").i;
 
@@ -289,7 +289,7 @@ fn a_mean_counts_padding_but_never_what_hangs_over() {
 }
 
 #[test]
-fn an_adaptive_mean_is_a_pooling_where_its_windows_are_equal() {
+fn an_adaptive_mean_with_windows_of_equal_size_is_an_ordinary_pooling() {
     let adaptive = |size: Value| {
         let layer = json!([{"kind": "AdaptiveAvgPool2d", "parameters": {"output_size": size}}]);
         exported([1, 6, 5], layer)
@@ -322,7 +322,7 @@ fn adaptive_windows_of_several_sizes_are_gathered_and_weighted() {
 }
 
 #[test]
-fn padding_keeps_its_mode_and_its_cuts() {
+fn padding_keeps_its_mode_and_its_cropping() {
     let file = exported(
         [1, 5, 6],
         json!([
@@ -338,7 +338,7 @@ fn padding_keeps_its_mode_and_its_cuts() {
 }
 
 #[test]
-fn functions_that_onnx_lacks_are_composed_and_the_last_operator_bears_the_path() {
+fn functions_that_onnx_lacks_are_composed_and_the_last_operator_is_named_by_the_path() {
     let function = |kind: &str, parameters: Value| {
         let file = exported([1, 2, 2], json!([{"kind": kind, "parameters": parameters}]));
         let nodes = operators(&file, "0");
@@ -366,7 +366,7 @@ fn functions_that_onnx_lacks_are_composed_and_the_last_operator_bears_the_path()
 }
 
 #[test]
-fn a_normalisation_without_scale_gets_constants_that_are_no_weights() {
+fn a_normalisation_without_scale_gets_constants_that_are_not_weights() {
     let file = exported(
         [2, 3, 3],
         json!([{"kind": "BatchNorm2d", "parameters": {"affine": false, "eps": 0.25}}]),
@@ -380,7 +380,7 @@ fn a_normalisation_without_scale_gets_constants_that_are_no_weights() {
 }
 
 #[test]
-fn dimensions_count_the_batch() {
+fn dimension_indices_include_the_batch() {
     let file = exported(
         [2, 3, 4],
         json!([
@@ -395,7 +395,7 @@ fn dimensions_count_the_batch() {
 }
 
 #[test]
-fn missing_and_misshapen_weights_are_told_with_their_layer() {
+fn missing_and_misshapen_weights_are_reported_with_their_layer() {
     let network = residual_network();
     let error = to_onnx(&network, &Weights::default(), "x").unwrap_err().to_string();
     assert_eq!(error, "layer 0 (Conv2d): tensor 0.weight is missing");
@@ -411,17 +411,17 @@ fn missing_and_misshapen_weights_are_told_with_their_layer() {
 }
 
 #[test]
-fn what_onnx_cannot_express_is_told_with_its_layer() {
+fn what_onnx_cannot_express_is_reported_with_its_layer() {
     let shape = [2, 3].as_slice();
     let network = crate::fixtures::Builder::new(shape).linear(4).build();
     let weights = Weights::init(&network, 7, &Device::Cpu).unwrap();
     let error = to_onnx(&network, &weights, "x").unwrap_err().to_string();
     assert_eq!(
         error,
-        "layer 0 (Test): ONNX's Gemm reads one row of numbers, not [2, 3]"
+        "layer 0 (Test): ONNX's Gemm needs a flat input, not one of shape [2, 3]"
     );
 
     let empty = crate::fixtures::Builder::new(shape).build();
     let error = to_onnx(&empty, &weights, "x").unwrap_err().to_string();
-    assert!(error.contains("nothing to write down"), "{error}");
+    assert!(error.contains("nothing to export"), "{error}");
 }

@@ -1,6 +1,6 @@
-//! Functions of each number, and of two.
+//! Element-wise functions of one or two numbers.
 
-use super::{Lowered, Lowering, broadcast};
+use super::lowering::{Lowered, Lowering, broadcast};
 use crate::onnx::plan::Value;
 use scv_domain::graph::{Activation, BinaryFunction, NumberType, Operator, TensorOperator, UnaryFunction};
 
@@ -16,7 +16,7 @@ pub(super) fn activation(lowering: &mut Lowering<'_>, function: Activation) -> L
     )?])
 }
 
-/// An activation whose settings are attributes with defaults.
+/// Activations whose settings are attributes with defaults.
 macro_rules! activations {
     ($($name:ident => |$attributes:ident| $function:expr;)*) => {$(
         pub(super) fn $name(lowering: &mut Lowering<'_>) -> Lowered {
@@ -49,7 +49,7 @@ pub(super) fn gelu(lowering: &mut Lowering<'_>) -> Lowered {
     activation(lowering, Activation::Gelu { tanh })
 }
 
-/// Bounds are attributes up to operator set 10, and inputs afterwards.
+/// The bounds are attributes up to operator set 10, and inputs afterwards.
 pub(super) fn clip(lowering: &mut Lowering<'_>) -> Lowered {
     if lowering.input(0)?.kind() != NumberType::Float {
         return clip_integers(lowering);
@@ -63,7 +63,7 @@ pub(super) fn clip(lowering: &mut Lowering<'_>) -> Lowered {
     let min = bound(lowering, "min", 1, f64::from(f32::NEG_INFINITY))?;
     let max = bound(lowering, "max", 2, f64::from(f32::INFINITY))?;
     if min > max {
-        // The definition: the upper bound is applied last.
+        // ONNX applies the upper bound last.
         return activation(lowering, Activation::Hardtanh { min: max, max });
     }
     activation(lowering, Activation::Hardtanh { min, max })
@@ -84,15 +84,15 @@ pub(super) fn pair(lowering: &mut Lowering<'_>, function: BinaryFunction, a: Val
     let dims = broadcast(a.dims(), b.dims())?;
     let logic = matches!(function, BinaryFunction::And | BinaryFunction::Or | BinaryFunction::Xor);
     if a.kind() != b.kind() && function != BinaryFunction::Pow {
-        return Err("its two inputs are numbers of different types".to_owned());
+        return Err("its inputs have numbers of different types".to_owned());
     }
     let allowed = match a.kind() {
-        NumberType::Truth => logic || function == BinaryFunction::Equal,
+        NumberType::Boolean => logic || function == BinaryFunction::Equal,
         NumberType::Integer => !logic && function != BinaryFunction::Prelu,
         NumberType::Float => !logic,
     };
     if !allowed {
-        return Err("it does not compute with numbers of this type".to_owned());
+        return Err("it does not support numbers of this type".to_owned());
     }
     let kind = match function {
         BinaryFunction::Equal
@@ -102,7 +102,7 @@ pub(super) fn pair(lowering: &mut Lowering<'_>, function: BinaryFunction, a: Val
         | BinaryFunction::GreaterOrEqual
         | BinaryFunction::And
         | BinaryFunction::Or
-        | BinaryFunction::Xor => NumberType::Truth,
+        | BinaryFunction::Xor => NumberType::Boolean,
         _ => a.kind(),
     };
     lowering.tensor_of(kind, TensorOperator::Binary(function), vec![a, b], dims)
@@ -134,12 +134,13 @@ functions_of_two! {
     xor => Xor;
 }
 
-/// Remainders take the sign of the divisor, or of the dividend if it is asked for.
+/// Remainders have the sign of the divisor, or that of the dividend if the attribute `fmod` is set.
 pub(super) fn modulo(lowering: &mut Lowering<'_>) -> Lowered {
     let (a, b) = (lowering.input(0)?, lowering.input(1)?);
-    let function = match lowering.attributes.flag("fmod", false) {
-        true => BinaryFunction::Fmod,
-        false => BinaryFunction::Mod,
+    let function = if lowering.attributes.flag("fmod", false) {
+        BinaryFunction::Fmod
+    } else {
+        BinaryFunction::Mod
     };
     Ok(vec![pair(lowering, function, a, b)?])
 }
@@ -193,10 +194,10 @@ fn of_one(lowering: &mut Lowering<'_>, function: UnaryFunction) -> Result<Value,
     let allowed = match x.kind() {
         NumberType::Float => function != UnaryFunction::Not,
         NumberType::Integer => for_integers,
-        NumberType::Truth => function == UnaryFunction::Not,
+        NumberType::Boolean => function == UnaryFunction::Not,
     };
     if !allowed {
-        return Err("it does not compute with numbers of this type".to_owned());
+        return Err("it does not support numbers of this type".to_owned());
     }
     let dims = x.dims().to_vec();
     lowering.tensor(TensorOperator::Unary(function), vec![x], dims)

@@ -1,8 +1,8 @@
-//! Operators that give numbers another shape, order or type.
+//! Operators that change the shape, order or type of numbers.
 
 use candle_core::{Device, Tensor};
 
-use super::{Lowered, Lowering, axis, broadcast, product};
+use super::lowering::{Lowered, Lowering, axis, broadcast, product};
 use crate::onnx::plan::{Value, first_line};
 use crate::onnx::{constant, limit};
 use scv_domain::graph::{NumberType, TensorOperator};
@@ -22,22 +22,22 @@ pub(super) fn reshape(lowering: &mut Lowering<'_>) -> Lowered {
 fn target_shape(value: &Value, target: &[i64], keep_zero: bool, lowering: &Lowering<'_>) -> Result<Vec<usize>, String> {
     let (from, count) = (value.dims(), product(value.dims()));
     let mut dims = Vec::with_capacity(target.len());
-    for (place, &wanted) in target.iter().enumerate() {
-        dims.push(match wanted {
-            0 if !keep_zero => *from.get(place).ok_or("a 0 in its shape has no dimension to keep")?,
+    for (axis, &length) in target.iter().enumerate() {
+        dims.push(match length {
+            0 if !keep_zero => *from.get(axis).ok_or("a 0 in its shape has no dimension to keep")?,
             -1 => 0,
-            wanted => usize::try_from(wanted).map_err(|_| format!("{wanted} is no dimension"))?,
+            length => usize::try_from(length).map_err(|_| format!("{length} is not a valid dimension"))?,
         });
     }
-    let misfit = || format!("{from:?} cannot be given the shape {target:?}");
-    if let Some(open) = target.iter().position(|&wanted| wanted == -1) {
-        let rest = product_without(&dims, open).ok_or_else(misfit)?;
-        // A batch that is written into the file: what is left over belongs to its dimension.
+    let mismatch = || format!("{from:?} cannot be reshaped to {target:?}");
+    if let Some(open) = target.iter().position(|&length| length == -1) {
+        let rest = product_without(&dims, open).ok_or_else(mismatch)?;
+        // In a file with a fixed batch size, the first dimension scales with the batch.
         if let Some(dims) = for_this_batch(&dims, from, open, lowering) {
             return Ok(dims);
         }
         if rest == 0 || !count.is_multiple_of(rest) {
-            return Err(misfit());
+            return Err(mismatch());
         }
         dims[open] = count / rest;
         return Ok(dims);
@@ -47,17 +47,18 @@ fn target_shape(value: &Value, target: &[i64], keep_zero: bool, lowering: &Lower
     }
     let plan = &lowering.plan;
     let Some(fixed) = plan.fixed_batch else {
-        return Err(misfit());
+        return Err(mismatch());
     };
-    let first = dims.first_mut().ok_or_else(misfit)?;
-    let scaled = first.checked_mul(plan.batch).ok_or_else(misfit)?;
+    let first = dims.first_mut().ok_or_else(mismatch)?;
+    let scaled = first.checked_mul(plan.batch).ok_or_else(mismatch)?;
     if !scaled.is_multiple_of(fixed) {
-        return Err(misfit());
+        return Err(mismatch());
     }
     *first = scaled / fixed;
-    match checked_product(&dims) == Some(count) {
-        true => Ok(dims),
-        false => Err(misfit()),
+    if checked_product(&dims) == Some(count) {
+        Ok(dims)
+    } else {
+        Err(mismatch())
     }
 }
 
@@ -65,16 +66,13 @@ fn checked_product(dims: &[usize]) -> Option<usize> {
     dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim))
 }
 
-fn product_without(dims: &[usize], left_out: usize) -> Option<usize> {
-    let (before, after) = (
-        checked_product(&dims[..left_out])?,
-        checked_product(&dims[left_out + 1..])?,
-    );
+fn product_without(dims: &[usize], axis: usize) -> Option<usize> {
+    let (before, after) = (checked_product(&dims[..axis])?, checked_product(&dims[axis + 1..])?);
     before.checked_mul(after)
 }
 
-/// In a file of a fixed batch size, a shape that begins with that size and leaves another dimension open means the batch
-/// by its first dimension.
+/// The shape for the planned batch size, in a file with a fixed one. If a shape begins with the fixed batch size and
+/// leaves another dimension open, its first dimension is the batch.
 fn for_this_batch(dims: &[usize], from: &[usize], open: usize, lowering: &Lowering<'_>) -> Option<Vec<usize>> {
     let (fixed, batch) = (lowering.plan.fixed_batch?, lowering.plan.batch);
     if open == 0 || dims.first() != Some(&fixed) || from.first() != Some(&batch) {
@@ -108,16 +106,16 @@ pub(super) fn squeeze(lowering: &mut Lowering<'_>) -> Lowered {
             .iter()
             .map(|&given| axis(given, rank))
             .collect::<Result<Vec<_>, _>>()?,
-        None => (0..rank).filter(|&place| value.dims()[place] == 1).collect(),
+        None => (0..rank).filter(|&index| value.dims()[index] == 1).collect(),
     };
-    if let Some(&place) = axes.iter().find(|&&place| value.dims()[place] != 1) {
-        return Err(format!("dimension {place} of {:?} is not 1", value.dims()));
+    if let Some(&index) = axes.iter().find(|&&index| value.dims()[index] != 1) {
+        return Err(format!("dimension {index} of {:?} is not 1", value.dims()));
     }
     let dims = value
         .dims()
         .iter()
         .enumerate()
-        .filter(|(place, _)| !axes.contains(place));
+        .filter(|(index, _)| !axes.contains(index));
     let dims = dims.map(|(_, &dim)| dim).collect();
     Ok(vec![lowering.reshape(value, dims)?])
 }
@@ -134,11 +132,14 @@ pub(super) fn unsqueeze(lowering: &mut Lowering<'_>) -> Lowered {
         .map(|&given| axis(given, rank))
         .collect::<Result<Vec<_>, _>>()?;
     let mut left = value.dims().iter();
-    let dims = (0..rank).map(|place| match axes.contains(&place) {
-        true => Some(1),
-        false => left.next().copied(),
+    let dims = (0..rank).map(|index| {
+        if axes.contains(&index) {
+            Some(1)
+        } else {
+            left.next().copied()
+        }
     });
-    let dims = dims.collect::<Option<Vec<_>>>().ok_or("axes name a dimension twice")?;
+    let dims = dims.collect::<Option<Vec<_>>>().ok_or("axes repeat a dimension")?;
     Ok(vec![lowering.reshape(value, dims)?])
 }
 
@@ -148,18 +149,18 @@ pub(super) fn transpose(lowering: &mut Lowering<'_>) -> Lowered {
     let order = match lowering.attributes.integers("perm") {
         Some(given) => given
             .iter()
-            .map(|&place| axis(place, rank))
+            .map(|&index| axis(index, rank))
             .collect::<Result<Vec<_>, _>>()?,
         None => (0..rank).rev().collect(),
     };
-    if order.len() != rank || (0..rank).any(|place| !order.contains(&place)) {
-        return Err(format!("perm {order:?} is no order of {rank} dimensions"));
+    if order.len() != rank || (0..rank).any(|index| !order.contains(&index)) {
+        return Err(format!("perm {order:?} is not a permutation of {rank} dimensions"));
     }
     Ok(vec![transposed(lowering, value, order)?])
 }
 
 pub(super) fn transposed(lowering: &mut Lowering<'_>, value: Value, order: Vec<usize>) -> Result<Value, String> {
-    let dims = order.iter().map(|&place| value.dims()[place]).collect();
+    let dims = order.iter().map(|&index| value.dims()[index]).collect();
     lowering.tensor(TensorOperator::Transpose(order), vec![value], dims)
 }
 
@@ -174,7 +175,7 @@ pub(super) fn expand(lowering: &mut Lowering<'_>) -> Lowered {
     Ok(vec![lowering.tensor(TensorOperator::Expand, vec![value], dims)?])
 }
 
-/// Every dimension gets one in front of it that is repeated and then merged into it.
+/// Each repeated dimension gets a new one before it, which is expanded and then merged with it.
 pub(super) fn tile(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let from = value.dims().to_vec();
@@ -186,22 +187,22 @@ pub(super) fn tile(lowering: &mut Lowering<'_>) -> Lowered {
             from.len()
         ));
     }
-    let (mut apart, mut spread, mut dims) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut separate, mut expanded, mut dims) = (Vec::new(), Vec::new(), Vec::new());
     for (&dim, &count) in from.iter().zip(&repeats) {
-        let count = limit::places("repeats", count)?;
+        let count = limit::check_extent("repeats", count)?;
         if count != 1 {
-            apart.push(1);
-            spread.push(count);
+            separate.push(1);
+            expanded.push(count);
         }
-        apart.push(dim);
-        spread.push(dim);
+        separate.push(dim);
+        expanded.push(dim);
         dims.push(dim.saturating_mul(count));
     }
     if dims == from {
         return Ok(vec![value]);
     }
-    let value = lowering.reshape(value, apart)?;
-    let value = lowering.tensor(TensorOperator::Expand, vec![value], spread)?;
+    let value = lowering.reshape(value, separate)?;
+    let value = lowering.tensor(TensorOperator::Expand, vec![value], expanded)?;
     Ok(vec![lowering.reshape(value, dims)?])
 }
 
@@ -209,23 +210,23 @@ pub(super) fn tile(lowering: &mut Lowering<'_>) -> Lowered {
 pub(super) fn triangle(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let [.., rows, columns] = value.dims()[..] else {
-        return Err("its input is no matrix".to_owned());
+        return Err("its input is not a matrix".to_owned());
     };
-    lowering.plan.spent.constant(&[rows, columns], 0)?;
+    lowering.plan.constant_budget.charge(&[rows, columns], 0)?;
     let diagonal = lowering
         .integers(1)?
         .and_then(|numbers| numbers.first().copied())
         .unwrap_or(0);
     let upper = lowering.attributes.flag("upper", true);
-    let places = (0..rows as i64).flat_map(|row| (0..columns as i64).map(move |column| column - row));
-    let kept = places.map(|place| u8::from(if upper { place >= diagonal } else { place <= diagonal }));
+    let offsets = (0..rows as i64).flat_map(|row| (0..columns as i64).map(move |column| column - row));
+    let kept = offsets.map(|offset| u8::from(if upper { offset >= diagonal } else { offset <= diagonal }));
     let kept = Tensor::from_vec(kept.collect::<Vec<u8>>(), (rows, columns), &Device::Cpu);
     let zero = match value.kind() {
         NumberType::Float => constant::scalar(0.0),
         NumberType::Integer => Tensor::new(0_i64, &Device::Cpu),
-        NumberType::Truth => return Err("it does not compute with numbers of this type".to_owned()),
+        NumberType::Boolean => return Err("it does not support numbers of this type".to_owned()),
     };
-    let [kept, zero] = [kept, zero].map(|made| made.map(Value::Constant).map_err(|error| first_line(&error)));
+    let [kept, zero] = [kept, zero].map(|constant| constant.map(Value::Constant).map_err(|error| first_line(&error)));
     let (kind, dims) = (value.kind(), value.dims().to_vec());
     Ok(vec![lowering.tensor_of(
         kind,
@@ -240,13 +241,14 @@ pub(super) fn depth_to_space(lowering: &mut Lowering<'_>) -> Lowered {
     let depth = channels / (block * block);
     if depth * block * block != channels {
         return Err(format!(
-            "{channels} channels do not divide into blocks of {block}x{block}"
+            "{channels} channels cannot be divided into blocks of {block}x{block}"
         ));
     }
-    let by_column = lowering.attributes.text("mode") == Some("CRD");
-    let (shape, order) = match by_column {
-        true => (vec![batch, depth, block, block, rows, columns], vec![0, 1, 4, 2, 5, 3]),
-        false => (vec![batch, block, block, depth, rows, columns], vec![0, 3, 4, 1, 5, 2]),
+    let is_depth_first = lowering.attributes.text("mode") == Some("CRD");
+    let (shape, order) = if is_depth_first {
+        (vec![batch, depth, block, block, rows, columns], vec![0, 1, 4, 2, 5, 3])
+    } else {
+        (vec![batch, block, block, depth, rows, columns], vec![0, 3, 4, 1, 5, 2])
     };
     let value = lowering.reshape(value, shape)?;
     let value = transposed(lowering, value, order)?;
@@ -259,7 +261,7 @@ pub(super) fn space_to_depth(lowering: &mut Lowering<'_>) -> Lowered {
     let (value, [batch, channels, rows, columns], block) = blocks(lowering)?;
     if rows % block != 0 || columns % block != 0 {
         return Err(format!(
-            "{rows}x{columns} does not divide into blocks of {block}x{block}"
+            "{rows}x{columns} cannot be divided into blocks of {block}x{block}"
         ));
     }
     let (rows, columns) = (rows / block, columns / block);
@@ -277,9 +279,9 @@ pub(super) fn space_to_depth(lowering: &mut Lowering<'_>) -> Lowered {
 
 fn blocks(lowering: &Lowering<'_>) -> Result<(Value, [usize; 4], usize), String> {
     let value = lowering.input(0)?;
-    let dims = <[usize; 4]>::try_from(value.dims()).map_err(|_| "its input is no image".to_owned())?;
-    match limit::places("blocksize", lowering.attributes.integer("blocksize").unwrap_or(0))? {
-        0 => Err("blocksize must be above zero".to_owned()),
+    let dims = <[usize; 4]>::try_from(value.dims()).map_err(|_| "its input is not an image".to_owned())?;
+    match limit::check_extent("blocksize", lowering.attributes.integer("blocksize").unwrap_or(0))? {
+        0 => Err("blocksize must be positive".to_owned()),
         block => Ok((value, dims, block)),
     }
 }
@@ -290,13 +292,13 @@ pub(super) fn cast(lowering: &mut Lowering<'_>) -> Lowered {
     let kind = match wanted {
         1 | 10 | 11 | 16 => NumberType::Float,
         2..=7 | 12 | 13 => NumberType::Integer,
-        9 => NumberType::Truth,
+        9 => NumberType::Boolean,
         other => return Err(format!("type {other} is not supported")),
     };
     as_kind(lowering, value, kind)
 }
 
-/// Numbers of the type of another value.
+/// Converts numbers to the type of another value.
 pub(super) fn cast_like(lowering: &mut Lowering<'_>) -> Lowered {
     let (value, kind) = (lowering.input(0)?, lowering.input(1)?.kind());
     as_kind(lowering, value, kind)

@@ -1,8 +1,8 @@
-//! Products of matrices. One with constant weights becomes the linear layer that blocks have.
+//! Matrix products. A product with constant weights becomes the linear layer of block networks.
 
 use candle_core::Tensor;
 
-use super::{Lowered, Lowering, broadcast, product};
+use super::lowering::{Lowered, Lowering, broadcast, product};
 use crate::onnx::constant;
 use crate::onnx::plan::{Value, first_line};
 use scv_domain::graph::{BinaryFunction, Operator, ParameterRole, TensorOperator};
@@ -14,11 +14,11 @@ pub(super) fn matmul(lowering: &mut Lowering<'_>) -> Lowered {
         .filter(|weight| weight.rank() == 2 && a.dims().len() >= 2)
         .cloned()
     {
-        let turned = weight
+        let transposed = weight
             .t()
-            .and_then(|turned| turned.contiguous())
+            .and_then(|transposed| transposed.contiguous())
             .map_err(|error| first_line(&error))?;
-        return Ok(vec![linear(lowering, a, turned, None)?]);
+        return Ok(vec![linear(lowering, a, transposed, None)?]);
     }
     Ok(vec![multiply(lowering, a, b)?])
 }
@@ -27,33 +27,34 @@ pub(super) fn gemm(lowering: &mut Lowering<'_>) -> Lowered {
     let (a, b) = (lowering.input(0)?, lowering.input(1)?);
     let alpha = lowering.attributes.float("alpha").unwrap_or(1.0);
     let beta = lowering.attributes.float("beta").unwrap_or(1.0);
-    let (turn_a, turn_b) = (
+    let (transpose_a, transpose_b) = (
         lowering.attributes.flag("transA", false),
         lowering.attributes.flag("transB", false),
     );
     if a.dims().len() != 2 || b.dims().len() != 2 {
         return Err(format!("it multiplies matrices, not {:?} and {:?}", a.dims(), b.dims()));
     }
-    let a = turned(lowering, a, turn_a)?;
-    let outputs = b.dims()[usize::from(!turn_b)];
+    let a = transposed_if(transpose_a, lowering, a)?;
+    let outputs = b.dims()[usize::from(!transpose_b)];
     let bias = lowering
         .optional(2)
         .map(|c| c.constant().filter(|c| c.elem_count() == outputs && is_row(c)).cloned());
     if let (Some(weight), None | Some(Some(_))) = (b.constant(), &bias) {
         let scaled = |tensor: &Tensor, by: f64| tensor.affine(by, 0.0);
-        let weight = match turn_b {
-            true => weight.clone(),
-            false => weight
+        let weight = if transpose_b {
+            weight.clone()
+        } else {
+            weight
                 .t()
                 .and_then(|t| t.contiguous())
-                .map_err(|error| first_line(&error))?,
+                .map_err(|error| first_line(&error))?
         };
         let weight = scaled(&weight, alpha).map_err(|error| first_line(&error))?;
         let bias = bias.flatten().map(|c| c.flatten_all().and_then(|c| scaled(&c, beta)));
         let bias = bias.transpose().map_err(|error| first_line(&error))?;
         return Ok(vec![linear(lowering, a, weight, bias)?]);
     }
-    let b = turned(lowering, b, turn_b)?;
+    let b = transposed_if(transpose_b, lowering, b)?;
     let mut y = multiply(lowering, a, b)?;
     y = scaled(lowering, y, alpha)?;
     if lowering.optional(2).is_some() {
@@ -65,7 +66,7 @@ pub(super) fn gemm(lowering: &mut Lowering<'_>) -> Lowered {
     Ok(vec![y])
 }
 
-/// Whether it is one number an output, and so the same for every row.
+/// Whether a bias is a single row, which is added to every row.
 fn is_row(bias: &Tensor) -> bool {
     bias.dims().iter().rev().skip(1).all(|&dim| dim == 1)
 }
@@ -74,11 +75,13 @@ fn is_row(bias: &Tensor) -> bool {
 fn linear(lowering: &mut Lowering<'_>, x: Value, weight: Tensor, bias: Option<Tensor>) -> Result<Value, String> {
     let (outputs, inputs) = (weight.dims()[0], weight.dims()[1]);
     let mut dims = x.dims().to_vec();
-    let arriving = dims.pop().unwrap_or(0);
-    if arriving != inputs {
-        return Err(format!("{arriving} numbers arrive, but its weights read {inputs}"));
+    let features = dims.pop().unwrap_or(0);
+    if features != inputs {
+        return Err(format!(
+            "its input has {features} features, but its weights need {inputs}"
+        ));
     }
-    // The first dimension counts images, and what is measured is the cost of one.
+    // The first dimension counts images, and the cost is that of one image.
     let cost = product(&dims[1.min(dims.len())..]) * inputs * outputs;
     dims.push(outputs);
     let mut owned = vec![(ParameterRole::Weight, weight)];
@@ -89,7 +92,7 @@ fn linear(lowering: &mut Lowering<'_>, x: Value, weight: Tensor, bias: Option<Te
 fn multiply(lowering: &mut Lowering<'_>, a: Value, b: Value) -> Result<Value, String> {
     let (left, right) = (a.dims(), b.dims());
     if left.is_empty() || right.is_empty() {
-        return Err("a product needs at least one dimension on either side".to_owned());
+        return Err("both factors need at least one dimension".to_owned());
     }
     let row = if left.len() == 1 {
         [&[1], left].concat()
@@ -104,7 +107,7 @@ fn multiply(lowering: &mut Lowering<'_>, a: Value, b: Value) -> Result<Value, St
     let (rows, inner) = (row[row.len() - 2], row[row.len() - 1]);
     let (other, columns) = (column[column.len() - 2], column[column.len() - 1]);
     if inner != other {
-        return Err(format!("matrices {left:?} and {right:?} do not go together"));
+        return Err(format!("matrices {left:?} and {right:?} cannot be multiplied"));
     }
     let mut dims = broadcast(&row[..row.len() - 2], &column[..column.len() - 2])?;
     if left.len() > 1 {
@@ -116,8 +119,8 @@ fn multiply(lowering: &mut Lowering<'_>, a: Value, b: Value) -> Result<Value, St
     lowering.tensor(TensorOperator::MatMul, vec![a, b], dims)
 }
 
-fn turned(lowering: &mut Lowering<'_>, value: Value, turn: bool) -> Result<Value, String> {
-    if !turn {
+fn transposed_if(transpose: bool, lowering: &mut Lowering<'_>, value: Value) -> Result<Value, String> {
+    if !transpose {
         return Ok(value);
     }
     let dims = vec![value.dims()[1], value.dims()[0]];

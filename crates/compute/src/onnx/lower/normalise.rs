@@ -1,8 +1,8 @@
-//! Normalisation, softmax, and what is left out at inference.
+//! Normalisation, softmax and dropout.
 
 use candle_core::Tensor;
 
-use super::{Lowered, Lowering, axis, broadcast};
+use super::lowering::{Lowered, Lowering, axis, broadcast};
 use crate::onnx::limit;
 use crate::onnx::plan::{Value, first_line};
 use scv_domain::graph::{Operator, ParameterRole, TensorOperator};
@@ -41,7 +41,7 @@ pub(super) fn batch(lowering: &mut Lowering<'_>) -> Lowered {
 pub(super) fn instance(lowering: &mut Lowering<'_>) -> Lowered {
     let rank = lowering.input(0)?.dims().len();
     if rank < 3 {
-        return Err("its input is no image".to_owned());
+        return Err("its input is not an image".to_owned());
     }
     let by_channel = |tensor: Tensor| {
         let mut dims = vec![1; rank - 1];
@@ -67,25 +67,29 @@ pub(super) fn layer(lowering: &mut Lowering<'_>) -> Lowered {
     Ok(vec![normalised(lowering, x, (first..rank).collect(), owned)?])
 }
 
-/// Groups of channels become the second dimension, and are normalised over all behind it.
+/// The groups become the second dimension; each is normalised over all dimensions after it.
 pub(super) fn group(lowering: &mut Lowering<'_>) -> Lowered {
     let x = lowering.input(0)?;
     let dims = x.dims().to_vec();
-    let groups = limit::places("num_groups", lowering.attributes.integer("num_groups").unwrap_or(0))?;
+    let groups = limit::check_extent("num_groups", lowering.attributes.integer("num_groups").unwrap_or(0))?;
     let (batch, channels) = match dims.as_slice() {
         [batch, channels, _, ..] if groups > 0 && channels % groups == 0 => (*batch, *channels),
-        _ => return Err(format!("{dims:?} does not divide into {groups} groups of channels")),
+        _ => {
+            return Err(format!(
+                "the channels of {dims:?} cannot be divided into {groups} groups"
+            ));
+        }
     };
     let rest: usize = dims[2..].iter().product();
     let grouped = lowering.reshape(x, vec![batch, groups, channels / groups, rest])?;
-    // Operator set 18 has a scale and a bias for each group, later ones for each channel.
+    // Operator sets 18 to 20 have a scale and a bias per group, later ones per channel.
     let by_group = lowering.opset < 21;
     let affine = |position: usize| -> Result<Tensor, String> {
         let tensor = lowering.constant(position)?;
-        let wanted = if by_group { groups } else { channels };
-        if tensor.elem_count() != wanted {
+        let expected = if by_group { groups } else { channels };
+        if tensor.elem_count() != expected {
             return Err(format!(
-                "input {position} has {} numbers, not {wanted}",
+                "input {position} has {} numbers, not {expected}",
                 tensor.elem_count()
             ));
         }
@@ -115,7 +119,7 @@ fn normalised(
     for (_, tensor) in &owned {
         if broadcast(&dims, tensor.dims())? != dims {
             return Err(format!(
-                "scale or bias of shape {:?} do not fit {dims:?}",
+                "a scale or bias of shape {:?} does not fit {dims:?}",
                 tensor.dims()
             ));
         }
@@ -133,7 +137,7 @@ pub(super) fn local_response(lowering: &mut Lowering<'_>) -> Lowered {
     let operator = TensorOperator::LocalResponse {
         size: size
             .filter(|size| (1..=2 * channels).contains(size))
-            .ok_or("size must be above zero, and not beyond all channels")?,
+            .ok_or("size must be at least 1 and at most twice the number of channels")?,
         alpha: lowering.attributes.float("alpha").unwrap_or(1e-4),
         beta: lowering.attributes.float("beta").unwrap_or(0.75),
         bias: lowering.attributes.float("bias").unwrap_or(1.0),
@@ -150,14 +154,18 @@ pub(super) fn log_softmax(lowering: &mut Lowering<'_>) -> Lowered {
     softmax_or_log(lowering, true)
 }
 
-/// Before operator set 13 it is taken over all dimensions from the given one on, together.
+/// Before operator set 13, the softmax runs over all dimensions from the given one onwards.
 fn softmax_or_log(lowering: &mut Lowering<'_>, log: bool) -> Lowered {
     let x = lowering.input(0)?;
     let rank = x.dims().len();
-    let together = lowering.opset < 13;
-    let default = if together { 1 } else { -1 };
+    let runs_to_end = lowering.opset < 13;
+    let default = if runs_to_end { 1 } else { -1 };
     let first = axis(lowering.attributes.integer("axis").unwrap_or(default), rank)?;
-    let axes = if together { (first..rank).collect() } else { vec![first] };
+    let axes = if runs_to_end {
+        (first..rank).collect()
+    } else {
+        vec![first]
+    };
     let dims = x.dims().to_vec();
     Ok(vec![lowering.tensor(
         TensorOperator::Softmax { axes, log },
@@ -166,7 +174,7 @@ fn softmax_or_log(lowering: &mut Lowering<'_>, log: bool) -> Lowered {
     )?])
 }
 
-/// Does nothing at inference. The mask that it can make besides is for training.
+/// Has no effect at inference. Its optional second output, the mask, is for training.
 pub(super) fn dropout(lowering: &mut Lowering<'_>) -> Lowered {
     if lowering.optional(2).is_some() && lowering.scalar(2)? != Some(0.0) {
         return Err("training mode is not supported: export the network for inference".to_owned());

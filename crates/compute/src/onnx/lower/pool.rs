@@ -1,7 +1,7 @@
 //! Pooling.
 
 use super::convolution::{WindowSpec, as_image, from_image};
-use super::{Lowered, Lowering};
+use super::lowering::{Lowered, Lowering};
 use crate::onnx::limit;
 use scv_domain::graph::{Operator, PadMode, Reduction, TensorOperator};
 
@@ -33,24 +33,25 @@ pub(super) fn average_pool(lowering: &mut Lowering<'_>) -> Lowered {
 
 fn window(lowering: &mut Lowering<'_>, operator: fn(&WindowSpec, bool) -> Operator) -> Lowered {
     let images = lowering.input(0)?;
-    let (mut x, planes) = as_image(lowering, images)?;
+    let (mut x, spatial_dims) = as_image(lowering, images)?;
     let kernel = lowering
         .attributes
         .integers("kernel_shape")
         .ok_or("kernel_shape is missing")?;
     let kernel = kernel
         .iter()
-        .map(|&n| limit::places("kernel_shape", n))
+        .map(|&n| limit::check_extent("kernel_shape", n))
         .collect::<Result<Vec<_>, _>>()?;
-    if kernel.len() != planes {
-        return Err("kernel_shape must be one number a dimension".to_owned());
+    if kernel.len() != spatial_dims {
+        return Err("kernel_shape must be one number per dimension".to_owned());
     }
     let size = [x.dims()[2], x.dims()[3]];
     let mut spec = WindowSpec::read(lowering, &kernel, size)?;
     let output = spec.output(size, lowering.attributes.flag("ceil_mode", false))?;
     let counts_padding = lowering.attributes.flag("count_include_pad", false);
     if counts_padding && spec.before != spec.after {
-        // The divisor counts as much padding behind as in front, so uneven padding becomes part of the image.
+        // The divisor counts the same padding at the end as at the beginning, so uneven padding becomes part of the
+        // image.
         let [rows, columns] = [0, 1].map(|axis| size[axis] + spec.before[axis] + spec.after[axis]);
         let dims = vec![x.dims()[0], x.dims()[1], rows, columns];
         let pad = TensorOperator::Pad {
@@ -63,7 +64,7 @@ fn window(lowering: &mut Lowering<'_>, operator: fn(&WindowSpec, bool) -> Operat
     }
     let dims = vec![x.dims()[0], x.dims()[1], output[0], output[1]];
     let y = lowering.layer(operator(&spec, counts_padding), x, Vec::new(), dims, 0)?;
-    Ok(vec![from_image(lowering, y, planes)?])
+    Ok(vec![from_image(lowering, y, spatial_dims)?])
 }
 
 pub(super) fn global_average(lowering: &mut Lowering<'_>) -> Lowered {
@@ -78,7 +79,7 @@ fn global(lowering: &mut Lowering<'_>, function: Reduction) -> Lowered {
     let x = lowering.input(0)?;
     let mut dims = x.dims().to_vec();
     if dims.len() < 3 {
-        return Err("its input is no image".to_owned());
+        return Err("its input is not an image".to_owned());
     }
     let axes: Vec<usize> = (2..dims.len()).collect();
     dims[2..].fill(1);

@@ -1,6 +1,6 @@
-//! One number from many.
+//! Reductions: operators that compute one number from many.
 
-use super::{Lowered, Lowering, axis};
+use super::lowering::{Lowered, Lowering, axis};
 use crate::onnx::constant;
 use crate::onnx::plan::{Value, first_line};
 use scv_domain::graph::{BinaryFunction, NumberType, Reduction, TensorOperator, UnaryFunction};
@@ -26,10 +26,10 @@ reductions! {
     log_sum_exp => LogSumExp;
 }
 
-/// Most numbers in a product: they are multiplied one after the other.
+/// The maximum number of factors of a product, because they are multiplied one after the other.
 const MAX_FACTORS: usize = 4096;
 
-/// Dimensions are an attribute in older operator sets, and an input in newer ones.
+/// The axes are an attribute in older operator sets, and an input in newer ones.
 fn reduce(lowering: &mut Lowering<'_>, function: Reduction) -> Lowered {
     let value = lowering.input(0)?;
     let rank = value.dims().len();
@@ -47,9 +47,9 @@ fn reduce(lowering: &mut Lowering<'_>, function: Reduction) -> Lowered {
     if axes
         .iter()
         .enumerate()
-        .any(|(place, axis)| axes[..place].contains(axis))
+        .any(|(index, axis)| axes[..index].contains(axis))
     {
-        return Err("axes name a dimension twice".to_owned());
+        return Err("axes repeat a dimension".to_owned());
     }
     let allowed = match value.kind() {
         NumberType::Float => true,
@@ -57,15 +57,15 @@ fn reduce(lowering: &mut Lowering<'_>, function: Reduction) -> Lowered {
             function,
             Reduction::Sum | Reduction::Max | Reduction::Min | Reduction::Prod
         ),
-        NumberType::Truth => matches!(function, Reduction::Max | Reduction::Min),
+        NumberType::Boolean => matches!(function, Reduction::Max | Reduction::Min),
     };
     if !allowed {
-        return Err("it does not compute with numbers of this type".to_owned());
+        return Err("it does not support numbers of this type".to_owned());
     }
     if function == Reduction::Prod && axes.iter().any(|&axis| value.dims()[axis] > MAX_FACTORS) {
         return Err(format!("products of more than {MAX_FACTORS} numbers are not supported"));
     }
-    let dims = kept(value.dims(), &axes, lowering.attributes.flag("keepdims", true));
+    let dims = reduced_shape(value.dims(), &axes, lowering.attributes.flag("keepdims", true));
     Ok(vec![lowering.tensor(
         TensorOperator::Reduce { function, axes },
         vec![value],
@@ -75,51 +75,51 @@ fn reduce(lowering: &mut Lowering<'_>, function: Reduction) -> Lowered {
 
 pub(super) fn arg_max(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
-    place_of_largest(lowering, value)
+    index_of_largest(lowering, value)
 }
 
 pub(super) fn arg_min(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let dims = value.dims().to_vec();
     let negated = lowering.tensor(TensorOperator::Unary(UnaryFunction::Neg), vec![value], dims)?;
-    place_of_largest(lowering, negated)
+    index_of_largest(lowering, negated)
 }
 
-/// The last of equals is the first of them seen from behind.
-fn place_of_largest(lowering: &mut Lowering<'_>, value: Value) -> Lowered {
+/// The index of the largest number. The last of equal numbers is the first one in reverse order.
+fn index_of_largest(lowering: &mut Lowering<'_>, value: Value) -> Lowered {
     let rank = value.dims().len();
     let along = axis(lowering.attributes.integer("axis").unwrap_or(0), rank)?;
     let length = value.dims()[along];
-    let kept = kept(value.dims(), &[along], lowering.attributes.flag("keepdims", true));
+    let shape = reduced_shape(value.dims(), &[along], lowering.attributes.flag("keepdims", true));
     if !lowering.attributes.flag("select_last_index", false) {
         let operator = TensorOperator::ArgMax(along);
         return Ok(vec![lowering.tensor_of(
             NumberType::Integer,
             operator,
             vec![value],
-            kept,
+            shape,
         )?]);
     }
     let (mut starts, mut steps, dims) = (vec![0; rank], vec![1; rank], value.dims().to_vec());
     (starts[along], steps[along]) = (length.saturating_sub(1), -1);
-    let turned = lowering.tensor(TensorOperator::Slice { starts, steps }, vec![value], dims)?;
+    let reversed = lowering.tensor(TensorOperator::Slice { starts, steps }, vec![value], dims)?;
     let operator = TensorOperator::ArgMax(along);
-    let place = lowering.tensor_of(NumberType::Integer, operator, vec![turned], kept.clone())?;
+    let index = lowering.tensor_of(NumberType::Integer, operator, vec![reversed], shape.clone())?;
     let last = constant::list(vec![length as i64 - 1]).and_then(|list| list.reshape(()));
     let last = Value::Constant(last.map_err(|error| first_line(&error))?);
     let operator = TensorOperator::Binary(BinaryFunction::Sub);
-    Ok(vec![lowering.tensor(operator, vec![last, place], kept)?])
+    Ok(vec![lowering.tensor(operator, vec![last, index], shape)?])
 }
 
-fn kept(dims: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {
-    let places = dims.iter().enumerate();
-    match keep {
-        true => places
-            .map(|(place, &dim)| if axes.contains(&place) { 1 } else { dim })
-            .collect(),
-        false => places
-            .filter(|(place, _)| !axes.contains(place))
+/// The shape after a reduction over `axes`. `keep` keeps these dimensions, with length 1.
+fn reduced_shape(dims: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {
+    let dims = dims.iter().enumerate();
+    if keep {
+        dims.map(|(axis, &dim)| if axes.contains(&axis) { 1 } else { dim })
+            .collect()
+    } else {
+        dims.filter(|(axis, _)| !axes.contains(axis))
             .map(|(_, &dim)| dim)
-            .collect(),
+            .collect()
     }
 }

@@ -1,16 +1,16 @@
-//! Images made larger or smaller.
+//! Resizing of images.
 
-use super::{Lowered, Lowering, axis};
+use super::lowering::{Lowered, Lowering, axis};
 use crate::onnx::plan::first_line;
 use crate::onnx::{constant, limit};
 use scv_domain::graph::{Interpolation, TensorOperator};
 
-/// How a file wants places of the result to be found in the input, and numbers between places.
+/// How positions of the output map to the input, and how numbers between positions are interpolated.
 struct Rules<'a> {
     mode: Mode,
     coordinates: &'a str,
     nearest: &'a str,
-    /// Whether places beyond the border weigh nothing; else the border stands for them.
+    /// Whether positions beyond the border get the weight 0; else they repeat the border.
     exclude_outside: bool,
 }
 
@@ -19,7 +19,7 @@ enum Mode {
     Nearest,
     Linear,
     Cubic {
-        /// The slope that the curve has at its first neighbour.
+        /// The slope of the curve at distance 1.
         slope: f64,
     },
 }
@@ -44,14 +44,14 @@ pub(super) fn resize(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let rank = value.dims().len();
     if rank < 2 || value.dims().contains(&0) {
-        return Err("its input is no image".to_owned());
+        return Err("its input is not an image".to_owned());
     }
     let (scales, sizes) = sizes(lowering, value.dims())?;
     if sizes[..rank - 2] != value.dims()[..rank - 2] {
-        return Err("only rows and columns can be resized".to_owned());
+        return Err("only height and width can be resized".to_owned());
     }
     for &size in &sizes[rank - 2..] {
-        limit::places("a side", i64::try_from(size).unwrap_or(i64::MAX))?;
+        limit::check_extent("a side", i64::try_from(size).unwrap_or(i64::MAX))?;
     }
     let rules = Rules {
         mode,
@@ -78,7 +78,7 @@ fn sizes(lowering: &Lowering<'_>, dims: &[usize]) -> Result<(Vec<f64>, Vec<usize
     let given = given_scales(lowering)?;
     if !given.is_empty() {
         if given.len() != axes.len() || !given.iter().all(|scale| scale.is_finite() && *scale > 0.0) {
-            return Err(format!("scales {given:?} do not fit {dims:?}"));
+            return Err(format!("scales {given:?} do not match an input of shape {dims:?}"));
         }
         for (&axis, &scale) in axes.iter().zip(&given) {
             scales[axis] = f64::from(scale);
@@ -88,7 +88,7 @@ fn sizes(lowering: &Lowering<'_>, dims: &[usize]) -> Result<(Vec<f64>, Vec<usize
     }
     let given = lowering.integers(3)?.ok_or("neither scales nor sizes are given")?;
     if given.len() != axes.len() || given.iter().any(|&size| size <= 0) {
-        return Err(format!("sizes {given:?} do not fit {dims:?}"));
+        return Err(format!("sizes {given:?} do not match an input of shape {dims:?}"));
     }
     let factors = axes
         .iter()
@@ -105,7 +105,7 @@ fn sizes(lowering: &Lowering<'_>, dims: &[usize]) -> Result<(Vec<f64>, Vec<usize
         other => return Err(format!("keep_aspect_ratio_policy {other:?} is not supported")),
     };
     for (&axis, &size) in axes.iter().zip(&given) {
-        // A batch that is written into the file stays what it is.
+        // A batch size that the file fixes does not change.
         if axis == 0 && lowering.plan.fixed_batch.is_some() {
             continue;
         }
@@ -115,7 +115,8 @@ fn sizes(lowering: &Lowering<'_>, dims: &[usize]) -> Result<(Vec<f64>, Vec<usize
     Ok((scales, sizes))
 }
 
-/// Inputs are, of Upsample and Resize-10, the scales; of later ones a region of interest, scales and sizes.
+/// Upsample and Resize-10 have the scales as their second input; later versions have a region of interest, scales and
+/// sizes.
 fn given_scales(lowering: &Lowering<'_>) -> Result<Vec<f32>, String> {
     let early = lowering.opset < 11 || lowering.node().op_type == "Upsample";
     let position = if early { 1 } else { 2 };
@@ -138,17 +139,17 @@ impl Rules<'_> {
             weights: vec![Vec::with_capacity(size); taps],
         };
         let last = length as f64 - 1.0;
-        for place in 0..size {
-            let at = self.source(place as f64, length as f64, size as f64, scale)?;
-            for (tap, (place, weight)) in self.taps(at, last)?.into_iter().enumerate() {
-                interpolation.sources[tap].push(place.clamp(0.0, last) as u32);
+        for position in 0..size {
+            let at = self.source(position as f64, length as f64, size as f64, scale)?;
+            for (tap, (position, weight)) in self.taps(at, last)?.into_iter().enumerate() {
+                interpolation.sources[tap].push(position.clamp(0.0, last) as u32);
                 interpolation.weights[tap].push(weight as f32);
             }
         }
         Ok(interpolation)
     }
 
-    /// Where a number between places comes from: places with their weights.
+    /// The input positions that an output position is computed from, with their weights.
     fn taps(&self, at: f64, last: f64) -> Result<Vec<(f64, f64)>, String> {
         let slope = match self.mode {
             Mode::Nearest => return Ok(vec![(self.rounded(at)?, 1.0)]),
@@ -161,11 +162,11 @@ impl Rules<'_> {
         };
         let mut taps: Vec<(f64, f64)> = (-1..3)
             .map(|step| at.floor() + f64::from(step))
-            .map(|place| (place, cubic(slope, (at - place).abs())))
+            .map(|position| (position, cubic(slope, (at - position).abs())))
             .collect();
         if self.exclude_outside {
-            for (place, weight) in &mut taps {
-                *weight *= f64::from(u8::from((0.0..=last).contains(place)));
+            for (position, weight) in &mut taps {
+                *weight *= f64::from(u8::from((0.0..=last).contains(position)));
             }
             let total: f64 = taps.iter().map(|(_, weight)| weight).sum();
             taps.iter_mut().for_each(|(_, weight)| *weight /= total);
@@ -173,20 +174,20 @@ impl Rules<'_> {
         Ok(taps)
     }
 
-    fn source(&self, place: f64, length: f64, size: f64, scale: f64) -> Result<f64, String> {
+    fn source(&self, position: f64, length: f64, size: f64, scale: f64) -> Result<f64, String> {
         Ok(match self.coordinates {
-            "half_pixel" => (place + 0.5) / scale - 0.5,
-            "pytorch_half_pixel" if size > 1.0 => (place + 0.5) / scale - 0.5,
+            "half_pixel" => (position + 0.5) / scale - 0.5,
+            "pytorch_half_pixel" if size > 1.0 => (position + 0.5) / scale - 0.5,
             "pytorch_half_pixel" => 0.0,
             "half_pixel_symmetric" => {
                 let adjustment = size / (scale * length);
                 let centre = length / 2.0;
-                centre * (1.0 - adjustment) + (place + 0.5) / scale - 0.5
+                centre * (1.0 - adjustment) + (position + 0.5) / scale - 0.5
             }
-            "align_corners" if size > 1.0 => place * (length - 1.0) / (size - 1.0),
+            "align_corners" if size > 1.0 => position * (length - 1.0) / (size - 1.0),
             "align_corners" => 0.0,
-            "asymmetric" => place / scale,
-            "tf_half_pixel_for_nn" => (place + 0.5) / scale,
+            "asymmetric" => position / scale,
+            "tf_half_pixel_for_nn" => (position + 0.5) / scale,
             other => return Err(format!("coordinate_transformation_mode {other:?} is not supported")),
         })
     }
@@ -202,7 +203,7 @@ impl Rules<'_> {
     }
 }
 
-/// Weight of a place at some distance, of the cubic that goes through all places with the given slope.
+/// The weight of a position at some distance, for cubic interpolation with the given slope.
 fn cubic(slope: f64, distance: f64) -> f64 {
     match distance {
         ..=1.0 => ((slope + 2.0) * distance - (slope + 3.0)) * distance * distance + 1.0,

@@ -1,31 +1,32 @@
-//! The operators that are known, and which of them are layers.
+//! The supported operators, and which of them are layers.
 
-use super::{Lowered, Lowering, arithmetic, convolution, known, layout, matrix, normalise, pick, pool, reduce, resize};
+use super::lowering::{Lowered, Lowering};
+use super::{arithmetic, constants, convolution, layout, matrix, normalise, pool, reduce, resize, select};
 
-/// What is known of an operator.
+/// A supported operator.
 pub(in crate::onnx) struct OperatorEntry {
     /// Its name in ONNX.
     pub(in crate::onnx) name: &'static str,
-    /// The kind of layer it is: the block language's word where that has one, else its name.
+    /// The kind of layer: the name in the block language if there is one, else the ONNX name.
     pub(in crate::onnx) kind: &'static str,
-    /// Whether its result is measured.
+    /// Whether its output gets a layer vector.
     pub(in crate::onnx) measured: Measured,
     pub(in crate::onnx) lower: fn(&mut Lowering<'_>) -> Lowered,
 }
 
-/// Which results get a layer vector.
+/// Which outputs get a layer vector.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::onnx) enum Measured {
-    /// It computes something of its own.
+    /// Every output.
     Always,
-    /// If it joins two values that both depend on the images, such as the branches of a residual.
+    /// Only if the operator joins several values that depend on the images, such as the branches of a residual block.
     IfJoining,
-    /// It only moves or selects numbers, or is a part of something else.
+    /// None: the operator only moves or selects numbers, or is a part of a larger function.
     Never,
 }
 
 impl OperatorEntry {
-    /// Whether a node that reads so many values which depend on the images gets a layer vector.
+    /// Whether a node gets a layer vector. `computed` is the number of its inputs that depend on the images.
     pub(in crate::onnx) fn is_measured(&self, computed: usize) -> bool {
         match self.measured {
             Measured::Always => true,
@@ -35,7 +36,7 @@ impl OperatorEntry {
     }
 }
 
-/// An operator by its name.
+/// Finds an operator by its name.
 pub(in crate::onnx) fn find(name: &str) -> Option<&'static OperatorEntry> {
     OPERATORS.iter().find(|entry| entry.name == name)
 }
@@ -102,7 +103,7 @@ static OPERATORS: [OperatorEntry; 102] = [
     joint("Add", arithmetic::add),
     joint("Mul", arithmetic::mul),
     joint("Sum", arithmetic::sum),
-    joint("Concat", pick::concat),
+    joint("Concat", select::concat),
     part("Sub", arithmetic::sub),
     part("Div", arithmetic::div),
     part("Pow", arithmetic::pow),
@@ -133,9 +134,9 @@ static OPERATORS: [OperatorEntry; 102] = [
     part("Or", arithmetic::or),
     part("Xor", arithmetic::xor),
     part("Identity", layout::identity),
-    part("Constant", known::constant_of_file),
-    part("Shape", known::shape),
-    part("Size", known::size),
+    part("Constant", constants::constant_node),
+    part("Shape", constants::shape),
+    part("Size", constants::size),
     part("Reshape", layout::reshape),
     part("Flatten", layout::flatten),
     part("Squeeze", layout::squeeze),
@@ -145,17 +146,17 @@ static OPERATORS: [OperatorEntry; 102] = [
     part("Tile", layout::tile),
     part("Trilu", layout::triangle),
     part("CastLike", layout::cast_like),
-    part("ConstantOfShape", known::constant_of_shape),
-    part("Range", known::range),
+    part("ConstantOfShape", constants::constant_of_shape),
+    part("Range", constants::range),
     part("DepthToSpace", layout::depth_to_space),
     part("SpaceToDepth", layout::space_to_depth),
     part("Cast", layout::cast),
     part("Dropout", normalise::dropout),
-    part("Split", pick::split),
-    part("Slice", pick::slice),
-    part("Gather", pick::gather),
-    part("Where", pick::choose),
-    part("Pad", pick::pad),
+    part("Split", select::split),
+    part("Slice", select::slice),
+    part("Gather", select::gather),
+    part("Where", select::where_op),
+    part("Pad", select::pad),
     part("Resize", resize::resize),
     part("Upsample", resize::resize),
     part("ArgMax", reduce::arg_max),

@@ -1,4 +1,4 @@
-//! Files that claim too much, and bytes that are no file.
+//! Files that claim too much, and bytes that are not files.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::memory;
 
 const IMAGE: [Option<i64>; 4] = [None, Some(3), Some(8), Some(8)];
 
-/// One operation with huge or odd numbers in place of sensible ones.
+/// Single operations with huge or odd numbers.
 fn claims() -> Vec<ModelProto> {
     const HUGE: i64 = 1 << 40;
     let one = |operator: &str, attributes, constants: Vec<_>| {
@@ -21,7 +21,7 @@ fn claims() -> Vec<ModelProto> {
         let inputs: Vec<&str> = std::iter::once("x").chain(inputs.iter().map(String::as_str)).collect();
         file(&IMAGE, vec![node(operator, &inputs, "y", attributes)], constants)
     };
-    // What depends on no image is computed while the file is read.
+    // Computed while the file is imported, because it does not depend on the images.
     let known = |operator: &str, attributes, constants: Vec<super::super::proto::TensorProto>| {
         let inputs: Vec<String> = constants.iter().map(|tensor| tensor.name.clone()).collect();
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
@@ -187,19 +187,19 @@ fn claims() -> Vec<ModelProto> {
 }
 
 #[test]
-fn a_claim_without_measure_is_refused_at_once() {
+fn an_excessive_claim_is_refused_quickly() {
     for model in claims() {
         let begin = Instant::now();
         let outcome = imported(&model);
         let what = &model.graph.as_ref().unwrap().node;
         let took = begin.elapsed();
         assert!(took < Duration::from_secs(5), "{what:?} took {took:?}");
-        assert!(outcome.is_err(), "{what:?} was taken");
+        assert!(outcome.is_err(), "{what:?} was accepted");
     }
 }
 
 #[test]
-fn many_nodes_of_one_name_are_told_apart() {
+fn many_nodes_with_the_same_name_get_distinct_paths() {
     let nodes: Vec<_> = (0..20_000).map(|_| node("Relu", &["x"], "same", Vec::new())).collect();
     let imported = imported(&file(&IMAGE, nodes, Vec::new())).unwrap();
     let paths: std::collections::HashSet<_> = imported.graph.nodes.iter().map(|node| &node.path).collect();
@@ -207,7 +207,7 @@ fn many_nodes_of_one_name_are_told_apart() {
 }
 
 #[test]
-fn a_file_of_nothing_but_empty_parts_is_refused_before_it_is_decoded() {
+fn a_file_of_empty_parts_is_refused_before_it_is_decoded() {
     // Field 7 of a model is its graph, field 5 of a graph its constants: each empty one takes two bytes.
     let graph = [0x2a_u8, 0].repeat(2_000_000);
     let length = [0, 7, 14].map(|shift| 0x80 | (graph.len() >> shift & 0x7f) as u8);
@@ -217,7 +217,7 @@ fn a_file_of_nothing_but_empty_parts_is_refused_before_it_is_decoded() {
 }
 
 #[test]
-fn a_large_file_beside_the_network_is_not_copied_for_every_tensor() {
+fn a_large_data_file_is_not_copied_for_every_tensor() {
     let (mut model, data) = split();
     let graph = model.graph.as_mut().unwrap();
     let kernel = graph.initializer[0].clone();
@@ -225,11 +225,11 @@ fn a_large_file_beside_the_network_is_not_copied_for_every_tensor() {
     let text = read(vec![named("net.onnx", bytes(&model)), named("net.data", data)])
         .unwrap_err()
         .to_string();
-    assert!(text.contains("more bytes than the files beside it hold"), "{text}");
+    assert!(text.contains("more bytes than its data files hold"), "{text}");
 }
 
 #[test]
-fn a_path_that_leads_out_of_its_folder_is_refused() {
+fn a_path_outside_the_folder_is_refused() {
     for location in [
         "../net.data",
         "/etc/passwd",
@@ -243,7 +243,7 @@ fn a_path_that_leads_out_of_its_folder_is_refused() {
             .unwrap_err()
             .to_string();
         assert!(
-            text.contains("\"kernel\" lies in") && text.contains("leads out of the network's folder"),
+            text.contains("\"kernel\" is stored in") && text.contains("a path outside the network's folder"),
             "{text}"
         );
     }
@@ -256,13 +256,13 @@ fn a_path_that_leads_out_of_its_folder_is_refused() {
 }
 
 #[test]
-fn a_zip_that_unfolds_to_very_much_is_read_no_further() {
+fn a_zip_bomb_is_read_only_up_to_the_limit() {
     let (model, _) = split();
     let archive = zipped(&[("net.onnx", bytes(&model)), ("net.data", vec![0; 40 << 20])]);
     assert!(archive.len() < 100_000, "{} bytes", archive.len());
     let text = read(vec![named("net.zip", archive)]).unwrap_err().to_string();
     assert!(
-        text.contains("the zip unfolds to more than") && text.contains("100 times its size"),
+        text.contains("the zip unpacks to more than") && text.contains("100 times its size"),
         "{text}"
     );
 }
@@ -279,27 +279,27 @@ fn a_cycle_is_refused_at_its_first_node() {
         Vec::new(),
     );
     let Err(OnnxError::Nodes(faults)) = imported(&model) else {
-        panic!("it is refused for its nodes")
+        panic!("it must be refused for its nodes")
     };
     let [fault] = faults.as_slice() else {
-        panic!("one node begins it: {faults:?}")
+        panic!("expected one fault: {faults:?}")
     };
     assert_eq!((fault.node.as_str(), fault.operator.as_str()), ("first", "Add"));
     assert!(
-        fault.reason.contains("nothing before it makes \"last\""),
+        fault.reason.contains("no earlier node produces \"last\""),
         "{}",
         fault.reason
     );
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_refused_by_name() {
+fn weights_that_are_nan_are_refused_by_name() {
     let mut model = classifier(None, [0, -1]);
     let kernel = &mut model.graph.as_mut().unwrap().initializer[0];
     kernel.float_data[3..5].fill(f32::NAN);
     let text = refusal(&model);
-    assert!(text.contains("\"kernel\" holds 2 numbers that are NaN"), "{text}");
-    // The farthest place of a mask.
+    assert!(text.contains("\"kernel\" holds 2 NaN values"), "{text}");
+    // Masks use infinity.
     model.graph.as_mut().unwrap().initializer[0].float_data[3..5].fill(f32::NEG_INFINITY);
     assert!(imported(&model).is_ok());
 }
@@ -309,12 +309,12 @@ static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     claims().iter().chain(&sound).map(bytes).collect()
 });
 
-/// What is taken is tried as well, unless that would take long.
+/// Tries out a file that is accepted, unless that would take long.
 fn try_out(model: &ModelProto) {
     let Ok(imported) = imported(model) else { return };
     let graph = &imported.graph;
     if graph.multiply_accumulates() < 10_000_000 && memory::of_inference(graph, 2) < 16 << 20 {
-        let _ = Network::of_import(imported, &Device::Cpu);
+        let _ = Network::from_import(imported, &Device::Cpu);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of files: networks that run, or refusals that say what to do.
+//! Imports files: the result is a network that runs, or an error that says what to do.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,13 +11,14 @@ use candle_core::{Device, Tensor};
 use prost::Message as _;
 
 use super::case;
-use super::error::OnnxError;
-use super::file::{NamedFile, read};
-use super::import::{ImportOptions, Imported, import};
+use super::file::{NamedFile, OLDEST_OPSET, read};
+use super::import::{ImportOptions, import};
 use super::proto::{ModelProto, StringStringEntryProto};
-use crate::error::ComputeError;
+use super::types::Imported;
+use crate::error::{ComputeError, OnnxError};
 use crate::executor::Mode;
-use crate::network::{Network, NetworkFile};
+use crate::load::NetworkSource;
+use crate::network::Network;
 use crate::trace::{Numbers, trace};
 use scv_domain::image::ChannelOrder;
 use scv_domain::image::{ChannelStatistics, ImageShape, Images};
@@ -42,18 +43,18 @@ fn images(count: usize, shape: &[usize]) -> Tensor {
     Tensor::from_vec(numbers.collect::<Vec<_>>(), [&[count], shape].concat(), &Device::Cpu).unwrap()
 }
 
-fn answer(network: &Network, images: &Tensor) -> Vec<f32> {
-    let answer = network.forward(images, Mode::Inference, &mut |_, _| Ok(())).unwrap();
-    answer.flatten_all().unwrap().to_vec1().unwrap()
+fn output_of(network: &Network, images: &Tensor) -> Vec<f32> {
+    let output = network.forward(images, Mode::Inference, &mut |_, _| Ok(())).unwrap();
+    output.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// The network of a file, whether its images run together, and whether a batch gives what its images give alone.
+/// The network of a file, and whether a batch gives the same outputs as its images one by one.
 fn run(model: &ModelProto) -> (Network, bool) {
-    let network = Network::of_import(imported(model).unwrap(), &Device::Cpu).unwrap();
+    let network = Network::from_import(imported(model).unwrap(), &Device::Cpu).unwrap();
     let images = images(3, &network.graph().input_shape);
-    let together = answer(&network, &images);
-    let alone = (0..3).flat_map(|image| answer(&network, &images.narrow(0, image, 1).unwrap()));
-    let same = together
+    let batched = output_of(&network, &images);
+    let alone = (0..3).flat_map(|image| output_of(&network, &images.narrow(0, image, 1).unwrap()));
+    let same = batched
         .iter()
         .zip(alone)
         .all(|(a, b)| (a - b).abs() < 1e-5 * (1.0 + b.abs()));
@@ -77,16 +78,16 @@ fn a_network_keeps_the_names_kinds_and_costs_of_its_layers() {
 }
 
 #[test]
-fn a_batch_of_one_that_is_written_into_a_file_does_not_keep_it_from_running_batches() {
+fn a_file_with_a_fixed_batch_of_one_still_runs_batches() {
     for reshape in [[1, -1], [1, 144], [-1, 144], [0, -1]] {
         let (network, same) = run(&classifier(Some(1), reshape));
-        assert!(network.graph().images_together && same, "{reshape:?}");
+        assert!(network.graph().is_batched && same, "{reshape:?}");
     }
 }
 
 #[test]
 fn a_network_that_computes_across_its_batch_runs_its_images_one_by_one() {
-    // The mean over the first dimension of a file made for one image is the image itself.
+    // In a file for one image, the mean over the first dimension is the image itself.
     let across = file(
         &[Some(1), Some(3), Some(4), Some(4)],
         vec![
@@ -106,18 +107,18 @@ fn a_network_that_computes_across_its_batch_runs_its_images_one_by_one() {
     );
     for model in [across, softmax] {
         let (network, same) = run(&model);
-        assert!(!network.graph().images_together && same);
+        assert!(!network.graph().is_batched && same);
     }
 }
 
 #[test]
-fn values_are_shown_image_by_image_wherever_a_network_keeps_its_batch() {
-    // The batch goes behind, and then into one dimension with the channels.
+fn values_are_returned_image_by_image_wherever_a_network_keeps_its_batch() {
+    // The batch moves to the last dimension, and then into one dimension with the channels.
     let model = file(
         &[None, Some(3), Some(4), Some(4)],
         vec![
-            node("Transpose", &["x"], "behind", vec![ints("perm", &[1, 2, 3, 0])]),
-            node("Relu", &["behind"], "last", Vec::new()),
+            node("Transpose", &["x"], "batch_last", vec![ints("perm", &[1, 2, 3, 0])]),
+            node("Relu", &["batch_last"], "last", Vec::new()),
             node("Transpose", &["last"], "front", vec![ints("perm", &[3, 0, 1, 2])]),
             node("Reshape", &["front", "shape"], "merged", Vec::new()),
             node("Sigmoid", &["merged"], "planes", Vec::new()),
@@ -125,7 +126,7 @@ fn values_are_shown_image_by_image_wherever_a_network_keeps_its_batch() {
         vec![list("shape", &[-1, 1, 4, 4])],
     );
     let imported = imported(&model).unwrap();
-    let network = Network::of_import(imported, &Device::Cpu).unwrap();
+    let network = Network::from_import(imported, &Device::Cpu).unwrap();
     let images = images(2, &[3, 4, 4]);
     let mut seen = Vec::new();
     let tap = &mut |node: usize, value: &Tensor| {
@@ -135,7 +136,7 @@ fn values_are_shown_image_by_image_wherever_a_network_keeps_its_batch() {
         Ok(())
     };
     network.forward(&images, Mode::Inference, tap).unwrap();
-    assert!(network.graph().images_together);
+    assert!(network.graph().is_batched);
     assert_eq!(
         seen,
         [
@@ -146,8 +147,8 @@ fn values_are_shown_image_by_image_wherever_a_network_keeps_its_batch() {
 }
 
 #[test]
-fn images_that_stand_inside_a_merged_dimension_are_shown_apart_too() {
-    // As PyTorch's attention has it: places in front, then images, then both in one dimension.
+fn images_inside_a_merged_dimension_are_separated_too() {
+    // Like PyTorch's attention: positions first, then images, then both in one dimension.
     let model = file(
         &[None, Some(3), Some(4), Some(4)],
         vec![
@@ -155,7 +156,7 @@ fn images_that_stand_inside_a_merged_dimension_are_shown_apart_too() {
             node("Transpose", &["batched"], "places", vec![ints("perm", &[1, 0, 2])]),
             node("Reshape", &["places", "flat"], "merged", Vec::new()),
             node("Gemm", &["merged", "weight"], "scores", Vec::new()),
-            node("Relu", &["scores"], "answer", Vec::new()),
+            node("Relu", &["scores"], "result", Vec::new()),
         ],
         vec![
             list("tokens", &[0, 3, 16]),
@@ -163,8 +164,8 @@ fn images_that_stand_inside_a_merged_dimension_are_shown_apart_too() {
             numbers("weight", &[16, 5]),
         ],
     );
-    let network = Network::of_import(imported(&model).unwrap(), &Device::Cpu).unwrap();
-    assert!(network.graph().images_together);
+    let network = Network::from_import(imported(&model).unwrap(), &Device::Cpu).unwrap();
+    assert!(network.graph().is_batched);
     let images = images(4, &[3, 4, 4]);
     let layers = |images: &Tensor| {
         let mut seen = Vec::new();
@@ -178,19 +179,19 @@ fn images_that_stand_inside_a_merged_dimension_are_shown_apart_too() {
         network.forward(images, Mode::Inference, tap).unwrap();
         seen
     };
-    let together = layers(&images);
-    assert_eq!(together[0].dims(), [4, 3, 5]);
+    let batched = layers(&images);
+    assert_eq!(batched[0].dims(), [4, 3, 5]);
     for image in 0..4 {
         let alone = layers(&images.narrow(0, image, 1).unwrap());
-        for (together, alone) in together.iter().zip(&alone) {
-            let difference = (together.narrow(0, image, 1).unwrap() - alone).unwrap().abs().unwrap();
+        for (batched, alone) in batched.iter().zip(&alone) {
+            let difference = (batched.narrow(0, image, 1).unwrap() - alone).unwrap().abs().unwrap();
             assert!(difference.max_all().unwrap().to_scalar::<f32>().unwrap() < 1e-6);
         }
     }
 }
 
 #[test]
-fn a_file_is_loaded_with_its_images_laid_out_as_it_wants_them() {
+fn a_loaded_network_gets_images_in_the_layout_that_its_file_needs() {
     let channels_last = file(
         &[None, Some(2), Some(2), Some(3)],
         vec![
@@ -200,7 +201,7 @@ fn a_file_is_loaded_with_its_images_laid_out_as_it_wants_them() {
         Vec::new(),
     );
     let load = |model: &ModelProto| {
-        let file = NetworkFile::Onnx {
+        let file = NetworkSource::Onnx {
             bytes: bytes(model).into(),
             options: ImportOptions::default(),
             order: ChannelOrder::Rgb,
@@ -222,9 +223,9 @@ fn a_file_is_loaded_with_its_images_laid_out_as_it_wants_them() {
         mean: vec![0.0; 3],
         std: vec![1.0 / 255.0; 3],
     };
-    let input = network.input_of(&images, &statistics, &Device::Cpu).unwrap();
+    let input = network.input_tensor(&images, &statistics, &Device::Cpu).unwrap();
     assert_eq!(input.dims(), [1, 2, 2, 3]);
-    let seen: Vec<u8> = answer(&network, &input)
+    let seen: Vec<u8> = output_of(&network, &input)
         .iter()
         .map(|number| number.round() as u8)
         .collect();
@@ -243,7 +244,7 @@ fn a_file_is_loaded_with_its_images_laid_out_as_it_wants_them() {
 }
 
 #[test]
-fn a_case_of_an_operator_is_computed_from_its_inputs() {
+fn a_test_case_of_an_operator_is_computed_from_its_inputs() {
     let model = file(
         &[Some(2), Some(3)],
         vec![node("Relu", &["x"], "y", Vec::new())],
@@ -263,8 +264,8 @@ fn a_case_of_an_operator_is_computed_from_its_inputs() {
 fn a_trace_names_layers_and_outputs_as_the_file_does() {
     let mut model = classifier(Some(1), [1, -1]);
     let graph = model.graph.as_mut().unwrap();
-    graph.node.push(node("Identity", &["scores"], "answer", Vec::new()));
-    graph.output = vec![output("answer")];
+    graph.node.push(node("Identity", &["scores"], "result", Vec::new()));
+    graph.output = vec![output("result")];
     let numbers = images(2, &[3, 6, 6]);
     let input = Numbers {
         shape: vec![2, 3, 6, 6],
@@ -278,7 +279,7 @@ fn a_trace_names_layers_and_outputs_as_the_file_does() {
     let (conv, scores): (&[usize], &[usize]) = (&[2, 4, 6, 6], &[2, 5]);
     assert_eq!(
         names,
-        [("conv", conv), ("relu", conv), ("scores", scores), ("answer", scores)]
+        [("conv", conv), ("relu", conv), ("scores", scores), ("result", scores)]
     );
 }
 
@@ -304,25 +305,25 @@ fn all_faults_are_listed_at_once() {
         &[None, Some(3), Some(4), Some(4)],
         vec![
             node("Conv", &["x", "kernel"], "conv", Vec::new()),
-            node("Relu", &["conv"], "says nothing", Vec::new()),
+            node("Relu", &["conv"], "not reported", Vec::new()),
             node("Reshape", &["x", "shape"], "reshape", Vec::new()),
         ],
         vec![numbers("kernel", &[2, 5, 3, 3]), list("shape", &[7, 7])],
     );
     let Err(OnnxError::Nodes(faults)) = imported(&misfits) else {
-        panic!("it is refused for its nodes")
+        panic!("it must be refused for its nodes")
     };
     let nodes: Vec<_> = faults.iter().map(|fault| fault.node.as_str()).collect();
     assert_eq!(nodes, ["conv", "reshape"]);
     assert!(
-        faults[0].reason.starts_with("3 channels arrive"),
+        faults[0].reason.starts_with("its input has 3 channels, but the kernel"),
         "{}",
         faults[0].reason
     );
 }
 
 #[test]
-fn open_sizes_have_to_be_stated() {
+fn open_sizes_must_be_set() {
     let pooled = file(
         &[None, Some(3), None, None],
         vec![
@@ -332,7 +333,7 @@ fn open_sizes_have_to_be_stated() {
         Vec::new(),
     );
     let text = refusal(&pooled);
-    assert!(text.contains("state `height` and `width`"), "{text}");
+    assert!(text.contains("set `height` and `width`"), "{text}");
     let options = ImportOptions {
         size: Some([5, 7]),
         ..ImportOptions::default()
@@ -343,7 +344,7 @@ fn open_sizes_have_to_be_stated() {
 }
 
 #[test]
-fn one_of_several_outputs_has_to_be_chosen() {
+fn one_of_several_outputs_must_be_chosen() {
     let mut model = classifier(None, [0, -1]);
     model.graph.as_mut().unwrap().output.push(output("flat"));
     assert_eq!(
@@ -363,7 +364,7 @@ fn one_of_several_outputs_has_to_be_chosen() {
 }
 
 #[test]
-fn an_output_that_no_image_changes_is_refused() {
+fn an_output_that_does_not_depend_on_the_image_is_refused() {
     let mut model = classifier(None, [0, -1]);
     let graph = model.graph.as_mut().unwrap();
     graph.node.push(node("Relu", &["bias"], "constant", Vec::new()));
@@ -375,15 +376,17 @@ fn an_output_that_no_image_changes_is_refused() {
 }
 
 #[test]
-fn the_scores_stand_before_a_closing_softmax() {
-    for output_name in ["shares", "laid out"] {
+fn the_scores_are_the_input_of_a_closing_softmax() {
+    for output_name in ["probabilities", "flattened"] {
         let mut model = classifier(None, [0, -1]);
         let graph = model.graph.as_mut().unwrap();
-        graph.node.push(node("Softmax", &["scores"], "shares", Vec::new()));
         graph
             .node
-            .push(node("Unsqueeze", &["shares", "places"], "unpacked", Vec::new()));
-        graph.node.push(node("Flatten", &["unpacked"], "laid out", Vec::new()));
+            .push(node("Softmax", &["scores"], "probabilities", Vec::new()));
+        graph
+            .node
+            .push(node("Unsqueeze", &["probabilities", "places"], "unpacked", Vec::new()));
+        graph.node.push(node("Flatten", &["unpacked"], "flattened", Vec::new()));
         graph.initializer.push(list("places", &[2, 3]));
         graph.output = vec![output(output_name)];
         let imported = imported(&model).unwrap();
@@ -392,19 +395,21 @@ fn the_scores_stand_before_a_closing_softmax() {
 }
 
 #[test]
-fn shares_of_parts_of_an_answer_are_no_shares_of_classes() {
+fn a_softmax_over_parts_of_the_output_does_not_give_class_probabilities() {
     let mut model = classifier(None, [0, -1]);
     let graph = model.graph.as_mut().unwrap();
     graph
         .node
         .push(node("Unsqueeze", &["scores", "places"], "unpacked", Vec::new()));
-    // Of each number alone: 1 everywhere.
+    // Over each number alone: 1 everywhere.
     graph
         .node
-        .push(node("Softmax", &["unpacked"], "shares", vec![int("axis", 2)]));
-    graph.node.push(node("Flatten", &["shares"], "laid out", Vec::new()));
+        .push(node("Softmax", &["unpacked"], "probabilities", vec![int("axis", 2)]));
+    graph
+        .node
+        .push(node("Flatten", &["probabilities"], "flattened", Vec::new()));
     graph.initializer.push(list("places", &[2]));
-    graph.output = vec![output("laid out")];
+    graph.output = vec![output("flattened")];
     let imported = imported(&model).unwrap();
     assert_eq!(imported.graph.logits, imported.graph.output());
 }
@@ -428,7 +433,7 @@ fn split() -> (ModelProto, Vec<u8>) {
 }
 
 #[test]
-fn weights_in_other_files_are_brought_in_or_asked_for() {
+fn weights_in_other_files_are_loaded_or_reported_as_missing() {
     let (model, data) = split();
     let network = || named("net.onnx", bytes(&model));
     let whole = read(vec![network(), named("net.data", data.clone())]).unwrap();
@@ -454,7 +459,7 @@ fn zipped(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
 }
 
 #[test]
-fn a_zip_stands_for_the_files_in_it() {
+fn a_zip_is_read_like_the_files_in_it() {
     let (model, data) = split();
     let archive = zipped(&[
         ("a/net.onnx", bytes(&model)),
@@ -470,7 +475,7 @@ fn a_zip_stands_for_the_files_in_it() {
 }
 
 #[test]
-fn what_is_no_network_is_refused_by_name() {
+fn files_that_are_not_networks_are_refused_with_the_reason() {
     for bytes in [&b""[..], b"\x89PNG\r\n", b"hello", &[0; 64]] {
         let text = read(vec![named("net.onnx", bytes.to_vec())]).unwrap_err().to_string();
         assert!(text.starts_with("the ONNX file cannot be read"), "{text}");
@@ -479,12 +484,15 @@ fn what_is_no_network_is_refused_by_name() {
     old.opset_import[0].version = 5;
     assert_eq!(
         read(vec![named("net.onnx", bytes(&old))]).unwrap_err(),
-        OnnxError::TooOld { found: 5 }
+        OnnxError::TooOld {
+            found: 5,
+            oldest: OLDEST_OPSET
+        }
     );
     let text = refusal(&file(
         &[None, Some(80)],
         vec![node("Relu", &["x"], "y", Vec::new())],
         Vec::new(),
     ));
-    assert!(text.contains("SCV feeds batches of images"), "{text}");
+    assert!(text.contains("SCV needs a batch of images"), "{text}");
 }

@@ -1,10 +1,10 @@
-//! Small files, written message by message.
+//! Builds small files from their messages.
 
 use prost::Message as _;
 
 use super::super::proto::*;
 
-/// A file with one input of images and one output, the last node's.
+/// A file with one input, the images, and one output, that of the last node.
 pub(super) fn file(input: &[Option<i64>], nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> ModelProto {
     let last = nodes.last().and_then(|node| node.output.first()).cloned();
     let dim = input.iter().map(|&dim_value| DimensionProto {
@@ -51,7 +51,7 @@ pub(super) fn output(name: impl Into<String>) -> ValueInfoProto {
     }
 }
 
-/// A node that makes one value, which has its name too.
+/// A node with one output, which has the same name as the node.
 pub(super) fn node(operator: &str, inputs: &[&str], name: &str, attributes: Vec<AttributeProto>) -> NodeProto {
     NodeProto {
         input: inputs.iter().map(|&input| input.to_owned()).collect(),
@@ -63,7 +63,7 @@ pub(super) fn node(operator: &str, inputs: &[&str], name: &str, attributes: Vec<
     }
 }
 
-/// An attribute of whole numbers.
+/// An attribute with a list of integers.
 pub(super) fn ints(name: &str, numbers: &[i64]) -> AttributeProto {
     AttributeProto {
         name: name.to_owned(),
@@ -73,7 +73,7 @@ pub(super) fn ints(name: &str, numbers: &[i64]) -> AttributeProto {
     }
 }
 
-/// An attribute of one whole number.
+/// An attribute with one integer.
 pub(super) fn int(name: &str, number: i64) -> AttributeProto {
     AttributeProto {
         name: name.to_owned(),
@@ -83,7 +83,7 @@ pub(super) fn int(name: &str, number: i64) -> AttributeProto {
     }
 }
 
-/// A constant of whole numbers.
+/// A constant of integers.
 pub(super) fn list(name: &str, numbers: &[i64]) -> TensorProto {
     TensorProto {
         dims: vec![numbers.len() as i64],
@@ -94,7 +94,7 @@ pub(super) fn list(name: &str, numbers: &[i64]) -> TensorProto {
     }
 }
 
-/// A constant of numbers that differ from each other.
+/// A constant of distinct floats.
 pub(super) fn numbers(name: &str, dims: &[i64]) -> TensorProto {
     let count = dims.iter().product::<i64>();
     TensorProto {
@@ -106,7 +106,7 @@ pub(super) fn numbers(name: &str, dims: &[i64]) -> TensorProto {
     }
 }
 
-/// A convolution, its activation, and a linear layer behind a reshaping that names the batch size.
+/// A convolution with its activation, and a linear layer after a reshaping that mentions the batch size.
 pub(super) fn classifier(batch: Option<i64>, reshape: [i64; 2]) -> ModelProto {
     file(
         &[batch, Some(3), Some(6), Some(6)],

@@ -1,4 +1,4 @@
-//! Gradients of operations on whole tensors, against finite differences.
+//! Compares the gradients of operations on whole tensors with finite differences.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,19 +8,19 @@ use super::*;
 use crate::fixtures::{check_gradient, norm};
 use scv_domain::graph::{BinaryFunction, PadMode, UnaryFunction};
 
-/// Positive numbers that differ from each other, so that logarithms, roots and maxima are smooth nearby.
+/// Different positive numbers, so that logarithms, roots and maxima are smooth around them.
 fn numbers(shape: &[usize], seed: usize) -> Tensor {
     let count = shape.iter().product::<usize>();
-    let number = |place: usize| 0.4 + ((place * 37 + seed * 17) % 101) as f32 * 0.013;
+    let number = |index: usize| 0.4 + ((index * 37 + seed * 17) % 101) as f32 * 0.013;
     Tensor::from_vec((0..count).map(number).collect::<Vec<_>>(), shape, &Device::Cpu).unwrap()
 }
 
-/// Compares the slope along each input's gradient with the gradient's own length.
+/// Checks the gradient of each input.
 fn check(operator: TensorOperator, inputs: &[&[usize]], dims: &[usize]) {
     check_from(0.0, &operator, &[], inputs, dims);
 }
 
-/// The same for inputs that are less by `shift`, behind others that have no gradient.
+/// The same for inputs that are smaller by `shift`, after `constants` that have no gradient.
 fn check_from(shift: f64, operator: &TensorOperator, constants: &[Tensor], inputs: &[&[usize]], dims: &[usize]) {
     let variables: Vec<Var> = inputs
         .iter()
@@ -36,12 +36,12 @@ fn check_from(shift: f64, operator: &TensorOperator, constants: &[Tensor], input
         (value * &weights).unwrap().sum_all().unwrap()
     };
     let gradients = loss().backward().unwrap();
-    for (place, variable) in variables.iter().enumerate() {
+    for (index, variable) in variables.iter().enumerate() {
         let gradient = gradients.get(variable);
-        let gradient = gradient.unwrap_or_else(|| panic!("{operator:?} has no gradient for input {place}"));
-        assert!(norm(gradient) > 1e-4, "{operator:?} has no slope for input {place}");
+        let gradient = gradient.unwrap_or_else(|| panic!("{operator:?} has no gradient for input {index}"));
+        assert!(norm(gradient) > 1e-4, "{operator:?} has no slope for input {index}");
         check_gradient(
-            &format!("{operator:?}, input {place}"),
+            &format!("{operator:?}, input {index}"),
             variable,
             gradient,
             (2e-3, 0.01),
@@ -51,7 +51,7 @@ fn check_from(shift: f64, operator: &TensorOperator, constants: &[Tensor], input
 }
 
 #[test]
-fn gradients_of_what_moves_numbers_match_finite_differences() {
+fn gradients_of_operations_that_move_numbers_match_finite_differences() {
     check(TensorOperator::Reshape, &[&[2, 6]], &[3, 4]);
     check(TensorOperator::Expand, &[&[2, 1, 3]], &[2, 4, 3]);
     check(TensorOperator::Transpose(vec![2, 0, 1]), &[&[2, 3, 4]], &[4, 2, 3]);
@@ -77,7 +77,7 @@ fn gradients_of_what_moves_numbers_match_finite_differences() {
 }
 
 #[test]
-fn gradients_of_functions_of_each_number_match_finite_differences() {
+fn gradients_of_elementwise_functions_match_finite_differences() {
     for function in [
         BinaryFunction::Add,
         BinaryFunction::Sub,
@@ -91,7 +91,7 @@ fn gradients_of_functions_of_each_number_match_finite_differences() {
     ] {
         check(TensorOperator::Binary(function), &[&[2, 3, 4], &[3, 1]], &[2, 3, 4]);
     }
-    // One exponent for all, which is learned too; numbers below zero.
+    // One exponent for all numbers, with a gradient of its own; numbers below zero.
     check(TensorOperator::Binary(BinaryFunction::Pow), &[&[2, 3], &[1]], &[2, 3]);
     for (shift, function) in [
         (0.9, BinaryFunction::Prelu),
@@ -117,16 +117,16 @@ fn gradients_of_functions_of_each_number_match_finite_differences() {
 }
 
 #[test]
-fn gradients_of_choices_and_types_match_finite_differences() {
+fn gradients_of_choices_and_casts_match_finite_differences() {
     let chosen = Tensor::new(&[1_u8, 0, 1], &Device::Cpu).unwrap();
     check_from(0.0, &TensorOperator::Where, &[chosen], &[&[2, 3], &[2, 1]], &[2, 3]);
     check(TensorOperator::Cast(NumberType::Float), &[&[2, 3]], &[2, 3]);
     check(TensorOperator::Constant, &[&[2, 3]], &[2, 3]);
 }
 
-/// `And`, `Or` and `Xor` are of truths, which these make and which no gradient goes through.
+/// `And`, `Or` and `Xor` are missing: they read booleans, which have no gradient.
 #[test]
-fn steps_have_no_slope_and_stop_no_gradient_beside_them() {
+fn step_functions_have_no_slope_and_do_not_stop_other_gradients() {
     let steps = [
         TensorOperator::Unary(UnaryFunction::Floor),
         TensorOperator::Unary(UnaryFunction::Ceil),
@@ -140,7 +140,7 @@ fn steps_have_no_slope_and_stop_no_gradient_beside_them() {
         TensorOperator::Binary(BinaryFunction::GreaterOrEqual),
         TensorOperator::ArgMax(0),
         TensorOperator::Cast(NumberType::Integer),
-        TensorOperator::Cast(NumberType::Truth),
+        TensorOperator::Cast(NumberType::Boolean),
     ];
     for step in steps {
         let x = Var::from_tensor(&numbers(&[3, 4], 0)).unwrap();
@@ -151,8 +151,8 @@ fn steps_have_no_slope_and_stop_no_gradient_beside_them() {
             &[3, 4]
         };
         let value = apply(&step, &inputs, dims).unwrap().to_dtype(DType::F32).unwrap();
-        let beside = value.broadcast_add(&x).unwrap();
-        let gradients = beside.sum_all().unwrap().backward().unwrap();
+        let sum = value.broadcast_add(&x).unwrap();
+        let gradients = sum.sum_all().unwrap().backward().unwrap();
         let gradient = gradients.get(&x).unwrap().flatten_all().unwrap();
         assert_eq!(gradient.to_vec1::<f32>().unwrap(), [1.0; 12], "{step:?}");
     }
@@ -203,7 +203,7 @@ fn equal_numbers_share_the_gradient_of_the_largest() {
 }
 
 #[test]
-fn the_largest_of_truths_and_of_huge_numbers_is_found_while_gradients_are_followed() {
+fn the_largest_of_booleans_and_of_huge_numbers_is_found_while_gradients_are_tracked() {
     let x = Var::from_tensor(&Tensor::full(3e38_f32, 300, &Device::Cpu).unwrap()).unwrap();
     let axes = vec![0];
     let largest = TensorOperator::Reduce {
@@ -212,17 +212,17 @@ fn the_largest_of_truths_and_of_huge_numbers_is_found_while_gradients_are_follow
     };
     let found = apply(&largest, &[x.as_tensor().clone()], &[]).unwrap();
     assert_eq!(found.to_scalar::<f32>().unwrap(), 3e38);
-    let truths = apply(
-        &TensorOperator::Cast(NumberType::Truth),
+    let booleans = apply(
+        &TensorOperator::Cast(NumberType::Boolean),
         &[x.as_tensor().clone()],
         &[300],
     )
     .unwrap();
-    assert_eq!(apply(&largest, &[truths], &[]).unwrap().to_scalar::<u8>().unwrap(), 1);
+    assert_eq!(apply(&largest, &[booleans], &[]).unwrap().to_scalar::<u8>().unwrap(), 1);
 }
 
 #[test]
-fn gradients_of_what_normalises_match_finite_differences() {
+fn gradients_of_normalisations_and_resizing_match_finite_differences() {
     for log in [false, true] {
         let axes = vec![1, 2];
         check(TensorOperator::Softmax { axes, log }, &[&[2, 3, 4]], &[2, 3, 4]);
@@ -252,7 +252,7 @@ fn gradients_of_what_normalises_match_finite_differences() {
 }
 
 #[test]
-fn infinite_numbers_have_the_same_values_whether_gradients_are_followed_or_not() {
+fn functions_of_infinite_numbers_have_the_same_values_with_and_without_gradients() {
     let [a, b] = [[f32::INFINITY, 1.0, 0.0], [-1.0, f32::INFINITY, 0.5]]
         .map(|numbers| Var::new(&numbers, &Device::Cpu).unwrap());
     for function in [BinaryFunction::Pow, BinaryFunction::Fmod] {
@@ -260,19 +260,19 @@ fn infinite_numbers_have_the_same_values_whether_gradients_are_followed_or_not()
             let value = apply(&TensorOperator::Binary(function), &inputs, &[3]).unwrap();
             value.to_vec1::<f32>().unwrap()
         };
-        let followed = values([a.as_tensor().clone(), b.as_tensor().clone()]);
+        let tracked = values([a.as_tensor().clone(), b.as_tensor().clone()]);
         let plain = values([a.as_detached_tensor(), b.as_detached_tensor()]);
-        for (followed, plain) in followed.into_iter().zip(plain) {
+        for (tracked, plain) in tracked.into_iter().zip(plain) {
             assert!(
-                followed == plain || followed.is_nan() && plain.is_nan(),
-                "{function:?}: {followed}, not {plain}"
+                tracked == plain || tracked.is_nan() && plain.is_nan(),
+                "{function:?}: {tracked}, not {plain}"
             );
         }
     }
 }
 
 #[test]
-fn powers_of_negative_numbers_are_those_of_the_definition() {
+fn powers_of_negative_numbers_follow_the_definition() {
     let base = Tensor::new(&[-2.0_f32, -2.0, 3.0], &Device::Cpu).unwrap();
     let exponent = Tensor::new(&[3.0_f32, 2.0, -1.0], &Device::Cpu).unwrap();
     let power = TensorOperator::Binary(BinaryFunction::Pow);

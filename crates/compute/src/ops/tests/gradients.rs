@@ -1,4 +1,4 @@
-//! Gradients of layers against finite differences, on both implementations.
+//! Compares the gradients of layers with finite differences, in both implementations.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::fixtures::{check_gradient, norm, scattered};
 /// Kinds of layers that the script has cases of.
 const KINDS: usize = 10;
 
-/// The place of a layer's kind among them. Whoever adds a kind has to say here where its gradient is checked.
+/// The index of a layer's kind among them. For a new kind, state here where its gradient is checked.
 fn kind(operator: &Operator) -> Option<usize> {
     Some(match operator {
         Operator::Conv2d { .. } => 0,
@@ -21,13 +21,13 @@ fn kind(operator: &Operator) -> Option<usize> {
         Operator::Linear => 7,
         Operator::Softmax { .. } => 8,
         Operator::Activation(_) => 9,
-        // In whole networks, and with the operations on tensors.
+        // Checked in whole networks, and with the operations on whole tensors.
         Operator::Dropout { .. } | Operator::Reshape | Operator::Add | Operator::Tensor(_) => return None,
     })
 }
 
 #[test]
-fn gradients_of_every_kind_of_layer_match_finite_differences_whatever_its_windows() {
+fn gradients_of_every_kind_of_layer_match_finite_differences_for_all_windows() {
     let golden: Value = serde_json::from_str(GOLDEN).unwrap();
     let mut checked = [false; KINDS];
     for case in golden["cases"].as_array().unwrap() {
@@ -35,7 +35,7 @@ fn gradients_of_every_kind_of_layer_match_finite_differences_whatever_its_window
             continue;
         }
         let built = built(case);
-        // The script's own inputs tie here and there, where there is no slope.
+        // The script's own inputs have ties, where there is no slope.
         let input = &built.variables["input"];
         input.set(&(scattered(input.dims()) * 4.0).unwrap()).unwrap();
         checked[kind(&built.node.operator).unwrap()] = true;
@@ -53,7 +53,8 @@ fn gradients_of_every_kind_of_layer_match_finite_differences_whatever_its_window
     assert_eq!(checked, [true; KINDS]);
 }
 
-/// The place of an activation's kind among them. Whoever adds one has to say here which it is, and to give an example of it.
+/// The index of an activation's kind among them. For a new activation, add its index here and an example to
+/// `ACTIVATIONS`.
 fn activation_kind(activation: Activation) -> usize {
     match activation {
         Activation::Relu => 0,
@@ -83,8 +84,8 @@ fn there_is_an_example_of_every_activation() {
 
 #[test]
 fn gradients_of_every_activation_match_finite_differences() {
-    // From -3.93 to 3.89, past the kinks of all of them but on none.
-    let spread: Vec<f32> = (0..35).map(|place| -3.93 + 0.23 * place as f32).collect();
+    // From -3.93 to 3.89: beyond the kinks of all of them, but on none.
+    let spread: Vec<f32> = (0..35).map(|step| -3.93 + 0.23 * step as f32).collect();
     let x = Var::new(spread.as_slice(), &Device::Cpu).unwrap();
     for kernels in [Kernels::Cpu, Kernels::Portable] {
         for activation in ACTIVATIONS {

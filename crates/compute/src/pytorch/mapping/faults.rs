@@ -1,4 +1,4 @@
-//! What does not fit between a file and a network, in sentences that say what to do.
+//! Everything that can fail to fit between a file and a network, with messages that say what to do.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::layers::Layer;
 use crate::error::{WeightError, WeightRule};
 use crate::pytorch::state_dict::Entry;
 
-/// A tensor that would be a weight, but holds no floating point numbers.
+/// A tensor that is used as a weight, but does not hold floating point numbers.
 pub(super) fn wrong_type(entry: &Entry) -> Option<WeightError> {
     if entry.numbers.is_some() {
         return None;
@@ -18,35 +18,35 @@ pub(super) fn wrong_type(entry: &Entry) -> Option<WeightError> {
     })
 }
 
-/// A tensor with the key of the network but not its shape.
+/// A tensor with a key of the network, but another shape.
 pub(super) fn other_shape(key: &str, shape: &[usize], entry: &Entry) -> WeightError {
     shape_fault(key, shape, &entry.key, &entry.shape)
 }
 
-/// A tensor that the network has no place for.
-pub(super) fn left_over(key: &str) -> WeightError {
+/// A tensor that belongs to no layer of the network.
+pub(super) fn unused(key: &str) -> WeightError {
     WeightError {
         message: format!("Tensor {key} belongs to no layer of the network; remove it, or add the layer it belongs to."),
         ..error(key, WeightRule::Known, "nothing", "a tensor")
     }
 }
 
-/// A layer that could be several of the file.
-pub(super) fn several(layer: &Layer, candidates: &[&Layer]) -> Vec<WeightError> {
-    const SHOWN: usize = 4;
+/// A layer that several layers of the file could fill.
+pub(super) fn ambiguous(layer: &Layer, candidates: &[&Layer]) -> Vec<WeightError> {
+    const MAX_SHOWN: usize = 4;
     let fault = |(name, shape): &(String, Vec<usize>)| {
         let key = layer.key(name);
         let keys: Vec<String> = candidates
             .iter()
-            .take(SHOWN)
+            .take(MAX_SHOWN)
             .map(|candidate| candidate.key(name))
             .collect();
         let keys = keys.join(", ");
-        let more = if candidates.len() > SHOWN { ", …" } else { "" };
+        let more = if candidates.len() > MAX_SHOWN { ", …" } else { "" };
         WeightError {
             message: format!(
-                "Tensor {key} could be any of {keys}{more}: they have its shape, and the layers of the file do not stand \
-                 in the network's order; rename the keys of the file to those of the network."
+                "Tensor {key} could be any of {keys}{more}: they have its shape, and the layers of the file are not in \
+                 the order of the network; rename the keys of the file to those of the network."
             ),
             ..error(
                 &key,
@@ -59,25 +59,29 @@ pub(super) fn several(layer: &Layer, candidates: &[&Layer]) -> Vec<WeightError> 
     layer.shapes().iter().map(fault).collect()
 }
 
-/// The layers without a counterpart of their shapes, on either side. Two that differ in their shapes
-/// alone are told together, since one was probably meant to be the other.
+/// The layers of either side that have no counterpart with the same shapes. Two layers that differ only in their shapes
+/// are reported together, because one was probably meant to be the other.
 pub(super) fn of_layers(network: &[Layer], file: &[Layer]) -> Vec<WeightError> {
-    let (missing, mut left) = unmatched(network, file);
+    let (missing, mut unused_layers) = unmatched(network, file);
     let mut errors = Vec::new();
     for ours in missing {
-        match left.iter().position(|theirs| ours.has_names_of(theirs)) {
-            Some(place) => errors.extend(shapes(ours, left.remove(place))),
-            None => errors.extend(ours.shapes().iter().map(|(name, shape)| absent(&ours.key(name), shape))),
+        match unused_layers.iter().position(|theirs| ours.has_names_of(theirs)) {
+            Some(position) => errors.extend(shape_faults(ours, unused_layers.remove(position))),
+            None => errors.extend(
+                ours.shapes()
+                    .iter()
+                    .map(|(name, shape)| missing_tensor(&ours.key(name), shape)),
+            ),
         }
     }
-    let keys = left
+    let keys = unused_layers
         .iter()
         .flat_map(|theirs| theirs.shapes().iter().map(|(name, _)| theirs.key(name)));
-    errors.extend(keys.map(|key| left_over(&key)));
+    errors.extend(keys.map(|key| unused(&key)));
     errors
 }
 
-/// What is left of both sides once layers of the same shapes are taken out in pairs.
+/// The layers of both sides that remain after pairs of layers with the same shapes are removed.
 fn unmatched<'a>(network: &'a [Layer], file: &'a [Layer]) -> (Vec<&'a Layer>, Vec<&'a Layer>) {
     let counts = |layers: &'a [Layer]| {
         let mut counts: HashMap<_, usize> = HashMap::new();
@@ -86,37 +90,36 @@ fn unmatched<'a>(network: &'a [Layer], file: &'a [Layer]) -> (Vec<&'a Layer>, Ve
         }
         counts
     };
-    let beyond = |layers: &'a [Layer], mut others: HashMap<_, usize>| {
-        let mut beyond = Vec::new();
+    let surplus = |layers: &'a [Layer], mut others: HashMap<_, usize>| {
+        let mut surplus = Vec::new();
         for layer in layers {
             match others.get_mut(layer.shapes()) {
                 Some(count) if *count > 0 => *count -= 1,
-                _ => beyond.push(layer),
+                _ => surplus.push(layer),
             }
         }
-        beyond
+        surplus
     };
-    (beyond(network, counts(file)), beyond(file, counts(network)))
+    (surplus(network, counts(file)), surplus(file, counts(network)))
 }
 
-fn shapes(ours: &Layer, theirs: &Layer) -> Vec<WeightError> {
+fn shape_faults(ours: &Layer, theirs: &Layer) -> Vec<WeightError> {
     let tensors = ours.shapes().iter().zip(theirs.shapes());
     tensors
-        .filter(|((_, wanted), (_, given))| wanted != given)
-        .map(|((name, wanted), (_, given))| shape_fault(&ours.key(name), wanted, &theirs.key(name), given))
+        .filter(|((_, needed), (_, given))| needed != given)
+        .map(|((name, needed), (_, given))| shape_fault(&ours.key(name), needed, &theirs.key(name), given))
         .collect()
 }
 
-fn shape_fault(key: &str, wanted: &[usize], state_key: &str, given: &[usize]) -> WeightError {
-    let (expected, actual) = (format!("{wanted:?}"), format!("{given:?}"));
-    let message = match key == state_key {
-        true => {
-            format!("Tensor {key} has shape {actual} but the layer needs {expected}; change the block or the file.")
-        }
-        false => format!(
-            "Tensor {state_key} of the file has shape {actual} but {key}, which comes nearest to it, needs {expected}; \
-             change the block or the file."
-        ),
+fn shape_fault(key: &str, needed: &[usize], state_key: &str, given: &[usize]) -> WeightError {
+    let (expected, actual) = (format!("{needed:?}"), format!("{given:?}"));
+    let message = if key == state_key {
+        format!("Tensor {key} has shape {actual} but the layer needs {expected}; change the block or the file.")
+    } else {
+        format!(
+            "Tensor {state_key} of the file has shape {actual} but {key}, its closest match, needs {expected}; change \
+             the block or the file."
+        )
     };
     WeightError {
         message,
@@ -124,9 +127,11 @@ fn shape_fault(key: &str, wanted: &[usize], state_key: &str, given: &[usize]) ->
     }
 }
 
-fn absent(key: &str, shape: &[usize]) -> WeightError {
+fn missing_tensor(key: &str, shape: &[usize]) -> WeightError {
     WeightError {
-        message: format!("Nothing in the file has the place and shape {shape:?} of tensor {key}; add it to the file."),
+        message: format!(
+            "No tensor of the file has the position and the shape {shape:?} of tensor {key}; add it to the file."
+        ),
         ..error(key, WeightRule::Present, &format!("{shape:?}"), "nothing")
     }
 }

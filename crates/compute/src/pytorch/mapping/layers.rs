@@ -1,12 +1,13 @@
-//! The tensors of a network or a file, joined into layers: those whose keys differ in the last part.
+//! Groups the tensors of a network or a file into layers: tensors of one layer have keys that differ only in the last
+//! part.
 
 use std::collections::HashMap;
 
-use super::Pair;
+use super::pair::Pair;
 use crate::pytorch::state_dict::Entry;
 use scv_domain::graph::{Graph, Node, ParameterRole};
 
-/// The name of a tensor within its layer: a role, or a name that no layer of ours knows.
+/// The name of a tensor within its layer: a role, or a name that no layer of SCV has.
 type Name = String;
 
 /// The names and shapes of a layer's tensors.
@@ -15,9 +16,9 @@ type Tensors = Vec<(Name, Vec<usize>)>;
 /// A layer with tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Layer {
-    /// What the keys of its tensors begin with, up to the last dot; nothing if they have none.
+    /// The prefix of the keys of its tensors, with the last dot; empty if they have no dot.
     path: String,
-    /// Sorted by name, so that the order within a layer does not matter.
+    /// Sorted by name, because the order within a layer does not matter.
     tensors: Tensors,
 }
 
@@ -27,8 +28,8 @@ impl Layer {
         &self.tensors
     }
 
-    /// Whether one can be filled from the other.
-    pub(super) fn is_like(&self, other: &Layer) -> bool {
+    /// Whether both have tensors of the same names and shapes.
+    pub(super) fn has_shapes_of(&self, other: &Layer) -> bool {
         self.tensors == other.tensors
     }
 
@@ -43,10 +44,10 @@ impl Layer {
         format!("{}{name}", self.path)
     }
 
-    /// Its tensors, in the order of a network, with those of the same name of `other`.
+    /// Pairs its tensors with those of the same name in `other`, in the order of a network.
     pub(super) fn pairs(&self, other: &Layer) -> Vec<Pair> {
         let mut tensors: Vec<_> = self.tensors.iter().collect();
-        tensors.sort_by_key(|(name, _)| role(name).map(place));
+        tensors.sort_by_key(|(name, _)| role(name).map(role_order));
         let pair = |(name, shape): &(Name, Vec<usize>)| Pair {
             graph_key: self.key(name),
             state_key: other.key(name),
@@ -69,15 +70,15 @@ pub(super) fn layers_of_graph(graph: &Graph) -> Vec<Layer> {
 
 /// The layers of a file, in the order of their first tensors.
 pub(super) fn layers_of_file(entries: &[&Entry]) -> Vec<Layer> {
-    let mut places = HashMap::new();
+    let mut positions = HashMap::new();
     let mut layers: Vec<(&str, Tensors)> = Vec::new();
     for entry in entries {
         let (path, name) = split(&entry.key);
-        let place = *places.entry(path).or_insert(layers.len());
-        if place == layers.len() {
+        let position = *positions.entry(path).or_insert(layers.len());
+        if position == layers.len() {
             layers.push((path, Vec::new()));
         }
-        layers[place].1.push((name.to_owned(), entry.shape.clone()));
+        layers[position].1.push((name.to_owned(), entry.shape.clone()));
     }
     layers
         .into_iter()
@@ -90,7 +91,7 @@ pub(super) fn split(key: &str) -> (&str, &str) {
     key.split_at(key.rfind('.').map_or(0, |dot| dot + 1))
 }
 
-/// The role of a name.
+/// The role with this name.
 pub(super) fn role(name: &str) -> Option<ParameterRole> {
     use ParameterRole::{Bias, RunningMean, RunningVar, Weight};
     [Weight, Bias, RunningMean, RunningVar]
@@ -98,8 +99,8 @@ pub(super) fn role(name: &str) -> Option<ParameterRole> {
         .find(|role| role.name() == name)
 }
 
-/// The order of roles in a state dict.
-fn place(role: ParameterRole) -> u8 {
+/// The position of a role in a state dict.
+fn role_order(role: ParameterRole) -> u8 {
     match role {
         ParameterRole::Weight => 0,
         ParameterRole::Bias => 1,

@@ -1,4 +1,4 @@
-//! State dicts that fit a network, and every way in which they do not.
+//! State dicts that fit a network, and every way in which they can fail to.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -40,7 +40,7 @@ fn golden(name: &str) -> StateDict {
     read_state_dict(&std::fs::read(folder.join(name)).unwrap()).unwrap()
 }
 
-/// A state dict of tensors of these shapes.
+/// A state dict with tensors of these shapes.
 fn state(tensors: &[(&str, &[usize])]) -> StateDict {
     let entry = |&(key, shape): &(&str, &[usize])| {
         let count = shape.iter().product::<usize>();
@@ -53,8 +53,8 @@ fn state(tensors: &[(&str, &[usize])]) -> StateDict {
     };
     StateDict {
         entries: tensors.iter().map(entry).collect(),
-        taken: Vec::new(),
-        parallel: false,
+        wrapper_keys: Vec::new(),
+        is_parallel: false,
     }
 }
 
@@ -114,7 +114,7 @@ fn layers_of_other_names_are_told_by_their_order() {
 }
 
 #[test]
-fn what_is_mapped_is_read_as_the_weights_of_the_network() {
+fn mapped_tensors_are_read_as_the_weights_of_the_network() {
     let graph = graph();
     let (plain, named) = (golden("plain_zip.pth"), golden("named_legacy.pth"));
     let file = |state: &StateDict| map(&graph, state).unwrap().to_safetensors(state).unwrap();
@@ -128,7 +128,7 @@ fn what_is_mapped_is_read_as_the_weights_of_the_network() {
 }
 
 #[test]
-fn another_order_is_no_matter_while_every_layer_has_a_shape_of_its_own() {
+fn layers_in_another_order_are_matched_by_shape_if_their_shapes_are_distinct() {
     let state = state(&[
         ("out.weight", &[2, 3]),
         ("out.bias", &[2]),
@@ -147,7 +147,7 @@ fn another_order_is_no_matter_while_every_layer_has_a_shape_of_its_own() {
 }
 
 #[test]
-fn layers_alike_in_another_order_are_not_guessed() {
+fn layers_of_the_same_shape_in_another_order_are_ambiguous() {
     let graph = Builder::new(&[3]).linear(3).linear(3).linear(2).build();
     let (square, out): (&[usize], &[usize]) = (&[3, 3], &[2, 3]);
     let state = state(&[
@@ -165,13 +165,13 @@ fn layers_alike_in_another_order_are_not_guessed() {
     );
     assert_eq!(
         map(&graph, &state).unwrap_err()[1].message,
-        "Tensor 0.weight could be any of a.weight, b.weight: they have its shape, and the layers of the file do not \
-         stand in the network's order; rename the keys of the file to those of the network."
+        "Tensor 0.weight could be any of a.weight, b.weight: they have its shape, and the layers of the file are not \
+         in the order of the network; rename the keys of the file to those of the network."
     );
 }
 
 #[test]
-fn everything_that_is_missing_left_over_or_of_another_shape_is_listed_at_once() {
+fn everything_that_is_missing_unused_or_of_another_shape_is_listed_at_once() {
     let state = state(&[
         ("conv.weight", &[2, 1, 3, 3]),
         ("conv.bias", &[2]),
@@ -198,17 +198,17 @@ fn everything_that_is_missing_left_over_or_of_another_shape_is_listed_at_once() 
     let errors = map(&graph(), &state).unwrap_err();
     assert_eq!(
         errors[5].message,
-        "Tensor head.weight of the file has shape [10, 3] but 6.weight, which comes nearest to it, needs [4, 3]; \
+        "Tensor head.weight of the file has shape [10, 3] but 6.weight, its closest match, needs [4, 3]; \
          change the block or the file."
     );
     assert_eq!(
         errors[0].message,
-        "Nothing in the file has the place and shape [2] of tensor 1.bias; add it to the file."
+        "No tensor of the file has the position and the shape [2] of tensor 1.bias; add it to the file."
     );
 }
 
 #[test]
-fn with_the_keys_of_the_network_shapes_and_leftovers_are_told_by_key() {
+fn with_the_keys_of_the_network_shapes_and_unused_tensors_are_reported_by_key() {
     let state = state(&[
         ("0.weight", &[3, 4]),
         ("0.bias", &[3]),
@@ -253,7 +253,7 @@ fn weights_that_are_integers_are_refused_and_other_integers_ignored() {
 }
 
 #[test]
-fn keys_without_a_layer_and_networks_without_weights_are_no_trouble() {
+fn keys_without_a_layer_and_networks_without_weights_are_accepted() {
     let single = Builder::new(&[4]).linear(2).build();
     let mapping = map(&single, &state(&[("weight", &[2, 4]), ("bias", &[2])])).unwrap();
     assert_eq!(pairs(&mapping), [("0.weight", "weight"), ("0.bias", "bias")]);
@@ -270,7 +270,7 @@ fn keys_without_a_layer_and_networks_without_weights_are_no_trouble() {
 }
 
 #[test]
-fn a_mapping_serves_its_own_state_dict_alone() {
+fn a_mapping_works_only_with_its_own_state_dict() {
     let graph = two_layers(4, 3, 2);
     let mine = state(&[
         ("0.weight", &[3, 4]),

@@ -1,4 +1,4 @@
-//! The instructions of the pickle machine, protocols 0 to 5, by the names that Python gives them.
+//! The instructions of the pickle machine, protocols 0 to 5, with Python's names.
 
 pub(super) const MARK: u8 = b'(';
 pub(super) const STOP: u8 = b'.';

@@ -1,20 +1,20 @@
-//! Takes the arguments of instructions from the bytes, and never more than there are.
+//! Reads the arguments of instructions from the bytes, never beyond their end.
 
 use std::borrow::Cow;
 
 use super::value::Value;
 use crate::pytorch::error::{PytorchError, Result};
 
-/// The bytes of a pickle with the place that is read next.
+/// The bytes of a pickle, with a read position.
 pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     position: usize,
-    /// Where the instruction in hand begins.
+    /// The offset of the current instruction.
     instruction: usize,
 }
 
 impl<'a> Reader<'a> {
-    /// Begins at `position`.
+    /// A reader that starts at `position`.
     pub(super) fn new(bytes: &'a [u8], position: usize) -> Reader<'a> {
         Reader {
             bytes,
@@ -23,17 +23,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where the instruction in hand begins.
+    /// The offset of the current instruction.
     pub(super) fn instruction(&self) -> usize {
         self.instruction
     }
 
-    /// Where it will be read on.
+    /// The offset of the next byte.
     pub(super) fn position(&self) -> usize {
         self.position
     }
 
-    /// The error of a pickle whose instruction in hand is broken.
+    /// The error for a malformed instruction at the current offset.
     pub(super) fn broken(&self, what: impl Into<String>) -> PytorchError {
         PytorchError::Pickle {
             offset: self.instruction,
@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8]> {
         let rest = self.bytes.get(self.position..).unwrap_or_default();
         let Some(taken) = rest.get(..count) else {
-            return Err(self.broken(format!("{count} bytes should follow, but {} do", rest.len())));
+            return Err(self.broken(format!("{count} bytes should follow, but only {} do", rest.len())));
         };
         self.position += count;
         Ok(taken)
@@ -65,7 +65,10 @@ impl<'a> Reader<'a> {
     /// The next `N` bytes.
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let taken = self.take(N)?;
-        taken.first_chunk::<N>().copied().ok_or_else(|| self.broken("it ends"))
+        taken
+            .first_chunk::<N>()
+            .copied()
+            .ok_or_else(|| self.broken("the pickle ends here"))
     }
 
     /// A length of four bytes.
@@ -79,11 +82,11 @@ impl<'a> Reader<'a> {
         usize::try_from(length).map_err(|_| self.broken(format!("{length} bytes should follow")))
     }
 
-    /// A line without its end.
+    /// A line without its line feed.
     pub(super) fn line(&mut self) -> Result<&'a [u8]> {
         let rest = self.bytes.get(self.position..).unwrap_or_default();
         let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
-            return Err(self.broken("a line should follow, but it has no end"));
+            return Err(self.broken("a line should follow, but it does not end"));
         };
         self.position += end + 1;
         Ok(&rest[..end])
@@ -102,13 +105,13 @@ impl<'a> Reader<'a> {
         Ok(Value::Text(Cow::Borrowed(text)))
     }
 
-    /// A string of Python 2 of `count` bytes: text if it can be.
+    /// A Python 2 string of `count` bytes: a text if it is valid UTF-8.
     pub(super) fn string(&mut self, count: usize) -> Result<Value<'a>> {
         let text = std::str::from_utf8(self.take(count)?);
         Ok(text.map_or(Value::Other, |text| Value::Text(Cow::Borrowed(text))))
     }
 
-    /// A string of Python 2 as its source text: in quotes, with backslashes.
+    /// A Python 2 string as source text: in quotes, with backslashes.
     pub(super) fn quoted_string(&mut self) -> Result<Value<'a>> {
         let line = self.text_line()?.trim_ascii_end();
         let inner = ['\'', '"']
@@ -117,11 +120,11 @@ impl<'a> Reader<'a> {
         match inner {
             Some(inner) if inner.contains('\\') => Ok(Value::Other),
             Some(inner) => Ok(Value::Text(Cow::Borrowed(inner))),
-            None => Err(self.broken("a string without quotes")),
+            None => Err(self.broken("a string has no quotes")),
         }
     }
 
-    /// A line of text in which `\u0041` stands for a character and any other byte for itself.
+    /// A line of text in which `\u0041` represents a character, and any other byte itself.
     pub(super) fn escaped_text(&mut self) -> Result<Value<'a>> {
         let line = self.line()?;
         if line.is_ascii() && !line.contains(&b'\\') {
@@ -137,13 +140,13 @@ impl<'a> Reader<'a> {
         Ok(Value::Text(Cow::Owned(text)))
     }
 
-    /// A decimal integer. `00` and `01` are how protocol 0 writes false and true.
+    /// A decimal integer. Protocol 0 writes false and true as `00` and `01`.
     pub(super) fn decimal(&mut self) -> Result<Value<'a>> {
         match self.text_line()?.trim() {
             "00" | "01" => Ok(Value::Other),
             digits => match digits.trim_end_matches('L').parse() {
                 Ok(integer) => Ok(Value::Integer(integer)),
-                Err(_) => Err(self.broken("a number is none, or too large")),
+                Err(_) => Err(self.broken("a number is malformed or too large")),
             },
         }
     }
@@ -157,13 +160,13 @@ impl<'a> Reader<'a> {
         };
         match wide.get_mut(..count) {
             Some(low) => low.copy_from_slice(bytes),
-            None => return Err(self.broken(format!("an integer of {count} bytes"))),
+            None => return Err(self.broken(format!("an integer of {count} bytes is too large"))),
         }
         Ok(Value::Integer(i128::from_le_bytes(wide)))
     }
 }
 
-/// The character that `\uXXXX` or `\UXXXXXXXX` at the beginning stands for, and what follows it.
+/// The character of the `\uXXXX` or `\UXXXXXXXX` at the beginning, and the text after it.
 fn escaped(text: &[u8]) -> Option<(char, &[u8])> {
     let digits = match text {
         [b'\\', b'u', ..] => 4,

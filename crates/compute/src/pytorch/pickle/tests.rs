@@ -1,4 +1,4 @@
-//! The machine on pickles written by hand, and on any bytes.
+//! Runs the machine on handwritten pickles and on arbitrary bytes.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A pickle as Python's own tools print it: instructions one after the other, then `STOP`.
+/// A pickle: instructions one after the other, then `STOP`.
 fn pickle(parts: &[&[u8]]) -> Vec<u8> {
     [parts.concat(), vec![STOP]].concat()
 }
@@ -19,7 +19,7 @@ fn refusal(parts: &[&[u8]]) -> String {
     }
 }
 
-/// A value in brackets and quotes.
+/// A value as text, with brackets and quotes.
 fn shown(values: &Values<'_>, id: Id) -> String {
     let list = |items: &[Id]| items.iter().map(|&id| shown(values, id)).collect::<Vec<_>>().join(" ");
     match values.get(id) {
@@ -54,7 +54,7 @@ fn made(parts: &[&[u8]]) -> String {
 }
 
 #[test]
-fn every_way_to_write_a_value_is_read() {
+fn every_encoding_of_a_value_is_read() {
     let cases: [(&[u8], &str); 34] = [
         (b"N", "None"),
         (b"I12\n", "12"),
@@ -97,7 +97,7 @@ fn every_way_to_write_a_value_is_read() {
 }
 
 #[test]
-fn values_are_kept_taken_up_again_and_changed_wherever_they_stand() {
+fn memoised_values_are_shared_and_change_everywhere() {
     assert_eq!(made(&[b"]q\x05(h\x05K\x07t0h\x05K\x01a0h\x05"]), "[1]");
     assert_eq!(made(&[b"]p12\n0g12\n"]), "[]");
     assert_eq!(made(&[b"}r\x00\x01\x00\x00j\x00\x01\x00\x00\x86"]), "({} {})");
@@ -107,7 +107,7 @@ fn values_are_kept_taken_up_again_and_changed_wherever_they_stand() {
     );
     assert_eq!(made(&[b"K\x012\x86"]), "(1 1)");
     assert_eq!(made(&[b"K\x01(K\x02K\x031"]), "1");
-    assert_eq!(made(&[b"K\x01(0"]), "1", "POP takes a mark away too");
+    assert_eq!(made(&[b"K\x01(0"]), "1", "POP also removes a mark");
     assert_eq!(made(&[b"](K\x01K\x02e}(K\x03K\x04u\x86"]), "([1 2] {3: 4})");
 }
 
@@ -148,7 +148,7 @@ fn storages_of_the_gpu_and_parts_of_storages_are_known() {
 }
 
 #[test]
-fn any_other_name_is_refused_with_its_place() {
+fn any_other_name_is_refused_with_its_offset() {
     let ways: [&[u8]; 4] = [
         b"cos\nsystem\nU\x02ls\x85R",
         b"(U\x02lsios\nsystem\n",
@@ -158,7 +158,7 @@ fn any_other_name_is_refused_with_its_place() {
     for way in ways {
         let message = refusal(&[b"]", way]);
         assert!(
-            message.starts_with("the pickle asks for os.system at byte "),
+            message.starts_with("the pickle refers to os.system at byte "),
             "{message}"
         );
         assert!(message.contains("SCV never executes pickles"), "{message}");
@@ -180,7 +180,7 @@ fn any_other_name_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_layer_of_pytorch_is_told_to_be_a_whole_model() {
+fn a_layer_of_pytorch_is_reported_as_a_whole_model() {
     let module: &[u8] = b"(U\x06modulectorch.nn.modules.linear\nLinear\nU\x01aU\x01btQ";
     let message = refusal(&[module]);
     assert!(
@@ -194,23 +194,29 @@ fn a_layer_of_pytorch_is_told_to_be_a_whole_model() {
 }
 
 #[test]
-fn what_is_called_or_filled_must_be_ours() {
+fn only_allowed_names_can_be_called_or_filled() {
     let cases: [(&[u8], &str); 12] = [
-        (b"U\x01a)R", "something is called that is no name"),
-        (b"ctorch\nfloat32\n)R", "a name is called that cannot be"),
+        (b"U\x01a)R", "a value is called that is not a name"),
+        (b"ctorch\nfloat32\n)R", "a name is called that cannot be called"),
         (
             b"ccollections\nOrderedDict\nK\x01R",
-            "the arguments of a call are no tuple",
+            "the arguments of a call are not a tuple",
         ),
-        (b"ccollections\nOrderedDict\nK\x01\x85R", "neither a dict nor pairs"),
-        (b"ctorch._utils\n_rebuild_parameter\nK\x01\x85R", "what is no tensor"),
+        (
+            b"ccollections\nOrderedDict\nK\x01\x85R",
+            "neither a dict nor a list of pairs",
+        ),
+        (
+            b"ctorch._utils\n_rebuild_parameter\nK\x01\x85R",
+            "a value that is not a tensor",
+        ),
         (b"ctorch._utils\n_rebuild_tensor_v2\n)R", "a tensor needs a storage"),
-        (b"K\x01K\x02b", "attributes are set of what has none"),
-        (b"K\x01K\x02a", "appended to what is no list"),
-        (b"K\x01K\x02K\x03s", "a key is set in what is no dict"),
+        (b"K\x01K\x02b", "attributes are set on a value that has none"),
+        (b"K\x01K\x02a", "appended to a value that is not a list"),
+        (b"K\x01K\x02K\x03s", "a key is set in a value that is not a dict"),
         (b"}(K\x01u", "a key without a value"),
-        (b"U\x01aQ", "a persistent id names no storage"),
-        (b"\x82\x01", "instruction 0x82 has no place"),
+        (b"U\x01aQ", "a persistent id does not refer to a storage"),
+        (b"\x82\x01", "torch.save never writes instruction 0x82"),
     ];
     for (bytes, expected) in cases {
         let message = refusal(&[bytes]);
@@ -219,24 +225,24 @@ fn what_is_called_or_filled_must_be_ours() {
 }
 
 #[test]
-fn a_broken_pickle_is_refused_where_it_breaks() {
+fn a_malformed_pickle_is_refused_with_the_offset_of_the_fault() {
     let cases: [(&[u8], &str); 14] = [
-        (b"", "byte 0: 1 bytes should follow, but 0 do"),
+        (b"", "byte 0: 1 bytes should follow, but only 0 do"),
         (b"K", "byte 0: 1 bytes should follow"),
         (
             b"NX\xff\xff\xff\xffab",
-            "byte 1: 4294967295 bytes should follow, but 2 do",
+            "byte 1: 4294967295 bytes should follow, but only 2 do",
         ),
         (b"\x8e\xff\xff\xff\xff\xff\xff\xff\xffab", "bytes should follow"),
         (b"\x8a\x11aaaaaaaaaaaaaaaaa", "an integer of 17 bytes"),
         (b"I1", "a line should follow"),
-        (b"Ione\n", "a number is none"),
-        (b"h\x01", "nothing was kept in place 1"),
+        (b"Ione\n", "a number is malformed"),
+        (b"h\x01", "the memo has no entry 1"),
         (b"a", "the stack is empty"),
         (b"t", "there is no mark"),
         (b"K\x01(\x85", "the stack is empty"),
         (b"\x80\x06", "protocol 6"),
-        (b"\xf0", "0xf0 is no instruction"),
+        (b"\xf0", "0xf0 is not an instruction"),
         (b".", "the stack is empty"),
     ];
     for (bytes, expected) in cases {
@@ -246,7 +252,7 @@ fn a_broken_pickle_is_refused_where_it_breaks() {
 }
 
 #[test]
-fn values_nested_without_end_neither_overflow_nor_stay_undropped() {
+fn deeply_nested_and_cyclic_values_are_read_and_dropped() {
     let deep = [b"]".repeat(300_000), b"a".repeat(299_999)].concat();
     assert!(read(&pickle(&[&deep]), 0).is_ok());
     let deep = [b"N".to_vec(), b"\x85".repeat(900_000)].concat();
@@ -255,8 +261,8 @@ fn values_nested_without_end_neither_overflow_nor_stay_undropped() {
 }
 
 #[test]
-fn there_are_limits_to_values_marks_and_what_is_kept() {
-    assert!(refusal(&[&b"N".repeat(MAX_VALUES + 1)]).contains("more values than a state dict, the most is 1000000"));
+fn values_marks_and_memo_entries_are_limited() {
+    assert!(refusal(&[&b"N".repeat(MAX_VALUES + 1)]).contains("more values than a state dict (the limit is 1000000)"));
     assert!(
         refusal(&[b"N", &b"2".repeat(MAX_VALUES)]).contains("more values"),
         "DUP"
@@ -275,11 +281,11 @@ fn there_are_limits_to_values_marks_and_what_is_kept() {
     let copies = b"h\x01h\0\x85R0".repeat(2000);
     assert!(
         refusal(&[&list, &copies, b"N"]).contains("more values"),
-        "dicts made of one list again and again"
+        "dicts built from one list again and again"
     );
 }
 
-/// Instructions with arguments that are often right.
+/// Instructions whose arguments are often valid.
 fn instruction() -> impl Strategy<Value = Vec<u8>> {
     let names = prop::sample::select(vec![
         "collections\nOrderedDict\n",

@@ -1,14 +1,14 @@
-//! What a pickle is made into.
+//! The values of a pickle.
 //!
-//! Values lie in one list and refer to each other by their place in it. However deep a file nests
-//! them, and even if it ties them into a circle, dropping them is a walk along that list.
+//! Values are stored in one list and refer to each other by their index. However deeply a file nests them, and even if
+//! they form a cycle, dropping them is a walk along that list.
 
 use std::borrow::Cow;
 
 use super::global::Global;
 use crate::pytorch::element::ElementType;
 
-/// The place of a value.
+/// The index of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Id(u32);
 
@@ -21,26 +21,26 @@ pub(crate) enum Value<'a> {
     /// A list or a set.
     List(Vec<Id>),
     Tuple(Vec<Id>),
-    /// Pairs in the order they were set; of two with one key the later counts.
+    /// Pairs in the order in which they were set. Of two pairs with the same key the later one counts.
     Dict(Vec<(Id, Id)>),
-    /// A name of the list of allowed ones.
+    /// One of the allowed names.
     Global(Global),
     Storage(Storage),
     Tensor(Box<View>),
-    /// What SCV has no use for: truth values, floating point numbers, bytes, a device.
+    /// Values that SCV does not need: booleans, floating point numbers, bytes, a device.
     Other,
 }
 
-/// Where the numbers of tensors lie, as a pickle names it.
+/// Where the numbers of tensors are stored, according to the pickle.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Storage {
-    /// `None` for one that does not say.
+    /// The type of its elements; `None` if the pickle does not state it.
     pub element: Option<ElementType>,
-    /// A text: the name of its bytes in the file.
+    /// The name of its bytes in the file, a text.
     pub key: Id,
-    /// Its first element among those bytes: not 0 if it is a part of another storage.
+    /// The index of its first element in those bytes: not 0 if it is a part of another storage.
     pub first: u64,
-    /// How many elements it has; bytes if it does not say of what.
+    /// The number of its elements, or of its bytes if the type is not stated.
     pub count: u64,
 }
 
@@ -49,10 +49,10 @@ pub(crate) struct Storage {
 pub(crate) struct View {
     pub storage: Storage,
     pub element: ElementType,
-    /// The first element.
+    /// The index of the first element in the storage.
     pub offset: u64,
     pub shape: Vec<u64>,
-    /// Elements from one index to the next, by dimension.
+    /// For each dimension, the number of elements from one index to the next.
     pub strides: Vec<u64>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct View {
 #[derive(Debug, Default)]
 pub(crate) struct Values<'a> {
     list: Vec<Value<'a>>,
-    /// Pairs copied from lists into dicts, which take room as values do.
+    /// The number of pairs copied from lists into dicts, which take memory like values.
     copied: usize,
 }
 
@@ -73,19 +73,19 @@ impl<'a> Values<'a> {
         &mut self.list[id.0 as usize]
     }
 
-    /// The machine stops long before the places run out; see [`Values::size`].
+    /// Adds a value. The machine stops long before the indices overflow; see [`Values::size`].
     pub(super) fn add(&mut self, value: Value<'a>) -> Id {
         self.list.push(value);
         Id((self.list.len() - 1) as u32)
     }
 
-    /// Adds a dict whose pairs stand in values that are kept as well.
+    /// Adds a dict with pairs of values that already exist.
     pub(super) fn add_copy(&mut self, pairs: Vec<(Id, Id)>) -> Id {
         self.copied += pairs.len();
         self.add(Value::Dict(pairs))
     }
 
-    /// How many values there are, and pairs that were copied.
+    /// The number of values and of copied pairs.
     pub(super) fn size(&self) -> usize {
         self.list.len() + self.copied
     }
@@ -97,7 +97,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// A number that is not negative and can count something.
+    /// A non-negative integer.
     pub(crate) fn count(&self, id: Id) -> Option<u64> {
         match *self.get(id) {
             Value::Integer(integer) => u64::try_from(integer).ok(),
@@ -112,7 +112,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The pairs of a dict; none of what is no dict.
+    /// The pairs of a dict; empty if the value is not a dict.
     pub(crate) fn pairs(&self, id: Id) -> &[(Id, Id)] {
         match self.get(id) {
             Value::Dict(pairs) => pairs,
@@ -120,12 +120,12 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The arguments of a call, as many as any name here looks at.
+    /// The arguments of a call: at most as many as any allowed name reads.
     pub(super) fn arguments(&self, id: Id) -> Option<Vec<Id>> {
         Some(self.sequence(id)?.iter().take(8).copied().collect())
     }
 
-    /// Every storage that the pickle names, in order.
+    /// Every storage of the pickle, in order.
     pub(crate) fn storages(&self) -> impl Iterator<Item = Storage> {
         self.list.iter().filter_map(|value| match value {
             Value::Storage(storage) => Some(*storage),

@@ -1,6 +1,6 @@
-//! Operators that take parts of values or put values together.
+//! Operators that select parts of values or join values.
 
-use super::{Lowered, Lowering, axis, broadcast};
+use super::lowering::{Lowered, Lowering, axis, broadcast};
 use crate::onnx::constant;
 use crate::onnx::plan::{Value, first_line};
 use scv_domain::graph::{NumberType, PadMode, TensorOperator};
@@ -12,19 +12,29 @@ pub(super) fn concat(lowering: &mut Lowering<'_>) -> Lowered {
     let mut dims = first.dims().to_vec();
     for input in &inputs[1..] {
         if input.kind() != first.kind() {
-            return Err("it joins numbers of different types".to_owned());
+            return Err("its inputs have numbers of different types".to_owned());
         }
         if input.dims().len() != dims.len() {
-            return Err(format!("{:?} and {:?} cannot be joined", first.dims(), input.dims()));
+            return Err(format!(
+                "{:?} and {:?} cannot be concatenated",
+                first.dims(),
+                input.dims()
+            ));
         }
-        for (place, dim) in dims.iter_mut().enumerate() {
-            let other = input.dims()[place];
-            *dim = match (place == along, *dim, other) {
+        for (index, dim) in dims.iter_mut().enumerate() {
+            let other = input.dims()[index];
+            *dim = match (index == along, *dim, other) {
                 (true, dim, other) => dim + other,
                 (false, dim, other) if dim == other => dim,
-                // A constant that a fixed batch of 1 is written into goes with every image.
-                (false, 1, other) | (false, other, 1) if place == 0 && lowering.plan.fixed_batch == Some(1) => other,
-                _ => return Err(format!("{:?} and {:?} cannot be joined", first.dims(), input.dims())),
+                // In a file with a fixed batch size of 1, a constant may have it as a dimension: it serves every image.
+                (false, 1, other) | (false, other, 1) if index == 0 && lowering.plan.fixed_batch == Some(1) => other,
+                _ => {
+                    return Err(format!(
+                        "{:?} and {:?} cannot be concatenated",
+                        first.dims(),
+                        input.dims()
+                    ));
+                }
             };
         }
     }
@@ -47,25 +57,25 @@ pub(super) fn split(lowering: &mut Lowering<'_>) -> Lowered {
         None => {
             let part = length.div_ceil(count.max(1));
             (0..count)
-                .map(|place| part.min(length.saturating_sub(place * part)))
+                .map(|index| part.min(length.saturating_sub(index * part)))
                 .collect()
         }
     };
     if parts.iter().sum::<usize>() != length || parts.len() != count {
         return Err(format!(
-            "{length} places cannot be split into {parts:?} for {count} outputs"
+            "a dimension of length {length} cannot be split into {parts:?} for {count} outputs"
         ));
     }
     let mut start = 0;
-    let mut made = Vec::with_capacity(count);
+    let mut outputs = Vec::with_capacity(count);
     for part in parts {
-        made.push(narrowed(lowering, value.clone(), along, start, part)?);
+        outputs.push(slice_along(lowering, value.clone(), along, start, part)?);
         start += part;
     }
-    Ok(made)
+    Ok(outputs)
 }
 
-fn narrowed(
+fn slice_along(
     lowering: &mut Lowering<'_>,
     value: Value,
     along: usize,
@@ -86,7 +96,7 @@ fn narrowed(
     )
 }
 
-/// Bounds are attributes up to operator set 9, and inputs afterwards.
+/// The bounds are attributes up to operator set 9, and inputs afterwards.
 pub(super) fn slice(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let rank = value.dims().len();
@@ -104,18 +114,18 @@ pub(super) fn slice(lowering: &mut Lowering<'_>) -> Lowered {
     }
     let (mut starts, mut steps, mut dims) = (vec![0; rank], vec![1; rank], value.dims().to_vec());
     for (((&from, &to), &given), &step) in from.iter().zip(&to).zip(&axes).zip(&by) {
-        let place = axis(given, rank)?;
-        let length = value.dims()[place] as i64;
+        let index = axis(given, rank)?;
+        let length = value.dims()[index] as i64;
         if length == 0 {
-            return Err("there is nothing to take a part of".to_owned());
+            return Err("it slices an empty dimension".to_owned());
         }
-        // A longer step than the dimension leads out of it just as well.
+        // Any step that is longer than the dimension has the same effect.
         let step = step.clamp(-length - 1, length + 1);
-        let resolve = |bound: i64, least: i64, most: i64| {
-            (if bound < 0 { bound.saturating_add(length) } else { bound }).clamp(least, most)
+        let resolve = |bound: i64, min: i64, max: i64| {
+            (if bound < 0 { bound.saturating_add(length) } else { bound }).clamp(min, max)
         };
         let (start, count) = match step {
-            0 => return Err("a step of 0 leads nowhere".to_owned()),
+            0 => return Err("a step of 0 is not possible".to_owned()),
             1.. => {
                 let (start, end) = (resolve(from, 0, length), resolve(to, 0, length));
                 (start, (end - start + step - 1).max(0) / step)
@@ -125,7 +135,7 @@ pub(super) fn slice(lowering: &mut Lowering<'_>) -> Lowered {
                 (start, (start - end - step - 1).max(0) / -step)
             }
         };
-        (starts[place], steps[place], dims[place]) = (start as usize, step, count as usize);
+        (starts[index], steps[index], dims[index]) = (start as usize, step, count as usize);
     }
     if dims == value.dims() && steps.iter().all(|&step| step == 1) {
         return Ok(vec![value]);
@@ -140,16 +150,16 @@ pub(super) fn slice(lowering: &mut Lowering<'_>) -> Lowered {
 pub(super) fn gather(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let along = axis(lowering.attributes.integer("axis").unwrap_or(0), value.dims().len())?;
-    let places = lowering.constant(1)?;
+    let given = lowering.constant(1)?;
     let length = value.dims()[along] as i64;
-    let numbers = constant::integers(&places).map_err(|error| first_line(&error))?;
-    let indices = numbers.iter().map(|&place| {
-        let resolved = if place < 0 { place + length } else { place };
+    let numbers = constant::integers(&given).map_err(|error| first_line(&error))?;
+    let indices = numbers.iter().map(|&index| {
+        let resolved = if index < 0 { index + length } else { index };
         let found = u32::try_from(resolved).ok().filter(|_| resolved < length);
-        found.ok_or_else(|| format!("there is no place {place} among {length}"))
+        found.ok_or_else(|| format!("index {index} is out of range for a dimension of length {length}"))
     });
     let indices = indices.collect::<Result<Vec<_>, _>>()?;
-    let dims = [&value.dims()[..along], places.dims(), &value.dims()[along + 1..]].concat();
+    let dims = [&value.dims()[..along], given.dims(), &value.dims()[along + 1..]].concat();
     Ok(vec![lowering.tensor(
         TensorOperator::Gather { axis: along, indices },
         vec![value],
@@ -157,21 +167,21 @@ pub(super) fn gather(lowering: &mut Lowering<'_>) -> Lowered {
     )?])
 }
 
-pub(super) fn choose(lowering: &mut Lowering<'_>) -> Lowered {
+pub(super) fn where_op(lowering: &mut Lowering<'_>) -> Lowered {
     let inputs = vec![lowering.input(0)?, lowering.input(1)?, lowering.input(2)?];
     let dims = broadcast(inputs[0].dims(), inputs[1].dims())?;
     let dims = broadcast(&dims, inputs[2].dims())?;
     let kind = inputs[1].kind();
-    if inputs[2].kind() != kind || inputs[0].kind() != NumberType::Truth {
-        return Err("it chooses by truths between numbers of one type".to_owned());
+    if inputs[2].kind() != kind || inputs[0].kind() != NumberType::Boolean {
+        return Err("it needs a boolean condition and two values of one type".to_owned());
     }
     Ok(vec![lowering.tensor_of(kind, TensorOperator::Where, inputs, dims)?])
 }
 
-/// More places than any value has.
+/// More positions than any value has.
 const FAR: i64 = 1 << 40;
 
-/// Counts are attributes up to operator set 10, and inputs afterwards.
+/// The pads are an attribute up to operator set 10, and an input afterwards.
 pub(super) fn pad(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let rank = value.dims().len();
@@ -196,19 +206,19 @@ pub(super) fn pad(lowering: &mut Lowering<'_>) -> Lowered {
         return Err(format!("{} pads are given for {} dimensions", pads.len(), axes.len()));
     }
     let (mut before, mut after) = (vec![0; rank], vec![0; rank]);
-    for (place, &along) in axes.iter().enumerate() {
-        (before[along], after[along]) = (pads[place], pads[axes.len() + place]);
+    for (index, &along) in axes.iter().enumerate() {
+        (before[along], after[along]) = (pads[index], pads[axes.len() + index]);
     }
     let mut dims = Vec::with_capacity(rank);
-    for place in 0..rank {
-        let length = value.dims()[place] as i64;
-        let (front, back) = (before[place].clamp(-FAR, FAR), after[place].clamp(-FAR, FAR));
+    for index in 0..rank {
+        let length = value.dims()[index] as i64;
+        let (front, back) = (before[index].clamp(-FAR, FAR), after[index].clamp(-FAR, FAR));
         if length + front.min(0) + back.min(0) <= 0 {
-            return Err("pads take everything away".to_owned());
+            return Err("pads remove the whole value".to_owned());
         }
         if mode == PadMode::Reflection && (front >= length || back >= length) {
             return Err(format!(
-                "reflection by {front} and {back} needs more than {length} places"
+                "reflection padding by {front} and {back} needs a dimension longer than {length}"
             ));
         }
         dims.push((length + front + back) as usize);

@@ -1,52 +1,56 @@
-//! Why an ONNX file was refused. Every variant is the giver's to mend, and says how.
+//! Why an ONNX file was refused. The user can fix every variant, and its message says how.
 
 use serde::Serialize;
 
 /// Why an ONNX file was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OnnxError {
-    /// It is no ONNX file, or a part of it is missing.
+    /// It is not an ONNX file, or a part of it is missing.
     #[error("the ONNX file cannot be read: {0}")]
     Unreadable(String),
 
-    /// Weights lie in a file that did not come along.
+    /// Weights are stored in a file that was not uploaded.
     #[error(
         "the ONNX file keeps weights in {location:?}, which was not uploaded with it: upload both, or a zip of both"
     )]
     MissingData {
-        /// Its name.
+        /// The file's name.
         location: String,
     },
 
-    /// It uses features of the format that SCV does not know.
-    #[error("the ONNX file uses {0}, which SCV does not read: export the network without them")]
+    /// It uses features of the format that SCV does not support.
+    #[error("the ONNX file uses {0}, which SCV does not support: export the network without them")]
     Feature(&'static str),
 
-    /// It is written in operators of a time before the first that is known.
-    #[error("the ONNX file is written in operator set {found}; {oldest} and later are read: export it anew", oldest = super::OLDEST_OPSET)]
+    /// Its operator set is older than the oldest supported one.
+    #[error(
+        "the ONNX file uses operator set {found}; {oldest} and later are supported: export it again with a newer one"
+    )]
     TooOld {
         /// Its operator set.
         found: i64,
+        /// The oldest supported one.
+        oldest: i64,
     },
 
-    /// Nodes that cannot be computed: all of them.
+    /// All nodes that cannot be computed.
     #[error("{} of the network cannot be computed: {}", counted(.0.len()), listed(.0))]
     Nodes(Vec<NodeFault>),
 
-    /// A network of several inputs, none of them chosen.
-    #[error("the network has {} inputs ({}); SCV runs networks of one image", .0.len(), .0.join(", "))]
+    /// The network does not have exactly one input.
+    #[error("the network has {} inputs ({}); SCV runs networks with one input, the image", .0.len(), .0.join(", "))]
     Inputs(Vec<String>),
 
-    /// A network of several outputs, none of them chosen.
-    #[error("the network has {} outputs ({}): choose one as `output`", .0.len(), .0.join(", "))]
+    /// The network has several outputs, and none of them is chosen.
+    #[error("the network has {} outputs ({}): choose one with `output`", .0.len(), .0.join(", "))]
     Outputs(Vec<String>),
 
-    /// The output chosen is none.
+    /// The chosen output does not exist.
     #[error("the network has no output {wanted:?}: its outputs are {}", known.join(", "))]
     UnknownOutput {
-        /// What was asked for.
+        /// The requested output.
         wanted: String,
-        /// What there is.
+        /// The network's outputs.
         known: Vec<String>,
     },
 
@@ -55,24 +59,24 @@ pub enum OnnxError {
     ConstantOutput(String),
 
     /// The file leaves the size of its images open.
-    #[error("the network takes images of any size (its input {input:?} is {shape}): state `height` and `width`")]
+    #[error("the network accepts images of any size (its input {input:?} is {shape}): set `height` and `width`")]
     OpenSize {
         /// Name of the input.
         input: String,
-        /// Its shape as the file has it.
+        /// Its shape in the file.
         shape: String,
     },
 
-    /// The input is no batch of images.
-    #[error("input {input:?} is {shape}; SCV feeds batches of images, of 4 dimensions and 1 or 3 channels")]
+    /// The input is not a batch of images.
+    #[error("input {input:?} has shape {shape}; SCV needs a batch of images, with 4 dimensions and 1 or 3 channels")]
     NoImages {
         /// Name of the input.
         input: String,
-        /// Its shape as the file has it.
+        /// Its shape in the file.
         shape: String,
     },
 
-    /// What was stated contradicts the file.
+    /// The user's options contradict the file.
     #[error("{0}")]
     Mismatch(String),
 }
@@ -84,16 +88,16 @@ pub struct NodeFault {
     pub node: String,
     /// The operator.
     pub operator: String,
-    /// The operator set that the file is written in.
+    /// The operator set that the file uses.
     pub opset: i64,
-    /// Whose operator it is; empty for ONNX's own.
+    /// The operator's domain; empty for ONNX's own.
     pub domain: String,
-    /// Why.
+    /// Why it cannot be computed.
     pub reason: String,
 }
 
-/// Faults that a message lists before it only counts.
-const LISTED: usize = 20;
+/// The number of faults that a message lists; the others are only counted.
+const MAX_LISTED: usize = 20;
 
 fn counted(count: usize) -> String {
     match count {
@@ -103,9 +107,9 @@ fn counted(count: usize) -> String {
 }
 
 fn listed(faults: &[NodeFault]) -> String {
-    let lines = faults.iter().take(LISTED).map(ToString::to_string);
+    let lines = faults.iter().take(MAX_LISTED).map(ToString::to_string);
     let mut text = lines.collect::<Vec<_>>().join(" | ");
-    if let Some(more) = faults.len().checked_sub(LISTED).filter(|&more| more > 0) {
+    if let Some(more) = faults.len().checked_sub(MAX_LISTED).filter(|&more| more > 0) {
         text.push_str(&format!(" | and {more} more"));
     }
     text

@@ -1,4 +1,4 @@
-//! One block on its way into the file, and the pieces that it is written with.
+//! Writes the operators and tensors of one block into the file.
 
 use candle_core::DType;
 
@@ -7,51 +7,53 @@ use crate::onnx::proto::{AttributeProto, AttributeType, DataType, GraphProto, No
 use crate::weights::Weights;
 use scv_domain::graph::{Node, ParameterRole};
 
-/// One block on its way into the file.
-pub(super) struct Step<'a> {
+/// Writes the operators and tensors of one block into the file.
+pub(super) struct BlockWriter<'a> {
     pub node: &'a Node,
-    /// Shape of the first value it reads, for one image.
+    /// Shape of the first input, for one image.
     pub input_shape: &'a [usize],
-    /// Names of the values it reads.
+    /// Names of the inputs.
     pub inputs: Vec<String>,
-    /// Name of the value it makes.
+    /// Name of the output.
     pub output: String,
     pub weights: &'a Weights,
     pub file: &'a mut GraphProto,
 }
 
-impl Step<'_> {
-    /// The value the block reads.
+impl BlockWriter<'_> {
+    /// The name of the first input.
     pub fn input(&self) -> Result<String> {
         let input = self.inputs.first().cloned();
-        input.ok_or_else(|| ComputeError::Invalid("it reads no value".into()))
+        input.ok_or_else(|| ComputeError::Invalid("it has no input".into()))
     }
 
-    /// Height and width of the value that is read and of the one that is made.
-    pub fn planes(&self) -> Result<[[usize; 2]; 2]> {
+    /// Height and width of the first input and of the output.
+    pub fn plane_sizes(&self) -> Result<[[usize; 2]; 2]> {
         match (self.input_shape, self.node.output_shape.as_slice()) {
-            (&[_, height, width], &[_, made_height, made_width]) => Ok([[height, width], [made_height, made_width]]),
-            (read, made) => Err(ComputeError::Invalid(format!(
-                "it goes from {read:?} to {made:?}, which are not both images"
+            (&[_, height, width], &[_, output_height, output_width]) => {
+                Ok([[height, width], [output_height, output_width]])
+            }
+            (input, output) => Err(ComputeError::Invalid(format!(
+                "its input {input:?} and its output {output:?} are not both images"
             ))),
         }
     }
 
-    /// Writes the operator that makes the block's own value.
-    pub fn last(&mut self, operation: Operation) {
+    /// Writes the operator that computes the block's output.
+    pub fn write_output(&mut self, operation: Operation) {
         let (name, output) = (self.node.path.clone(), self.output.clone());
         self.push(operation, name, output);
     }
 
-    /// Writes an operator that makes a value for another operator of the block, and names that value.
-    pub fn inner(&mut self, what: &str, operation: Operation) -> String {
-        let name = self.inner_name(what);
+    /// Writes an operator whose output another operator of the block reads. Returns the name of that output.
+    pub fn write_intermediate(&mut self, what: &str, operation: Operation) -> String {
+        let name = self.name_within(what);
         self.push(operation, name.clone(), name.clone());
         name
     }
 
-    /// Writes one of the block's own tensors under its key, or answers `None` if it has none.
-    pub fn tensor(&mut self, role: ParameterRole) -> Result<Option<String>> {
+    /// Writes one of the block's own tensors under its key; `None` if the block does not have it.
+    pub fn write_tensor(&mut self, role: ParameterRole) -> Result<Option<String>> {
         let Some(parameter) = self.node.parameters.iter().find(|parameter| parameter.role == role) else {
             return Ok(None);
         };
@@ -65,46 +67,46 @@ impl Step<'_> {
             )));
         }
         let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-        self.floats_named(key.clone(), &parameter.shape, &values);
+        self.write_named_floats(key.clone(), &parameter.shape, &values);
         Ok(Some(key))
     }
 
     /// Writes a tensor that the block must have.
-    pub fn required(&mut self, role: ParameterRole) -> Result<String> {
+    pub fn write_required_tensor(&mut self, role: ParameterRole) -> Result<String> {
         let none = || ComputeError::Invalid(format!("it has no {}", role.name()));
-        self.tensor(role)?.ok_or_else(none)
+        self.write_tensor(role)?.ok_or_else(none)
     }
 
-    /// Writes a constant that is no weight.
-    pub fn floats(&mut self, what: &str, dims: &[usize], values: &[f32]) -> String {
-        let name = self.inner_name(what);
-        self.floats_named(name.clone(), dims, values);
+    /// Writes a constant that is not a weight.
+    pub fn write_floats(&mut self, what: &str, dims: &[usize], values: &[f32]) -> String {
+        let name = self.name_within(what);
+        self.write_named_floats(name.clone(), dims, values);
         name
     }
 
     /// Writes a single number.
-    pub fn number(&mut self, what: &str, value: f64) -> String {
-        self.floats(what, &[], &[value as f32])
+    pub fn write_number(&mut self, what: &str, value: f64) -> String {
+        self.write_floats(what, &[], &[value as f32])
     }
 
-    /// Writes whole numbers, such as sizes and positions.
-    pub fn integers(&mut self, what: &str, dims: &[usize], values: &[i64]) -> String {
-        let name = self.inner_name(what);
+    /// Writes integers, such as sizes and positions.
+    pub fn write_integers(&mut self, what: &str, dims: &[usize], values: &[i64]) -> String {
+        let name = self.name_within(what);
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.constant(name.clone(), DataType::Int64, dims, bytes);
+        self.push_constant(name.clone(), DataType::Int64, dims, bytes);
         name
     }
 
-    fn inner_name(&self, what: &str) -> String {
+    fn name_within(&self, what: &str) -> String {
         format!("{}/{what}", self.node.path)
     }
 
-    fn floats_named(&mut self, name: String, dims: &[usize], values: &[f32]) {
+    fn write_named_floats(&mut self, name: String, dims: &[usize], values: &[f32]) {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.constant(name, DataType::Float, dims, bytes);
+        self.push_constant(name, DataType::Float, dims, bytes);
     }
 
-    fn constant(&mut self, name: String, data_type: DataType, dims: &[usize], raw_data: Vec<u8>) {
+    fn push_constant(&mut self, name: String, data_type: DataType, dims: &[usize], raw_data: Vec<u8>) {
         self.file.initializer.push(TensorProto {
             name,
             dims: dims.iter().map(|&length| length as i64).collect(),

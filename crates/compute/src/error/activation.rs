@@ -6,11 +6,11 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ActivationError {
-    /// The array at fault; `None` if the file as a whole is.
+    /// The array at fault; `None` if it is the file as a whole.
     pub array: Option<String>,
-    /// Which rule it breaks.
+    /// The rule that is broken.
     pub rule: ActivationRule,
-    /// What the rule asks for.
+    /// What the rule requires.
     pub expected: String,
     /// What the file holds.
     pub actual: String,
@@ -18,7 +18,7 @@ pub struct ActivationError {
     pub message: String,
 }
 
-/// What a file of activations must keep to.
+/// The rules for a file of activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ActivationRule {
@@ -26,7 +26,7 @@ pub enum ActivationRule {
     Readable,
     /// There is at least one array.
     NotEmpty,
-    /// Neither arrays nor numbers are more than can be taken.
+    /// Neither the arrays nor the numbers exceed a limit.
     Limit,
     /// A name has 1 to 256 characters, none of them a control character.
     Name,
@@ -36,72 +36,74 @@ pub enum ActivationRule {
     Dtype,
     /// The first dimension of an array is the probe images.
     Probes,
-    /// An array has at least one number for each image.
+    /// An array has at least one number per image.
     Features,
-    /// If a safetensors file says the order of its layers, it names each of them once.
+    /// If a safetensors file states the order of its layers, it names each of them once.
     Order,
 }
 
 impl ActivationError {
     /// The file as a whole cannot be read.
-    pub(super) fn unreadable_file(actual: String) -> Self {
+    pub(crate) fn unreadable_file(actual: String) -> Self {
         Self {
             array: None,
             rule: ActivationRule::Readable,
             expected: "a .npz or safetensors file".to_owned(),
             message: format!(
-                "The activations cannot be read: {actual}. Upload what numpy.savez or safetensors' save_file wrote."
+                "The activations cannot be read: {actual}. Upload a file written by numpy.savez or by save_file of \
+                 safetensors."
             ),
             actual,
         }
     }
 
     /// One array cannot be read.
-    pub(super) fn unreadable_array(name: &str, actual: String) -> Self {
+    pub(crate) fn unreadable_array(name: &str, actual: String) -> Self {
         Self {
-            array: Some(shown(name)),
+            array: Some(shortened(name)),
             rule: ActivationRule::Readable,
             expected: "a .npy file".to_owned(),
             message: format!(
                 "Array {} cannot be read: {actual}. Export the file again.",
-                called(name)
+                name_in_message(name)
             ),
             actual,
         }
     }
 
     /// One array breaks a rule; the message begins with its name.
-    pub(super) fn of_array(name: &str, rule: ActivationRule, expected: &str, actual: String, advice: &str) -> Self {
+    pub(crate) fn of_array(name: &str, rule: ActivationRule, expected: &str, actual: String, advice: &str) -> Self {
         Self {
-            array: Some(shown(name)),
+            array: Some(shortened(name)),
             rule,
             expected: expected.to_owned(),
-            message: format!("Array {} {advice}", called(name)),
+            message: format!("Array {} {advice}", name_in_message(name)),
             actual,
         }
     }
 }
 
-fn called(name: &str) -> String {
+fn name_in_message(name: &str) -> String {
     match name {
         "" => "\"\"".to_owned(),
-        name => shown(name),
+        name => shortened(name),
     }
 }
 
-/// A name as it may stand in a message: on one line and not too long.
-pub(super) fn shown(name: &str) -> String {
-    const LONGEST: usize = 80;
-    let mut text: String = name.chars().take(LONGEST).flat_map(escaped).collect();
-    if name.chars().count() > LONGEST {
+/// A name that fits into a message: on one line, and not too long.
+pub(crate) fn shortened(name: &str) -> String {
+    const MAX_SHOWN: usize = 80;
+    let mut text: String = name.chars().take(MAX_SHOWN).flat_map(escaped).collect();
+    if name.chars().count() > MAX_SHOWN {
         text.push('…');
     }
     text
 }
 
 fn escaped(character: char) -> Vec<char> {
-    match character.is_control() {
-        true => character.escape_default().collect(),
-        false => vec![character],
+    if character.is_control() {
+        character.escape_default().collect()
+    } else {
+        vec![character]
     }
 }

@@ -1,20 +1,20 @@
-//! Operators whose result is known without any image: constants, and how large something is.
+//! Operators whose output does not depend on an image: constants, and the shapes of values.
 
 use candle_core::{Device, Tensor};
 
-use super::{Lowered, Lowering, product};
+use super::lowering::{Lowered, Lowering, product};
 use crate::onnx::constant;
 use crate::onnx::plan::{Value, first_line};
 use scv_domain::graph::NumberType;
 
-pub(super) fn constant_of_file(lowering: &mut Lowering<'_>) -> Lowered {
+pub(super) fn constant_node(lowering: &mut Lowering<'_>) -> Lowered {
     if let Some(tensor) = lowering.attributes.tensor("value") {
-        return Ok(vec![Value::Constant(constant::weights(tensor)?)]);
+        return Ok(vec![Value::Constant(constant::tensor_without_nan(tensor)?)]);
     }
-    let one = |attribute: &str| lowering.attributes.find(attribute).is_some();
-    let made = if one("value_float") {
+    let has = |attribute: &str| lowering.attributes.find(attribute).is_some();
+    let tensor = if has("value_float") {
         constant::scalar(lowering.attributes.float("value_float").unwrap_or_default() as f32)
-    } else if one("value_int") {
+    } else if has("value_int") {
         let number = lowering.attributes.integer("value_int").unwrap_or_default();
         constant::list(vec![number]).and_then(|list| list.reshape(()))
     } else if let Some(numbers) = lowering.attributes.integers("value_ints") {
@@ -24,7 +24,7 @@ pub(super) fn constant_of_file(lowering: &mut Lowering<'_>) -> Lowered {
     } else {
         return Err("a constant of this kind (text or sparse) is not supported".to_owned());
     };
-    Ok(vec![Value::Constant(made.map_err(|error| first_line(&error))?)])
+    Ok(vec![Value::Constant(tensor.map_err(|error| first_line(&error))?)])
 }
 
 pub(super) fn shape(lowering: &mut Lowering<'_>) -> Lowered {
@@ -42,17 +42,17 @@ pub(super) fn shape(lowering: &mut Lowering<'_>) -> Lowered {
 
 pub(super) fn size(lowering: &mut Lowering<'_>) -> Lowered {
     let count = product(lowering.input(0)?.dims()) as i64;
-    let made = constant::list(vec![count]).and_then(|list| list.reshape(()));
-    Ok(vec![Value::Constant(made.map_err(|error| first_line(&error))?)])
+    let tensor = constant::list(vec![count]).and_then(|list| list.reshape(()));
+    Ok(vec![Value::Constant(tensor.map_err(|error| first_line(&error))?)])
 }
 
 pub(super) fn constant_of_shape(lowering: &mut Lowering<'_>) -> Lowered {
     let dims = lowering.integers(0)?.ok_or("its shape is missing")?;
     let dims = dims
         .iter()
-        .map(|&dim| usize::try_from(dim).map_err(|_| format!("{dim} is no dimension")));
+        .map(|&dim| usize::try_from(dim).map_err(|_| format!("{dim} is not a valid dimension")));
     let dims = dims.collect::<Result<Vec<_>, _>>()?;
-    lowering.plan.spent.constant(&dims, 0)?;
+    lowering.plan.constant_budget.charge(&dims, 0)?;
     let value = match lowering.attributes.tensor("value") {
         Some(tensor) => constant::tensor(tensor)?,
         None => constant::scalar(0.0).map_err(|error| first_line(&error))?,
@@ -72,10 +72,10 @@ pub(super) fn range(lowering: &mut Lowering<'_>) -> Lowered {
         let [start, limit, step] =
             [lowering.scalar(0)?, lowering.scalar(1)?, lowering.scalar(2)?].map(|n| n.unwrap_or(0.0));
         let count = ((limit - start) / step).ceil().max(0.0) as usize;
-        lowering.plan.spent.constant(&[count], 0)?;
-        let numbers: Vec<f32> = (0..count).map(|place| (start + place as f64 * step) as f32).collect();
-        let made = Tensor::new(numbers.as_slice(), &Device::Cpu);
-        return Ok(vec![Value::Constant(made.map_err(|error| first_line(&error))?)]);
+        lowering.plan.constant_budget.charge(&[count], 0)?;
+        let numbers: Vec<f32> = (0..count).map(|index| (start + index as f64 * step) as f32).collect();
+        let tensor = Tensor::new(numbers.as_slice(), &Device::Cpu);
+        return Ok(vec![Value::Constant(tensor.map_err(|error| first_line(&error))?)]);
     }
     let number = |position: usize| -> Result<i64, String> {
         let numbers = lowering.integers(position)?.unwrap_or_default();
@@ -87,13 +87,13 @@ pub(super) fn range(lowering: &mut Lowering<'_>) -> Lowered {
     let (start, limit, step) = (number(0)?, number(1)?, number(2)?);
     let distance = i128::from(limit) - i128::from(start);
     let count = match i128::from(step) {
-        0 => return Err("a range needs a step".to_owned()),
+        0 => return Err("a step of 0 is not possible".to_owned()),
         step if (distance > 0) != (step > 0) => 0,
         step => usize::try_from(distance.unsigned_abs().div_ceil(step.unsigned_abs())).unwrap_or(usize::MAX),
     };
-    lowering.plan.spent.constant(&[count], 0)?;
+    lowering.plan.constant_budget.charge(&[count], 0)?;
     let numbers = (0..count as i64)
-        .map(|place| start.wrapping_add(place.wrapping_mul(step)))
+        .map(|index| start.wrapping_add(index.wrapping_mul(step)))
         .collect();
     Ok(vec![Value::Constant(
         constant::list(numbers).map_err(|error| first_line(&error))?,

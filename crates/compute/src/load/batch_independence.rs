@@ -1,32 +1,32 @@
-//! Whether images that pass through a network together come out as each of them alone.
+//! Whether images that pass through a network in one batch come out as each of them does alone.
 //!
-//! A file says nothing about it: one that was exported for a single image may mean its first dimension otherwise than
-//! as a batch, and an operation over that dimension would mix the images without any shape showing it. So a network is
-//! tried with two images of noise before it is trusted.
+//! A file does not say. One that was exported for a single image may use its first dimension for something other than
+//! the batch. An operation over that dimension would mix the images, and no shape would show it. So a network is tried
+//! with two images of noise before it is trusted with batches.
 
 use candle_core::{Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::Network;
 use crate::error::Result;
 use crate::executor::Mode;
+use crate::network::Network;
 
-/// Largest difference that rounding may make, relative to the largest number of a layer.
+/// The largest difference due to rounding, relative to the largest number of a layer.
 const TOLERANCE: f32 = 1e-4;
 
-/// Tries two images of noise together and alone, and compares all layers.
-pub(super) fn keeps_images_apart(network: &Network, device: &Device) -> Result<bool> {
+/// Runs two images of noise in one batch and alone, and compares all layers.
+pub(super) fn is_batch_independent(network: &Network, device: &Device) -> Result<bool> {
     let images = noise(&network.graph.input_shape, device)?;
     let mut alone = Vec::new();
     for image in 0..2 {
         alone.push(layers(network, &images.narrow(0, image, 1)?)?);
     }
-    let together = layers(network, &images)?;
-    for (place, value) in together.iter().enumerate() {
+    let batched = layers(network, &images)?;
+    for (layer, value) in batched.iter().enumerate() {
         for (image, alone) in alone.iter().enumerate() {
-            if !alike(&value.narrow(0, image, 1)?, &alone[place])? {
+            if !is_close(&value.narrow(0, image, 1)?, &alone[layer])? {
                 return Ok(false);
             }
         }
@@ -45,7 +45,7 @@ fn layers(network: &Network, images: &Tensor) -> Result<Vec<Tensor>> {
     Ok(layers)
 }
 
-/// Two different images, the same ones every time.
+/// Two different images, the same on every call.
 fn noise(shape: &[usize], device: &Device) -> candle_core::Result<Tensor> {
     let mut generator = ChaCha8Rng::seed_from_u64(0);
     let count = 2 * shape.iter().product::<usize>();
@@ -53,7 +53,7 @@ fn noise(shape: &[usize], device: &Device) -> candle_core::Result<Tensor> {
     Tensor::from_vec(numbers.collect::<Vec<f32>>(), [&[2], shape].concat(), device)
 }
 
-fn alike(a: &Tensor, b: &Tensor) -> candle_core::Result<bool> {
+fn is_close(a: &Tensor, b: &Tensor) -> candle_core::Result<bool> {
     let (a, b) = (a.flatten_all()?.to_vec1::<f32>()?, b.flatten_all()?.to_vec1::<f32>()?);
     let finite = b.iter().filter(|number| number.is_finite());
     let bound = TOLERANCE * finite.fold(0.0_f32, |largest, number| largest.max(number.abs()));
@@ -88,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_on_each_image_keeps_them_apart() {
-        assert!(keeps_images_apart(&network(1), &Device::Cpu).unwrap());
+    fn an_operation_within_each_image_is_batch_independent() {
+        assert!(is_batch_independent(&network(1), &Device::Cpu).unwrap());
     }
 
     #[test]
-    fn an_operation_over_the_images_is_noticed_and_harmless_once_they_run_one_by_one() {
+    fn an_operation_across_images_is_detected_and_harmless_once_they_run_one_by_one() {
         let mixing = network(0);
-        assert!(!keeps_images_apart(&mixing, &Device::Cpu).unwrap());
-        assert!(keeps_images_apart(&mixing.one_by_one(), &Device::Cpu).unwrap());
+        assert!(!is_batch_independent(&mixing, &Device::Cpu).unwrap());
+        assert!(is_batch_independent(&mixing.one_by_one(), &Device::Cpu).unwrap());
     }
 }

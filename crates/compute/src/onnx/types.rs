@@ -1,0 +1,55 @@
+//! What the stages of the import share.
+
+use super::file::is_onnx_domain;
+use super::lower::{OperatorEntry, find};
+use super::proto::{GraphProto, NodeProto};
+use crate::images::Layout;
+use crate::weights::Weights;
+use scv_domain::graph::{Graph, ValueId};
+use scv_domain::image::ImageShape;
+
+/// The two batch sizes whose plans are compared.
+pub(super) const BATCHES: [usize; 2] = [2, 3];
+
+/// A network from a file.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// Its graph.
+    pub graph: Graph,
+    /// Its weights, in main memory.
+    pub weights: Weights,
+    /// For each node, the file's name of the value that it computes; empty for a step between two nodes of the file.
+    pub names: Vec<String>,
+    /// The outputs of the file that depend on the image.
+    pub outputs: Vec<(String, ValueId)>,
+    /// The order of the dimensions of its input.
+    pub layout: Layout,
+}
+
+impl Imported {
+    /// Shape of the images that the network reads, whatever the order of its dimensions.
+    pub fn image_shape(&self) -> ImageShape {
+        let [a, b, c] = [0, 1, 2].map(|axis| self.graph.input_shape.get(axis).copied().unwrap_or(1));
+        let (channels, height, width) = match self.layout {
+            Layout::ChannelsFirst => (a, b, c),
+            Layout::ChannelsLast => (c, a, b),
+        };
+        ImageShape {
+            channels,
+            height,
+            width,
+        }
+    }
+}
+
+/// The graph of a file, with the shape of its input.
+pub(super) struct SourceGraph<'a> {
+    pub(super) graph: &'a GraphProto,
+    /// Shape of one image.
+    pub(super) image_shape: &'a [usize],
+}
+
+/// What SCV knows about the operator of a node; `None` if it is not supported.
+pub(super) fn entry_of(node: &NodeProto) -> Option<&'static OperatorEntry> {
+    is_onnx_domain(&node.domain).then(|| find(&node.op_type)).flatten()
+}
