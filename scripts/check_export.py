@@ -1,13 +1,13 @@
-"""Checks that ONNX Runtime and PyTorch compute what SCV computes from the same network.
+"""Checks that ONNX Runtime and PyTorch compute the same as SCV from an exported network.
 
 Run from the root of the repository, with onnx, onnxruntime, safetensors and torch installed (CPU is
-enough; with black the layout of the sources is checked too):
+enough; with black, the formatting of the sources is checked too):
 
     cargo run --example export_conformance -- target/exports
     python scripts/check_export.py target/exports
 
-Every folder with a model.onnx is a network. The answer is a table of the largest difference from
-SCV's scores, relative to the largest score, and the exit status is 1 if one is above the tolerance.
+Every directory with a model.onnx is a network. The script prints a table of the largest difference
+from SCV's scores, relative to the largest score. The exit code is 1 if one is above the tolerance.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def difference(actual, expected):
 
 
 def onnx_difference(folder, expected):
-    """The scores of the file, and the probabilities if it has them, in a batch and one by one."""
+    """The difference of the scores, and of the probabilities if the file has them, in a batch and for one image."""
     path = folder / "model.onnx"
     onnx.checker.check_model(path, full_check=True)
     options = onnxruntime.SessionOptions()
@@ -48,13 +48,13 @@ def onnx_difference(folder, expected):
     batch = session.run(names, {"images": images})
     single = session.run(names, {"images": images[:1]})
     return max(
-        [difference(actual, answer) for actual, answer in zip(batch, wanted)]
-        + [difference(actual, answer[:1]) for actual, answer in zip(single, wanted)]
+        [difference(actual, output) for actual, output in zip(batch, wanted)]
+        + [difference(actual, output[:1]) for actual, output in zip(single, wanted)]
     )
 
 
 def torch_difference(folder, expected):
-    """The output of the emitted class, whose keys must be just those of the weights."""
+    """The difference of the output of the generated class, whose keys must be exactly those of the weights."""
     path = folder / "model.py"
     py_compile.compile(path, doraise=True)
     spec = importlib.util.spec_from_file_location("model", path)
@@ -79,7 +79,7 @@ def torch_difference(folder, expected):
 
 def is_formatted(folders):
     if importlib.util.find_spec("black") is None:
-        print("black is not installed: the layout of the sources is not checked")
+        print("black is not installed: the formatting of the sources is not checked")
         return True
     files = [folder / "model.py" for folder in folders]
     return subprocess.run([sys.executable, "-m", "black", "--check", "--quiet", *files]).returncode == 0
@@ -91,7 +91,7 @@ def main():
     root = parser.parse_args().folder
     folders = sorted(path.parent for path in root.rglob("model.onnx"))
     if not folders:
-        sys.exit(f"{root} holds no networks")
+        sys.exit(f"{root} contains no networks")
 
     width = max(len(str(folder.relative_to(root))) for folder in folders)
     print(f"{'network':{width}}  ONNX Runtime  PyTorch")

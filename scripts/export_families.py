@@ -1,25 +1,26 @@
 #!/usr/bin/env python3
-"""Exports one network of each common family as ONNX files, with what PyTorch answers, to test the importer with.
+"""Exports one network of each common family as ONNX files, with outputs of PyTorch, to test the importer.
 
-    scripts/export_families.py [--to FOLDER] [NAME...]
+    scripts/export_families.py [--to DIR] [NAME...]
 
-The networks are torchvision's and timm's own, at modest sizes, with seeded random weights and batch-norm
-statistics taken from noise. Each becomes three files of opset 17: NAME.onnx with a batch of any size,
-NAME-batch1.onnx with a fixed batch of one image, and NAME.npz with four images (`input`) and PyTorch's answer to
-them (`output`). The folder is `families` in the cache folder unless --to names another; it is the last line
-on standard output. What is there already is kept.
+The networks are those of torchvision and timm, at modest sizes, with seeded random weights and batch-norm
+statistics of noise. Each becomes three files: NAME.onnx, of opset 17, with any batch size; NAME-batch1.onnx with a
+fixed batch of one image; and NAME.npz with four images (`input`) and PyTorch's output for them (`output`). They are
+written to DIR, by default `families` in the cache directory. The last line on standard output is the directory.
+Existing files are kept.
 
-The first run makes a Python environment with PyTorch in the cache folder, chosen as in scripts/setup.
+The first run creates a Python environment with PyTorch in the cache directory, which is chosen as in scripts/setup.
 """
 
 import argparse
 import os
 from pathlib import Path
 
-from support import PYTORCH, PYTORCH_MEGABYTES, Problem, cache_folder, continue_in_environment, only_one_at_a_time, run, say, scratch_in
+from support import (PYTORCH, PYTORCH_MEGABYTES, Problem, cache_folder, continue_in_environment, exclusive_lock, run,
+                     say, scratch_in)
 
-# Below this share of the answer's size, ONNX Runtime and PyTorch count as agreeing on a file.
-AGREEMENT = 1e-4
+# The largest difference between ONNX Runtime and PyTorch, relative to the norm of the output.
+TOLERANCE = 1e-4
 
 CLASSES = 10
 
@@ -32,8 +33,8 @@ def vgg11(models):
     from torch import nn
 
     model = models.vgg11(num_classes=CLASSES)
-    # Seven by seven positions cannot be made of the two by two that such small images leave, and the original's
-    # two layers of 4,096 would make a file of half a gigabyte.
+    # For such small images, only 2x2 positions are left, not 7x7. And the two original layers of 4,096 would make a
+    # file of half a gigabyte.
     model.avgpool = nn.AdaptiveAvgPool2d(2)
     model.classifier = nn.Sequential(
         nn.Linear(512 * 2 * 2, 64), nn.ReLU(True), nn.Dropout(), nn.Linear(64, 64), nn.ReLU(True), nn.Dropout(),
@@ -102,28 +103,28 @@ FAMILIES = {
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--to", type=Path, metavar="FOLDER", help="where the files go")
-    arguments.add_argument("names", nargs="*", metavar="NAME", help="the families, all if none is named")
+    arguments.add_argument("--to", type=Path, metavar="DIR", help="directory for the files")
+    arguments.add_argument("names", nargs="*", metavar="NAME", help="families to export [default: all]")
     arguments = arguments.parse_args()
     unknown = [name for name in arguments.names if name not in FAMILIES]
     if unknown:
-        raise Problem(f"there is no family called {', '.join(unknown)}; choose from {', '.join(FAMILIES)}.")
+        raise Problem(f"unknown family {', '.join(unknown)}: choose from {', '.join(FAMILIES)}.")
     folder = (arguments.to or cache_folder() / "families").absolute()
-    missing = [name for name in arguments.names or FAMILIES if not is_there(folder, name)]
+    missing = [name for name in arguments.names or FAMILIES if not is_exported(folder, name)]
     if missing:
         continue_in_environment("pytorch", PYTORCH, PYTORCH_MEGABYTES)
-        with only_one_at_a_time(folder):
+        with exclusive_lock(folder):
             for name in missing:
                 export(folder, name)
     print(folder)
 
 
 def files_of(name):
-    # The answers come last: where they are, the rest is.
+    # The arrays come last: if they exist, so do the other files.
     return [f"{name}.onnx", f"{name}-batch1.onnx", f"{name}.npz"]
 
 
-def is_there(folder, name):
+def is_exported(folder, name):
     return all((folder / file).is_file() for file in files_of(name))
 
 
@@ -134,39 +135,39 @@ def export(folder, name):
 
     torch.manual_seed(1)
     model, size = FAMILIES[name](torchvision.models)
-    make_lively(model, size)
+    activate_all_parts(model, size)
     images = noise(4, size)
     with torch.no_grad():
-        answer = model(images).numpy()
+        output = model(images).numpy()
     with scratch_in(folder) as scratch:
-        any_batch, one_image, answers = (scratch / file for file in files_of(name))
+        any_batch, one_image, arrays = (scratch / file for file in files_of(name))
         write(model, images, any_batch, {"input": {0: "batch"}, "output": {0: "batch"}})
         write(model, images[:1], one_image, None)
-        numpy.savez(answers, input=images.numpy(), output=answer)
-        error = max(disagreement(any_batch, images, answer), disagreement(one_image, images[:1], answer[:1]))
-        if not error < AGREEMENT:
-            raise Problem(f"ONNX Runtime answers {name} differently from PyTorch, by {error:.1e} of the answer's size.")
-        for path in (any_batch, one_image, answers):
+        numpy.savez(arrays, input=images.numpy(), output=output)
+        error = max(difference(any_batch, images, output), difference(one_image, images[:1], output[:1]))
+        if not error < TOLERANCE:
+            raise Problem(f"ONNX Runtime and PyTorch differ for {name} by {error:.1e} of the norm of the output.")
+        for path in (any_batch, one_image, arrays):
             os.replace(path, folder / path.name)
     megabytes = sum((folder / file).stat().st_size for file in files_of(name)) / 1e6
     say(f"{name}: {megabytes:.0f} MB, ONNX Runtime within {error:.1e} of PyTorch")
 
 
-def make_lively(model, size):
-    """Gives every part of a fresh model something to do, as training would."""
+def activate_all_parts(model, size):
+    """Gives every part of a new model an effect, as training would."""
     import torch
     from torch import nn
 
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     with torch.no_grad():
         for parameter in model.parameters():
-            # Zero biases, unit gains, a head of zeros, layer scales of a millionth: without effect, or nearly so.
+            # Zero biases, unit gains, a zero head and layer scales of 1e-6 have no effect, or almost none.
             if parameter.numel() > 1 and parameter.min() == parameter.max():
                 level = 1.0 if parameter.min() != 0 else 0.0
                 parameter.copy_(level + 0.2 * torch.randn_like(parameter))
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
-            # Without a momentum the statistics are the plain mean over all passes.
+            # Without momentum, the statistics are the plain mean over all passes.
             norm.momentum = None
         model.train()
         for _ in range(3 if norms else 0):
@@ -174,15 +175,15 @@ def make_lively(model, size):
         model.eval()
         for norm, momentum in zip(norms, momenta):
             norm.momentum = momentum
-            # A trained network's units differ more between images than those of random weights, which a norm that
-            # expects no more would magnify together with the rounding errors, layer after layer.
+            # Between images, the units of a trained network differ more than those with random weights. Batch norms
+            # with the statistics of random weights would amplify the rounding errors, layer after layer.
             norm.running_var.add_(0.3 * norm.running_mean.square())
 
 
 def noise(count, size):
-    """Images that differ in the large as well as in the small.
+    """Images that differ at all scales.
 
-    Of plain noise the deep layers see only the average, which is always the same; batch norms then blow up the
+    For plain noise, the deep layers see only the average, which is always the same; batch norms then amplify the
     rounding errors.
     """
     import torch
@@ -197,22 +198,22 @@ def write(model, images, path, dynamic_axes):
 
     import torch
 
-    # So that timm's and torchvision's attention is exported as it stands in their source.
+    # Exports the attention of timm and torchvision as written in their source.
     torch.backends.mha.set_fastpath_enabled(False)
     with warnings.catch_warnings():
-        # The tracer warns of every condition that depends on a shape, which is the same for all our images.
+        # The tracer warns about every condition on a shape, but all our images have the same shape.
         warnings.simplefilter("ignore")
         torch.onnx.export(model, images, path, opset_version=17, dynamo=False, input_names=["input"],
                           output_names=["output"], dynamic_axes=dynamic_axes)
 
 
-def disagreement(path, images, answer):
+def difference(path, images, output):
     import numpy
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     found = session.run(None, {"input": images.numpy()})[0]
-    return float(numpy.linalg.norm(found - answer) / numpy.linalg.norm(answer))
+    return float(numpy.linalg.norm(found - output) / numpy.linalg.norm(output))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Writes tests/golden/activations/: small files as numpy and safetensors write them, sound and faulty.
+"""Writes tests/golden/activations/: small files as numpy and safetensors write them, valid and invalid.
 
 Run from the root of the repository, with numpy, ml_dtypes and safetensors installed (any recent version):
 
     python scripts/golden_activations.py
 
-Nothing is drawn: number i of an array is (37 i mod 64) - 32, a quarter of that where it is a floating
-point number and 32 more where it is unsigned. Every type holds these numbers exactly. There are 4 images.
+Nothing is random: number i of an array is (37 i mod 64) - 32, a quarter of that for floating point
+types, and 32 more for unsigned types. Every type holds these numbers exactly. There are 4 images.
 """
 
 import io
@@ -37,14 +37,14 @@ def npy(array, version=(1, 0)):
 
 
 def archive(name, entries):
-    # A fixed date, so that the file is the same whenever it is made.
+    # A fixed date, so that the file is always the same.
     with zipfile.ZipFile(FOLDER / name, "w") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         for entry, content in entries:
             file.writestr(zipfile.ZipInfo(entry), content)
 
 
-def sound():
+def valid():
     arrays = {dtype: numbers(dtype) for dtype in TYPES}
     for dtype in ["float16", "float32", "float64", "int16", "uint32", "int64"]:
         arrays[f"{dtype}_big"] = numbers(numpy.dtype(dtype).newbyteorder(">"))
@@ -56,14 +56,14 @@ def sound():
     numpy.savez_compressed(FOLDER / "deflated.npz", **arrays)
     versions = [(f"float32_version_{major}.npy", npy(numbers("float32"), (major, 0))) for major in (1, 2, 3)]
     archive("versions.npz", versions)
-    # The package sorts by type and name.
+    # safetensors sorts by type and name.
     mixed = {f"{dtype}_layer": numbers(dtype) for dtype in reversed(TYPES)}
     mixed["bfloat16_layer"] = numbers("float32").astype(ml_dtypes.bfloat16)
     save_file(mixed, FOLDER / "sorted.safetensors")
     save_file(mixed, FOLDER / "ordered.safetensors", {"layers": json.dumps(list(mixed))})
 
 
-def faulty():
+def invalid():
     good = numbers("float32")
     record = numpy.zeros(4, [("a[1]", "<f4"), ("b", "<i2", (2,))])
     header = npy(good)
@@ -105,5 +105,5 @@ def faulty():
 
 
 FOLDER.mkdir(parents=True, exist_ok=True)
-sound()
-faulty()
+valid()
+invalid()

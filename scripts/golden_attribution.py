@@ -1,11 +1,11 @@
-"""Writes tests/golden/attribution.json: what Captum says of a small network's pixels.
+"""Writes tests/golden/attribution.json: attributions of a small network by Captum.
 
 Run from the root of the repository, with torch and captum installed (written with torch 2.6.0 and captum 0.8.0):
 
     python scripts/golden_attribution.py
 
-The network and the image are drawn with a fixed seed. SmoothGrad draws noise of its own, so the file holds the mean of many
-gradients, which another draw comes near.
+The network and the image are drawn with a fixed seed. SmoothGrad adds random noise, so the file contains the mean of many
+gradients, which another draw approximates.
 """
 
 import json

@@ -1,12 +1,12 @@
-"""Writes tests/golden/operators.json: what PyTorch answers for every operator, with its gradients.
+"""Writes tests/golden/operators.json: outputs and gradients of every operator in PyTorch.
 
 Run from the root of the repository, with PyTorch installed (any recent version, CPU is enough):
 
     python scripts/golden_operators.py > tests/golden/operators.json
 
-Nothing is drawn: number i of a tensor is sin(0.37 i + phase), rounded to float32, with a phase of its
-own for every role, so that the tests can make the same numbers. PyTorch computes in float64. The
-gradients are those of sum(output * direction), where direction is such a tensor too.
+Nothing is random: number i of a tensor is sin(0.37 i + phase), rounded to float32. Each role has its
+own phase, and the tests compute the same numbers. PyTorch computes in float64. The gradients are those
+of sum(output * direction), where direction is such a tensor too.
 """
 
 import json
@@ -103,7 +103,7 @@ def batch_norm(name, shape, affine=True, eps=1e-5, momentum=0.1, training=False)
     channels = [shape[1]]
     parameters = ({"weight": channels, "bias": channels} if affine else {})
     parameters |= {"running_mean": channels, "running_var": channels}
-    # Without momentum PyTorch averages over all batches: the first counts wholly.
+    # Without momentum, PyTorch averages over all batches, so the first one counts in full.
     share = 1.0 if momentum is None else momentum
     case(name, {"type": "BatchNorm2d", "eps": eps, "momentum": momentum},
          lambda x, t: F.batch_norm(x, t["running_mean"], t["running_var"], t.get("weight"), t.get("bias"), training,

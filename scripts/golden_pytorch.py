@@ -1,13 +1,13 @@
-"""Writes tests/golden/pytorch: files of torch.save in all its forms, and what torch.load makes of them.
+"""Writes tests/golden/pytorch: files of torch.save in all its formats, and what torch.load reads from them.
 
 Run from the root of the repository, with PyTorch installed (made with 2.6.0, CPU is enough):
 
     python scripts/golden_pytorch.py
 
-Nothing is drawn: number i of a tensor is sin(0.37 i + phase), with a phase of its own for every tensor.
-expected.json holds for every file that can be read the tensors of its state dict, in order: key, dtype,
-shape, and the numbers as float32 (null where they are none that SCV computes with). The other files are
-to be refused.
+Nothing is random: number i of a tensor is sin(0.37 i + phase), and each tensor has its own phase.
+For every readable file, expected.json has the tensors of its state dict in order: key, dtype, shape,
+and the numbers as float32 (null for types that SCV does not compute with). The other files must be
+refused.
 """
 
 import argparse
@@ -55,7 +55,7 @@ class Named(torch.nn.Module):
 
 
 class Hostile:
-    """What a pickle can do to whoever loads it."""
+    """An object whose pickle runs a command when it is loaded."""
 
     def __reduce__(self):
         return os.system, ("touch /tmp/a-pickle-was-executed",)
@@ -76,7 +76,7 @@ def expect(name, state):
 
 
 def both(name, value, find=lambda value: value):
-    """Saves in both containers; `find` takes the state dict out of what is loaded again."""
+    """Saves in both containers. `find` returns the state dict of the loaded value."""
     for container, options in [("zip", {}), ("legacy", {"_use_new_zipfile_serialization": False})]:
         file = f"{name}_{container}.pth"
         save(file, value, **options)
@@ -84,7 +84,7 @@ def both(name, value, find=lambda value: value):
 
 
 def rewritten(source, target, compression=zipfile.ZIP_STORED, change=lambda name, content: content):
-    """Writes an archive again, entry by entry."""
+    """Copies an archive, entry by entry."""
     with zipfile.ZipFile(FOLDER / source) as old, zipfile.ZipFile(FOLDER / target, "w", compression) as new:
         for name in old.namelist():
             new.writestr(zipfile.ZipInfo(name), change(name, old.read(name)), compression)
@@ -145,13 +145,13 @@ def main():
     expect("newer_types.pth", torch.load(FOLDER / "newer_types.pth", weights_only=False))
     rewritten("views_zip.pth", "deflated.pth", zipfile.ZIP_DEFLATED)
     expect("deflated.pth", views())
-    turn = lambda name, content: (
+    swap = lambda name, content: (
         b"big" if name.endswith("/byteorder") else torch.frombuffer(bytearray(content), dtype=torch.uint8).reshape(
             -1, 4).flip(1).numpy().tobytes() if "/data/" in name and content else content)
-    rewritten("views_zip.pth", "big_endian.pth", change=turn)
+    rewritten("views_zip.pth", "big_endian.pth", change=swap)
     expect("big_endian.pth", torch.load(FOLDER / "big_endian.pth"))
 
-    # Not in the legacy container, which keeps the source text of the classes.
+    # Not in the legacy container, which contains the source text of the classes.
     save("whole_layers.pth", network())
     save("whole_class.pth", Named())
     for name, value in [("hostile", Hostile()), ("hostile_beside_tensors", {"model": network().state_dict(),

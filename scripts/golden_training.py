@@ -1,10 +1,10 @@
-"""Writes tests/golden/training.json: how PyTorch's optimizers move, and a few steps of a small network.
+"""Writes tests/golden/training.json: steps of PyTorch's optimizers, and a short training of a small network.
 
 Run from the root of the repository, with PyTorch installed (any recent version, CPU is enough):
 
     python scripts/golden_training.py > tests/golden/training.json
 
-Nothing is drawn: number i of a tensor is sin(0.37 i + phase) times a scale, rounded to float32. PyTorch
+Nothing is random: number i of a tensor is sin(0.37 i + phase) times a scale, rounded to float32. PyTorch
 computes in float64.
 """
 

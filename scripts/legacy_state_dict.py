@@ -1,4 +1,4 @@
-"""Reads a PyTorch state dict as it was saved before version 1.6, without PyTorch and without running what it says."""
+"""Reads state dicts that PyTorch saved before version 1.6, without PyTorch and without executing the pickle."""
 
 from collections import OrderedDict
 import pickle
@@ -11,7 +11,7 @@ VERSION = 1001
 
 
 class Storage:
-    """A run of numbers, which the file holds after everything else."""
+    """An array of numbers, which are at the end of the file."""
 
     def __init__(self, number_type):
         self.number_type = number_type
@@ -19,7 +19,7 @@ class Storage:
 
 
 class Tensor:
-    """A view of a storage, to be looked at once the numbers are there."""
+    """A view of a storage, for use after its numbers have been read."""
 
     def __init__(self, storage, offset, shape, strides):
         self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
@@ -43,7 +43,7 @@ class Unpickler(pickle.Unpickler):
             **{("torch", kind): number_type for kind, number_type in NUMBER_TYPES.items()},
         }
         if (module, name) not in known:
-            raise pickle.UnpicklingError(f"the file asks for {module}.{name}, which no state dict needs")
+            raise pickle.UnpicklingError(f"the file uses {module}.{name}, which no state dict needs")
         return known[module, name]
 
     def persistent_load(self, identity):
@@ -52,11 +52,11 @@ class Unpickler(pickle.Unpickler):
 
 
 def read(path):
-    """The arrays of a state dict by name."""
+    """The arrays of a state dict, by name."""
     with open(path, "rb") as file:
         if Unpickler(file).load() != MAGIC or Unpickler(file).load() != VERSION:
-            raise pickle.UnpicklingError(f"{path} is no state dict of a PyTorch before 1.6")
-        # What machine it was saved on; all of today's are alike.
+            raise pickle.UnpicklingError(f"{path} is not a state dict of a PyTorch before 1.6")
+        # The machine that saved it. All of today's are alike.
         Unpickler(file).load()
         unpickler = Unpickler(file)
         tensors = unpickler.load()

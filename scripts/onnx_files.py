@@ -1,17 +1,17 @@
-"""ONNX files as the scripts beside this one handle them; it is imported once they run in the environment for it."""
+"""Helpers of the other scripts for ONNX files. Import it only in an environment with ONNX Runtime."""
 
 import onnx
 import onnxruntime
 
 
 def image_input(model):
-    """The one input of a network that is not a weight."""
+    """The only input of a network that is not a weight."""
     constants = {tensor.name for tensor in model.graph.initializer}
     return next(value for value in model.graph.input if value.name not in constants)
 
 
 def dimensions(model):
-    """How many images, and of which shape; None where the file leaves it open."""
+    """The number of images and their shape; None for dimensions that the file does not define."""
     shape = image_input(model).type.tensor_type.shape
     return [entry.dim_value if entry.HasField("dim_value") and entry.dim_value > 0 else None for entry in shape.dim]
 
@@ -29,9 +29,9 @@ def outputs(model):
 
 
 def scv_options(model, path, shape, output):
-    """What `scv` has to be told besides the file.
+    """The options that `scv` needs in addition to the file.
 
-    That is where else its weights are, the size of images that it leaves open, and one of its outputs if it has several.
+    These are other files with its weights, the size of images if the file does not define it, and an output if it has several.
     """
     places = {
         entry.value
@@ -45,32 +45,32 @@ def scv_options(model, path, shape, output):
 
 
 def session(model, names, options):
-    """The network in ONNX Runtime, which answers with these values besides its outputs."""
+    """The network in ONNX Runtime, which returns these values in addition to its outputs."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     present = outputs(model)
     changed.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in present)
-    # None of its notes on what could be done better.
+    # No hints about possible optimisations.
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(changed.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 class Reference:
-    """ONNX Runtime's answers: to the whole batch if the file takes it, and to one image after the other."""
+    """Outputs of ONNX Runtime: for the whole batch if the file accepts it, and image by image."""
 
     def __init__(self, model, names, batch):
         self.names, self.batch, self.input = names, batch, image_input(model).name
         options = onnxruntime.SessionOptions()
-        # Each node as it is written.
+        # Runs each node as written in the file.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self.session = session(model, names, options)
-        self.at_once = self.answers(batch) if takes_any_batch(model) else {}
+        self.at_once = self.values(batch) if takes_any_batch(model) else {}
         self.singly = None
 
-    def answers(self, batch):
+    def values(self, batch):
         return dict(zip(self.names, self.session.run(self.names, {self.input: batch})))
 
     def image_by_image(self, name):
         if self.singly is None:
-            self.singly = [self.answers(image[None]) for image in self.batch]
-        return [answer[name] for answer in self.singly]
+            self.singly = [self.values(image[None]) for image in self.batch]
+        return [values[name] for values in self.singly]

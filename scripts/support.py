@@ -1,4 +1,4 @@
-"""What the scripts beside this file share: the cache folder, private Python environments, generated tables."""
+"""Shared by the scripts in this directory: the cache directory, private Python environments, servers, generated tables."""
 
 import contextlib
 import dataclasses
@@ -18,15 +18,15 @@ import urllib.request
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# Environments that more than one script goes on in, for continue_in_environment.
+# Environments that several scripts use, for continue_in_environment.
 ONNX = (
     "onnx==1.23.2", "onnxruntime==1.32.0", "numpy==2.4.6", "safetensors==0.8.0", "protobuf==7.36.2", "ml_dtypes==0.6.0",
     "flatbuffers==25.12.19", "packaging==26.3", "typing_extensions==4.16.0",
 )
 ONNX_MEGABYTES = 300
 
-# PyTorch's packages by name are its CUDA builds, which do not start without CUDA's libraries even if they only compute
-# on the CPU; triton and NVTX's tools can be left out.
+# On the package index, PyTorch is the CUDA build, which does not start without CUDA's libraries even if it only computes on
+# the CPU. Triton is not needed.
 PYTORCH = (
     "torch==2.6.0", "torchvision==0.21.0", "timm==1.0.31", "onnx2torch==1.5.15", "onnx==1.23.2", "onnxruntime==1.32.0",
     "numpy==2.4.6", "safetensors==0.8.0", "protobuf==7.36.2", "ml_dtypes==0.6.0", "flatbuffers==25.12.19",
@@ -43,12 +43,12 @@ PYTORCH_MEGABYTES = 5_500
 
 
 class Problem(Exception):
-    """A failure whose text says what to do about it."""
+    """A failure whose message says what to do about it."""
 
 
 def run(main):
-    """Runs a script's `main`, whose failures become one message and exit code 1."""
-    # Group and others may read what is made in the cache folder, whatever the caller's habits.
+    """Runs the `main` of a script. A failure becomes one message and exit code 1."""
+    # Other users must be able to read the cache directory, whatever the caller's umask.
     os.umask(0o022)
     name = Path(sys.argv[0]).name
     try:
@@ -56,7 +56,7 @@ def run(main):
     except Problem as problem:
         sys.exit(f"{name}: {problem}")
     except OSError as error:
-        sys.exit(f"{name}: {error}\nThe cache folder is {cache_folder()}; SCV_CACHE_DIR chooses another one.")
+        sys.exit(f"{name}: {error}\nThe cache directory is {cache_folder()}; choose another one with SCV_CACHE_DIR.")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -66,7 +66,7 @@ def say(message):
 
 
 def cache_folder():
-    """The same folder that `scripts/setup` uses; its documentation says why."""
+    """The directory that scripts/setup uses too; its documentation says why."""
     chosen = os.environ.get("SCV_CACHE_DIR")
     if chosen:
         return Path(chosen).absolute()
@@ -78,8 +78,8 @@ def cache_folder():
 
 
 @contextlib.contextmanager
-def only_one_at_a_time(folder):
-    """Holds the folder's lock, and clears away what an interrupted run has left there."""
+def exclusive_lock(folder):
+    """Holds the lock of a directory, and deletes what an interrupted run has left there."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -90,18 +90,18 @@ def only_one_at_a_time(folder):
 
 @contextlib.contextmanager
 def scratch_in(folder):
-    """A temporary folder on the file system of `folder`, so that its parts can be renamed into place."""
+    """A temporary directory on the file system of `folder`, so that files can be renamed into place."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="scratch-", suffix=".tmp") as scratch:
         yield Path(scratch)
 
 
-def need_room(folder, megabytes):
+def require_space(folder, megabytes):
     if shutil.disk_usage(folder).free < megabytes * 1_000_000:
-        raise Problem(f"{folder} has less than {megabytes} MB free; make room or choose another folder with SCV_CACHE_DIR.")
+        raise Problem(f"{folder} has less than {megabytes} MB free: free some space, or choose another directory with SCV_CACHE_DIR.")
 
 
-def put_in_place(made, target, scratch):
-    """Renames the folder `made` to `target`; who looks at `target` sees the old one or the new one, whole."""
+def move_into_place(made, target, scratch):
+    """Renames the directory `made` to `target`. Readers of `target` see either the old directory or the new one."""
     if target.exists():
         os.replace(target, scratch / "replaced")
     os.replace(made, target)
@@ -116,17 +116,17 @@ def sha256(path):
 
 
 def pip(python, *arguments):
-    """Runs pip, whose messages go to standard error; returns whether it succeeded."""
-    # pip's own switch against installing outside a virtual environment also stops a mere download.
+    """Runs pip, with its messages on standard error. Returns whether it succeeded."""
+    # The setting of pip that forbids installing outside a virtual environment would also prevent a download.
     environment = dict(os.environ, PIP_REQUIRE_VIRTUALENV="0", PIP_DISABLE_PIP_VERSION_CHECK="1")
     command = [python, "-m", "pip", *arguments]
     return subprocess.run(command, env=environment, stdout=sys.stderr).returncode == 0
 
 
 def continue_in_environment(name, requirements, megabytes):
-    """Goes on with this script in a virtual environment of exactly these packages, made on the first run.
+    """Continues this script in a virtual environment of exactly these packages, which the first run creates.
 
-    Dependencies are not followed, so `requirements` lists everything that is needed, with versions.
+    Dependencies are not resolved, so `requirements` must list every package with its version.
     """
     digest = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:12]
     folder = cache_folder() / "environments"
@@ -135,33 +135,33 @@ def continue_in_environment(name, requirements, megabytes):
         return
     python = environment / "bin" / "python"
     if not python.is_file():
-        with only_one_at_a_time(folder):
+        with exclusive_lock(folder):
             if not python.is_file():
                 make_environment(folder, environment, requirements, megabytes)
     os.execv(python, [python, *sys.argv])
 
 
 def make_environment(folder, environment, requirements, megabytes):
-    need_room(folder, megabytes)
-    say(f"making a Python environment in {environment} ({megabytes} MB)")
+    require_space(folder, megabytes)
+    say(f"creating a Python environment in {environment} ({megabytes} MB)")
     with scratch_in(folder) as scratch:
         made = scratch / environment.name
         if subprocess.run([sys.executable, "-m", "venv", made]).returncode != 0:
-            raise Problem(f"{sys.executable} cannot make a virtual environment. On Debian: apt-get install python3-venv")
+            raise Problem(f"{sys.executable} cannot create a virtual environment. On Debian: apt-get install python3-venv")
         install = ["install", "--quiet", "--no-deps", "--only-binary", ":all:", *requirements]
         if not pip(made / "bin" / "python", *install):
-            raise Problem("pip could not install what this script needs; its message is above. Is there a network?")
-        # Only bin/python is ever run, which finds its packages by its own place: moving does no harm.
+            raise Problem("pip cannot install the packages of this script: see its message above, and check the network.")
+        # Only bin/python is run. It finds its packages relative to itself, so the environment can be moved.
         os.replace(made, environment)
 
 
 def benchmark_programs():
-    """Builds the benchmark of the search, which also fills libraries, and `scv`; gives both paths."""
+    """Builds the search benchmark, which also fills libraries, and `scv`. Returns the paths of both."""
     say("building SCV and its benchmark")
     command = ["cargo", "bench", "--locked", "--bench", "search", "--no-run", "--message-format", "json"]
     built = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     if built.returncode != 0:
-        raise Problem("the benchmark does not build; cargo's messages are above.")
+        raise Problem("cannot build the benchmark: see cargo's messages above.")
     messages = [json.loads(line) for line in built.stdout.splitlines()]
     paths = {message["target"]["name"]: message["executable"] for message in messages if message.get("executable")}
     return paths["search"], paths["scv"]
@@ -169,23 +169,23 @@ def benchmark_programs():
 
 @contextlib.contextmanager
 def filled_server(size):
-    """A server with a library of so many layers: its address, its process, its layers and the folder with their Grams."""
+    """A server with a library of `size` layers, and a directory with their Gram matrices."""
     fill, scv = benchmark_programs()
-    need_room(Path(tempfile.gettempdir()), size * 100_000 // 1_000_000 + 1_000)
+    require_space(Path(tempfile.gettempdir()), size * 100_000 // 1_000_000 + 1_000)
     with tempfile.TemporaryDirectory(prefix="scv-bench-") as folder:
-        # Started as root, PostgreSQL runs as another user, who has to pass through.
+        # If this runs as root, PostgreSQL runs as another user, who needs access to this directory.
         os.chmod(folder, 0o711)
-        say(f"making a library of {size} layers")
+        say(f"creating a library of {size} layers")
         subprocess.run([fill, "fill", folder, str(size)], check=True)
         layers = json.loads(Path(folder, "layers.json").read_text())
-        with serving(scv, Path(folder)) as (url, process):
+        with running_server(scv, Path(folder)) as (url, process):
             yield Server(url, process, layers, Path(folder))
 
 
 @contextlib.contextmanager
-def serving(scv, folder):
-    """A server over a folder, which others can pass through: its address, and the id of its process."""
-    command = [scv, "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--log-format", "json", "--max-rate", "0"]
+def running_server(scv, folder):
+    """A server with its data in a directory that other users can enter: its address, and the id of its process."""
+    command = [scv, "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--log-format", "json", "--max-requests-per-minute", "0"]
     log = folder / "log"
     with open(log, "w") as file:
         server = subprocess.Popen(command, stderr=file)
@@ -196,39 +196,39 @@ def serving(scv, folder):
         server.wait()
 
 
-def ask(url, query, variables=None, **more):
-    """What a server answers."""
+def graphql(url, query, variables=None, **more):
+    """Sends a request to a server and returns the data of its response."""
     body = json.dumps({"query": query, "variables": {**(variables or {}), **more}}).encode()
     request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request) as response:
-            answer = json.load(response)
+            result = json.load(response)
     except urllib.error.HTTPError as error:
-        answer = json.load(error)
-    if "errors" in answer:
-        raise Problem(f"the server answers {answer['errors']}")
-    return answer["data"]
+        result = json.load(error)
+    if "errors" in result:
+        raise Problem(f"the server responds with errors: {result['errors']}")
+    return result["data"]
 
 
-def finished(url, job):
-    """Waits until a job has ended well."""
+def wait_for_job(url, job):
+    """Waits until a job has succeeded."""
     query = "query($id: ID!) { job(id: $id) { status failure { message } } }"
     while True:
-        found = ask(url, query, id=job)["job"]
+        found = graphql(url, query, id=job)["job"]
         if found["status"] == "SUCCEEDED":
             return
         if found["status"] not in ("QUEUED", "RUNNING"):
-            raise Problem(f"a job has ended as {found}")
+            raise Problem(f"a job did not succeed: {found}")
         time.sleep(0.002)
 
 
-def command_line(scv, url, *arguments):
-    """Runs a command of `scv` against a server; its answer."""
+def run_scv(scv, url, *arguments):
+    """Runs a command of `scv` with a server and returns its result."""
     command = [scv, "--json", *map(str, arguments), "--server", url]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if answer.returncode != 0:
-        raise Problem(f"scv {' '.join(map(str, arguments))} failed; its message is above.")
-    return json.loads(answer.stdout)
+    outcome = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if outcome.returncode != 0:
+        raise Problem(f"scv {' '.join(map(str, arguments))} failed: see its message above.")
+    return json.loads(outcome.stdout)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,16 +240,16 @@ class Server:
 
 
 def address_of(server, log):
-    """Where a server listens, by its log."""
+    """The address of a server, from its log."""
     while server.poll() is None:
         if found := re.search(r"listening on (http://[0-9.:]+)", log.read_text()):
             return found[1]
         time.sleep(0.1)
-    raise Problem(f"the server ended before it listened: {log.read_text()}")
+    raise Problem(f"the server ended before it listened. Its log: {log.read_text()}")
 
 
 def write_between_markers(path, marker, text):
-    """Replaces what stands between two comments of a Markdown file, or adds both at its end."""
+    """Replaces the text between two comments in a Markdown file. Adds it with both comments at the end if they are missing."""
     begin, end = f"<!-- {marker}: begin, generated -->", f"<!-- {marker}: end -->"
     old = path.read_text() if path.exists() else ""
     block = f"{begin}\n\n{text.strip()}\n\n{end}"
@@ -272,7 +272,7 @@ def table(heading, rows):
 def processor():
     with open("/proc/cpuinfo") as file:
         names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else "An unnamed processor"
+    return names[0] if names else "Unknown processor"
 
 
 def seconds_of(work):

@@ -1,4 +1,4 @@
-"""Small networks that SCV trains for scripts, and what PyTorch needs to do the same as they."""
+"""Small networks that SCV trains for scripts, and their equivalents in PyTorch."""
 
 import gzip
 import json
@@ -6,7 +6,7 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from support import REPOSITORY, Problem, ask, command_line
+from support import REPOSITORY, Problem, graphql, run_scv
 
 BLOCKS = [
     {"kind": "Conv2d", "parameters": {"out_channels": 16, "kernel_size": 3, "padding": 1}},
@@ -23,24 +23,24 @@ BLOCKS = [
 
 
 def trained(scv, url, folder, dataset, source, epochs):
-    """Has SCV train a network on a data set that scripts/networks knows by `source`; the id of its version."""
+    """Trains a network in SCV on a data set that scripts/networks calls `source`. Returns the id of its version."""
     files = split_files(source)
-    command_line(scv, url, "import", "idx", "--name", dataset,
+    run_scv(scv, url, "dataset", "import", "idx", "--name", dataset,
                  *(argument for option, path in files.items() for argument in (f"--{option}", path)))
     blocks = folder / "blocks.json"
     blocks.write_text(json.dumps(BLOCKS))
-    command_line(scv, url, "train", "--model", dataset, "--dataset", dataset, "--blocks", blocks, "--epochs", epochs,
+    run_scv(scv, url, "train", "--model", dataset, "--dataset", dataset, "--blocks", blocks, "--epochs", epochs,
                  "--seed", 1)
     return latest_version(url, dataset)
 
 
-def pushed_again(scv, url, folder, version, model):
-    """The network of a version as another version of a model; its id."""
+def push_copy(scv, url, folder, version, model):
+    """Uploads the network of a version as another version of a model. Returns the id of the new version."""
     query = """query($id: ID!) { version(id: $id) { dataset { name } downloads { safetensors } } }"""
-    found = ask(url, query, id=version)["version"]
+    found = graphql(url, query, id=version)["version"]
     weights = folder / "weights.safetensors"
     urllib.request.urlretrieve(url + found["downloads"]["safetensors"], weights)
-    command_line(scv, url, "push", "--model", model, "--dataset", found["dataset"]["name"],
+    run_scv(scv, url, "push", "--model", model, "--dataset", found["dataset"]["name"],
                  "--blocks", folder / "blocks.json", "--weights", weights)
     return latest_version(url, model)
 
@@ -48,15 +48,15 @@ def pushed_again(scv, url, folder, version, model):
 def latest_version(url, model):
     """The id of a model's latest version."""
     query = 'query($name: String!) { model(name: $name) { version(alias: "latest") { id } } }'
-    return ask(url, query, name=model)["model"]["version"]["id"]
+    return graphql(url, query, name=model)["model"]["version"]["id"]
 
 
 def split_files(source):
-    """The four files of a data set, by the options of `scv import idx`."""
-    fetched = subprocess.run([REPOSITORY / "scripts/networks", source], stdout=subprocess.PIPE, text=True)
-    if fetched.returncode != 0:
-        raise Problem("the data could not be fetched; the message is above.")
-    folder = Path(fetched.stdout.splitlines()[-1]) / source
+    """The four files of a data set, by the options of `scv dataset import idx`."""
+    outcome = subprocess.run([REPOSITORY / "scripts/networks", source], stdout=subprocess.PIPE, text=True)
+    if outcome.returncode != 0:
+        raise Problem("cannot download the data: see the message above.")
+    folder = Path(outcome.stdout.splitlines()[-1]) / source
     files = {}
     for option, pattern in (("train-images", "train-images*"), ("train-labels", "train-labels*"),
                             ("test-images", "t10k-images*"), ("test-labels", "t10k-labels*")):
@@ -65,13 +65,13 @@ def split_files(source):
 
 
 def as_pytorch(url, version):
-    """A network of SCV's as PyTorch's module: from the source and the weights that SCV gives out."""
+    """The PyTorch module of a version, from the source and the weights that SCV exports."""
     from safetensors.torch import load
     from torch import nn
 
     query = "query($id: ID!) { version(id: $id) { code downloads { safetensors } } }"
-    found = ask(url, query, id=version)["version"]
-    # Not run as a program, the source only defines.
+    found = graphql(url, query, id=version)["version"]
+    # Unless it runs as a program, the source only defines the class.
     source = {"__name__": "network"}
     exec(found["code"], source)
     (network,) = [value for value in source.values()
@@ -83,7 +83,7 @@ def as_pytorch(url, version):
 
 
 def test_split(source):
-    """The test images, `[images, 1, 28, 28]` of bytes, and their labels."""
+    """The test images as bytes of shape `[images, 1, 28, 28]`, and their labels."""
     import torch
 
     files = split_files(source)
