@@ -1,97 +1,96 @@
-//! Every setting, its default and its check. The only reader of the environment.
+//! Every setting, its default and its check. Only this module reads the environment.
 
+use std::convert::Infallible;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use scv_compute::device::DeviceChoice;
 use scv_domain::access::Secret;
 use scv_domain::explanation::Language;
-use scv_llm::{Chat, ChatSetupError, LlmSettings};
-use scv_service::{ExplanationSettings, LibrarySettings};
-use scv_store::DatabaseSettings;
 
-/// Settings of a server. Each can be given as an option or in the environment; the option wins.
+mod server;
+
+/// The heading of options that every command accepts.
+pub const GLOBAL: &str = "Global options";
+
+/// Settings of a server. Each can be given as an option, in the environment or in the settings file, in this order of
+/// precedence.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
-    /// Folder for everything that lasts: the embedded database, weights, images
-    #[arg(long, env = "SCV_DATA_DIR", default_value_os_t = default_data_dir(), help_heading = "Storage")]
+    /// Directory for all data: the embedded database, weights and images
+    #[arg(long, env = "SCV_DATA_DIR", value_name = "DIR", default_value_os_t = default_data_dir(), help_heading = "Storage")]
     pub data_dir: PathBuf,
 
-    /// PostgreSQL to use in place of the embedded one; it needs pgvector 0.8.4 or later
+    /// URL of a PostgreSQL database to use instead of the embedded one; it needs pgvector 0.8.4 or later
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, help_heading = "Storage")]
     pub database_url: Option<String>,
 
-    /// Connections to the database at a time, beside eight of the jobs
+    /// Maximum database connections for requests; jobs use eight more
     #[arg(long, env = "SCV_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(4..=80), help_heading = "Storage")]
     pub database_connections: u32,
 
-    /// Installation of PostgreSQL with pgvector for the embedded database (the folder that holds bin/)
-    #[arg(long, env = "SCV_POSTGRES_DIR", help_heading = "Storage")]
+    /// PostgreSQL installation for the embedded database, with pgvector: the directory that contains bin/
+    #[arg(long, env = "SCV_POSTGRES_DIR", value_name = "DIR", help_heading = "Storage")]
     pub postgres_dir: Option<PathBuf>,
 
-    /// Folder into which the set-up puts PostgreSQL
-    #[arg(long, env = "SCV_CACHE_DIR", default_value_os_t = default_cache_dir(), help_heading = "Storage")]
+    /// Directory into which scripts/setup installs PostgreSQL
+    #[arg(long, env = "SCV_CACHE_DIR", value_name = "DIR", default_value_os_t = default_cache_dir(), help_heading = "Storage")]
     pub cache_dir: PathBuf,
 
-    /// Where networks run: auto, cpu, cuda or cuda:N
+    /// Device to run networks on: auto, cpu, cuda or cuda:N
     #[arg(long, env = "SCV_DEVICE", default_value = "auto", help_heading = "Compute")]
     pub device: DeviceChoice,
 
-    /// Bytes of activations that a computation may hold; half of the machine's memory if left out
+    /// Maximum bytes of activations in memory per computation [default: half of the machine's memory]
     #[arg(long, env = "SCV_ACTIVATION_BYTES", default_value_t = default_activation_bytes(), hide_default_value = true, help_heading = "Compute")]
     pub activation_bytes: u64,
 
-    /// Bytes of networks that are kept loaded
+    /// Bytes of loaded networks to keep in memory
     #[arg(long, env = "SCV_NETWORK_CACHE_BYTES", default_value_t = 1 << 30, help_heading = "Compute")]
     pub network_cache_bytes: u64,
 
-    /// Bytes of the images of probe sets that are kept in memory
+    /// Bytes of probe images to keep in memory
     #[arg(long, env = "SCV_PROBE_CACHE_BYTES", default_value_t = 64 << 20, help_heading = "Compute")]
     pub probe_cache_bytes: u64,
 
-    /// Bytes of the images of whole splits that are kept in memory
+    /// Bytes of images of whole splits to keep in memory
     #[arg(long, env = "SCV_SPLIT_CACHE_BYTES", default_value_t = 256 << 20, help_heading = "Compute")]
     pub split_cache_bytes: u64,
 
-    /// Bytes that all pictures may take; then the oldest are deleted, but for synthetic images and those of the last ten minutes
+    /// Maximum bytes of stored pictures; beyond it the oldest are deleted, except synthetic images and pictures younger than
+    /// ten minutes
     #[arg(long, env = "SCV_PICTURE_BYTES", default_value_t = 1 << 30, help_heading = "Storage")]
     pub picture_bytes: u64,
 
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on; port 0 chooses a free port
     #[arg(long, env = "SCV_LISTEN", default_value = "127.0.0.1:8000", help_heading = "Service")]
     pub listen: SocketAddr,
 
-    /// Bytes that cached search results may take
+    /// Maximum bytes of cached search results
     #[arg(long, env = "SCV_SEARCH_CACHE_BYTES", default_value_t = 64 << 20, help_heading = "Service")]
     pub search_cache_bytes: u64,
 
-    /// Base URL of an OpenAI-compatible endpoint that writes explanations, such as http://127.0.0.1:11434/v1; rules write
-    /// them if left out. Its key, if it needs one, is read from SCV_LLM_KEY
-    #[arg(long, env = "SCV_LLM_URL", value_name = "URL", value_parser = endpoint, requires = "llm_model", hide_env_values = true, help_heading = "Explanations")]
+    /// Base URL of an OpenAI-compatible endpoint that writes explanations, such as http://127.0.0.1:11434/v1. Without it,
+    /// fixed rules write them. An API key is read from SCV_LLM_KEY
+    #[arg(long, env = "SCV_LLM_URL", value_name = "URL", value_parser = endpoint, hide_env_values = true, help_heading = "Explanations")]
     pub llm_url: Option<reqwest::Url>,
 
-    /// Name of the language model at that endpoint
-    #[arg(
-        long,
-        env = "SCV_LLM_MODEL",
-        value_name = "NAME",
-        requires = "llm_url",
-        help_heading = "Explanations"
-    )]
+    /// Name of the language model at --llm-url
+    #[arg(long, env = "SCV_LLM_MODEL", value_name = "NAME", help_heading = "Explanations")]
     pub llm_model: Option<String>,
 
-    /// The endpoint's key: never an option, which other users of the machine could read
+    /// The endpoint's API key. It is not an option, because other users of the machine can read command lines.
     #[arg(skip = secret("SCV_LLM_KEY"))]
     pub llm_key: Option<Secret>,
 
-    /// Seconds that the endpoint may be silent; a whole answer may take five times as long
+    /// Seconds to wait for the next part of a response of the endpoint; a whole response may take five times as long
     #[arg(long, env = "SCV_LLM_TIMEOUT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), help_heading = "Explanations")]
     pub llm_timeout_seconds: u64,
 
-    /// Language of explanations that are asked for in none, by its name or code; rules know English only
+    /// Default language of explanations, as a name or a code; rules write English only
     #[arg(
         long,
         env = "SCV_LLM_LANGUAGE",
@@ -100,26 +99,26 @@ pub struct Config {
     )]
     pub llm_language: Language,
 
-    /// Bytes that cached explanations may take
+    /// Maximum bytes of cached explanations
     #[arg(long, env = "SCV_EXPLANATION_CACHE_BYTES", default_value_t = 16 << 20, help_heading = "Explanations")]
     pub explanation_cache_bytes: u64,
 
-    /// Who may ask: anybody, or whoever shows a token. If left out, anybody where only this machine reaches the server, and
-    /// elsewhere those with a token (`scv token create`)
+    /// Whether requests need a token (see `scv token create`) [default: open if only this machine can reach the server, else
+    /// tokens]
     #[arg(long, env = "SCV_ACCESS", value_enum, help_heading = "Service")]
     pub access: Option<AccessChoice>,
 
-    /// Answer no questions about the schema, and suggest no names: for servers whose clients are known
-    #[arg(long, env = "SCV_NO_INTROSPECTION", help_heading = "Service")]
+    /// Disable introspection and name suggestions: for servers whose clients are known
+    #[arg(long, env = "SCV_NO_INTROSPECTION", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Service")]
     pub no_introspection: bool,
 
-    /// JSON file with the only documents that are executed, an object of GraphQL documents by the names that requests give as
-    /// `documentId`; the commands and GraphiQL, which bring documents of their own, are refused then
+    /// Execute only the documents of this JSON file, an object of GraphQL documents by the names that requests send as
+    /// `documentId`. The other commands and GraphiQL send their own documents and are then refused
     #[arg(long, env = "SCV_TRUSTED_DOCUMENTS", value_name = "FILE", help_heading = "Service")]
     pub trusted_documents: Option<PathBuf>,
 
-    /// Pages of another origin, such as https://scv.example.com, that may ask this server; can be given several times. Those of
-    /// its own may always
+    /// Allow requests from web pages of this origin, such as https://scv.example.com. Can be repeated. The server's own pages
+    /// are always allowed
     #[arg(
         long = "allow-origin",
         env = "SCV_ALLOW_ORIGIN",
@@ -129,94 +128,98 @@ pub struct Config {
     )]
     pub allowed_origins: Vec<String>,
 
-    /// How much may be asked for
+    /// Limits on requests
     #[command(flatten)]
     pub limits: Limits,
 
-    /// Seconds without a sign of life after which a server's job goes to another one on the same database
+    /// Seconds without a heartbeat after which another server on the same database takes over a server's jobs
     #[arg(long, env = "SCV_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), hide_short_help = true, help_heading = "Service")]
     pub lease_seconds: u64,
 }
 
-/// Who may ask a server.
+/// Whether requests need a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AccessChoice {
-    /// Anybody who reaches it, and may do everything.
+    /// Every client has full access, without a token
     Open,
-    /// Whoever shows a token, and may do what it allows.
+    /// Every request needs a token, and may do what its scope allows
     Tokens,
 }
 
-/// How much may be asked for: by a document, by a request, and by all at a time. `serverInfo` tells them.
+/// Limits per document, per request and on concurrent work. `serverInfo` reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Bytes of a GraphQL document
+    /// Maximum bytes of a GraphQL document
     #[arg(long = "max-document-bytes", env = "SCV_MAX_DOCUMENT_BYTES", default_value_t = 64 << 10)]
     pub document_bytes: usize,
 
-    /// Words and signs of a document
+    /// Maximum tokens of a document: names, values and punctuators
     #[arg(long = "max-tokens", env = "SCV_MAX_TOKENS", default_value_t = 10_000)]
     pub tokens: usize,
 
-    /// Nesting of a document. A page of similar layers with their models, the deepest thing asked in earnest, is 12 deep;
-    /// introspection as tools send it, 13
+    /// Maximum nesting depth of a document. The deepest query of common clients, a page of similar layers with their models,
+    /// has depth 12; the usual introspection query has depth 13
     #[arg(long = "max-depth", env = "SCV_MAX_DEPTH", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=60))]
     pub depth: u32,
 
-    /// Fields of a document, counted through fragments
+    /// Maximum fields of a document, counted through fragments
     #[arg(long = "max-fields", env = "SCV_MAX_FIELDS", default_value_t = 2_000)]
     pub fields: usize,
 
-    /// Fields of the query or mutation itself, counted through fragments
+    /// Maximum fields at the root of a query or mutation, counted through fragments
     #[arg(long = "max-root-fields", env = "SCV_MAX_ROOT_FIELDS", default_value_t = 32)]
     pub root_fields: usize,
 
-    /// Fields under another name, counted through fragments
+    /// Maximum aliases of a document, counted through fragments
     #[arg(long = "max-aliases", env = "SCV_MAX_ALIASES", default_value_t = 64)]
     pub aliases: usize,
 
-    /// Price of a document: a field counts one, and what is in a list as often as the page has entries
+    /// Maximum complexity of a document: each field counts 1, multiplied by the page size of every list around it
     #[arg(long = "max-complexity", env = "SCV_MAX_COMPLEXITY", default_value_t = 50_000)]
     pub complexity: usize,
 
-    /// Bytes of an answer before it is packed, roughly; one that becomes larger is given up
-    #[arg(long = "max-answer-bytes", env = "SCV_MAX_ANSWER_BYTES", default_value_t = 128 << 20)]
-    pub answer_bytes: usize,
+    /// Maximum bytes of a response, roughly, before compression; larger ones are aborted
+    #[arg(long = "max-response-bytes", env = "SCV_MAX_RESPONSE_BYTES", default_value_t = 128 << 20)]
+    pub response_bytes: usize,
 
-    /// Requests that come as one list
+    /// Maximum requests in one batch
     #[arg(long = "max-batch", env = "SCV_MAX_BATCH", default_value_t = 10)]
     pub batch: usize,
 
-    /// Bytes of a request without files
+    /// Maximum bytes of a request without files
     #[arg(long = "max-body-bytes", env = "SCV_MAX_BODY_BYTES", default_value_t = 2 << 20)]
     pub body_bytes: usize,
 
-    /// Largest file in bytes
+    /// Maximum bytes of an uploaded file
     #[arg(long = "max-file-bytes", env = "SCV_MAX_FILE_BYTES", default_value_t = 1 << 30)]
     pub file_bytes: usize,
 
-    /// Bytes of all files of a request together
+    /// Maximum bytes of all files of a request
     #[arg(long = "max-upload-bytes", env = "SCV_MAX_UPLOAD_BYTES", default_value_t = 1 << 30)]
     pub upload_bytes: usize,
 
-    /// Files of an upload. A data set has four, an ONNX file may have its weights in many
+    /// Maximum files per request. A data set has four; an ONNX file can keep its weights in many
     #[arg(long = "max-files", env = "SCV_MAX_FILES", default_value_t = 64)]
     pub files: usize,
 
-    /// Seconds that a request may take
-    #[arg(long = "max-seconds", env = "SCV_MAX_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub seconds: u64,
+    /// Timeout of a request in seconds
+    #[arg(long = "request-timeout-seconds", env = "SCV_REQUEST_TIMEOUT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout_seconds: u64,
 
-    /// Requests that are executed at a time; one more is told that the server is busy
-    #[arg(long = "max-requests", env = "SCV_MAX_REQUESTS", default_value_t = 256)]
-    pub requests: u32,
+    /// Maximum concurrent requests; further ones are refused as OVERLOADED
+    #[arg(
+        long = "max-concurrent-requests",
+        env = "SCV_MAX_CONCURRENT_REQUESTS",
+        default_value_t = 256
+    )]
+    pub concurrent_requests: u32,
 
-    /// Subscriptions at a time
+    /// Maximum concurrent subscriptions
     #[arg(long = "max-subscriptions", env = "SCV_MAX_SUBSCRIPTIONS", default_value_t = 1_000)]
     pub subscriptions: u32,
 
-    /// Subscriptions at a time with one token, or without one from one address
+    /// Maximum concurrent subscriptions per token, or per address without a token
     #[arg(
         long = "max-client-subscriptions",
         env = "SCV_MAX_CLIENT_SUBSCRIPTIONS",
@@ -224,138 +227,109 @@ pub struct Limits {
     )]
     pub client_subscriptions: u32,
 
-    /// WebSockets that are open from one address
-    #[arg(long = "max-sockets", env = "SCV_MAX_SOCKETS", default_value_t = 1_000)]
-    pub sockets: u32,
+    /// Maximum open WebSockets per address
+    #[arg(
+        long = "max-sockets-per-address",
+        env = "SCV_MAX_SOCKETS_PER_ADDRESS",
+        default_value_t = 1_000
+    )]
+    pub sockets_per_address: u32,
 
-    /// Requests with files that are taken in at a time; one more is told that the server is busy
+    /// Maximum concurrent uploads; further ones are refused as OVERLOADED
     #[arg(long = "max-uploads", env = "SCV_MAX_UPLOADS", default_value_t = 16)]
     pub uploads: u32,
 
-    /// Requests with files that are taken in at a time with one token, or without one from one address
+    /// Maximum concurrent uploads per token, or per address without a token
     #[arg(long = "max-client-uploads", env = "SCV_MAX_CLIENT_UPLOADS", default_value_t = 8)]
     pub client_uploads: u32,
 
-    /// Requests a minute with one token, or without one from one address; any number if 0
-    #[arg(long = "max-rate", env = "SCV_MAX_RATE", default_value_t = 60_000)]
-    pub rate: u32,
+    /// Rate limit: requests per minute and token, or per address without a token; 0 disables it
+    #[arg(
+        long = "max-requests-per-minute",
+        env = "SCV_MAX_REQUESTS_PER_MINUTE",
+        default_value_t = 60_000
+    )]
+    pub requests_per_minute: u32,
 }
 
-/// How many times as long as a silence of the language model its whole answer may take.
-const ANSWER_TIMEOUT_FACTOR: u32 = 5;
-
-/// Log lines of a server if nothing is said: without what its parts say of themselves at each start.
+/// Default log filter of a server: without what its libraries log at each start.
 pub const SERVER_LOG: &str = "info,graphile_worker=warn,actix_server=warn,actix_http=off,usvg=error";
 
-/// Log lines of a command that someone watches.
+/// Default log filter of the other commands, which a user watches.
 pub const COMMAND_LOG: &str = "warn";
 
-/// How the program speaks of what it does.
+/// What the program logs, and how.
 #[derive(Debug, Clone, Args)]
 pub struct LogConfig {
-    /// Which log lines to show, such as info or scv=debug,warn; all that matter to an operator if left out, and only
-    /// warnings for commands that someone watches
-    #[arg(long = "log", env = "SCV_LOG", global = true, help_heading = "Logging")]
+    /// Log filter, such as info or scv=debug,warn [default: info for serve and migrate, warn for other commands]
+    #[arg(long = "log", env = "SCV_LOG", global = true, help_heading = GLOBAL)]
     pub filter: Option<String>,
 
-    /// How log lines are written
-    #[arg(long, env = "SCV_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human, global = true, help_heading = "Logging")]
+    /// Format of log lines
+    #[arg(long, env = "SCV_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Human, global = true, hide_short_help = true, help_heading = GLOBAL)]
     pub log_format: LogFormat,
 
-    /// Collector of OpenTelemetry's traces, such as http://127.0.0.1:4318, that is sent a trace of each request over HTTP
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = endpoint, global = true, hide_env_values = true, help_heading = "Logging")]
+    /// OpenTelemetry collector that receives a trace of each request over HTTP, such as http://127.0.0.1:4318
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = endpoint, global = true, hide_env_values = true, hide_short_help = true, help_heading = GLOBAL)]
     pub otlp_endpoint: Option<reqwest::Url>,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line
     Json,
 }
 
-/// Where a server usually is.
+/// The default address of the server.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
 
-/// Whom the commands ask that talk to a running server.
+/// The server that client commands talk to, and how they authenticate.
 #[derive(Debug, Clone, Args)]
 pub struct ClientConfig {
-    /// Address of the server; one that wants a token gets what is in SCV_TOKEN
-    #[arg(long, env = "SCV_SERVER", default_value = DEFAULT_SERVER, value_name = "URL", help_heading = "Server")]
+    /// Address of the server; http:// may be left out
+    #[arg(long, env = "SCV_SERVER", default_value = DEFAULT_SERVER, value_name = "URL", value_parser = server_address, global = true, help_heading = GLOBAL)]
     pub server: reqwest::Url,
 
-    /// What it is asked with, if it wants a token: never an option, which other users of the machine could read
-    #[arg(skip = secret("SCV_TOKEN"))]
+    /// File that contains the access token
+    #[arg(
+        long,
+        env = "SCV_TOKEN_FILE",
+        value_name = "FILE",
+        global = true,
+        help_heading = GLOBAL
+    )]
+    pub token_file: Option<PathBuf>,
+
+    /// Access token. Other users of this machine can read it in the process list: prefer SCV_TOKEN or --token-file
+    #[arg(long, value_name = "TOKEN", value_parser = secret_value, global = true, hide_short_help = true, help_heading = GLOBAL)]
     pub token: Option<Secret>,
+
+    /// The token of the environment.
+    #[arg(skip = secret("SCV_TOKEN"))]
+    pub environment_token: Option<Secret>,
+
+    /// Whether the address was given as an option, which printed commands then repeat.
+    #[arg(skip)]
+    pub is_server_given: bool,
+
+    /// Whether the token file was given as an option, which then takes precedence over the environment.
+    #[arg(skip)]
+    pub is_token_file_given: bool,
+}
+
+/// The settings file.
+#[derive(Debug, Clone, Args)]
+pub struct SettingsConfig {
+    /// Settings file [default: ~/.config/scv/config.toml, for root /etc/scv/config.toml]
+    #[arg(long = "config", env = "SCV_CONFIG", value_name = "FILE", global = true, help_heading = GLOBAL)]
+    pub config: Option<PathBuf>,
 }
 
 impl Config {
-    /// Whether anybody may ask without a token.
-    pub fn is_open(&self) -> bool {
-        match self.access {
-            Some(choice) => choice == AccessChoice::Open,
-            None => self.listen.ip().is_loopback(),
-        }
-    }
-
-    /// Where the database is to be found.
-    pub fn database(&self) -> DatabaseSettings {
-        DatabaseSettings {
-            url: self.database_url.clone(),
-            connections: self.database_connections,
-            // The request is told first.
-            longest: Duration::from_secs(self.limits.seconds + 1),
-            data_dir: self.data_dir.clone(),
-            postgres_dir: self.postgres_dir.clone(),
-            cache_dir: self.cache_dir.clone(),
-        }
-    }
-
-    /// How much of the machine the library may take, and whom it may ask.
-    ///
-    /// # Errors
-    /// The language model's key cannot be sent, or TLS cannot be set up for it.
-    pub fn library(&self) -> Result<LibrarySettings, ChatSetupError> {
-        Ok(LibrarySettings {
-            explanations: ExplanationSettings {
-                chat: self.language_model().map(Chat::new).transpose()?,
-                language: self.llm_language.clone(),
-                cache_bytes: self.explanation_cache_bytes,
-            },
-            search_cache_bytes: self.search_cache_bytes,
-            activation_bytes: self.activation_bytes,
-            network_cache_bytes: self.network_cache_bytes,
-            probe_cache_bytes: self.probe_cache_bytes,
-            split_cache_bytes: self.split_cache_bytes,
-            picture_bytes: self.picture_bytes,
-        })
-    }
-
-    /// Who writes explanations, if anybody is named.
-    fn language_model(&self) -> Option<LlmSettings> {
-        let silence = Duration::from_secs(self.llm_timeout_seconds);
-        Some(LlmSettings {
-            url: self.llm_url.clone()?,
-            model: self.llm_model.clone()?,
-            key: self.llm_key.clone(),
-            silence,
-            longest: silence * ANSWER_TIMEOUT_FACTOR,
-        })
-    }
-
-    /// The settings of the demonstration: what it makes stays apart from the user's own library, in a folder of its
-    /// own below the usual one, unless another folder is named.
-    pub fn for_demo(mut self) -> Self {
-        // A database of the user's own and the artifacts it speaks of stay together.
-        if self.database_url.is_none() && self.data_dir == default_data_dir() {
-            self.data_dir.push("demo");
-        }
-        self
-    }
-
-    /// The settings a server has when nothing is said.
+    /// The settings of a server without options and without a settings file.
     pub fn defaults() -> Self {
         #[derive(clap::Parser)]
         struct Defaults {
@@ -366,16 +340,38 @@ impl Config {
     }
 }
 
-/// An address to which the paths of an API can be added.
+/// The base URL of an HTTP API.
 fn endpoint(text: &str) -> Result<reqwest::Url, String> {
     let url: reqwest::Url = text.parse().map_err(|error| format!("{error}"))?;
     match url.scheme() {
         "http" | "https" => Ok(url),
-        other => Err(format!("an endpoint is at http or https, not at {other}")),
+        other => Err(format!("the scheme must be http or https, not {other}")),
     }
 }
 
-/// What must not stand in a command line.
+/// The address of a server, with or without a scheme.
+///
+/// # Errors
+/// It is not an HTTP address.
+pub fn server_address(text: &str) -> Result<reqwest::Url, String> {
+    // A host with a port and without a scheme would parse as a URL whose scheme is the host.
+    let whole = if text.contains("://") {
+        text.to_owned()
+    } else {
+        format!("http://{text}")
+    };
+    let url = endpoint(&whole)?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("the host is missing: write something like http://127.0.0.1:8000".to_owned());
+    }
+    Ok(url)
+}
+
+fn secret_value(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::from(text.trim().to_owned()))
+}
+
+/// A secret from the environment: command lines are visible to other users of the machine.
 fn secret(variable: &str) -> Option<Secret> {
     let text = std::env::var_os(variable)?.into_string().ok()?;
     Some(text.trim().to_owned())
@@ -383,7 +379,7 @@ fn secret(variable: &str) -> Option<Secret> {
         .map(Secret::from)
 }
 
-/// Root keeps things where an unprivileged user can be let in: the embedded PostgreSQL refuses to run as root.
+/// Root keeps data where an unprivileged user can be given access: the embedded PostgreSQL refuses to run as root.
 fn default_data_dir() -> PathBuf {
     place("/var/lib/scv", "XDG_DATA_HOME", ".local/share")
 }
@@ -392,7 +388,7 @@ fn default_cache_dir() -> PathBuf {
     place("/var/cache/scv", "XDG_CACHE_HOME", ".cache")
 }
 
-/// What is computed on shares the memory with the database and with everything else.
+/// Activations share the memory with the database and everything else.
 fn default_activation_bytes() -> u64 {
     nix::sys::sysinfo::sysinfo().map_or(4 << 30, |system| system.ram_total() / 2)
 }
@@ -401,16 +397,44 @@ fn place(of_root: &str, variable: &str, below_home: &str) -> PathBuf {
     if nix::unistd::geteuid().is_root() {
         return PathBuf::from(of_root);
     }
-    let given = std::env::var_os(variable)
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    given
-        .or_else(|| Some(std::env::home_dir()?.join(below_home)))
+    xdg_folder(variable, below_home)
         .unwrap_or_else(|| Path::new(".").into())
         .join("scv")
 }
 
-/// The program as it was called, for commands that are told: it need not be among those that the shell finds.
+/// A base directory of the XDG specification, which ignores relative paths.
+fn xdg_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let given = std::env::var_os(variable)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    given.or_else(|| Some(std::env::home_dir()?.join(below_home)))
+}
+
+/// The default settings file; none without a home directory.
+pub fn default_settings_file() -> Option<PathBuf> {
+    if nix::unistd::geteuid().is_root() {
+        return Some(PathBuf::from("/etc/scv/config.toml"));
+    }
+    Some(
+        xdg_folder("XDG_CONFIG_HOME", ".config")?
+            .join("scv")
+            .join("config.toml"),
+    )
+}
+
+/// The settings file that the environment names.
+pub fn settings_file_of_environment() -> Option<PathBuf> {
+    std::env::var_os("SCV_CONFIG")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
+}
+
+/// The arguments that the program was called with, its name first.
+pub fn arguments() -> Vec<OsString> {
+    std::env::args_os().collect()
+}
+
+/// The program as it was called, for commands that are printed: it need not be in `PATH`.
 pub fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "scv".to_owned())
 }

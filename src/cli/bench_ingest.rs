@@ -9,15 +9,15 @@ use super::network::NetworkOptions;
 use super::terminal::Terminal;
 use scv_compute::trace::time_passes;
 
-/// Time a pass of images of noise through an ONNX file, with and without the Gram matrices of its layers
+/// Benchmark an ONNX file on images of noise, with and without the Gram matrices of its layers
 #[derive(Debug, Args)]
 pub(super) struct BenchIngest {
-    /// The ONNX file
+    /// ONNX file
     model: PathBuf,
-    /// Images that pass together
+    /// Number of images in a pass
     #[arg(long, value_name = "N", default_value = "100")]
     images: usize,
-    /// Rounds that the median is taken of
+    /// Number of rounds, of which the median is reported
     #[arg(long, value_name = "N", default_value = "3")]
     rounds: usize,
     #[command(flatten)]
@@ -31,14 +31,14 @@ impl BenchIngest {
         let document = json!({
             "images": self.images,
             "rounds": self.rounds,
-            "images_together": times.images_together,
+            "images_together": times.is_batched,
             "forward_seconds": forward,
             "forward_and_grams_seconds": whole,
         });
         let text = format!(
-            "{} images: forward {forward:.3} s, with all Grams {whole:.3} s",
+            "{} images: forward {forward:.3} s, with all Gram matrices {whole:.3} s",
             self.images
         );
-        terminal.answer(&document, text)
+        terminal.print(&document, text)
     }
 }

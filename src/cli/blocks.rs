@@ -1,4 +1,4 @@
-//! Block lists from files.
+//! Lists of blocks from files.
 
 use std::path::Path;
 
@@ -13,18 +13,18 @@ use scv_domain::block::Block;
 /// The blocks in a file.
 ///
 /// # Errors
-/// The file cannot be read, or is no list of blocks: with line and column.
+/// The file cannot be read, or is not a list of blocks: with line and column.
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Block>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| {
         format!(
-            "{} is no list of blocks such as [{{\"kind\": \"Flatten\"}}, …]",
+            "{} is not a list of blocks such as [{{\"kind\": \"Flatten\"}}, …]",
             path.display()
         )
     })
 }
 
-/// Has the server check blocks, before anything is made for them.
+/// Has the server check blocks, before anything is created for them.
 ///
 /// # Errors
 /// Every fault on a line of its own.
@@ -41,11 +41,11 @@ pub(super) async fn check(client: &Client, blocks: &[Block], dataset: &str) -> a
     let query = "query($blocks: [BlockInput!]!, $dataset: String!) {
                    validateBlocks(blocks: $blocks, dataset: $dataset) { errors { path kind message } } }";
     let variables = json!({ "blocks": blocks, "dataset": dataset });
-    let faults = client.ask::<Data>(query, variables).await?.validate_blocks.errors;
+    let faults = client.query::<Data>(query, variables).await?.validate_blocks.errors;
     if faults.is_empty() {
         return Ok(());
     }
-    let lines: String = faults.iter().map(|fault| format!("\n  {}", fault.to_text())).collect();
+    let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
     bail!(
         "the blocks do not fit the data set {dataset} ({}){lines}",
         counted(faults.len(), "fault")

@@ -1,71 +1,97 @@
-//! Questions to a running server.
+//! The client of a running server.
 
 use std::error::Error as _;
+use std::fmt;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::multipart::{Form, Part};
+use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::exit::code;
+use super::shell;
 use crate::config::{ClientConfig, DEFAULT_SERVER};
 use scv_domain::access::Secret;
 
-/// Characters of an answer that is not GraphQL which an error repeats.
+/// The most characters that an error quotes from a response which is not GraphQL.
 const MAX_QUOTE_LENGTH: usize = 200;
 
-/// How long a connection is kept for the next question: less than the server keeps it, which would close it under one.
+/// How long an idle connection is kept: less than the server keeps it, which would otherwise close it under a request.
 const IDLE_CONNECTION: Duration = Duration::from_secs(60);
 
-/// A server that is asked over HTTP.
+/// A client of one server.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     http: reqwest::Client,
     server: Url,
     endpoint: Url,
+    /// What another command needs to reach the same server; empty for the usual one.
+    option: String,
 }
 
-/// Why there is no answer.
+/// Why a request has no data.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    /// Nobody listens, or the line broke.
+    /// Nothing listens there, or the connection broke.
     #[error(
-        "no server answers at {server} ({reason}): start one with `scv serve`, or say where it is with --server or SCV_SERVER"
+        "cannot reach a server at {server} ({reason}): start one with `scv serve`, or set its address with --server or \
+         SCV_SERVER"
     )]
     Unreachable {
-        /// Whom we asked.
+        /// The address.
         server: Url,
-        /// What the network said.
+        /// What the network reported.
         reason: String,
     },
-    /// Somebody else listens, or something between us and the server answered.
-    #[error("{server} does not answer as an SCV server does: {answer}")]
+    /// Another program listens there, or a proxy responded.
+    #[error("{server} does not respond like an SCV server: {status} {body}")]
     NotGraphql {
-        /// Whom we asked.
+        /// The address.
         server: Url,
-        /// What it said.
-        answer: String,
+        /// The status of the response.
+        status: StatusCode,
+        /// The beginning of the response.
+        body: String,
     },
-    /// The server says no.
-    #[error("{}", .0.iter().map(Refusal::to_text).collect::<Vec<_>>().join("\n"))]
-    Refused(Vec<Refusal>),
+    /// The server refused the request.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Refused(Vec<ApiError>),
     /// A file to upload cannot be read.
     #[error("cannot read {}: {reason}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// Why not.
         reason: std::io::Error,
     },
 }
 
+impl ClientError {
+    /// The code of the error: that of the API if the server sent it.
+    pub(super) fn code(&self) -> &str {
+        match self {
+            Self::Unreachable { .. } => code::UNREACHABLE,
+            // What a proxy says if the server behind it is gone.
+            Self::NotGraphql { status, .. } if status.is_server_error() => code::UNREACHABLE,
+            Self::NotGraphql { .. } | Self::File { .. } => code::FAILURE,
+            Self::Refused(errors) => {
+                let code = errors.first().and_then(|error| error.extensions.code.as_deref());
+                code.unwrap_or(code::FAILURE)
+            }
+        }
+    }
+}
+
 /// One error of the server.
 #[derive(Debug, Deserialize)]
-pub(super) struct Refusal {
+pub(super) struct ApiError {
     message: String,
     #[serde(default)]
     extensions: Extensions,
@@ -88,81 +114,123 @@ pub(super) struct Fault {
     message: String,
 }
 
-impl Fault {
-    /// The fault with its place.
-    pub(super) fn to_text(&self) -> String {
-        match self.path.is_empty() {
-            true => self.message.clone(),
-            false => format!("block {} ({}): {}", self.path, self.kind, self.message),
+/// The fault with its place.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            f.write_str(&self.message)
+        } else {
+            write!(f, "block {} ({}): {}", self.path, self.kind, self.message)
         }
     }
 }
 
-impl Refusal {
-    /// The message with its code, and each fault on a line of its own.
-    fn to_text(&self) -> String {
-        let code = match self.extensions.code.as_deref() {
-            Some("UNAUTHENTICATED") => " [UNAUTHENTICATED]; the commands take a token from SCV_TOKEN".to_owned(),
-            Some(code) => format!(" [{code}]"),
-            None => String::new(),
-        };
-        if self.extensions.details.is_empty() {
-            return format!("{}{code}", self.message);
+/// The message with its code, and each fault on a line of its own.
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Extensions { code, details } = &self.extensions;
+        if details.is_empty() {
+            f.write_str(&self.message)?;
+        } else {
+            // The message repeats the faults after its first clause.
+            f.write_str(self.message.split(": ").next().unwrap_or_default())?;
         }
-        // The message repeats the faults behind its first clause.
-        let summary = self.message.split(": ").next().unwrap_or_default();
-        let faults = self
-            .extensions
-            .details
-            .iter()
-            .map(|fault| format!("\n  {}", fault.to_text()));
-        format!("{summary}{code}{}", faults.collect::<String>())
+        match code.as_deref() {
+            Some("UNAUTHENTICATED") => {
+                f.write_str(
+                    " [UNAUTHENTICATED]: set SCV_TOKEN, or name a file that contains the token with --token-file",
+                )?;
+            }
+            Some(code) => write!(f, " [{code}]")?,
+            None => {}
+        }
+        for fault in details {
+            write!(f, "\n  {fault}")?;
+        }
+        Ok(())
     }
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct GraphqlResponse {
     data: Option<Value>,
     #[serde(default)]
-    errors: Vec<Refusal>,
+    errors: Vec<ApiError>,
+}
+
+/// The token for requests: that of an option, else of the environment, else of a file that the settings name.
+fn token(config: &ClientConfig) -> anyhow::Result<Option<Secret>> {
+    if config.token.is_some() {
+        return Ok(config.token.clone());
+    }
+    let file = config.token_file.as_ref();
+    if let (Some(token), false) = (&config.environment_token, config.is_token_file_given) {
+        return Ok(Some(token.clone()));
+    }
+    let Some(path) = file else {
+        return Ok(None);
+    };
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the token file {}", path.display()))?;
+    let text = text.trim();
+    anyhow::ensure!(!text.is_empty(), "the token file {} is empty", path.display());
+    Ok(Some(Secret::from(text.to_owned())))
 }
 
 impl Client {
-    /// A client; nothing is sent yet.
+    /// A client of the configured server; nothing is sent yet.
+    ///
+    /// # Errors
+    /// The token cannot be read, or cannot be part of a request.
     pub(super) fn new(config: &ClientConfig) -> anyhow::Result<Self> {
-        Self::of(config.server.clone(), config.token.as_ref())
+        let client = Self::of(config.server.clone(), token(config)?.as_ref())?;
+        let option = if config.is_server_given {
+            client.option
+        } else {
+            String::new()
+        };
+        Ok(Self { option, ..client })
     }
 
-    /// A client of the server at an address, with a token if it wants one.
+    /// A client of the server at an address.
+    ///
+    /// # Errors
+    /// The token cannot be part of a request.
     pub(super) fn of(server: Url, token: Option<&Secret>) -> anyhow::Result<Self> {
-        let here = matches!(server.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let is_local = matches!(server.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         let mut headers = HeaderMap::new();
         if let Some(token) = token {
-            let mut shown = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
-                .context("SCV_TOKEN holds what no token is made of")?;
-            shown.set_sensitive(true);
-            headers.insert(AUTHORIZATION, shown);
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
+                .context("the token contains characters that no token has")?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
         }
         let builder = reqwest::Client::builder()
             .default_headers(headers)
             .pool_idle_timeout(IDLE_CONNECTION);
-        // A proxy could not reach what is on this machine.
-        let http = if here { builder.no_proxy() } else { builder }.build()?;
+        // A proxy could not reach this machine.
+        let http = if is_local { builder.no_proxy() } else { builder }.build()?;
         let mut endpoint = server.clone();
         endpoint.set_path(&format!("{}/graphql", server.path().trim_end_matches('/')));
-        Ok(Self { http, server, endpoint })
-    }
-
-    /// The option that makes another command ask the same server; empty for the usual one.
-    pub(super) fn option(&self) -> String {
-        match self.server.as_str().trim_end_matches('/') {
+        let option = match server.as_str().trim_end_matches('/') {
             DEFAULT_SERVER => String::new(),
-            server => format!(" --server {server}"),
-        }
+            server => format!(" --server {}", shell::word(server)),
+        };
+        Ok(Self {
+            http,
+            server,
+            endpoint,
+            option,
+        })
     }
 
-    /// The address that opens the playground with a query about a layer.
-    pub(super) fn playground(&self, query: &str, layer: &str) -> Url {
+    /// The option with which a printed command reaches the same server, after a space; empty if it is not needed.
+    pub(super) fn option(&self) -> &str {
+        &self.option
+    }
+
+    /// The address that opens GraphiQL with a query about a layer.
+    pub(super) fn graphiql(&self, query: &str, layer: &str) -> Url {
         let mut address = self.server.clone();
         address
             .query_pairs_mut()
@@ -172,7 +240,7 @@ impl Client {
     }
 
     /// The data of a query.
-    pub(super) async fn ask<T: DeserializeOwned>(&self, query: &str, variables: Value) -> Result<T, ClientError> {
+    pub(super) async fn query<T: DeserializeOwned>(&self, query: &str, variables: Value) -> Result<T, ClientError> {
         let body = json!({ "query": query, "variables": variables });
         self.send(self.http.post(self.endpoint.clone()).json(&body)).await
     }
@@ -203,36 +271,61 @@ impl Client {
             form = form.part(index.to_string(), part);
         }
         let request = self.http.post(self.endpoint.clone());
-        // A page of another site cannot send it unasked.
+        // Web pages of other origins cannot set this header.
         self.send(request.header("graphql-preflight", "1").multipart(form))
             .await
     }
 
-    /// The whole address of a path of the server.
-    pub(super) fn address(&self, path: &str) -> Url {
-        let mut address = self.server.clone();
+    /// The absolute URL of a path of the server.
+    pub(super) fn url(&self, path: &str) -> Url {
+        let mut url = self.server.clone();
         let (path, query) = match path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (path, None),
         };
-        address.set_path(&format!("{}{path}", self.server.path().trim_end_matches('/')));
-        address.set_query(query);
-        address
+        url.set_path(&format!("{}{path}", self.server.path().trim_end_matches('/')));
+        url.set_query(query);
+        url
     }
 
-    /// The file at a whole address of the server.
-    pub(super) async fn file(&self, address: &str) -> Result<Vec<u8>, ClientError> {
-        let unreachable = |error| self.unreachable(&error);
-        let response = self.http.get(address).send().await.map_err(unreachable)?;
-        let status = response.status();
-        let bytes = response.bytes().await.map_err(unreachable)?;
-        match status.is_success() {
-            true => Ok(bytes.to_vec()),
-            false => Err(ClientError::NotGraphql {
-                server: self.server.clone(),
-                answer: format!("{status} {}", String::from_utf8_lossy(&bytes)),
-            }),
+    /// The content of a file of the server.
+    pub(super) async fn file(&self, url: &str) -> Result<Vec<u8>, ClientError> {
+        let response = self.get(url).await?;
+        let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        Ok(bytes.to_vec())
+    }
+
+    /// Writes a file of the server to a path; the number of its bytes. A file that is not complete is removed.
+    pub(super) async fn download(&self, url: &str, path: &Path) -> anyhow::Result<u64> {
+        let response = self.get(url).await?;
+        let written = self.write(response, path).await;
+        if written.is_err() {
+            // The first error is the one to report.
+            let _ = std::fs::remove_file(path);
         }
+        written
+    }
+
+    async fn write(&self, mut response: reqwest::Response, path: &Path) -> anyhow::Result<u64> {
+        let cannot_write = || format!("cannot write {}", path.display());
+        let mut file = File::create(path).with_context(cannot_write)?;
+        let mut size = 0;
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
+            file.write_all(&chunk).with_context(cannot_write)?;
+            size += chunk.len() as u64;
+        }
+        Ok(size)
+    }
+
+    async fn get(&self, url: &str) -> Result<reqwest::Response, ClientError> {
+        let response = self.http.get(url).send().await;
+        let response = response.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.text().await.map_err(|error| self.unreachable(&error))?;
+        Err(self.not_graphql(status, &body))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> ClientError {
@@ -242,38 +335,42 @@ impl Client {
         }
     }
 
-    async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
-        let unreachable = |error| self.unreachable(&error);
-        let response = request.send().await.map_err(unreachable)?;
-        let status = response.status();
-        let text = response.text().await.map_err(unreachable)?;
-        let strange = || ClientError::NotGraphql {
+    fn not_graphql(&self, status: StatusCode, body: &str) -> ClientError {
+        ClientError::NotGraphql {
             server: self.server.clone(),
-            answer: format!("{status} {}", text.chars().take(MAX_QUOTE_LENGTH).collect::<String>()),
-        };
-        let answer: Answer = serde_json::from_str(&text).map_err(|_| strange())?;
-        if !answer.errors.is_empty() {
-            return Err(ClientError::Refused(answer.errors));
+            status,
+            body: body.chars().take(MAX_QUOTE_LENGTH).collect(),
         }
-        let data = answer.data.ok_or_else(strange)?;
-        serde_json::from_value(data).map_err(|error| ClientError::NotGraphql {
-            server: self.server.clone(),
-            answer: error.to_string(),
-        })
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| self.unreachable(&error))?;
+        let Ok(response) = serde_json::from_str::<GraphqlResponse>(&text) else {
+            return Err(self.not_graphql(status, &text));
+        };
+        if !response.errors.is_empty() {
+            return Err(ClientError::Refused(response.errors));
+        }
+        let Some(data) = response.data else {
+            return Err(self.not_graphql(status, &text));
+        };
+        serde_json::from_value(data).map_err(|error| self.not_graphql(status, &error.to_string()))
     }
 }
 
-/// Makes sure that a file can be uploaded, before anything is asked of the server.
+/// Checks that a file can be read before a request is sent.
 pub(super) fn check_file(path: &Path) -> anyhow::Result<()> {
-    let problem = match std::fs::File::open(path).and_then(|file| file.metadata()) {
+    let problem = match File::open(path).and_then(|file| file.metadata()) {
         Ok(metadata) if metadata.is_file() => return Ok(()),
-        Ok(_) => "it is not a file".to_owned(),
+        Ok(_) => "not a regular file".to_owned(),
         Err(error) => error.to_string(),
     };
     anyhow::bail!("cannot read {}: {problem}", path.display())
 }
 
-/// What happened at the bottom: reqwest itself only says that sending failed.
+/// The innermost cause: reqwest itself only reports that sending failed.
 fn innermost(error: &reqwest::Error) -> String {
     let mut reason = error.to_string();
     let mut source = error.source();

@@ -7,56 +7,56 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::client::Client;
-use super::layer::{Layer, VersionName, layers};
-use super::model::{Version, percent, right_answers};
+use super::client::{Client, ClientError};
+use super::layer::Layer;
+use super::model::{Version, test_accuracy};
 use super::search::Measure;
-use super::table::{score, table};
+use super::table::{percent, score, table};
 use super::terminal::Terminal;
-use crate::config::ClientConfig;
+use super::version_name::{VersionName, find_ready};
 
-/// Show the versions most like one, or how the layers of two versions match
+/// List the versions that are most similar to one, or match the layers of two versions
 #[derive(Debug, Args)]
 pub(super) struct Compare {
     /// MODEL, MODEL:NUMBER, MODEL:latest or MODEL:best
     #[arg(value_name = "MODEL[:VERSION]")]
     version: VersionName,
-    /// The version to compare it with; without it the versions most like it are listed
+    /// Version to compare it with; without it, the most similar versions are listed
     #[arg(value_name = "OTHER[:VERSION]")]
     other: Option<VersionName>,
-    /// How many versions to list, at most 100
+    /// Number of versions to list, at most 100
     #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     count: u32,
-    /// What layers are compared by
+    /// Similarity measure of layers
     #[arg(long, value_enum, default_value_t)]
     measure: Measure,
-    /// Only layers of this kind, such as Conv2d; can be given several times
+    /// Only layers of this kind, such as Conv2d; can be repeated
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
-    /// Write a picture of all layers against all layers: a file that ends in .svg or .png
+    /// Draw the similarity of all pairs of layers to this file, which ends in .svg or .png
     #[arg(short, long, value_name = "FILE", requires = "other")]
     output: Option<PathBuf>,
-    #[command(flatten)]
-    client: ClientConfig,
 }
 
 impl Compare {
-    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
-        let client = Client::new(&self.client)?;
-        let version = layers(&client, &self.version).await?.version;
+    pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
+        let version = find_ready(client, &self.version).await?;
         let Some(other) = &self.other else {
-            let answer = self.similar(&client, version).await?;
-            return terminal.answer(&answer, answer.to_text());
+            let similar = self.similar(client, version).await?;
+            return terminal.print(&similar, similar.to_text());
         };
         let format = self.output.as_deref().map(Format::of).transpose()?;
-        let other = layers(&client, other).await?.version;
-        let (answer, pictures) = self.matrix(&client, version, other).await?;
+        let other = find_ready(client, other).await?;
+        let (compared, pictures) = match self.matrix(client, version.clone(), other.clone()).await {
+            Ok(found) => found,
+            Err(error) => return Err(explained(client, error, &version, &other).await),
+        };
         if let (Some(path), Some(format)) = (&self.output, format) {
-            let bytes = client.file(client.address(pictures.of(format)).as_str()).await?;
-            std::fs::write(path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
-            terminal.note(format!("the picture is in {}", path.display()));
+            let bytes = client.file(client.url(pictures.of(format)).as_str()).await?;
+            std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            terminal.note(format!("wrote {}", path.display()));
         }
-        terminal.answer(&answer, answer.to_text())
+        terminal.print(&compared, compared.to_text())
     }
 
     async fn similar(&self, client: &Client, version: Version) -> anyhow::Result<Similar> {
@@ -84,7 +84,7 @@ impl Compare {
             "id": version.id, "first": self.count, "measure": self.measure,
             "filter": { "layerKinds": self.kind, "includeOwnModel": true },
         });
-        let found = client.ask::<Data>(&query, variables).await?.version.similar_versions;
+        let found = client.query::<Data>(&query, variables).await?.version.similar_versions;
         Ok(Similar {
             version,
             exact: found.exact,
@@ -92,7 +92,12 @@ impl Compare {
         })
     }
 
-    async fn matrix(&self, client: &Client, version: Version, other: Version) -> anyhow::Result<(Compared, Pictures)> {
+    async fn matrix(
+        &self,
+        client: &Client,
+        version: Version,
+        other: Version,
+    ) -> Result<(Compared, Pictures), ClientError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Data {
@@ -115,7 +120,7 @@ impl Compare {
         let query = format!(
             "query($a: ID!, $b: ID!, $measure: Measure!, $kinds: [String!]!) {{
                ckaMatrix(a: $a, b: $b, measure: $measure, layerKinds: $kinds) {{
-                 bestMatchAverage svg: picture png: picture(format: PNG)
+                 bestMatchAverage svg: plot png: plot(format: PNG)
                  alignment {{ score pairs {{ score layer {{ {layer} }} otherLayer {{ {layer} }} }} }} }} }}"
         );
         let variables = json!({ "a": version.id, "b": other.id, "measure": self.measure, "kinds": self.kind });
@@ -123,7 +128,7 @@ impl Compare {
             best_match_average,
             alignment,
             pictures,
-        } = client.ask::<Data>(&query, variables).await?.cka_matrix;
+        } = client.query::<Data>(&query, variables).await?.cka_matrix;
         let compared = Compared {
             version,
             other,
@@ -135,7 +140,37 @@ impl Compare {
     }
 }
 
-/// The versions most like one.
+/// The error of a comparison with the data sets of both versions, which must be the same.
+async fn explained(client: &Client, error: ClientError, version: &Version, other: &Version) -> anyhow::Error {
+    let (Ok(data_set), Ok(other_data_set)) = (dataset(client, version).await, dataset(client, other).await) else {
+        return error.into();
+    };
+    if data_set == other_data_set {
+        return anyhow::Error::new(error).context(format!("cannot compare {version} with {other}"));
+    }
+    let places = format!("{version} ({data_set}) with {other} ({other_data_set})");
+    anyhow::Error::new(error).context(format!("cannot compare {places}"))
+}
+
+async fn dataset(client: &Client, version: &Version) -> Result<String, ClientError> {
+    #[derive(Deserialize)]
+    struct Data {
+        version: Of,
+    }
+    #[derive(Deserialize)]
+    struct Of {
+        dataset: Named,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let query = "query($id: ID!) { version(id: $id) { dataset { name } } }";
+    let data: Data = client.query(query, json!({ "id": version.id })).await?;
+    Ok(data.version.dataset.name)
+}
+
+/// The most similar versions.
 #[derive(Debug, Serialize)]
 struct Similar {
     version: Version,
@@ -143,7 +178,7 @@ struct Similar {
     hits: Vec<SimilarVersion>,
 }
 
-/// A version that was found.
+/// A similar version.
 #[derive(Debug, Serialize, Deserialize)]
 struct SimilarVersion {
     rank: u32,
@@ -172,17 +207,18 @@ impl Similar {
                 percent(hit.version.accuracy),
             ]
         });
-        let how = match self.exact {
-            true => "each version was compared",
-            false => "an index chose the versions that were compared",
+        let how = if self.exact {
+            "compared all candidate versions"
+        } else {
+            "used the search index to choose candidate versions"
         };
         format!(
-            "versions most like {} ({}):\n{}\n\
-             best matches: best-match average, each layer with the one most like it; in order: alignment score, only pairs in the same \
-             order in both\n{how}",
+            "most similar versions to {} ({}):\n{}\n\
+             best match: mean score of each layer with its best match; alignment: the same with pairs in the order of both networks\n\
+             {how}",
             self.version,
-            right_answers(self.version.accuracy),
-            table(&[">rank", ">best matches", ">in order", "version", ">accuracy"], rows),
+            test_accuracy(self.version.accuracy),
+            table(&[">rank", ">best match", ">alignment", "version", ">accuracy"], rows),
         )
     }
 }
@@ -217,9 +253,8 @@ impl Compared {
             ]
         });
         format!(
-            "best-match average {}: each layer with the one most like it\n\
-             alignment score {}: of the pairs below, which stand in the same order in both; twice the sum of their scores by the \
-             number of layers of both\n{}",
+            "best-match score {}: mean score of each layer with its best match\n\
+             alignment score {}: 2 x sum of the pair scores below / number of layers of both\n{}",
             score(self.best_match_average),
             score(self.alignment_score),
             table(&[">score", &self.version.to_string(), &self.other.to_string()], rows),
@@ -227,7 +262,7 @@ impl Compared {
     }
 }
 
-/// How a picture is written.
+/// The format of a picture.
 #[derive(Debug, Clone, Copy)]
 enum Format {
     Svg,
@@ -239,12 +274,12 @@ impl Format {
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("svg") => Ok(Self::Svg),
             Some("png") => Ok(Self::Png),
-            _ => bail!("{} ends neither in .svg nor in .png", path.display()),
+            _ => bail!("{} must end in .svg or .png", path.display()),
         }
     }
 }
 
-/// Where pictures are to be had.
+/// Paths of the pictures on the server.
 #[derive(Debug, Deserialize)]
 struct Pictures {
     svg: String,

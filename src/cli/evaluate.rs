@@ -9,34 +9,32 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::job::{self, Job};
-use super::layer::{self, VersionName};
-use super::model::{Version, percent};
-use super::pictures::{self, Picture, Shown, file_stem};
-use super::table::{score, table};
+use super::model::Version;
+use super::pictures::{self, NamedPicture, Picture, file_stem};
+use super::table::{counted, percent, score, table};
 use super::terminal::Terminal;
-use crate::config::ClientConfig;
-use scv_domain::evaluation::loss_in_words;
+use super::version_name::{VersionName, find_ready};
+use scv_domain::evaluation::format_loss;
 
-/// Mistakes that are shown, and written as pictures.
-const MISTAKES: usize = 10;
+/// The most misclassified images, and pairs of classes, that are shown.
+const MAX_MISTAKES: usize = 10;
 
-/// Show how well a version does on test images: by class, what it takes for what, and its surest mistakes
+/// Show how well a version classifies test images: metrics per class, confusions, and misclassified images
 #[derive(Debug, Args)]
 pub(super) struct Evaluate {
     /// MODEL, MODEL:NUMBER, MODEL:latest or MODEL:best
     #[arg(value_name = "MODEL[:VERSION]")]
     version: VersionName,
-    /// Another data set, with images of the same shape and as many classes
+    /// Another data set, with images of the same shape and the same number of classes
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
-    /// Evaluate it even if it has been before
+    /// Evaluate it again even if there is an evaluation
     #[arg(long)]
     again: bool,
-    /// Write the confusion matrix, the calibration, the classes and the surest mistakes there as pictures
+    /// Directory to write pictures to: confusion matrix, calibration, metrics per class, and the images that were
+    /// misclassified with the highest confidence
     #[arg(long, value_name = "DIR")]
-    open_dir: Option<PathBuf>,
-    #[command(flatten)]
-    client: ClientConfig,
+    output_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,39 +110,34 @@ struct Plots {
 }
 
 impl Evaluate {
-    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
-        pictures::prepare(self.open_dir.as_deref())?;
-        let client = Client::new(&self.client)?;
-        let version = layer::layers(&client, &self.version).await?.version;
-        let kept = match self.again {
-            true => None,
-            false => self.kept(&client, &version).await?,
+    pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
+        pictures::prepare(self.output_dir.as_deref())?;
+        let version = find_ready(client, &self.version).await?;
+        let stored = if self.again {
+            None
+        } else {
+            self.stored(client, &version).await?
         };
-        let evaluation = match kept {
-            Some(kept) => kept,
+        let evaluation = match stored {
+            Some(stored) => stored,
             None => {
-                self.evaluate(&client, terminal, &version).await?;
-                let made = self.kept(&client, &version).await?;
-                made.context("the evaluation was overwritten by another release of the server")?
+                self.evaluate(client, terminal, &version).await?;
+                let stored = self.stored(client, &version).await?;
+                stored.context("another release of the server has overwritten the evaluation")?
             }
         };
-        if let Some(folder) = &self.open_dir {
-            pictures::write(
-                &client,
-                terminal,
-                folder,
-                &evaluation.pictures(&client, &self.stem(&version)),
-            )
-            .await?;
+        if let Some(folder) = &self.output_dir {
+            let pictures = evaluation.pictures(client, &self.stem(&version));
+            pictures::write(client, terminal, folder, &pictures).await?;
         }
         let mut text = evaluation.to_text(&version);
-        if self.open_dir.is_some() && !evaluation.mistakes.nodes.is_empty() {
+        if self.output_dir.is_some() && !evaluation.mistakes.nodes.is_empty() {
             text.push_str(&format!("\n\n{}", evaluation.mistakes_by_file(&self.stem(&version))));
         }
-        terminal.answer(&json!({ "version": version, "evaluation": evaluation }), text)
+        terminal.print(&json!({ "version": version, "evaluation": evaluation }), text)
     }
 
-    /// What its files begin with: others for another data set, so that one folder holds the pictures of several.
+    /// The beginning of its file names, which differs by data set so that one directory can hold the pictures of several.
     fn stem(&self, version: &Version) -> String {
         file_stem(&match &self.dataset {
             Some(dataset) => format!("{version} on {dataset}"),
@@ -153,7 +146,7 @@ impl Evaluate {
     }
 
     /// The whole evaluation, if there is one.
-    async fn kept(&self, client: &Client, version: &Version) -> anyhow::Result<Option<Evaluation>> {
+    async fn stored(&self, client: &Client, version: &Version) -> anyhow::Result<Option<Evaluation>> {
         #[derive(Deserialize)]
         struct Data {
             version: Option<OfVersion>,
@@ -162,22 +155,26 @@ impl Evaluate {
         struct OfVersion {
             evaluation: Option<Value>,
         }
-        let picture = if self.open_dir.is_some() { "picture { url }" } else { "" };
+        let picture = if self.output_dir.is_some() {
+            "picture { url }"
+        } else {
+            ""
+        };
         let query = format!(
             "query($id: ID!, $dataset: String, $after: String) {{ version(id: $id) {{ evaluation(dataset: $dataset) {{
                dataset {{ name }} accuracy topFiveAccuracy loss imageCount calibration {{ expectedCalibrationError }}
                classes {{ class {{ name }} imageCount precision recall f1 }}
                confusionCells(first: 100, after: $after, mistakesOnly: true) {{ pageInfo {{ hasNextPage endCursor }} nodes {{
                  actual {{ name }} predicted {{ name }} imageCount exemplar {{ index confidence }} }} }}
-               mistakes(first: {MISTAKES}) {{ nodes {{
+               mistakes(first: {MAX_MISTAKES}) {{ nodes {{
                  actual {{ name }} predicted {{ name }} image {{ index confidence {picture} }} }} }}
-               confusion: plot(of: CONFUSION_MATRIX) calibrationPlot: plot(of: CALIBRATION) classesPlot: plot(of: CLASSES)
+               confusion: plot(kind: CONFUSION_MATRIX) calibrationPlot: plot(kind: CALIBRATION) classesPlot: plot(kind: CLASSES)
              }} }} }}"
         );
         let mut variables = json!({ "id": version.id, "dataset": self.dataset });
         let mut cells = Vec::new();
         let mut found = loop {
-            let data: Data = client.ask(&query, variables.clone()).await?;
+            let data: Data = client.query(&query, variables.clone()).await?;
             let Some(mut found) = data.version.and_then(|version| version.evaluation) else {
                 return Ok(None);
             };
@@ -189,7 +186,7 @@ impl Evaluate {
             variables["after"] = page["pageInfo"]["endCursor"].clone();
         };
         found["confusionCells"] = json!({ "nodes": cells });
-        // Null where an earlier release kept no more.
+        // Null in evaluations of an earlier release, which stored less.
         if found["topFiveAccuracy"].is_null() {
             return Ok(None);
         }
@@ -202,7 +199,7 @@ impl Evaluate {
             .nodes
             .iter_mut()
             .filter_map(|mistake| mistake.image.picture.as_mut());
-        pictures.for_each(|picture| picture.at(client));
+        pictures.for_each(|picture| picture.resolve(client));
         Ok(Some(found))
     }
 
@@ -221,20 +218,20 @@ impl Evaluate {
             Job::fields()
         );
         let input = json!({ "versionId": version.id, "dataset": self.dataset });
-        let data: Data = client.ask(&query, json!({ "input": input })).await?;
-        job::end_of(client, terminal, &version.to_string(), data.evaluate_version.job).await
+        let data: Data = client.query(&query, json!({ "input": input })).await?;
+        job::wait_for(client, terminal, &version.to_string(), data.evaluate_version.job).await
     }
 }
 
 impl Evaluation {
     fn to_text(&self, version: &Version) -> String {
         let head = format!(
-            "{version} on the {} test images of {}: {} right, {} among the likeliest five; loss {}, calibration error {}",
-            self.image_count,
+            "{version} on {} of {}: accuracy {}, top-5 accuracy {}, loss {}, calibration error {}",
+            counted(self.image_count, "test image"),
             self.dataset.name,
             percent(Some(self.accuracy)),
             percent(Some(self.top_five_accuracy)),
-            loss_in_words(self.loss),
+            format_loss(self.loss),
             score(self.calibration.expected_calibration_error),
         );
         let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), score);
@@ -247,11 +244,11 @@ impl Evaluation {
             }),
         );
         let mut cells: Vec<_> = self.confusion_cells.nodes.iter().collect();
-        // Stable: of equals the first class comes first.
+        // A stable sort: among equals the first class comes first.
         cells.sort_by_key(|cell| std::cmp::Reverse(cell.image_count));
         let confusions = table(
-            &["is", "taken for", ">images", ">surest image", ">confidence"],
-            cells.into_iter().take(MISTAKES).map(|cell| {
+            &["true", "predicted", ">images", ">top image", ">confidence"],
+            cells.into_iter().take(MAX_MISTAKES).map(|cell| {
                 let exemplar = &cell.exemplar;
                 let mut row = vec![
                     cell.actual.name.clone(),
@@ -263,20 +260,23 @@ impl Evaluation {
             }),
         );
         if self.mistakes.nodes.is_empty() {
-            return format!("{head}\n\n{classes}\n\nno mistakes");
+            return format!("{head}\n\n{classes}\n\nno misclassified images");
         }
         let mut text = format!("{head}\n\n{classes}\n\n{confusions}");
-        let others = self.confusion_cells.nodes.len().saturating_sub(MISTAKES);
+        let others = self.confusion_cells.nodes.len().saturating_sub(MAX_MISTAKES);
         if others > 0 {
-            text.push_str(&format!("\n\nand {others} more pairs of classes: --json lists them"));
+            text.push_str(&format!(
+                "\n\n{} not shown: --json lists all",
+                counted(others, "confusion")
+            ));
         }
         text
     }
 
-    /// The surest mistakes with the files that show them.
+    /// The images that were misclassified with the highest confidence, with their files.
     fn mistakes_by_file(&self, stem: &str) -> String {
         table(
-            &["picture of a mistake", "is", "taken for", ">image", ">confidence"],
+            &["misclassified image", "true", "predicted", ">index", ">confidence"],
             (1..).zip(&self.mistakes.nodes).map(|(rank, mistake)| {
                 let (actual, predicted) = (mistake.actual.name.clone(), mistake.predicted.name.clone());
                 let Exemplar { index, confidence, .. } = &mistake.image;
@@ -291,25 +291,25 @@ impl Evaluation {
         )
     }
 
-    /// What there is to see.
-    fn pictures(&self, client: &Client, stem: &str) -> Vec<Shown> {
-        let shown = |name: &str, path: &str| Shown::new(format!("{stem}-{name}"), client.address(path).as_str());
+    /// All pictures.
+    fn pictures(&self, client: &Client, stem: &str) -> Vec<NamedPicture> {
+        let named = |name: &str, path: &str| NamedPicture::new(format!("{stem}-{name}"), client.url(path).as_str());
         let mut pictures = Vec::new();
         if let Some(plots) = &self.plots {
-            pictures.push(shown("confusion.svg", &plots.confusion));
-            pictures.push(shown("calibration.svg", &plots.calibration));
-            pictures.push(shown("classes.svg", &plots.classes));
+            pictures.push(named("confusion.svg", &plots.confusion));
+            pictures.push(named("calibration.svg", &plots.calibration));
+            pictures.push(named("classes.svg", &plots.classes));
         }
         for (rank, mistake) in (1..).zip(&self.mistakes.nodes) {
             if let Some(picture) = &mistake.image.picture {
-                pictures.push(Shown::new(mistake_file(stem, rank), &picture.url));
+                pictures.push(NamedPicture::new(mistake_file(stem, rank), &picture.url));
             }
         }
         pictures
     }
 }
 
-/// The file of the picture of a mistake.
+/// The file of a misclassified image.
 fn mistake_file(stem: &str, rank: usize) -> String {
     format!("{stem}-mistake-{rank:02}.png")
 }

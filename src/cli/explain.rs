@@ -5,28 +5,26 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::Client;
-use super::layer::{self, PlacedLayer, VersionName};
+use super::layer::{self, PlacedLayer};
 use super::terminal::Terminal;
-use crate::config::ClientConfig;
+use super::version_name::VersionName;
 
-/// Explain why a layer may compute the same thing as another
+/// Explain why two layers may compute the same thing
 #[derive(Debug, Args)]
 pub(super) struct Explain {
     /// MODEL, MODEL:NUMBER, MODEL:latest or MODEL:best
     #[arg(value_name = "MODEL[:VERSION]")]
     version: VersionName,
-    /// The layer's name such as 4 or 3.main.0, or @ and its place in the list
+    /// Name of the layer, such as 4 or 3.main.0, or @ and its position
     layer: String,
-    /// The other layer's model
+    /// Version of the other layer
     #[arg(value_name = "OTHER_MODEL[:VERSION]")]
     other_version: VersionName,
-    /// The other layer
+    /// Name or position of the other layer
     other_layer: String,
-    /// Language of the explanation, such as Deutsch; rules know English only
+    /// Language of the explanation, such as Deutsch; rules write English only
     #[arg(long)]
     language: Option<String>,
-    #[command(flatten)]
-    client: ClientConfig,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,7 +32,7 @@ pub(super) struct Explain {
 struct Explanation {
     text: String,
     source: String,
-    reason: Option<String>,
+    fallback_reason: Option<String>,
     model: Option<String>,
     language: String,
     complete: bool,
@@ -45,7 +43,7 @@ struct Explanation {
 }
 
 impl Explain {
-    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
+    pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Data {
@@ -55,9 +53,8 @@ impl Explain {
         struct Payload {
             explanation: Explanation,
         }
-        let client = Client::new(&self.client)?;
-        let layers = layer::layers(&client, &self.version).await?;
-        let others = layer::layers(&client, &self.other_version).await?;
+        let layers = layer::layers(client, &self.version).await?;
+        let others = layer::layers(client, &self.other_version).await?;
         let input = json!({
             "layerId": layers.find(&self.layer)?.id,
             "otherLayerId": others.find(&self.other_layer)?.id,
@@ -66,20 +63,20 @@ impl Explain {
         let fields = PlacedLayer::fields();
         let query = format!(
             "mutation($input: ExplainSimilarityInput!) {{ explainSimilarity(input: $input) {{ explanation {{
-               text source reason model language complete cka debiasedCka
+               text source fallbackReason model language complete cka debiasedCka
                layer {{ {fields} }} otherLayer {{ {fields} }} }} }} }}"
         );
-        let data: Data = client.ask(&query, json!({ "input": input })).await?;
+        let data: Data = client.query(&query, json!({ "input": input })).await?;
         let explanation = data.explain_similarity.explanation;
-        terminal.answer(&explanation, explanation.to_text())
+        terminal.print(&explanation, explanation.to_text())
     }
 }
 
 impl Explanation {
-    /// The explanation, and who wrote it.
+    /// The explanation, and what wrote it.
     fn to_text(&self) -> String {
         let text = self.text.trim_end();
-        match (&self.model, &self.reason) {
+        match (&self.model, &self.fallback_reason) {
             (Some(model), _) => format!("{text}\n\nwritten by {model}"),
             (None, Some(reason)) => format!("{text}\n\nwritten by rules: {reason}"),
             (None, None) => text.to_owned(),

@@ -1,4 +1,4 @@
-//! `scv import`
+//! `scv dataset import`
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::client::{Client, check_file};
 use super::terminal::Terminal;
-use crate::config::ClientConfig;
 
 /// Import a data set
 #[derive(Debug, Args)]
@@ -19,71 +18,69 @@ pub(super) struct Import {
 
 #[derive(Debug, Subcommand)]
 enum Source {
-    /// Four IDX files, raw or gzipped: MNIST, Fashion-MNIST, EMNIST and the like
+    /// Import four IDX files, raw or gzipped, as of MNIST, Fashion-MNIST and EMNIST
+    ///
+    /// Images have dimensions images x rows x columns, or images x channels x rows x columns if they have colours.
     Idx(Idx),
-    /// The handwritten digits of 8x8 pixels that come with the server
+    /// Import the handwritten digits of 8x8 pixels that come with the server
     Digits(Digits),
 }
 
 #[derive(Debug, Args)]
 struct Digits {
-    /// What the data set will be called
+    /// Name of the new data set
     #[arg(long)]
     name: String,
-    #[command(flatten)]
-    client: ClientConfig,
 }
 
 #[derive(Debug, Args)]
 struct Idx {
-    /// What the data set will be called; mnist, fashion_mnist and emnist fill in class names, labels and statistics
+    /// Name of the new data set. The names mnist, fashion_mnist and emnist fill in class names, labels and statistics
     #[arg(long)]
     name: String,
-    /// Images to learn from
+    /// Images of the train split
     #[arg(long, value_name = "FILE")]
     train_images: PathBuf,
-    /// Their labels
+    /// Labels of the train split
     #[arg(long, value_name = "FILE")]
     train_labels: PathBuf,
-    /// Images to measure with
+    /// Images of the test split
     #[arg(long, value_name = "FILE")]
     test_images: PathBuf,
-    /// Their labels
+    /// Labels of the test split
     #[arg(long, value_name = "FILE")]
     test_labels: PathBuf,
-    /// One name a class, with commas between; without them a class is called by its label
+    /// Names of the classes, separated by commas [default: their labels]
     #[arg(long, value_delimiter = ',')]
     class_names: Option<Vec<String>>,
-    /// The label that means the first class
+    /// Label of the first class
     #[arg(long)]
     first_label: Option<u16>,
-    /// Rows and columns are exchanged in the files, as in EMNIST
+    /// Rows and columns are swapped in the files, as in EMNIST
     #[arg(long)]
     transposed: bool,
-    /// Mean of each channel after pixels are scaled to 0..1; computed from the train images if left out
+    /// Mean of each channel, with pixels from 0 to 1 [default: computed from the train images]
     #[arg(long, value_delimiter = ',', requires = "std")]
     mean: Option<Vec<f32>>,
-    /// Standard deviation of each channel after pixels are scaled to 0..1
+    /// Standard deviation of each channel, with pixels from 0 to 1
     #[arg(long, value_delimiter = ',', requires = "mean")]
     std: Option<Vec<f32>>,
-    #[command(flatten)]
-    client: ClientConfig,
 }
 
 impl Import {
-    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
+    pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
         match self.source {
-            Source::Idx(idx) => idx.run(terminal).await,
+            Source::Idx(idx) => idx.run(client, terminal).await,
             Source::Digits(digits) => {
                 let input = json!({ "name": digits.name, "format": "DIGITS" });
-                import(&Client::new(&digits.client)?, terminal, input, &[]).await
+                import(client, terminal, input, &[]).await
             }
         }
     }
 }
 
 impl Idx {
-    async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
+    async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
         let files = [
             ("input.trainImages", self.train_images.as_path()),
             ("input.trainLabels", self.train_labels.as_path()),
@@ -106,7 +103,7 @@ impl Idx {
             "testImages": null,
             "testLabels": null,
         });
-        import(&Client::new(&self.client)?, terminal, input, &files).await
+        import(client, terminal, input, &files).await
     }
 }
 
@@ -143,10 +140,10 @@ struct Split {
 async fn import(client: &Client, terminal: &Terminal, input: Value, files: &[(&str, &Path)]) -> anyhow::Result<()> {
     let query = "mutation($input: ImportDatasetInput!) { importDataset(input: $input) { dataset {
                    id name channels height width classNames splits { split imageCount } } } }";
-    let uploading = terminal.spinner("sending and reading the data set");
+    let uploading = terminal.spinner("importing the data set");
     let variables = json!({ "input": input });
     let data: Data = match files {
-        [] => client.ask(query, variables).await?,
+        [] => client.query(query, variables).await?,
         files => client.upload(query, variables, files).await?,
     };
     drop(uploading);
@@ -156,14 +153,15 @@ async fn import(client: &Client, terminal: &Terminal, input: Value, files: &[(&s
         .iter()
         .map(|split| format!("{} {} images", split.image_count, split.split.to_lowercase()))
         .collect();
+    let classes = dataset.class_names.len();
     let text = format!(
-        "{}: {} of {}x{}x{} in {} classes",
+        "{}: {} of {}x{}x{} in {classes} {}",
         dataset.name,
         splits.join(" and "),
         dataset.channels,
         dataset.height,
         dataset.width,
-        dataset.class_names.len(),
+        if classes == 1 { "class" } else { "classes" },
     );
-    terminal.answer(&dataset, text)
+    terminal.print(&dataset, text)
 }

@@ -1,70 +1,47 @@
-//! `scv job`, and how every command follows the job it started.
+//! Jobs as commands see them, and how a command follows the job that it started.
 
 use std::time::Duration;
 
-use anyhow::bail;
-use clap::Args;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::{Client, ClientError};
-use super::model::{Version, percent, right_answers};
-use super::table::counted;
+use super::exit::{code, failure, not_found};
+use super::model::{Version, test_accuracy};
+use super::table::{counted, percent};
 use super::terminal::{Bar, Terminal};
-use crate::config::ClientConfig;
 
-/// How often the server is asked how far a job is. It writes that five times a second.
+/// The time between two requests for the progress of a job. The server writes it five times per second.
 const INTERVAL: Duration = Duration::from_millis(200);
-
-/// Follow a job until it ends, or stop it
-#[derive(Debug, Args)]
-pub(super) struct Follow {
-    /// The id that the command which started it gave out
-    id: String,
-    /// Ask the job to stop
-    #[arg(long)]
-    cancel: bool,
-    #[command(flatten)]
-    client: ClientConfig,
-}
-
-impl Follow {
-    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
-        let client = Client::new(&self.client)?;
-        if self.cancel {
-            let job = cancel(&client, &self.id).await?;
-            let said = match job.is_over() {
-                true => "has ended already",
-                false => "is asked to stop",
-            };
-            return terminal.answer(&job, format!("the job of {} {said}: it is {}", job.version, job.status));
-        }
-        follow(&client, terminal, job(&client, &self.id).await?, None).await
-    }
-}
 
 /// A job as it stands.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Job {
     pub(super) id: String,
-    kind: String,
+    pub(super) kind: String,
     pub(super) status: String,
     phase: String,
     progress: f64,
+    pub(super) attempts: u32,
     epochs: Vec<Epoch>,
     failure: Option<Failure>,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) started_at: Option<DateTime<Utc>>,
+    pub(super) finished_at: Option<DateTime<Utc>>,
     pub(super) version: JobVersion,
 }
 
-/// The version worked on.
+/// The version that a job works on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct JobVersion {
     #[serde(flatten)]
     pub(super) version: Version,
-    pub(super) parameter_count: u64,
-    pub(super) layers: Count,
+    parameter_count: u64,
+    layers: Count,
+    duplicate_of: Option<Version>,
 }
 
 impl std::fmt::Display for JobVersion {
@@ -73,11 +50,11 @@ impl std::fmt::Display for JobVersion {
     }
 }
 
-/// How long a list is.
+/// The length of a list.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Count {
-    pub(super) total_count: usize,
+struct Count {
+    total_count: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -95,165 +72,210 @@ struct Failure {
 }
 
 impl Job {
-    /// The fields to ask for.
+    /// The fields to select.
     pub(super) fn fields() -> String {
         format!(
-            "id kind status phase progress epochs {{ epoch loss accuracy }} failure {{ code message layer }}
-             version {{ {} parameterCount layers(first: 1) {{ totalCount }} }}",
+            "id kind status phase progress attempts epochs {{ epoch loss accuracy }} failure {{ code message layer }}
+             createdAt startedAt finishedAt
+             version {{ {0} parameterCount layers(first: 1) {{ totalCount }} duplicateOf {{ {0} }} }}",
             Version::FIELDS
         )
     }
 
-    /// Whether nothing will change any more.
+    /// Whether its status is final.
     pub(super) fn is_over(&self) -> bool {
         !matches!(self.status.as_str(), "QUEUED" | "RUNNING")
     }
 
-    /// Draws how far it is on a bar; `epochs` is how many there will be, if that is known.
+    /// Shows its progress on a bar; `epochs` is how many there will be, if that is known.
     pub(super) fn show(&self, bar: &Bar, epochs: Option<u32>) {
-        let last = self.epochs.last().filter(|_| self.phase == "TRAINING");
-        let message = match (last, epochs) {
-            (Some(last), total) => format!(
-                "training, epoch {}{}: loss {:.3}, {} right",
+        bar.show(self.progress, self.activity(epochs));
+    }
+
+    /// What it is doing.
+    pub(super) fn activity(&self, epochs: Option<u32>) -> String {
+        match self.epochs.last().filter(|_| self.phase == "TRAINING") {
+            Some(last) => format!(
+                "epoch {}{}: loss {:.3}, accuracy {}",
                 last.epoch,
-                total.map(|total| format!(" of {total}")).unwrap_or_default(),
+                epochs.map(|total| format!("/{total}")).unwrap_or_default(),
                 last.loss,
                 percent(Some(last.accuracy)),
             ),
-            (None, _) => self.phase.to_lowercase(),
-        };
-        bar.show(self.progress, message);
+            None => self.phase.to_lowercase().replace('_', " "),
+        }
     }
 
-    /// What came out, in one line.
+    /// How much is done, as a percentage.
+    pub(super) fn progress(&self) -> String {
+        format!("{:.0}%", self.progress * 100.0)
+    }
+
+    /// Why it failed, with the layer and the code; none if it did not fail.
+    pub(super) fn failure(&self) -> Option<String> {
+        let Failure { code, message, layer } = self.failure.as_ref()?;
+        let place = layer.as_ref().map(|layer| format!("layer {layer}: "));
+        Some(format!("{}{message} [{code}]", place.unwrap_or_default()))
+    }
+
+    /// The result of a job that has ended.
     ///
     /// # Errors
-    /// It did not end well: why.
+    /// It failed or was cancelled.
     pub(super) fn outcome(&self) -> anyhow::Result<String> {
         let version = &self.version;
         if self.status == "SUCCEEDED" {
-            return Ok(format!(
-                "{version} is ready: {}, {}, {} parameters",
-                right_answers(version.version.accuracy),
-                counted(version.layers.total_count, "layer"),
-                version.parameter_count,
+            return Ok(self.success());
+        }
+        let message = match self.failure() {
+            Some(reason) => format!("the job of {version} failed: {reason}"),
+            None => format!("the job of {version} was cancelled"),
+        };
+        Err(failure(code::JOB_FAILED, message))
+    }
+
+    /// Whether its result is a version that can be searched.
+    fn makes_version(&self) -> bool {
+        matches!(self.kind.as_str(), "TRAIN" | "INGEST")
+    }
+
+    fn success(&self) -> String {
+        let version = &self.version;
+        if !self.makes_version() {
+            return format!("the job of {version} succeeded");
+        }
+        let mut text = format!(
+            "{version} is ready: {}, {}, {} parameters",
+            test_accuracy(version.version.accuracy),
+            counted(version.layers.total_count, "layer"),
+            version.parameter_count,
+        );
+        if let Some(original) = &version.duplicate_of {
+            text.push_str(&format!(
+                "\nit duplicates {original}: each of its layers has an equal there"
             ));
         }
-        let Some(failure) = &self.failure else {
-            bail!("the job of {version} was stopped on request");
-        };
-        let place = failure.layer.as_ref().map(|layer| format!(" in layer {layer}"));
-        bail!(
-            "the job of {version} failed{}: {} [{}]",
-            place.unwrap_or_default(),
-            failure.message,
-            failure.code
-        );
+        text
     }
 }
 
 /// A job as it stands now.
+///
+/// # Errors
+/// There is no such job.
 pub(super) async fn job(client: &Client, id: &str) -> anyhow::Result<Job> {
     #[derive(Deserialize)]
     struct Data {
         job: Option<Job>,
     }
     let query = format!("query($id: ID!) {{ job(id: $id) {{ {} }} }}", Job::fields());
-    let found = client.ask::<Data>(&query, json!({ "id": id })).await?.job;
-    found.ok_or_else(|| anyhow::anyhow!("there is no job {id}"))
+    let found = client.query::<Data>(&query, json!({ "id": id })).await?.job;
+    found.ok_or_else(|| not_found(format!("there is no job {id}: list jobs with `scv job list`")))
 }
 
-/// Asks a job to stop.
+/// Requests the cancellation of a job.
 pub(super) async fn cancel(client: &Client, id: &str) -> Result<Job, ClientError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Data {
         cancel_job: Payload,
     }
-    #[derive(Deserialize)]
-    struct Payload {
-        job: Job,
-    }
     let query = format!(
         "mutation($input: CancelJobInput!) {{ cancelJob(input: $input) {{ job {{ {} }} }} }}",
         Job::fields()
     );
-    let data: Data = client.ask(&query, json!({ "input": { "id": id } })).await?;
+    let data: Data = client.query(&query, json!({ "input": { "id": id } })).await?;
     Ok(data.cancel_job.job)
 }
 
-/// Waits for a job whose outcome is then asked for.
-///
-/// # Errors
-/// The job failed. After Ctrl-C it is left to itself, and told how to come back to it.
-pub(super) async fn end_of(client: &Client, terminal: &Terminal, name: &str, started: Job) -> anyhow::Result<()> {
-    let bar = terminal.bar(name);
-    let ended = tokio::select! {
-        ended = wait(client, started.clone(), &bar, None) => ended?,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            bail!("{}", how_to_come_back(client, &started));
-        }
-    };
-    drop(bar);
-    ended.outcome().map(drop)
-}
-
-/// Waits for a job to end and draws how far it is.
-async fn wait(client: &Client, mut state: Job, bar: &Bar, epochs: Option<u32>) -> anyhow::Result<Job> {
-    loop {
-        state.show(bar, epochs);
-        if state.is_over() {
-            return Ok(state);
-        }
-        tokio::time::sleep(INTERVAL).await;
-        state = job(client, &state.id).await?;
+/// Queues a failed or cancelled job again.
+pub(super) async fn retry(client: &Client, id: &str) -> Result<Job, ClientError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        retry_job: Payload,
     }
+    let query = format!(
+        "mutation($input: RetryJobInput!) {{ retryJob(input: $input) {{ job {{ {} }} }} }}",
+        Job::fields()
+    );
+    let data: Data = client.query(&query, json!({ "input": { "id": id } })).await?;
+    Ok(data.retry_job.job)
 }
 
-/// Follows a job to its end and says what came out; Ctrl-C leaves it to itself.
+#[derive(Deserialize)]
+struct Payload {
+    job: Job,
+}
+
+/// Waits for a job whose result the command requests afterwards.
 ///
 /// # Errors
-/// The job failed.
+/// The job failed or was cancelled.
+pub(super) async fn wait_for(client: &Client, terminal: &Terminal, name: &str, started: Job) -> anyhow::Result<()> {
+    wait(client, terminal, name, started, None).await?.outcome().map(drop)
+}
+
+/// Follows a job to its end and prints the result.
+///
+/// # Errors
+/// The job failed or was cancelled.
 pub(super) async fn follow(
     client: &Client,
     terminal: &Terminal,
     started: Job,
     epochs: Option<u32>,
 ) -> anyhow::Result<()> {
-    let bar = terminal.bar(&started.version.to_string());
-    let ended = tokio::select! {
-        ended = wait(client, started.clone(), &bar, epochs) => ended?,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            drop(bar);
-            return detach(client, terminal, &job(client, &started.id).await?);
-        }
-    };
-    drop(bar);
+    let name = started.version.to_string();
+    let ended = wait(client, terminal, &name, started, epochs).await?;
     match ended.outcome() {
-        Ok(text) => {
-            let next = format!("its layers: scv search {}{}", ended.version, client.option());
-            terminal.answer(&ended, format!("{text}\n{next}"))
+        Ok(mut text) => {
+            if ended.makes_version() {
+                let version = ended.version.version.word();
+                text.push_str(&format!(
+                    "\nto list its layers: scv layer list {version}{}",
+                    client.option()
+                ));
+            }
+            terminal.print(&ended, text)
         }
         Err(error) => {
             if terminal.is_json() {
-                terminal.answer(&ended, "")?;
+                terminal.print(&ended, "")?;
             }
             Err(error)
         }
     }
 }
 
-/// Leaves a job to itself and says how to come back to it.
-pub(super) fn detach(client: &Client, terminal: &Terminal, job: &Job) -> anyhow::Result<()> {
-    terminal.answer(job, how_to_come_back(client, job))
+/// Waits for a job to end and shows its progress. A user who interrupts the command learns how to return to the job.
+async fn wait(
+    client: &Client,
+    terminal: &Terminal,
+    name: &str,
+    mut state: Job,
+    epochs: Option<u32>,
+) -> anyhow::Result<Job> {
+    let bar = terminal.bar(name);
+    terminal.set_background(Some(how_to_return(client, &state)));
+    while !state.is_over() {
+        state.show(&bar, epochs);
+        tokio::time::sleep(INTERVAL).await;
+        state = job(client, &state.id).await?;
+    }
+    terminal.set_background(None);
+    Ok(state)
 }
 
-fn how_to_come_back(client: &Client, job: &Job) -> String {
+/// Leaves a job to the server and prints how to return to it.
+pub(super) fn detach(client: &Client, terminal: &Terminal, job: &Job) -> anyhow::Result<()> {
+    terminal.print(job, how_to_return(client, job))
+}
+
+fn how_to_return(client: &Client, job: &Job) -> String {
     let (id, option) = (&job.id, client.option());
     format!(
-        "the job of {} goes on without this terminal\nto see how it goes: scv job {id}{option}\nto stop it: scv job {id} --cancel{option}",
+        "the job of {} continues in the background\nto follow it: scv job follow {id}{option}\nto cancel it: scv job cancel {id}{option}",
         job.version
     )
 }

@@ -1,21 +1,29 @@
-//! The command line: one file a command.
+//! The command line: one file per command.
 
 mod analyst_role;
+mod arguments;
 mod bench_ingest;
 mod blocks;
+mod catalogue;
 mod client;
 mod compare;
+mod completions;
+mod config;
 mod demo;
+mod diff;
 mod evaluate;
+mod exit;
 mod explain;
 mod import;
 mod job;
 mod layer;
 mod log;
+mod man;
 mod migrate;
 mod model;
 mod network;
 mod npy;
+mod page;
 mod pictures;
 mod predict;
 mod push;
@@ -23,25 +31,41 @@ mod reindex;
 mod schema;
 mod search;
 mod serve;
+mod settings;
+mod shell;
+mod status;
 mod table;
 mod terminal;
 mod token;
 mod trace;
 mod train;
+mod version_name;
 mod visualize;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use std::process::ExitCode;
 
-use crate::config::{COMMAND_LOG, LogConfig, SERVER_LOG};
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::config::{COMMAND_LOG, ClientConfig, Config, GLOBAL, LogConfig, SERVER_LOG, SettingsConfig};
+use arguments::{ArgumentError, Invocation};
+use client::Client;
+use exit::code;
 use terminal::Terminal;
 
-/// Finds which layers of which trained vision networks have learned to compute the same thing.
+/// Finds which layers of which trained vision networks have learned to compute the same thing
+///
+/// Most commands talk to a running server; `scv demo` shows what SCV does and needs nothing. Every setting can be given as an
+/// option, in the environment, or in a settings file, in this order of precedence; `scv config show` lists them.
 #[derive(Debug, Parser)]
-#[command(name = "scv", version, max_term_width = 100)]
-pub struct Cli {
-    /// Answer with one JSON document in place of text
-    #[arg(long, global = true)]
+#[command(name = "scv", version, max_term_width = 100, after_long_help = exit::EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Print results and errors as JSON
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
+    #[command(flatten)]
+    settings: SettingsConfig,
+    #[command(flatten)]
+    client: ClientConfig,
     #[command(flatten)]
     log: LogConfig,
     #[command(subcommand)]
@@ -52,98 +76,159 @@ pub struct Cli {
 enum Command {
     Demo(demo::Demo),
     Serve(serve::Serve),
-    Import(import::Import),
+    Status(status::Status),
+    /// Print the account and scope of the token
+    Whoami,
+    #[command(alias = "models")]
+    Model(catalogue::model::ModelCommand),
+    #[command(alias = "versions")]
+    Version(catalogue::version::VersionCommand),
+    #[command(alias = "datasets")]
+    Dataset(catalogue::dataset::DatasetCommand),
+    #[command(alias = "layers")]
+    Layer(catalogue::layer::LayerCommand),
+    #[command(alias = "jobs")]
+    Job(catalogue::job::JobCommand),
     Train(train::Train),
     Push(push::Push),
+    #[command(hide = true)]
+    Import(import::Import),
     Search(search::Search),
     Compare(compare::Compare),
+    Diff(diff::Diff),
+    Explain(explain::Explain),
     Evaluate(evaluate::Evaluate),
     Visualize(visualize::Visualize),
     Predict(predict::Predict),
-    Explain(explain::Explain),
-    Reindex(reindex::Reindex),
-    Job(job::Follow),
     Trace(trace::Trace),
-    BenchIngest(bench_ingest::BenchIngest),
-    Migrate(migrate::Migrate),
-    AnalystRole(analyst_role::AnalystRole),
+    #[command(alias = "tokens")]
     Token(token::TokenCommand),
+    Config(config::ConfigCommand),
+    AnalystRole(analyst_role::AnalystRole),
+    Migrate(migrate::Migrate),
+    Reindex(reindex::Reindex),
+    BenchIngest(bench_ingest::BenchIngest),
+    Completions(completions::Completions),
+    Man(man::Man),
     /// Print the GraphQL schema
     Schema,
 }
 
 impl Command {
-    /// Which log lines it shows if nothing is said.
-    fn usual_log(&self) -> &'static str {
+    /// Its default log filter.
+    fn default_log(&self) -> &'static str {
         match self {
             Self::Serve(_) | Self::Migrate(_) => SERVER_LOG,
             _ => COMMAND_LOG,
         }
     }
-}
 
-/// Headings of the settings that say which library is meant.
-const LIBRARY_HEADINGS: [&str; 2] = ["Storage", "Logging"];
-
-/// The help of a command that works on a library without being its server: without settings of the server.
-fn without_service(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|argument| match argument.get_help_heading() {
-        Some(heading) if !LIBRARY_HEADINGS.contains(&heading) => argument.hide(true),
-        _ => argument,
-    });
-    command.mut_subcommands(without_service)
-}
-
-/// Takes `-1` for a number that an option is given, and not for an option: so it is told why that number cannot be.
-fn with_numbers(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|argument| match argument.get_action().takes_values() {
-        true => argument.allow_negative_numbers(true),
-        false => argument,
-    });
-    command.mut_subcommands(with_numbers)
-}
-
-impl Cli {
-    /// What the program was called with; help and mistakes end it.
-    pub fn from_arguments() -> Self {
-        let command = ["token", "analyst-role", "migrate"]
-            .into_iter()
-            .fold(Self::command(), |command, name| {
-                command.mut_subcommand(name, without_service)
-            });
-        Self::from_arg_matches(&with_numbers(command).get_matches()).unwrap_or_else(|error| error.exit())
+    /// Whether settings matter to it, so that a settings file with faults stops it.
+    fn has_settings(&self) -> bool {
+        match self {
+            Self::Completions(_) | Self::Man(_) | Self::Schema => false,
+            Self::Config(config) => config.has_settings(),
+            _ => true,
+        }
     }
 
-    /// Does what was asked.
-    ///
-    /// # Errors
-    /// What went wrong, for the person at the terminal.
-    pub fn run(self) -> anyhow::Result<()> {
-        let terminal = Terminal::new(self.json);
-        let _traces = log::start(&self.log, self.command.usual_log(), &terminal)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async {
-            match self.command {
-                Command::Demo(demo) => demo.run(&terminal).await,
-                Command::Serve(serve) => serve.run().await,
-                Command::Import(import) => import.run(&terminal).await,
-                Command::Train(train) => train.run(&terminal).await,
-                Command::Push(push) => push.run(&terminal).await,
-                Command::Search(search) => search.run(&terminal).await,
-                Command::Compare(compare) => compare.run(&terminal).await,
-                Command::Evaluate(evaluate) => evaluate.run(&terminal).await,
-                Command::Visualize(visualize) => visualize.run(&terminal).await,
-                Command::Predict(predict) => predict.run(&terminal).await,
-                Command::Explain(explain) => explain.run(&terminal).await,
-                Command::Reindex(reindex) => reindex.run(&terminal).await,
-                Command::Job(job) => job.run(&terminal).await,
-                Command::Trace(trace) => trace.run(&terminal),
-                Command::BenchIngest(bench) => bench.run(&terminal),
-                Command::Migrate(migrate) => migrate.run().await,
-                Command::AnalystRole(role) => role.run(&terminal).await,
-                Command::Token(token) => token.run(&terminal).await,
-                Command::Schema => schema::run(),
+    /// The settings of the server or of its library, if it has them.
+    fn config(&self) -> Option<&Config> {
+        match self {
+            Self::Demo(demo) => Some(&demo.config),
+            Self::Serve(serve) => Some(&serve.config),
+            Self::Token(token) => Some(token.config()),
+            Self::AnalystRole(role) => Some(&role.config),
+            Self::Migrate(migrate) => Some(&migrate.config),
+            _ => None,
+        }
+    }
+
+    /// Runs it.
+    async fn run(self, client: ClientConfig, terminal: &Terminal) -> anyhow::Result<()> {
+        match self {
+            Self::Demo(demo) => demo.run(terminal).await,
+            Self::Serve(serve) => serve.run().await,
+            Self::Trace(trace) => trace.run(terminal),
+            Self::BenchIngest(bench) => bench.run(terminal),
+            Self::Migrate(migrate) => migrate.run(terminal).await,
+            Self::AnalystRole(role) => role.run(terminal).await,
+            Self::Token(token) => token.run(terminal).await,
+            remote => {
+                let client = Client::new(&client)?;
+                tokio::select! {
+                    outcome = remote.request(&client, terminal) => outcome,
+                    signal = tokio::signal::ctrl_c() => {
+                        signal?;
+                        Err(terminal.interrupted())
+                    }
+                }
             }
-        })
+        }
+    }
+
+    /// Runs a command that talks to a server. It can be interrupted at any time.
+    async fn request(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
+        match self {
+            Self::Status(status) => status.run(client, terminal).await,
+            Self::Whoami => status::whoami(client, terminal).await,
+            Self::Model(model) => model.run(client, terminal).await,
+            Self::Version(version) => version.run(client, terminal).await,
+            Self::Dataset(dataset) => dataset.run(client, terminal).await,
+            Self::Layer(layer) => layer.run(client, terminal).await,
+            Self::Job(job) => job.run(client, terminal).await,
+            Self::Train(train) => train.run(client, terminal).await,
+            Self::Push(push) => push.run(client, terminal).await,
+            Self::Import(import) => import.run(client, terminal).await,
+            Self::Search(search) => search.run(client, terminal).await,
+            Self::Compare(compare) => compare.run(client, terminal).await,
+            Self::Diff(diff) => diff.run(client, terminal).await,
+            Self::Explain(explain) => explain.run(client, terminal).await,
+            Self::Evaluate(evaluate) => evaluate.run(client, terminal).await,
+            Self::Visualize(visualize) => visualize.run(client, terminal).await,
+            Self::Predict(predict) => predict.run(client, terminal).await,
+            Self::Reindex(reindex) => reindex.run(client, terminal).await,
+            _ => unreachable!("a command that talks to no server"),
+        }
+    }
+}
+
+/// The program: parses its arguments, runs the command and reports how it ended.
+pub fn main() -> ExitCode {
+    let arguments = crate::config::arguments();
+    let is_json = arguments::wants_json(&arguments);
+    match arguments::parse(&arguments) {
+        Ok(invocation) => {
+            let options = invocation.options();
+            match run(invocation) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => exit::report(&error, is_json, &options),
+            }
+        }
+        Err(ArgumentError::Usage(error)) => exit::report_usage(&error, is_json),
+        Err(ArgumentError::Settings(error)) => exit::report(&exit::failure(code::USAGE, error), is_json, &[]),
+    }
+}
+
+/// Runs a command.
+fn run(invocation: Invocation) -> anyhow::Result<()> {
+    let terminal = Terminal::new(invocation.cli.json);
+    match &invocation.cli.command {
+        Command::Config(config) => return config.run(&invocation, &terminal),
+        Command::Schema => return schema::run(&terminal),
+        _ => {}
+    }
+    let Cli {
+        client, log, command, ..
+    } = invocation.cli;
+    match command {
+        Command::Completions(completions) => completions.run(arguments::program(Cli::command()), &terminal),
+        Command::Man(man) => man.run(arguments::program(Cli::command()), &terminal),
+        command => {
+            scv_llm::use_ring();
+            let _traces = log::start(&log, command.default_log(), &terminal)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(command.run(client, &terminal))
+        }
     }
 }

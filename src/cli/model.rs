@@ -4,9 +4,12 @@ use std::fmt;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::{Client, ClientError};
+use super::exit::not_found;
+use super::shell;
+use super::table::percent;
 
 /// A model's name, as part of a version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -14,7 +17,7 @@ pub(super) struct ModelName {
     pub(super) name: String,
 }
 
-/// What is said of a version everywhere.
+/// What every command shows of a version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Version {
@@ -25,28 +28,28 @@ pub(super) struct Version {
 }
 
 impl Version {
-    /// The fields to ask for.
+    /// The fields to select.
     pub(super) const FIELDS: &'static str = "id number accuracy model { name }";
+
+    /// The version as a word of a printed command.
+    pub(super) fn word(&self) -> String {
+        shell::word(&self.to_string())
+    }
 }
 
-/// `model:version`, as `scv search` takes it.
+/// `model:number`, as commands take it.
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.model.name, self.number)
     }
 }
 
-/// How good a version is, in words.
-pub(super) fn right_answers(accuracy: Option<f64>) -> String {
+/// The accuracy of a version in words.
+pub(super) fn test_accuracy(accuracy: Option<f64>) -> String {
     match accuracy {
-        Some(_) => format!("{} of the test images right", percent(accuracy)),
+        Some(_) => format!("{} test accuracy", percent(accuracy)),
         None => "not evaluated".to_owned(),
     }
-}
-
-/// A share as a percentage, a dash for what is not known.
-pub(super) fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0))
 }
 
 /// A model to add versions to.
@@ -55,21 +58,23 @@ pub(super) struct Model {
     pub(super) id: String,
     pub(super) tags: Vec<String>,
     visibility: String,
-    /// Whether it was registered just now, for the version to come.
+    /// Whether it was just created for the version to come.
     #[serde(skip)]
     is_new: bool,
 }
 
 impl Model {
-    /// What became of its new version; a model that was registered for a version which was refused is deleted again.
+    const FIELDS: &'static str = "id tags visibility";
+
+    /// Passes on the outcome of adding a version. A model that was created for a version which was refused is deleted.
     ///
     /// # Errors
-    /// The refusal.
+    /// The version was refused.
     pub(super) async fn keep_if<T>(self, client: &Client, version: Result<T, ClientError>) -> Result<T, ClientError> {
         if self.is_new && matches!(version, Err(ClientError::Refused(_) | ClientError::File { .. })) {
             let query = "mutation($input: DeleteModelInput!) { deleteModel(input: $input) { model { id } } }";
             // The refusal is what matters to the user.
-            let _: Result<serde_json::Value, _> = client.ask(query, json!({ "input": { "id": self.id } })).await;
+            let _: Result<Value, _> = client.query(query, json!({ "input": { "id": self.id } })).await;
         }
         version
     }
@@ -81,76 +86,119 @@ pub(super) async fn find(client: &Client, name: &str) -> Result<Option<Model>, C
     struct Data {
         model: Option<Model>,
     }
-    let query = "query($name: String!) { model(name: $name) { id tags visibility } }";
-    Ok(client.ask::<Data>(query, json!({ "name": name })).await?.model)
+    let query = format!("query($name: String!) {{ model(name: $name) {{ {} }} }}", Model::FIELDS);
+    Ok(client.query::<Data>(&query, json!({ "name": name })).await?.model)
 }
 
-/// The model of a name, which has to be there.
+/// The model of a name, which must exist.
+///
+/// # Errors
+/// There is no such model.
 pub(super) async fn existing(client: &Client, name: &str) -> anyhow::Result<Model> {
-    let found = find(client, name).await?;
-    found.ok_or_else(|| anyhow::anyhow!("there is no model {name:?}, and a dry run registers none"))
+    match find(client, name).await? {
+        Some(model) => Ok(model),
+        None => Err(not_found(format!(
+            "there is no model {name:?}: {}",
+            known(client).await?
+        ))),
+    }
+}
+
+/// A clause that lists models, for a user who misspelt one.
+pub(super) async fn known(client: &Client) -> Result<String, ClientError> {
+    #[derive(Deserialize)]
+    struct Data {
+        models: Models,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Models {
+        total_count: usize,
+        nodes: Vec<ModelName>,
+    }
+    let query = "{ models(first: 10, orderBy: { field: NAME }) { totalCount nodes { name } } }";
+    let models = client.query::<Data>(query, json!({})).await?.models;
+    let names: Vec<_> = models.nodes.iter().map(|model| format!("{:?}", model.name)).collect();
+    Ok(match models.total_count - names.len() {
+        _ if names.is_empty() => "the server has no models yet".to_owned(),
+        0 => format!("the server has {}", names.join(", ")),
+        more => format!(
+            "the server has {} and {more} more; list them with `scv model list`",
+            names.join(", ")
+        ),
+    })
 }
 
 /// The model that gets a new version.
 #[derive(Debug, Args)]
 pub(super) struct ModelOptions {
-    /// The model that gets a new version; it is registered if there is none of that name
+    /// Model that gets the new version; it is created if it does not exist
     #[arg(long = "model", value_name = "MODEL")]
     pub(super) name: String,
-    /// A tag of the model; can be given several times
+    /// Tag to add to the model; can be repeated
     #[arg(long = "tag", value_name = "TAG")]
     pub(super) tags: Vec<String>,
-    /// Register it as a model that only your account and administrators see
+    /// Create the model as private: only your account and administrators can see it
     #[arg(long)]
     pub(super) private: bool,
 }
 
-/// The model that is meant, registered if there is none of the name, with the tags added that it lacks.
+/// The model of the options, created if it does not exist, with the tags added that it lacks.
 ///
 /// # Errors
-/// The server refuses it, or it is to be private and there is a public one.
+/// The server refuses it, or it should be private and a public one exists.
 pub(super) async fn ensure(client: &Client, options: &ModelOptions) -> anyhow::Result<Model> {
     let ModelOptions { name, tags, private } = options;
     let Some(model) = find(client, name).await? else {
-        return Ok(create(client, options).await?);
+        return Ok(create(client, options, "").await?);
     };
     if *private && model.visibility != "PRIVATE" {
         anyhow::bail!(
-            "there is a model {name:?} already, and everybody sees it: choose another name, or hide it by the mutation updateModel"
+            "model {name:?} already exists and is public: choose another name, or run `scv model visibility {} private{}`",
+            shell::word(name),
+            client.option(),
         );
     }
-    let lacking: Vec<_> = tags.iter().filter(|tag| !model.tags.contains(tag)).collect();
-    if lacking.is_empty() {
+    let missing: Vec<_> = tags.iter().filter(|tag| !model.tags.contains(tag)).collect();
+    if missing.is_empty() {
         return Ok(model);
     }
-    let all: Vec<_> = model.tags.iter().chain(lacking).collect();
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Data {
-        update_model: Payload,
-    }
-    let query = "mutation($input: UpdateModelInput!) { updateModel(input: $input) { model { id tags visibility } } }";
-    let data: Data = client
-        .ask(query, json!({ "input": { "id": model.id, "tags": all } }))
-        .await?;
-    Ok(data.update_model.model)
+    let all: Vec<_> = model.tags.iter().chain(missing).collect();
+    update(client, &model.id, json!({ "tags": all })).await?;
+    Ok(model)
 }
 
-#[derive(Deserialize)]
-struct Payload {
-    model: Model,
+/// Changes a model.
+pub(super) async fn update(client: &Client, id: &str, mut changes: Value) -> Result<(), ClientError> {
+    changes["id"] = json!(id);
+    let query = "mutation($input: UpdateModelInput!) { updateModel(input: $input) { model { id } } }";
+    client
+        .query::<Value>(query, json!({ "input": changes }))
+        .await
+        .map(drop)
 }
 
-async fn create(client: &Client, options: &ModelOptions) -> Result<Model, ClientError> {
+/// Creates a model.
+pub(super) async fn create(client: &Client, options: &ModelOptions, description: &str) -> Result<Model, ClientError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Data {
         create_model: Payload,
     }
-    let query = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id tags visibility } } }";
-    let visibility = if options.private { "PRIVATE" } else { "PUBLIC" };
-    let input = json!({ "name": options.name, "tags": options.tags, "visibility": visibility });
-    let data: Data = client.ask(query, json!({ "input": input })).await?;
+    #[derive(Deserialize)]
+    struct Payload {
+        model: Model,
+    }
+    let query = format!(
+        "mutation($input: CreateModelInput!) {{ createModel(input: $input) {{ model {{ {} }} }} }}",
+        Model::FIELDS
+    );
+    // Without an option the server decides.
+    let visibility = options.private.then_some("PRIVATE");
+    let input = json!({
+        "name": options.name, "tags": options.tags, "description": description, "visibility": visibility,
+    });
+    let data: Data = client.query(&query, json!({ "input": input })).await?;
     Ok(Model {
         is_new: true,
         ..data.create_model.model

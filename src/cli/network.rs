@@ -1,27 +1,28 @@
-//! An ONNX file named on the command line.
+//! ONNX files on the command line.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
-use scv_compute::onnx::error::OnnxError;
+use scv_compute::error::OnnxError;
 use scv_compute::onnx::file::{NamedFile, read};
-use scv_compute::onnx::import::{ImportOptions, Imported, import};
+use scv_compute::onnx::import::{ImportOptions, import};
+use scv_compute::onnx::types::Imported;
 
-/// What is said about a file besides its name.
+/// How to read an ONNX file.
 #[derive(Debug, Clone, Args)]
 pub(super) struct NetworkOptions {
-    /// A file that the network keeps weights in; can be given several times
+    /// File with weights of the network; can be repeated
     #[arg(long = "data", value_name = "FILE")]
     data: Vec<PathBuf>,
-    /// The output to take, where the network has several [default: the first]
+    /// Output to use if the network has several [default: the first]
     #[arg(long, value_name = "NAME")]
     output_name: Option<String>,
-    /// Rows of an image, where the network leaves them open
+    /// Height of an image if the network does not define it
     #[arg(long, value_name = "ROWS", requires = "width")]
     height: Option<usize>,
-    /// Columns of an image, where the network leaves them open
+    /// Width of an image if the network does not define it
     #[arg(long, value_name = "COLUMNS", requires = "height")]
     width: Option<usize>,
 }
@@ -30,7 +31,7 @@ impl NetworkOptions {
     /// Reads the network in a file.
     ///
     /// # Errors
-    /// Files that cannot be read, or a network that is refused.
+    /// A file cannot be read, or the network is refused.
     pub(super) fn import(&self, model: &Path) -> anyhow::Result<Imported> {
         let mut files = Vec::new();
         for path in std::iter::once(model).chain(self.data.iter().map(PathBuf::as_path)) {
@@ -47,7 +48,7 @@ impl NetworkOptions {
         };
         let model = read(files)?;
         match import(&model, &options) {
-            // The layers are the same whichever output is taken.
+            // The layers are the same for every output.
             Err(OnnxError::Outputs(outputs)) if !outputs.is_empty() => {
                 let output = outputs.into_iter().next();
                 Ok(import(&model, &ImportOptions { output, ..options })?)

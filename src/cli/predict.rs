@@ -7,39 +7,36 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::{Client, check_file};
-use super::layer::{self, VersionName};
-use super::model::percent;
-use super::pictures::{self, Picture, Shown};
-use super::table::table;
+use super::pictures::{self, NamedPicture, Picture, file_stem, label};
+use super::table::{percent, table};
 use super::terminal::Terminal;
-use crate::config::ClientConfig;
+use super::version_name::{VersionName, find_ready};
 
-/// Classes that are shown.
-const SHOWN: usize = 5;
+/// The most classes that are listed.
+const MAX_CLASSES: usize = 5;
 
-/// Ask a version what an image shows
+/// Classify an image
 #[derive(Debug, Args)]
 pub(super) struct Predict {
     /// MODEL, MODEL:NUMBER, MODEL:latest or MODEL:best
     #[arg(value_name = "MODEL[:VERSION]")]
     version: VersionName,
-    /// A PNG or JPEG file
+    /// PNG or JPEG file
     image: PathBuf,
-    /// Whether to turn light into dark, yes or no; where the backgrounds of the image and of the data set differ if left out
+    /// Whether to invert the image, yes or no [default: yes if its background differs from the data set's]
     #[arg(long, value_name = "YES/NO", hide_possible_values = true, value_parser = clap::builder::BoolishValueParser::new())]
     invert: Option<bool>,
-    /// Write there what the network was shown, as shown.png
+    /// Directory to write the preprocessed image to
     #[arg(long, value_name = "DIR")]
-    open_dir: Option<PathBuf>,
-    #[command(flatten)]
-    client: ClientConfig,
+    output_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Prediction {
     predictions: Vec<ClassProbability>,
-    preparations: Vec<String>,
-    shown: Picture,
+    preprocessing_steps: Vec<String>,
+    prepared_image: Picture,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,39 +52,65 @@ struct Class {
 }
 
 impl Predict {
-    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
+    pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
         #[derive(Deserialize)]
         struct Data {
             predict: Prediction,
         }
         check_file(&self.image)?;
-        pictures::prepare(self.open_dir.as_deref())?;
-        let client = Client::new(&self.client)?;
-        let version = layer::layers(&client, &self.version).await?.version;
+        let directory = self.output_dir.as_deref();
+        pictures::prepare(directory)?;
+        let version = find_ready(client, &self.version).await?;
         let query = "mutation($input: PredictInput!) { predict(input: $input) {
-            predictions { class { index name } probability } preparations shown { url } } }";
+            predictions { class { index name } probability } preprocessingSteps preparedImage { url } } }";
         let input = json!({ "versionId": version.id, "image": null, "invert": self.invert });
         let data: Data = client
             .upload(query, json!({ "input": input }), &[("input.image", &self.image)])
             .await?;
         let mut found = data.predict;
-        found.shown.at(&client);
-        let shown = Shown::new("shown.png".to_owned(), &found.shown.url);
-        if let Some(folder) = &self.open_dir {
-            pictures::write(&client, terminal, folder, std::slice::from_ref(&shown)).await?;
+        found.prepared_image.resolve(client);
+        let name = file_stem(&format!("{version} {} prepared{}", self.image_name(), self.inversion()));
+        let pictures = [NamedPicture::new(format!("{name}.png"), &found.prepared_image.url)];
+        if let Some(directory) = directory {
+            pictures::write(client, terminal, directory, &pictures).await?;
         }
-        let rows = found.predictions.iter().take(SHOWN);
+        let picture = label(&pictures, directory, &found.prepared_image.url);
+        terminal.print(&found, found.to_text(&picture))
+    }
+
+    fn image_name(&self) -> String {
+        self.image
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    /// What file names say about the inversion that the user chose.
+    fn inversion(&self) -> &'static str {
+        match self.invert {
+            Some(true) => " inverted",
+            Some(false) => " not inverted",
+            None => "",
+        }
+    }
+}
+
+impl Prediction {
+    fn to_text(&self, picture: &str) -> String {
+        let rows = self.predictions.iter().take(MAX_CLASSES);
         let rows = rows.map(|row| vec![row.class.name.clone(), percent(Some(row.probability))]);
         let classes = table(&["class", ">probability"], rows);
-        let mut text = match found.preparations.is_empty() {
-            true => "the image was taken as it is".to_owned(),
-            false => format!("the image was {}", found.preparations.join(", ")),
+        let steps = if self.preprocessing_steps.is_empty() {
+            "none".to_owned()
+        } else {
+            self.preprocessing_steps.join("; ")
         };
-        text.push_str(&format!("\nwhat the network was shown: {}\n\n{classes}", shown.url));
-        if found.predictions.len() > SHOWN {
-            let others = found.predictions.len() - SHOWN;
-            text.push_str(&format!("\n\nand {others} more, all less likely: --json lists them"));
+        let mut text = format!("{classes}\n\npreprocessing: {steps}\npreprocessed image: {picture}");
+        if self.predictions.len() > MAX_CLASSES {
+            let others = self.predictions.len() - MAX_CLASSES;
+            text.push_str(&format!("\n{others} less likely classes not shown: --json lists all"));
         }
-        terminal.answer(&found, text)
+        text
     }
 }

@@ -1,93 +1,92 @@
 //! `scv push`
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::{Client, check_file};
 use super::job::{self, Job};
-use super::model::ModelOptions;
+use super::model::{Model, ModelOptions};
 use super::table::table;
 use super::terminal::Terminal;
-use super::{blocks, model};
-use crate::config::ClientConfig;
+use super::{blocks, model, shell};
 
-/// Bring a trained network to the server and wait until it can be searched
+/// Upload a trained network
 ///
-/// The network is a block list with its weights, an ONNX file, or a file of activations that another program computed on
+/// The network is an ONNX file, a list of blocks with its weights, or a file of activations that another program computed on
 /// the probe images.
 #[derive(Debug, Args)]
 pub(super) struct Push {
-    /// An ONNX file (.onnx), a zip of one with its weights (.zip), or activations (.npz, .safetensors)
-    #[arg(value_name = "FILE", required_unless_present = "blocks", conflicts_with_all = ["blocks", "weights"])]
+    /// ONNX file (.onnx), zip of an ONNX file with its weights (.zip), or activations (.npz, .safetensors)
+    #[arg(value_name = "FILE", required_unless_present_any = ["blocks", "weights"], conflicts_with_all = ["blocks", "weights"])]
     file: Option<PathBuf>,
     #[command(flatten)]
     model: ModelOptions,
     /// Name of the data set whose probe images the layers are measured on
     #[arg(long)]
     dataset: String,
-    /// A JSON file with the network's list of blocks
+    /// JSON file with the network's list of blocks
     #[arg(long, value_name = "FILE", requires = "weights")]
     blocks: Option<PathBuf>,
-    /// The weights of the blocks: a safetensors file whose keys are the block's place and PyTorch's parameter name, such as
-    /// 0.weight, or a state dict of PyTorch
+    /// Weights of the blocks: a PyTorch state dict, or a safetensors file whose keys are the block's path and PyTorch's
+    /// parameter name, such as 0.weight
     #[arg(long, value_name = "FILE", requires = "blocks")]
     weights: Option<PathBuf>,
-    /// A file that holds weights of the ONNX file; can be given several times
+    /// File with weights of the ONNX file; can be repeated
     #[arg(long = "data", value_name = "FILE", requires = "file")]
     data: Vec<PathBuf>,
-    /// The output of the ONNX file to take, where it has several
+    /// Output to use if the ONNX file has several
     #[arg(long, requires = "file")]
     output: Option<String>,
-    /// Rows of the network's images, where the ONNX file leaves them open
+    /// Height of the network's images if the ONNX file does not define it
     #[arg(long, requires_all = ["file", "width"])]
     height: Option<u32>,
-    /// Columns of the network's images, where the ONNX file leaves them open
+    /// Width of the network's images if the ONNX file does not define it
     #[arg(long, requires_all = ["file", "height"])]
     width: Option<u32>,
-    /// The network takes colours as blue, green, red
+    /// The network expects colours in the order blue, green, red
     #[arg(long, requires = "file")]
     bgr: bool,
-    /// What pixels (0 to 255) are multiplied with before the mean is subtracted; 1/255 if left out
+    /// Factor for pixels (0 to 255) before the mean is subtracted [default: 1/255]
     #[arg(long, requires_all = ["mean", "std"])]
     scale: Option<f32>,
-    /// Mean of each channel, separated by commas; the data set's if left out
+    /// Mean of each channel, separated by commas [default: the data set's]
     #[arg(long, value_delimiter = ',', requires_all = ["file", "std"])]
     mean: Vec<f32>,
-    /// Deviation of each channel, separated by commas
+    /// Standard deviation of each channel, separated by commas [default: the data set's]
     #[arg(long, value_delimiter = ',', requires_all = ["file", "mean"])]
     std: Vec<f32>,
-    /// Check everything, show how weights are matched, and write nothing; the model has to be there
+    /// Check everything and show how weights are matched, but write nothing; the model must exist
     #[arg(long)]
     dry_run: bool,
-    /// Return as soon as the upload is checked
+    /// Return as soon as the upload is accepted; the job continues in the background
     #[arg(long)]
     detach: bool,
-    #[command(flatten)]
-    client: ClientConfig,
 }
 
-/// What goes into the request: fields of the input, and files for some of them.
+/// The parts of the request: fields of the input, and files for some of them.
 struct Network<'a> {
     fields: Value,
     files: Vec<(String, &'a Path)>,
 }
 
 impl Push {
-    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
-        let client = Client::new(&self.client)?;
-        let network = self.network(&client).await?;
+    pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
+        let network = self.network(client).await?;
         for (_, path) in &network.files {
             check_file(path)?;
         }
-        let model = match self.dry_run {
-            true => model::existing(&client, &self.model.name).await?,
-            false => model::ensure(&client, &self.model).await?,
+        let model = if self.dry_run {
+            self.existing_model(client).await?
+        } else {
+            model::ensure(client, &self.model).await?
         };
-        let uploading = terminal.spinner("sending the network");
+        let uploading = terminal.spinner("uploading the network");
         let mut input = network.fields;
         input["modelId"] = json!(model.id);
         input["dataset"] = json!(self.dataset);
@@ -103,19 +102,36 @@ impl Push {
             .map(|(field, path)| (field.as_str(), *path))
             .collect();
         let sent = client.upload(&query, json!({ "input": input }), &files).await;
-        let data: Data = model.keep_if(&client, sent).await?;
+        let data: Data = model.keep_if(client, sent).await?;
         drop(uploading);
         let Payload { job, mapping } = data.create_version;
-        match job {
-            Some(job) if self.detach => job::detach(&client, terminal, &job),
-            Some(job) => job::follow(&client, terminal, job, None).await,
-            None => {
-                let text = mapping
-                    .as_ref()
-                    .map_or("everything fits; nothing was written".to_owned(), Mapping::to_text);
-                terminal.answer(&mapping, text)
-            }
+        let Some(job) = job else {
+            let text = mapping.as_ref().map_or_else(
+                || "the network can be uploaded; nothing was written".to_owned(),
+                Mapping::to_text,
+            );
+            return terminal.print(&mapping, text);
+        };
+        if let Some(mapping) = mapping.filter(|mapping| mapping.by != "KEY") {
+            terminal.note(format!(
+                "weights were matched by {}, because the keys of the file differ from those of the blocks: check the pairs with --dry-run",
+                mapping.by.to_lowercase()
+            ));
         }
+        if self.detach {
+            job::detach(client, terminal, &job)
+        } else {
+            job::follow(client, terminal, job, None).await
+        }
+    }
+
+    /// The model of a dry run, which creates none.
+    async fn existing_model(&self, client: &Client) -> anyhow::Result<Model> {
+        let name = &self.model.name;
+        model::existing(client, name).await.with_context(|| {
+            let (name, option) = (shell::word(name), client.option());
+            format!("a dry run does not create the model; create it with `scv model create {name}{option}`")
+        })
     }
 
     async fn network(&self, client: &Client) -> anyhow::Result<Network<'_>> {
@@ -136,14 +152,18 @@ impl Push {
             .unwrap_or_default()
             .to_lowercase();
         match ending.as_str() {
+            "safetensors" if has_weights(file) => bail!(
+                "{} contains weights, not activations: give it as --weights, with the list of blocks as --blocks",
+                file.display()
+            ),
             "npz" | "safetensors" => Ok(Network {
                 fields: json!({ "activations": null }),
                 files: vec![("input.activations".to_owned(), file)],
             }),
             "onnx" | "zip" => Ok(self.onnx(file)),
             _ => bail!(
-                "{} is neither an ONNX file (.onnx, .zip) nor activations (.npz, .safetensors); state dicts of PyTorch \
-                 go with --blocks and --weights",
+                "{} is neither an ONNX file (.onnx, .zip) nor activations (.npz, .safetensors): export the network to ONNX, or \
+                 give a PyTorch state dict as --weights, with the list of blocks as --blocks",
                 file.display()
             ),
         }
@@ -172,6 +192,40 @@ impl Push {
     }
 }
 
+/// The longest header of a safetensors file that is looked at.
+const MAX_HEADER_BYTES: u64 = 16 << 20;
+
+/// Whether all tensors of a safetensors file have names of parameters. A file that cannot be read is left to the upload.
+fn has_weights(path: &Path) -> bool {
+    let Some(names) = tensor_names(path) else {
+        return false;
+    };
+    let endings = [
+        ".weight",
+        ".bias",
+        ".running_mean",
+        ".running_var",
+        ".num_batches_tracked",
+    ];
+    let is_parameter = |name: &String| endings.iter().any(|ending| name.ends_with(ending));
+    !names.is_empty() && names.iter().all(is_parameter)
+}
+
+fn tensor_names(path: &Path) -> Option<Vec<String>> {
+    let mut file = File::open(path).ok()?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).ok()?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER_BYTES {
+        return None;
+    }
+    let mut header = Vec::new();
+    file.take(length).read_to_end(&mut header).ok()?;
+    let header: serde_json::Map<String, Value> = serde_json::from_slice(&header).ok()?;
+    let names = header.into_iter().map(|(name, _)| name);
+    Some(names.filter(|name| name != "__metadata__").collect())
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Data {
@@ -184,7 +238,7 @@ struct Payload {
     mapping: Option<Mapping>,
 }
 
-/// Which tensor of a state dict becomes which of the network.
+/// Which tensor of a state dict becomes which tensor of the network.
 #[derive(Debug, Serialize, Deserialize)]
 struct Mapping {
     by: String,
@@ -212,7 +266,7 @@ impl Mapping {
             table(&["network", "file", "shape"], rows)
         );
         if !self.ignored.is_empty() {
-            text.push_str(&format!("\n\nnot needed: {}", self.ignored.join(", ")));
+            text.push_str(&format!("\n\nignored: {}", self.ignored.join(", ")));
         }
         text
     }

@@ -1,26 +1,23 @@
 //! `scv reindex`
 
-use anyhow::bail;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::Client;
+use super::exit::not_found;
 use super::table::table;
 use super::terminal::Terminal;
-use crate::config::ClientConfig;
 
-/// Make the search index of a data set's probe sets anew
+/// Rebuild the search indexes of data sets
 ///
-/// The index grows with every layer, so this is only worth doing after very many models were deleted. Searches and writes
-/// go on beside it.
+/// Indexes are kept up to date, so this only helps after very many models have been deleted. Searches and writes continue
+/// meanwhile.
 #[derive(Debug, Args)]
 pub(super) struct Reindex {
-    /// Only the probe sets of this data set; all if left out
+    /// Only this data set [default: all]
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
-    #[command(flatten)]
-    client: ClientConfig,
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,7 +34,7 @@ struct ProbeSet {
     image_count: usize,
 }
 
-/// An index that was made.
+/// An index that was rebuilt.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Rebuilt {
@@ -49,21 +46,23 @@ struct Rebuilt {
 }
 
 impl Reindex {
-    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
-        let client = Client::new(&self.client)?;
-        let datasets = datasets(&client).await?;
+    pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
+        let datasets = datasets(client).await?;
         if let Some(name) = &self.dataset
             && !datasets.iter().any(|dataset| dataset.name == *name)
         {
             let known: Vec<_> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
-            bail!("there is no data set {name:?}: known are {}", known.join(", "));
+            let known = known.join(", ");
+            return Err(not_found(format!(
+                "there is no data set {name:?}: the server has {known}"
+            )));
         }
         let wanted = |dataset: &&Dataset| self.dataset.as_ref().is_none_or(|name| dataset.name == *name);
         let mut all = Vec::new();
         for dataset in datasets.iter().filter(wanted) {
             for probe_set in &dataset.probe_sets {
-                let spinner = terminal.spinner("making the index");
-                all.push(rebuild(&client, dataset, probe_set).await?);
+                let spinner = terminal.spinner("rebuilding the index");
+                all.push(rebuild(client, dataset, probe_set).await?);
                 drop(spinner);
             }
         }
@@ -83,7 +82,7 @@ impl Reindex {
             ]
         });
         let text = table(&["data set", ">probe images", ">layers", ">size"], rows);
-        terminal.answer(&all, text)
+        terminal.print(&all, text)
     }
 }
 
@@ -93,7 +92,7 @@ async fn datasets(client: &Client) -> anyhow::Result<Vec<Dataset>> {
         datasets: Vec<Dataset>,
     }
     let data: Data = client
-        .ask("{ datasets { name probeSets { id imageCount } } }", json!({}))
+        .query("{ datasets { name probeSets { id imageCount } } }", json!({}))
         .await?;
     Ok(data.datasets)
 }
@@ -113,7 +112,7 @@ async fn rebuild(client: &Client, dataset: &Dataset, probe_set: &ProbeSet) -> an
     let query = "mutation($input: RebuildSearchIndexInput!) {
         rebuildSearchIndex(input: $input) { layerCount byteCount } }";
     let data: Data = client
-        .ask(query, json!({ "input": { "probeSetId": probe_set.id } }))
+        .query(query, json!({ "input": { "probeSetId": probe_set.id } }))
         .await?;
     let Payload {
         layer_count,

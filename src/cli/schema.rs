@@ -1,8 +1,7 @@
 //! `scv schema`
 
-use std::io::{self, Write as _};
+use super::terminal::Terminal;
 
-pub(super) fn run() -> anyhow::Result<()> {
-    io::stdout().write_all(crate::graphql::sdl().as_bytes())?;
-    Ok(())
+pub(super) fn run(terminal: &Terminal) -> anyhow::Result<()> {
+    terminal.print_raw(crate::graphql::sdl().as_bytes())
 }

@@ -2,93 +2,91 @@
 
 use std::fmt::Write as _;
 
-use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::{Client, ClientError};
-use super::layer::{self, Degenerate, Layers, PlacedLayer, VersionName};
-use super::model::{self, percent, right_answers};
-use super::table::{counted, score, shape, table};
+use super::layer::{self, Degenerate, PlacedLayer};
+use super::model::{self, test_accuracy};
+use super::shell;
+use super::table::{counted, percent, score, table};
 use super::terminal::Terminal;
-use crate::config::ClientConfig;
+use super::version_name::VersionName;
 
-/// Find the layers of other models that compute most nearly the same as a layer
+/// Find the layers of other models that are most similar to a layer
 #[derive(Debug, Args)]
 pub(super) struct Search {
     /// MODEL, MODEL:NUMBER, MODEL:latest or MODEL:best
     #[arg(value_name = "MODEL[:VERSION]")]
     version: VersionName,
-    /// The layer's name such as 4 or 3.main.0, or @ and its place in the list; without it the layers are listed
+    /// Name of the layer, such as 4 or 3.main.0, or @ and its position; without it, all layers are listed
     layer: Option<String>,
-    /// How many layers to show, at most 100
+    /// Number of layers to show, at most 100
     #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     count: u32,
-    /// What hits are ranked by
+    /// Similarity measure to rank by
     #[arg(long, value_enum, default_value_t)]
     measure: Measure,
-    /// Compare every admitted layer in place of using the index
+    /// Compare all candidate layers instead of using the search index
     #[arg(long)]
     exact: bool,
     #[command(flatten)]
     filter: FilterOptions,
-    #[command(flatten)]
-    client: ClientConfig,
 }
 
-/// What hits are ranked by.
+/// The measure of similarity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, ValueEnum, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum Measure {
-    /// Near 0 for unrelated layers, however wide
+    /// Debiased linear CKA: near 0 for unrelated layers of any width
     #[default]
     DebiasedCka,
-    /// Linear CKA, biased upwards for wide layers
+    /// Linear CKA: biased upwards for wide layers
     Cka,
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Which layers may answer")]
+#[command(next_help_heading = "Candidate layers")]
 struct FilterOptions {
-    /// Least accuracy of the layer's version on its own data set, 0 to 1
+    /// Minimum accuracy of the candidate's version on its own data set, 0 to 1
     #[arg(long, value_name = "SHARE")]
     min_accuracy: Option<f64>,
-    /// Only versions more accurate than the layer's own
+    /// Only versions that are more accurate than the layer's own
     #[arg(long)]
     better_than_target: bool,
-    /// Only versions made for this data set; can be given several times
+    /// Only versions for this data set; can be repeated
     #[arg(long, value_name = "NAME")]
     dataset: Vec<String>,
-    /// Only layers of this kind, such as Conv2d; can be given several times
+    /// Only layers of this kind, such as Conv2d; can be repeated
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
-    /// Only models that bear this tag; given several times, all of them
+    /// Only models with this tag; given several times, with all of them
     #[arg(long)]
     tag: Vec<String>,
-    /// Only this model; can be given several times
+    /// Only this model; can be repeated
     #[arg(long = "model", value_name = "MODEL")]
     models: Vec<String>,
-    /// Not this model; can be given several times
+    /// Exclude this model; can be repeated
     #[arg(long = "exclude-model", value_name = "MODEL")]
     exclude_models: Vec<String>,
-    /// Let the layer's own model answer too, the layer itself included
+    /// Include the layer's own model, and so the layer itself
     #[arg(long)]
     include_own_model: bool,
-    /// Least score in the measure asked for
+    /// Minimum score in the chosen measure
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
     min_score: Option<f64>,
 }
 
 impl FilterOptions {
-    /// The filter with ids in place of the models' names.
-    async fn resolve(self, client: &Client) -> anyhow::Result<Filter> {
+    /// The filter with ids instead of the models' names.
+    async fn resolve(&self, client: &Client) -> anyhow::Result<Filter> {
         Ok(Filter {
             min_accuracy: self.min_accuracy,
             better_than_target: self.better_than_target,
-            datasets: self.dataset,
-            layer_kinds: self.kind,
-            tags: self.tag,
+            datasets: self.dataset.clone(),
+            layer_kinds: self.kind.clone(),
+            tags: self.tag.clone(),
             models: ids(client, &self.models).await?,
             exclude_models: ids(client, &self.exclude_models).await?,
             include_own_model: self.include_own_model,
@@ -100,8 +98,7 @@ impl FilterOptions {
 async fn ids(client: &Client, names: &[String]) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::new();
     for name in names {
-        let found = model::find(client, name).await?;
-        ids.push(found.ok_or_else(|| anyhow!("there is no model {name:?}"))?.id);
+        ids.push(model::existing(client, name).await?.id);
     }
     Ok(ids)
 }
@@ -122,50 +119,102 @@ pub(super) struct Filter {
 }
 
 impl Search {
-    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
-        let client = Client::new(&self.client)?;
-        let layers = layer::layers(&client, &self.version).await?;
+    pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
+        let layers = layer::layers(client, &self.version).await?;
         let Some(name) = &self.layer else {
-            return terminal.answer(&layers, list(&layers, &client));
+            return terminal.print(&layers, layers.to_text(client));
         };
-        let question = Question {
+        let request = SearchRequest {
             layer: layers.find(name)?.id.clone(),
             first: self.count,
             measure: self.measure,
             exact: self.exact,
-            filter: self.filter.resolve(&client).await?,
+            filter: self.filter.resolve(client).await?,
         };
-        let answer = similar(&client, &question).await?;
-        terminal.answer(&answer, answer.to_text())
+        let result = similar(client, &request).await?;
+        let mut text = result.to_text();
+        if result.total_count == 0 {
+            text.push_str(&self.filter.why_empty(client).await?);
+        }
+        terminal.print(&result, text)
     }
 }
 
-fn list(layers: &Layers, client: &Client) -> String {
-    let rows = layers.layers.iter().map(|layer| {
-        vec![
-            layer.index.to_string(),
-            layer.name.clone(),
-            layer.kind.clone(),
-            shape(&layer.output_shape),
-            layer.parameter_count.to_string(),
-            layer
-                .lacks_vector()
-                .map_or_else(|| "yes".to_owned(), |why| format!("none: {why}")),
-        ]
-    });
-    format!(
-        "{}, {}\n{}\nlayers like one of them: scv search {} LAYER{}",
-        layers.version,
-        right_answers(layers.version.accuracy),
-        table(&[">place", "layer", "kind", ">output", ">parameters", "vector"], rows),
-        layers.version,
-        client.option(),
-    )
+impl FilterOptions {
+    /// Why there are no candidate layers, and which names are misspelt.
+    async fn why_empty(&self, client: &Client) -> Result<String, ClientError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Data {
+            block_kinds: Vec<Named>,
+            datasets: Vec<Named>,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+        }
+        let mut words = Vec::new();
+        let lists = [
+            ("--dataset", &self.dataset),
+            ("--kind", &self.kind),
+            ("--tag", &self.tag),
+            ("--model", &self.models),
+            ("--exclude-model", &self.exclude_models),
+        ];
+        for (option, values) in lists {
+            words.extend(values.iter().map(|value| format!("{option} {}", shell::word(value))));
+        }
+        words.extend(self.min_accuracy.map(|least| format!("--min-accuracy {least}")));
+        words.extend(self.better_than_target.then(|| "--better-than-target".to_owned()));
+        if words.is_empty() {
+            return Ok(
+                "no other model has been measured on this data set: add one with `scv train` or `scv push`".to_owned(),
+            );
+        }
+        let mut text = format!("no layer matches {}", words.join(" "));
+        let known: Data = client
+            .query("{ blockKinds { name } datasets { name } }", json!({}))
+            .await?;
+        for kind in &self.kind {
+            let like = |named: &&Named| named.name.eq_ignore_ascii_case(kind) && named.name != *kind;
+            if let Some(named) = known.block_kinds.iter().find(like) {
+                text.push_str(&format!("\nkinds are case-sensitive: did you mean {}?", named.name));
+            }
+        }
+        for name in &self.dataset {
+            if !known.datasets.iter().any(|dataset| dataset.name == *name) {
+                text.push_str(&format!(
+                    "\nthere is no data set {name:?}: list them with `scv dataset list`"
+                ));
+            }
+        }
+        for tag in &self.tag {
+            if !is_tag_used(client, tag).await? {
+                text.push_str(&format!("\nno model has the tag {tag:?}"));
+            }
+        }
+        Ok(text)
+    }
+}
+
+async fn is_tag_used(client: &Client, tag: &str) -> Result<bool, ClientError> {
+    #[derive(Deserialize)]
+    struct Data {
+        models: Models,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Models {
+        total_count: usize,
+    }
+    let query = "query($tag: String!) { models(first: 1, filter: { tags: [$tag] }) { totalCount } }";
+    let data: Data = client.query(query, json!({ "tag": tag })).await?;
+    Ok(data.models.total_count > 0)
 }
 
 /// A search.
 #[derive(Debug, Serialize)]
-pub(super) struct Question {
+pub(super) struct SearchRequest {
     pub(super) layer: String,
     pub(super) first: u32,
     pub(super) measure: Measure,
@@ -173,10 +222,10 @@ pub(super) struct Question {
     pub(super) filter: Filter,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Answer {
+pub(super) struct SearchResult {
     pub(super) layer: PlacedLayer,
     measure: Measure,
     exact: bool,
@@ -184,7 +233,7 @@ pub(super) struct Answer {
     pub(super) hits: Vec<Hit>,
 }
 
-/// A layer that was found.
+/// A similar layer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Hit {
@@ -195,52 +244,53 @@ pub(super) struct Hit {
     pub(super) layer: PlacedLayer,
 }
 
-impl Answer {
-    /// The hits as a table, and how far they can be relied on.
+impl SearchResult {
+    /// The hits as a table, and how they were found.
     pub(super) fn to_text(&self) -> String {
         let (layer, version) = (&self.layer.layer, &self.layer.version);
         let mut text = format!(
-            "layers most like layer {} ({}) of {version} ({}):\n",
+            "most similar layers to layer {} ({}) of {version} ({}):\n",
             layer.name,
             layer.kind,
-            right_answers(version.accuracy)
+            test_accuracy(version.accuracy)
         );
-        let rows = self.hits.iter().map(|hit| {
-            let PlacedLayer { layer, version } = &hit.layer;
-            vec![
-                hit.rank.to_string(),
-                score(hit.debiased_cka),
-                score(hit.cka),
-                version.to_string(),
-                layer.name.clone(),
-                layer.kind.clone(),
-                percent(version.accuracy),
-            ]
-        });
-        let head = [">rank", ">debiased CKA", ">CKA", "model", "layer", "kind", ">accuracy"];
         if let (true, Some(reason)) = (self.hits.is_empty(), layer.degenerate.first()) {
-            return format!("{text}it is like no other: {}", reason.message);
+            return format!("{text}it cannot be compared: {}", reason.message);
+        }
+        if self.total_count == 0 {
+            return text;
         }
         if self.hits.is_empty() {
-            text.push_str(match self.total_count {
-                0 => "no layer of another model on this data set is admitted: `--kind`, `--tag` and the like may leave none\n",
-                _ => "no layer that is admitted has so high a score\n",
-            });
+            text.push_str("no candidate layer has so high a score\n");
         } else {
+            let rows = self.hits.iter().map(|hit| {
+                let PlacedLayer { layer, version } = &hit.layer;
+                vec![
+                    hit.rank.to_string(),
+                    score(hit.debiased_cka),
+                    score(hit.cka),
+                    version.to_string(),
+                    layer.name.clone(),
+                    layer.kind.clone(),
+                    percent(version.accuracy),
+                ]
+            });
+            let head = [">rank", ">debiased CKA", ">CKA", "model", "layer", "kind", ">accuracy"];
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{}", table(&head, rows));
         }
-        let how = match self.exact {
-            true => "each was compared",
-            false => "an index chose those that were compared (--exact compares each)",
+        let candidates = counted(self.total_count, "candidate layer");
+        let _ = if self.exact {
+            write!(text, "compared all {candidates}")
+        } else {
+            write!(text, "used the search index on {candidates}; --exact compares all")
         };
-        let _ = write!(text, "{} could answer; {how}", counted(self.total_count, "layer"));
         text
     }
 }
 
-/// The layers most like a layer.
-pub(super) async fn similar(client: &Client, question: &Question) -> Result<Answer, ClientError> {
+/// The layers that are most similar to a layer.
+pub(super) async fn similar(client: &Client, request: &SearchRequest) -> Result<SearchResult, ClientError> {
     #[derive(Deserialize)]
     struct Data {
         layer: LayerData,
@@ -265,10 +315,10 @@ pub(super) async fn similar(client: &Client, question: &Question) -> Result<Answ
              similar(first: $first, measure: $measure, exact: $exact, filter: $filter) {{
                exact totalCount edges {{ rank debiasedCka cka node {{ {fields} }} }} }} }} }}"
     );
-    let LayerData { layer, similar } = client.ask::<Data>(&query, json!(question)).await?.layer;
-    Ok(Answer {
+    let LayerData { layer, similar } = client.query::<Data>(&query, json!(request)).await?.layer;
+    Ok(SearchResult {
         layer,
-        measure: question.measure,
+        measure: request.measure,
         exact: similar.exact,
         total_count: similar.total_count,
         hits: similar.edges,

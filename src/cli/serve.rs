@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::config::Config;
 
-/// Run the server
+/// Start the server
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     #[command(flatten)]
-    config: Config,
+    pub(super) config: Config,
 }
 
 impl Serve {
@@ -26,7 +26,7 @@ impl Serve {
     }
 }
 
-/// What a future comes to, unless the program is asked to stop before.
+/// The output of a future, unless the program is stopped first.
 pub(super) async fn unless<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         outcome = work => Some(outcome),
@@ -34,7 +34,7 @@ pub(super) async fn unless<T>(stop: &CancellationToken, work: impl Future<Output
     }
 }
 
-/// A token that is cancelled by Ctrl-C or SIGTERM.
+/// A token that Ctrl-C or SIGTERM cancels.
 pub(super) fn on_signal() -> anyhow::Result<CancellationToken> {
     let token = CancellationToken::new();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

@@ -1,101 +1,194 @@
-//! The one place that speaks: answers to standard output, everything else to standard error.
+//! The one place that writes to the terminal: results to standard output, everything else to standard error.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufRead as _, ErrorKind, IsTerminal as _, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use tokio::task::JoinHandle;
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::exit::{self, code};
 
 /// Steps of a whole bar.
 const STEPS: u64 = 1_000;
 
-/// What a command says, and in which form.
+/// The time between two lines about progress where no bar can be drawn.
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Work that takes less time than this is not reported where no bar can be drawn.
+const QUIET_TIME: Duration = Duration::from_secs(2);
+
+/// Where and in which form a command reports.
 #[derive(Debug, Clone)]
 pub(super) struct Terminal {
     json: bool,
+    /// Whether progress is reported as lines, because standard error is not a terminal.
+    has_lines: bool,
     bars: MultiProgress,
+    /// The message for a user who interrupts the command.
+    background: Arc<Mutex<Option<String>>>,
 }
 
 impl Terminal {
-    /// Bars are drawn on standard error where that is a terminal, and never beside JSON.
+    /// Progress is drawn as bars if standard error is a terminal, else written as lines; with JSON not at all.
     pub(super) fn new(json: bool) -> Self {
         let bars = MultiProgress::new();
         if json {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
-        Self { json, bars }
+        Self {
+            json,
+            has_lines: !json && !io::stderr().is_terminal(),
+            bars,
+            background: Arc::default(),
+        }
     }
 
-    /// Whether programs read the answer.
+    /// Whether the result is a JSON document.
     pub(super) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// Gives the answer: the document for programs, or the text for people.
-    pub(super) fn answer(&self, document: &impl Serialize, text: impl Display) -> anyhow::Result<()> {
-        let answer = match self.json {
-            true => serde_json::to_string_pretty(document)?,
-            false => text.to_string(),
+    /// Prints the result of a command: the document with `--json`, else the text.
+    pub(super) fn print(&self, document: &impl Serialize, text: impl Display) -> anyhow::Result<()> {
+        let result = if self.json {
+            serde_json::to_string_pretty(document)?
+        } else {
+            text.to_string()
         };
-        let written = self.bars.suspend(|| writeln!(io::stdout().lock(), "{answer}"));
+        self.print_raw(format!("{result}\n").as_bytes())
+    }
+
+    /// Writes bytes to standard output. A reader that has seen enough, such as `head`, is not an error.
+    pub(super) fn print_raw(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        let written = self.bars.suspend(|| {
+            let mut output = io::stdout().lock();
+            output.write_all(bytes).and_then(|()| output.flush())
+        });
         match written {
-            // Whoever reads has seen enough, as `head` does.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             other => Ok(other?),
         }
     }
 
-    /// Says something by the way, to people only.
+    /// Writes a remark to standard error; with JSON nothing.
     pub(super) fn note(&self, text: impl Display) {
         if !self.json {
             self.bars.suspend(|| {
-                // Nobody is left to be told that standard error is closed.
+                // If standard error is closed, there is nowhere to report it.
                 let _ = writeln!(io::stderr().lock(), "{text}");
             });
         }
     }
 
-    /// A bar for the work on something named.
+    /// Asks a user to confirm something that cannot be undone easily.
+    ///
+    /// # Errors
+    /// The user declines, or there is no terminal to ask on.
+    pub(super) fn confirm(&self, question: &str) -> anyhow::Result<()> {
+        if self.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(exit::failure(
+                code::USAGE,
+                format!("{question} Confirm with --yes: there is no terminal to ask on"),
+            ));
+        }
+        let mut reply = String::new();
+        self.bars.suspend(|| {
+            write!(io::stderr().lock(), "{question} [y/N] ")?;
+            io::stdin().lock().read_line(&mut reply)
+        })?;
+        if matches!(reply.trim().to_lowercase().as_str(), "y" | "yes") {
+            return Ok(());
+        }
+        Err(anyhow::anyhow!("not confirmed"))
+    }
+
+    /// Sets the message for a user who interrupts the command: what continues on the server.
+    pub(super) fn set_background(&self, hint: Option<String>) {
+        *self.background.lock().unwrap_or_else(PoisonError::into_inner) = hint;
+    }
+
+    /// The error of an interrupted command.
+    pub(super) fn interrupted(&self) -> anyhow::Error {
+        let hint = self.background.lock().unwrap_or_else(PoisonError::into_inner).take();
+        exit::failure(code::INTERRUPTED, hint.unwrap_or_else(|| "interrupted".to_owned()))
+    }
+
+    /// A progress bar.
     pub(super) fn bar(&self, name: &str) -> Bar {
-        let style =
-            ProgressStyle::with_template("{prefix}  {bar:24}  {wide_msg}").expect("the template is well formed");
+        let style = ProgressStyle::with_template("{prefix}  {bar:12} {percent:>3}%  {wide_msg} {eta:>4}")
+            .expect("the template is well formed");
         let bar = self.bars.add(ProgressBar::new(STEPS).with_style(style));
         bar.set_prefix(name.to_owned());
         Bar {
             bar,
+            name: name.to_owned(),
+            last_line: Mutex::new(Instant::now()),
+            heartbeat: None,
             terminal: self.clone(),
         }
     }
 
-    /// A sign that something of unknown length goes on.
-    pub(super) fn spinner(&self, what: &'static str) -> Bar {
+    /// A sign of life for work of unknown length. Needs a runtime.
+    pub(super) fn spinner(&self, work: &'static str) -> Bar {
         let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is well formed");
         let bar = self.bars.add(ProgressBar::new_spinner().with_style(style));
-        bar.set_message(what);
-        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        bar.set_message(work);
+        bar.enable_steady_tick(Duration::from_millis(100));
         Bar {
             bar,
+            name: work.to_owned(),
+            last_line: Mutex::new(Instant::now()),
+            heartbeat: self.has_lines.then(|| tokio::spawn(heartbeat(self.clone(), work))),
             terminal: self.clone(),
         }
     }
 }
 
-/// A bar on the terminal; it disappears when dropped.
+/// Writes a line about work that takes long, and again from time to time.
+async fn heartbeat(terminal: Terminal, work: &'static str) {
+    let start = Instant::now();
+    tokio::time::sleep(QUIET_TIME).await;
+    terminal.note(format!("{work} …"));
+    loop {
+        tokio::time::sleep(LINE_INTERVAL).await;
+        terminal.note(format!("{work} … ({} s)", start.elapsed().as_secs()));
+    }
+}
+
+/// Progress on the terminal; it disappears when dropped.
 #[derive(Debug)]
 pub(super) struct Bar {
     bar: ProgressBar,
+    name: String,
+    last_line: Mutex<Instant>,
+    heartbeat: Option<JoinHandle<()>>,
     terminal: Terminal,
 }
 
 impl Bar {
-    /// Shows how far the work is, from 0 to 1, and what is being done.
+    /// Shows how much is done, from 0 to 1, and what is being done.
     pub(super) fn show(&self, progress: f64, message: String) {
+        if self.terminal.has_lines {
+            self.show_line(progress, &message);
+        }
         self.bar.set_position((progress * STEPS as f64) as u64);
         self.bar.set_message(message);
     }
 
-    /// Leaves a line in the place of the bar.
+    fn show_line(&self, progress: f64, message: &str) {
+        let mut last = self.last_line.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.elapsed() >= LINE_INTERVAL {
+            *last = Instant::now();
+            self.terminal
+                .note(format!("{}: {:.0}%, {message}", self.name, progress * 100.0));
+        }
+    }
+
+    /// Replaces the bar by a line.
     pub(super) fn finish(self, line: impl Display) {
         self.bar.finish_and_clear();
         self.terminal.note(line);
@@ -104,6 +197,9 @@ impl Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.abort();
+        }
         self.bar.finish_and_clear();
         self.terminal.bars.remove(&self.bar);
     }
@@ -118,7 +214,7 @@ impl<'a> MakeWriter<'a> for Terminal {
     }
 }
 
-/// Where one log line is written to.
+/// The writer of one log line.
 pub(super) struct LogLine<'a>(&'a MultiProgress);
 
 impl Write for LogLine<'_> {

@@ -5,6 +5,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use serde_json::json;
 
+use super::analyst_role::open_existing;
+use super::exit::not_found;
 use super::table::table;
 use super::terminal::Terminal;
 use crate::config::Config;
@@ -13,13 +15,12 @@ use scv_domain::id::TokenId;
 use scv_domain::page::Page;
 use scv_domain::text::{AccountName, Description};
 use scv_service::create_token;
-use scv_store::{Database, Store, join};
+use scv_store::{Database, Store};
 
-/// Make, list and end the tokens that a server lets in
+/// Create, list and revoke access tokens
 ///
-/// It works on the library itself, beside a server that runs or without one: that is how the first token is made. It has to be
-/// the server's library, so give --data-dir or --database-url as `scv serve` has it. Later tokens can be made in the API as well,
-/// with one of scope ADMIN.
+/// These commands open the library itself, whether or not a server is running; so the first token can be created. Give
+/// --data-dir or --database-url as for `scv serve`. With a token of scope admin, tokens can also be created through the API.
 #[derive(Debug, Args)]
 pub(super) struct TokenCommand {
     #[command(subcommand)]
@@ -28,16 +29,18 @@ pub(super) struct TokenCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make a token; its secret is told only this once
+    /// Create a token; its secret will not be shown again
     Create(Create),
     /// List all tokens
+    #[command(visible_alias = "ls")]
     List {
         #[command(flatten)]
         config: Config,
     },
-    /// End a token for good
+    /// Revoke a token for good
+    #[command(visible_alias = "rm")]
     Revoke {
-        /// Its number in the list
+        /// Number of the token in the list
         number: i64,
         #[command(flatten)]
         config: Config,
@@ -46,30 +49,30 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Create {
-    /// Whose it is; a new account is made with its first token
+    /// Account of the token; a new account is created with its first token
     #[arg(value_parser = |text: &str| AccountName::try_from(text.to_owned()))]
     account: AccountName,
-    /// How much it allows: read, write or admin
+    /// What the token allows
     #[arg(long, value_enum, default_value_t = ScopeChoice::Read)]
     scope: ScopeChoice,
-    /// Days until it ends by itself; it never does if left out
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Days until the token expires [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     days: Option<u16>,
-    /// What it is for
-    #[arg(long, default_value = "", value_parser = |text: &str| Description::try_from(text.to_owned()))]
+    /// What the token is for
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = |text: &str| Description::try_from(text.to_owned()))]
     description: Description,
     #[command(flatten)]
     config: Config,
 }
 
-/// How much a token allows; each allows what those before it do.
+/// What a token allows; each scope includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ScopeChoice {
-    /// To read what its account may see, and to ask about images and activations that are brought along.
+    /// Read what its account may see, and analyse uploaded images and activations
     Read,
-    /// To register models and data sets, to change what its account owns, and to have work done.
+    /// Register models and data sets, change what its account owns, and start jobs
     Write,
-    /// To see and change everything, to make tokens, and to read the record of changes.
+    /// See and change everything, create tokens, and read the audit log
     Admin,
 }
 
@@ -83,7 +86,7 @@ impl From<ScopeChoice> for Scope {
     }
 }
 
-/// A token as the list tells it.
+/// A token as it is listed.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Listed {
@@ -95,7 +98,7 @@ struct Listed {
     expires_at: Option<DateTime<Utc>>,
     last_used_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
-    /// Only of one that was made just now.
+    /// Only of a token that has just been created.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
@@ -117,16 +120,23 @@ impl From<Token> for Listed {
 }
 
 impl TokenCommand {
-    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
-        let config = match &self.action {
+    /// The settings of the library.
+    pub(super) fn config(&self) -> &Config {
+        match &self.action {
             Action::Create(create) => &create.config,
             Action::List { config } | Action::Revoke { config, .. } => config,
-        };
+        }
+    }
+
+    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
+        let config = self.config();
         let place = match &config.database_url {
-            Some(_) => "the database of DATABASE_URL".to_owned(),
+            Some(_) => "the database at --database-url".to_owned(),
             None => format!("the library in {}", config.data_dir.display()),
         };
-        let database = join(&config.database()).await?;
+        let spinner = terminal.spinner("opening the library");
+        let database = open_existing(config).await?;
+        drop(spinner);
         let done = self.perform(&database, terminal, &place).await;
         database.close().await;
         done
@@ -146,56 +156,67 @@ impl TokenCommand {
                 let input = json!({ "account": new.account, "scope": new.scope, "id": token.id });
                 record(store, "createToken", input).await?;
                 let text = format!(
-                    "A token of {} is made for {place}. It is told only this once:\n\n    {}\n\nThe commands take it from SCV_TOKEN; \
-                     other programs send it as `Authorization: Bearer {}…`.",
+                    "created a token of {} for {place}; it will not be shown again:\n\n    {}\n\nset SCV_TOKEN to it for the scv commands; \
+                     other programs send it in the header `Authorization: Bearer {}…`",
                     token.account,
                     secret.reveal(),
                     &secret.reveal()[..8],
                 );
-                let answer = Listed {
+                let created = Listed {
                     secret: Some(secret.reveal().to_owned()),
                     ..token.into()
                 };
-                terminal.answer(&answer, text)
+                terminal.print(&created, text)
             }
             Action::List { .. } => {
                 let tokens: Vec<Listed> = all(store).await?.into_iter().map(Listed::from).collect();
-                let heading = [">number", "account", "scope", "made", "ends", "last used", "for"];
+                let heading = [
+                    ">number",
+                    "account",
+                    "scope",
+                    "created",
+                    "expires",
+                    "last used",
+                    "description",
+                ];
                 let rows = tokens.iter().map(|token| {
                     vec![
                         token.number.to_string(),
                         token.account.to_string(),
                         format!("{:?}", token.scope).to_lowercase(),
                         day(Some(token.created_at)),
-                        match token.revoked_at {
-                            Some(_) => "revoked".to_owned(),
-                            None => day(token.expires_at),
+                        if token.revoked_at.is_some() {
+                            "revoked".to_owned()
+                        } else {
+                            day(token.expires_at)
                         },
                         day(token.last_used_at),
                         token.description.to_string(),
                     ]
                 });
                 let text = table(&heading, rows);
-                terminal.answer(&tokens, format!("tokens of {place}\n{text}"))
+                terminal.print(&tokens, format!("tokens of {place}\n{text}"))
             }
             Action::Revoke { number, .. } => {
                 let known = store.tokens_by_id(&[TokenId(number)]).await?.pop();
                 let Some(token) = known else {
-                    anyhow::bail!("{place} has no token {number}: `scv token list` lists them");
+                    return Err(not_found(format!(
+                        "{place} has no token {number}: list them with `scv token list`"
+                    )));
                 };
                 let mut tx = store.begin().await?;
                 tx.revoke_token(token.id).await?;
                 tx.commit().await?;
                 record(store, "revokeToken", json!({ "id": number })).await?;
-                let text = format!("token {number} of {} lets nobody in any more", token.account);
-                let ended = store.tokens_by_id(&[token.id]).await?.pop().unwrap_or(token);
-                terminal.answer(&Listed::from(ended), text)
+                let text = format!("revoked token {number} of {}", token.account);
+                let revoked = store.tokens_by_id(&[token.id]).await?.pop().unwrap_or(token);
+                terminal.print(&Listed::from(revoked), text)
             }
         }
     }
 }
 
-/// Writes down what was done here, as by nobody and from nowhere: whoever does it may do with the database what they like.
+/// Adds an entry to the audit log, without an account and an address: who opens the library itself can do anything with it.
 async fn record(store: &Store, mutation: &str, input: serde_json::Value) -> anyhow::Result<()> {
     let entry = NewAuditEntry {
         access: Access::FULL,

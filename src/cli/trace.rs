@@ -10,49 +10,50 @@ use serde_json::json;
 
 use super::network::{NetworkOptions, bytes};
 use super::npy;
+use super::table::counted;
 use super::terminal::Terminal;
 use scv_compute::onnx::case;
 use scv_compute::trace::{Numbers, Traced, trace};
 
-/// Run an ONNX file on tensors and keep what each of its layers makes; needs no server
+/// Run an ONNX file and write the output of each of its layers; needs no server
 #[derive(Debug, Args)]
 pub(super) struct Trace {
-    /// The ONNX file
+    /// ONNX file
     #[arg(required_unless_present = "case", requires = "input", requires = "output")]
     model: Option<PathBuf>,
-    /// A .npy file of float32 that goes into the network as it is, images along the first dimension
+    /// Input of the network: a .npy file of float32, with images along the first dimension
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// The safetensors file to write; `order` in its metadata lists the names in the order they were made
+    /// Safetensors file to write; `order` in its metadata lists the names in execution order
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// In place of a network: a folder with one of the cases that the ONNX project publishes for its operators
-    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["model", "input", "output"])]
+    /// Instead of a network: a directory with a test case of the ONNX project for its operators
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "input", "output"])]
     case: Option<PathBuf>,
     #[command(flatten)]
     network: NetworkOptions,
 }
 
-/// How near the numbers of a case have to be: relative and absolute.
-const NEAR: (f32, f32) = (1e-3, 1e-5);
+/// The tolerance of a test case: relative and absolute.
+const TOLERANCE: (f32, f32) = (1e-3, 1e-5);
 
 impl Trace {
     pub(super) fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
         if let Some(folder) = &self.case {
-            let (status, reason) = judge(folder)?;
+            let (status, reason) = run_case(folder)?;
             let verdict = json!({ "status": status, "reason": reason });
-            return terminal.answer(&verdict, &verdict);
+            return terminal.print(&verdict, &verdict);
         }
         let (Some(model), Some(input), Some(output)) = (&self.model, &self.input, &self.output) else {
-            unreachable!("required as arguments");
+            unreachable!("they are required arguments");
         };
         let numbers = npy::read(&bytes(input)?).with_context(|| format!("{} cannot be used", input.display()))?;
         let traced = trace(self.network.import(model)?, &numbers)?;
         write(&traced, output).with_context(|| format!("cannot write {}", output.display()))?;
         let document = json!({ "values": traced.len(), "output": output });
-        terminal.answer(
+        terminal.print(
             &document,
-            format!("{} values are in {}", traced.len(), output.display()),
+            format!("wrote {} to {}", counted(traced.len(), "tensor"), output.display()),
         )
     }
 }
@@ -74,8 +75,8 @@ fn write(traced: &[Traced], path: &Path) -> anyhow::Result<()> {
     Ok(safetensors::serialize_to_file(views, Some(metadata), path)?)
 }
 
-/// Whether a case comes out as published, for each of its sets of inputs.
-fn judge(folder: &Path) -> anyhow::Result<(&'static str, String)> {
+/// Whether the outputs of a test case are as published, for each of its sets of inputs.
+fn run_case(folder: &Path) -> anyhow::Result<(&'static str, String)> {
     let model = bytes(&folder.join("model.onnx"))?;
     for set in 0.. {
         let folder = folder.join(format!("test_data_set_{set}"));
@@ -93,7 +94,7 @@ fn judge(folder: &Path) -> anyhow::Result<(&'static str, String)> {
             };
             let fault = match made.get(place) {
                 Some(made) => difference(made, &expected),
-                None => Some("it is not made".to_owned()),
+                None => Some("it is missing".to_owned()),
             };
             if let Some(fault) = fault {
                 return Ok(("failed", format!("output {place} of set {set}: {fault}")));
@@ -103,7 +104,7 @@ fn judge(folder: &Path) -> anyhow::Result<(&'static str, String)> {
     Ok(("passed", String::new()))
 }
 
-/// The published tensors of one kind, in their order.
+/// The published tensors of one kind, in order.
 fn tensors(folder: &Path, kind: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     let paths = (0..).map(|place| folder.join(format!("{kind}_{place}.pb")));
     paths
@@ -116,7 +117,7 @@ fn difference(made: &Numbers, expected: &Numbers) -> Option<String> {
     if made.shape != expected.shape {
         return Some(format!("its shape is {:?}, not {:?}", made.shape, expected.shape));
     }
-    let (relative, absolute) = NEAR;
+    let (relative, absolute) = TOLERANCE;
     let near = |a: f32, b: f32| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= absolute + relative * b.abs();
     let far = made
         .values

@@ -2,85 +2,81 @@
 
 use std::path::PathBuf;
 
-use anyhow::anyhow;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::client::Client;
-use super::layer::{self, VersionName};
-use super::pictures;
+use super::exit::not_found;
+use super::layer;
+use super::pictures::{self, label};
 use super::terminal::Terminal;
-use crate::config::ClientConfig;
+use super::version_name::VersionName;
 
 mod exemplars;
-mod look;
-mod search;
+mod image;
+mod synthesis;
 
-use look::{Image, Subject};
-use search::Search;
+use image::{ImageOptions, Subject};
+use synthesis::SynthesisOptions;
 
-/// Names of classes that an error lists.
+/// The most names of classes that an error lists.
 const MAX_NAMES: usize = 20;
 
-/// Show what parts of a network look for, or what it makes of an image
+/// Visualize what parts of a network respond to, or how it processes an image
 ///
-/// For a class, a layer, a channel of a layer or one place of that, a synthetic image is sought that it answers to most, beside
-/// the real images of the test split that it answers to most; for the first ten classes if nothing is named. A synthetic image
-/// shows what the part responds to. It need not look like anything: read it together with the real ones.
+/// Without --image and --file: synthesizes an image that maximizes the activation of a class, a layer, a channel of a layer or
+/// one position of a channel, and lists the test images with the highest activation; by default for the first ten classes. A
+/// synthetic image need not look like anything: read it together with the real ones.
 ///
-/// With --exemplars nothing is synthetic: the test images are shown that the layer's channels answer to most.
+/// With --exemplars: lists only test images, those with the highest activation of each of the layer's most active channels.
 ///
-/// With --image or --file it is shown what is made of that image: with --layer what the layer's most active channels answer to
-/// it, or the one that is named; else which pixels a class hangs on, the likeliest if none is named. With --layer and --class or
-/// --method it is both.
+/// With --image or --file: attributes the score of a class, by default the predicted one, to the pixels of the image. With
+/// --layer: shows feature maps of the layer's most active channels, or of --channel. With --layer and --class or --method: both.
 #[derive(Debug, Args)]
 pub(super) struct Visualize {
     /// MODEL, MODEL:NUMBER, MODEL:latest or MODEL:best
     #[arg(value_name = "MODEL[:VERSION]")]
     version: VersionName,
-    /// Name of a class, or its index from 0
+    /// Name or index of a class; indices start at 0
     #[arg(long, value_name = "NAME")]
     class: Option<String>,
-    /// Name of a layer such as 4 or 3.main.0, or @ and its place in the list
+    /// Name of a layer, such as 4 or 3.main.0, or @ and its position
     #[arg(long)]
     layer: Option<String>,
-    /// Index of a channel of the layer, from 0
+    /// Index of a channel of the layer, starting at 0
     #[arg(long, requires = "layer")]
     channel: Option<usize>,
-    /// Row of one number of the channel, from 0
+    /// Row of a position in the channel, starting at 0
     #[arg(long, requires = "channel", requires = "column", conflicts_with_all = ["image", "file"])]
     row: Option<usize>,
-    /// Column of one number of the channel, from 0
+    /// Column of a position in the channel, starting at 0
     #[arg(long, requires = "channel", requires = "row", conflicts_with_all = ["image", "file"])]
     column: Option<usize>,
-    /// Show the test images that the layer's channels answer to most
+    /// List the test images with the highest activation of the layer's channels
     #[arg(long, requires = "layer", conflicts_with_all = ["class", "row", "image", "file", "method"])]
     exemplars: bool,
-    /// Write all pictures there
+    /// Directory to write all pictures to
     #[arg(long, value_name = "DIR")]
-    open_dir: Option<PathBuf>,
+    output_dir: Option<PathBuf>,
     #[command(flatten)]
-    image: Image,
+    image: ImageOptions,
     #[command(flatten)]
-    search: Search,
-    #[command(flatten)]
-    client: ClientConfig,
+    synthesis: SynthesisOptions,
 }
 
 impl Visualize {
-    pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
+    pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
         let image = self.image.is_given()?.then_some(&self.image);
-        pictures::prepare(self.open_dir.as_deref())?;
-        let client = Client::new(&self.client)?;
-        let layers = layer::layers(&client, &self.version).await?;
+        pictures::prepare(self.output_dir.as_deref())?;
+        let layers = layer::layers(client, &self.version).await?;
         let version = &layers.version;
         let layer = self.layer.as_ref().map(|name| layers.find(name)).transpose()?;
-        let names = class_names(&client, &version.id).await?;
+        let names = class_names(client, &version.id).await?;
         let class = self.class.as_ref().map(|wanted| class_of(&names, wanted)).transpose()?;
 
-        let (mut targets, mut look, mut exemplars) = (Vec::new(), None, None);
-        let (pictures, text) = match (image, layer) {
+        let (mut targets, mut report, mut exemplars) = (Vec::new(), None, None);
+        let pictures = match (image, layer) {
             (Some(image), layer) => {
                 let subject = Subject {
                     version,
@@ -88,33 +84,40 @@ impl Visualize {
                     channel: self.channel,
                     class,
                 };
-                let found = image.look(&client, subject).await?;
-                let shown = (found.pictures(version, layer), found.to_text());
-                look = Some(found);
-                shown
+                report = Some(image.inspect(client, &subject).await?);
+                report.iter().flat_map(|report| report.pictures(&subject)).collect()
             }
             (None, Some(layer)) if self.exemplars => {
-                let found = exemplars::find(&client, terminal, version, layer, self.channel).await?;
-                let shown = (found.pictures(version), found.to_text());
+                let found = exemplars::find(client, terminal, version, layer, self.channel).await?;
+                let pictures = found.pictures(version);
                 exemplars = Some(found);
-                shown
+                pictures
             }
             (None, layer) => {
-                let place = self.row.zip(self.column);
-                for target in search::targets(layer, (self.channel, place), class, &names)? {
-                    targets.push(self.search.seek(&client, terminal, version, target).await?);
+                let position = self.row.zip(self.column);
+                for target in synthesis::targets(layer, (self.channel, position), class, &names)? {
+                    targets.push(self.synthesis.synthesize(client, terminal, version, target).await?);
                 }
-                let pictures = targets.iter().flat_map(|found| found.pictures(version));
-                (pictures.collect::<Vec<_>>(), search::to_text(&targets))
+                let pictures = targets
+                    .iter()
+                    .flat_map(|found| found.pictures(version, &self.synthesis));
+                pictures.collect::<Vec<_>>()
             }
         };
-        if let Some(folder) = &self.open_dir {
-            pictures::write(&client, terminal, folder, &pictures).await?;
+        let directory = self.output_dir.as_deref();
+        if let Some(directory) = directory {
+            pictures::write(client, terminal, directory, &pictures).await?;
         }
+        let label = |url: &str| label(&pictures, directory, url);
+        let text = match (&report, &exemplars) {
+            (Some(report), _) => report.to_text(label),
+            (None, Some(exemplars)) => exemplars.to_text(label),
+            (None, None) => synthesis::to_text(&targets, label),
+        };
         let document = json!({
-            "version": version, "targets": targets, "look": look, "exemplars": exemplars, "pictures": pictures,
+            "version": version, "targets": targets, "image": report, "exemplars": exemplars, "pictures": pictures,
         });
-        terminal.answer(&document, text)
+        terminal.print(&document, text)
     }
 }
 
@@ -134,23 +137,25 @@ async fn class_names(client: &Client, version: &str) -> anyhow::Result<Vec<Strin
         class_names: Vec<String>,
     }
     let query = "query($id: ID!) { version(id: $id) { dataset { classNames } } }";
-    let data: Data = client.ask(query, json!({ "id": version })).await?;
+    let data: Data = client.query(query, json!({ "id": version })).await?;
     Ok(data.version.dataset.class_names)
 }
 
-/// The index of a class that is told by its name, in capitals or not if that says which, or else by its index. The server says
-/// if there is none of that index: a network may answer with other classes than its data set has.
+/// The index of a class with a name, whose case is ignored if it is unique so, or with an index. The server checks the index,
+/// because a network can have other classes than its data set.
 fn class_of(names: &[String], wanted: &str) -> anyhow::Result<usize> {
-    let alike: Vec<usize> = (0..names.len())
+    let candidates: Vec<usize> = (0..names.len())
         .filter(|class| names[*class].eq_ignore_ascii_case(wanted))
         .collect();
-    let exactly = alike.iter().copied().find(|class| names[*class] == wanted);
-    let only = alike.first().copied().filter(|_| alike.len() == 1);
-    exactly.or(only).or_else(|| wanted.parse().ok()).ok_or_else(|| {
+    let exact = candidates.iter().copied().find(|class| names[*class] == wanted);
+    let only = candidates.first().copied().filter(|_| candidates.len() == 1);
+    exact.or(only).or_else(|| wanted.parse().ok()).ok_or_else(|| {
         let last = names.len().saturating_sub(1);
         let few = names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
         let more = if names.len() > MAX_NAMES { ", …" } else { "" };
-        anyhow!("there is no class {wanted}: by their index they are 0 to {last}, by their names {few}{more}")
+        not_found(format!(
+            "there is no class {wanted}: the classes are named {few}{more}, or by index 0 to {last}"
+        ))
     })
 }
 
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_named_by_its_index_is_not_told_twice() {
+    fn a_class_whose_name_is_its_index_is_named_once() {
         assert_eq!(class_in_words(1, &clothes()), "class 1 Trouser");
         assert_eq!(class_in_words(0, &["0".to_owned()]), "class 0");
     }

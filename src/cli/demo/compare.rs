@@ -5,21 +5,22 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::cli::client::Client;
-use crate::cli::layer::{Layer, VersionName, layers};
+use crate::cli::layer::{Layer, layers};
 use crate::cli::model::{self, Version};
-use crate::cli::search::{Filter, Measure, Question, similar};
+use crate::cli::search::{Filter, Measure, SearchRequest, similar};
 use crate::cli::table::{score, table};
+use crate::cli::version_name::VersionName;
 
-/// Each layer of one network with the layer of its twin that is most like it.
+/// Each layer of one network with its most similar layer in the other one.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Pair {
     from: Version,
     to: Version,
     layers: Vec<Matched>,
-    /// Layers whose best match is the layer in the same place.
+    /// Layers whose best match has the same position.
     counterparts: usize,
-    /// Those, and layers whose best match stands directly before or behind that place.
+    /// Those, and layers whose best match has an adjacent position.
     neighbours: usize,
 }
 
@@ -32,15 +33,15 @@ struct Matched {
     counterpart: bool,
 }
 
-/// Compares two networks with the search that everybody uses.
+/// Compares two networks by ordinary searches.
 pub(super) async fn pair(client: &Client, from: VersionName, to: VersionName) -> anyhow::Result<Pair> {
     let (from, to) = (layers(client, &from).await?, layers(client, &to).await?);
     let twin = model::find(client, &to.version.model.name).await?;
     let mut matched = Vec::new();
     for layer in from.layers {
-        let question = Question {
+        let request = SearchRequest {
             layer: layer.id.clone(),
-            // Earlier versions of the twin may answer as well.
+            // Earlier versions of the other model are candidates too.
             first: 100,
             measure: Measure::default(),
             exact: true,
@@ -49,7 +50,7 @@ pub(super) async fn pair(client: &Client, from: VersionName, to: VersionName) ->
                 ..Filter::default()
             },
         };
-        let mut hits = similar(client, &question).await?.hits.into_iter();
+        let mut hits = similar(client, &request).await?.hits.into_iter();
         let Some(best) = hits.find(|hit| hit.layer.version.id == to.version.id) else {
             continue;
         };
@@ -73,11 +74,11 @@ pub(super) async fn pair(client: &Client, from: VersionName, to: VersionName) ->
     })
 }
 
-/// The first pair in full, and what all come to.
+/// The first pair in full, and a summary of all.
 pub(super) fn to_text(pairs: &[Pair]) -> String {
     let mut text = String::from(
-        "3. Two networks trained apart, from different random weights: does each layer find the one\n   \
-         in the same place of the other? (By guessing, one layer would.)\n",
+        "3. Two networks of one architecture, trained from different random weights: is the top hit of\n   \
+         each layer its counterpart in the other network? (Expected by chance: one layer.)\n",
     );
     // Writing to a string cannot fail.
     if let Some(first) = pairs.first() {
@@ -98,7 +99,7 @@ pub(super) fn to_text(pairs: &[Pair]) -> String {
             to.as_str(),
             "kind",
             ">debiased CKA",
-            "same place",
+            "counterpart",
         ];
         let _ = write!(text, "\n{}", table(&head, rows));
     }
@@ -106,7 +107,7 @@ pub(super) fn to_text(pairs: &[Pair]) -> String {
     for pair in pairs {
         let _ = write!(
             text,
-            "\n{} and {}: {} of {} layers find their counterpart first, {} that or a layer next to it",
+            "\n{} and {}: the top hit is the counterpart for {} of {} layers, the counterpart or adjacent for {}",
             pair.from,
             pair.to,
             pair.counterparts,

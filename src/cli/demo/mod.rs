@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
 use clap::Args;
 use reqwest::Url;
 use serde::Serialize;
@@ -16,19 +15,20 @@ use tokio_util::sync::CancellationToken;
 use self::compare::Pair;
 use self::zoo::Network;
 use super::client::Client;
+use super::exit::{self, code};
 use super::layer::layers;
-use super::model::percent;
-use super::search::{Answer, Filter, Measure, Question, similar};
+use super::search::{Filter, Measure, SearchRequest, SearchResult, similar};
 use super::serve::{on_signal, unless};
-use super::table::table;
+use super::shell;
+use super::table::{percent, table};
 use super::terminal::Terminal;
 use crate::app::App;
 use crate::config::{Config, program};
 
-/// The layer whose like is searched: the second convolution of the first network.
+/// The layer to find similar layers for: the second convolution of the first network.
 const TARGET: (&str, &str) = ("plain-1", "2");
 
-/// What the address of the playground asks; it opens with this query and the target as its variable.
+/// The query with which GraphiQL opens; its variable is the target.
 const QUERY: &str = "\
 query Similar($layer: ID!) {
   layer(id: $layer) {
@@ -49,33 +49,33 @@ query Similar($layer: ID!) {
 }
 ";
 
-/// Train a few small networks and show which of their layers are alike; needs nothing
+/// Train a few small networks and show which of their layers are similar; needs no setup
 ///
-/// Runs a server of its own with a database of its own, in the folder `demo` below the usual data folder unless
-/// --data-dir or --database-url names another place. What is trained is kept: a second run trains nothing.
+/// Runs its own server and database, in the subdirectory demo of the default data directory unless --data-dir or
+/// --database-url is given. Trained networks are stored: a second run trains nothing.
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// Leave the server running until Ctrl-C
+    /// Keep the server running until Ctrl-C
     #[arg(long)]
     serve: bool,
-    /// Train new versions of all networks, whatever is there
+    /// Train new versions of all networks even if there are some
     #[arg(long)]
     fresh: bool,
     #[command(flatten)]
-    config: Config,
+    pub(super) config: Config,
 }
 
-/// What the demonstration shows.
+/// The result of the demonstration.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Shown {
+struct Report {
     networks: Vec<Network>,
     trained: usize,
     seconds: f64,
-    search: Answer,
+    search: SearchResult,
     pairs: Vec<Pair>,
     data_dir: String,
-    /// The playground with a query, if the server stays.
+    /// The URL of GraphiQL with a query, if the server keeps running.
     playground: Option<String>,
 }
 
@@ -86,7 +86,10 @@ impl Demo {
         let stop = on_signal()?;
         let opening = terminal.spinner("starting the database and the server");
         let Some(app) = unless(&stop, App::build(&config)).await else {
-            bail!("stopped before the server was up");
+            return Err(exit::failure(
+                code::INTERRUPTED,
+                "interrupted before the server was ready",
+            ));
         };
         let app = app?;
         drop(opening);
@@ -95,26 +98,26 @@ impl Demo {
         let running = tokio::spawn(app.run(shutdown.clone()));
         let outcome = self.show(terminal, &client, &stop).await;
         if self.serve && outcome.is_ok() {
-            // A server that ends by itself cancels its token.
+            // A server that ends on its own cancels its token.
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = shutdown.cancelled() => {}
             }
         }
         shutdown.cancel();
-        // The reason why the demonstration ended comes before any trouble of the server that it ended.
+        // An error of the demonstration matters more than one of the server that it stopped.
         let ended = running.await?;
         outcome?;
         ended
     }
 
     async fn show(&self, terminal: &Terminal, client: &Client, stop: &CancellationToken) -> anyhow::Result<()> {
-        let begun = Instant::now();
+        let start = Instant::now();
         let (networks, trained) = zoo::ensure(client, terminal, self.fresh, stop).await?;
-        let seconds = Duration::as_secs_f64(&begun.elapsed());
+        let seconds = Duration::as_secs_f64(&start.elapsed());
         let (model, layer) = TARGET;
         let target = layers(client, &model.parse()?).await?;
-        let question = Question {
+        let request = SearchRequest {
             layer: target.find(layer)?.id.clone(),
             first: 10,
             measure: Measure::default(),
@@ -125,11 +128,9 @@ impl Demo {
         for (a, b) in zoo::twins() {
             pairs.push(compare::pair(client, a, b).await?);
         }
-        let shown = Shown {
-            search: similar(client, &question).await?,
-            playground: self
-                .serve
-                .then(|| client.playground(QUERY, &question.layer).to_string()),
+        let report = Report {
+            search: similar(client, &request).await?,
+            playground: self.serve.then(|| client.graphiql(QUERY, &request.layer).to_string()),
             networks,
             trained,
             seconds,
@@ -137,17 +138,17 @@ impl Demo {
             data_dir: self.config.clone().for_demo().data_dir.display().to_string(),
         };
         if stop.is_cancelled() {
-            bail!("stopped");
+            return Err(exit::failure(code::INTERRUPTED, "interrupted"));
         }
-        terminal.answer(&shown, shown.to_text(client))?;
+        terminal.print(&report, report.to_text(client))?;
         if self.serve {
-            terminal.note("\nThe server runs until you press Ctrl-C.");
+            terminal.note("\nPress Ctrl-C to stop the server.");
         }
         Ok(())
     }
 }
 
-/// The address asked for, or a free port beside it if that one is taken.
+/// The requested address, or a free port if it is in use.
 fn free_address(wanted: SocketAddr) -> SocketAddr {
     match TcpListener::bind(wanted) {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => SocketAddr::new(wanted.ip(), 0),
@@ -155,13 +156,13 @@ fn free_address(wanted: SocketAddr) -> SocketAddr {
     }
 }
 
-impl Shown {
+impl Report {
     fn to_text(&self, client: &Client) -> String {
         let mut text = self.networks_text();
         // Writing to a string cannot fail.
         let _ = write!(
             text,
-            "\n\n2. Which layers of other networks compute the same as one? `scv search {} {}` answers:\n\n{}",
+            "\n\n2. Which layers of other networks compute the same as one of them? `scv search {} {}` prints:\n\n{}",
             TARGET.0,
             TARGET.1,
             self.search.to_text()
@@ -173,16 +174,17 @@ impl Shown {
                 let _ = write!(
                     text,
                     "\n\nTry it yourself:\n  in a browser: {address}\n  in another terminal: {} search plain-2 5 --kind Conv2d --tag residual{}",
-                    program(),
+                    shell::word(&program()),
                     client.option()
                 );
             }
             None => {
                 let _ = write!(
                     text,
-                    "\n\nAll of it is kept. `{} demo --serve` shows it again and leaves the server running,\nwith queries to try; so does `{} serve --data-dir {data_dir}`.",
-                    program(),
-                    program()
+                    "\n\nEverything is stored. To keep the server running, with queries to try: {0} demo --serve\n\
+                     To start a server on the same library: {0} serve --data-dir {1}",
+                    shell::word(&program()),
+                    shell::word(data_dir)
                 );
             }
         }
@@ -208,12 +210,12 @@ impl Shown {
             ">epochs",
             ">accuracy",
         ];
-        let made = match self.trained {
-            0 => "they were there from an earlier run".to_owned(),
+        let origin = match self.trained {
+            0 => "from an earlier run".to_owned(),
             count => format!("{count} trained in {:.0} s", self.seconds),
         };
         format!(
-            "\n1. Networks trained on handwritten digits of 8x8 pixels ({made})\n\n{}",
+            "\n1. Networks trained on handwritten digits of 8x8 pixels ({origin})\n\n{}",
             table(&head, rows)
         )
     }

@@ -8,19 +8,21 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::client::Client;
+use crate::cli::exit::{self, code};
 use crate::cli::job::{self, Job};
-use crate::cli::layer::{self, VersionName};
-use crate::cli::model::{self, ModelOptions, Version, percent};
+use crate::cli::layer;
+use crate::cli::model::{self, ModelOptions, Version, test_accuracy};
 use crate::cli::terminal::{Bar, Terminal};
 use crate::cli::train::{self, Optimizer, Schedule, Settings, TrainRequest};
+use crate::cli::version_name::VersionName;
 use scv_domain::block::Block;
 
 const DATASET: &str = "digits";
 
-/// Passes over the images that bring each of the networks near its best.
+/// Enough passes over the images to bring each network near its best accuracy.
 const EPOCHS: u32 = 10;
 
-/// How often the jobs are looked at.
+/// The time between two requests for the progress of the jobs.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// A kind of network.
@@ -48,7 +50,7 @@ const ARCHITECTURES: [Architecture; 3] = [
     },
 ];
 
-/// One network to be there.
+/// One network of the demonstration.
 struct Plan {
     name: String,
     architecture: &'static Architecture,
@@ -57,7 +59,7 @@ struct Plan {
     tags: Vec<String>,
 }
 
-/// Two networks of each architecture from different seeds, and one that has hardly learned.
+/// Two networks of each architecture from different seeds, and an undertrained one.
 fn plans() -> Vec<Plan> {
     let plan = |architecture: &'static Architecture, suffix: &str, seed, epochs, tags: &[&str]| Plan {
         name: format!("{}-{suffix}", architecture.name),
@@ -82,7 +84,7 @@ fn plans() -> Vec<Plan> {
         .collect()
 }
 
-/// The pairs of networks that differ by nothing but their seed.
+/// The pairs of networks that differ only in their seed.
 pub(super) fn twins() -> impl Iterator<Item = (VersionName, VersionName)> {
     ARCHITECTURES.iter().map(|architecture| {
         let name = |seed: u32| VersionName::latest(format!("{}-{seed}", architecture.name));
@@ -90,7 +92,7 @@ pub(super) fn twins() -> impl Iterator<Item = (VersionName, VersionName)> {
     })
 }
 
-/// A network that is there.
+/// A trained network.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Network {
@@ -102,7 +104,7 @@ pub(super) struct Network {
     pub(super) seed: u32,
 }
 
-/// Sees to it that all networks are there; how many had to be trained is told too.
+/// Trains the networks that are missing. Returns all networks, and how many were trained.
 pub(super) async fn ensure(
     client: &Client,
     terminal: &Terminal,
@@ -120,7 +122,7 @@ pub(super) async fn ensure(
     let trained = started.len();
     if trained > 0 {
         terminal.note(format!(
-            "training {trained} networks on the digits, one after the other"
+            "training {trained} networks on handwritten digits, one after the other"
         ));
     }
     follow(client, started, stop).await?;
@@ -155,12 +157,12 @@ impl Plan {
             blocks: Vec<Block>,
         }
         let query = "query($name: String!) { model(name: $name) { tags version(alias: \"latest\") { blocks } } }";
-        let Some(model) = client.ask::<Data>(query, json!({ "name": self.name })).await?.model else {
+        let Some(model) = client.query::<Data>(query, json!({ "name": self.name })).await?.model else {
             return Ok(false);
         };
         if !self.tags.iter().all(|tag| model.tags.contains(tag)) {
             bail!(
-                "there is a model {:?} that is not of the demonstration: give it another place with --data-dir",
+                "the library has a model {:?} that is not of the demonstration: choose another directory with --data-dir",
                 self.name
             );
         }
@@ -171,7 +173,7 @@ impl Plan {
     fn model(&self) -> ModelOptions {
         ModelOptions {
             name: self.name.clone(),
-            tags: self.tags.iter().map(ToString::to_string).collect(),
+            tags: self.tags.clone(),
             private: false,
         }
     }
@@ -201,29 +203,30 @@ impl Plan {
     }
 }
 
-/// Waits for all jobs; on a wish to stop it takes back those that are not over.
+/// Waits for all jobs. When it is interrupted, it cancels those that are not over.
 async fn follow(client: &Client, mut open: Vec<(&Plan, Job, Bar)>, stop: &CancellationToken) -> anyhow::Result<()> {
     while !open.is_empty() {
-        let mut still = Vec::new();
+        let mut unfinished = Vec::new();
         for (plan, job, bar) in open {
             let job = job::job(client, &job.id).await?;
             if job.is_over() {
                 job.outcome()?;
-                let right = percent(job.version.version.accuracy);
-                bar.finish(format!("  {:<14}  {right} of the test images right", plan.name));
+                let accuracy = test_accuracy(job.version.version.accuracy);
+                bar.finish(format!("  {:<14}  {accuracy}", plan.name));
             } else {
                 job.show(&bar, Some(plan.epochs));
-                still.push((plan, job, bar));
+                unfinished.push((plan, job, bar));
             }
         }
-        open = still;
+        open = unfinished;
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
             () = stop.cancelled() => {
                 for (_, job, _) in &open {
                     job::cancel(client, &job.id).await?;
                 }
-                bail!("stopped; what was ready is kept, and the next `scv demo` trains the rest");
+                let message = "interrupted; networks that are ready are stored, and the next `scv demo` trains the others";
+                return Err(exit::failure(code::INTERRUPTED, message));
             }
         }
     }

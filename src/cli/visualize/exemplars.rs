@@ -1,26 +1,26 @@
-//! The test images that the channels of a layer answer to most.
+//! The test images with the highest activation of the channels of a layer.
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::search::{Exemplar, shown};
+use super::synthesis::{Exemplar, named_pictures};
 use crate::cli::client::Client;
 use crate::cli::job::{self, Job};
 use crate::cli::layer::Layer;
 use crate::cli::model::Version;
-use crate::cli::pictures::{Picture, Shown, file_stem};
+use crate::cli::pictures::{NamedPicture, Picture, file_stem};
 use crate::cli::table::{score, table};
 use crate::cli::terminal::Terminal;
 use scv_compute::feature_map::planes;
-use scv_domain::exemplar::MAX_CHANNELS as MAX_CHANNELS_KEPT;
+use scv_domain::exemplar::MAX_CHANNELS as MAX_STORED_CHANNELS;
 
-/// Channels that are shown if none is named: those that answer most.
+/// The most channels that are shown if none is named.
 const MAX_CHANNELS: usize = 10;
 
-/// The channels that were looked at, the most active first.
+/// Channels with their exemplars, the most active first.
 #[derive(Debug, Serialize)]
-pub(super) struct Found {
+pub(super) struct ChannelExemplars {
     layer: String,
     channels: Vec<Channel>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Found {
 struct Channel {
     channel: usize,
     images: Vec<Exemplar>,
-    /// What the channel answers to the first of them, place by place.
+    /// The activations of the channel for the first image.
     feature_map: Picture,
 }
 
@@ -51,14 +51,14 @@ struct Images {
     images: Vec<Exemplar>,
 }
 
-/// Shows a channel, or the most active ones; looks for their images first where that has not been done.
+/// The exemplars of a channel, or of the most active ones. The server searches for them first if it has none.
 pub(super) async fn find(
     client: &Client,
     terminal: &Terminal,
     version: &Version,
     layer: &Layer,
     channel: Option<usize>,
-) -> anyhow::Result<Found> {
+) -> anyhow::Result<ChannelExemplars> {
     #[derive(Deserialize)]
     struct Data {
         layer: WithMaps,
@@ -75,41 +75,41 @@ pub(super) async fn find(
     }
     let shape: Vec<usize> = layer.output_shape.iter().map(|&length| length as usize).collect();
     let [channels, ..] = planes(&shape);
-    if channels > MAX_CHANNELS_KEPT {
+    if channels > MAX_STORED_CHANNELS {
         bail!(
-            "layer {} has {channels} channels, and images are looked for in layers of at most {MAX_CHANNELS_KEPT}: with --channel \
-             and without --exemplars the images of one are shown, beside a synthetic one",
+            "layer {} has {channels} channels; the limit for --exemplars is {MAX_STORED_CHANNELS}: give --channel without --exemplars \
+             to see the images of one channel",
             layer.name
         );
     }
-    if kept(client, layer, &[]).await?.is_none() {
-        look_for(client, terminal, version).await?;
+    if stored(client, layer, &[]).await?.is_none() {
+        search(client, terminal, version).await?;
     }
     let query = "query($id: ID!, $channels: [Int!], $first: Int!) { layer(id: $id) {
         featureMaps(channels: $channels, first: $first) { channel picture { url } } } }";
     let variables = json!({ "id": layer.id, "channels": channel.map(|channel| [channel]), "first": MAX_CHANNELS });
-    let maps = client.ask::<Data>(query, variables).await?.layer.feature_maps;
+    let maps = client.query::<Data>(query, variables).await?.layer.feature_maps;
     let wanted: Vec<usize> = maps.iter().map(|map| map.channel).collect();
-    let images = kept(client, layer, &wanted)
+    let images = stored(client, layer, &wanted)
         .await?
-        .context("the images were deleted meanwhile")?;
+        .context("the exemplars have just been deleted")?;
     let channels = images.into_iter().zip(maps).map(|(mut of, mut map)| {
-        of.images.iter_mut().for_each(|image| image.at(client));
-        map.picture.at(client);
+        of.images.iter_mut().for_each(|image| image.resolve(client));
+        map.picture.resolve(client);
         Channel {
             channel: of.channel,
             images: of.images,
             feature_map: map.picture,
         }
     });
-    Ok(Found {
+    Ok(ChannelExemplars {
         layer: layer.name.clone(),
         channels: channels.collect(),
     })
 }
 
-/// What is kept of some channels, in their order; none if nothing is of the whole layer.
-async fn kept(client: &Client, layer: &Layer, channels: &[usize]) -> anyhow::Result<Option<Vec<Images>>> {
+/// The stored exemplars of some channels, in the order of the channels; none if the layer has none.
+async fn stored(client: &Client, layer: &Layer, channels: &[usize]) -> anyhow::Result<Option<Vec<Images>>> {
     #[derive(Deserialize)]
     struct Data {
         layer: Of,
@@ -120,12 +120,12 @@ async fn kept(client: &Client, layer: &Layer, channels: &[usize]) -> anyhow::Res
         Exemplar::FIELDS
     );
     let variables = json!({ "id": layer.id, "channels": channels });
-    let found = client.ask::<Data>(&query, variables).await?.layer.channel_exemplars;
+    let found = client.query::<Data>(&query, variables).await?.layer.channel_exemplars;
     Ok(found.map(|found| found.nodes))
 }
 
-/// Has the images of all channels of all layers looked for.
-async fn look_for(client: &Client, terminal: &Terminal, version: &Version) -> anyhow::Result<()> {
+/// Has the server search for the exemplars of all channels of all layers.
+async fn search(client: &Client, terminal: &Terminal, version: &Version) -> anyhow::Result<()> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Started {
@@ -140,8 +140,8 @@ async fn look_for(client: &Client, terminal: &Terminal, version: &Version) -> an
         Job::fields()
     );
     let variables: Value = json!({ "input": { "versionId": version.id } });
-    let started: Started = client.ask(&query, variables).await?;
-    job::end_of(
+    let started: Started = client.query(&query, variables).await?;
+    job::wait_for(
         client,
         terminal,
         "exemplars of all channels",
@@ -150,36 +150,36 @@ async fn look_for(client: &Client, terminal: &Terminal, version: &Version) -> an
     .await
 }
 
-impl Found {
-    /// What there is to see.
-    pub(super) fn pictures(&self, version: &Version) -> Vec<Shown> {
+impl ChannelExemplars {
+    /// All pictures.
+    pub(super) fn pictures(&self, version: &Version) -> Vec<NamedPicture> {
         let of = |channel: &Channel| {
             let name = format!("{version} layer {} channel {}", self.layer, channel.channel);
             let stem = file_stem(&name);
-            let map = Shown::new(format!("{stem}-map.png"), &channel.feature_map.url);
-            shown(&stem, &channel.images).chain([map]).collect::<Vec<_>>()
+            let map = NamedPicture::new(format!("{stem}-map.png"), &channel.feature_map.url);
+            named_pictures(&stem, &channel.images).chain([map]).collect::<Vec<_>>()
         };
         self.channels.iter().flat_map(of).collect()
     }
 
-    /// All of it, for people.
-    pub(super) fn to_text(&self) -> String {
+    /// A table of the channels.
+    pub(super) fn to_text(&self, label: impl Fn(&str) -> String) -> String {
         let rows = self.channels.iter().map(|channel| {
-            let greatest = channel.images.first();
-            let greatest = greatest.map_or_else(|| "-".to_owned(), |first| score(first.activation));
+            let first = channel.images.first();
+            let max = first.map_or_else(|| "-".to_owned(), |first| score(first.activation));
             let images: Vec<String> = channel.images.iter().map(|image| image.index.to_string()).collect();
             vec![
                 channel.channel.to_string(),
-                greatest,
+                max,
                 images.join(" "),
-                channel.feature_map.url.clone(),
+                label(&channel.feature_map.url),
             ]
         });
         let head = [
             ">channel",
-            ">greatest answer",
-            "strongest images",
-            "what it answers to the first",
+            ">max activation",
+            "top-activating images",
+            "feature map of the first",
         ];
         format!("layer {}\n\n{}", self.layer, table(&head, rows))
     }

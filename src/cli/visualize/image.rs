@@ -1,4 +1,4 @@
-//! What a network makes of one image.
+//! How a network processes one image.
 
 use std::path::PathBuf;
 
@@ -9,21 +9,21 @@ use serde_json::{Value, json};
 
 use crate::cli::client::{Client, check_file};
 use crate::cli::layer::Layer;
-use crate::cli::model::{Version, percent};
-use crate::cli::pictures::{Picture, Shown, file_stem};
-use crate::cli::table::{score, table};
+use crate::cli::model::Version;
+use crate::cli::pictures::{NamedPicture, Picture, file_stem};
+use crate::cli::table::{percent, score, table};
 
-/// Which image is looked at, and how.
+/// An image, and how its pixels are attributed.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What is made of an image")]
-pub(super) struct Image {
-    /// Index of a test image to look at, from 0
+#[command(next_help_heading = "Image")]
+pub(super) struct ImageOptions {
+    /// Index of a test image, starting at 0
     #[arg(long, value_name = "INDEX", conflicts_with = "file")]
     image: Option<usize>,
-    /// A PNG or JPEG file to look at
+    /// PNG or JPEG file
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
-    /// How pixels are weighed; usually by integrated gradients. Grad-CAM is of the layer that is named
+    /// Attribution method [default: integrated-gradients]; grad-cam needs --layer
     #[arg(long)]
     method: Option<Method>,
 }
@@ -31,14 +31,18 @@ pub(super) struct Image {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum Method {
+    /// Gradient of the score
     #[serde(rename = "INPUT_GRADIENT")]
     Gradient,
+    /// Mean gradient of noisy copies
     SmoothGrad,
+    /// Integral of the gradient from the mean image to this one
     IntegratedGradients,
+    /// Activations of a layer, weighted by mean gradients
     GradCam,
 }
 
-/// Which pixels of an image a class hangs on.
+/// Attributions of the score of a class to the pixels.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Attribution {
@@ -49,11 +53,11 @@ struct Attribution {
     completeness_error: Option<f64>,
     picture: Picture,
     overlay: Picture,
-    image: SeenImage,
+    image: SourceImage,
 }
 
 const ATTRIBUTION_FIELDS: &str = "method class { index name } score probability completenessError picture { url }
-    overlay { url } image { picture { url } class { index name } preparations }";
+    overlay { url } image { picture { url } class { index name } preprocessingSteps }";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Class {
@@ -62,14 +66,15 @@ struct Class {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct SeenImage {
+#[serde(rename_all = "camelCase")]
+struct SourceImage {
     picture: Picture,
-    /// As the data set has it.
+    /// Its class in the data set.
     class: Option<Class>,
-    preparations: Vec<String>,
+    preprocessing_steps: Vec<String>,
 }
 
-/// What a channel answers to an image.
+/// The activations of a channel for an image.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FeatureMap {
@@ -79,16 +84,16 @@ struct FeatureMap {
     layer_maximum: Option<f64>,
     picture: Picture,
     overlay: Picture,
-    image: SeenImage,
+    image: SourceImage,
 }
 
 const MAP_FIELDS: &str = "channel mean layerMinimum layerMaximum picture { url } overlay { url }
-    image { picture { url } class { index name } preparations }";
+    image { picture { url } class { index name } preprocessingSteps }";
 
-/// What is seen of one image.
+/// What was computed for an image.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Look {
+pub(super) struct ImageReport {
     image: Option<usize>,
     #[serde(skip)]
     name: String,
@@ -96,7 +101,7 @@ pub(super) struct Look {
     feature_maps: Vec<FeatureMap>,
 }
 
-/// What of a version looks at the image.
+/// The parts of a version that the image is inspected with.
 pub(super) struct Subject<'a> {
     pub(super) version: &'a Version,
     pub(super) layer: Option<&'a Layer>,
@@ -104,22 +109,22 @@ pub(super) struct Subject<'a> {
     pub(super) class: Option<usize>,
 }
 
-impl Image {
-    /// Whether there is any to look at.
+impl ImageOptions {
+    /// Whether an image is given.
     ///
     /// # Errors
-    /// It is said how, and not at what.
+    /// A method is given without an image.
     pub(super) fn is_given(&self) -> anyhow::Result<bool> {
         let is_given = self.image.is_some() || self.file.is_some();
         if self.method.is_some() && !is_given {
-            bail!("--method is how the pixels of an image are weighed: name one with --image or --file");
+            bail!("--method needs an image: give one with --image or --file");
         }
         Ok(is_given)
     }
 
-    /// What a layer answers to it, and which pixels of it a class hangs on if that is asked or no layer is named.
-    pub(super) async fn look(&self, client: &Client, subject: Subject<'_>) -> anyhow::Result<Look> {
-        let Subject {
+    /// Feature maps of the layer if one is given; attributions if no layer, or a class or a method is given.
+    pub(super) async fn inspect(&self, client: &Client, subject: &Subject<'_>) -> anyhow::Result<ImageReport> {
+        let &Subject {
             version,
             layer,
             channel,
@@ -127,24 +132,23 @@ impl Image {
         } = subject;
         let is_grad_cam = self.method == Some(Method::GradCam);
         if is_grad_cam && layer.is_none() {
-            bail!("Grad-CAM weighs the channels of a layer with rows and columns: name one with --layer");
+            bail!("grad-cam needs a layer with rows and columns: give one with --layer");
         }
         if let Some(file) = &self.file {
             check_file(file)?;
         }
-        let of_method = layer.filter(|_| is_grad_cam).map(|layer| layer.index);
+        let method_layer = layer.filter(|_| is_grad_cam).map(|layer| layer.index);
         let settings = self
             .method
-            .map(|method| json!({ "method": method, "layer": of_method }));
-        let attribution = match layer.is_some() && class.is_none() && self.method.is_none() {
-            true => None,
-            false => {
-                let mut found = self.attribution(client, version, class, settings).await?;
-                for picture in [&mut found.picture, &mut found.overlay, &mut found.image.picture] {
-                    picture.at(client);
-                }
-                Some(found)
+            .map(|method| json!({ "method": method, "layer": method_layer }));
+        let attribution = if layer.is_some() && class.is_none() && self.method.is_none() {
+            None
+        } else {
+            let mut found = self.attribution(client, version, class, settings).await?;
+            for picture in [&mut found.picture, &mut found.overlay, &mut found.image.picture] {
+                picture.resolve(client);
             }
+            Some(found)
         };
         let mut feature_maps = match layer {
             Some(layer) => self.feature_maps(client, layer, channel).await?,
@@ -152,10 +156,10 @@ impl Image {
         };
         for map in &mut feature_maps {
             for picture in [&mut map.picture, &mut map.overlay, &mut map.image.picture] {
-                picture.at(client);
+                picture.resolve(client);
             }
         }
-        Ok(Look {
+        Ok(ImageReport {
             image: self.image,
             name: self.name(),
             attribution,
@@ -196,7 +200,7 @@ impl Image {
                 );
                 let image = self.image;
                 let variables = json!({ "id": version.id, "image": image, "class": class, "settings": settings });
-                client.ask(&query, variables).await?
+                client.query(&query, variables).await?
             }
         };
         Ok(data.version.attribution)
@@ -210,7 +214,7 @@ impl Image {
     ) -> anyhow::Result<Vec<FeatureMap>> {
         #[derive(Deserialize)]
         struct Data {
-            #[serde(alias = "mapImage")]
+            #[serde(alias = "computeFeatureMaps")]
             layer: Of,
         }
         #[derive(Deserialize)]
@@ -222,7 +226,7 @@ impl Image {
         let data: Data = match &self.file {
             Some(file) => {
                 let query = format!(
-                    "mutation($input: MapImageInput!) {{ mapImage(input: $input) {{
+                    "mutation($input: ComputeFeatureMapsInput!) {{ computeFeatureMaps(input: $input) {{
                        featureMaps {{ {MAP_FIELDS} }} }} }}"
                 );
                 let input = json!({ "layerId": layer.id, "image": null, "channels": channels });
@@ -235,13 +239,13 @@ impl Image {
                        featureMaps(image: $image, channels: $channels) {{ {MAP_FIELDS} }} }} }}"
                 );
                 let variables = json!({ "id": layer.id, "image": self.image, "channels": channels });
-                client.ask(&query, variables).await?
+                client.query(&query, variables).await?
             }
         };
         Ok(data.layer.feature_maps)
     }
 
-    /// For people.
+    /// The image in words.
     fn name(&self) -> String {
         match (&self.file, self.image) {
             (Some(file), _) => file
@@ -252,91 +256,98 @@ impl Image {
     }
 }
 
-impl Look {
-    /// The image itself.
-    fn seen(&self) -> Option<&SeenImage> {
+impl ImageReport {
+    /// The image as the network reads it.
+    fn source(&self) -> Option<&SourceImage> {
         let of_maps = self.feature_maps.first().map(|map| &map.image);
         self.attribution.as_ref().map(|found| &found.image).or(of_maps)
     }
 
-    /// What there is to see.
-    pub(super) fn pictures(&self, version: &Version, layer: Option<&Layer>) -> Vec<Shown> {
-        let stem = file_stem(&format!("{version} {}", self.name));
-        let shown = |name: String, picture: &Picture| Shown::new(name, &picture.url);
+    /// All pictures. Their names tell methods, classes and channels apart.
+    pub(super) fn pictures(&self, subject: &Subject<'_>) -> Vec<NamedPicture> {
+        let stem = file_stem(&format!("{} {}", subject.version, self.name));
+        let layer = subject.layer.map_or("", |layer| layer.name.as_str());
+        let named = |name: String, picture: &Picture| NamedPicture::new(name, &picture.url);
         let mut pictures = Vec::new();
-        pictures.extend(self.seen().map(|image| shown(format!("{stem}.png"), &image.picture)));
-        if let Some(Attribution { picture, overlay, .. }) = &self.attribution {
-            pictures.push(shown(format!("{stem}-attribution.png"), picture));
-            pictures.push(shown(format!("{stem}-attribution-overlay.png"), overlay));
+        pictures.extend(self.source().map(|image| named(format!("{stem}.png"), &image.picture)));
+        if let Some(found) = &self.attribution {
+            let mut name = format!("{stem} class {} {}", found.class.index, found.method_name());
+            if found.method == "GRAD_CAM" {
+                name.push_str(&format!(" layer {layer}"));
+            }
+            let name = file_stem(&name);
+            pictures.push(named(format!("{name}.png"), &found.picture));
+            pictures.push(named(format!("{name}-overlay.png"), &found.overlay));
         }
         for map in &self.feature_maps {
-            let layer = layer.map_or("", |layer| layer.name.as_str());
             let name = file_stem(&format!("{stem} layer {layer} channel {}", map.channel));
-            pictures.push(shown(format!("{name}.png"), &map.picture));
-            pictures.push(shown(format!("{name}-overlay.png"), &map.overlay));
+            pictures.push(named(format!("{name}.png"), &map.picture));
+            pictures.push(named(format!("{name}-overlay.png"), &map.overlay));
         }
         pictures
     }
 
-    /// All of it, for people.
-    pub(super) fn to_text(&self) -> String {
+    /// The report as text; `label` says where a picture is.
+    pub(super) fn to_text(&self, label: impl Fn(&str) -> String) -> String {
         let mut parts = Vec::new();
-        if let Some(image) = self.seen() {
-            let class = image.class.as_ref().map(|class| format!(", of class {}", class.name));
-            parts.push(format!(
-                "{}{}: {}",
-                self.name,
-                class.unwrap_or_default(),
-                image.picture.url
-            ));
-            if !image.preparations.is_empty() {
-                parts.push(format!("the image was {}", image.preparations.join(", ")));
+        if let Some(image) = self.source() {
+            let class = image.class.as_ref().map(|class| format!(" (class {})", class.name));
+            let class = class.unwrap_or_default();
+            parts.push(format!("{}{class}: {}", self.name, label(&image.picture.url)));
+            if !image.preprocessing_steps.is_empty() {
+                parts.push(format!("preprocessing: {}", image.preprocessing_steps.join("; ")));
             }
         }
-        parts.extend(self.attribution.iter().map(Attribution::to_text));
+        parts.extend(self.attribution.iter().map(|found| found.to_text(&label)));
         let mut text = parts.join("\n");
         if !self.feature_maps.is_empty() {
-            text.push_str(&format!("\n\n{}", self.maps_to_text()));
+            text.push_str(&format!("\n\n{}", self.maps_to_text(&label)));
         }
         text
     }
 
-    fn maps_to_text(&self) -> String {
+    fn maps_to_text(&self, label: impl Fn(&str) -> String) -> String {
         let maps = table(
             &[">channel", ">mean", "feature map"],
             self.feature_maps.iter().map(|map| {
                 let mean = map.mean.map_or_else(|| "-".to_owned(), score);
-                vec![map.channel.to_string(), mean, map.picture.url.clone()]
+                vec![map.channel.to_string(), mean, label(&map.picture.url)]
             }),
         );
         let first = self.feature_maps.first();
-        let ends = first.and_then(|map| map.layer_minimum.zip(map.layer_maximum));
-        let ends = ends.map_or_else(String::new, |(least, most)| {
-            let (least, most) = (score(least), score(most));
-            format!("feature maps, dark violet for {least} to yellow for {most}\n")
+        let range = first.and_then(|map| map.layer_minimum.zip(map.layer_maximum));
+        let range = range.map_or_else(String::new, |(min, max)| {
+            format!(
+                "feature maps, from dark violet for {} to yellow for {}\n",
+                score(min),
+                score(max)
+            )
         });
-        format!("{ends}{maps}")
+        format!("{range}{maps}")
     }
 }
 
 impl Attribution {
-    fn to_text(&self) -> String {
+    /// The method in words, such as `smooth grad`.
+    fn method_name(&self) -> String {
+        self.method.to_lowercase().replace('_', " ")
+    }
+
+    fn to_text(&self, label: impl Fn(&str) -> String) -> String {
         let colours = match self.method.as_str() {
-            "GRAD_CAM" => "yellow where most speaks for that class",
-            _ => "red for and blue against that class",
+            "GRAD_CAM" => "yellow supports the class most",
+            _ => "red supports, blue opposes the class",
         };
-        let method = self.method.to_lowercase().replace('_', " ");
         let mut text = format!(
-            "class {} has {} and the logit {}\nits pixels, {colours} ({method}): {}",
+            "class {}: probability {}, logit {}\nattribution by {} ({colours}): {}",
             self.class.name,
             percent(Some(self.probability)),
             score(self.score),
-            self.overlay.url
+            self.method_name(),
+            label(&self.overlay.url)
         );
         if let Some(error) = self.completeness_error {
-            text.push_str(&format!(
-                "\nwhat they add up to misses the difference of the scores of this and the mean image by {error:.2e}"
-            ));
+            text.push_str(&format!("\ncompleteness error: {error:.2e}"));
         }
         text
     }

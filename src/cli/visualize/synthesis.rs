@@ -1,4 +1,4 @@
-//! Synthetic images that parts of a network answer to most.
+//! Synthetic images that maximize the activation of parts of a network.
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
@@ -10,47 +10,47 @@ use crate::cli::client::Client;
 use crate::cli::job::{self, Job};
 use crate::cli::layer::Layer;
 use crate::cli::model::Version;
-use crate::cli::pictures::{Picture, Shown, file_stem};
+use crate::cli::pictures::{NamedPicture, Picture, file_stem};
 use crate::cli::table::{score, table};
 use crate::cli::terminal::Terminal;
 
-/// Classes that are shown if nothing is named.
+/// The most classes that are shown if nothing is named.
 const MAX_CLASSES: usize = 10;
 
-/// How an image is sought. The server knows what is usual and what may be.
+/// How an image is synthesized. The server checks the values and has the defaults.
 #[derive(Debug, Args, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[command(next_help_heading = "How a synthetic image is sought")]
-#[group(id = "search", multiple = true, conflicts_with_all = ["image", "file", "exemplars"])]
-pub(super) struct Search {
-    /// Steps of gradient ascent, 1 to 4096; usually 256
+#[command(next_help_heading = "Synthesis")]
+#[group(id = "synthesis", multiple = true, conflicts_with_all = ["image", "file", "exemplars"])]
+pub(super) struct SynthesisOptions {
+    /// Steps of gradient ascent, 1 to 4096 [default: 256]
     #[arg(long)]
     steps: Option<u32>,
-    /// What the search is drawn with; usually 0
+    /// Random seed [default: 0]
     #[arg(long)]
     seed: Option<u64>,
-    /// Step width; usually 0.05
+    /// Learning rate [default: 0.05]
     #[arg(long, value_name = "NUMBER")]
     learning_rate: Option<f64>,
-    /// What is varied; usually the image's waves
-    #[arg(long, value_name = "WHAT")]
+    /// Parametrisation of the image [default: fourier]
+    #[arg(long, value_enum)]
     parametrisation: Option<Parametrisation>,
-    /// What comes in from outside where the image is moved, scaled or turned; usually the mean colour
-    #[arg(long, value_name = "WHAT")]
+    /// Padding of the image when it is shifted, scaled or rotated [default: mean]
+    #[arg(long, value_enum)]
     padding: Option<Padding>,
-    /// Before each step the image is moved by up to this many pixels
+    /// Maximum random shift before each step, in pixels
     #[arg(long, value_name = "PIXELS")]
     jitter: Option<f64>,
-    /// It is made larger or smaller by up to this share; usually 0.1
+    /// Maximum random scaling before each step, as a share [default: 0.1]
     #[arg(long, value_name = "SHARE")]
     scale: Option<f64>,
-    /// It is turned by up to this many degrees; usually 5
+    /// Maximum random rotation before each step, in degrees [default: 5]
     #[arg(long, value_name = "DEGREES")]
     rotation: Option<f64>,
-    /// Weight of the penalty on differences between neighbouring pixels
+    /// Weight of the total variation penalty
     #[arg(long, value_name = "WEIGHT")]
     total_variation: Option<f64>,
-    /// Weight of the penalty on the distance from the mean image
+    /// Weight of the L2 penalty on the distance from the mean image
     #[arg(long, value_name = "WEIGHT")]
     l2: Option<f64>,
 }
@@ -58,37 +58,42 @@ pub(super) struct Search {
 #[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum Parametrisation {
+    /// Pixels
     Pixels,
+    /// Fourier coefficients
     Fourier,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 enum Padding {
+    /// The mean colour
     Mean,
+    /// The colour of the nearest edge
     Edge,
+    /// The mirrored image
     Reflection,
 }
 
-/// What an image is sought for.
+/// What an image is synthesized for.
 pub(super) struct Target {
-    /// For people.
+    /// In words.
     name: String,
-    /// For the server.
+    /// For the API.
     input: Value,
 }
 
-/// What a target looks for.
+/// A synthetic image, with the test images of the highest activation.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Found {
+pub(super) struct Synthesis {
     target: String,
     activation: f64,
     picture: String,
     exemplars: Vec<Exemplar>,
 }
 
-/// A test image and what a part of the network answers to it.
+/// A test image with the activation of the target.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Exemplar {
     pub(super) index: usize,
@@ -97,30 +102,30 @@ pub(super) struct Exemplar {
 }
 
 impl Exemplar {
-    /// What an answer has of each.
+    /// The fields to select.
     pub(super) const FIELDS: &str = "index activation picture { url }";
 
-    /// Gives its picture the whole address.
-    pub(super) fn at(&mut self, client: &Client) {
-        self.picture.at(client);
+    /// Makes the URL of its picture absolute.
+    pub(super) fn resolve(&mut self, client: &Client) {
+        self.picture.resolve(client);
     }
 }
 
-/// The pictures of exemplars, the strongest first, in files that tell rank and index.
-pub(super) fn shown(stem: &str, exemplars: &[Exemplar]) -> impl Iterator<Item = Shown> {
+/// The pictures of exemplars, in files that are named by rank and index.
+pub(super) fn named_pictures(stem: &str, exemplars: &[Exemplar]) -> impl Iterator<Item = NamedPicture> {
     (1..).zip(exemplars).map(move |(rank, exemplar)| {
         let name = format!("{stem}-exemplar-{rank}-image-{}.png", exemplar.index);
-        Shown::new(name, &exemplar.picture.url)
+        NamedPicture::new(name, &exemplar.picture.url)
     })
 }
 
-/// What images are sought for: what is named, or the first classes.
+/// What images are synthesized for: the given target, or the first classes.
 ///
 /// # Errors
-/// A class and a layer are both named.
+/// A class and a layer are both given.
 pub(super) fn targets(
     layer: Option<&Layer>,
-    (channel, place): (Option<usize>, Option<(usize, usize)>),
+    (channel, position): (Option<usize>, Option<(usize, usize)>),
     class: Option<usize>,
     names: &[String],
 ) -> anyhow::Result<Vec<Target>> {
@@ -130,13 +135,13 @@ pub(super) fn targets(
     };
     Ok(match (layer, class) {
         (Some(_), Some(_)) => {
-            bail!("an image is sought for a class or for a layer: leave one of --class and --layer out")
+            bail!("an image is synthesized for a class or for a layer: leave out --class or --layer")
         }
         (Some(layer), None) => {
             let in_layer = channel.map(|channel| format!(", channel {channel}"));
-            let in_channel = place.map(|(row, column)| format!(", row {row}, column {column}"));
+            let in_channel = position.map(|(row, column)| format!(", row {row}, column {column}"));
             let [in_layer, in_channel] = [in_layer, in_channel].map(Option::unwrap_or_default);
-            let (row, column) = place.unzip();
+            let (row, column) = position.unzip();
             vec![Target {
                 name: format!("layer {}{in_layer}{in_channel}", layer.name),
                 input: json!({ "layer": layer.index, "channel": channel, "row": row, "column": column }),
@@ -147,15 +152,15 @@ pub(super) fn targets(
     })
 }
 
-impl Search {
-    /// Seeks an image, or takes the one that was found in the same way before.
-    pub(super) async fn seek(
+impl SynthesisOptions {
+    /// Synthesizes an image; the server reuses one with the same settings.
+    pub(super) async fn synthesize(
         &self,
         client: &Client,
         terminal: &Terminal,
         version: &Version,
         target: Target,
-    ) -> anyhow::Result<Found> {
+    ) -> anyhow::Result<Synthesis> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Started {
@@ -186,23 +191,23 @@ impl Search {
             Job::fields()
         );
         let input = json!({ "versionId": version.id, "target": target.input, "settings": self });
-        let started: Started = client.ask(&query, json!({ "input": input })).await?;
+        let started: Started = client.query(&query, json!({ "input": input })).await?;
         let Payload { synthesis, job } = started.synthesize_image;
-        job::end_of(client, terminal, &target.name, job).await?;
+        job::wait_for(client, terminal, &target.name, job).await?;
         let query = format!(
             "query($id: ID!) {{ node(id: $id) {{ ... on Synthesis {{
                activation picture {{ url }} exemplars {{ {} }} }} }} }}",
             Exemplar::FIELDS
         );
-        let Data { node } = client.ask(&query, json!({ "id": synthesis.id })).await?;
+        let Data { node } = client.query(&query, json!({ "id": synthesis.id })).await?;
         let (Some(activation), Some(mut picture), Some(mut exemplars)) =
             (node.activation, node.picture, node.exemplars)
         else {
-            bail!("the job of {} has succeeded and left no image", target.name);
+            bail!("the job of {} succeeded without an image", target.name);
         };
-        picture.at(client);
-        exemplars.iter_mut().for_each(|exemplar| exemplar.at(client));
-        Ok(Found {
+        picture.resolve(client);
+        exemplars.iter_mut().for_each(|exemplar| exemplar.resolve(client));
+        Ok(Synthesis {
             target: target.name,
             activation,
             picture: picture.url,
@@ -211,20 +216,36 @@ impl Search {
     }
 }
 
-impl Found {
-    /// What there is to see.
-    pub(super) fn pictures(&self, version: &Version) -> Vec<Shown> {
+impl Synthesis {
+    /// All pictures. The name of the synthetic one tells its settings.
+    pub(super) fn pictures(&self, version: &Version, options: &SynthesisOptions) -> Vec<NamedPicture> {
         let stem = file_stem(&format!("{version} {}", self.target));
-        let own = Shown::new(format!("{stem}.png"), &self.picture);
-        std::iter::once(own).chain(shown(&stem, &self.exemplars)).collect()
+        let own = file_stem(&format!("{stem} {}", options.in_words()));
+        let own = NamedPicture::new(format!("{own}.png"), &self.picture);
+        std::iter::once(own)
+            .chain(named_pictures(&stem, &self.exemplars))
+            .collect()
     }
 }
 
-/// All that were found, for people.
-pub(super) fn to_text(all: &[Found]) -> String {
+impl SynthesisOptions {
+    /// The options that are given, such as `seed 3 steps 64`.
+    fn in_words(&self) -> String {
+        let options = serde_json::to_value(self).unwrap_or_default();
+        let given = options
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| !value.is_null());
+        let words = given.map(|(name, value)| format!("{name} {}", value.to_string().trim_matches('"').to_lowercase()));
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Synthetic images as a table; `label` says where a picture is.
+pub(super) fn to_text(all: &[Synthesis], label: impl Fn(&str) -> String) -> String {
     let rows = all.iter().map(|found| {
-        let strongest = found.exemplars.first();
-        let (index, activation) = strongest.map_or_else(
+        let (index, activation) = found.exemplars.first().map_or_else(
             || ("-".to_owned(), "-".to_owned()),
             |first| (first.index.to_string(), score(first.activation)),
         );
@@ -233,14 +254,14 @@ pub(super) fn to_text(all: &[Found]) -> String {
             score(found.activation),
             index,
             activation,
-            found.picture.clone(),
+            label(&found.picture),
         ]
     });
     let head = [
         "target",
         ">activation",
-        ">strongest image",
-        ">activation",
+        ">top image",
+        ">its activation",
         "synthetic image",
     ];
     table(&head, rows)

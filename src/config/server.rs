@@ -1,0 +1,96 @@
+//! From the settings of the program to those of its parts.
+
+use std::time::Duration;
+
+use scv_llm::{Chat, ChatSetupError, LlmSettings};
+use scv_service::{ExplanationSettings, LibrarySettings};
+use scv_store::DatabaseSettings;
+
+use super::{AccessChoice, Config, default_data_dir};
+
+/// The timeout of a whole response of the language model, in multiples of the timeout between its parts.
+const ANSWER_TIMEOUT_FACTOR: u32 = 5;
+
+impl Config {
+    /// Whether requests need no token.
+    pub fn is_open(&self) -> bool {
+        match self.access {
+            Some(choice) => choice == AccessChoice::Open,
+            None => self.listen.ip().is_loopback(),
+        }
+    }
+
+    /// Checks what a single setting cannot tell.
+    ///
+    /// # Errors
+    /// Two settings that belong together are not both given.
+    pub fn check(&self) -> Result<(), String> {
+        match (&self.llm_url, &self.llm_model) {
+            (Some(_), None) => Err("--llm-url requires --llm-model (SCV_LLM_MODEL)".to_owned()),
+            (None, Some(_)) => Err("--llm-model requires --llm-url (SCV_LLM_URL)".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is a database to open: commands beside the server must not create one where a path is misspelt.
+    pub fn has_library(&self) -> bool {
+        // What cannot be looked at is reported when it is opened.
+        let cluster = self.data_dir.join("postgres").join("PG_VERSION");
+        self.database_url.is_some() || cluster.try_exists().unwrap_or(true)
+    }
+
+    /// How to reach the database.
+    pub fn database(&self) -> DatabaseSettings {
+        DatabaseSettings {
+            url: self.database_url.clone(),
+            connections: self.database_connections,
+            // The request times out first, with a better message.
+            statement_timeout: Duration::from_secs(self.limits.timeout_seconds + 1),
+            data_dir: self.data_dir.clone(),
+            postgres_dir: self.postgres_dir.clone(),
+            cache_dir: self.cache_dir.clone(),
+        }
+    }
+
+    /// The settings of the library: its shares of the machine, and the language model.
+    ///
+    /// # Errors
+    /// The language model's key cannot be sent, or TLS cannot be set up.
+    pub fn library(&self) -> Result<LibrarySettings, ChatSetupError> {
+        Ok(LibrarySettings {
+            explanations: ExplanationSettings {
+                chat: self.language_model().map(Chat::new).transpose()?,
+                language: self.llm_language.clone(),
+                cache_bytes: self.explanation_cache_bytes,
+            },
+            search_cache_bytes: self.search_cache_bytes,
+            activation_bytes: self.activation_bytes,
+            network_cache_bytes: self.network_cache_bytes,
+            probe_cache_bytes: self.probe_cache_bytes,
+            split_cache_bytes: self.split_cache_bytes,
+            picture_bytes: self.picture_bytes,
+        })
+    }
+
+    /// The language model that writes explanations, if one is configured.
+    fn language_model(&self) -> Option<LlmSettings> {
+        let idle_timeout = Duration::from_secs(self.llm_timeout_seconds);
+        Some(LlmSettings {
+            url: self.llm_url.clone()?,
+            model: self.llm_model.clone()?,
+            key: self.llm_key.clone(),
+            idle_timeout,
+            total_timeout: idle_timeout * ANSWER_TIMEOUT_FACTOR,
+        })
+    }
+
+    /// The settings of the demonstration. It keeps its library apart from the user's own, in the subdirectory `demo` of
+    /// the default data directory, unless another directory is given.
+    pub fn for_demo(mut self) -> Self {
+        // The user's own database and its artifacts stay together.
+        if self.database_url.is_none() && self.data_dir == default_data_dir() {
+            self.data_dir.push("demo");
+        }
+        self
+    }
+}

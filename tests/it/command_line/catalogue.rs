@@ -1,0 +1,198 @@
+//! The commands by noun: models, versions, data sets, layers, and the server itself.
+
+use serde_json::{Value, json};
+
+use super::{ask, document, error, file, push_and_wait, stderr, text};
+use crate::support::idx;
+use crate::support::server::Server;
+
+#[tokio::test]
+async fn models_are_created_changed_deleted_and_restored() {
+    let server = Server::start().await;
+    let create = ["model", "create", "two words", "--tag", "x", "--description", "a test"];
+    let model = document(&server, &create).await;
+    assert_eq!((&model["name"], &model["tags"]), (&json!("two words"), &json!(["x"])));
+    text(&server, &["model", "create", "other"]).await;
+
+    text(&server, &["model", "rename", "two words", "one"]).await;
+    text(&server, &["model", "tag", "one", "y", "x", "z"]).await;
+    let model = document(&server, &["model", "untag", "one", "x"]).await;
+    assert_eq!(model["tags"], json!(["y", "z"]));
+    let model = document(&server, &["model", "describe", "one", "renamed"]).await;
+    assert_eq!(model["description"], "renamed");
+    let shown = text(&server, &["model", "show", "one"]).await;
+    assert!(shown.contains("renamed") && shown.contains("no versions"), "{shown}");
+
+    let tagged = document(&server, &["model", "list", "--tag", "y"]).await;
+    assert_eq!(names(&tagged["models"]), ["one"]);
+    let listed = document(&server, &["model", "ls", "--name", "OTH"]).await;
+    assert_eq!(names(&listed["models"]), ["other"]);
+    let listed = text(&server, &["model", "list", "--limit", "1"]).await;
+    assert!(
+        listed.contains("1 of 2 models; to list more use --limit N or --all"),
+        "{listed}"
+    );
+
+    let said = error(&server, 2, &["model", "delete", "one"]).await;
+    assert!(
+        said.contains("Delete model \"one\" with 0 versions?") && said.contains("--yes"),
+        "{said}"
+    );
+    text(&server, &["model", "rm", "one", "--yes"]).await;
+    assert_eq!(names(&document(&server, &["model", "list"]).await["models"]), ["other"]);
+    let deleted = document(&server, &["model", "list", "--deleted"]).await;
+    assert_eq!(names(&deleted["models"]), ["one"]);
+    text(&server, &["model", "restore", "one"]).await;
+    assert_eq!(
+        names(&document(&server, &["model", "list"]).await["models"]),
+        ["one", "other"]
+    );
+    let said = error(&server, 3, &["model", "restore", "one"]).await;
+    assert!(said.contains("there is no deleted model \"one\""), "{said}");
+    let said = error(&server, 3, &["model", "show", "none"]).await;
+    assert!(said.contains("the server has \"one\", \"other\""), "{said}");
+    server.stop().await.unwrap();
+}
+
+fn names(models: &Value) -> Vec<&str> {
+    let models = models.as_array().unwrap().iter();
+    models.map(|model| model["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn versions_are_listed_shown_downloaded_and_deleted() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    push_and_wait(&server, "a", 1).await;
+    let list = document(&server, &["version", "list", "a"]).await;
+    assert_eq!(
+        (&list["totalCount"], &list["versions"][0]["status"]),
+        (&json!(1), &json!("READY"))
+    );
+    let shown = text(&server, &["version", "show", "a"]).await;
+    assert!(
+        shown.contains("a:1") && shown.contains("onnx, safetensors, pytorch"),
+        "{shown}"
+    );
+
+    let path = folder.path().join("a.onnx");
+    let download = ["version", "download", "a:1", "-o", path.to_str().unwrap()];
+    let said = text(&server, &download).await;
+    assert!(
+        said.starts_with("wrote ") && std::fs::metadata(&path).unwrap().len() > 100,
+        "{said}"
+    );
+    let said = error(&server, 1, &download).await;
+    assert!(said.contains("--force"), "{said}");
+    text(&server, &[&download[..], &["--force", "--format", "pytorch"]].concat()).await;
+    assert!(std::fs::read_to_string(&path).unwrap().contains("import torch"));
+
+    let said = error(&server, 2, &["version", "delete", "a", "--yes"]).await;
+    assert!(said.contains("as in a:1"), "{said}");
+    let said = error(&server, 2, &["version", "delete", "a:1"]).await;
+    assert!(said.contains("--yes"), "{said}");
+    text(&server, &["version", "rm", "a:1", "--yes"]).await;
+    error(&server, 3, &["version", "show", "a:1"]).await;
+    let program = text(&server, &["version"]).await;
+    assert_eq!(program, format!("scv {}\n", env!("CARGO_PKG_VERSION")));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_model_whose_name_looks_like_a_version_is_found() {
+    let server = Server::start().await;
+    push_and_wait(&server, "a:1", 1).await;
+    let shown = document(&server, &["version", "show", "a:1"]).await;
+    assert_eq!((&shown["model"]["name"], &shown["number"]), (&json!("a:1"), &json!(1)));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn layers_are_listed_and_shown() {
+    let server = Server::start().await;
+    push_and_wait(&server, "a", 1).await;
+    let layers = document(&server, &["layer", "list", "a"]).await;
+    assert_eq!(layers["layers"].as_array().unwrap().len(), 7);
+    assert_eq!(layers["layers"][4]["vector"], true);
+    let layer = text(&server, &["layer", "show", "a", "4"]).await;
+    assert!(layer.contains("Conv2d") && layer.contains("out_channels 16"), "{layer}");
+    let said = error(&server, 3, &["layer", "show", "a", "9"]).await;
+    assert!(said.contains("a:1 has no layer 9"), "{said}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn data_sets_are_imported_listed_and_shown() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    let place = |name, content| file(folder.path(), name, content);
+    let files = [
+        "--train-images",
+        &place("train-images", idx::images(40, 8)),
+        "--train-labels",
+        &place("train-labels", idx::labels(40, 2, 1)),
+        "--test-images",
+        &place("test-images", idx::images(20, 8)),
+        "--test-labels",
+        &place("test-labels", idx::labels(20, 2, 1)),
+    ];
+    let import = [
+        "dataset",
+        "import",
+        "idx",
+        "--name",
+        "noise",
+        "--class-names",
+        "even,odd",
+        "--first-label",
+        "1",
+    ];
+    let dataset = document(&server, &[&import[..], &files].concat()).await;
+    assert_eq!(dataset["classNames"], json!(["even", "odd"]));
+    assert_eq!(dataset["height"], 8);
+
+    let said = text(&server, &["dataset", "import", "digits", "--name", "numbers"]).await;
+    assert!(
+        said.starts_with("numbers: ") && said.contains("in 10 classes"),
+        "{said}"
+    );
+    let said = error(&server, 1, &["dataset", "import", "digits", "--name", "numbers"]).await;
+    assert!(said.contains("[CONFLICT]"), "{said}");
+    // The old form of the command still works.
+    text(&server, &["import", "digits", "--name", "more"]).await;
+
+    let list = document(&server, &["dataset", "list"]).await;
+    assert_eq!(list["totalCount"], 4);
+    let shown = text(&server, &["dataset", "show", "noise"]).await;
+    assert!(shown.contains("1x8x8") && shown.contains("even, odd"), "{shown}");
+    let said = error(&server, 3, &["dataset", "show", "moon"]).await;
+    assert!(said.contains("there is no data set \"moon\""), "{said}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_status_shows_the_server_and_its_jobs() {
+    let server = Server::start().await;
+    let status = document(&server, &["status"]).await;
+    assert_eq!(status["serverInfo"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status["viewer"]["scope"], "ADMIN");
+    let shown = text(&server, &["status"]).await;
+    assert!(
+        shown.contains("cpu") && shown.contains("no queued or running jobs"),
+        "{shown}"
+    );
+    let job = server.api.endless_job().await;
+    let shown = text(&server, &["status"]).await;
+    assert!(shown.contains(&job) && shown.contains("endless:1"), "{shown}");
+    server.api.cancel(&job).await;
+    assert_eq!(text(&server, &["whoami"]).await, "anonymous (admin)\n");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn plural_nouns_are_understood_and_unknown_commands_are_not() {
+    let server = Server::start().await;
+    text(&server, &["models", "ls"]).await;
+    let output = ask(&server, &["model", "lst"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("list"), "{}", stderr(&output));
+    server.stop().await.unwrap();
+}
