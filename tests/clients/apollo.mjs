@@ -1,4 +1,4 @@
-// Apollo Client against a server: pages in the style of Relay, persisted queries, and an upload: node apollo.mjs URL VERSION
+// Tests Apollo Client against a server: Relay-style pages, persisted queries, and an upload. Usage: node apollo.mjs URL VERSION
 import { createHash } from 'node:crypto';
 import { ApolloClient, HttpLink, InMemoryCache, gql } from '@apollo/client';
 import { PersistedQueryLink } from '@apollo/client/link/persisted-queries';
@@ -7,7 +7,7 @@ import UploadHttpLink from 'apollo-upload-client/UploadHttpLink.mjs';
 
 const [url, version] = process.argv.slice(2);
 
-// Every request that is sent, by its method and whether it brings a document.
+// The requests that were sent: the method of each, and whether it has a document.
 const sent = [];
 const counting = (address, options) => {
   sent.push([options.method, /query=|"query"/.test(`${address}${options.body ?? ''}`)]);
@@ -33,7 +33,7 @@ for (;;) {
   if (!data.models.pageInfo.hasNextPage) break;
   after = data.models.pageInfo.endCursor;
 }
-// What the cache has put together from all pages.
+// The list that the cache has merged from all pages.
 const names = client.readQuery({ query, variables: { first: 2 } }).models.edges.map((edge) => edge.node.name);
 
 const uploading = new ApolloClient({

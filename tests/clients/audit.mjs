@@ -1,4 +1,4 @@
-// The audits of the GraphQL over HTTP specification, of npm `graphql-http`: node audit.mjs URL
+// Runs the audits of the GraphQL over HTTP specification from npm `graphql-http`. Usage: node audit.mjs URL
 import { serverAudits } from 'graphql-http';
 
 const url = process.argv[2];

@@ -1,4 +1,5 @@
-// What changed between two schemas, by npm `graphql-inspector`; fails for what breaks clients: node changes.mjs OLD NEW
+// Lists the changes between two schemas with npm `graphql-inspector`; fails if a change breaks clients.
+// Usage: node changes.mjs OLD NEW
 import { readFileSync } from 'node:fs';
 import { CriticalityLevel, diff } from '@graphql-inspector/core';
 import { buildSchema } from 'graphql';

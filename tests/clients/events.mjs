@@ -1,4 +1,4 @@
-// Subscriptions as events by npm `graphql-sse`, a connection each: node events.mjs URL JOB
+// Subscribes to events with npm `graphql-sse`, with one connection per subscription. Usage: node events.mjs URL JOB
 import { createClient } from 'graphql-sse';
 
 const [url, job] = process.argv.slice(2);

@@ -1,4 +1,5 @@
-// The compiler of Relay over the schema, with pages, refetching and nodes as an application has them: node relay.mjs SCHEMA
+// Runs the Relay compiler on the schema, with pages, refetching and nodes as an application uses them.
+// Usage: node relay.mjs SCHEMA
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -33,7 +34,7 @@ const ran = spawnSync(process.execPath, [compiler, 'relay.config.json'], { cwd: 
 if (ran.status !== 0) {
   console.error(ran.stdout + ran.stderr);
 } else {
-  // What an application would send for the next page.
+  // The document that an application sends for the next page.
   const made = readFileSync(join(folder, 'made', 'ModelsPageQuery.graphql.js'), 'utf8');
   console.log(JSON.parse(made.match(/"text": ("(?:[^"\\]|\\.)*")/)[1]));
 }

@@ -1,4 +1,4 @@
-// The rules of npm `graphql-schema-linter`: node schema.mjs FILE
+// Checks a schema with npm `graphql-schema-linter`. Usage: node schema.mjs FILE
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 

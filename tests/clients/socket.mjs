@@ -1,4 +1,4 @@
-// Subscriptions over WebSocket by npm `graphql-ws`: node socket.mjs URL JOB
+// Subscribes over a WebSocket with npm `graphql-ws`. Usage: node socket.mjs URL JOB
 import { createClient } from 'graphql-ws';
 import WebSocket from 'ws';
 
@@ -14,7 +14,7 @@ async function all(query, variables) {
 }
 
 const query = 'subscription($id: ID!) { job(id: $id) { status } }';
-// Two at a time over one connection.
+// Two concurrent subscriptions over one connection.
 const [first, second] = await Promise.all([all(query, { id: job }), all(query, { id: job })]);
 const once = await all('{ serverInfo { version } }');
 const refused = await all('subscription { nothing }').catch((errors) => ({ errors }));

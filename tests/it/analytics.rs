@@ -1,5 +1,6 @@
 //! The library as analysts read it in SQL.
 
+mod functions;
 mod queries;
 mod role;
 
@@ -8,12 +9,11 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tokio::process::Command;
 
-use crate::search::{COPIES, NOISE};
 use crate::support::client::{Client, text};
-use crate::support::networks::{constant_weights, first_weights, perceptron, small_cnn};
+use crate::support::networks::{initial_weights, perceptron};
 use crate::support::server::Server;
 
-/// The owner's connection to the database of a server.
+/// A connection to the database of a server as its owner.
 async fn owner(server: &Server) -> PgConnection {
     PgConnection::connect(server.config.database_url.as_deref().unwrap())
         .await
@@ -26,7 +26,7 @@ fn role_name(server: &Server) -> String {
     format!("Analyst of {}", options.get_database().unwrap())
 }
 
-/// What `scv analyst-role` says about the database of a server.
+/// The output of `scv analyst-role` for the database of a server.
 async fn analyst_role(server: &Server, arguments: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_scv"))
         .args(["--json", "analyst-role", "--name", &role_name(server)])
@@ -50,16 +50,16 @@ async fn connect_as(server: &Server, role: &str) -> PgConnection {
     options.username(role).connect().await.unwrap()
 }
 
-/// An analyst's connection to the database of a server.
+/// A connection to the database of a server as an analyst.
 async fn analyst(server: &Server) -> PgConnection {
     analyst_role(server, &[]).await;
     connect_as(server, &role_name(server)).await
 }
 
-/// The rows of a query, each an object.
+/// The rows of a query, each as an object.
 async fn rows(database: &mut PgConnection, query: &str) -> Vec<Value> {
     let query = query.trim().trim_end_matches(';');
-    let query = format!("select to_jsonb(answer) from ({query}) as answer");
+    let query = format!("select to_jsonb(result) from ({query}) as result");
     match sqlx::query_scalar(AssertSqlSafe(query.as_str()))
         .fetch_all(database)
         .await
@@ -69,15 +69,15 @@ async fn rows(database: &mut PgConnection, query: &str) -> Vec<Value> {
     }
 }
 
-/// PostgreSQL's code for why a statement fails, and what it says.
+/// PostgreSQL's code and message for a statement that must fail.
 async fn refusal(database: &mut PgConnection, statement: &str) -> (String, String) {
-    let outcome = sqlx::raw_sql(AssertSqlSafe(statement)).execute(database).await;
-    let error = outcome.expect_err(statement);
+    let result = sqlx::raw_sql(AssertSqlSafe(statement)).execute(database).await;
+    let error = result.expect_err(statement);
     let error = error.as_database_error().unwrap();
     (error.code().unwrap().into_owned(), error.message().to_owned())
 }
 
-/// The key and the global id of a layer of a model's first version.
+/// The key and the global id of a layer of the first version of a model.
 async fn layer(database: &mut PgConnection, model: &str, name: &str) -> (i64, String) {
     sqlx::query_as(
         "select layer_id, global_id
@@ -91,7 +91,7 @@ async fn layer(database: &mut PgConnection, model: &str, name: &str) -> (i64, St
     .unwrap()
 }
 
-/// What the API finds most like a layer, as `nearest_layers` would say it.
+/// The most similar layers by the API, in the form of `nearest_layers`.
 async fn similar(api: &Client, layer: &str, arguments: Value) -> Vec<Value> {
     let query = "query($layer: ID!, $first: Int!, $measure: Measure!, $filter: SimilarityFilter, $probeSet: ID) {
         layer(id: $layer) { similar(first: $first, measure: $measure, filter: $filter, probeSet: $probeSet) {
@@ -100,8 +100,8 @@ async fn similar(api: &Client, layer: &str, arguments: Value) -> Vec<Value> {
     for (name, value) in arguments.as_object().unwrap() {
         variables[name] = value.clone();
     }
-    let answer = api.data(query, variables).await["layer"]["similar"].take();
-    let edges = answer["edges"].as_array().unwrap().iter();
+    let response = api.data(query, variables).await["layer"]["similar"].take();
+    let edges = response["edges"].as_array().unwrap().iter();
     edges
         .map(|edge| {
             let (node, version) = (&edge["node"], &edge["node"]["version"]);
@@ -110,7 +110,7 @@ async fn similar(api: &Client, layer: &str, arguments: Value) -> Vec<Value> {
                 "version_number": version["number"], "model_name": version["model"]["name"],
                 "accuracy": plain(&version["accuracy"]), "debiased_cka": plain(&edge["debiasedCka"]),
                 "cka": plain(&edge["cka"]),
-                "exact": answer["exact"],
+                "exact": response["exact"],
             })
         })
         .collect()
@@ -122,241 +122,6 @@ fn plain(number: &Value) -> Value {
         Some(whole) if whole.fract() == 0.0 => json!(whole as i64),
         _ => number.clone(),
     }
-}
-
-/// What `nearest_layers` finds, with global ids in place of keys.
-async fn nearest(database: &mut PgConnection, arguments: &str) -> Vec<Value> {
-    let query = format!(
-        "select rank, global_id, layer_name, layer_kind, near.version_number, near.model_name, near.accuracy,
-                debiased_cka, cka, exact
-           from analytics.nearest_layers({arguments}) as near
-           join analytics.layers using (layer_id)
-          order by rank"
-    );
-    rows(database, &query).await
-}
-
-/// A model whose version is the small convolutional network with its first weights.
-async fn add(api: &Client, name: &str, seed: u64) -> String {
-    let model = api.model(name).await;
-    api.pushed(&model, small_cnn(), first_weights(&small_cnn(), seed)).await;
-    model
-}
-
-#[tokio::test]
-async fn functions_give_the_scores_and_the_hits_of_the_api() {
-    let server = Server::start().await;
-    let api = &server.api;
-    for (name, seed) in [("a", 1), ("b", 2), ("c", 3)] {
-        add(api, name, seed).await;
-    }
-    let trained = api.model("trained").await;
-    api.trained(&trained, small_cnn(), json!({ "epochs": 3, "seed": 4 }))
-        .await;
-    let gone = add(api, "gone", 5).await;
-    let mut database = analyst(&server).await;
-    let (of_gone, _) = layer(&mut database, "gone", "4").await;
-    let delete = "mutation($input: DeleteModelInput!) { deleteModel(input: $input) { model { id } } }";
-    api.data(delete, json!({ "input": { "id": gone } })).await;
-
-    // More than 180 images: vectors of two parts.
-    let create = "mutation($input: CreateProbeSetInput!) { createProbeSet(input: $input) {
-                    probeSet { id } jobs { id } } }";
-    let input = json!({ "dataset": "digits", "imageCount": 200, "seed": 3 });
-    let payload = api.data(create, json!({ "input": input })).await["createProbeSet"].take();
-    for job in payload["jobs"].as_array().unwrap() {
-        api.succeed(&text(&job["id"])).await;
-    }
-    let large = rows(
-        &mut database,
-        "select probe_set_id, count(distinct part) as parts, sum(vector_dims(lead)) / count(distinct layer_id) as numbers
-           from analytics.vectors
-           join analytics.probe_sets using (probe_set_id)
-          where image_count = 200
-          group by probe_set_id",
-    )
-    .await;
-    assert_eq!((&large[0]["parts"], &large[0]["numbers"]), (&json!(2), &json!(19_700)));
-    let large = (large[0]["probe_set_id"].as_i64().unwrap(), &payload["probeSet"]["id"]);
-
-    let (key, id) = layer(&mut database, "a", "4").await;
-    let cases = [
-        (format!("{key}"), json!({})),
-        (format!("{key}, k => 3"), json!({ "first": 3 })),
-        (
-            format!("{key}, 100, measure => 'CKA'"),
-            json!({ "first": 100, "measure": "CKA" }),
-        ),
-        (
-            format!("{key}, min_accuracy => 0.5"),
-            json!({ "filter": { "minAccuracy": 0.5 } }),
-        ),
-        (
-            format!("{key}, dataset => 'digits'"),
-            json!({ "filter": { "datasets": ["digits"] } }),
-        ),
-        (
-            format!("{key}, probe_set => {}", large.0),
-            json!({ "probeSet": large.1 }),
-        ),
-        (
-            format!("{key}, 100, 0, 'digits', 'CKA', {}", large.0),
-            json!({ "first": 100, "measure": "CKA", "filter": { "minAccuracy": 0 }, "probeSet": large.1 }),
-        ),
-    ];
-    for (arguments, question) in cases {
-        let (found, expected) = (
-            nearest(&mut database, &arguments).await,
-            similar(api, &id, question.clone()).await,
-        );
-        assert_eq!(found, expected, "{arguments}");
-        let first = question["first"].as_u64().unwrap_or(10) as usize;
-        let admitted = if arguments.contains("0.5") { 7 } else { 21 };
-        assert_eq!(found.len(), first.min(admitted), "{arguments}");
-    }
-
-    let probe_set = ["null".to_owned(), large.0.to_string()];
-    for (probe_set, id_of_set) in probe_set.iter().zip([&Value::Null, large.1]) {
-        let question = json!({ "first": 100, "probeSet": id_of_set, "filter": { "includeOwnModel": true } });
-        for hit in similar(api, &id, question).await {
-            let query = format!(
-                "select analytics.cka({key}, layer_id, {probe_set}) as cka,
-                        analytics.debiased_cka({key}, layer_id, {probe_set}) as debiased_cka,
-                        analytics.cka(layer_id, {key}, {probe_set}) as other_way
-                   from analytics.layers
-                  where global_id = '{}'",
-                text(&hit["global_id"])
-            );
-            let found = rows(&mut database, &query).await;
-            let expected = json!({ "cka": hit["cka"], "debiased_cka": hit["debiased_cka"], "other_way": hit["cka"] });
-            assert_eq!(found, [expected], "{hit:#}");
-        }
-    }
-    let of_gone = format!("select analytics.cka({key}, {of_gone}) as of_deleted, analytics.cka({key}, 0) as of_none");
-    let nothing = json!({ "of_deleted": null, "of_none": null });
-    assert_eq!(rows(&mut database, &of_gone).await, [nothing]);
-    server.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_layer_without_a_vector_is_like_nothing_and_what_cannot_be_asked_says_why() {
-    let server = Server::start().await;
-    let api = &server.api;
-    let flat = constant_weights(&[("1.weight", &[10, 64], 0.0), ("1.bias", &[10], 1.0)]);
-    let model = api.model("flat").await;
-    api.pushed(&model, perceptron(), flat).await;
-    let model = api.model("sound").await;
-    api.pushed(&model, perceptron(), first_weights(&perceptron(), 1)).await;
-    api.import_numbers().await;
-    let mut database = analyst(&server).await;
-    let (flat, _) = layer(&mut database, "flat", "1").await;
-    let (sound, _) = layer(&mut database, "sound", "1").await;
-
-    let degenerate = rows(
-        &mut database,
-        "select layer_id, reason from analytics.degenerate_layers",
-    )
-    .await;
-    assert_eq!(degenerate, [json!({ "layer_id": flat, "reason": "CONSTANT" })]);
-    assert_eq!(nearest(&mut database, &flat.to_string()).await, Vec::<Value>::new());
-    assert_eq!(nearest(&mut database, &sound.to_string()).await, Vec::<Value>::new());
-    let scores = format!("select analytics.cka({sound}, {flat}), analytics.debiased_cka({flat}, {sound})");
-    assert_eq!(
-        rows(&mut database, &scores).await,
-        [json!({ "cka": null, "debiased_cka": null })]
-    );
-
-    let elsewhere = "select probe_set_id from analytics.probe_sets where dataset_name = 'numbers'";
-    let elsewhere = rows(&mut database, elsewhere).await[0]["probe_set_id"]
-        .as_i64()
-        .unwrap();
-    for (arguments, code, said) in [
-        ("999".to_owned(), "P0002", "there is no layer 999".to_owned()),
-        ("null".to_owned(), "P0002", "there is no layer null".to_owned()),
-        (
-            format!("{sound}, -1"),
-            "22023",
-            "k must be 0 or more, got -1".to_owned(),
-        ),
-        (
-            format!("{sound}, 10, 1.5"),
-            "22023",
-            "min_accuracy must be 0 to 1, got 1.5".to_owned(),
-        ),
-        (
-            format!("{sound}, dataset => 'moon'"),
-            "P0002",
-            "there is no data set 'moon'".to_owned(),
-        ),
-        (
-            format!("{sound}, measure => 'cosine'"),
-            "22023",
-            "measure must be DEBIASED_CKA or CKA, got cosine".to_owned(),
-        ),
-        (
-            format!("{sound}, probe_set => {elsewhere}"),
-            "P0002",
-            format!("the data set of layer {sound} has no probe set {elsewhere}"),
-        ),
-    ] {
-        let refused = refusal(
-            &mut database,
-            &format!("select * from analytics.nearest_layers({arguments})"),
-        )
-        .await;
-        assert_eq!(refused, (code.to_owned(), said), "{arguments}");
-    }
-    server.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_large_library_is_searched_through_the_index() {
-    let server = Server::start().await;
-    let api = &server.api;
-    add(api, "target", 1).await;
-    let mut owner = owner(&server).await;
-    sqlx::query(AssertSqlSafe(COPIES)).execute(&mut owner).await.unwrap();
-    for noise in NOISE {
-        sqlx::query(noise).execute(&mut owner).await.unwrap();
-    }
-    for statement in [
-        "update catalogue set generation = generation + 1",
-        "analyze sketch, layer_sketch",
-    ] {
-        sqlx::query(statement).execute(&mut owner).await.unwrap();
-    }
-    let mut database = analyst(&server).await;
-    let (key, id) = layer(&mut database, "target", "4").await;
-
-    let scans = "select sum(idx_scan)::bigint from pg_stat_user_indexes
-                  where indexrelname like 'sketch_%debiased_sketch_idx'";
-    let before: i64 = sqlx::query_scalar(scans).fetch_one(&mut owner).await.unwrap();
-    // Of so few layers the planner may read all: what counts is that it can do otherwise.
-    sqlx::query("set enable_seqscan = off")
-        .execute(&mut database)
-        .await
-        .unwrap();
-    let found = nearest(&mut database, &key.to_string()).await;
-    assert_eq!((found.len(), &found[0]["exact"]), (10, &json!(false)));
-    assert_eq!(found, similar(api, &id, json!({})).await);
-    // Sessions tell their counts when they have been idle for a moment, or end.
-    database.close().await.unwrap();
-    let mut after = before;
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while after <= before {
-        assert!(std::time::Instant::now() < end, "the index was not used");
-        after = sqlx::query_scalar(scans).fetch_one(&mut owner).await.unwrap();
-    }
-
-    let mut database = analyst(&server).await;
-    let deep = nearest(&mut database, &format!("{key}, 1001")).await;
-    assert_eq!((deep.len(), &deep[0]["exact"]), (1001, &json!(true)));
-    assert_eq!(
-        found.iter().map(|hit| &hit["global_id"]).collect::<Vec<_>>(),
-        deep[..10].iter().map(|hit| &hit["global_id"]).collect::<Vec<_>>(),
-        "no hit is missing"
-    );
-    server.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -383,7 +148,7 @@ async fn everything_in_the_schema_is_described() {
 }
 
 #[tokio::test]
-async fn private_models_are_hidden_from_analysts_and_from_the_errors_of_their_conditions() {
+async fn private_models_are_hidden_from_analysts_even_in_the_errors_of_their_queries() {
     let server = Server::start().await;
     let owner = server.api.as_account("owner", "WRITE").await;
     let create = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }";
@@ -393,7 +158,7 @@ async fn private_models_are_hidden_from_analysts_and_from_the_errors_of_their_co
         let model = text(&owner.data(create, json!({ "input": input })).await["createModel"]["model"]["id"]);
         versions.push(
             owner
-                .pushed(&model, perceptron(), first_weights(&perceptron(), 1))
+                .push_and_wait(&model, perceptron(), initial_weights(&perceptron(), 1))
                 .await,
         );
     }
@@ -416,7 +181,7 @@ async fn private_models_are_hidden_from_analysts_and_from_the_errors_of_their_co
     assert_eq!(
         duplicate,
         [json!({ "duplicate_of": null })],
-        "nor is it said whose duplicate it is"
+        "the private original is not named"
     );
     let failing = "select 1 from analytics.models where (name || \'x\')::int = 0";
     let error = sqlx::query(failing)

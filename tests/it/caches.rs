@@ -1,10 +1,10 @@
-//! Answers kept in memory: never older than the data, whoever changed it, and computed once.
+//! Cached results: never older than the data, even if another server changed it, and computed once.
 
 use serde_json::{Value, json};
 
 use crate::search::models;
 use crate::support::client::{Client, text};
-use crate::support::networks::{first_weights, small_cnn};
+use crate::support::networks::{initial_weights, small_cnn};
 use crate::support::server::Server;
 
 const SEARCH: &str = "query($layer: ID!) { layer(id: $layer) { similar(first: 100) {
@@ -12,7 +12,9 @@ const SEARCH: &str = "query($layer: ID!) { layer(id: $layer) { similar(first: 10
 
 async fn add(api: &Client, name: &str, seed: u64) -> (String, String) {
     let model = api.model(name).await;
-    let version = api.pushed(&model, small_cnn(), first_weights(&small_cnn(), seed)).await;
+    let version = api
+        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), seed))
+        .await;
     (model, version)
 }
 
@@ -21,13 +23,13 @@ async fn first_layer(api: &Client, version: &str) -> String {
     text(&api.data(query, json!({ "id": version })).await["version"]["layers"]["nodes"][0]["id"])
 }
 
-/// The models that answer a search.
+/// The models among the hits of a search.
 async fn found(api: &Client, layer: &str) -> Vec<String> {
     let data = api.data(SEARCH, json!({ "layer": layer })).await;
     models(&data["layer"]["similar"])
 }
 
-/// How a cache is used.
+/// The statistics of a cache.
 async fn cache(api: &Client, name: &str) -> Value {
     let data = api
         .data(
@@ -40,7 +42,7 @@ async fn cache(api: &Client, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_written_on_one_server_is_seen_by_the_next_search_on_another() {
+async fn a_write_on_one_server_is_seen_by_the_next_search_on_another() {
     let one = Server::start().await;
     let other = Server::with(|config| {
         config.database_url.clone_from(&one.config.database_url);
@@ -52,7 +54,7 @@ async fn what_is_written_on_one_server_is_seen_by_the_next_search_on_another() {
     let layer = first_layer(&one.api, &target).await;
     let (model, _) = add(&one.api, "a", 2).await;
 
-    // Both keep the answer; then each write on one is followed at once by a search on the other.
+    // Both cache the result. Each write on one server is followed immediately by a search on the other.
     let mut expected = vec!["a".to_owned()];
     for round in 0..8 {
         assert_eq!(found(&other.api, &layer).await, expected, "before round {round}");
@@ -61,22 +63,21 @@ async fn what_is_written_on_one_server_is_seen_by_the_next_search_on_another() {
             expected,
             "from the cache in round {round}"
         );
-        let query = match round % 2 {
-            0 => "mutation($id: ID!) { deleteModel(input: { id: $id }) { model { id } } }",
-            _ => "mutation($id: ID!) { restoreModel(input: { id: $id }) { model { id } } }",
+        let mutation;
+        (mutation, expected) = if round % 2 == 0 {
+            ("deleteModel", vec![])
+        } else {
+            ("restoreModel", vec!["a".to_owned()])
         };
-        one.api.data(query, json!({ "id": model })).await;
-        expected = match round % 2 {
-            0 => vec![],
-            _ => vec!["a".to_owned()],
-        };
+        let query = format!("mutation($id: ID!) {{ {mutation}(input: {{ id: $id }}) {{ model {{ id }} }} }}");
+        one.api.data(&query, json!({ "id": model })).await;
         assert_eq!(found(&other.api, &layer).await, expected, "after round {round}");
     }
     add(&one.api, "b", 3).await;
     assert_eq!(
         found(&other.api, &layer).await,
         ["a", "b"],
-        "a version that has become READY"
+        "after a version has become READY"
     );
     assert!(cache(&other.api, "searches").await["hits"].as_f64().unwrap() >= 8.0);
     other.stop().await.unwrap();
@@ -84,7 +85,7 @@ async fn what_is_written_on_one_server_is_seen_by_the_next_search_on_another() {
 }
 
 #[tokio::test]
-async fn a_question_that_many_ask_at_once_is_computed_once() {
+async fn equal_concurrent_requests_are_computed_once() {
     let server = Server::start().await;
     let (_, target) = add(&server.api, "target", 1).await;
     add(&server.api, "a", 2).await;
@@ -95,14 +96,14 @@ async fn a_question_that_many_ask_at_once_is_computed_once() {
 
     assert!(all.iter().all(|names| *names == ["a"]));
     let after = cache(&server.api, "searches").await;
-    let more = |field: &str| after[field].as_f64().unwrap() - before[field].as_f64().unwrap();
-    assert_eq!((more("misses"), more("hits")), (1.0, 19.0));
+    let increase = |field: &str| after[field].as_f64().unwrap() - before[field].as_f64().unwrap();
+    assert_eq!((increase("misses"), increase("hits")), (1.0, 19.0));
     assert!(after["bytes"].as_f64().unwrap() > 0.0 && after["bytes"].as_f64() <= after["byteLimit"].as_f64());
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_cache_without_room_answers_all_the_same() {
+async fn searches_work_with_caches_of_size_zero() {
     let server = Server::with(|config| {
         config.search_cache_bytes = 0;
         config.network_cache_bytes = 0;
@@ -122,7 +123,7 @@ async fn a_cache_without_room_answers_all_the_same() {
 }
 
 #[tokio::test]
-async fn the_images_of_a_probe_set_are_picked_once() {
+async fn the_images_of_a_probe_set_are_loaded_once() {
     let server = Server::start().await;
     for (name, seed) in [("a", 1), ("b", 2), ("c", 3)] {
         add(&server.api, name, seed).await;

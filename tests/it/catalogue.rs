@@ -1,14 +1,14 @@
-//! Models and what belongs to them: registered, changed, listed, found again.
+//! Models and their versions: created, changed, listed and found.
 
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, text};
-use crate::support::networks::{first_weights, perceptron};
+use crate::support::networks::{initial_weights, perceptron};
 use crate::support::server::Server;
 
 const MODEL: &str = "id name description tags visibility createdAt deletedAt versions { totalCount }";
 
-/// The model that a mutation answers with.
+/// The model in the payload of a mutation.
 async fn change(api: &Client, mutation: &str, input: Value) -> Value {
     let kind = format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]);
     let query = format!("mutation($input: {kind}!) {{ {mutation}(input: $input) {{ model {{ {MODEL} }} }} }}");
@@ -16,17 +16,17 @@ async fn change(api: &Client, mutation: &str, input: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_model_is_registered_changed_deleted_and_restored() {
+async fn a_model_is_created_changed_deleted_and_restored() {
     let server = Server::start().await;
     let api = &server.api;
-    let made = change(
+    let created = change(
         api,
         "createModel",
         json!({ "name": "lenet", "description": "A classic.", "tags": ["small", "digits", "small"] }),
     )
     .await;
-    insta::assert_json_snapshot!(made, { ".id" => "[id]", ".createdAt" => "[time]" });
-    let id = &made["id"];
+    insta::assert_json_snapshot!(created, { ".id" => "[id]", ".createdAt" => "[time]" });
+    let id = &created["id"];
 
     let changed = change(
         api,
@@ -36,7 +36,10 @@ async fn a_model_is_registered_changed_deleted_and_restored() {
     .await;
     assert_eq!(changed["name"], "lenet-5");
     assert_eq!(changed["tags"], json!(["old"]));
-    assert_eq!(changed["description"], "A classic.", "what is left out stays");
+    assert_eq!(
+        changed["description"], "A classic.",
+        "fields that are left out do not change"
+    );
 
     let deleted = change(api, "deleteModel", json!({ "id": id })).await;
     assert!(deleted["deletedAt"].is_string(), "{deleted:#}");
@@ -55,7 +58,7 @@ async fn a_model_is_registered_changed_deleted_and_restored() {
 }
 
 #[tokio::test]
-async fn a_name_belongs_to_one_model_that_is_not_deleted() {
+async fn a_name_is_unique_among_models_that_are_not_deleted() {
     let server = Server::start().await;
     let api = &server.api;
     let first = api.model("a").await;
@@ -73,7 +76,7 @@ async fn a_name_belongs_to_one_model_that_is_not_deleted() {
 }
 
 #[tokio::test]
-async fn names_and_tags_that_cannot_be_are_refused_with_what_is_allowed() {
+async fn invalid_names_and_tags_are_refused_with_what_is_allowed() {
     let server = Server::start().await;
     let create = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }";
     let bad = [
@@ -84,24 +87,25 @@ async fn names_and_tags_that_cannot_be_are_refused_with_what_is_allowed() {
         json!({ "name": "a", "tags": [""] }),
         json!({ "name": "a", "tags": (0..33).map(|tag| tag.to_string()).collect::<Vec<_>>() }),
     ];
-    let mut said = Vec::new();
+    let mut messages = Vec::new();
     for input in bad {
         let (code, message) = server.api.error(create, json!({ "input": input })).await;
         assert_eq!(code, "BAD_USER_INPUT", "{input}");
-        assert!(message.len() < 300, "a long text is not repeated whole: {message}");
-        said.push(message);
+        assert!(message.len() < 300, "a long text is not repeated in full: {message}");
+        messages.push(message);
     }
-    insta::assert_json_snapshot!(said);
+    insta::assert_json_snapshot!(messages);
     let data = server.api.data("{ models { totalCount } }", json!({})).await;
-    assert_eq!(data["models"]["totalCount"], 0, "nothing was written");
+    assert_eq!(data["models"]["totalCount"], 0, "nothing was stored");
     server.stop().await.unwrap();
 }
 
-/// The names on a page and whether the list goes on before and behind it, with the cursors of its ends.
+/// The names on a page, whether there are previous and next pages, and the cursors of its ends.
 async fn page(api: &Client, arguments: &str) -> (Vec<String>, [bool; 2], [String; 2]) {
-    let arguments = match arguments {
-        "" => String::new(),
-        some => format!("({some})"),
+    let arguments = if arguments.is_empty() {
+        String::new()
+    } else {
+        format!("({arguments})")
     };
     let query = format!(
         "{{ models{arguments} {{ totalCount nodes {{ name }}
@@ -122,7 +126,7 @@ async fn page(api: &Client, arguments: &str) -> (Vec<String>, [bool; 2], [String
 }
 
 #[tokio::test]
-async fn a_list_is_paged_from_both_ends_and_says_truly_whether_it_goes_on() {
+async fn a_list_is_paged_from_both_ends_and_reports_whether_there_are_more_pages() {
     let server = Server::start().await;
     let api = &server.api;
     for name in ["c", "a", "e", "b", "d"] {
@@ -137,7 +141,7 @@ async fn a_list_is_paged_from_both_ends_and_says_truly_whether_it_goes_on() {
     assert_eq!(names.concat(), "");
     let (names, sides, _) = page(api, &format!("last: 1, before: {start:?}, orderBy: {{ field: NAME }}")).await;
     assert_eq!((names.concat(), sides), ("b".to_owned(), [true, true]));
-    // With both sides bounded, or only the other one, the list goes on there too.
+    // The list also reports pages beyond `before` and `after`.
     let (names, sides, _) = page(api, &format!("before: {start:?}, orderBy: {{ field: NAME }}")).await;
     assert_eq!((names.concat(), sides), ("ab".to_owned(), [false, true]));
     let (_, _, [first, _]) = page(api, "first: 1, orderBy: { field: NAME }").await;
@@ -147,16 +151,16 @@ async fn a_list_is_paged_from_both_ends_and_says_truly_whether_it_goes_on() {
     let (names, sides, _) = page(api, "last: 2, orderBy: { field: NAME, direction: DESC }").await;
     assert_eq!((names.concat(), sides), ("ba".to_owned(), [true, false]));
     let (names, ..) = page(api, "").await;
-    assert_eq!(names.concat(), "caebd", "as registered if nothing is said");
+    assert_eq!(names.concat(), "caebd", "by creation time by default");
     let (names, ..) = page(api, "filter: { nameContains: \"D\" }").await;
     assert_eq!(names.concat(), "d");
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_page_that_cannot_be_given_says_why() {
+async fn invalid_paging_arguments_are_refused() {
     let server = Server::start().await;
-    let mut said = Vec::new();
+    let mut messages = Vec::new();
     for arguments in [
         "first: 100000",
         "last: -1",
@@ -168,23 +172,23 @@ async fn a_page_that_cannot_be_given_says_why() {
             .error(&format!("{{ models({arguments}) {{ totalCount }} }}"), json!({}))
             .await;
         assert_eq!(code, "BAD_USER_INPUT", "{arguments}");
-        said.push(message);
+        messages.push(message);
     }
-    insta::assert_json_snapshot!(said);
+    insta::assert_json_snapshot!(messages);
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn everything_is_found_by_its_global_id_and_what_is_not_there_is_null() {
+async fn every_object_is_found_by_its_global_id_and_a_missing_one_is_null() {
     let server = Server::start().await;
     let api = &server.api;
     let model = api.model("m").await;
     let blocks = perceptron();
     let (version, job) = api
-        .try_push(&model, blocks.clone(), first_weights(&blocks, 1))
+        .try_push(&model, blocks.clone(), initial_weights(&blocks, 1))
         .await
         .unwrap();
-    api.succeed(&job).await;
+    api.wait_for_success(&job).await;
     let query = "query($id: ID!) { version(id: $id) { layers { nodes { id } } dataset { id probeSets { id } } } }";
     let of_version = api.data(query, json!({ "id": version })).await["version"].take();
     let layer = text(&of_version["layers"]["nodes"][0]["id"]);
@@ -201,19 +205,19 @@ async fn everything_is_found_by_its_global_id_and_what_is_not_there_is_null() {
         .collect();
     assert_eq!(found, json!(expected));
 
-    // The id of a model that was never registered: base64 of "Model:999".
+    // The id of a model that does not exist: base64 of "Model:999".
     let unknown = "TW9kZWw6OTk5";
     let found = api.data(nodes, json!({ "ids": [unknown, model] })).await["nodes"].take();
     assert_eq!(
         found,
         json!([null, { "__typename": "Model", "id": model }]),
-        "in the order asked for"
+        "in the requested order"
     );
     let by_type = "query($id: ID!) { model(id: $id) { id } }";
     assert_eq!(api.data(by_type, json!({ "id": unknown })).await["model"], Value::Null);
     let (code, message) = api.error(by_type, json!({ "id": layer })).await;
     assert_eq!(code, "BAD_USER_INPUT");
-    assert!(message.contains("is of a Layer, not of a Model"), "{message}");
+    assert!(message.contains("refers to a Layer, not to a Model"), "{message}");
     let (code, _) = api.error(by_type, json!({ "id": "7" })).await;
     assert_eq!(code, "BAD_USER_INPUT");
     let too_many: Vec<_> = (0..101).map(|_| &model).collect();
@@ -224,12 +228,16 @@ async fn everything_is_found_by_its_global_id_and_what_is_not_there_is_null() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_a_deleted_model_is_not_there_until_it_is_restored() {
+async fn objects_of_a_deleted_model_are_not_found_until_it_is_restored() {
     let server = Server::start().await;
     let api = &server.api;
     let model = api.model("m").await;
     let blocks = perceptron();
-    let version = api.pushed(&model, blocks.clone(), first_weights(&blocks, 1)).await;
+    let (version, job) = api
+        .try_push(&model, blocks.clone(), initial_weights(&blocks, 1))
+        .await
+        .unwrap();
+    api.wait_for_success(&job).await;
     let query = "query($id: ID!) { version(id: $id) { layers { nodes { id } } } }";
     let layer = text(&api.data(query, json!({ "id": version })).await["version"]["layers"]["nodes"][0]["id"]);
     change(api, "deleteModel", json!({ "id": model })).await;
@@ -242,6 +250,8 @@ async fn what_belongs_to_a_deleted_model_is_not_there_until_it_is_restored() {
     let writes = [
         ("updateModel", "UpdateModelInput", json!({ "id": model, "name": "n" })),
         ("deleteModel", "DeleteModelInput", json!({ "id": model })),
+        ("deleteVersion", "DeleteVersionInput", json!({ "id": version })),
+        ("retryJob", "RetryJobInput", json!({ "id": job })),
         (
             "trainVersion",
             "TrainVersionInput",
@@ -265,14 +275,15 @@ async fn what_belongs_to_a_deleted_model_is_not_there_until_it_is_restored() {
 }
 
 #[tokio::test]
-async fn a_version_is_chosen_by_number_or_by_an_alias() {
+async fn a_version_is_selected_by_number_or_alias() {
     let server = Server::start().await;
     let api = &server.api;
     let model = api.model("m").await;
     let blocks = perceptron();
-    api.trained(&model, blocks.clone(), json!({ "epochs": 3, "seed": 1 }))
+    api.train_and_wait(&model, blocks.clone(), json!({ "epochs": 3, "seed": 1 }))
         .await;
-    api.pushed(&model, blocks.clone(), first_weights(&blocks, 2)).await;
+    api.push_and_wait(&model, blocks.clone(), initial_weights(&blocks, 2))
+        .await;
     let query = "{ model(name: \"m\") { one: version(number: 1) { number } none: version(number: 3) { number }
                    latest: version(alias: \"latest\") { number } best: version(alias: \"best\") { number accuracy }
                    versions(last: 1) { totalCount nodes { number } } } }";

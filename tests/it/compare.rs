@@ -1,9 +1,10 @@
-//! Whole versions against one another.
+//! Comparisons of whole versions.
 
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, text};
-use crate::support::networks::{first_weights, perceptron, small_cnn};
+use crate::support::insight::{list, number};
+use crate::support::networks::{initial_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 
 const SIMILAR_VERSIONS: &str =
@@ -12,26 +13,27 @@ const SIMILAR_VERSIONS: &str =
       similarVersions(first: $first, after: $after, filter: $filter, measure: $measure) {
         exact totalCount nodes { id } pageInfo { hasNextPage endCursor }
         edges { rank score node { id number model { name } }
-                matching { score layer { name } otherLayer { name } }
+                bestMatches { score layer { name } otherLayer { name } }
                 alignment { score pairs { score layer { name } otherLayer { name } } } } } } }";
 
 const MATRIX: &str = "query($a: ID!, $b: ID!, $measure: Measure!, $layerKinds: [String!]!) {
     ckaMatrix(a: $a, b: $b, measure: $measure, layerKinds: $layerKinds) {
       a { id } b { id } measure probeSet { imageCount }
       rows { id name } columns { id name } scores bestMatchAverage
-      matching { score layer { id } otherLayer { id } } alignment { score pairs { score } }
-      svg: picture png: picture(format: PNG) } }";
+      bestMatches { score layer { id } otherLayer { id } } alignment { score pairs { score } }
+      svg: plot png: plot(format: PNG) } }";
 
 async fn version(api: &Client, model: &str, seed: u64) -> String {
     let model = api.model(model).await;
-    api.pushed(&model, small_cnn(), first_weights(&small_cnn(), seed)).await
+    api.push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), seed))
+        .await
 }
 
 async fn similar_versions(api: &Client, id: &str, arguments: Value) -> Value {
-    api.data(SIMILAR_VERSIONS, question(id, arguments)).await["version"]["similarVersions"].take()
+    api.data(SIMILAR_VERSIONS, variables(id, arguments)).await["version"]["similarVersions"].take()
 }
 
-fn question(id: &str, arguments: Value) -> Value {
+fn variables(id: &str, arguments: Value) -> Value {
     let mut variables = json!({ "id": id, "first": 10, "measure": "DEBIASED_CKA" });
     for (name, value) in arguments.as_object().unwrap() {
         variables[name] = value.clone();
@@ -39,33 +41,26 @@ fn question(id: &str, arguments: Value) -> Value {
     variables
 }
 
-fn list(value: &Value) -> &[Value] {
-    value.as_array().unwrap()
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap()
-}
-
-fn names(answer: &Value) -> Vec<String> {
-    let edges = list(&answer["edges"]).iter();
+fn names(response: &Value) -> Vec<String> {
+    let edges = list(&response["edges"]).iter();
     edges.map(|edge| text(&edge["node"]["model"]["name"])).collect()
 }
 
 #[tokio::test]
-async fn the_versions_most_like_one_are_found_with_the_layers_that_match() {
+async fn the_most_similar_versions_are_found_with_their_matching_layers() {
     let server = Server::start().await;
     let api = &server.api;
     let target = version(api, "target", 1).await;
     let other = version(api, "other", 2).await;
     version(api, "copy", 1).await;
     let flat = api.model("flat").await;
-    api.pushed(&flat, perceptron(), first_weights(&perceptron(), 1)).await;
+    api.push_and_wait(&flat, perceptron(), initial_weights(&perceptron(), 1))
+        .await;
 
     let found = similar_versions(api, &target, json!({})).await;
 
     assert_eq!(names(&found), ["copy", "other", "flat"]);
-    assert_eq!(found["exact"], true, "so few versions are all compared");
+    assert_eq!(found["exact"], true, "all of so few versions are compared");
     assert_eq!(found["nodes"][1]["id"], other);
     let [copy, other, flat] = list(&found["edges"]) else {
         panic!("three hits: {found:#}")
@@ -73,9 +68,9 @@ async fn the_versions_most_like_one_are_found_with_the_layers_that_match() {
     assert!((number(&copy["score"]) - 1.0).abs() < 1e-5, "{copy:#}");
     assert!((number(&copy["alignment"]["score"]) - 1.0).abs() < 1e-5, "{copy:#}");
     for pair in list(&copy["alignment"]["pairs"]) {
-        assert_eq!(pair["layer"], pair["otherLayer"], "a copy agrees layer by layer");
+        assert_eq!(pair["layer"], pair["otherLayer"], "a copy matches layer by layer");
     }
-    assert_eq!(list(&other["matching"]).len(), 7, "one for each layer of the target");
+    assert_eq!(list(&other["bestMatches"]).len(), 7, "one for each layer of the target");
     assert!(number(&flat["score"]) < number(&other["score"]));
     assert!(
         list(&flat["alignment"]["pairs"]).len() < 7,
@@ -85,12 +80,15 @@ async fn the_versions_most_like_one_are_found_with_the_layers_that_match() {
 }
 
 #[tokio::test]
-async fn a_search_for_versions_keeps_to_its_filter() {
+async fn a_search_for_versions_applies_its_filter() {
     let server = Server::start().await;
     let api = &server.api;
     let model = api.model("target").await;
-    let target = api.pushed(&model, small_cnn(), first_weights(&small_cnn(), 1)).await;
-    api.pushed(&model, small_cnn(), first_weights(&small_cnn(), 3)).await;
+    let target = api
+        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 1))
+        .await;
+    api.push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 3))
+        .await;
     version(api, "other", 2).await;
 
     let own = similar_versions(api, &target, json!({ "filter": { "includeOwnModel": true } })).await;
@@ -101,13 +99,13 @@ async fn a_search_for_versions_keeps_to_its_filter() {
     );
     assert_eq!(names(&similar_versions(api, &target, json!({})).await), ["other"]);
     let linear = similar_versions(api, &target, json!({ "filter": { "layerKinds": ["Linear"] } })).await;
-    assert_eq!(list(&linear["edges"][0]["matching"]).len(), 1, "{linear:#}");
+    assert_eq!(list(&linear["edges"][0]["bestMatches"]).len(), 1, "{linear:#}");
     let none = similar_versions(api, &target, json!({ "filter": { "minScore": 0.999 } })).await;
     assert!(names(&none).is_empty());
     let (code, message) = api
         .error(
             SIMILAR_VERSIONS,
-            question(&target, json!({ "filter": { "layerKinds": ["Softmax"] } })),
+            variables(&target, json!({ "filter": { "layerKinds": ["Softmax"] } })),
         )
         .await;
     assert_eq!(code, "BAD_USER_INPUT");
@@ -116,7 +114,7 @@ async fn a_search_for_versions_keeps_to_its_filter() {
 }
 
 #[tokio::test]
-async fn of_many_versions_the_likeliest_are_compared_and_the_most_similar_one_is_among_them() {
+async fn a_search_among_many_versions_compares_candidates_and_finds_the_most_similar_one() {
     let server = Server::start().await;
     let api = &server.api;
     let target = version(api, "target", 1).await;
@@ -130,7 +128,7 @@ async fn of_many_versions_the_likeliest_are_compared_and_the_most_similar_one_is
     assert_eq!(found["exact"], false);
     assert_eq!(names(&found)[0], "copy");
     assert_eq!(names(&found).len(), 3);
-    // Deeper than the nearest layers reach: whoever asks for so many gets so many.
+    // More versions than the nearest layers belong to: the page is still full.
     let many = similar_versions(
         api,
         &target,
@@ -150,13 +148,13 @@ async fn of_many_versions_the_likeliest_are_compared_and_the_most_similar_one_is
 }
 
 #[tokio::test]
-async fn two_versions_are_compared_layer_by_layer_as_a_search_compares_them() {
+async fn the_matrix_of_two_versions_has_the_scores_of_a_search() {
     let server = Server::start().await;
     let api = &server.api;
     let (a, b) = (version(api, "a", 1).await, version(api, "b", 2).await);
     for (measure, score) in [("DEBIASED_CKA", "debiasedCka"), ("CKA", "cka")] {
-        let asked = json!({ "a": a, "b": b, "measure": measure, "layerKinds": [] });
-        let matrix = api.data(MATRIX, asked).await["ckaMatrix"].take();
+        let variables = json!({ "a": a, "b": b, "measure": measure, "layerKinds": [] });
+        let matrix = api.data(MATRIX, variables).await["ckaMatrix"].take();
         assert_eq!((&matrix["a"]["id"], &matrix["b"]["id"]), (&json!(a), &json!(b)));
         assert_eq!(list(&matrix["rows"]).len(), 7);
         let first_row = text(&matrix["rows"][0]["id"]);
@@ -175,22 +173,22 @@ async fn two_versions_are_compared_layer_by_layer_as_a_search_compares_them() {
             );
         }
         let best = list(&matrix["scores"][0]).iter().map(number).fold(-1.0, f64::max);
-        assert_eq!(number(&matrix["matching"][0]["score"]), best);
+        assert_eq!(number(&matrix["bestMatches"][0]["score"]), best);
     }
-    let asked = json!({ "a": a, "b": a, "measure": "CKA", "layerKinds": ["Conv2d", "Linear"] });
-    let own = api.data(MATRIX, asked).await["ckaMatrix"].take();
+    let variables = json!({ "a": a, "b": a, "measure": "CKA", "layerKinds": ["Conv2d", "Linear"] });
+    let own = api.data(MATRIX, variables).await["ckaMatrix"].take();
     assert_eq!(list(&own["rows"]).len(), 3);
     assert!((number(&own["bestMatchAverage"]) - 1.0).abs() < 1e-5);
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_comparison_is_to_be_had_as_a_picture() {
+async fn a_matrix_is_available_as_a_plot() {
     let server = Server::start().await;
     let api = &server.api;
     let (a, b) = (version(api, "a<&>", 1).await, version(api, "b", 2).await);
-    let asked = json!({ "a": a, "b": b, "measure": "CKA", "layerKinds": ["Conv2d", "Linear"] });
-    let matrix = api.data(MATRIX, asked).await["ckaMatrix"].take();
+    let variables = json!({ "a": a, "b": b, "measure": "CKA", "layerKinds": ["Conv2d", "Linear"] });
+    let matrix = api.data(MATRIX, variables).await["ckaMatrix"].take();
 
     let svg = api.get(&text(&matrix["svg"])).await;
     assert_eq!((svg.status().as_u16(), content_type(&svg)), (200, "image/svg+xml"));
@@ -215,8 +213,8 @@ async fn a_comparison_is_to_be_had_as_a_picture() {
     ] {
         let refused = api.get(&path).await;
         assert_eq!(refused.status().as_u16(), status, "{path}");
-        let said = refused.text().await.unwrap();
-        assert!(said.contains(words), "{path}: {said}");
+        let message = refused.text().await.unwrap();
+        assert!(message.contains(words), "{path}: {message}");
     }
     server.stop().await.unwrap();
 }
@@ -226,7 +224,7 @@ fn content_type(response: &reqwest::Response) -> &str {
 }
 
 #[tokio::test]
-async fn versions_of_two_data_sets_are_not_compared() {
+async fn versions_on_different_data_sets_are_not_compared() {
     let server = Server::start().await;
     let api = &server.api;
     let a = version(api, "a", 1).await;
@@ -235,10 +233,10 @@ async fn versions_of_two_data_sets_are_not_compared() {
     let query = "mutation($input: TrainVersionInput!) { trainVersion(input: $input) { version { id } job { id } } }";
     let input = json!({ "modelId": model, "dataset": "numbers", "blocks": perceptron(), "settings": { "epochs": 1 } });
     let started = api.data(query, json!({ "input": input })).await["trainVersion"].take();
-    api.succeed(&text(&started["job"]["id"])).await;
+    api.wait_for_success(&text(&started["job"]["id"])).await;
 
-    let asked = json!({ "a": a, "b": started["version"]["id"], "measure": "CKA", "layerKinds": [] });
-    let (code, message) = api.error(MATRIX, asked).await;
+    let variables = json!({ "a": a, "b": started["version"]["id"], "measure": "CKA", "layerKinds": [] });
+    let (code, message) = api.error(MATRIX, variables).await;
 
     assert_eq!(code, "BAD_USER_INPUT");
     assert!(message.contains("comparable within one probe set only"), "{message}");
@@ -246,16 +244,16 @@ async fn versions_of_two_data_sets_are_not_compared() {
 }
 
 #[tokio::test]
-async fn neighbours_that_compute_nearly_the_same_are_named_in_order() {
+async fn redundant_neighbours_are_listed_in_order() {
     let server = Server::start().await;
     let api = &server.api;
     let a = version(api, "a", 1).await;
-    let asked = json!({ "a": a, "b": a, "measure": "DEBIASED_CKA", "layerKinds": [] });
-    let matrix = api.data(MATRIX, asked).await["ckaMatrix"].take();
-    let query = "query($id: ID!, $least: Float!) { version(id: $id) { redundantNeighbours(minScore: $least) {
+    let variables = json!({ "a": a, "b": a, "measure": "DEBIASED_CKA", "layerKinds": [] });
+    let matrix = api.data(MATRIX, variables).await["ckaMatrix"].take();
+    let query = "query($id: ID!, $minScore: Float!) { version(id: $id) { redundantNeighbours(minScore: $minScore) {
                    score layer { index } otherLayer { index } } } }";
-    let neighbours = async |least: f64| {
-        let data = api.data(query, json!({ "id": a, "least": least })).await;
+    let neighbours = async |min_score: f64| {
+        let data = api.data(query, json!({ "id": a, "minScore": min_score })).await;
         list(&data["version"]["redundantNeighbours"]).to_vec()
     };
 
@@ -269,16 +267,16 @@ async fn neighbours_that_compute_nearly_the_same_are_named_in_order() {
         let expected = number(&matrix["scores"][index][index + 1]);
         assert!((number(&pair["score"]) - expected).abs() < 1e-5);
     }
-    let least = number(&all[2]["score"]);
-    let some = neighbours(least).await;
-    assert!(some.iter().all(|pair| number(&pair["score"]) >= least) && some.contains(&all[2]));
-    let (code, _) = api.error(query, json!({ "id": a, "least": 1.5 })).await;
+    let min_score = number(&all[2]["score"]);
+    let some = neighbours(min_score).await;
+    assert!(some.iter().all(|pair| number(&pair["score"]) >= min_score) && some.contains(&all[2]));
+    let (code, _) = api.error(query, json!({ "id": a, "minScore": 1.5 })).await;
     assert_eq!(code, "BAD_USER_INPUT");
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_version_whose_every_layer_is_there_already_is_marked_as_a_duplicate() {
+async fn a_version_whose_layers_all_exist_is_marked_as_a_duplicate() {
     let server = Server::start().await;
     let api = &server.api;
     let first = version(api, "first", 1).await;
@@ -299,20 +297,20 @@ async fn a_version_whose_every_layer_is_there_already_is_marked_as_a_duplicate()
     let model = api.data(query, json!({})).await["model"]["id"].take();
     let delete = "mutation($input: DeleteModelInput!) { deleteModel(input: $input) { model { id } } }";
     api.data(delete, json!({ "input": { "id": model } })).await;
-    assert_eq!(original(&second).await, Value::Null, "what is hidden is not named");
+    assert_eq!(original(&second).await, Value::Null, "a deleted original is not named");
     assert_eq!(original(&version(api, "fourth", 1).await).await["id"], second);
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_hit_has_a_second_opinion_from_nearest_neighbours() {
+async fn a_hit_has_the_overlap_of_its_nearest_neighbours() {
     let server = Server::start().await;
     let api = &server.api;
     version(api, "copy", 1).await;
     version(api, "other", 2).await;
     let target = version(api, "target", 1).await;
     let query = "query($id: ID!, $k: Int!) { version(id: $id) { layers(first: 1) { nodes {
-                   similar(first: 20) { edges { debiasedCka mutualKnn(k: $k) { overlap byChance k } } } } } } }";
+                   similar(first: 20) { edges { debiasedCka mutualKnn(k: $k) { overlap expectedByChance k } } } } } } }";
     let data = api.data(query, json!({ "id": target, "k": 9 })).await;
     let edges = list(&data["version"]["layers"]["nodes"][0]["similar"]["edges"]);
 
@@ -322,7 +320,7 @@ async fn a_hit_has_a_second_opinion_from_nearest_neighbours() {
         edges[0]
     );
     assert_eq!(edges[0]["mutualKnn"]["k"], 9);
-    assert!((number(&edges[0]["mutualKnn"]["byChance"]) - 9.0 / 99.0).abs() < 1e-12);
+    assert!((number(&edges[0]["mutualKnn"]["expectedByChance"]) - 9.0 / 99.0).abs() < 1e-12);
     for edge in edges {
         assert!((0.0..=1.0).contains(&number(&edge["mutualKnn"]["overlap"])));
     }

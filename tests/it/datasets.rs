@@ -1,4 +1,4 @@
-//! Data sets and probe sets: brought in whole, or refused with the place of the fault.
+//! Data sets and probe sets: imported completely, or refused with the location of the error.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, first_error, text};
 use crate::support::idx;
-use crate::support::networks::{constant_weights, first_weights, perceptron};
+use crate::support::networks::{constant_weights, initial_weights, perceptron};
 use crate::support::server::Server;
 
 const IMPORT: &str = "mutation($input: ImportDatasetInput!) { importDataset(input: $input) { dataset { name } } }";
 const FILES: [&str; 4] = ["trainImages", "trainLabels", "testImages", "testLabels"];
 
-/// Four files that make a data set of two classes; no two calls differ.
+/// The four files of a data set of two classes; equal arguments give equal files.
 fn files(side: u32, first_label: u8) -> [Vec<u8>; 4] {
     [
         idx::images(120, side),
@@ -31,7 +31,7 @@ fn gzipped(file: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The response to an import of IDX files.
+/// Imports IDX files and returns the response.
 async fn import(api: &Client, mut input: Value, files: &[Vec<u8>; 4]) -> Value {
     let names = FILES.map(|field| format!("input.{field}"));
     let files: Vec<_> = names
@@ -45,7 +45,8 @@ async fn import(api: &Client, mut input: Value, files: &[Vec<u8>; 4]) -> Value {
     api.upload(IMPORT, json!({ "input": input }), &files).await.unwrap()
 }
 
-async fn described(api: &Client, name: &str) -> Value {
+/// A data set with its splits and probe sets.
+async fn describe(api: &Client, name: &str) -> Value {
     let query = "query($name: String!) { dataset(name: $name) { name channels height width classNames mean std
                    splits { split imageCount }
                    probeSets { split imageCount isDefault contentHash imageIndices } } }";
@@ -53,9 +54,9 @@ async fn described(api: &Client, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_digits_are_there_after_the_first_start() {
+async fn the_digits_exist_after_the_first_start() {
     let server = Server::start().await;
-    let digits = described(&server.api, "digits").await;
+    let digits = describe(&server.api, "digits").await;
     insta::assert_json_snapshot!(digits, { ".probeSets[].imageIndices" => "[100 indices]" });
     let indices = digits["probeSets"][0]["imageIndices"].as_array().unwrap();
     assert_eq!(indices.len(), 100);
@@ -68,10 +69,13 @@ async fn raw_and_gzipped_files_make_the_same_data_set_and_the_same_probe_set() {
     let api = &server.api;
     let raw = files(8, 0);
     for (name, files) in [("raw", &raw), ("gzipped", &raw.each_ref().map(|file| gzipped(file)))] {
-        let answer = import(api, json!({ "name": name }), files).await;
-        assert_eq!(answer["data"]["importDataset"]["dataset"]["name"], name, "{answer:#}");
+        let response = import(api, json!({ "name": name }), files).await;
+        assert_eq!(
+            response["data"]["importDataset"]["dataset"]["name"], name,
+            "{response:#}"
+        );
     }
-    let (raw, mut gzipped) = (described(api, "raw").await, described(api, "gzipped").await);
+    let (raw, mut gzipped) = (describe(api, "raw").await, describe(api, "gzipped").await);
     gzipped["name"] = json!("raw");
     assert_eq!(raw, gzipped);
     assert_eq!(raw["classNames"], json!(["0", "1"]));
@@ -82,32 +86,36 @@ async fn raw_and_gzipped_files_make_the_same_data_set_and_the_same_probe_set() {
     assert_eq!(raw["probeSets"][0]["imageCount"], 100);
     assert_eq!(
         raw["probeSets"][0]["split"], "TRAIN",
-        "probes come from outside the test split"
+        "probe images are not from the test split"
     );
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_published_name_fills_in_what_is_known_of_the_data_set() {
+async fn the_name_of_a_published_data_set_provides_its_defaults() {
     let server = Server::start().await;
     let api = &server.api;
-    let answer = import(api, json!({ "name": "emnist" }), &files(28, 1)).await;
-    assert!(answer.get("errors").is_none(), "{answer:#}");
-    let emnist = described(api, "emnist").await;
+    let response = import(api, json!({ "name": "emnist" }), &files(28, 1)).await;
+    assert!(response.get("errors").is_none(), "{response:#}");
+    let emnist = describe(api, "emnist").await;
     assert_eq!(emnist["classNames"][25], "Z");
     assert_eq!((&emnist["mean"], &emnist["std"]), (&json!([0.1751]), &json!([0.3332])));
 
     let own = json!({ "name": "mnist", "classNames": ["even", "odd"], "mean": [0.5], "std": [0.25] });
-    let answer = import(api, own, &files(28, 0)).await;
-    assert!(answer.get("errors").is_none(), "{answer:#}");
-    let mnist = described(api, "mnist").await;
-    assert_eq!(mnist["classNames"], json!(["even", "odd"]), "what is said goes first");
+    let response = import(api, own, &files(28, 0)).await;
+    assert!(response.get("errors").is_none(), "{response:#}");
+    let mnist = describe(api, "mnist").await;
+    assert_eq!(
+        mnist["classNames"],
+        json!(["even", "odd"]),
+        "values of the input have precedence"
+    );
     assert_eq!((&mnist["mean"], &mnist["std"]), (&json!([0.5]), &json!([0.25])));
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn files_that_make_no_data_set_are_refused_at_the_place_of_the_fault_and_leave_nothing() {
+async fn invalid_data_sets_are_refused_with_the_location_of_the_error_and_not_stored() {
     let server = Server::start().await;
     let api = &server.api;
     let good = files(8, 0);
@@ -132,9 +140,9 @@ async fn files_that_make_no_data_set_are_refused_at_the_place_of_the_fault_and_l
         (json!({ "name": "Not A Name" }), good.clone()),
         (json!({ "name": "digits" }), good.clone()),
     ];
-    let mut said = Vec::new();
+    let mut refusals = Vec::new();
     for (input, files) in bad {
-        said.push(first_error(&import(api, input, &files).await));
+        refusals.push(first_error(&import(api, input, &files).await));
     }
     let input = json!({ "name": "new", "trainImages": null, "trainLabels": null, "testImages": null });
     let three: Vec<_> = [
@@ -144,13 +152,13 @@ async fn files_that_make_no_data_set_are_refused_at_the_place_of_the_fault_and_l
     ]
     .map(|(field, index)| (field, good[index].as_slice()))
     .to_vec();
-    said.push(first_error(
+    refusals.push(first_error(
         &api.upload(IMPORT, json!({ "input": input }), &three).await.unwrap(),
     ));
-    insta::assert_json_snapshot!(said);
+    insta::assert_json_snapshot!(refusals);
 
     let data = api.data("{ datasets { name } }", json!({})).await;
-    assert_eq!(data["datasets"], json!([{ "name": "digits" }]), "nothing was written");
+    assert_eq!(data["datasets"], json!([{ "name": "digits" }]), "nothing was stored");
     server.stop().await.unwrap();
 }
 
@@ -158,14 +166,17 @@ const CREATE_PROBE_SET: &str = "mutation($input: CreateProbeSetInput!) { createP
     probeSet { id imageCount split isDefault imageIndices contentHash } jobs { id } } }";
 
 #[tokio::test]
-async fn a_probe_set_of_any_size_takes_in_the_versions_that_are_there() {
+async fn existing_versions_are_measured_on_a_new_probe_set() {
     let server = Server::start().await;
     let api = &server.api;
     let blocks = perceptron();
     let mut versions = Vec::new();
     for (name, seed) in [("a", 1), ("b", 2)] {
         let model = api.model(name).await;
-        versions.push(api.pushed(&model, blocks.clone(), first_weights(&blocks, seed)).await);
+        versions.push(
+            api.push_and_wait(&model, blocks.clone(), initial_weights(&blocks, seed))
+                .await,
+        );
     }
     let mut hashes = Vec::new();
     for count in [4, 1000] {
@@ -177,9 +188,9 @@ async fn a_probe_set_of_any_size_takes_in_the_versions_that_are_there() {
             (&json!(count), &json!(false))
         );
         let jobs = payload["jobs"].as_array().unwrap();
-        assert_eq!(jobs.len(), 2, "one for each version");
+        assert_eq!(jobs.len(), 2, "one per version");
         for job in jobs {
-            api.succeed(job["id"].as_str().unwrap()).await;
+            api.wait_for_success(job["id"].as_str().unwrap()).await;
         }
         let query = "query($id: ID!, $on: ID!) { version(id: $id) { layers { nodes { name
                        similar(probeSet: $on) { exact edges { cka debiasedCka node { name } } } } } } }";
@@ -205,20 +216,20 @@ async fn a_probe_set_of_any_size_takes_in_the_versions_that_are_there() {
         payload["probeSet"]["contentHash"], hashes[0],
         "the same images are the same probe set"
     );
-    assert_eq!(payload["jobs"], json!([]), "and no version lacks it");
-    let listed = described(api, "digits").await;
+    assert_eq!(payload["jobs"], json!([]), "and every version was measured on it");
+    let listed = describe(api, "digits").await;
     let listed: Vec<_> = listed["probeSets"]
         .as_array()
         .unwrap()
         .iter()
         .map(|set| text(&set["contentHash"]))
         .collect();
-    assert_eq!(listed[1..], hashes, "the default one first");
+    assert_eq!(listed[1..], hashes, "after the default probe set");
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_version_that_comes_later_is_taken_in_on_every_probe_set() {
+async fn a_new_version_is_measured_on_every_probe_set() {
     let server = Server::start().await;
     let api = &server.api;
     let input = json!({ "dataset": "digits", "imageCount": 20 });
@@ -227,33 +238,34 @@ async fn a_version_that_comes_later_is_taken_in_on_every_probe_set() {
     let blocks = perceptron();
     for (name, seed) in [("a", 1), ("b", 2)] {
         let model = api.model(name).await;
-        api.pushed(&model, blocks.clone(), first_weights(&blocks, seed)).await;
+        api.push_and_wait(&model, blocks.clone(), initial_weights(&blocks, seed))
+            .await;
     }
     let query = "query($on: ID!) { model(name: \"a\") { version(number: 1) { layers { nodes {
                    similar(probeSet: $on) { totalCount } } } } } }";
     let end = Instant::now() + Duration::from_secs(60);
     loop {
-        // A job of its own takes it in, after the version has become READY on the default probe set.
-        let answer = api
-            .ask(query, json!({ "on": payload["probeSet"]["id"] }))
+        // A separate job measures it after the version has become READY on the default probe set.
+        let response = api
+            .execute(query, json!({ "on": payload["probeSet"]["id"] }))
             .await
             .unwrap();
-        let layer = &answer["data"]["model"]["version"]["layers"]["nodes"][0];
+        let layer = &response["data"]["model"]["version"]["layers"]["nodes"][0];
         if layer["similar"]["totalCount"] == 1 {
             break;
         }
-        assert!(Instant::now() < end, "this does not come: {answer:#}");
+        assert!(Instant::now() < end, "the version is not measured: {response:#}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_probe_set_that_cannot_be_drawn_is_refused() {
+async fn invalid_sizes_and_data_sets_of_probe_sets_are_refused() {
     let server = Server::start().await;
-    let answer = import(&server.api, json!({ "name": "few" }), &files(8, 0)).await;
-    assert!(answer.get("errors").is_none(), "{answer:#}");
-    let mut said = Vec::new();
+    let response = import(&server.api, json!({ "name": "few" }), &files(8, 0)).await;
+    assert!(response.get("errors").is_none(), "{response:#}");
+    let mut refusals = Vec::new();
     for (dataset, count) in [
         ("digits", 3),
         ("digits", 1001),
@@ -262,14 +274,14 @@ async fn a_probe_set_that_cannot_be_drawn_is_refused() {
         ("moon", 10),
     ] {
         let input = json!({ "dataset": dataset, "imageCount": count });
-        said.push(server.api.error(CREATE_PROBE_SET, json!({ "input": input })).await);
+        refusals.push(server.api.error(CREATE_PROBE_SET, json!({ "input": input })).await);
     }
-    insta::assert_json_snapshot!(said);
+    insta::assert_json_snapshot!(refusals);
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn the_first_label_of_letters_is_their_first_class_in_an_evaluation_too() {
+async fn labels_that_start_at_one_are_evaluated_as_classes_that_start_at_zero() {
     let server = Server::start().await;
     let api = &server.api;
     let files = [
@@ -278,19 +290,19 @@ async fn the_first_label_of_letters_is_their_first_class_in_an_evaluation_too() 
         idx::images(30, 28),
         idx::labels(30, 26, 1),
     ];
-    let answer = import(api, json!({ "name": "emnist" }), &files).await;
-    assert!(answer.get("errors").is_none(), "{answer:#}");
+    let response = import(api, json!({ "name": "emnist" }), &files).await;
+    assert!(response.get("errors").is_none(), "{response:#}");
     let model = api.model("m").await;
     let blocks =
         json!([{ "kind": "Flatten" }, { "kind": "Linear", "parameters": { "out_features": 26, "bias": false } }]);
     let weights = constant_weights(&[("1.weight", &[26, 784], 0.0)]);
     let input = json!({ "modelId": model, "dataset": "emnist", "blocks": blocks });
-    let created = api.created_version(input, &[("input.weights", &weights)]).await;
+    let created = api.create_version_and_wait(input, &[("input.weights", &weights)]).await;
     let query = "query($id: ID!) { version(id: $id) { evaluation { accuracy confusionMatrix
         confusionCells(first: 1) { nodes { actual { name } predicted { index name } imageCount } }
         mistakes(first: 1) { nodes { actual { name } } } } } }";
     let found = api.data(query, json!({ "id": created["version"]["id"] })).await["version"]["evaluation"].take();
-    // Of 30 images those of label 1 are the first and the 27th; of equal answers the first counts.
+    // Of 30 images, the first and the 27th have label 1. Of equal scores, the first class is predicted.
     let first = json!({ "actual": { "name": "A" }, "predicted": { "index": 0, "name": "A" }, "imageCount": 2 });
     assert_eq!(found["confusionCells"]["nodes"][0], first);
     assert!((found["accuracy"].as_f64().unwrap() - 2.0 / 30.0).abs() < 1e-12);

@@ -1,4 +1,4 @@
-//! What SCV is for, shown on networks that are trained here.
+//! The demonstration: networks trained from different seeds have matching layers.
 
 use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader};
@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use crate::support::client;
 use crate::support::cluster;
 use crate::support::server::Server;
 
@@ -23,7 +24,7 @@ async fn most_layers_find_their_counterpart_in_a_network_trained_from_another_se
         let settings = json!({ "epochs": 6, "batchSize": 32, "learningRate": 0.003, "seed": seed });
         networks.push((
             model.clone(),
-            server.api.trained(&model, blocks.clone(), settings).await,
+            server.api.train_and_wait(&model, blocks.clone(), settings).await,
         ));
     }
     let query = "query($id: ID!, $other: ID!) { version(id: $id) { layers(first: 100) { nodes { name
@@ -39,14 +40,15 @@ async fn most_layers_find_their_counterpart_in_a_network_trained_from_another_se
     assert_eq!(all, 9);
     assert!(
         2 * found > all,
-        "only {found} of {all} layers find their counterpart: {layers:#?}"
+        "only {found} of {all} layers have their counterpart as first hit: {layers:#?}"
     );
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn the_demonstration_needs_nothing_and_trains_only_once() {
-    // Its name is short, since the path of a socket inside has to be; and the database's user has to pass through.
+async fn the_demonstration_needs_no_settings_and_trains_only_once() {
+    // The name is short because the path of a socket inside must be short. The database's user needs access to the
+    // folder.
     let folder = tempfile::Builder::new().prefix("scv-demo-").tempdir_in("/tmp").unwrap();
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
 
@@ -61,7 +63,7 @@ async fn the_demonstration_needs_nothing_and_trains_only_once() {
     let all = wide["layers"].as_array().unwrap().len() as u64;
     assert!(2 * wide["counterparts"].as_u64().unwrap() > all, "{wide:#}");
 
-    let (second, mut serving) = demo_that_stays(&folder.path().join("data"));
+    let (second, mut serving) = demo_that_serves(&folder.path().join("data"));
     assert_eq!(second["trained"], 0);
     for part in ["networks", "search", "pairs"] {
         assert_eq!(first[part], second[part], "{part}");
@@ -77,26 +79,26 @@ async fn the_demonstration_needs_nothing_and_trains_only_once() {
             .into_owned()
     };
     let variables: Value = serde_json::from_str(&parameter("variables")).unwrap();
-    let question = json!({ "query": parameter("query"), "variables": variables });
-    let request = reqwest::Client::new().post(playground.join("/graphql").unwrap());
-    let answer: Value = request.json(&question).send().await.unwrap().json().await.unwrap();
-    let edges = &answer["data"]["layer"]["similar"]["edges"];
-    assert_eq!(edges.as_array().unwrap().len(), 10, "{answer:#}");
+    let body = json!({ "query": parameter("query"), "variables": variables });
+    let request = client::http().post(playground.join("/graphql").unwrap());
+    let response: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
+    let edges = &response["data"]["layer"]["similar"]["edges"];
+    assert_eq!(edges.as_array().unwrap().len(), 10, "{response:#}");
 
     kill(Pid::from_raw(serving.id() as i32), Signal::SIGINT).unwrap();
     assert!(serving.wait().unwrap().success());
 }
 
-/// What `scv demo --json` shows.
+/// The output of `scv demo --json`.
 fn demo(data_dir: &Path) -> Value {
     let output = command(data_dir).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{stderr}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What `scv demo --json --serve` shows, and the program, which still serves.
-fn demo_that_stays(data_dir: &Path) -> (Value, Child) {
+/// The output of `scv demo --json --serve`, and the program, which continues to serve.
+fn demo_that_serves(data_dir: &Path) -> (Value, Child) {
     let mut child = command(data_dir).arg("--serve").stdout(Stdio::piped()).spawn().unwrap();
     let mut document = String::new();
     for line in BufReader::new(child.stdout.take().unwrap()).lines() {

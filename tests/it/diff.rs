@@ -1,14 +1,14 @@
-//! What leads from one version to another.
+//! Differences between two versions.
 
 use serde_json::{Value, json};
 
 use crate::support::client::{CREATE_VERSION, Client, text};
-use crate::support::networks::{first_weights, perceptron, small_cnn};
+use crate::support::networks::{initial_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 
 const DIFF: &str =
     "query($id: ID!, $with: ID!, $probeSet: ID) { version(id: $id) { diff(with: $with, probeSet: $probeSet) {
-    sameCount changedCount addedCount removedCount incomparable probeSet { isDefault }
+    sameCount changedCount addedCount removedCount notComparableReason probeSet { isDefault }
     entries { change cka debiasedCka layer { name } otherLayer { name } differences { name value otherValue } } } } }";
 
 async fn diff(api: &Client, version: &str, other: &str) -> Value {
@@ -16,7 +16,7 @@ async fn diff(api: &Client, version: &str, other: &str) -> Value {
     data["version"]["diff"].take()
 }
 
-/// The small network with more channels in the middle and one layer more at the end.
+/// The small network with more channels in the middle and an additional layer at the end.
 fn larger_cnn() -> Value {
     let mut blocks = small_cnn();
     blocks[4]["parameters"]["out_channels"] = 24.into();
@@ -35,12 +35,16 @@ fn counts(diff: &Value) -> [u64; 4] {
 }
 
 #[tokio::test]
-async fn layers_are_added_removed_and_changed_and_move_so_far() {
+async fn added_removed_and_changed_layers_are_reported_with_their_similarity() {
     let server = Server::start().await;
     let api = &server.api;
     let model = api.model("a").await;
-    let one = api.pushed(&model, small_cnn(), first_weights(&small_cnn(), 1)).await;
-    let other = api.pushed(&model, larger_cnn(), first_weights(&larger_cnn(), 1)).await;
+    let one = api
+        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 1))
+        .await;
+    let other = api
+        .push_and_wait(&model, larger_cnn(), initial_weights(&larger_cnn(), 1))
+        .await;
 
     let itself = diff(api, &one, &one).await;
     assert_eq!(counts(&itself), [7, 0, 0, 0]);
@@ -49,17 +53,17 @@ async fn layers_are_added_removed_and_changed_and_move_so_far() {
         assert!((entry["debiasedCka"].as_f64().unwrap() - 1.0).abs() < 1e-5, "{entry:#}");
     }
 
-    let there = diff(api, &one, &other).await;
+    let forward = diff(api, &one, &other).await;
     assert_eq!(
-        changes(&there),
+        changes(&forward),
         ["SAME", "SAME", "SAME", "SAME", "CHANGED", "CHANGED", "CHANGED", "ADDED"]
     );
-    assert_eq!(counts(&there), [4, 3, 1, 0]);
+    assert_eq!(counts(&forward), [4, 3, 1, 0]);
     assert_eq!(
-        (&there["incomparable"], &there["probeSet"]["isDefault"]),
+        (&forward["notComparableReason"], &forward["probeSet"]["isDefault"]),
         (&Value::Null, &json!(true))
     );
-    let entries = there["entries"].as_array().unwrap();
+    let entries = forward["entries"].as_array().unwrap();
     let conv = &entries[4];
     assert!(
         conv["cka"].as_f64().is_some_and(|cka| cka > 0.0 && cka < 1.0),
@@ -71,23 +75,23 @@ async fn layers_are_added_removed_and_changed_and_move_so_far() {
     assert_eq!((&added["layer"], &added["cka"]), (&Value::Null, &Value::Null));
     assert_eq!(added["otherLayer"]["name"], "8");
 
-    let back = diff(api, &other, &one).await;
-    assert_eq!(counts(&back), [4, 3, 0, 1]);
-    assert_eq!(back["entries"][7]["change"], "REMOVED");
-    assert_eq!(back["entries"][4]["debiasedCka"], conv["debiasedCka"]);
+    let backward = diff(api, &other, &one).await;
+    assert_eq!(counts(&backward), [4, 3, 0, 1]);
+    assert_eq!(backward["entries"][7]["change"], "REMOVED");
+    assert_eq!(backward["entries"][4]["debiasedCka"], conv["debiasedCka"]);
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn versions_on_other_data_sets_are_aligned_but_not_compared() {
+async fn versions_on_different_data_sets_are_aligned_but_not_compared() {
     let server = Server::start().await;
     let api = &server.api;
     let elsewhere = api.import_numbers().await;
     let model = api.model("a").await;
-    let weights = first_weights(&perceptron(), 1);
-    let one = api.pushed(&model, perceptron(), weights.clone()).await;
+    let weights = initial_weights(&perceptron(), 1);
+    let one = api.push_and_wait(&model, perceptron(), weights.clone()).await;
     let input = json!({ "modelId": model, "dataset": "numbers", "blocks": perceptron(), "weights": null });
-    let answer = api
+    let response = api
         .upload(
             CREATE_VERSION,
             json!({ "input": input }),
@@ -95,8 +99,8 @@ async fn versions_on_other_data_sets_are_aligned_but_not_compared() {
         )
         .await
         .unwrap();
-    let created = &answer["data"]["createVersion"];
-    api.succeed(&text(&created["job"]["id"])).await;
+    let created = &response["data"]["createVersion"];
+    api.wait_for_success(&text(&created["job"]["id"])).await;
     let other = text(&created["version"]["id"]);
 
     let found = diff(api, &one, &other).await;
@@ -106,7 +110,7 @@ async fn versions_on_other_data_sets_are_aligned_but_not_compared() {
         (&Value::Null, &Value::Null)
     );
     assert!(
-        text(&found["incomparable"]).contains("different data sets"),
+        text(&found["notComparableReason"]).contains("different data sets"),
         "{found:#}"
     );
 

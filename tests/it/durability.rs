@@ -1,4 +1,4 @@
-//! A server that is killed at any moment goes on, after the next start, to the same end.
+//! A server that is killed at any moment reaches the same result after the next start.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection, query_scalar};
 
-use crate::support::networks::{first_weights, perceptron, small_cnn};
-use crate::support::process::{Place, Process};
+use crate::support::networks::{initial_weights, perceptron, small_cnn};
+use crate::support::process::{Installation, Process};
 use crate::support::rows;
 use crate::support::server::Server;
 
@@ -15,8 +15,8 @@ fn settings() -> Value {
     json!({ "epochs": 6, "seed": 7 })
 }
 
-/// Waits until the job is in a phase.
-async fn reach(connection: &mut PgConnection, phase: &str) {
+/// Waits until the only job is in a phase.
+async fn wait_for_phase(connection: &mut PgConnection, phase: &str) {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
         let (status, now): (String, String) = sqlx::query_as("select status, phase from job")
@@ -35,42 +35,42 @@ async fn reach(connection: &mut PgConnection, phase: &str) {
     }
 }
 
-/// Brings the only job, which still trains, to a phase and keeps it there, and then kills the server.
-async fn kill_in(phase: &str, server: Process, place: &Place) {
-    let mut holder = place.database().await;
+/// Waits until the only job, which is still training, is in a phase, stops it there and kills the server.
+async fn kill_in(phase: &str, server: Process, installation: &Installation) {
+    let mut holder = installation.database().await;
     let mut lock = holder.begin().await.unwrap();
-    let wanted_next = match phase {
+    let blocking_statement = match phase {
         "TRAINING" => "select",
-        // Read between the evaluation and the ingest.
+        // The job reads this table between the evaluation and the ingest.
         "EVALUATING" | "INGESTING" => "lock table layer_vector in access exclusive mode",
-        // Locked in the middle of the transaction that writes all results.
+        // The job locks this row in the transaction that writes all results.
         "STORING" => "select from dataset for update",
-        _ => panic!("no job is ever {phase}"),
+        _ => panic!("{phase} is not a phase of a training"),
     };
-    sqlx::query(wanted_next).execute(&mut *lock).await.unwrap();
+    sqlx::query(blocking_statement).execute(&mut *lock).await.unwrap();
     if phase != "INGESTING" {
-        reach(&mut place.database().await, phase).await;
+        wait_for_phase(&mut installation.database().await, phase).await;
         server.kill();
         return;
     }
-    reach(&mut place.database().await, "EVALUATING").await;
-    // The ingest begins with reading the train images: a pipe that nobody writes to keeps it there.
+    wait_for_phase(&mut installation.database().await, "EVALUATING").await;
+    // The ingest starts by reading the training images: a pipe without a writer blocks it there.
     let key: String = query_scalar("select images_key from dataset_split where split = 'TRAIN'")
-        .fetch_one(&mut place.database().await)
+        .fetch_one(&mut installation.database().await)
         .await
         .unwrap();
-    let images = place.data_dir().join("artifacts").join(key);
-    let aside = images.with_extension("aside");
-    fs::rename(&images, &aside).unwrap();
+    let images = installation.data_dir().join("artifacts").join(key);
+    let moved = images.with_extension("moved");
+    fs::rename(&images, &moved).unwrap();
     nix::unistd::mkfifo(&images, nix::sys::stat::Mode::S_IRWXU).unwrap();
     lock.rollback().await.unwrap();
-    reach(&mut place.database().await, phase).await;
+    wait_for_phase(&mut installation.database().await, phase).await;
     server.kill();
-    fs::rename(&aside, &images).unwrap();
+    fs::rename(&moved, &images).unwrap();
 }
 
 #[tokio::test]
-async fn a_job_that_is_killed_in_any_phase_ends_as_if_nothing_had_happened() {
+async fn a_job_that_is_killed_in_any_phase_has_the_same_result_after_a_restart() {
     let mut expected = None;
     for phase in [
         None,
@@ -79,62 +79,62 @@ async fn a_job_that_is_killed_in_any_phase_ends_as_if_nothing_had_happened() {
         Some("INGESTING"),
         Some("STORING"),
     ] {
-        let place = Place::with_database().await;
-        let mut server = Process::start(&place).await;
+        let installation = Installation::with_database().await;
+        let mut server = Process::start(&installation).await;
         let model = server.api.model("m").await;
         let job = server.api.train(&model, small_cnn(), settings()).await;
         let mut attempts = 1;
         if let Some(phase) = phase {
-            kill_in(phase, server, &place).await;
-            server = Process::start(&place).await;
-            rows::assert_nothing_is_half_done(&mut place.database().await).await;
+            kill_in(phase, server, &installation).await;
+            server = Process::start(&installation).await;
+            rows::assert_nothing_is_half_done(&mut installation.database().await).await;
             attempts = 2;
         }
-        let job = server.api.finish(&job).await;
+        let job = server.api.wait_for_end(&job).await;
         assert_eq!(
             (&job["status"], &job["attempts"]),
             (&json!("SUCCEEDED"), &json!(attempts)),
             "{phase:?}: {job:#}"
         );
-        let versions = rows::versions(&mut place.database().await).await;
+        let versions = rows::versions(&mut installation.database().await).await;
         assert_eq!(&versions, expected.get_or_insert_with(|| versions.clone()), "{phase:?}");
         assert!(server.terminate().success());
     }
 }
 
 #[tokio::test]
-async fn a_version_that_was_registered_is_there_however_soon_the_server_is_killed() {
-    let reference = Place::with_database().await;
+async fn a_registered_version_survives_a_kill_at_any_time_after_the_response() {
+    let reference = Installation::with_database().await;
     let mut server = Process::start(&reference).await;
     let model = server.api.model("m").await;
     let trained = server.api.train(&model, small_cnn(), settings()).await;
-    assert_eq!(server.api.finish(&trained).await["status"], "SUCCEEDED");
+    assert_eq!(server.api.wait_for_end(&trained).await["status"], "SUCCEEDED");
     let weights: String = query_scalar("select weights_key from version")
         .fetch_one(&mut reference.database().await)
         .await
         .unwrap();
     let weights = fs::read(reference.data_dir().join("artifacts").join(weights)).unwrap();
     let job = server.api.push(&model, small_cnn(), weights.clone()).await;
-    assert_eq!(server.api.finish(&job).await["status"], "SUCCEEDED");
+    assert_eq!(server.api.wait_for_end(&job).await["status"], "SUCCEEDED");
     let mut expected = rows::versions(&mut reference.database().await).await.remove(1);
     assert!(server.terminate().success());
 
-    let place = Place::with_database().await;
-    let mut server = Process::start(&place).await;
+    let installation = Installation::with_database().await;
+    let mut server = Process::start(&installation).await;
     let model = server.api.model("m").await;
     let delays = [0, 30, 100, 200, 300, 450].map(Duration::from_millis);
     for (delay, number) in delays.into_iter().zip(1..) {
         let job = server.api.push(&model, small_cnn(), weights.clone()).await;
-        // The experiment's variable.
+        // Not a wait for a condition: the kill has to happen at different times.
         tokio::time::sleep(delay).await;
         server.kill();
 
-        server = Process::start(&place).await;
-        rows::assert_nothing_is_half_done(&mut place.database().await).await;
-        let job = server.api.finish(&job).await;
+        server = Process::start(&installation).await;
+        rows::assert_nothing_is_half_done(&mut installation.database().await).await;
+        let job = server.api.wait_for_end(&job).await;
         assert_eq!(job["status"], "SUCCEEDED", "killed after {delay:?}: {job:#}");
         expected["number"] = json!(number);
-        let versions = rows::versions(&mut place.database().await).await;
+        let versions = rows::versions(&mut installation.database().await).await;
         assert_eq!(versions.len(), number as usize);
         assert_eq!(versions.last(), Some(&expected), "killed after {delay:?}");
     }
@@ -142,46 +142,46 @@ async fn a_version_that_was_registered_is_there_however_soon_the_server_is_kille
 }
 
 #[tokio::test]
-async fn every_write_that_was_answered_is_there_after_a_kill_in_the_middle_of_many() {
-    let place = Place::with_database().await;
-    let server = Process::start(&place).await;
+async fn every_acknowledged_write_survives_a_kill_during_many_writes() {
+    let installation = Installation::with_database().await;
+    let server = Process::start(&installation).await;
     let blocks = perceptron();
-    let weights = first_weights(&blocks, 1);
-    let (answered, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let weights = initial_weights(&blocks, 1);
+    let (sender, mut writes) = tokio::sync::mpsc::unbounded_channel();
     let clients: Vec<_> = (0..4)
         .map(|client| {
-            let (server, answered) = (server.api.clone(), answered.clone());
+            let (server, sender) = (server.api.clone(), sender.clone());
             let (blocks, weights) = (blocks.clone(), weights.clone());
             tokio::spawn(async move {
                 for number in 0.. {
                     let Some(model) = server.try_model(&format!("{client}/{number}")).await else {
                         break;
                     };
-                    answered.send(("Model", model.clone())).unwrap();
+                    sender.send(("Model", model.clone())).unwrap();
                     let Some((version, job)) = server.try_push(&model, blocks.clone(), weights.clone()).await else {
                         break;
                     };
-                    answered.send(("Version", version)).unwrap();
-                    answered.send(("Job", job)).unwrap();
+                    sender.send(("Version", version)).unwrap();
+                    sender.send(("Job", job)).unwrap();
                 }
             })
         })
         .collect();
-    drop(answered);
+    drop(sender);
     let mut acknowledged = Vec::new();
     while acknowledged.len() < 40 {
-        acknowledged.push(answers.recv().await.unwrap());
+        acknowledged.push(writes.recv().await.unwrap());
     }
     server.kill();
     for client in clients {
         client.await.unwrap();
     }
-    while let Some(answer) = answers.recv().await {
-        acknowledged.push(answer);
+    while let Some(write) = writes.recv().await {
+        acknowledged.push(write);
     }
 
-    let mut server = Process::start(&place).await;
-    rows::assert_nothing_is_half_done(&mut place.database().await).await;
+    let mut server = Process::start(&installation).await;
+    rows::assert_nothing_is_half_done(&mut installation.database().await).await;
     for (kind, id) in &acknowledged {
         let data = server
             .api
@@ -190,38 +190,44 @@ async fn every_write_that_was_answered_is_there_after_a_kill_in_the_middle_of_ma
         assert_eq!(data["node"]["__typename"], *kind, "{id}");
     }
     for (_, job) in acknowledged.iter().filter(|(kind, _)| *kind == "Job") {
-        assert_eq!(server.api.finish(job).await["status"], "SUCCEEDED");
+        assert_eq!(server.api.wait_for_end(job).await["status"], "SUCCEEDED");
     }
-    let alone: i64 = query_scalar(
+    let unpaired: i64 = query_scalar(
         "select count(*) from version full join job using (version_id) where number is null or kind is null",
     )
-    .fetch_one(&mut place.database().await)
+    .fetch_one(&mut installation.database().await)
     .await
     .unwrap();
-    assert_eq!(alone, 0, "versions and jobs come in pairs");
+    assert_eq!(unpaired, 0, "versions and jobs come in pairs");
     assert!(server.terminate().success());
 }
 
 #[tokio::test]
-async fn a_server_whose_database_cuts_all_connections_goes_on_with_its_jobs() {
+async fn a_server_continues_its_jobs_after_its_database_closed_all_connections() {
     let server = Server::start().await;
     let model = server.api.model("m").await;
     let training = server
         .api
         .train(&model, small_cnn(), json!({ "epochs": 20, "seed": 1 }))
         .await;
-    server.api.job_once(&training, |job| job["phase"] == "TRAINING").await;
+    server
+        .api
+        .wait_for_job(&training, |job| job["phase"] == "TRAINING")
+        .await;
     let mut database = PgConnection::connect(server.config.database_url.as_deref().unwrap())
         .await
         .unwrap();
-    let cut = "select pg_terminate_backend(pid)
+    let disconnect = "select pg_terminate_backend(pid)
                  from pg_stat_activity
                 where datname = current_database()
                   and pid <> pg_backend_pid()";
-    sqlx::query(cut).execute(&mut database).await.unwrap();
+    sqlx::query(disconnect).execute(&mut database).await.unwrap();
     let blocks = perceptron();
-    let job = server.api.push(&model, blocks.clone(), first_weights(&blocks, 1)).await;
-    assert_eq!(server.api.finish(&job).await["status"], "SUCCEEDED");
-    assert_eq!(server.api.finish(&training).await["status"], "SUCCEEDED");
+    let job = server
+        .api
+        .push(&model, blocks.clone(), initial_weights(&blocks, 1))
+        .await;
+    assert_eq!(server.api.wait_for_end(&job).await["status"], "SUCCEEDED");
+    assert_eq!(server.api.wait_for_end(&training).await["status"], "SUCCEEDED");
     server.stop().await.unwrap();
 }

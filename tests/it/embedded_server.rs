@@ -1,4 +1,4 @@
-//! The program with its own PostgreSQL: what it says when it cannot start, and what it survives.
+//! The server with its embedded PostgreSQL: errors at the start, and restarts after crashes.
 
 use std::fs;
 use std::net::TcpListener;
@@ -8,127 +8,133 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::support::process::{Place, Process, outcome};
+use crate::support::process::{Installation, Process, run_to_exit};
 
-/// What a start that must fail says at last, to the person at the terminal.
-fn refusal(place: &Place, command: &mut Command) -> String {
-    let (status, said) = outcome(place, command);
-    assert_eq!(status.code(), Some(1), "{said}");
-    // The reason may go on for lines, such as the end of a log.
-    let at = said
+/// The error message of a start that must fail.
+fn refusal(installation: &Installation, command: &mut Command) -> String {
+    let (status, message) = run_to_exit(installation, command);
+    assert_eq!(status.code(), Some(1), "{message}");
+    // The reason may have several lines, such as the end of a log.
+    let at = message
         .rfind("error: ")
-        .unwrap_or_else(|| panic!("no reason is given: {said}"));
-    said[at..].trim_end().to_owned()
+        .unwrap_or_else(|| panic!("there is no error message: {message}"));
+    message[at..].trim_end().to_owned()
 }
 
-fn postmaster(place: &Place) -> Pid {
-    let text = fs::read_to_string(place.postmaster_pid()).unwrap();
+fn postmaster(installation: &Installation) -> Pid {
+    let text = fs::read_to_string(installation.postmaster_pid()).unwrap();
     Pid::from_raw(text.lines().next().unwrap().parse().unwrap())
 }
 
 #[tokio::test]
-async fn a_second_server_on_a_data_directory_is_told_who_has_it() {
-    let place = Place::with_database().await;
-    let mut server = Process::start(&place).await;
-    let said = refusal(&place, &mut place.serve());
+async fn a_second_server_on_a_data_directory_is_told_which_process_uses_it() {
+    let installation = Installation::with_database().await;
+    let mut server = Process::start(&installation).await;
+    let message = refusal(&installation, &mut installation.serve());
     let holder = format!("in use by another server (process {})", server.id());
-    assert!(said.contains(&holder) && said.contains("--data-dir"), "{said}");
-    server.api.model("unharmed").await;
+    assert!(message.contains(&holder) && message.contains("--data-dir"), "{message}");
+    server.api.model("still running").await;
     assert!(server.terminate().success());
 }
 
 #[test]
-fn a_taken_port_is_noticed_before_anything_is_made() {
-    let place = Place::empty();
+fn a_port_in_use_is_reported_before_anything_is_created() {
+    let installation = Installation::empty();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = refusal(&place, place.serve().env("SCV_LISTEN", &address));
+    let message = refusal(&installation, installation.serve().env("SCV_LISTEN", &address));
     assert!(
-        said.contains(&address) && said.contains("--listen") && said.contains("in use"),
-        "{said}"
+        message.contains(&address) && message.contains("--listen") && message.contains("in use"),
+        "{message}"
     );
-    assert!(!place.data_dir().exists());
+    assert!(!installation.data_dir().exists());
 }
 
 #[test]
-fn without_postgresql_the_set_up_is_named() {
-    let place = Place::empty();
+fn without_postgresql_the_error_names_the_setup_script() {
+    let installation = Installation::empty();
     let nothing = tempfile::tempdir().unwrap();
-    let mut command = place.serve();
-    let said = refusal(
-        &place,
+    let mut command = installation.serve();
+    let message = refusal(
+        &installation,
         command
             .env("PATH", nothing.path())
             .env("SCV_POSTGRES_DIR", nothing.path()),
     );
     assert!(
-        said.contains("scripts/setup") && said.contains(nothing.path().to_str().unwrap()),
-        "{said}"
+        message.contains("scripts/setup") && message.contains(nothing.path().to_str().unwrap()),
+        "{message}"
     );
-    assert!(!place.data_dir().exists());
+    assert!(!installation.data_dir().exists());
 }
 
 #[test]
-fn a_database_url_that_is_none_is_refused_without_repeating_it() {
-    let place = Place::empty();
-    for garbage in [
+fn an_invalid_database_url_is_refused_without_being_shown() {
+    let installation = Installation::empty();
+    for invalid in [
         "secret",
         "mysql://u:secret@host/name",
         "postgres://u:secret@host:port/name",
     ] {
-        let said = refusal(&place, place.serve().env("DATABASE_URL", garbage));
+        let message = refusal(&installation, installation.serve().env("DATABASE_URL", invalid));
         assert!(
-            said.contains("DATABASE_URL") && said.contains("postgres://user@host:5432/name"),
-            "{said}"
+            message.contains("DATABASE_URL") && message.contains("postgres://user@host:5432/name"),
+            "{message}"
         );
-        assert!(!said.contains("secret"), "{said}");
+        assert!(!message.contains("secret"), "{message}");
     }
 }
 
 #[test]
 fn a_database_that_does_not_answer_is_reported() {
-    let place = Place::empty();
+    let installation = Installation::empty();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("postgres://u:secret@{free}/name");
-    let said = refusal(&place, place.serve().env("DATABASE_URL", url));
-    assert!(said.contains("DATABASE_URL") && said.contains("refused"), "{said}");
-    assert!(!said.contains("secret"), "{said}");
+    let message = refusal(&installation, installation.serve().env("DATABASE_URL", url));
+    assert!(
+        message.contains("DATABASE_URL") && message.contains("refused"),
+        "{message}"
+    );
+    assert!(!message.contains("secret"), "{message}");
 }
 
 #[test]
-fn a_device_that_cannot_be_had_stops_the_start() {
-    let place = Place::empty();
-    let said = refusal(&place, place.serve().env("SCV_DEVICE", "cuda:63"));
-    assert!(said.contains("cuda"), "{said}");
-    assert!(!place.data_dir().exists());
+fn an_unavailable_device_prevents_the_start() {
+    let installation = Installation::empty();
+    let message = refusal(&installation, installation.serve().env("SCV_DEVICE", "cuda:63"));
+    assert!(message.contains("cuda"), "{message}");
+    assert!(!installation.data_dir().exists());
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_after_a_restart_a_kill_and_a_power_cut() {
-    let place = Place::empty();
-    let mut server = Process::start(&place).await;
+async fn data_survives_a_restart_a_kill_and_a_power_cut() {
+    let installation = Installation::empty();
+    let mut server = Process::start(&installation).await;
     server.api.model("a").await;
     assert!(server.terminate().success());
 
-    let server = Process::start(&place).await;
+    let server = Process::start(&installation).await;
     server.api.model("b").await;
-    let orphan = postmaster(&place);
+    let orphan = postmaster(&installation);
     server.kill();
-    assert_eq!(postmaster(&place), orphan);
+    assert_eq!(postmaster(&installation), orphan);
     kill(orphan, None).expect("PostgreSQL outlives the server");
 
-    let server = Process::start(&place).await;
-    assert_ne!(postmaster(&place), orphan);
+    let server = Process::start(&installation).await;
+    assert_ne!(postmaster(&installation), orphan);
     server
-        .log_has("stopping a PostgreSQL that an earlier run left behind")
+        .wait_for_log("stopping a PostgreSQL that an earlier run left behind")
         .await;
     server.api.model("c").await;
-    let orphan = postmaster(&place);
+    let orphan = postmaster(&installation);
     server.kill();
     kill(orphan, Signal::SIGKILL).unwrap();
-    assert!(place.postmaster_pid().exists(), "nobody was left to remove it");
+    assert!(
+        installation.postmaster_pid().exists(),
+        "no process was left to remove it"
+    );
 
-    let mut server = Process::start(&place).await;
+    let mut server = Process::start(&installation).await;
     let data = server
         .api
         .data("{ models(first: 10) { nodes { name } } }", json!({}))
@@ -143,11 +149,8 @@ async fn what_was_written_is_there_after_a_restart_a_kill_and_a_power_cut() {
         assert!(names.contains(&&json!(name)), "{names:?}");
     }
     assert!(server.terminate().success());
-    // Once its database runs, all that is left of the killed one is its place in the list of workers.
-    for complaint in server.complaints() {
-        assert!(
-            complaint.contains("Recovered jobs from inactive workers"),
-            "{complaint}"
-        );
+    // The only remainder of the killed server is its entry in the list of workers.
+    for warning in server.warnings() {
+        assert!(warning.contains("Recovered jobs from inactive workers"), "{warning}");
     }
 }

@@ -1,9 +1,9 @@
-//! What an evaluation tells: by class, what is taken for what, how sure the network was, and pictures of all that.
+//! Evaluations: metrics per class, confusion, calibration, mistakes and plots.
 
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, text};
-use crate::support::look::{list, number};
+use crate::support::insight::{list, number};
 use crate::support::networks::{perceptron, small_cnn};
 use crate::support::server::Server;
 
@@ -15,46 +15,62 @@ const EVALUATION: &str = "query($id: ID!) { version(id: $id) { trainingCurve eva
       exemplar { index confidence } } }
     mistakes(first: 5) { totalCount pageInfo { hasNextPage endCursor } nodes {
       actual { name } predicted { name } image { index confidence picture { url width height dataUrl } } } }
-    confusion: plot(of: CONFUSION_MATRIX) calibrationPlot: plot(of: CALIBRATION, format: PNG) classesPlot: plot(of: CLASSES)
+    confusion: plot(kind: CONFUSION_MATRIX) calibrationPlot: plot(kind: CALIBRATION, format: PNG) classesPlot: plot(kind: CLASSES)
     } } }";
 
+/// Trains a version; returns its id and the version with its evaluation.
 async fn evaluated(api: &Client) -> (String, Value) {
     let model = api.model("digits").await;
     let version = api
-        .trained(&model, small_cnn(), json!({ "epochs": 2, "seed": 1 }))
+        .train_and_wait(&model, small_cnn(), json!({ "epochs": 2, "seed": 1 }))
         .await;
     let found = api.data(EVALUATION, json!({ "id": version })).await["version"].take();
     (version, found)
 }
 
+/// The confusion matrix of an evaluation: a row per true class, a column per predicted class.
+fn confusion_matrix(evaluation: &Value) -> Vec<Vec<f64>> {
+    list(&evaluation["confusionMatrix"])
+        .iter()
+        .map(|row| list(row).iter().map(number).collect())
+        .collect()
+}
+
 #[tokio::test]
-async fn the_parts_of_an_evaluation_agree_with_each_other() {
+async fn accuracy_and_the_metrics_per_class_follow_from_the_confusion_matrix() {
     let server = Server::start().await;
     let (_, version) = evaluated(&server.api).await;
     let evaluation = &version["evaluation"];
+    let matrix = confusion_matrix(evaluation);
     let images = number(&evaluation["imageCount"]);
-    let matrix: Vec<Vec<f64>> = list(&evaluation["confusionMatrix"])
-        .iter()
-        .map(|row| list(row).iter().map(number).collect())
-        .collect();
     assert_eq!(matrix.iter().flatten().sum::<f64>(), images);
-    let right: f64 = (0..10).map(|class| matrix[class][class]).sum();
-    assert!((number(&evaluation["accuracy"]) - right / images).abs() < 1e-12);
+    let correct: f64 = (0..10).map(|class| matrix[class][class]).sum();
+    assert!((number(&evaluation["accuracy"]) - correct / images).abs() < 1e-12);
     assert!(number(&evaluation["topFiveAccuracy"]) >= number(&evaluation["accuracy"]));
-
     for (class, report) in list(&evaluation["classes"]).iter().enumerate() {
         let of_class: f64 = matrix[class].iter().sum();
-        let taken_for_it: f64 = matrix.iter().map(|row| row[class]).sum();
+        let predicted: f64 = matrix.iter().map(|row| row[class]).sum();
         assert_eq!(report["class"], json!({ "index": class, "name": class.to_string() }));
         assert_eq!(
             (number(&report["imageCount"]), number(&report["predictedCount"])),
-            (of_class, taken_for_it)
+            (of_class, predicted)
         );
         let (precision, recall) = (number(&report["precision"]), number(&report["recall"]));
-        assert!((precision - matrix[class][class] / taken_for_it).abs() < 1e-12);
+        assert!((precision - matrix[class][class] / predicted).abs() < 1e-12);
         assert!((recall - matrix[class][class] / of_class).abs() < 1e-12);
         assert!((number(&report["f1"]) - 2.0 * precision * recall / (precision + recall)).abs() < 1e-12);
     }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn confusion_cells_calibration_and_mistakes_agree_with_the_confusion_matrix() {
+    let server = Server::start().await;
+    let (_, version) = evaluated(&server.api).await;
+    let evaluation = &version["evaluation"];
+    let matrix = confusion_matrix(evaluation);
+    let images = number(&evaluation["imageCount"]);
+    let correct: f64 = (0..10).map(|class| matrix[class][class]).sum();
     let cells = &evaluation["confusionCells"];
     for cell in list(&cells["nodes"]) {
         let place = |class: &Value| class["index"].as_u64().unwrap() as usize;
@@ -63,7 +79,7 @@ async fn the_parts_of_an_evaluation_agree_with_each_other() {
         let confidence = number(&cell["exemplar"]["confidence"]);
         assert!(
             (0.1..=1.0).contains(&confidence),
-            "the likeliest of ten classes: {cell:#}"
+            "the confidence of the predicted one of ten classes: {cell:#}"
         );
     }
     let filled = matrix.iter().flatten().filter(|count| **count > 0.0).count();
@@ -79,7 +95,7 @@ async fn the_parts_of_an_evaluation_agree_with_each_other() {
         );
     }
     let mistakes = &evaluation["mistakes"];
-    assert_eq!(number(&mistakes["totalCount"]), (images - right).min(100.0));
+    assert_eq!(number(&mistakes["totalCount"]), (images - correct).min(100.0));
     let confidences: Vec<f64> = list(&mistakes["nodes"])
         .iter()
         .map(|m| number(&m["image"]["confidence"]))
@@ -92,23 +108,23 @@ async fn the_parts_of_an_evaluation_agree_with_each_other() {
 }
 
 #[tokio::test]
-async fn everything_to_be_seen_of_an_evaluation_has_an_address() {
+async fn plots_and_pictures_of_an_evaluation_have_urls() {
     let server = Server::start().await;
     let api = &server.api;
     let (_, version) = evaluated(api).await;
     let evaluation = &version["evaluation"];
-    for (address, kind, start) in [
+    for (url, content_type, start) in [
         (&evaluation["confusion"], "image/svg+xml", &b"<svg"[..]),
         (&evaluation["calibrationPlot"], "image/png", b"\x89PNG"),
         (&evaluation["classesPlot"], "image/svg+xml", b"<svg"),
         (&version["trainingCurve"], "image/svg+xml", b"<svg"),
     ] {
-        let response = api.get(address.as_str().unwrap()).await;
+        let response = api.get(url.as_str().unwrap()).await;
         assert_eq!(
             (response.status().as_u16(), &response.headers()["content-type"]),
-            (200, &kind.parse().unwrap())
+            (200, &content_type.parse().unwrap())
         );
-        assert!(response.bytes().await.unwrap().starts_with(start), "{address}");
+        assert!(response.bytes().await.unwrap().starts_with(start), "{url}");
     }
     let picture = &list(&evaluation["mistakes"]["nodes"])[0]["image"]["picture"];
     let response = api.get(picture["url"].as_str().unwrap()).await;
@@ -124,7 +140,7 @@ async fn everything_to_be_seen_of_an_evaluation_has_an_address() {
         (decoded.width(), decoded.height()),
         (number(&picture["width"]) as u32, number(&picture["height"]) as u32)
     );
-    assert!(decoded.width() > 100, "an image of eight pixels is enlarged to be seen");
+    assert!(decoded.width() > 100, "an image of eight pixels is enlarged");
     assert!(text(&picture["dataUrl"]).starts_with("data:image/png;base64,iVBOR"));
 
     let unknown = format!("/images/{}.png", "0".repeat(64));
@@ -141,12 +157,12 @@ async fn everything_to_be_seen_of_an_evaluation_has_an_address() {
 }
 
 #[tokio::test]
-async fn mistakes_and_cells_are_paged_through_in_both_directions() {
+async fn mistakes_are_paged_in_both_directions() {
     let server = Server::start().await;
     let api = &server.api;
     let model = api.model("weak").await;
     let version = api
-        .trained(&model, perceptron(), json!({ "epochs": 1, "seed": 1 }))
+        .train_and_wait(&model, perceptron(), json!({ "epochs": 1, "seed": 1 }))
         .await;
     let query =
         "query($id: ID!, $first: Int, $after: String, $last: Int, $before: String) { version(id: $id) { evaluation {

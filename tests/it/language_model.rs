@@ -1,83 +1,84 @@
-//! Asking a language model that answers well, badly, late or never.
+//! The client of a language model, with endpoints that respond properly, wrongly, late or never.
 
 use std::time::Duration;
 
 use scv_domain::explanation::Prompt;
-use scv_llm::{Answer, Chat, LlmError, LlmSettings, MAX_ANSWER_BYTES};
+use scv_llm::{Chat, Completion, LlmError, LlmSettings, MAX_COMPLETION_BYTES};
 use serde_json::json;
 
-use crate::support::chat::{StandIn, Turn, event, finish};
+use crate::support::chat::{FakeLlm, Reply, event, finish};
 
-/// Longer than any test takes.
+/// A timeout that no test reaches.
 const LONG: Duration = Duration::from_secs(120);
 
-/// Shorter than any answer, where none comes.
+/// A timeout for endpoints that never respond.
 const SHORT: Duration = Duration::from_millis(100);
 
-/// Asks a stand-in, keeps the pieces that came before the end, and lets the stand-in go on with each.
-async fn ask_within(stand_in: &StandIn, patience: (Duration, Duration)) -> (Result<Answer, LlmError>, Vec<String>) {
-    ask_at(&stand_in.url, patience, || stand_in.go_on(1)).await
+/// Requests a completion from a fake model and collects its pieces. Each piece releases the next chunk.
+async fn complete_within(llm: &FakeLlm, timeouts: (Duration, Duration)) -> (Result<Completion, LlmError>, Vec<String>) {
+    complete_at(&llm.url, timeouts, || llm.release(1)).await
 }
 
-async fn ask_at(
+async fn complete_at(
     url: &str,
-    (silence, longest): (Duration, Duration),
-    heard: impl Fn(),
-) -> (Result<Answer, LlmError>, Vec<String>) {
+    (idle_timeout, total_timeout): (Duration, Duration),
+    on_piece: impl Fn(),
+) -> (Result<Completion, LlmError>, Vec<String>) {
     let settings = LlmSettings {
         url: url.parse().unwrap(),
         model: "some-model".to_owned(),
         key: Some("secret".to_owned().into()),
-        silence,
-        longest,
+        idle_timeout,
+        total_timeout,
     };
     let prompt = Prompt {
         system: "how".to_owned(),
         user: "what".to_owned(),
     };
     let mut pieces = Vec::new();
-    let answer = Chat::new(settings)
+    let completion = Chat::new(settings)
         .unwrap()
-        .ask(&prompt, |piece| {
+        .complete(&prompt, |piece| {
             pieces.push(piece.to_owned());
-            heard();
+            on_piece();
         })
         .await;
-    (answer, pieces)
+    (completion, pieces)
 }
 
-async fn ask(turns: impl IntoIterator<Item = Turn>) -> (Result<Answer, LlmError>, Vec<String>, usize) {
-    let stand_in = StandIn::start(turns);
-    let (answer, pieces) = ask_within(&stand_in, (LONG, LONG)).await;
-    (answer, pieces, stand_in.asked().len())
+/// Requests a completion with endless timeouts; returns it with its pieces and the number of requests.
+async fn complete(replies: impl IntoIterator<Item = Reply>) -> (Result<Completion, LlmError>, Vec<String>, usize) {
+    let llm = FakeLlm::start(replies);
+    let (completion, pieces) = complete_within(&llm, (LONG, LONG)).await;
+    (completion, pieces, llm.requests().len())
 }
 
-fn whole(text: &str) -> Result<Answer, LlmError> {
-    Ok(Answer {
+fn whole(text: &str) -> Result<Completion, LlmError> {
+    Ok(Completion {
         text: text.to_owned(),
         complete: true,
     })
 }
 
 #[tokio::test]
-async fn an_answer_comes_piece_by_piece_to_a_question_in_the_protocols_words() {
-    let stand_in = StandIn::start([Turn::says(&["They ", "agree."])]);
-    let (answer, pieces) = ask_within(&stand_in, (LONG, LONG)).await;
-    assert_eq!(answer, whole("They agree."));
+async fn a_request_follows_the_protocol_and_its_completion_arrives_in_pieces() {
+    let llm = FakeLlm::start([Reply::says(&["They ", "agree."])]);
+    let (completion, pieces) = complete_within(&llm, (LONG, LONG)).await;
+    assert_eq!(completion, whole("They agree."));
     assert_eq!(pieces, ["They ", "agree."]);
-    let asked = stand_in.asked();
-    assert_eq!(asked.len(), 1);
-    assert_eq!(asked[0].path, "/v1/chat/completions");
-    assert_eq!(asked[0].authorization.as_deref(), Some("Bearer secret"));
+    let requests = llm.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].path, "/v1/chat/completions");
+    assert_eq!(requests[0].authorization.as_deref(), Some("Bearer secret"));
     let messages = json!([{ "role": "system", "content": "how" }, { "role": "user", "content": "what" }]);
     assert_eq!(
-        asked[0].body,
+        requests[0].body,
         json!({ "model": "some-model", "stream": true, "messages": messages })
     );
 }
 
 #[tokio::test]
-async fn a_stream_is_read_wherever_it_is_cut_and_whatever_else_stands_in_it() {
+async fn a_stream_is_read_with_any_chunk_size_and_with_other_events() {
     let stream = [
         ": please wait\r\n\r\n".to_owned(),
         "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":null}}]}\r\n\r\n".to_owned(),
@@ -90,135 +91,142 @@ async fn a_stream_is_read_wherever_it_is_cut_and_whatever_else_stands_in_it() {
     ]
     .concat();
     for length in [1, 2, 7, stream.len()] {
-        let (answer, _, asked) = ask([Turn::streams(stream.as_bytes().chunks(length))]).await;
-        assert_eq!((answer, asked), (whole("Größe 日本!"), 1), "{length}");
+        let (completion, _, requests) = complete([Reply::streams(stream.as_bytes().chunks(length))]).await;
+        assert_eq!((completion, requests), (whole("Größe 日本!"), 1), "{length}");
     }
 }
 
 #[tokio::test]
-async fn an_endpoint_that_does_not_stream_is_understood_too() {
+async fn an_endpoint_without_streaming_is_supported() {
     let message = json!({ "role": "assistant", "content": "They agree." });
     let body = json!({ "choices": [{ "message": message, "finish_reason": "stop" }] }).to_string();
-    let (answer, pieces, _) = ask([Turn::sends("application/json", &body)]).await;
-    assert_eq!(answer, whole("They agree."));
+    let (completion, pieces, _) = complete([Reply::sends("application/json", &body)]).await;
+    assert_eq!(completion, whole("They agree."));
     assert_eq!(pieces, ["They agree."]);
 }
 
 #[tokio::test]
-async fn what_passes_is_tried_again_and_what_does_not_pass_is_not() {
-    let good = Turn::says(&["Well."]);
+async fn only_transient_errors_are_retried() {
+    let good = Reply::says(&["Well."]);
     let recovered = [
-        Turn::refuses(429).come_again("0"),
-        Turn::refuses(500),
-        Turn::refuses(503).come_again("0"),
-        Turn::streams([""; 0]).then_cut(),
-        Turn::streams(["data: {\"error\":{\"code\":429,\"message\":\"later\"}}\n\n"]),
+        Reply::fails_with(429).with_retry_after("0"),
+        Reply::fails_with(500),
+        Reply::fails_with(503).with_retry_after("0"),
+        Reply::streams([""; 0]).then_disconnects(),
+        Reply::streams(["data: {\"error\":{\"code\":429,\"message\":\"later\"}}\n\n"]),
     ];
-    for turn in recovered {
-        let (answer, _, asked) = ask([turn, good.clone()]).await;
-        assert_eq!((answer, asked), (whole("Well."), 2));
+    for reply in recovered {
+        let (completion, _, requests) = complete([reply, good.clone()]).await;
+        assert_eq!((completion, requests), (whole("Well."), 2));
     }
     for status in [400, 401, 403, 404, 302] {
-        let (answer, _, asked) = ask([Turn::refuses(status), good.clone()]).await;
-        let said = answer.unwrap_err().to_string();
-        assert!(said.contains(&format!("answers {status} ")), "{said}");
+        let (completion, _, requests) = complete([Reply::fails_with(status), good.clone()]).await;
+        let message = completion.unwrap_err().to_string();
+        assert!(message.contains(&format!("returned {status} ")), "{message}");
         assert!(
-            !said.contains("sk-123"),
-            "what the endpoint says is not for everyone: {said}"
+            !message.contains("sk-123"),
+            "the message of the endpoint is not shown: {message}"
         );
-        assert_eq!(asked, 1);
+        assert_eq!(requests, 1);
     }
 }
 
 #[tokio::test]
-async fn three_attempts_are_enough_and_an_hour_is_not_waited_for() {
-    let (answer, _, asked) = ask([Turn::refuses(500)]).await;
-    let said = answer.unwrap_err().to_string();
-    assert_eq!(said, "the language model's endpoint answers 500 Internal Server Error");
-    assert_eq!(asked, 3);
-    let (answer, _, asked) = ask([Turn::refuses(429).come_again("3600"), Turn::says(&["Well."])]).await;
-    assert!(matches!(answer, Err(LlmError::Refused { .. })), "{answer:?}");
-    assert_eq!(asked, 1);
+async fn there_are_at_most_three_attempts_and_no_long_waits() {
+    let (completion, _, requests) = complete([Reply::fails_with(500)]).await;
+    let message = completion.unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "the language model's endpoint returned 500 Internal Server Error"
+    );
+    assert_eq!(requests, 3);
+    let (completion, _, requests) =
+        complete([Reply::fails_with(429).with_retry_after("3600"), Reply::says(&["Well."])]).await;
+    assert!(matches!(completion, Err(LlmError::Refused { .. })), "{completion:?}");
+    assert_eq!(requests, 1);
 }
 
 #[tokio::test]
-async fn a_silent_endpoint_is_given_up() {
-    let stand_in = StandIn::start([Turn::silent()]);
-    let (answer, _) = ask_within(&stand_in, (SHORT, LONG)).await;
-    assert_eq!(answer, Err(LlmError::Silent(SHORT)));
-    assert_eq!(stand_in.asked().len(), 3);
-    let stand_in = StandIn::start([Turn::silent()]);
-    let (answer, _) = ask_within(&stand_in, (LONG, SHORT)).await;
-    assert_eq!(answer, Err(LlmError::TooSlow(SHORT)));
-    assert_eq!(stand_in.asked().len(), 1);
+async fn an_endpoint_that_never_responds_times_out() {
+    let llm = FakeLlm::start([Reply::silent()]);
+    let (completion, _) = complete_within(&llm, (SHORT, LONG)).await;
+    assert_eq!(completion, Err(LlmError::IdleTimeout(SHORT)));
+    assert_eq!(llm.requests().len(), 3);
+    let llm = FakeLlm::start([Reply::silent()]);
+    let (completion, _) = complete_within(&llm, (LONG, SHORT)).await;
+    assert_eq!(completion, Err(LlmError::Timeout(SHORT)));
+    assert_eq!(llm.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn nobody_who_listens_is_an_error_too() {
-    // Bound and closed again: nobody listens there.
+async fn an_unreachable_endpoint_is_an_error() {
+    // Bound and closed again, so that nothing listens there.
     let address = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap();
-    let (answer, _) = ask_at(&format!("http://{address}/v1"), (LONG, LONG), || {}).await;
-    assert!(matches!(answer, Err(LlmError::Unreachable { .. })), "{answer:?}");
+    let (completion, _) = complete_at(&format!("http://{address}/v1"), (LONG, LONG), || {}).await;
+    assert!(
+        matches!(completion, Err(LlmError::Unreachable { .. })),
+        "{completion:?}"
+    );
 }
 
 #[tokio::test]
-async fn an_answer_that_has_begun_is_not_asked_for_again() {
-    let begun = || Turn::streams([event("They ")]);
+async fn a_completion_that_has_started_is_not_requested_again() {
+    let started = || Reply::streams([event("They ")]);
     let broken = [
-        (begun().then_cut(), LlmError::BrokenOff),
-        (begun(), LlmError::BrokenOff),
+        (started().then_disconnects(), LlmError::Interrupted),
+        (started(), LlmError::Interrupted),
     ];
-    for (turn, expected) in broken {
-        let (answer, pieces, asked) = ask([turn, Turn::says(&["Well."])]).await;
-        assert_eq!((answer, asked), (Err(expected), 1));
+    for (reply, expected) in broken {
+        let (completion, pieces, requests) = complete([reply, Reply::says(&["Well."])]).await;
+        assert_eq!((completion, requests), (Err(expected), 1));
         assert_eq!(pieces, ["They "]);
     }
-    let reported = Turn::streams([
+    let reported = Reply::streams([
         event("They "),
         "data: {\"error\":{\"message\":\"out of memory\"}}\n\n".to_owned(),
     ]);
-    let (answer, _, asked) = ask([reported]).await;
-    assert!(matches!(answer, Err(LlmError::Reported { .. })), "{answer:?}");
-    assert_eq!(asked, 1);
-    let silent = StandIn::start([begun().then_silent()]);
-    // Long enough for the piece to come, and short enough to wait for.
-    let patience = Duration::from_secs(2);
-    let (answer, pieces) = ask_within(&silent, (patience, LONG)).await;
-    assert_eq!(answer, Err(LlmError::Silent(patience)));
-    assert_eq!((pieces.len(), silent.asked().len()), (1, 1));
+    let (completion, _, requests) = complete([reported]).await;
+    assert!(matches!(completion, Err(LlmError::Reported { .. })), "{completion:?}");
+    assert_eq!(requests, 1);
+    let stalling = FakeLlm::start([started().then_stalls()]);
+    // Long enough for the piece to arrive, and short enough to wait for.
+    let timeout = Duration::from_secs(2);
+    let (completion, pieces) = complete_within(&stalling, (timeout, LONG)).await;
+    assert_eq!(completion, Err(LlmError::IdleTimeout(timeout)));
+    assert_eq!((pieces.len(), stalling.requests().len()), (1, 1));
 }
 
 #[tokio::test]
-async fn what_is_no_answer_is_told_from_one() {
+async fn malformed_and_empty_responses_are_errors() {
     let malformed = [
-        Turn::streams(["data: {\"choices\": [\n\n"]),
-        Turn::streams([b"data: \xff\xfe\n\n"]),
-        Turn::sends("text/html", "<html>welcome</html>"),
-        Turn::sends("application/json", "{}"),
-        Turn::sends("application/json", "[1, 2"),
+        Reply::streams(["data: {\"choices\": [\n\n"]),
+        Reply::streams([b"data: \xff\xfe\n\n"]),
+        Reply::sends("text/html", "<html>welcome</html>"),
+        Reply::sends("application/json", "{}"),
+        Reply::sends("application/json", "[1, 2"),
     ];
-    for turn in malformed {
-        let (answer, pieces, asked) = ask([turn]).await;
-        assert!(matches!(answer, Err(LlmError::Malformed { .. })), "{answer:?}");
-        assert_eq!((pieces.len(), asked), (0, 1));
+    for reply in malformed {
+        let (completion, pieces, requests) = complete([reply]).await;
+        assert!(matches!(completion, Err(LlmError::Malformed { .. })), "{completion:?}");
+        assert_eq!((pieces.len(), requests), (0, 1));
     }
-    let (answer, _, asked) = ask([Turn::says(&[])]).await;
-    assert_eq!((answer, asked), (Err(LlmError::Empty), 1));
+    let (completion, _, requests) = complete([Reply::says(&[])]).await;
+    assert_eq!((completion, requests), (Err(LlmError::Empty), 1));
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_cut_off() {
-    // Letters of three bytes, so that the limit falls within one.
+async fn a_completion_is_truncated_at_the_limit_and_marked_as_incomplete() {
+    // Characters of three bytes, so that the limit is within one.
     let piece = "語".repeat(1000);
     let endless = vec![piece.as_str(); 100];
-    let (answer, _, _) = ask([Turn::says(&endless)]).await;
-    let answer = answer.unwrap();
-    assert!(!answer.complete);
-    assert_eq!(answer.text.len(), MAX_ANSWER_BYTES - MAX_ANSWER_BYTES % 3);
-    let short = Turn::streams([event("They"), finish("length"), "data: [DONE]\n\n".to_owned()]);
-    let (answer, _, _) = ask([short]).await;
-    assert!(!answer.unwrap().complete);
+    let (completion, _, _) = complete([Reply::says(&endless)]).await;
+    let completion = completion.unwrap();
+    assert!(!completion.complete);
+    assert_eq!(completion.text.len(), MAX_COMPLETION_BYTES - MAX_COMPLETION_BYTES % 3);
+    let short = Reply::streams([event("They"), finish("length"), "data: [DONE]\n\n".to_owned()]);
+    let (completion, _, _) = complete([short]).await;
+    assert!(!completion.unwrap().complete);
 }

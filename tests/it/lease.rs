@@ -1,4 +1,4 @@
-//! Two servers on one database: each job is done once, and a server that dies loses its job to the other.
+//! Two servers on one database: each job runs once, and the other server takes over the job of a server that dies.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +7,22 @@ use serde_json::json;
 use sqlx::{ConnectOptions, PgConnection, query_scalar};
 
 use crate::support::networks::small_cnn;
-use crate::support::process::{Place, Process};
+use crate::support::process::{Installation, Process};
 use crate::support::{cluster, rows};
 
-/// Two servers that share a database and the artifacts, and a connection of the test's own.
+/// Two servers that share a database and the artifacts, and a connection for the test.
 async fn pair(lease_seconds: u32) -> ([Process; 2], PgConnection) {
     let options = cluster::database().await;
-    let (place, url) = (Place::empty(), options.to_url_lossy().to_string());
+    let (installation, url) = (Installation::empty(), options.to_url_lossy().to_string());
     let servers = [
-        Process::start_on(&place, &url, lease_seconds).await,
-        Process::start_on(&place, &url, lease_seconds).await,
+        Process::start_on(&installation, &url, lease_seconds).await,
+        Process::start_on(&installation, &url, lease_seconds).await,
     ];
     (servers, options.connect().await.unwrap())
 }
 
-/// The process that works on the only job, once there is one.
-async fn at_work(connection: &mut PgConnection) -> u32 {
+/// Waits until a process works on the only job, and returns its id.
+async fn wait_for_worker(connection: &mut PgConnection) -> u32 {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
         let pid: Option<i32> = query_scalar(
@@ -44,11 +44,11 @@ async fn at_work(connection: &mut PgConnection) -> u32 {
 }
 
 #[tokio::test]
-async fn a_job_whose_server_dies_is_done_by_the_other_one() {
+async fn the_other_server_runs_the_job_of_a_server_that_died() {
     let (servers, mut connection) = pair(1).await;
     let model = servers[0].api.model("m").await;
     let job = servers[0].api.train(&model, small_cnn(), json!({ "epochs": 8 })).await;
-    let busy = at_work(&mut connection).await;
+    let busy = wait_for_worker(&mut connection).await;
     let [first, second] = servers;
     let (dying, mut other) = if first.id() == busy {
         (first, second)
@@ -59,7 +59,7 @@ async fn a_job_whose_server_dies_is_done_by_the_other_one() {
     dying.kill();
 
     rows::assert_nothing_is_half_done(&mut connection).await;
-    let job = other.api.finish(&job).await;
+    let job = other.api.wait_for_end(&job).await;
     assert_eq!(
         (&job["status"], &job["attempts"]),
         (&json!("SUCCEEDED"), &json!(2)),
@@ -70,11 +70,11 @@ async fn a_job_whose_server_dies_is_done_by_the_other_one() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_only_slow_keeps_no_job_beyond_its_lease_and_ends_none_twice() {
+async fn a_slow_server_loses_its_job_after_the_lease_and_does_not_finish_it_again() {
     let (servers, mut connection) = pair(1).await;
     let model = servers[0].api.model("m").await;
     let job = servers[0].api.train(&model, small_cnn(), json!({ "epochs": 8 })).await;
-    let busy = at_work(&mut connection).await;
+    let busy = wait_for_worker(&mut connection).await;
     let [first, second] = servers;
     let (mut slow, mut other) = if first.id() == busy {
         (first, second)
@@ -82,7 +82,7 @@ async fn a_server_that_is_only_slow_keeps_no_job_beyond_its_lease_and_ends_none_
         (second, first)
     };
     slow.send(Signal::SIGSTOP);
-    let ended = other.api.finish(&job).await;
+    let ended = other.api.wait_for_end(&job).await;
     assert_eq!(
         (&ended["status"], &ended["attempts"]),
         (&json!("SUCCEEDED"), &json!(2)),
@@ -90,7 +90,7 @@ async fn a_server_that_is_only_slow_keeps_no_job_beyond_its_lease_and_ends_none_
     );
     let expected = rows::versions(&mut connection).await;
 
-    // It wakes in the middle of its training, ends that, and finds the job done.
+    // It wakes during its training, completes it and finds that the job has ended.
     slow.send(Signal::SIGCONT);
     assert!(slow.terminate().success());
     assert_eq!(rows::versions(&mut connection).await, expected);
@@ -99,7 +99,7 @@ async fn a_server_that_is_only_slow_keeps_no_job_beyond_its_lease_and_ends_none_
 }
 
 #[tokio::test]
-async fn two_servers_do_each_job_once() {
+async fn two_servers_run_each_job_once() {
     let (mut servers, mut connection) = pair(30).await;
     let model = servers[0].api.model("m").await;
     let blocks = json!([{ "kind": "Flatten" }, { "kind": "Linear", "parameters": { "out_features": 10 } }]);
@@ -108,8 +108,8 @@ async fn two_servers_do_each_job_once() {
         let settings = json!({ "epochs": 1, "seed": seed });
         jobs.push(servers[seed % 2].api.train(&model, blocks.clone(), settings).await);
     }
-    for (asked, job) in jobs.iter().enumerate() {
-        let job = servers[(asked + 1) % 2].api.finish(job).await;
+    for (index, job) in jobs.iter().enumerate() {
+        let job = servers[(index + 1) % 2].api.wait_for_end(job).await;
         assert_eq!(
             (&job["status"], &job["attempts"]),
             (&json!("SUCCEEDED"), &json!(1)),
@@ -119,6 +119,6 @@ async fn two_servers_do_each_job_once() {
     rows::assert_nothing_is_half_done(&mut connection).await;
     for server in &mut servers {
         assert!(server.terminate().success());
-        assert_eq!(server.complaints(), Vec::<String>::new());
+        assert_eq!(server.warnings(), Vec::<String>::new());
     }
 }

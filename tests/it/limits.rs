@@ -1,20 +1,23 @@
-//! How much may be asked for: each limit admits what is just within it and refuses what is just beyond.
+//! Limits: each admits the largest allowed value and refuses the next larger one.
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::support::client::{Client, first_error};
+use crate::support::client::{self, Client, first_error};
 use crate::support::server::Server;
 use crate::support::socket::Subscription;
 
+/// The response to a query, or the code and message of its first error.
 async fn outcome(api: &Client, query: &str) -> Result<Value, (String, String)> {
-    let answer = api.ask(query, json!({})).await.unwrap();
-    match answer.get("errors") {
-        None => Ok(answer),
-        Some(_) => Err(first_error(&answer)),
+    let response = api.execute(query, json!({})).await.unwrap();
+    if response.get("errors").is_none() {
+        Ok(response)
+    } else {
+        Err(first_error(&response))
     }
 }
 
+/// Checks that a query within a limit succeeds and that one beyond it is refused.
 async fn check(api: &Client, within: &str, beyond: &str, words: &str) {
     assert!(outcome(api, within).await.is_ok(), "{words}: {within}");
     let (code, message) = outcome(api, beyond).await.unwrap_err();
@@ -27,15 +30,15 @@ async fn connection(server: &Server) -> PgConnection {
     PgConnection::connect(url).await.unwrap()
 }
 
-/// Whether a statement on models waits. Not to be asked within a transaction, which sees what was true when it first looked.
-async fn is_awaiting_a_lock(watcher: &mut PgConnection) -> bool {
+/// Whether a statement on models waits for a lock. Must not run within a transaction, which would see a stale snapshot.
+async fn is_waiting_for_a_lock(watcher: &mut PgConnection) -> bool {
     let waiting = "select exists (select from pg_stat_activity
                     where datname = current_database() and wait_event_type = 'Lock' and query like '%from model%')";
     sqlx::query_scalar(waiting).fetch_one(watcher).await.unwrap()
 }
 
 #[tokio::test]
-async fn documents_are_refused_beyond_what_they_may_have() {
+async fn documents_beyond_a_limit_are_refused() {
     let server = Server::with(|config| {
         config.limits.tokens = 60;
         config.limits.document_bytes = 2_000;
@@ -46,7 +49,7 @@ async fn documents_are_refused_beyond_what_they_may_have() {
     .await;
     let api = &server.api;
     let roots = |count: usize| format!("{{ {} }}", "serverInfo { version } ".repeat(count));
-    // The same field twice is one field twice.
+    // A repeated field counts each time.
     check(api, &roots(4), &roots(5), "4 root fields").await;
     let through = |count: usize| {
         let spreads = "...f ".repeat(count);
@@ -68,8 +71,8 @@ async fn documents_are_refused_beyond_what_they_may_have() {
 }
 
 #[tokio::test]
-async fn the_price_of_a_document_is_that_of_its_pages() {
-    // One model's id in a page of ten: the page, its nodes and the id.
+async fn the_complexity_of_a_document_is_that_of_its_pages() {
+    // A page of ten ids: the page, and per entry the node and the id.
     let page = |first: usize| format!("{{ models(first: {first}) {{ nodes {{ id }} }} }}");
     let server = Server::with(|config| config.limits.complexity = 1 + 10 * 2).await;
     check(&server.api, &page(10), &page(11), "too complex").await;
@@ -80,7 +83,7 @@ async fn the_price_of_a_document_is_that_of_its_pages() {
 }
 
 #[tokio::test]
-async fn fragments_that_multiply_are_refused_at_once() {
+async fn fragments_that_multiply_are_refused_immediately() {
     let server = Server::start().await;
     for end in ["fragment f30 on Query { serverInfo { version } }", ""] {
         let levels: String = (0..30)
@@ -99,7 +102,7 @@ async fn fragments_that_multiply_are_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_price_beyond_all_bounds_is_too_high_whatever_stands_beside_it() {
+async fn a_huge_complexity_exceeds_the_limit_without_overflowing() {
     let server = Server::start().await;
     let pages = ["models", "versions", "layers", "similar"].map(|list| format!("{list}(first: 100) {{ nodes {{ "));
     let open = format!("{}{}", pages.concat(), "similar(first: 100) { nodes { ".repeat(5));
@@ -111,21 +114,21 @@ async fn a_price_beyond_all_bounds_is_too_high_whatever_stands_beside_it() {
     let document = format!("{many} id }} }} }} }} }}");
     assert!(
         outcome(&server.api, &document).await.is_ok(),
-        "10,000 entries are within the price"
+        "10,000 entries are within the limit"
     );
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_server_that_has_enough_to_do_says_so_at_once() {
+async fn an_overloaded_server_refuses_requests_and_subscriptions() {
     let server = Server::with(|config| {
-        config.limits.requests = 0;
+        config.limits.concurrent_requests = 0;
         config.limits.subscriptions = 0;
     })
     .await;
     let (code, message) = outcome(&server.api, "{ serverInfo { version } }").await.unwrap_err();
     assert_eq!(code, "OVERLOADED", "{message}");
-    let response = reqwest::Client::new()
+    let response = client::http()
         .post(format!("{}/graphql", server.api.url))
         .header("accept", "application/graphql-response+json")
         .json(&json!({ "query": "{ serverInfo { version } }" }))
@@ -133,7 +136,7 @@ async fn a_server_that_has_enough_to_do_says_so_at_once() {
         .await
         .unwrap();
     assert_eq!(response.status(), 503);
-    let watched = reqwest::Client::new()
+    let watched = client::http()
         .post(format!("{}/graphql", server.api.url))
         .header("accept", "text/event-stream")
         .json(&json!({ "query": "subscription { job(id: \"Sm9iOjE\") { status } }" }))
@@ -145,8 +148,8 @@ async fn a_server_that_has_enough_to_do_says_so_at_once() {
 }
 
 #[tokio::test]
-async fn as_many_requests_as_may_are_answered_at_a_time_and_no_more() {
-    let server = Server::with(|config| config.limits.requests = 1).await;
+async fn the_number_of_concurrent_requests_is_limited() {
+    let server = Server::with(|config| config.limits.concurrent_requests = 1).await;
     let (mut owner, mut watcher) = (connection(&server).await, connection(&server).await);
     let mut holding = owner.begin().await.unwrap();
     sqlx::query("lock table model in access exclusive mode")
@@ -156,10 +159,10 @@ async fn as_many_requests_as_may_are_answered_at_a_time_and_no_more() {
     let api = server.api.clone();
     let first = tokio::spawn(async move { outcome(&api, "{ models { nodes { name } } }").await });
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !is_awaiting_a_lock(&mut watcher).await {
+    while !is_waiting_for_a_lock(&mut watcher).await {
         assert!(
             std::time::Instant::now() < end,
-            "the first request never came to the database"
+            "the first request does not reach the database"
         );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
@@ -172,7 +175,7 @@ async fn as_many_requests_as_may_are_answered_at_a_time_and_no_more() {
 }
 
 #[tokio::test]
-async fn as_many_subscriptions_as_may_are_open_at_a_time_and_no_more() {
+async fn the_number_of_concurrent_subscriptions_is_limited() {
     let server = Server::with(|config| config.limits.subscriptions = 1).await;
     let job = server.api.endless_job().await;
     let query = "subscription($id: ID!) { job(id: $id) { status } }";
@@ -181,13 +184,13 @@ async fn as_many_subscriptions_as_may_are_open_at_a_time_and_no_more() {
     assert!(first.next().await.unwrap()["data"]["job"].is_object());
     let refused = watch().await.next().await.unwrap().to_string();
     assert!(refused.contains("OVERLOADED"), "{refused}");
-    // Whoever leaves makes room.
+    // A client that disconnects releases its subscription.
     drop(first);
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while watch().await.next().await.unwrap().to_string().contains("OVERLOADED") {
         assert!(
             std::time::Instant::now() < end,
-            "the subscription that was left is still open"
+            "the subscription of the disconnected client is still open"
         );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
@@ -196,7 +199,7 @@ async fn as_many_subscriptions_as_may_are_open_at_a_time_and_no_more() {
 }
 
 #[tokio::test]
-async fn nobody_takes_the_subscriptions_of_others() {
+async fn the_subscription_limit_of_one_client_does_not_affect_others() {
     let server = Server::with(|config| config.limits.client_subscriptions = 2).await;
     let job = server.api.endless_job().await;
     let query = "subscription($id: ID!) { job(id: $id) { status } }";
@@ -206,7 +209,7 @@ async fn nobody_takes_the_subscriptions_of_others() {
         (subscription, first.to_string())
     };
     let ada = server.api.as_account("ada", "READ").await;
-    // Another token is somebody else, even of the same account.
+    // Another token is another client, even of the same account.
     let also_ada = server.api.as_account("ada", "READ").await;
     for client in [&ada, &also_ada, &server.api] {
         let (_first, seen) = watch(client).await;
@@ -218,7 +221,7 @@ async fn nobody_takes_the_subscriptions_of_others() {
             refused.contains("OVERLOADED") && refused.contains("you have 2"),
             "{refused}"
         );
-        let events = reqwest::Client::new()
+        let events = client::http()
             .post(format!("{}/graphql", client.url))
             .header("accept", "text/event-stream")
             .header(
@@ -237,8 +240,8 @@ async fn nobody_takes_the_subscriptions_of_others() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_given_up_and_its_statement_with_it() {
-    let server = Server::with(|config| config.limits.seconds = 1).await;
+async fn a_request_that_times_out_also_cancels_its_statement() {
+    let server = Server::with(|config| config.limits.timeout_seconds = 1).await;
     let (mut owner, mut watcher) = (connection(&server).await, connection(&server).await);
     let mut holding = owner.begin().await.unwrap();
     sqlx::query("lock table model in access exclusive mode")
@@ -249,8 +252,8 @@ async fn a_request_that_takes_too_long_is_given_up_and_its_statement_with_it() {
     assert_eq!(code, "TIMEOUT", "{message}");
     assert!(message.contains("more than 1 seconds"), "{message}");
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while is_awaiting_a_lock(&mut watcher).await {
-        assert!(std::time::Instant::now() < end, "the statement goes on waiting");
+    while is_waiting_for_a_lock(&mut watcher).await {
+        assert!(std::time::Instant::now() < end, "the statement is still waiting");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     holding.rollback().await.unwrap();
@@ -259,40 +262,40 @@ async fn a_request_that_takes_too_long_is_given_up_and_its_statement_with_it() {
 }
 
 #[tokio::test]
-async fn a_server_with_known_clients_says_nothing_about_its_schema() {
+async fn a_server_without_introspection_does_not_show_its_schema() {
     let server = Server::with(|config| config.no_introspection = true).await;
     let api = &server.api;
     assert!(outcome(api, "{ serverInfo { version } }").await.is_ok());
-    let said = api.ask("{ __schema { types { name } } }", json!({})).await.unwrap();
-    assert!(!said.to_string().contains("ServerInfo"), "{said:#}");
+    let introspection = api.execute("{ __schema { types { name } } }", json!({})).await.unwrap();
+    assert!(!introspection.to_string().contains("ServerInfo"), "{introspection:#}");
     let (_, message) = outcome(api, "{ serverInf { version } }").await.unwrap_err();
     assert!(!message.contains("Did you mean"), "{message}");
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn the_server_tells_its_limits() {
+async fn the_server_reports_its_limits() {
     let server = Server::with(|config| config.limits.batch = 3).await;
     let query =
         "{ serverInfo { limits { documentBytes tokens depth fields rootFields aliases complexity batch bodyBytes
-                   uploadBytes files seconds requests subscriptions answerBytes fileBytes
-                   clientSubscriptions sockets uploads clientUploads rate } } }";
+                   uploadBytes files timeoutSeconds concurrentRequests subscriptions responseBytes fileBytes
+                   clientSubscriptions socketsPerAddress uploads clientUploads requestsPerMinute } } }";
     let found = server.api.data(query, json!({})).await;
     insta::assert_json_snapshot!(found["serverInfo"]["limits"]);
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn no_more_requests_bring_files_at_a_time_than_may() {
+async fn the_number_of_concurrent_uploads_is_limited() {
     for (uploads, code) in [(0, "OVERLOADED"), (1, "NOT_FOUND")] {
         let server = Server::with(|config| config.limits.uploads = uploads).await;
         let input = json!({ "versionId": "VmVyc2lvbjox", "image": null });
-        let query = "mutation($input: PredictInput!) { predict(input: $input) { preparations } }";
-        let answer = server
+        let query = "mutation($input: PredictInput!) { predict(input: $input) { preprocessingSteps } }";
+        let response = server
             .api
             .upload(query, json!({ "input": input }), &[("input.image", b"?")])
             .await;
-        assert_eq!(first_error(&answer.unwrap()).0, code);
+        assert_eq!(first_error(&response.unwrap()).0, code);
         assert!(
             outcome(&server.api, "{ serverInfo { limits { uploads } } }")
                 .await
@@ -303,8 +306,8 @@ async fn no_more_requests_bring_files_at_a_time_than_may() {
 }
 
 #[tokio::test]
-async fn an_answer_has_so_many_bytes_and_no_more() {
-    let server = Server::with(|config| config.limits.answer_bytes = 3_000).await;
+async fn the_size_of_a_response_is_limited_and_changes_of_a_mutation_remain() {
+    let server = Server::with(|config| config.limits.response_bytes = 3_000).await;
     let create = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id ALIASES } } }";
     let aliases = |count: usize| {
         (0..count)
@@ -312,15 +315,15 @@ async fn an_answer_has_so_many_bytes_and_no_more() {
             .collect::<String>()
     };
     let input = |name: &str| json!({ "input": { "name": name, "description": "d".repeat(900) } });
-    let ask = async |name: &str, count: usize| {
+    let create_model = async |name: &str, count: usize| {
         let create = create.replace("ALIASES", &aliases(count));
-        server.api.ask(&create, input(name)).await.unwrap()
+        server.api.execute(&create, input(name)).await.unwrap()
     };
-    assert!(ask("within", 3).await.get("errors").is_none());
-    let (code, message) = first_error(&ask("beyond", 4).await);
+    assert!(create_model("within", 3).await.get("errors").is_none());
+    let (code, message) = first_error(&create_model("beyond", 4).await);
     assert_eq!(code, "QUERY_TOO_COMPLEX");
     assert!(message.contains("more than 3000 bytes"), "{message}");
-    // What was changed by then is, and is written down.
+    // The change was made, and is recorded.
     let found = server
         .api
         .data(
@@ -338,14 +341,14 @@ async fn an_answer_has_so_many_bytes_and_no_more() {
 }
 
 #[tokio::test]
-async fn gradients_have_their_price_on_every_image() {
+async fn attributions_count_by_their_steps_for_every_image() {
     let server = Server::start().await;
     let query = |images: usize, steps: usize| {
-        let weigh = |image| {
+        let attribution = |image| {
             let settings = format!("{{ method: INTEGRATED_GRADIENTS, steps: {steps} }}");
             format!("a{image}: attribution(image: {image}, settings: {settings}) {{ score }} ")
         };
-        let images: String = (0..images).map(weigh).collect();
+        let images: String = (0..images).map(attribution).collect();
         format!("{{ version(id: \"VmVyc2lvbjo5OTk\") {{ {images} }} }}")
     };
     check(&server.api, &query(16, 300), &query(17, 300), "too complex").await;
@@ -354,7 +357,7 @@ async fn gradients_have_their_price_on_every_image() {
 }
 
 #[tokio::test]
-async fn relabellings_have_their_price_on_every_hit_of_a_page() {
+async fn permutations_count_for_every_hit_of_a_page() {
     let server = Server::start().await;
     let query = |hits: usize, permutations: usize| {
         format!(

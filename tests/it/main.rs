@@ -1,4 +1,4 @@
-//! The program as its users meet it: one binary, a file a topic.
+//! Integration tests of the program through its interfaces: one test binary, one module per topic.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -20,6 +20,7 @@ mod embedded_server;
 mod evaluation;
 mod explain;
 mod insight;
+mod jobs;
 mod language_model;
 mod lease;
 mod limits;
@@ -37,4 +38,5 @@ mod synthesis;
 mod throwaway_database;
 mod tidy;
 mod uploads;
+mod version_deletion;
 mod versions;

@@ -1,5 +1,8 @@
-//! Libraries of earlier releases, brought up to date.
+//! Migrations of the databases of earlier releases.
 
+use std::time::Duration;
+
+use scv_store::Store;
 use sqlx::migrate::Migrator;
 use sqlx::{ConnectOptions as _, Executor as _, PgConnection};
 
@@ -7,7 +10,7 @@ use crate::support::cluster;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// Applies the migrations of a range of numbers, each in a transaction as it is done in earnest.
+/// Applies the migrations of a range of numbers, each in a transaction, as the program does.
 async fn apply(database: &mut PgConnection, numbers: std::ops::RangeInclusive<i64>) {
     for migration in MIGRATIONS.iter().filter(|one| numbers.contains(&one.version)) {
         let sql = format!("begin;\n{}\n;commit", migration.sql.as_str());
@@ -16,10 +19,10 @@ async fn apply(database: &mut PgConnection, numbers: std::ops::RangeInclusive<i6
 }
 
 #[tokio::test]
-async fn sketches_that_stood_beside_their_layers_are_kept_each_once() {
+async fn sketches_in_the_rows_of_layers_are_moved_and_equal_ones_stored_once() {
     let mut database = cluster::database().await.connect().await.unwrap();
     apply(&mut database, 1..=7).await;
-    // Of four layers two are alike to the last bit, and one was measured on another probe set.
+    // Four layers: two have equal sketches, and one was measured on another probe set.
     database
         .execute(sqlx::raw_sql(
             "insert into dataset (name, channels, height, width, class_names, mean, std)
@@ -57,4 +60,74 @@ async fn sketches_that_stood_beside_their_layers_are_kept_each_once() {
                      join pg_inherits on inhrelid = indrelid and inhparent = 'sketch'::regclass";
     let indexes: i64 = sqlx::query_scalar(indexes).fetch_one(&mut database).await.unwrap();
     assert_eq!(indexes, 4, "two for each probe set");
+}
+
+#[tokio::test]
+async fn jobs_and_synthetic_images_of_earlier_releases_get_the_new_names() {
+    let mut database = cluster::database().await.connect().await.unwrap();
+    apply(&mut database, 1..=14).await;
+    database
+        .execute(sqlx::raw_sql(
+            "insert into dataset (name, channels, height, width, class_names, mean, std)
+                  values ('a', 1, 8, 8, '{x,y}', '{0}', '{1}');
+             insert into model (name) values ('m');
+             insert into version (model_id, number, format, dataset_id, parameter_count, multiply_accumulates)
+                  values (1, 1, 'BLOCKS', 1, 0, 0);
+             insert into job (kind, version_id, phase) values ('EXEMPLIFY', 1, 'EXEMPLIFYING'), ('TRAIN', 1, 'TRAINING');
+             insert into synthesis (version_id, job_id, target, settings, image_hash, image_width, image_height, activation,
+                                    course, exemplars)
+                  values (1, 2, '{}', '{}', 'hash', 8, 8, 0.5, '{0.25,0.5}', '[]')",
+        ))
+        .await
+        .unwrap();
+
+    apply(&mut database, 15..=i64::MAX).await;
+
+    let jobs = "select kind, phase from job order by job_id";
+    let jobs: Vec<(String, String)> = sqlx::query_as(jobs).fetch_all(&mut database).await.unwrap();
+    let expected = [("FIND_EXEMPLARS", "FINDING_EXEMPLARS"), ("TRAIN", "TRAINING")];
+    assert_eq!(jobs, expected.map(|(kind, phase)| (kind.to_owned(), phase.to_owned())));
+    let history = "select activation_history from synthesis";
+    let history: Vec<f64> = sqlx::query_scalar(history).fetch_one(&mut database).await.unwrap();
+    assert_eq!(history, [0.25, 0.5]);
+}
+
+#[tokio::test]
+async fn the_search_function_in_sql_is_replaced_once_and_keeps_its_privileges() {
+    let options = cluster::database().await;
+    let mut database = options.connect().await.unwrap();
+    MIGRATIONS.run_to(14, &mut database).await.unwrap();
+    let role = format!("Analyst of {}", options.get_database().unwrap());
+    let grant = format!("create role \"{role}\"; grant execute on function analytics.nearest_layers to \"{role}\"");
+    database
+        .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(grant)))
+        .await
+        .unwrap();
+    let function = "select xmin::text, prosrc,
+                           array_to_string(proconfig, ' ') like 'hnsw.ef_search=75 %search_path=pg_catalog, public, %',
+                           has_function_privilege($1, oid, 'execute'), has_function_privilege('pg_monitor', oid, 'execute')
+                      from pg_proc
+                     where oid = 'analytics.nearest_layers'::regproc";
+    let mut states: Vec<(String, String, bool, bool, bool)> = Vec::new();
+    for is_migrated in [false, true, true] {
+        if is_migrated {
+            let store = Store::connect(options.clone(), 1, Duration::from_secs(60))
+                .await
+                .unwrap();
+            store.migrate().await.unwrap();
+            store.close().await;
+        }
+        let state = sqlx::query_as(function).bind(&role).fetch_one(&mut database).await;
+        states.push(state.unwrap());
+    }
+    assert_ne!(states[0].1, states[1].1, "the function has the text of the program");
+    assert_eq!(states[1], states[2], "the function is not replaced again");
+    for (_, _, has_settings, is_granted, is_public) in states {
+        assert!(has_settings && is_granted && !is_public);
+    }
+    let drop = format!("drop owned by \"{role}\"; drop role \"{role}\"");
+    database
+        .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(drop)))
+        .await
+        .unwrap();
 }

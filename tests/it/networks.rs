@@ -1,4 +1,4 @@
-//! Networks that were made elsewhere: ONNX files, state dicts of PyTorch, activations; and the way out again.
+//! Networks of other programs: ONNX files, state dicts of PyTorch, activations; and the export.
 
 use prost::Message as _;
 use scv_compute::onnx::proto::{ModelProto, NodeProto};
@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, first_error, text};
 use crate::support::idx;
-use crate::support::networks::{first_weights, perceptron, small_cnn};
+use crate::support::networks::{initial_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 
 /// The layers of a version with their best hit in another model.
-async fn best_in(api: &Client, version: &Value, model: &str) -> Vec<Value> {
+async fn best_hits_in(api: &Client, version: &Value, model: &str) -> Vec<Value> {
     let query = "query($id: ID!, $in: ID!) { version(id: $id) { accuracy layers { nodes { name kind
                    similar(first: 1, filter: { models: [$in] }) { edges { debiasedCka node { name kind } } } } } } }";
     let data = api.data(query, json!({ "id": version, "in": model })).await;
@@ -18,43 +18,51 @@ async fn best_in(api: &Client, version: &Value, model: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_network_that_goes_out_as_onnx_comes_back_with_the_same_layers() {
+async fn an_exported_onnx_file_is_imported_with_the_same_layers() {
     let server = Server::start().await;
     let api = &server.api;
     let blocks_model = api.model("blocks").await;
     let version = api
-        .trained(&blocks_model, small_cnn(), json!({ "epochs": 2, "seed": 1 }))
+        .train_and_wait(&blocks_model, small_cnn(), json!({ "epochs": 2, "seed": 1 }))
         .await;
     let query = "query($id: ID!) { version(id: $id) { accuracy code downloads { onnx pytorch safetensors } } }";
-    let out = api.data(query, json!({ "id": version })).await["version"].take();
-    assert!(out["code"].as_str().unwrap().contains("nn.Conv2d("), "{out:#}");
-    let onnx = api.download(out["downloads"]["onnx"].as_str().unwrap()).await;
-    let source = api.download(out["downloads"]["pytorch"].as_str().unwrap()).await;
-    assert_eq!(String::from_utf8(source).unwrap(), out["code"].as_str().unwrap());
-    let weights = api.download(out["downloads"]["safetensors"].as_str().unwrap()).await;
-    api.pushed(&blocks_model, small_cnn(), weights).await;
+    let exported = api.data(query, json!({ "id": version })).await["version"].take();
+    assert!(
+        exported["code"].as_str().unwrap().contains("nn.Conv2d("),
+        "{exported:#}"
+    );
+    let onnx = api.download(exported["downloads"]["onnx"].as_str().unwrap()).await;
+    let source = api.download(exported["downloads"]["pytorch"].as_str().unwrap()).await;
+    assert_eq!(String::from_utf8(source).unwrap(), exported["code"].as_str().unwrap());
+    let weights = api
+        .download(exported["downloads"]["safetensors"].as_str().unwrap())
+        .await;
+    api.push_and_wait(&blocks_model, small_cnn(), weights).await;
 
     let onnx_model = api.model("onnx").await;
     let input = json!({ "modelId": onnx_model, "dataset": "digits" });
-    let payload = api.created_version(input, &[("input.onnx", &onnx)]).await;
+    let payload = api.create_version_and_wait(input, &[("input.onnx", &onnx)]).await;
     assert_eq!(payload["version"]["format"], "ONNX");
     let query = "query($id: ID!) { version(id: $id) { accuracy parameterCount code downloads { onnx pytorch }
                    preprocessing { channels height width channelOrder mean std } } }";
-    let back = api.data(query, json!({ "id": payload["version"]["id"] })).await["version"].take();
-    assert_eq!(back["accuracy"], out["accuracy"]);
+    let imported = api.data(query, json!({ "id": payload["version"]["id"] })).await["version"].take();
+    assert_eq!(imported["accuracy"], exported["accuracy"]);
     assert_eq!(
-        (&back["code"], &back["downloads"]["pytorch"]),
+        (&imported["code"], &imported["downloads"]["pytorch"]),
         (&Value::Null, &Value::Null)
     );
-    assert_eq!(api.download(back["downloads"]["onnx"].as_str().unwrap()).await, onnx);
-    insta::assert_json_snapshot!(back["preprocessing"]);
+    assert_eq!(
+        api.download(imported["downloads"]["onnx"].as_str().unwrap()).await,
+        onnx
+    );
+    insta::assert_json_snapshot!(imported["preprocessing"]);
 
-    let layers = best_in(api, &payload["version"]["id"], &blocks_model).await;
+    let layers = best_hits_in(api, &payload["version"]["id"], &blocks_model).await;
     let names: Vec<_> = layers.iter().map(|layer| layer["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
         ["0", "1", "2", "3", "4", "5", "7"],
-        "the places of the blocks, without the flattening"
+        "the positions of the blocks, without the flattening"
     );
     for layer in &layers {
         let best = &layer["similar"]["edges"][0];
@@ -65,11 +73,13 @@ async fn a_network_that_goes_out_as_onnx_comes_back_with_the_same_layers() {
 }
 
 #[tokio::test]
-async fn an_onnx_file_that_cannot_be_computed_is_refused_with_every_node() {
+async fn an_onnx_file_with_unsupported_operators_is_refused_with_every_node() {
     let server = Server::start().await;
     let api = &server.api;
     let model = api.model("m").await;
-    let version = api.pushed(&model, perceptron(), first_weights(&perceptron(), 1)).await;
+    let version = api
+        .push_and_wait(&model, perceptron(), initial_weights(&perceptron(), 1))
+        .await;
     let onnx = api.download(&format!("/versions/{version}/network.onnx")).await;
     let mut file = ModelProto::decode(onnx.as_slice()).unwrap();
     for (name, domain) in [("Frobnicate", ""), ("Attention", "com.example")] {
@@ -84,49 +94,53 @@ async fn an_onnx_file_that_cannot_be_computed_is_refused_with_every_node() {
         });
     }
     let input = json!({ "modelId": model, "dataset": "digits" });
-    let answer = api
+    let response = api
         .create_version(input.clone(), &[("input.onnx", &file.encode_to_vec())])
         .await;
-    insta::assert_json_snapshot!(answer["errors"][0], { ".locations" => "[locations]" });
+    insta::assert_json_snapshot!(response["errors"][0], { ".locations" => "[locations]" });
 
-    for bad in [&b"no network at all"[..], &onnx[..onnx.len() / 2], b""] {
-        let answer = api.create_version(input.clone(), &[("input.onnx", bad)]).await;
-        assert_eq!(first_error(&answer).0, "BAD_USER_INPUT", "{answer:#}");
+    for bad in [&b"not a network"[..], &onnx[..onnx.len() / 2], b""] {
+        let response = api.create_version(input.clone(), &[("input.onnx", bad)]).await;
+        assert_eq!(first_error(&response).0, "BAD_USER_INPUT", "{response:#}");
     }
     let both = json!({ "modelId": model, "dataset": "digits", "blocks": perceptron() });
-    let answer = api.create_version(both, &[("input.onnx", &onnx)]).await;
-    assert!(first_error(&answer).1.contains("give one network"), "{answer:#}");
+    let response = api.create_version(both, &[("input.onnx", &onnx)]).await;
+    assert!(first_error(&response).1.contains("specify one network"), "{response:#}");
     let query = "query($id: ID!) { model(id: $id) { versions { totalCount } } }";
     let data = api.data(query, json!({ "id": model })).await;
-    assert_eq!(data["model"]["versions"]["totalCount"], 1, "nothing was written");
+    assert_eq!(data["model"]["versions"]["totalCount"], 1, "nothing was stored");
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn an_onnx_network_runs_on_images_of_another_size_and_colour() {
+async fn an_onnx_network_runs_on_another_data_set_with_its_own_preprocessing() {
     let server = Server::start().await;
     let api = &server.api;
     api.import_numbers().await;
-    // Made for one data set, registered for another: its own size is that of the file.
+    // The file was made for one data set and is registered for another; its input size is that of the file.
     let model = api.model("m").await;
-    let version = api.pushed(&model, small_cnn(), first_weights(&small_cnn(), 1)).await;
+    let version = api
+        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 1))
+        .await;
     let onnx = api.download(&format!("/versions/{version}/network.onnx")).await;
     let preprocessing = json!({ "mean": [0.5], "std": [0.25], "scale": 0.00392157, "channelOrder": "BGR" });
     let input = json!({ "modelId": model, "dataset": "numbers", "preprocessing": preprocessing });
-    let payload = api.created_version(input.clone(), &[("input.onnx", &onnx)]).await;
+    let payload = api
+        .create_version_and_wait(input.clone(), &[("input.onnx", &onnx)])
+        .await;
     let query = "query($id: ID!) { version(id: $id) { preprocessing { channelOrder mean } dataset { name } } }";
     let data = api.data(query, json!({ "id": payload["version"]["id"] })).await;
     assert_eq!(data["version"]["preprocessing"]["channelOrder"], "BGR");
     let bad = json!({ "modelId": model, "dataset": "numbers", "preprocessing": { "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1] } });
-    let answer = api.create_version(bad, &[("input.onnx", &onnx)]).await;
-    assert!(first_error(&answer).1.contains("reads 1 channels"), "{answer:#}");
+    let response = api.create_version(bad, &[("input.onnx", &onnx)]).await;
+    assert!(first_error(&response).1.contains("reads 1 channels"), "{response:#}");
     let bad = json!({ "modelId": model, "dataset": "numbers", "preprocessing": { "height": 9, "width": 9 } });
-    let answer = api.create_version(bad, &[("input.onnx", &onnx)]).await;
-    assert_eq!(first_error(&answer).0, "BAD_USER_INPUT", "{answer:#}");
+    let response = api.create_version(bad, &[("input.onnx", &onnx)]).await;
+    assert_eq!(first_error(&response).0, "BAD_USER_INPUT", "{response:#}");
     server.stop().await.unwrap();
 }
 
-/// Two arrays of 100 rows, as a safetensors file.
+/// Two arrays with a number of rows, as a safetensors file; `second` is the scale of the second array.
 fn activations(rows: usize, second: f32) -> Vec<u8> {
     use safetensors::Dtype;
     use safetensors::tensor::TensorView;
@@ -146,62 +160,29 @@ fn activations(rows: usize, second: f32) -> Vec<u8> {
 const SIMILAR: &str = "mutation($input: SimilarToActivationsInput!) { similarToActivations(input: $input) { matches {
     name shape degenerate exact hits { rank debiasedCka node { name kind version { format model { name } } } } } } }";
 
+/// The response to a search with the layers of a file of activations.
+async fn search_with_activations(api: &Client, file: &[u8], layers: Value) -> Value {
+    let input = json!({ "dataset": "digits", "activations": null, "layers": layers, "first": 3 });
+    api.upload(SIMILAR, json!({ "input": input }), &[("input.activations", file)])
+        .await
+        .unwrap()
+}
+
 #[tokio::test]
-async fn activations_become_a_version_or_are_only_asked_about() {
+async fn activations_are_registered_as_a_version_that_cannot_be_run() {
     let server = Server::start().await;
     let api = &server.api;
     let model = api.model("elsewhere").await;
     let file = activations(100, 0.0);
     let input = json!({ "modelId": model, "dataset": "digits" });
     let payload = api
-        .created_version(input.clone(), &[("input.activations", &file)])
+        .create_version_and_wait(input, &[("input.activations", &file)])
         .await;
     assert_eq!(payload["version"]["format"], "ACTIVATIONS");
     let query = "query($id: ID!) { version(id: $id) { accuracy probeSet { isDefault }
                    layers { nodes { name kind outputShape degenerate { reason } } } } }";
     let data = api.data(query, json!({ "id": payload["version"]["id"] })).await;
     insta::assert_json_snapshot!(data["version"]);
-
-    let asked = |file: Vec<u8>, layers: Value| async move {
-        let files = [("input.activations", file.as_slice())];
-        let input = json!({ "dataset": "digits", "activations": null, "layers": layers, "first": 3 });
-        api.upload(SIMILAR, json!({ "input": input }), &files).await.unwrap()
-    };
-    let answer = asked(file.clone(), Value::Null).await;
-    assert!(answer.get("errors").is_none(), "{answer:#}");
-    let [first, second] = answer["data"]["similarToActivations"]["matches"]
-        .as_array()
-        .unwrap()
-        .as_slice()
-    else {
-        panic!("{answer:#}")
-    };
-    assert_eq!(first["hits"][0]["node"]["name"], "first");
-    assert!(
-        (first["hits"][0]["debiasedCka"].as_f64().unwrap() - 1.0).abs() < 1e-5,
-        "{first:#}"
-    );
-    assert_eq!(
-        (&second["degenerate"], &second["hits"]),
-        (&json!("CONSTANT"), &json!([]))
-    );
-    let answer = asked(file.clone(), json!(["first"])).await;
-    assert_eq!(
-        answer["data"]["similarToActivations"]["matches"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1
-    );
-    let answer = asked(file, json!(["third"])).await;
-    assert!(first_error(&answer).1.contains("no array \"third\""), "{answer:#}");
-
-    let answer = api
-        .create_version(input.clone(), &[("input.activations", &activations(99, 1.0))])
-        .await;
-    insta::assert_json_snapshot!(answer["errors"][0], { ".locations" => "[locations]" });
-    let answer = asked(activations(99, 1.0), Value::Null).await;
-    assert_eq!(first_error(&answer).0, "BAD_USER_INPUT", "{answer:#}");
     let evaluate = "mutation($id: ID!) { evaluateVersion(input: { versionId: $id }) { job { id } } }";
     let (code, _) = api.error(evaluate, json!({ "id": payload["version"]["id"] })).await;
     assert_eq!(code, "BAD_USER_INPUT");
@@ -215,7 +196,61 @@ async fn activations_become_a_version_or_are_only_asked_about() {
     server.stop().await.unwrap();
 }
 
-/// The network whose state dicts lie in `tests/golden/pytorch`.
+#[tokio::test]
+async fn a_search_with_activations_finds_similar_layers() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("elsewhere").await;
+    let file = activations(100, 0.0);
+    let input = json!({ "modelId": model, "dataset": "digits" });
+    api.create_version_and_wait(input, &[("input.activations", &file)])
+        .await;
+    let response = search_with_activations(api, &file, Value::Null).await;
+    assert!(response.get("errors").is_none(), "{response:#}");
+    let [first, second] = response["data"]["similarToActivations"]["matches"]
+        .as_array()
+        .unwrap()
+        .as_slice()
+    else {
+        panic!("{response:#}")
+    };
+    assert_eq!(first["hits"][0]["node"]["name"], "first");
+    assert!(
+        (first["hits"][0]["debiasedCka"].as_f64().unwrap() - 1.0).abs() < 1e-5,
+        "{first:#}"
+    );
+    assert_eq!(
+        (&second["degenerate"], &second["hits"]),
+        (&json!("CONSTANT"), &json!([]))
+    );
+    let response = search_with_activations(api, &file, json!(["first"])).await;
+    assert_eq!(
+        response["data"]["similarToActivations"]["matches"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let response = search_with_activations(api, &file, json!(["third"])).await;
+    assert!(first_error(&response).1.contains("no array \"third\""), "{response:#}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn activations_for_another_number_of_images_are_refused() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("elsewhere").await;
+    let input = json!({ "modelId": model, "dataset": "digits" });
+    let file = activations(99, 1.0);
+    let response = api.create_version(input, &[("input.activations", &file)]).await;
+    insta::assert_json_snapshot!(response["errors"][0], { ".locations" => "[locations]" });
+    let response = search_with_activations(api, &file, Value::Null).await;
+    assert_eq!(first_error(&response).0, "BAD_USER_INPUT", "{response:#}");
+    server.stop().await.unwrap();
+}
+
+/// The network whose state dicts are in `tests/golden/pytorch`.
 fn golden_blocks() -> Value {
     json!([
         { "kind": "Conv2d", "parameters": { "out_channels": 2, "kernel_size": 3 } },
@@ -228,8 +263,14 @@ fn golden_blocks() -> Value {
     ])
 }
 
-#[tokio::test]
-async fn a_state_dict_of_pytorch_is_matched_shown_and_used_and_a_hostile_one_refused() {
+/// A state dict of `tests/golden/pytorch`.
+fn state_dict(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/pytorch");
+    std::fs::read(format!("{folder}/{name}.pth")).unwrap()
+}
+
+/// A server with a data set of four classes; returns a model and the input that registers a version of it.
+async fn server_for_state_dicts() -> (Server, String, Value) {
     let server = Server::start().await;
     let api = &server.api;
     let import = "mutation($input: ImportDatasetInput!) { importDataset(input: $input) { dataset { name } } }";
@@ -248,31 +289,38 @@ async fn a_state_dict_of_pytorch_is_matched_shown_and_used_and_a_hostile_one_ref
         "input.testLabels",
     ];
     let files: Vec<_> = fields.into_iter().zip(files.iter().map(Vec::as_slice)).collect();
-    let answer = api.upload(import, json!({ "input": input }), &files).await.unwrap();
-    assert!(answer.get("errors").is_none(), "{answer:#}");
+    let response = api.upload(import, json!({ "input": input }), &files).await.unwrap();
+    assert!(response.get("errors").is_none(), "{response:#}");
     let model = api.model("m").await;
-    let golden = |name: &str| {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/pytorch");
-        std::fs::read(format!("{folder}/{name}.pth")).unwrap()
-    };
     let input = json!({ "modelId": model, "dataset": "four", "blocks": golden_blocks() });
-    let mut dry = input.clone();
-    dry["dryRun"] = json!(true);
+    (server, model, input)
+}
 
-    let answer = api
-        .create_version(dry, &[("input.weights", &golden("named_legacy"))])
+#[tokio::test]
+async fn a_dry_run_shows_how_a_state_dict_is_matched_and_stores_nothing() {
+    let (server, model, mut input) = server_for_state_dicts().await;
+    let api = &server.api;
+    input["dryRun"] = json!(true);
+    let response = api
+        .create_version(input, &[("input.weights", &state_dict("named_legacy"))])
         .await;
-    insta::assert_json_snapshot!(answer["data"]["createVersion"]);
+    insta::assert_json_snapshot!(response["data"]["createVersion"]);
     let query = "query($id: ID!) { model(id: $id) { versions { totalCount } } }";
     let data = api.data(query, json!({ "id": model })).await;
-    assert_eq!(data["model"]["versions"]["totalCount"], 0, "a dry run writes nothing");
+    assert_eq!(data["model"]["versions"]["totalCount"], 0, "a dry run stores nothing");
+    server.stop().await.unwrap();
+}
 
+#[tokio::test]
+async fn state_dicts_are_matched_by_key_or_by_order() {
+    let (server, _, input) = server_for_state_dicts().await;
+    let api = &server.api;
     let named = api
-        .created_version(input.clone(), &[("input.weights", &golden("named_zip"))])
+        .create_version_and_wait(input.clone(), &[("input.weights", &state_dict("named_zip"))])
         .await;
     assert_eq!(named["mapping"]["by"], "ORDER");
     let plain = api
-        .created_version(input.clone(), &[("input.weights", &golden("plain_legacy"))])
+        .create_version_and_wait(input, &[("input.weights", &state_dict("plain_legacy"))])
         .await;
     assert_eq!(plain["mapping"]["by"], "KEY");
     let weights = |version: &Value| format!("/versions/{}/weights.safetensors", text(&version["version"]["id"]));
@@ -280,29 +328,35 @@ async fn a_state_dict_of_pytorch_is_matched_shown_and_used_and_a_hostile_one_ref
         api.download(&weights(&named)).await,
         api.download(&weights(&plain)).await,
     );
-    assert_eq!(named, plain, "the same network under other names");
+    assert_eq!(named, plain, "the same weights under other keys");
+    server.stop().await.unwrap();
+}
 
-    for (name, wanted) in [
+#[tokio::test]
+async fn hostile_and_unsuitable_state_dicts_are_refused() {
+    let (server, _, input) = server_for_state_dicts().await;
+    let api = &server.api;
+    for (name, words) in [
         ("hostile_zip", "system"),
         ("hostile_legacy", "system"),
         ("script", "TorchScript"),
     ] {
-        let answer = api
-            .create_version(input.clone(), &[("input.weights", &golden(name))])
+        let response = api
+            .create_version(input.clone(), &[("input.weights", &state_dict(name))])
             .await;
-        let (code, message) = first_error(&answer);
+        let (code, message) = first_error(&response);
         assert_eq!(code, "BAD_USER_INPUT", "{name}");
-        assert!(message.contains(wanted), "{name}: {message}");
+        assert!(message.contains(words), "{name}: {message}");
     }
     let mut other = input;
     other["blocks"] = json!([{ "kind": "Flatten" }, { "kind": "Linear", "parameters": { "out_features": 4 } }]);
-    let answer = api
-        .create_version(other, &[("input.weights", &golden("plain_zip"))])
+    let response = api
+        .create_version(other, &[("input.weights", &state_dict("plain_zip"))])
         .await;
-    assert_eq!(first_error(&answer).0, "BAD_USER_INPUT", "{answer:#}");
+    assert_eq!(first_error(&response).0, "BAD_USER_INPUT", "{response:#}");
     assert!(
-        answer["errors"][0]["extensions"]["details"].as_array().unwrap().len() > 1,
-        "{answer:#}"
+        response["errors"][0]["extensions"]["details"].as_array().unwrap().len() > 1,
+        "{response:#}"
     );
     server.stop().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Equal settings and data give equal networks, and equal networks equal vectors.
+//! Equal settings and data give equal networks, and equal networks give equal vectors.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::networks::small_cnn;
 use crate::support::rows;
 use crate::support::server::Server;
 
-/// Dropout and the order of the images are drawn as well as the first weights.
+/// A network with dropout: its initial weights, the order of the images and the dropout are random.
 fn blocks() -> Value {
     let Value::Array(mut blocks) = small_cnn() else {
         unreachable!("it is a list")
@@ -24,19 +24,19 @@ async fn versions(server: &Server) -> Vec<Value> {
     rows::versions(&mut connection).await
 }
 
-/// Everything that was measured of a version: its layers with vectors and sketches, and its evaluation.
+/// The measurements of a version: its layers with vectors and sketches, and its evaluation.
 fn measured(version: &Value) -> [&Value; 2] {
     [&version["layers"], &version["evaluations"]]
 }
 
 #[tokio::test]
-async fn training_twice_with_one_seed_gives_the_same_weights_and_vectors_and_another_seed_others() {
+async fn trainings_with_equal_seeds_have_equal_weights_and_vectors_and_other_seeds_differ() {
     let server = Server::start().await;
     for (model, seed) in [("1", 5), ("2", 5), ("3", 6)] {
         let model = server.api.model(model).await;
         server
             .api
-            .trained(&model, blocks(), json!({ "epochs": 2, "seed": seed }))
+            .train_and_wait(&model, blocks(), json!({ "epochs": 2, "seed": seed }))
             .await;
     }
     let versions = versions(&server).await;
@@ -59,16 +59,16 @@ async fn training_twice_with_one_seed_gives_the_same_weights_and_vectors_and_ano
 }
 
 #[tokio::test]
-async fn trained_weights_pushed_back_give_the_very_vectors_that_training_gave() {
+async fn uploading_trained_weights_gives_the_same_vectors_as_the_training() {
     let server = Server::start().await;
     let model = server.api.model("m").await;
     server
         .api
-        .trained(&model, blocks(), json!({ "epochs": 2, "seed": 5 }))
+        .train_and_wait(&model, blocks(), json!({ "epochs": 2, "seed": 5 }))
         .await;
     let key = versions(&server).await[0]["weights"].as_str().unwrap().to_owned();
     let weights = fs::read(server.config.data_dir.join("artifacts").join(key)).unwrap();
-    server.api.pushed(&model, blocks(), weights).await;
+    server.api.push_and_wait(&model, blocks(), weights).await;
 
     let versions = versions(&server).await;
     let [trained, pushed] = &versions[..] else {

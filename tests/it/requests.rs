@@ -1,4 +1,4 @@
-//! What goes over the wire besides the answers themselves: pages, health, limits, subscriptions, and the price of a query.
+//! Pages, health, metrics, limits, subscriptions, and the number of SQL statements per query.
 
 use std::cell::RefCell;
 use std::sync::Once;
@@ -11,24 +11,24 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-use crate::support::client::{Client, first_error};
-use crate::support::networks::{first_weights, perceptron, small_cnn};
+use crate::support::client::{self, Client, first_error};
+use crate::support::networks::{initial_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 use crate::support::socket::Subscription;
 
 #[tokio::test]
-async fn the_playground_is_at_the_root_and_health_beside_it() {
+async fn the_playground_and_the_health_endpoints_are_served() {
     let server = Server::start().await;
-    for (path, wanted) in [("/", "GraphiQL"), ("/healthz", "alive"), ("/readyz", "ready")] {
+    for (path, words) in [("/", "GraphiQL"), ("/healthz", "alive"), ("/readyz", "ready")] {
         let response = reqwest::get(format!("{}{path}", server.api.url)).await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
-        assert!(response.text().await.unwrap().contains(wanted), "{path}");
+        assert!(response.text().await.unwrap().contains(words), "{path}");
     }
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_server_whose_database_is_away_is_not_ready_until_it_is_back() {
+async fn a_server_is_not_ready_while_its_database_is_unavailable() {
     let server = Server::start().await;
     let url: PgConnectOptions = server.config.database_url.as_deref().unwrap().parse().unwrap();
     let name = url.get_database().unwrap().to_owned();
@@ -48,14 +48,17 @@ async fn a_server_whose_database_is_away_is_not_ready_until_it_is_back() {
             .status()
             == 200
     };
-    for is_there in [false, true] {
-        allow(is_there).await;
+    for is_available in [false, true] {
+        allow(is_available).await;
         let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-        while is_ready().await != is_there {
-            assert!(std::time::Instant::now() < end, "the database is there: {is_there}");
+        while is_ready().await != is_available {
+            assert!(
+                std::time::Instant::now() < end,
+                "the database is available: {is_available}"
+            );
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
-        // The process lives all the while.
+        // The process is alive all the time.
         assert_eq!(
             reqwest::get(format!("{}/healthz", server.api.url))
                 .await
@@ -68,18 +71,19 @@ async fn a_server_whose_database_is_away_is_not_ready_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn what_operators_watch_is_counted() {
+async fn the_metrics_count_requests_jobs_and_caches() {
     let server = Server::start().await;
     let api = &server.api;
     let model = api.model("m").await;
-    api.pushed(&model, perceptron(), first_weights(&perceptron(), 1)).await;
+    api.push_and_wait(&model, perceptron(), initial_weights(&perceptron(), 1))
+        .await;
     api.error("{ nothing }", json!({})).await;
-    let job = api.push(&model, perceptron(), first_weights(&perceptron(), 2)).await;
+    let job = api.push(&model, perceptron(), initial_weights(&perceptron(), 2)).await;
     let watch = "subscription($id: ID!) { job(id: $id) { status } }";
     let mut watched = Subscription::start(api, watch, json!({ "id": job })).await;
     while watched.next().await.is_some() {}
-    let no_request = reqwest::Client::new().post(format!("{}/graphql", api.url)).body("text");
-    assert_eq!(no_request.send().await.unwrap().status(), 415);
+    let invalid = client::http().post(format!("{}/graphql", api.url)).body("text");
+    assert_eq!(invalid.send().await.unwrap().status(), 415);
     let response = api.get("/metrics").await;
     assert_eq!(
         response.headers()["content-type"],
@@ -109,7 +113,7 @@ async fn what_operators_watch_is_counted() {
 }
 
 #[tokio::test]
-async fn the_server_says_what_it_is_and_which_limits_it_keeps() {
+async fn the_server_reports_its_version_and_limits() {
     let server = Server::start().await;
     let query = "{ serverInfo { version device catalogueGeneration maxPageSize maxBlocks minProbeImages maxProbeImages
                    defaultProbeImages } }";
@@ -119,7 +123,7 @@ async fn the_server_says_what_it_is_and_which_limits_it_keeps() {
 }
 
 #[tokio::test]
-async fn a_query_that_nests_too_deep_is_refused() {
+async fn a_document_that_is_nested_too_deeply_is_refused() {
     let server = Server::start().await;
     let nested = |times: usize| {
         let open = "versions(first: 1) { nodes { model { ".repeat(times);
@@ -128,23 +132,23 @@ async fn a_query_that_nests_too_deep_is_refused() {
     assert!(
         server
             .api
-            .ask(&nested(7), json!({}))
+            .execute(&nested(7), json!({}))
             .await
             .unwrap()
             .get("errors")
             .is_none()
     );
-    let answer = server.api.ask(&nested(8), json!({})).await.unwrap();
+    let response = server.api.execute(&nested(8), json!({})).await.unwrap();
     assert_eq!(
-        answer["errors"][0]["message"],
-        "the document is nested too deep (serverInfo.limits.depth): ask for less at a time",
-        "{answer:#}"
+        response["errors"][0]["message"],
+        "the document is nested too deeply: reduce its depth to the limit (serverInfo.limits.depth)",
+        "{response:#}"
     );
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_training_is_watched_to_its_end() {
+async fn a_subscription_to_a_training_ends_with_the_job() {
     let server = Server::start().await;
     let model = server.api.model("m").await;
     let job = server.api.train(&model, small_cnn(), json!({ "epochs": 5 })).await;
@@ -162,13 +166,13 @@ async fn a_training_is_watched_to_its_end() {
     );
     assert!(seen.len() > 2, "{seen:#?}");
     for pair in seen.windows(2) {
-        assert_ne!(pair[0], pair[1], "every event is news");
+        assert_ne!(pair[0], pair[1], "every event has changes");
         assert!(
             pair[0]["progress"].as_f64() <= pair[1]["progress"].as_f64(),
             "{pair:#?}"
         );
     }
-    // The id of a job that was never asked for: base64 of "Job:999".
+    // The id of a job that does not exist: base64 of "Job:999".
     let mut events = Subscription::start(&server.api, query, json!({ "id": "Sm9iOjk5OQ" })).await;
     let refused = events.next().await.unwrap();
     assert_eq!(refused["errors"][0]["extensions"]["code"], "NOT_FOUND", "{refused:#}");
@@ -176,25 +180,25 @@ async fn a_training_is_watched_to_its_end() {
 }
 
 #[tokio::test]
-async fn an_upload_beyond_the_limit_is_refused() {
+async fn uploads_and_documents_beyond_the_limit_are_refused() {
     let server = Server::with(|config| config.limits.upload_bytes = 100_000).await;
     let input =
         json!({ "modelId": server.api.model("m").await, "dataset": "digits", "blocks": perceptron(), "weights": null });
     let query = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { job { id } } }";
-    let fits = first_weights(&perceptron(), 1);
-    let answer = server
+    let fits = initial_weights(&perceptron(), 1);
+    let response = server
         .api
         .upload(query, json!({ "input": input }), &[("input.weights", &fits)])
         .await
         .unwrap();
-    assert!(answer.get("errors").is_none(), "{answer:#}");
+    assert!(response.get("errors").is_none(), "{response:#}");
     let large = vec![0; 100_001];
-    let answer = server
+    let response = server
         .api
         .upload(query, json!({ "input": input }), &[("input.weights", &large)])
         .await
         .unwrap();
-    let (code, message) = first_error(&answer);
+    let (code, message) = first_error(&response);
     assert_eq!(code, "PAYLOAD_TOO_LARGE");
     assert!(message.contains("larger than"), "{message}");
 
@@ -203,7 +207,7 @@ async fn an_upload_beyond_the_limit_is_refused() {
     server.stop().await.unwrap();
 }
 
-/// So many that a statement for every one of them would be seen.
+/// So many that one statement per model would be noticed.
 const MODELS: u64 = 18;
 
 thread_local! {
@@ -211,10 +215,10 @@ thread_local! {
     static STATEMENTS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// Counts statements, but for those of the job queue.
-struct Counter;
+/// Records SQL statements except those of the job queue.
+struct StatementRecorder;
 
-impl<S: Subscriber> Layer<S> for Counter {
+impl<S: Subscriber> Layer<S> for StatementRecorder {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
@@ -227,20 +231,20 @@ impl<S: Subscriber> Layer<S> for Counter {
 }
 
 #[tokio::test]
-async fn what_is_no_query_of_this_schema_is_the_callers_to_mend() {
+async fn invalid_documents_and_values_are_errors_of_the_caller() {
     let server = Server::start().await;
     let bad = [
         "{ models { nodes { colour } } }",
         "{ models(first: \"many\") { totalCount } }",
         "{ models(first: 99999999999) { totalCount } }",
-        "this is no query",
+        "this is not a query",
         "{ model(name: \"a\\u0000b\") { id } }",
         "mutation { createModel(input: { name: \"a\", description: \"b\\u0000\" }) { model { id } } }",
     ];
     for query in bad {
         assert_eq!(server.api.error(query, json!({})).await.0, "BAD_USER_INPUT", "{query}");
     }
-    let response = reqwest::Client::new()
+    let response = client::http()
         .post(format!("{}/graphql", server.api.url))
         .header("content-type", "application/json")
         .body("{")
@@ -262,13 +266,14 @@ impl Visit for Fields {
     }
 }
 
-/// The statements that one query takes.
+/// The response to a query and the SQL statements that it executes.
 async fn statements(api: &Client, query: &str) -> (Value, Vec<String>) {
     static SUBSCRIBED: Once = Once::new();
-    // For all threads: whether an event is wanted is decided once, by whichever thread comes by first.
+    // A global subscriber, because the first thread that reaches an event decides for all threads whether it is
+    // recorded.
     SUBSCRIBED.call_once(|| {
         let only_statements = Targets::new().with_target("sqlx::query", LevelFilter::DEBUG);
-        let subscriber = tracing_subscriber::registry().with(Counter.with_filter(only_statements));
+        let subscriber = tracing_subscriber::registry().with(StatementRecorder.with_filter(only_statements));
         tracing::subscriber::set_global_default(subscriber).unwrap();
     });
     // The schema runs on the thread of the test.
@@ -277,17 +282,17 @@ async fn statements(api: &Client, query: &str) -> (Value, Vec<String>) {
     (data, STATEMENTS.take().unwrap())
 }
 
-/// Which fields wait for each other's rows differs with the load of the machine, so that two of them may share a
-/// statement in one run and not in the next. What may never happen is that one field takes a statement for every entry.
+/// Whether two fields share a statement depends on the load of the machine. A field must never execute one statement
+/// per entry.
 #[tokio::test]
-async fn a_nested_page_takes_at_most_one_statement_for_each_of_its_fields() {
+async fn a_nested_page_executes_at_most_one_statement_per_field() {
     let server = Server::start().await;
     let api = &server.api;
     let blocks = perceptron();
     for name in 0..MODELS {
         let model = api.model(&name.to_string()).await;
         for seed in 0..2 {
-            api.pushed(&model, blocks.clone(), first_weights(&blocks, 10 * name + seed))
+            api.push_and_wait(&model, blocks.clone(), initial_weights(&blocks, 10 * name + seed))
                 .await;
         }
     }
@@ -299,11 +304,15 @@ async fn a_nested_page_takes_at_most_one_statement_for_each_of_its_fields() {
                layers(first: 5) {{ totalCount nodes {{ name degenerate {{ reason }} version {{ model {{ name }} }} }} }}
              }} }} }} }} }}"
     );
-    let (answer, taken) = statements(api, &page).await;
-    assert_eq!(answer["models"]["nodes"].as_array().unwrap().len(), MODELS as usize);
-    // All fields above but the plain columns: name, number, imageCount, contentHash and reason.
+    let (response, executed) = statements(api, &page).await;
+    assert_eq!(response["models"]["nodes"].as_array().unwrap().len(), MODELS as usize);
+    // All fields above except the plain columns: name, number, imageCount, contentHash and reason.
     let fields = 17;
-    assert!((5..=fields).contains(&taken.len()), "{}: {taken:#?}", taken.len());
+    assert!(
+        (5..=fields).contains(&executed.len()),
+        "{}: {executed:#?}",
+        executed.len()
+    );
 
     let hits = |first: u64| {
         format!(
@@ -312,11 +321,11 @@ async fn a_nested_page_takes_at_most_one_statement_for_each_of_its_fields() {
         )
     };
     let (_, of_one) = statements(api, &hits(1)).await;
-    let (answer, of_many) = statements(api, &hits(MODELS)).await;
-    let similar = &answer["model"]["version"]["layers"]["nodes"][0]["similar"]["edges"];
+    let (response, of_many) = statements(api, &hits(MODELS)).await;
+    let similar = &response["model"]["version"]["layers"]["nodes"][0]["similar"]["edges"];
     assert_eq!(similar.as_array().unwrap().len(), MODELS as usize);
-    // One hit's fields may share no statement with each other, so many hits take no more than one does.
-    assert!(of_one.len() > 5, "they are counted: {of_one:#?}");
+    // Many hits execute no more statements than one hit.
+    assert!(of_one.len() > 5, "statements are recorded: {of_one:#?}");
     assert!(of_many.len() <= of_one.len(), "{of_one:#?}\n{of_many:#?}");
     server.stop().await.unwrap();
 }

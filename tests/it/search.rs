@@ -1,4 +1,4 @@
-//! The main job: networks in, similar layers out.
+//! The search for similar layers.
 
 use std::collections::HashSet;
 
@@ -6,21 +6,22 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::client::{Client, text};
-use crate::support::networks::{constant_weights, first_weights, perceptron, small_cnn};
+use crate::support::networks::{constant_weights, initial_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 
-/// A model with tags and one version of the small convolutional network, whose first weights come from a seed.
+/// A model with tags and one version: the small convolutional network with the initial weights of a seed.
 async fn add(api: &Client, name: &str, tags: &[&str], seed: u64) -> String {
     let query = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }";
     let data = api
         .data(query, json!({ "input": { "name": name, "tags": tags } }))
         .await;
     let model = text(&data["createModel"]["model"]["id"]);
-    api.pushed(&model, small_cnn(), first_weights(&small_cnn(), seed)).await;
+    api.push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), seed))
+        .await;
     model
 }
 
-/// The layer of a name in the latest version of a model.
+/// The layer with a name in the latest version of a model.
 async fn layer(api: &Client, model: &str, name: &str) -> String {
     let query = "query($id: ID!) { model(id: $id) { version(alias: \"latest\") { layers { nodes { id name } } } } }";
     let data = api.data(query, json!({ "id": model })).await;
@@ -28,14 +29,14 @@ async fn layer(api: &Client, model: &str, name: &str) -> String {
     text(&layers.iter().find(|layer| layer["name"] == name).unwrap()["id"])
 }
 
-/// The answer to a search for the layers most like one.
+/// The result of a search for the most similar layers to one.
 async fn similar(api: &Client, layer: &str, arguments: Value) -> Value {
-    api.data(SIMILAR, question(layer, arguments)).await["layer"]["similar"].take()
+    api.data(SIMILAR, variables(layer, arguments)).await["layer"]["similar"].take()
 }
 
-/// Why a search is refused.
+/// The code and message of a search that must be refused.
 async fn refusal(api: &Client, layer: &str, arguments: Value) -> (String, String) {
-    api.error(SIMILAR, question(layer, arguments)).await
+    api.error(SIMILAR, variables(layer, arguments)).await
 }
 
 const SIMILAR: &str = "query($layer: ID!, $first: Int!, $after: String, $measure: Measure!, $filter: SimilarityFilter,
@@ -45,7 +46,7 @@ const SIMILAR: &str = "query($layer: ID!, $first: Int!, $after: String, $measure
         exact totalCount pageInfo { hasNextPage endCursor }
         edges { rank cka debiasedCka node { id name kind version { number accuracy model { name } } } } } } }";
 
-fn question(layer: &str, arguments: Value) -> Value {
+fn variables(layer: &str, arguments: Value) -> Value {
     let mut variables = json!({ "layer": layer, "first": 100, "measure": "DEBIASED_CKA", "exact": false });
     for (name, value) in arguments.as_object().unwrap() {
         variables[name] = value.clone();
@@ -53,13 +54,13 @@ fn question(layer: &str, arguments: Value) -> Value {
     variables
 }
 
-fn edges(answer: &Value) -> &[Value] {
-    answer["edges"].as_array().unwrap()
+fn edges(result: &Value) -> &[Value] {
+    result["edges"].as_array().unwrap()
 }
 
-/// The models that answer, each once, by name.
-pub fn models(answer: &Value) -> Vec<String> {
-    let mut names: Vec<_> = edges(answer)
+/// The names of the models in a result, sorted and without duplicates.
+pub fn models(result: &Value) -> Vec<String> {
+    let mut names: Vec<_> = edges(result)
         .iter()
         .map(|edge| text(&edge["node"]["version"]["model"]["name"]))
         .collect();
@@ -69,12 +70,12 @@ pub fn models(answer: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_layer_is_found_again_first_with_a_score_of_one_when_its_own_model_may_answer() {
+async fn the_first_hit_of_a_layer_is_the_layer_itself_if_its_own_model_is_included() {
     let server = Server::start().await;
     let model = server.api.model("a").await;
     let version = server
         .api
-        .trained(&model, small_cnn(), json!({ "epochs": 2, "seed": 1 }))
+        .train_and_wait(&model, small_cnn(), json!({ "epochs": 2, "seed": 1 }))
         .await;
     let query = "query($id: ID!) { version(id: $id) { layers(first: 100) { nodes { id name
                    similar(first: 1, filter: { includeOwnModel: true }) { edges { cka debiasedCka node { id } } } } } } }";
@@ -91,15 +92,17 @@ async fn a_layer_is_found_again_first_with_a_score_of_one_when_its_own_model_may
 }
 
 #[tokio::test]
-async fn every_filter_admits_what_it_says_and_nothing_else() {
+async fn every_filter_admits_exactly_the_layers_that_match_it() {
     let server = Server::start().await;
     let api = &server.api;
     let target = add(api, "target", &["x"], 1).await;
     let other = add(api, "other", &["x", "y"], 2).await;
     let good = api.model("good").await;
-    api.trained(&good, small_cnn(), json!({ "epochs": 3, "seed": 3 })).await;
-    // A second version of the target's model: it is left out like the first.
-    api.pushed(&target, small_cnn(), first_weights(&small_cnn(), 4)).await;
+    api.train_and_wait(&good, small_cnn(), json!({ "epochs": 3, "seed": 3 }))
+        .await;
+    // A second version of the target's model, which is excluded like the first.
+    api.push_and_wait(&target, small_cnn(), initial_weights(&small_cnn(), 4))
+        .await;
     api.import_numbers().await;
     let conv = layer(api, &target, "4").await;
 
@@ -132,34 +135,43 @@ async fn every_filter_admits_what_it_says_and_nothing_else() {
         ),
     ];
     for (filter, expected) in cases {
-        let answer = similar(api, &conv, json!({ "filter": filter })).await;
-        assert_eq!(models(&answer), expected, "{filter}");
-        assert_eq!(answer["exact"], true, "so few rows are all compared");
+        let result = similar(api, &conv, json!({ "filter": filter })).await;
+        assert_eq!(models(&result), expected, "{filter}");
+        assert_eq!(result["exact"], true, "all of so few layers are compared");
         if filter.get("minScore").is_none() {
-            assert_eq!(answer["totalCount"], edges(&answer).len(), "{filter}");
+            assert_eq!(result["totalCount"], edges(&result).len(), "{filter}");
         }
     }
-    let answer = similar(api, &conv, json!({ "filter": { "layerKinds": ["Conv2d", "Linear"] } })).await;
-    assert_eq!(edges(&answer).len(), 6);
-    assert!(edges(&answer).iter().all(|edge| edge["node"]["kind"] != "ReLU"));
-    let answer = similar(api, &conv, json!({ "filter": { "minScore": 0.5 } })).await;
+    let result = similar(api, &conv, json!({ "filter": { "layerKinds": ["Conv2d", "Linear"] } })).await;
+    assert_eq!(edges(&result).len(), 6);
+    assert!(edges(&result).iter().all(|edge| edge["node"]["kind"] != "ReLU"));
+    let result = similar(api, &conv, json!({ "filter": { "minScore": 0.5 } })).await;
     assert!(
-        edges(&answer)
+        edges(&result)
             .iter()
             .all(|edge| edge["debiasedCka"].as_f64().unwrap() >= 0.5)
     );
-    assert_eq!(answer["totalCount"], 14, "the filter on scores comes after the count");
+    assert_eq!(result["totalCount"], 14, "the filter on scores comes after the count");
+    server.stop().await.unwrap();
+}
 
-    let mut said = Vec::new();
+#[tokio::test]
+async fn invalid_filters_are_refused() {
+    let server = Server::start().await;
+    let api = &server.api;
+    api.import_numbers().await;
+    let target = add(api, "target", &[], 1).await;
+    let conv = layer(api, &target, "4").await;
+    let mut refusals = Vec::new();
     for filter in [
         json!({ "minAccuracy": 1.5 }),
         json!({ "minScore": -2.0 }),
         json!({ "datasets": ["moon"] }),
         json!({ "tags": vec!["x"; 101] }),
     ] {
-        said.push(refusal(api, &conv, json!({ "filter": filter })).await);
+        refusals.push(refusal(api, &conv, json!({ "filter": filter })).await);
     }
-    insta::assert_json_snapshot!(said);
+    insta::assert_json_snapshot!(refusals);
     server.stop().await.unwrap();
 }
 
@@ -168,7 +180,7 @@ async fn paging_through_equal_scores_repeats_and_drops_nothing_in_either_measure
     let server = Server::start().await;
     let api = &server.api;
     let target = add(api, "target", &[], 1).await;
-    // The same network three times, once the very target: scores tie.
+    // The same network three times, and the target itself once: scores are equal.
     for (name, seed) in [("a", 2), ("b", 2), ("c", 2), ("d", 1)] {
         add(api, name, &[], seed).await;
     }
@@ -204,12 +216,12 @@ async fn paging_through_equal_scores_repeats_and_drops_nothing_in_either_measure
     let of_cka = similar(api, &conv, json!({ "measure": "CKA", "first": 3 })).await["pageInfo"]["endCursor"].take();
     let (code, message) = refusal(api, &conv, json!({ "after": of_cka })).await;
     assert_eq!(code, "BAD_USER_INPUT");
-    assert!(message.contains("of a search by the other measure"), "{message}");
+    assert!(message.contains("of a search with another measure"), "{message}");
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn what_is_new_changed_deleted_or_restored_is_seen_by_the_very_next_search() {
+async fn new_changed_deleted_and_restored_models_are_seen_by_the_next_search() {
     let server = Server::start().await;
     let api = &server.api;
     let target = add(api, "target", &[], 1).await;
@@ -231,7 +243,8 @@ async fn what_is_new_changed_deleted_or_restored_is_seen_by_the_very_next_search
     assert_eq!(models(&all().await), Vec::<String>::new());
     change("restoreModel", json!({ "id": other })).await;
     assert_eq!(models(&all().await), ["other"]);
-    api.pushed(&other, small_cnn(), first_weights(&small_cnn(), 3)).await;
+    api.push_and_wait(&other, small_cnn(), initial_weights(&small_cnn(), 3))
+        .await;
     let numbers: Vec<_> = edges(&all().await)
         .iter()
         .map(|edge| edge["node"]["version"]["number"].clone())
@@ -244,24 +257,25 @@ async fn what_is_new_changed_deleted_or_restored_is_seen_by_the_very_next_search
 }
 
 #[tokio::test]
-async fn a_layer_that_answers_every_image_alike_is_marked_and_not_compared() {
+async fn a_layer_with_constant_output_is_marked_as_degenerate_and_not_compared() {
     let server = Server::start().await;
     let api = &server.api;
     let weights = constant_weights(&[("1.weight", &[10, 64], 0.0), ("1.bias", &[10], 1.0)]);
     let model = api.model("flat").await;
-    api.pushed(&model, perceptron(), weights).await;
+    api.push_and_wait(&model, perceptron(), weights).await;
     let other = api.model("other").await;
-    api.pushed(&other, perceptron(), first_weights(&perceptron(), 1)).await;
+    api.push_and_wait(&other, perceptron(), initial_weights(&perceptron(), 1))
+        .await;
     let flat = layer(api, &model, "1").await;
     let query = "query($id: ID!) { layer(id: $id) { degenerate { reason message probeSet { isDefault } } } }";
     let data = api.data(query, json!({ "id": flat })).await;
     assert_eq!(data["layer"]["degenerate"][0]["reason"], "CONSTANT");
     assert_eq!(data["layer"]["degenerate"][0]["probeSet"]["isDefault"], true);
-    let answer = similar(api, &flat, json!({})).await;
+    let result = similar(api, &flat, json!({})).await;
     assert_eq!(
-        (&answer["totalCount"], edges(&answer).len()),
+        (&result["totalCount"], edges(&result).len()),
         (&json!(0), 0),
-        "nothing is like it"
+        "it has no hits"
     );
     let sound = layer(api, &other, "1").await;
     assert_eq!(models(&similar(api, &sound, json!({})).await), Vec::<String>::new());
@@ -269,7 +283,7 @@ async fn a_layer_that_answers_every_image_alike_is_marked_and_not_compared() {
 }
 
 #[tokio::test]
-async fn a_probe_set_of_another_data_set_or_one_that_is_not_there_is_refused() {
+async fn a_missing_probe_set_and_one_of_another_data_set_are_refused() {
     let server = Server::start().await;
     let api = &server.api;
     let elsewhere = api.import_numbers().await;
@@ -277,14 +291,14 @@ async fn a_probe_set_of_another_data_set_or_one_that_is_not_there_is_refused() {
     let conv = layer(api, &target, "0").await;
     let (code, message) = refusal(api, &conv, json!({ "probeSet": elsewhere })).await;
     assert_eq!(code, "BAD_USER_INPUT");
-    assert!(message.contains("of another data set"), "{message}");
-    // The id of a probe set that was never drawn: base64 of "ProbeSet:999".
+    assert!(message.contains("belongs to another data set"), "{message}");
+    // The id of a probe set that does not exist: base64 of "ProbeSet:999".
     let (code, _) = refusal(api, &conv, json!({ "probeSet": "UHJvYmVTZXQ6OTk5" })).await;
     assert_eq!(code, "NOT_FOUND");
     server.stop().await.unwrap();
 }
 
-/// Copies of all layers of the library, each a model of its own name with the tag `copy` or, for one of them, `rare`.
+/// Adds copies of all layers of the library, each as its own model with the tag `copy` or, for one of them, `rare`.
 pub const COPIES: &str = "
     do $$
     declare
@@ -323,7 +337,8 @@ pub const COPIES: &str = "
         end loop;
     end $$";
 
-/// A little of another layer's vector added to each copy's, more with each, and to its sketch likewise.
+/// Adds a small multiple of another layer's vector to the vector of each copy, a different one for each, and the same
+/// to its sketch.
 pub const NOISE: [&str; 3] = [
     "update layer_vector as mine
         set lead = l2_normalize(mine.lead + other.lead * array_fill(0.0005 * mine.layer_id, array[4850])::vector)
@@ -345,55 +360,63 @@ pub const NOISE: [&str; 3] = [
                    limit 1) as other
       where layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))
      on conflict (probe_set_id, digest) do nothing",
-    // Copies of that other layer stay what they are.
+    // Copies of that other layer do not change.
     "update layer_sketch set sketch_id = -layer_id where -layer_id in (select sketch_id from sketch)",
 ];
 
-#[tokio::test]
-async fn a_large_library_is_searched_through_the_index_and_no_filter_starves_the_answer() {
+/// A library with 300 copies of the layers of its only model, and a layer of that model.
+async fn large_library() -> (Server, PgConnection, String) {
     let server = Server::start().await;
-    let api = &server.api;
-    let target = add(api, "target", &[], 1).await;
-    let conv = layer(api, &target, "4").await;
+    let target = add(&server.api, "target", &[], 1).await;
+    let conv = layer(&server.api, &target, "4").await;
     let mut database = PgConnection::connect(server.config.database_url.as_deref().unwrap())
         .await
         .unwrap();
     sqlx::query(AssertSqlSafe(COPIES)).execute(&mut database).await.unwrap();
-    // Straight into the tables, so the catalogue has to be told.
-    sqlx::query("update catalogue set generation = generation + 1")
-        .execute(&mut database)
-        .await
-        .unwrap();
-    sqlx::query("analyze sketch, layer_sketch")
-        .execute(&mut database)
-        .await
-        .unwrap();
+    publish(&mut database).await;
+    (server, database, conv)
+}
 
-    // The 300 copies of the layer itself tie: whoever pages through them meets each once, whichever way it was found.
+/// Makes changes of the tables visible to searches.
+async fn publish(database: &mut PgConnection) {
+    for statement in [
+        "update catalogue set generation = generation + 1",
+        "analyze sketch, layer_sketch",
+    ] {
+        sqlx::query(statement).execute(&mut *database).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn paging_through_the_ties_of_a_large_library_repeats_and_drops_nothing() {
+    let (server, _database, conv) = large_library().await;
+    let api = &server.api;
+    // The 300 copies of the layer have equal scores: paging returns each of them once, however it was found.
     let (mut seen, mut after) = (HashSet::new(), Value::Null);
     for _ in 0..4 {
         let page = similar(api, &conv, json!({ "first": 75, "after": after })).await;
         for edge in edges(&page) {
             assert_eq!(
                 edge["node"]["name"], "4",
-                "the copies of the layer itself are nearest: {edge:#}"
+                "the copies of the layer have the highest scores: {edge:#}"
             );
             assert!(seen.insert(text(&edge["node"]["id"])), "{edge:#}");
         }
         after = page["pageInfo"]["endCursor"].clone();
     }
     assert_eq!(seen.len(), 300);
+    server.stop().await.unwrap();
+}
 
-    // Noise of its own for each copy: no two tie any more, and the index answers.
+#[tokio::test]
+async fn a_large_library_is_searched_through_the_index_without_missing_hits() {
+    let (server, mut database, conv) = large_library().await;
+    let api = &server.api;
+    // Different noise for each copy: no two scores are equal, and the index is used.
     for noise in NOISE {
         sqlx::query(noise).execute(&mut database).await.unwrap();
     }
-    for statement in [
-        "update catalogue set generation = generation + 1",
-        "analyze sketch, layer_sketch",
-    ] {
-        sqlx::query(statement).execute(&mut database).await.unwrap();
-    }
+    publish(&mut database).await;
     let indexed = similar(api, &conv, json!({ "first": 10 })).await;
     assert_eq!(
         (&indexed["exact"], &indexed["totalCount"]),
@@ -405,7 +428,7 @@ async fn a_large_library_is_searched_through_the_index_and_no_filter_starves_the
 
     let rare = similar(api, &conv, json!({ "filter": { "tags": ["rare"] } })).await;
     assert_eq!((&rare["exact"], edges(&rare).len()), (&json!(true), 7), "{rare:#}");
-    // More rows than are compared without the index, and none of them among the nearest candidates.
+    // More layers than are compared without the index, none of them among the nearest candidates.
     let far = json!({ "layerKinds": ["Conv2d", "Linear", "BatchNorm2d", "MaxPool2d", "ReLU"], "tags": ["copy"] });
     let far = similar(api, &conv, json!({ "filter": far, "first": 100 })).await;
     assert_eq!(edges(&far).len(), 100);
@@ -413,7 +436,7 @@ async fn a_large_library_is_searched_through_the_index_and_no_filter_starves_the
 }
 
 #[tokio::test]
-async fn every_hit_says_how_likely_its_score_is_by_chance() {
+async fn every_hit_has_the_significance_of_its_score() {
     let server = Server::start().await;
     let api = &server.api;
     let model = add(api, "a", &[], 1).await;
@@ -423,16 +446,16 @@ async fn every_hit_says_how_likely_its_score_is_by_chance() {
         similar(first: 10, filter: { includeOwnModel: true }) { totalCount edges { node { id }
           significance(permutations: $permutations) {
             pValue correctedPValue layersSearched permutationPValue momentPValue permutations } } } } }";
-    let answer = api.data(query, json!({ "layer": target })).await["layer"]["similar"].take();
-    let itself = &edges(&answer)[0];
+    let result = api.data(query, json!({ "layer": target })).await["layer"]["similar"].take();
+    let itself = &edges(&result)[0];
     assert_eq!(itself["node"]["id"], target);
     assert_eq!(itself["significance"]["permutationPValue"], 1.0 / 1001.0);
     assert!(itself["significance"]["pValue"].as_f64().unwrap() < 1e-20, "{itself:#}");
-    assert!(edges(&answer).len() > 5, "{answer:#}");
-    for edge in edges(&answer) {
+    assert!(edges(&result).len() > 5, "{result:#}");
+    for edge in edges(&result) {
         let found = |field: &str| edge["significance"][field].as_f64().unwrap();
         assert!(found("pValue") > 0.0 && found("pValue") <= 1.0, "{edge:#}");
-        assert_eq!(edge["significance"]["layersSearched"], answer["totalCount"]);
+        assert_eq!(edge["significance"]["layersSearched"], result["totalCount"]);
         let corrected = (found("pValue") * found("layersSearched")).min(1.0);
         assert_eq!(found("correctedPValue"), corrected, "{edge:#}");
     }

@@ -1,10 +1,10 @@
-//! The search index, made anew while it is in use.
+//! Rebuilding the search index while it is used.
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::support::client::text;
-use crate::support::networks::{first_weights, small_cnn};
+use crate::support::networks::{initial_weights, small_cnn};
 use crate::support::server::Server;
 
 const REBUILD: &str = "mutation($id: ID!) { rebuildSearchIndex(input: { probeSetId: $id }) {
@@ -23,7 +23,7 @@ async fn connection(server: &Server) -> PgConnection {
     PgConnection::connect(url).await.unwrap()
 }
 
-/// Names of the indexes over sketches, and whether each is in use.
+/// The names of the indexes of sketches, and whether each is valid.
 async fn indexes(database: &mut PgConnection) -> Vec<(String, bool)> {
     sqlx::query_as(
         "select relname::text, indisvalid from pg_index join pg_class on pg_class.oid = indexrelid
@@ -38,26 +38,26 @@ async fn push(server: &Server, name: &str, seed: u64) {
     let model = server.api.model(name).await;
     server
         .api
-        .pushed(&model, small_cnn(), first_weights(&small_cnn(), seed))
+        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), seed))
         .await;
 }
 
 #[tokio::test]
-async fn an_index_is_made_anew_and_what_was_left_half_made_is_cleared_away() {
+async fn an_index_is_rebuilt_and_an_incomplete_one_is_removed() {
     let server = Server::start().await;
     push(&server, "a", 1).await;
     let (id, mut database) = (probe_set(&server).await, connection(&server).await);
     let before = indexes(&mut database).await;
     assert_eq!(before.len(), 2);
-    // What is left when the connection is lost in the middle.
+    // The remainder of a rebuild that lost its connection.
     let partition: String =
         sqlx::query_scalar("select inhrelid::regclass::text from pg_inherits where inhparent = 'sketch'::regclass")
             .fetch_one(&mut database)
             .await
             .unwrap();
     for statement in [
-        format!("create index half_made on {partition} using hnsw (cka_sketch halfvec_l2_ops)"),
-        "update pg_index set indisvalid = false where indexrelid = 'half_made'::regclass".to_owned(),
+        format!("create index incomplete on {partition} using hnsw (cka_sketch halfvec_l2_ops)"),
+        "update pg_index set indisvalid = false where indexrelid = 'incomplete'::regclass".to_owned(),
     ] {
         sqlx::query(AssertSqlSafe(statement))
             .execute(&mut database)
@@ -72,7 +72,7 @@ async fn an_index_is_made_anew_and_what_was_left_half_made_is_cleared_away() {
         (&json!(id), &json!(7))
     );
     assert!(rebuilt["byteCount"].as_i64().unwrap() > 0);
-    assert_eq!(indexes(&mut database).await, before, "the same two, both in use");
+    assert_eq!(indexes(&mut database).await, before, "the same two indexes, both valid");
     push(&server, "b", 2).await;
     let query = "{ model(name: \"a\") { version(alias: \"latest\") { layers(first: 1) { nodes { similar { totalCount } } } } } }";
     let found = server.api.data(query, json!({})).await;
@@ -84,7 +84,7 @@ async fn an_index_is_made_anew_and_what_was_left_half_made_is_cleared_away() {
 }
 
 #[tokio::test]
-async fn an_index_is_made_by_one_at_a_time() {
+async fn an_index_is_rebuilt_by_one_caller_at_a_time() {
     let server = Server::start().await;
     let (id, mut database) = (probe_set(&server).await, connection(&server).await);
     sqlx::query("select pg_advisory_lock(hashtext('scv search index'))")
@@ -95,7 +95,7 @@ async fn an_index_is_made_by_one_at_a_time() {
     let (code, message) = server.api.error(REBUILD, json!({ "id": id })).await;
 
     assert_eq!(code, "CONFLICT");
-    assert!(message.contains("being made already"), "{message}");
+    assert!(message.contains("being rebuilt already"), "{message}");
     database.close().await.unwrap();
     let (code, _) = server.api.error(REBUILD, json!({ "id": missing_probe_set() })).await;
     assert_eq!(code, "NOT_FOUND");

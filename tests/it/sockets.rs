@@ -1,4 +1,4 @@
-//! Lines that stay open: WebSockets and streams of events, when nothing is wrong and when something is.
+//! Long-lived connections: WebSockets and event streams, with and without errors.
 
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::support::client::Client;
+use crate::support::client::{self, Client};
 use crate::support::server::Server;
 use crate::support::socket::Subscription;
 
@@ -15,7 +15,7 @@ const JOB: &str = "subscription($id: ID!) { job(id: $id) { status } }";
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// A WebSocket on which nothing has been said, or the status of the refusal.
+/// A new WebSocket before its first message, or the status of the refusal.
 async fn open(api: &Client) -> Result<Socket, u16> {
     let url = format!("{}/graphql/ws", api.url.replace("http", "ws"));
     let mut request = url.into_client_request().unwrap();
@@ -28,15 +28,15 @@ async fn open(api: &Client) -> Result<Socket, u16> {
     }
 }
 
-async fn say(socket: &mut Socket, message: &Value) {
+async fn send(socket: &mut Socket, message: &Value) {
     socket.send(Message::text(message.to_string())).await.unwrap();
 }
 
-async fn hear(socket: &mut Socket) -> Message {
+async fn receive(socket: &mut Socket) -> Message {
     socket.next().await.unwrap().unwrap()
 }
 
-fn code(message: &Message) -> Option<u16> {
+fn close_code(message: &Message) -> Option<u16> {
     match message {
         Message::Close(Some(frame)) => Some(frame.code.into()),
         _ => None,
@@ -44,63 +44,60 @@ fn code(message: &Message) -> Option<u16> {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_whether_the_server_lives_is_answered() {
+async fn pings_of_the_protocol_and_of_the_socket_get_pongs() {
     let server = Server::start().await;
     let mut socket = open(&server.api).await.unwrap();
-    say(&mut socket, &json!({ "type": "connection_init" })).await;
-    assert!(hear(&mut socket).await.to_string().contains("connection_ack"));
-    say(&mut socket, &json!({ "type": "ping" })).await;
-    assert!(hear(&mut socket).await.to_string().contains("pong"));
-    socket.send(Message::Ping("of the line".into())).await.unwrap();
-    assert_eq!(hear(&mut socket).await, Message::Pong("of the line".into()));
+    send(&mut socket, &json!({ "type": "connection_init" })).await;
+    assert!(receive(&mut socket).await.to_string().contains("connection_ack"));
+    send(&mut socket, &json!({ "type": "ping" })).await;
+    assert!(receive(&mut socket).await.to_string().contains("pong"));
+    socket.send(Message::Ping("of the socket".into())).await.unwrap();
+    assert_eq!(receive(&mut socket).await, Message::Pong("of the socket".into()));
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_message_has_so_many_bytes_and_no_more() {
+async fn the_size_of_a_message_is_limited() {
     let server = Server::start().await;
     for (bytes, expected) in [(256 << 10, None), ((256 << 10) + 1, Some(1009))] {
         let mut socket = open(&server.api).await.unwrap();
         let init = json!({ "type": "connection_init" }).to_string();
         let padding = " ".repeat(bytes - init.len());
         socket.send(Message::text(init + &padding)).await.unwrap();
-        assert_eq!(code(&hear(&mut socket).await), expected, "{bytes}");
+        assert_eq!(close_code(&receive(&mut socket).await), expected, "{bytes}");
     }
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn so_many_sockets_are_open_from_one_address_and_no_more() {
-    let server = Server::with(|config| config.limits.sockets = 1).await;
+async fn the_number_of_sockets_per_address_is_limited() {
+    let server = Server::with(|config| config.limits.sockets_per_address = 1).await;
     let first = open(&server.api).await.unwrap();
     assert_eq!(open(&server.api).await.unwrap_err(), 503);
     drop(first);
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while open(&server.api).await.is_err() {
-        assert!(
-            std::time::Instant::now() < end,
-            "the socket that was left is still open"
-        );
+        assert!(std::time::Instant::now() < end, "the closed socket is still counted");
     }
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_server_that_stops_says_so_to_whoever_watches() {
+async fn a_server_that_shuts_down_closes_subscriptions_with_code_1001() {
     let server = Server::start().await;
     let job = server.api.endless_job().await;
     let mut watched = Subscription::start(&server.api, JOB, json!({ "id": job })).await;
     assert!(watched.next().await.unwrap()["data"]["job"].is_object());
     let stopping = tokio::spawn(server.stop());
-    assert_eq!(watched.farewell().await, 1001);
+    assert_eq!(watched.close_code().await, 1001);
     stopping.await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn whoever_leaves_a_stream_of_events_makes_room() {
+async fn a_client_that_leaves_an_event_stream_releases_its_subscription() {
     let server = Server::with(|config| config.limits.subscriptions = 1).await;
     let job = server.api.endless_job().await;
-    let http = reqwest::Client::new();
+    let http = client::http();
     let watch = async || {
         let request = http
             .post(format!("{}/graphql", server.api.url))
@@ -118,7 +115,7 @@ async fn whoever_leaves_a_stream_of_events_makes_room() {
     while watch().await.1.contains("OVERLOADED") {
         assert!(
             std::time::Instant::now() < end,
-            "the stream that was left is still open"
+            "the stream of the disconnected client is still open"
         );
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
@@ -127,7 +124,7 @@ async fn whoever_leaves_a_stream_of_events_makes_room() {
 }
 
 #[tokio::test]
-async fn who_watches_with_a_token_that_ends_is_told_that_it_did() {
+async fn a_subscription_ends_with_an_error_when_its_token_is_revoked() {
     let server = Server::start().await;
     let job = server.api.endless_job().await;
     let reader = server.api.as_account("a", "READ").await;
@@ -138,11 +135,11 @@ async fn who_watches_with_a_token_that_ends_is_told_that_it_did() {
     reader
         .data(revoke, json!({ "id": own["tokens"]["nodes"][0]["id"] }))
         .await;
-    let mut told = watched.next().await.unwrap();
-    while told["data"]["job"].is_object() {
-        told = watched.next().await.unwrap();
+    let mut event = watched.next().await.unwrap();
+    while event["data"]["job"].is_object() {
+        event = watched.next().await.unwrap();
     }
-    assert!(told.to_string().contains("UNAUTHENTICATED"), "{told:#}");
+    assert!(event.to_string().contains("UNAUTHENTICATED"), "{event:#}");
     server.api.cancel(&job).await;
     server.stop().await.unwrap();
 }

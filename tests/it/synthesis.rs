@@ -1,17 +1,19 @@
-//! Synthetic images that parts of a network answer to most.
+//! Synthetic images that maximise the activation of a class, layer, channel or neuron.
 
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, text};
-use crate::support::look::{SYNTHESIS, SYNTHESIZE, list, number, picture, synthesized, trained};
+use crate::support::insight::{
+    SYNTHESIS, SYNTHESIZE, fetch_picture, list, number, push_digits, synthesize_and_wait, train_digits,
+};
 use crate::support::server::Server;
 
 #[tokio::test]
-async fn a_synthetic_image_is_answered_to_more_than_any_of_the_data_set() {
+async fn a_synthetic_image_has_a_larger_activation_than_any_image_of_the_data_set() {
     let server = Server::start().await;
     let api = &server.api;
-    let (version, _) = trained(api).await;
-    for (target, answered) in [
+    let (version, _) = train_digits(api).await;
+    for (target, expected) in [
         (json!({ "class": 3 }), [json!(3), json!(null), json!(null)]),
         (json!({ "layer": 4, "channel": 2 }), [json!(null), json!(4), json!(2)]),
         (
@@ -20,31 +22,52 @@ async fn a_synthetic_image_is_answered_to_more_than_any_of_the_data_set() {
         ),
     ] {
         let settings = json!({ "steps": 120, "seed": 5, "jitter": 0, "scale": 0, "rotation": 0 });
-        let found = synthesized(api, &version, target, settings).await;
-        let said = &found["target"];
-        assert_eq!([&said["class"], &said["layer"], &said["channel"]], answered.each_ref());
+        let found = synthesize_and_wait(api, &version, target, settings).await;
+        let stored = &found["target"];
+        assert_eq!(
+            [&stored["class"], &stored["layer"], &stored["channel"]],
+            expected.each_ref()
+        );
         assert_eq!(
             (&found["settings"]["steps"], &found["settings"]["parametrisation"]),
             (&json!(120), &json!("FOURIER"))
         );
-        assert_eq!(list(&found["course"]).len(), 120);
+        assert_eq!(list(&found["activationHistory"]).len(), 120);
         let exemplars = list(&found["exemplars"]);
-        let answers: Vec<f64> = exemplars
+        let activations: Vec<f64> = exemplars
             .iter()
             .map(|exemplar| number(&exemplar["activation"]))
             .collect();
         assert!(
-            exemplars.len() == 9 && answers.is_sorted_by(|a, b| a >= b),
-            "{answers:?}"
+            exemplars.len() == 9 && activations.is_sorted_by(|a, b| a >= b),
+            "{activations:?}"
         );
         assert!(
-            number(&found["activation"]) > answers[0],
-            "{} is not above {answers:?}",
+            number(&found["activation"]) > activations[0],
+            "{} is not above {activations:?}",
             found["activation"]
         );
-        let shown = picture(api, &found["picture"]).await;
-        assert_eq!(shown.width(), picture(api, &exemplars[0]["picture"]).await.width());
+        let shown = fetch_picture(api, &found["picture"]).await;
+        assert_eq!(
+            shown.width(),
+            fetch_picture(api, &exemplars[0]["picture"]).await.width()
+        );
         assert!(found["version"]["syntheses"]["nodes"][0]["id"].is_string(), "{found:#}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn synthetic_images_are_listed_by_version_and_by_layer() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (version, _) = push_digits(api).await;
+    for target in [
+        json!({ "class": 3 }),
+        json!({ "layer": 4, "channel": 2 }),
+        json!({ "layer": 4, "channel": 2, "row": 1, "column": 1 }),
+    ] {
+        synthesize_and_wait(api, &version, target, json!({ "steps": 1 })).await;
     }
     let query = "query($id: ID!) { version(id: $id) { layers(first: 5) { nodes { index syntheses(first: 1) {
         totalCount pageInfo { hasNextPage } nodes { target { row } } } } } syntheses { totalCount } } }";
@@ -54,40 +77,48 @@ async fn a_synthetic_image_is_answered_to_more_than_any_of_the_data_set() {
     assert_eq!((of_layer(3), &found["syntheses"]["totalCount"]), (&none, &json!(3)));
     let latest = json!({ "totalCount": 2, "pageInfo": { "hasNextPage": true }, "nodes": [{ "target": { "row": 1 } }] });
     assert_eq!(of_layer(4), &latest);
-    // One pass over the images has told the strongest ones of all classes.
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_top_activating_images_of_all_classes_are_found_in_one_pass() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (version, _) = push_digits(api).await;
+    synthesize_and_wait(api, &version, json!({ "class": 3 }), json!({ "steps": 1 })).await;
     let hits = async || {
         let info = api.data("{ serverInfo { caches { name hits } } }", json!({})).await;
         let mut caches = list(&info["serverInfo"]["caches"]).iter();
         number(&caches.find(|cache| cache["name"] == "exemplars").unwrap()["hits"])
     };
     let before = hits().await;
-    synthesized(api, &version, json!({ "class": 7 }), json!({ "steps": 1 })).await;
+    synthesize_and_wait(api, &version, json!({ "class": 7 }), json!({ "steps": 1 })).await;
     assert_eq!(hits().await, before + 1.0);
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_synthetic_image_can_be_deleted_once_its_search_has_ended() {
+async fn a_synthetic_image_can_be_deleted_once_its_job_has_ended() {
     let server = Server::start().await;
     let api = &server.api;
-    let (version, _) = trained(api).await;
+    let (version, _) = train_digits(api).await;
     let delete = "mutation($input: DeleteSynthesisInput!) { deleteSynthesis(input: $input) {
         deletedSynthesisId version { id syntheses { totalCount } } } }";
-    let endless = sought(api, &version, 4_096).await;
+    let endless = synthesize(api, &version, 4_096).await;
     let input = json!({ "input": { "id": endless["synthesis"]["id"] } });
     let (code, message) = api.error(delete, input.clone()).await;
     assert!(
-        code == "BAD_USER_INPUT" && message.contains("stop its job with cancelJob first"),
+        code == "BAD_USER_INPUT" && message.contains("cancel its job with cancelJob first"),
         "{message}"
     );
     let job = text(&endless["job"]["id"]);
-    // Stopped in the middle of it.
-    api.job_once(&job, |job| {
+    // Cancelled while it runs.
+    api.wait_for_job(&job, |job| {
         job["phase"] == "SYNTHESIZING" && number(&job["progress"]) > 0.0
     })
     .await;
     api.cancel(&job).await;
-    assert_eq!(api.finish(&job).await["status"], "CANCELLED");
+    assert_eq!(api.wait_for_end(&job).await["status"], "CANCELLED");
     let deleted = api.data(delete, input.clone()).await["deleteSynthesis"].take();
     assert_eq!(deleted["deletedSynthesisId"], endless["synthesis"]["id"]);
     assert_eq!(deleted["version"]["syntheses"]["totalCount"], 0);
@@ -95,41 +126,44 @@ async fn a_synthetic_image_can_be_deleted_once_its_search_has_ended() {
     server.stop().await.unwrap();
 }
 
-/// Asks for an image of class 1.
-async fn sought(api: &Client, version: &str, steps: usize) -> Value {
+/// Requests an image of class 1.
+async fn synthesize(api: &Client, version: &str, steps: usize) -> Value {
     let input = json!({ "versionId": version, "target": { "class": 1 }, "settings": { "steps": steps } });
     api.data(SYNTHESIZE, json!({ "input": input })).await["synthesizeImage"].take()
 }
 
 #[tokio::test]
-async fn the_same_search_is_made_once_unless_it_was_stopped() {
+async fn an_equal_request_returns_the_existing_image_unless_its_job_was_cancelled() {
     let server = Server::start().await;
     let api = &server.api;
-    let (version, _) = trained(api).await;
+    let (version, _) = train_digits(api).await;
     let of = |started: &Value| [&started["synthesis"]["id"], &started["job"]["id"]].map(text);
-    let first = sought(api, &version, 2).await;
-    assert_eq!(api.finish(&text(&first["job"]["id"])).await["status"], "SUCCEEDED");
-    let second = sought(api, &version, 2).await;
+    let first = synthesize(api, &version, 2).await;
+    assert_eq!(
+        api.wait_for_end(&text(&first["job"]["id"])).await["status"],
+        "SUCCEEDED"
+    );
+    let second = synthesize(api, &version, 2).await;
     assert_eq!(
         (of(&second), &second["job"]["status"]),
         (of(&first), &json!("SUCCEEDED"))
     );
 
-    let stopped = sought(api, &version, 4_096).await;
-    assert_ne!(of(&stopped), of(&first));
-    api.cancel(&text(&stopped["job"]["id"])).await;
-    let anew = sought(api, &version, 4_096).await;
-    assert_ne!(of(&anew), of(&stopped));
-    api.cancel(&text(&anew["job"]["id"])).await;
+    let cancelled = synthesize(api, &version, 4_096).await;
+    assert_ne!(of(&cancelled), of(&first));
+    api.cancel(&text(&cancelled["job"]["id"])).await;
+    let new = synthesize(api, &version, 4_096).await;
+    assert_ne!(of(&new), of(&cancelled));
+    api.cancel(&text(&new["job"]["id"])).await;
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn whoever_asks_about_an_image_does_not_wait_for_the_end_of_a_job() {
+async fn a_request_for_an_image_does_not_wait_for_the_end_of_a_job() {
     let server = Server::start().await;
     let api = &server.api;
-    let (version, _) = trained(api).await;
-    let started = sought(api, &version, 4_096).await;
+    let (version, _) = train_digits(api).await;
+    let started = synthesize(api, &version, 4_096).await;
     let job = text(&started["job"]["id"]);
     let query = "query($id: ID!, $job: ID!) {
         version(id: $id) { attribution(image: 0) { score } }
@@ -142,38 +176,34 @@ async fn whoever_asks_about_an_image_does_not_wait_for_the_end_of_a_job() {
             ["QUEUED", "RUNNING"].contains(&text(&node["status"]).as_str()),
             "{node:#}"
         );
-        // Answered while the device was at it.
+        // The response came while the job used the device.
         if node["phase"] == "SYNTHESIZING" {
             break;
         }
     }
     api.cancel(&job).await;
-    assert_eq!(api.finish(&job).await["status"], "CANCELLED");
+    assert_eq!(api.wait_for_end(&job).await["status"], "CANCELLED");
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_search_that_cannot_be_made_is_refused_and_a_running_one_can_be_stopped() {
+async fn invalid_targets_and_settings_are_refused() {
     let server = Server::start().await;
     let api = &server.api;
-    let (version, _) = trained(api).await;
+    let (version, _) = train_digits(api).await;
     for (target, settings, words) in [
-        (
-            json!({ "class": 10 }),
-            json!({}),
-            "the network has classes 0 to 9, and none of index 10",
-        ),
-        (json!({ "layer": 99 }), json!({}), "none of index 99"),
+        (json!({ "class": 10 }), json!({}), "class 10 is out of range (0–9)"),
+        (json!({ "layer": 99 }), json!({}), "layer 99 is out of range"),
         (
             json!({ "layer": 0, "channel": 8 }),
             json!({}),
-            "layer 0 has channels 0 to 7, and none of index 8",
+            "channel 8 of layer 0 is out of range (0–7)",
         ),
-        (json!({ "channel": 1 }), json!({}), "`target` names `class` alone"),
+        (json!({ "channel": 1 }), json!({}), "`target` must have either `class`"),
         (
             json!({ "class": 1, "layer": 1 }),
             json!({}),
-            "`target` names `class` alone",
+            "`target` must have either `class`",
         ),
         (json!({ "class": -1 }), json!({}), "`target.class` must be 0 or more"),
         (
@@ -192,11 +222,19 @@ async fn a_search_that_cannot_be_made_is_refused_and_a_running_one_can_be_stoppe
         assert_eq!(code, "BAD_USER_INPUT", "{message}");
         assert!(message.contains(words), "{message}");
     }
-    let started = sought(api, &version, 4_096).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cancelled_job_leaves_no_picture() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (version, _) = push_digits(api).await;
+    let started = synthesize(api, &version, 4_096).await;
     let job = text(&started["job"]["id"]);
     api.cancel(&job).await;
-    assert_eq!(api.finish(&job).await["status"], "CANCELLED");
-    let left = api.data(SYNTHESIS, json!({ "id": started["synthesis"]["id"] })).await;
-    assert_eq!(left["node"]["picture"], Value::Null);
+    assert_eq!(api.wait_for_end(&job).await["status"], "CANCELLED");
+    let synthesis = api.data(SYNTHESIS, json!({ "id": started["synthesis"]["id"] })).await;
+    assert_eq!(synthesis["node"]["picture"], Value::Null);
     server.stop().await.unwrap();
 }

@@ -1,11 +1,11 @@
-//! The shared PostgreSQL of the tests themselves.
+//! The shared PostgreSQL of the tests.
 
 use sqlx::{ConnectOptions, PgConnection, query, query_scalar};
 
 use crate::support::cluster;
 
 #[tokio::test]
-async fn every_test_has_an_empty_database_of_its_own() {
+async fn every_test_has_its_own_empty_database() {
     let mut one: PgConnection = cluster::database().await.connect().await.unwrap();
     let mut other: PgConnection = cluster::database().await.connect().await.unwrap();
     query("CREATE TABLE mine (number int)").execute(&mut one).await.unwrap();
@@ -17,7 +17,7 @@ async fn every_test_has_an_empty_database_of_its_own() {
 }
 
 #[tokio::test]
-async fn pgvector_can_be_had_in_it() {
+async fn the_database_has_pgvector() {
     let options = cluster::database().await;
     let pool = sqlx::PgPool::connect_with(options).await.unwrap();
     scv_store::embedded::check_pgvector(&pool).await.unwrap();

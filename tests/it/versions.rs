@@ -1,4 +1,4 @@
-//! Versions: checked before anything is written, evaluated where they fit.
+//! Versions: validated before anything is stored, and evaluated on data sets that fit.
 
 use half::f16;
 use safetensors::tensor::TensorView;
@@ -6,27 +6,27 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
 use crate::support::client::{CREATE_VERSION, first_error};
-use crate::support::networks::{constant_weights, first_weights, perceptron, small_cnn};
+use crate::support::networks::{constant_weights, initial_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 
-/// The error of a registration that must be refused, whole.
+/// The error of a registration that must be refused.
 async fn refusal(server: &Server, blocks: Value, weights: &[u8]) -> Value {
     let model = server.api.model(&uuid::Uuid::new_v4().to_string()).await;
     let input = json!({ "modelId": model, "dataset": "digits", "blocks": blocks, "weights": null });
-    let answer = server
+    let response = server
         .api
         .upload(CREATE_VERSION, json!({ "input": input }), &[("input.weights", weights)])
         .await
         .unwrap();
-    assert_eq!(first_error(&answer).0, "BAD_USER_INPUT");
+    assert_eq!(first_error(&response).0, "BAD_USER_INPUT");
     let query = "query($id: ID!) { model(id: $id) { versions { totalCount } } }";
     let data = server.api.data(query, json!({ "id": model })).await;
-    assert_eq!(data["model"]["versions"]["totalCount"], 0, "nothing was written");
-    answer["errors"][0].clone()
+    assert_eq!(data["model"]["versions"]["totalCount"], 0, "nothing was stored");
+    response["errors"][0].clone()
 }
 
 #[tokio::test]
-async fn blocks_that_do_not_fit_are_refused_with_every_fault_at_its_place() {
+async fn invalid_blocks_are_refused_with_every_error_and_its_path() {
     let server = Server::start().await;
     let blocks = json!([
         { "kind": "Conv2d", "parameters": { "out_channels": 8, "kernel_size": 9 } },
@@ -34,7 +34,7 @@ async fn blocks_that_do_not_fit_are_refused_with_every_fault_at_its_place() {
         { "kind": "Flatten" },
         { "kind": "Linear", "parameters": { "out_features": 7 } },
     ]);
-    let error = refusal(&server, blocks.clone(), &first_weights(&perceptron(), 1)).await;
+    let error = refusal(&server, blocks.clone(), &initial_weights(&perceptron(), 1)).await;
     insta::assert_json_snapshot!(error, { ".locations" => "[locations]" });
 
     let query = "query($blocks: [BlockInput!]!) { validateBlocks(blocks: $blocks, dataset: \"digits\") {
@@ -49,7 +49,7 @@ async fn blocks_that_do_not_fit_are_refused_with_every_fault_at_its_place() {
 }
 
 #[tokio::test]
-async fn weights_that_do_not_fit_are_refused_with_every_mismatch() {
+async fn mismatched_weights_are_refused_with_every_mismatch() {
     let server = Server::start().await;
     let weights = constant_weights(&[("1.weight", &[10, 63], 0.5), ("2.bias", &[10], 0.0)]);
     let error = refusal(&server, perceptron(), &weights).await;
@@ -72,7 +72,10 @@ async fn a_file_that_claims_a_header_of_two_gigabytes_is_refused() {
 async fn weights_in_half_precision_are_accepted() {
     let server = Server::start().await;
     let model = server.api.model("m").await;
-    server.api.trained(&model, perceptron(), json!({ "epochs": 3 })).await;
+    server
+        .api
+        .train_and_wait(&model, perceptron(), json!({ "epochs": 3 }))
+        .await;
     let query = "{ model(name: \"m\") { version(alias: \"latest\") { accuracy } } }";
     let whole = server.api.data(query, json!({})).await["model"]["version"]["accuracy"]
         .as_f64()
@@ -81,7 +84,7 @@ async fn weights_in_half_precision_are_accepted() {
         .unwrap()
         .next();
     let halved = halved(&std::fs::read(stored.unwrap().unwrap().path()).unwrap());
-    server.api.pushed(&model, perceptron(), halved).await;
+    server.api.push_and_wait(&model, perceptron(), halved).await;
     let half = server.api.data(query, json!({})).await["model"]["version"]["accuracy"]
         .as_f64()
         .unwrap();
@@ -112,16 +115,16 @@ fn halved(file: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_version_is_evaluated_on_any_data_set_that_fits() {
+async fn a_version_can_be_evaluated_on_any_data_set_that_fits() {
     let server = Server::start().await;
     let api = &server.api;
     api.import_numbers().await;
     let model = api.model("m").await;
-    let version = api.trained(&model, perceptron(), json!({ "epochs": 3 })).await;
-    let of = "query($id: ID!) { version(id: $id) { own: accuracy other: accuracy(dataset: \"numbers\")
+    let version = api.train_and_wait(&model, perceptron(), json!({ "epochs": 3 })).await;
+    let accuracies = "query($id: ID!) { version(id: $id) { own: accuracy other: accuracy(dataset: \"numbers\")
                 evaluation { accuracy loss imageCount dataset { name } }
                 elsewhere: evaluation(dataset: \"numbers\") { accuracy loss imageCount dataset { name } } } }";
-    let before = api.data(of, json!({ "id": version })).await["version"].take();
+    let before = api.data(accuracies, json!({ "id": version })).await["version"].take();
     assert_eq!(before["other"], Value::Null);
     assert_eq!(before["evaluation"]["imageCount"], 355);
 
@@ -129,9 +132,9 @@ async fn a_version_is_evaluated_on_any_data_set_that_fits() {
                       evaluateVersion(input: { versionId: $id, dataset: $on }) { job { id kind } } }";
     let job = api.data(evaluate, json!({ "id": version, "on": "numbers" })).await["evaluateVersion"]["job"].take();
     assert_eq!(job["kind"], "EVALUATE");
-    api.succeed(job["id"].as_str().unwrap()).await;
-    let after = api.data(of, json!({ "id": version })).await["version"].take();
-    assert_eq!(after["other"], before["own"], "they are the same images");
+    api.wait_for_success(job["id"].as_str().unwrap()).await;
+    let after = api.data(accuracies, json!({ "id": version })).await["version"].take();
+    assert_eq!(after["other"], before["own"], "both data sets have the same images");
     assert_eq!(after["elsewhere"]["loss"], before["evaluation"]["loss"]);
     assert_eq!(after["elsewhere"]["dataset"]["name"], "numbers");
 
@@ -141,7 +144,7 @@ async fn a_version_is_evaluated_on_any_data_set_that_fits() {
 }
 
 #[tokio::test]
-async fn settings_of_a_training_that_cannot_be_are_refused_by_name() {
+async fn invalid_training_settings_are_refused_by_name() {
     let server = Server::start().await;
     let model = server.api.model("m").await;
     let train = "mutation($input: TrainVersionInput!) { trainVersion(input: $input) { job { id } } }";
@@ -167,41 +170,13 @@ async fn settings_of_a_training_that_cannot_be_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_waiting_job_is_cancelled_at_once_and_one_that_is_over_stays_as_it_is() {
-    let server = Server::start().await;
-    let api = &server.api;
-    let model = api.model("m").await;
-    let running = api.train(&model, small_cnn(), json!({ "epochs": 1000 })).await;
-    api.job_once(&running, |job| job["status"] == "RUNNING").await;
-    let waiting = api.train(&model, perceptron(), json!({})).await;
-    let cancel =
-        "mutation($id: ID!) { cancelJob(input: { id: $id }) { job { status version { status failure { code } } } } }";
-    let job = api.data(cancel, json!({ "id": waiting })).await["cancelJob"]["job"].take();
-    assert_eq!(
-        job,
-        json!({ "status": "CANCELLED", "version": { "status": "FAILED", "failure": { "code": "CANCELLED" } } })
-    );
-    api.data(cancel, json!({ "id": running })).await;
-    assert_eq!(api.finish(&running).await["status"], "CANCELLED");
-
-    let done = api.push(&model, perceptron(), first_weights(&perceptron(), 1)).await;
-    api.succeed(&done).await;
-    let job = api.data(cancel, json!({ "id": done })).await["cancelJob"]["job"].take();
-    assert_eq!(
-        job,
-        json!({ "status": "SUCCEEDED", "version": { "status": "READY", "failure": null } })
-    );
-    server.stop().await.unwrap();
-}
-
-#[tokio::test]
 async fn the_block_language_describes_itself() {
     let server = Server::start().await;
     let query = "{ blockKinds { name summary parameters { name values required default rule } } }";
     let data = server.api.data(query, json!({})).await;
     let kinds = data["blockKinds"].as_array().unwrap();
     let names: Vec<_> = kinds.iter().map(|kind| kind["name"].as_str().unwrap()).collect();
-    for wanted in [
+    for expected in [
         "Conv2d",
         "ConvTranspose2d",
         "MaxPool2d",
@@ -228,7 +203,7 @@ async fn the_block_language_describes_itself() {
         "Softplus",
         "Residual",
     ] {
-        assert!(names.contains(&wanted), "{wanted} is missing in {names:?}");
+        assert!(names.contains(&expected), "{expected} is missing in {names:?}");
     }
     insta::assert_json_snapshot!(kinds[0]);
     server.stop().await.unwrap();

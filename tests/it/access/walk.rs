@@ -1,4 +1,4 @@
-//! Queries that reach everything the schema leads to.
+//! Queries that reach everything that the schema reaches.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, text};
 
-/// Objects that lie within one another at most.
-const DEEPEST: usize = 8;
+/// Maximum nesting depth of objects.
+const MAX_DEPTH: usize = 8;
 
-/// Objects that those lie within at most whose fields are computed by the device.
-const NEAR: usize = 4;
+/// Maximum nesting depth of fields that the device computes.
+const MAX_COMPUTED_DEPTH: usize = 4;
 
-/// The schema, with arguments to walk it.
+/// The schema, with the arguments for walking it.
 pub struct Walk<'a> {
     /// Fields of objects and of interfaces, by the name of the type.
     fields: BTreeMap<String, Vec<Value>>,
-    /// Objects that an interface stands for.
+    /// The object types of each interface and union.
     members: BTreeMap<String, Vec<String>>,
     ids: &'a [&'a str],
     names: &'a [&'a str],
@@ -31,7 +31,7 @@ const TYPES: &str = "{ __schema { types { name kind possibleTypes { name }
     ofType { kind name ofType { kind name ofType { kind name } } } } } } } }";
 
 impl<'a> Walk<'a> {
-    /// A walk that begins at each of some global ids and names, and compares versions with one.
+    /// A walk that starts at each of some global ids and names, and compares versions with one version.
     pub async fn of(api: &Client, ids: &'a [&'a str], names: &'a [&'a str], version: &'a str) -> Self {
         let types = api.data(TYPES, json!({})).await["__schema"]["types"].take();
         let types = types
@@ -59,7 +59,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// One query for each field of the query type and each of the ids and names that it takes.
+    /// One query per field of the query type and per id or name that the field accepts.
     pub fn queries(&self) -> Vec<(String, String)> {
         let mut queries = Vec::new();
         for field in &self.fields["Query"] {
@@ -99,7 +99,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// All that a type leads to; of an interface one selection for each object it stands for, whose fields need not agree.
+    /// Everything that a type reaches. An interface has one selection per object type, because their fields may
+    /// conflict.
     fn selections(&self, kind: &str) -> Vec<String> {
         let of = |kind: &str| self.selection(kind, &mut vec!["Query".to_owned()]);
         match self.members.get(kind) {
@@ -111,71 +112,71 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// All that an object leads to. An object of a type that it lies in already tells only its plain fields.
+    /// Everything that an object reaches. An object within another one of its type contributes only its scalar fields.
     fn selection(&self, kind: &str, path: &mut Vec<String>) -> String {
         let Some(fields) = self.fields.get(kind) else {
             return String::new();
         };
         let mut inner = "__typename".to_owned();
-        let ends = path.len() > DEEPEST || path.iter().any(|outer| outer == kind);
+        let is_leaf = path.len() > MAX_DEPTH || path.iter().any(|outer| outer == kind);
         path.push(kind.to_owned());
         for field in fields {
-            // The device answers one question after the other.
-            if matches!(field["name"].as_str(), Some("featureMaps" | "attribution")) && path.len() > NEAR {
+            // The device handles one request after the other.
+            if matches!(field["name"].as_str(), Some("featureMaps" | "attribution")) && path.len() > MAX_COMPUTED_DEPTH
+            {
                 continue;
             }
-            let (name, (is_plain, kind)) = (text(&field["name"]), named(&field["type"]));
+            let (name, (is_scalar, kind)) = (text(&field["name"]), named(&field["type"]));
             let given = self.given(field);
-            match is_plain {
-                true => write!(inner, " {name}{given}").unwrap(),
-                false if ends => {}
-                false => write!(inner, " {name}{given} {}", self.selection(&kind, path)).unwrap(),
+            if is_scalar {
+                write!(inner, " {name}{given}").unwrap();
+            } else if !is_leaf {
+                write!(inner, " {name}{given} {}", self.selection(&kind, path)).unwrap();
             }
         }
         path.pop();
         format!("{{ {inner} }}")
     }
 
-    /// Arguments of an inner field: what it needs, a short page, so that not all that there is is computed at once, and one
-    /// version.
+    /// The arguments of an inner field: the required ones, a short page, so that a query does not compute everything,
+    /// and one version.
     fn given(&self, field: &Value) -> String {
         let arguments = field["args"].as_array().unwrap();
         let has = |name: &str| arguments.iter().any(|argument| argument["name"] == name);
-        let needed = arguments.iter().filter(|argument| is_needed(argument));
-        let mut given: Vec<String> = needed
+        let required = arguments.iter().filter(|argument| is_required(argument));
+        let mut given: Vec<String> = required
             .map(|argument| match argument["name"].as_str().unwrap() {
                 "image" => "image: 0".to_owned(),
-                "of" => "of: CONFUSION_MATRIX".to_owned(),
+                "kind" => "kind: CONFUSION_MATRIX".to_owned(),
                 "with" => format!("with: {:?}", self.version),
                 other => panic!(
-                    "{other} of {} is needed, and the walk has nothing for it",
+                    "{other} of {} is required, but the walk has no value for it",
                     field["name"]
                 ),
             })
             .collect();
-        match (has("alias"), has("first")) {
-            (true, _) => given.push("alias: \"latest\"".to_owned()),
-            (false, true) => given.push("first: 1".to_owned()),
-            (false, false) => {}
+        if has("alias") {
+            given.push("alias: \"latest\"".to_owned());
+        } else if has("first") {
+            given.push("first: 1".to_owned());
         }
-        match given.is_empty() {
-            true => String::new(),
-            false => format!("({})", given.join(", ")),
+        if given.is_empty() {
+            String::new()
+        } else {
+            format!("({})", given.join(", "))
         }
     }
 }
 
-fn is_needed(argument: &Value) -> bool {
+fn is_required(argument: &Value) -> bool {
     argument["type"]["kind"] == "NON_NULL" && argument["defaultValue"].is_null()
 }
 
-/// Whether a type has no fields, and its name without lists.
+/// Whether a type has no fields, and its name without list and non-null markers.
 fn named(kind: &Value) -> (bool, String) {
-    match kind["ofType"].is_object() {
-        true => named(&kind["ofType"]),
-        false => (
-            matches!(kind["kind"].as_str(), Some("SCALAR" | "ENUM")),
-            text(&kind["name"]),
-        ),
+    if kind["ofType"].is_object() {
+        return named(&kind["ofType"]);
     }
+    let is_scalar = matches!(kind["kind"].as_str(), Some("SCALAR" | "ENUM"));
+    (is_scalar, text(&kind["name"]))
 }

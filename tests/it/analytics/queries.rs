@@ -1,4 +1,4 @@
-//! The worked queries of docs/sql.md, as an analyst runs them.
+//! The example queries of docs/sql.md, run by an analyst.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::{analyst, layer, owner, rows, similar};
-use crate::support::networks::{constant_weights, first_weights, perceptron};
+use crate::support::networks::{constant_weights, initial_weights, perceptron};
 use crate::support::server::Server;
 
 const DOCUMENT: &str = include_str!("../../../docs/sql.md");
@@ -21,8 +21,8 @@ fn queries() -> [&'static str; 10] {
     blocks.try_into().expect("there are ten queries")
 }
 
-/// A library with the names of the demonstration's: four networks of one architecture, two of which are one network under
-/// two names, a network of another, one that has no vectors, a deleted one and a failed one.
+/// A library with the model names of the demonstration: four networks of one architecture, two of which are equal, a
+/// network of another architecture, one without vectors, a deleted one and a failed one.
 async fn library(server: &Server) {
     let api = &server.api;
     let blocks = |text| serde_json::from_str::<Value>(text).unwrap();
@@ -30,19 +30,20 @@ async fn library(server: &Server) {
     let wide = blocks(include_str!("../../../examples/wide.json"));
     for (name, blocks, seed) in [("plain-1", &plain, 1), ("plain-2", &plain, 2), ("wide-1", &wide, 1)] {
         let model = api.model(name).await;
-        api.trained(&model, blocks.clone(), json!({ "epochs": 2, "seed": seed }))
+        api.train_and_wait(&model, blocks.clone(), json!({ "epochs": 2, "seed": seed }))
             .await;
     }
     let mut last = String::new();
     for name in ["plain-hasty", "twin", "gone"] {
         last = api.model(name).await;
-        api.pushed(&last, plain.clone(), first_weights(&plain, 3)).await;
+        api.push_and_wait(&last, plain.clone(), initial_weights(&plain, 3))
+            .await;
     }
     let delete = "mutation($input: DeleteModelInput!) { deleteModel(input: $input) { model { id } } }";
     api.data(delete, json!({ "input": { "id": last } })).await;
     let flat = constant_weights(&[("1.weight", &[10, 64], 0.0), ("1.bias", &[10], 1.0)]);
     let model = api.model("flat").await;
-    api.pushed(&model, perceptron(), flat).await;
+    api.push_and_wait(&model, perceptron(), flat).await;
     sqlx::raw_sql(
         "insert into version (model_id, number, status, format, dataset_id, parameter_count, multiply_accumulates, failure)
          select model_id, 2, 'FAILED', 'BLOCKS', dataset_id, 650, 640, '{}'
@@ -57,7 +58,7 @@ fn number(row: &Value, field: &str) -> f64 {
     row[field].as_f64().unwrap_or_else(|| panic!("{field} of {row:#}"))
 }
 
-/// Some fields of each row.
+/// The named fields of each row.
 fn fields(rows: &[Value], names: &[&str]) -> Vec<Vec<Value>> {
     rows.iter()
         .map(|row| names.iter().map(|name| row[name].clone()).collect())
@@ -65,7 +66,7 @@ fn fields(rows: &[Value], names: &[&str]) -> Vec<Vec<Value>> {
 }
 
 #[tokio::test]
-async fn every_worked_query_gives_an_analyst_what_it_promises() {
+async fn every_example_query_returns_what_the_document_says() {
     let server = Server::start().await;
     library(&server).await;
     let mut database = analyst(&server).await;
@@ -74,7 +75,7 @@ async fn every_worked_query_gives_an_analyst_what_it_promises() {
         accuracy,
         nearest,
         better,
-        lonely,
+        unique,
         alike,
         prune,
         depth,
@@ -86,7 +87,7 @@ async fn every_worked_query_gives_an_analyst_what_it_promises() {
     let total: f64 = weeks.iter().map(|week| number(week, "versions")).sum();
     assert_eq!((total, &weeks.last().unwrap()["versions_so_far"]), (6.0, &json!(6)));
 
-    how_accurate(&rows(&mut database, accuracy).await);
+    check_architectures(&rows(&mut database, accuracy).await);
     let found = rows(&mut database, nearest).await;
     let (_, id) = layer(&mut database, "plain-1", "2").await;
     let of_api = similar(
@@ -107,17 +108,17 @@ async fn every_worked_query_gives_an_analyst_what_it_promises() {
     assert_eq!(fields(&found, &compared), fields(&of_api, &compared));
     assert_eq!(found.len(), 5);
 
-    better_and_cheaper(&rows(&mut database, better).await);
-    resembled_by_none(&mut database, lonely).await;
-    most_alike(&mut database, alike).await;
-    to_be_pruned(&mut database, prune).await;
-    redundant(&mut database, depth).await;
-    exported(&mut database, export).await;
-    grouped(&rows(&mut database, groups).await);
+    check_cheaper_layers(&rows(&mut database, better).await);
+    check_unique_layers(&mut database, unique).await;
+    check_similar_models(&mut database, alike).await;
+    check_prunable_layers(&mut database, prune).await;
+    check_redundancy_by_depth(&mut database, depth).await;
+    check_export(&mut database, export).await;
+    check_groups(&rows(&mut database, groups).await);
     server.stop().await.unwrap();
 }
 
-fn how_accurate(architectures: &[Value]) {
+fn check_architectures(architectures: &[Value]) {
     let plain = "Conv2d ReLU Conv2d ReLU MaxPool2d Conv2d ReLU Conv2d ReLU Linear ReLU Linear";
     let wide = "Conv2d ELU AvgPool2d Conv2d ELU AvgPool2d Linear ELU Linear";
     let by_kinds: BTreeMap<_, _> = architectures
@@ -136,7 +137,7 @@ fn how_accurate(architectures: &[Value]) {
     assert!(means.is_sorted_by(|a, b| a >= b), "{means:?}");
 }
 
-fn better_and_cheaper(rows: &[Value]) {
+fn check_cheaper_layers(rows: &[Value]) {
     assert!(!rows.is_empty());
     for row in rows {
         assert!(
@@ -156,8 +157,8 @@ fn better_and_cheaper(rows: &[Value]) {
     }
 }
 
-/// Ten layers whose greatest score with any layer of another model is least.
-async fn resembled_by_none(database: &mut PgConnection, query: &str) {
+/// The ten layers whose highest score with any layer of another model is lowest.
+async fn check_unique_layers(database: &mut PgConnection, query: &str) {
     let found = rows(database, query).await;
     let every_pair = "select mine.model_name, mine.name,
                              max(analytics.debiased_cka(mine.layer_id, theirs.layer_id)) as debiased_cka
@@ -180,8 +181,8 @@ async fn resembled_by_none(database: &mut PgConnection, query: &str) {
     );
 }
 
-/// All pairs of models with vectors, the twins first.
-async fn most_alike(database: &mut PgConnection, query: &str) {
+/// All pairs of models with vectors, the two equal models first.
+async fn check_similar_models(database: &mut PgConnection, query: &str) {
     let pairs = rows(database, query).await;
     assert_eq!(pairs.len(), 10, "five models have vectors");
     let names = |row: &Value| BTreeSet::from([row["model"].to_string(), row["other_model"].to_string()]);
@@ -189,25 +190,25 @@ async fn most_alike(database: &mut PgConnection, query: &str) {
         names(&pairs[0]),
         BTreeSet::from(["\"plain-hasty\"".to_owned(), "\"twin\"".to_owned()])
     );
-    assert!((number(&pairs[0], "likeness") - 1.0).abs() < 1e-6, "{pairs:#?}");
-    let by_calls = "select avg(best) as likeness
+    assert!((number(&pairs[0], "similarity") - 1.0).abs() < 1e-6, "{pairs:#?}");
+    let by_calls = "select avg(best) as similarity
                       from (select max(analytics.debiased_cka(mine.layer_id, theirs.layer_id)) as best
                               from analytics.layers as mine
                               join analytics.layers as theirs on theirs.model_name <> mine.model_name
                              where mine.model_name in ('plain-1', 'plain-2')
                                and theirs.model_name in ('plain-1', 'plain-2')
                              group by mine.layer_id) as match";
-    let expected = number(&rows(database, by_calls).await[0], "likeness");
-    let twins = BTreeSet::from(["\"plain-1\"".to_owned(), "\"plain-2\"".to_owned()]);
-    let found = pairs.iter().find(|row| names(row) == twins).unwrap();
+    let expected = number(&rows(database, by_calls).await[0], "similarity");
+    let seeds = BTreeSet::from(["\"plain-1\"".to_owned(), "\"plain-2\"".to_owned()]);
+    let found = pairs.iter().find(|row| names(row) == seeds).unwrap();
     assert!(
-        (number(found, "likeness") - expected).abs() < 1e-9,
+        (number(found, "similarity") - expected).abs() < 1e-9,
         "{found:#} is not {expected}"
     );
 }
 
-/// Layers that follow one which computes nearly the same; of the twins the same ones.
-async fn to_be_pruned(database: &mut PgConnection, query: &str) {
+/// Layers that compute nearly the same as the previous layer; equal models have the same ones.
+async fn check_prunable_layers(database: &mut PgConnection, query: &str) {
     let found = rows(database, query).await;
     let of = |model: &str| -> BTreeMap<String, f64> {
         let rows = found.iter().filter(|row| row["model_name"] == model);
@@ -238,8 +239,8 @@ async fn to_be_pruned(database: &mut PgConnection, query: &str) {
     assert_eq!(of("twin"), expected);
 }
 
-/// One row a version; of the twins the same, and nothing of the network that has a single layer.
-async fn redundant(database: &mut PgConnection, query: &str) {
+/// One row per version: equal models have equal rows, and a network with one layer has no values.
+async fn check_redundancy_by_depth(database: &mut PgConnection, query: &str) {
     let found = rows(database, query).await;
     let quarters = ["first_quarter", "second_quarter", "third_quarter", "last_quarter"];
     let of: BTreeMap<_, _> = found
@@ -258,17 +259,17 @@ async fn redundant(database: &mut PgConnection, query: &str) {
     for quarter in &of["plain-1"] {
         assert!((0.0..=1.0).contains(&quarter.as_f64().unwrap()), "{of:#?}");
     }
-    // The last quarter of twelve layers is 9, 10 and 11, each beside the one before.
-    let last = "select avg(analytics.debiased_cka(mine.layer_id, theirs.layer_id)) as likeness
+    // The last quarter of twelve layers is 9, 10 and 11, each compared with the previous one.
+    let last = "select avg(analytics.debiased_cka(mine.layer_id, theirs.layer_id)) as similarity
                   from analytics.layers as mine
                   join analytics.layers as theirs on theirs.version_id = mine.version_id and theirs.index = mine.index + 1
                  where mine.model_name = 'plain-1' and theirs.index >= 9";
-    let expected = number(&rows(database, last).await[0], "likeness");
+    let expected = number(&rows(database, last).await[0], "similarity");
     assert!((of["plain-1"][3].as_f64().unwrap() - expected).abs() < 1e-12);
 }
 
-/// A line with a whole vector for each layer that has one.
-async fn exported(database: &mut PgConnection, statement: &str) {
+/// One line with the whole vector per layer that has one.
+async fn check_export(database: &mut PgConnection, statement: &str) {
     use futures::TryStreamExt;
     let statement = statement.trim().trim_end_matches(';');
     let stream = database.copy_out_raw(statement).await.unwrap();
@@ -294,12 +295,12 @@ async fn exported(database: &mut PgConnection, statement: &str) {
         });
         let (lead, tail) = (vectors.next().unwrap(), vectors.next().unwrap());
         assert_eq!((lead.0, tail.0), (4850, 100));
-        assert!((lead.1 + tail.1 - 1.0).abs() < 1e-5, "it has length one");
+        assert!((lead.1 + tail.1 - 1.0).abs() < 1e-5, "the vector has length one");
     }
 }
 
-/// Groups hold each layer once, and the twins' layers together.
-fn grouped(groups: &[Value]) {
+/// Each layer is in at most one group, and equal layers are in the same group.
+fn check_groups(groups: &[Value]) {
     let of: Vec<BTreeSet<&str>> = groups
         .iter()
         .map(|group| {
@@ -326,5 +327,5 @@ fn grouped(groups: &[Value]) {
         );
     }
     let sizes: Vec<_> = of.iter().map(BTreeSet::len).collect();
-    assert!(sizes.is_sorted_by(|a, b| a >= b), "the largest first: {sizes:?}");
+    assert!(sizes.is_sorted_by(|a, b| a >= b), "the largest group first: {sizes:?}");
 }

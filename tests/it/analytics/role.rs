@@ -1,22 +1,22 @@
-//! `scv analyst-role`: what the role may do, and how it comes and goes.
+//! `scv analyst-role`: the privileges of the role, and how it is created and dropped.
 
 use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions};
 
-use super::{analyst, analyst_role, connect_as, owner, refusal, role_name, rows};
+use super::{analyst, analyst_role, owner, refusal, role_name, rows};
 use crate::support::cluster::cache_dir;
-use crate::support::process::{Place, Process};
+use crate::support::process::{Installation, Process};
 use crate::support::server::Server;
 
-/// PostgreSQL's codes.
+// PostgreSQL's error codes.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 const READ_ONLY: &str = "25006";
 
 #[tokio::test]
-async fn the_role_reads_the_schema_and_nothing_else_and_writes_nothing() {
+async fn the_role_can_only_read_the_schema() {
     let server = Server::start().await;
     server.api.model("a").await;
     let mut database = analyst(&server).await;
@@ -33,7 +33,7 @@ async fn the_role_reads_the_schema_and_nothing_else_and_writes_nothing() {
     let (code, _) = refusal(&mut database, "create temporary table mine (number int)").await;
     assert_eq!(code, READ_ONLY);
 
-    // What sessions can switch off is a guard against mistakes; the rights are what counts.
+    // A session can switch read-only mode off, which only prevents mistakes; its privileges still forbid writing.
     sqlx::raw_sql("set default_transaction_read_only = off")
         .execute(&mut database)
         .await
@@ -66,14 +66,14 @@ async fn the_role_reads_the_schema_and_nothing_else_and_writes_nothing() {
         .map(str::to_owned),
     );
     for statement in forbidden {
-        let (code, said) = refusal(&mut database, &statement).await;
-        assert_eq!(code, INSUFFICIENT_PRIVILEGE, "{statement}: {said}");
+        let (code, message) = refusal(&mut database, &statement).await;
+        assert_eq!(code, INSUFFICIENT_PRIVILEGE, "{statement}: {message}");
     }
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn nothing_of_the_callers_stands_in_for_what_a_function_reads() {
+async fn tables_of_the_caller_do_not_replace_those_that_a_function_reads() {
     let server = Server::start().await;
     let mut database = analyst(&server).await;
     sqlx::raw_sql("set default_transaction_read_only = off")
@@ -91,31 +91,31 @@ async fn nothing_of_the_callers_stands_in_for_what_a_function_reads() {
     .unwrap();
     let model = server.api.model("a").await;
     let blocks = crate::support::networks::perceptron();
-    let weights = crate::support::networks::first_weights(&blocks, 1);
-    server.api.pushed(&model, blocks, weights).await;
+    let weights = crate::support::networks::initial_weights(&blocks, 1);
+    server.api.push_and_wait(&model, blocks, weights).await;
     let forged = "select count(*) from analytics.layers
                    cross join lateral analytics.nearest_layers(layer_id, dataset => 'forged')";
-    let (_, said) = refusal(&mut database, forged).await;
-    assert_eq!(said, "there is no data set 'forged'");
+    let (_, message) = refusal(&mut database, forged).await;
+    assert_eq!(message, "there is no data set 'forged'");
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_role_is_made_renewed_and_dropped_and_one_of_somebody_else_left_alone() {
+async fn creating_the_role_again_gives_it_a_new_password() {
     let server = Server::start().await;
     let (name, mut owner) = (role_name(&server), owner(&server).await);
     let stored = "select rolpassword from pg_authid where rolname = $1";
     let mut passwords = Vec::new();
     for _ in 0..2 {
-        let answer = analyst_role(&server, &[]).await;
-        assert_eq!(answer["role"], name);
-        assert_eq!(answer["password"].as_str().unwrap().len(), 32);
+        let response = analyst_role(&server, &[]).await;
+        assert_eq!(response["role"], name);
+        assert_eq!(response["password"].as_str().unwrap().len(), 32);
         assert!(
-            answer["connection"]
+            response["connection"]
                 .as_str()
                 .unwrap()
                 .contains(&format!("user='{name}'")),
-            "{answer:#}"
+            "{response:#}"
         );
         let stored: String = sqlx::query_scalar(stored)
             .bind(&name)
@@ -123,49 +123,73 @@ async fn a_role_is_made_renewed_and_dropped_and_one_of_somebody_else_left_alone(
             .await
             .unwrap();
         assert!(stored.starts_with("SCRAM-SHA-256$"), "{stored}");
-        passwords.extend([answer["password"].as_str().unwrap().to_owned(), stored]);
+        passwords.extend([response["password"].as_str().unwrap().to_owned(), stored]);
     }
     assert!(passwords[0] != passwords[2] && passwords[1] != passwords[3]);
+    server.stop().await.unwrap();
+}
 
-    // What comes later can be read too.
+#[tokio::test]
+async fn the_role_can_read_views_that_are_created_later() {
+    let server = Server::start().await;
+    let mut database = analyst(&server).await;
     sqlx::raw_sql("create view analytics.later as select 1 as number")
-        .execute(&mut owner)
+        .execute(&mut owner(&server).await)
         .await
         .unwrap();
-    let mut database = connect_as(&server, &name).await;
     assert_eq!(
         rows(&mut database, "select * from analytics.later").await,
         [json!({ "number": 1 })]
     );
-    database.close().await.unwrap();
+    server.stop().await.unwrap();
+}
 
-    let answer = analyst_role(&server, &["--revoke"]).await;
-    assert_eq!(answer, json!({ "role": name }));
-    let left = format!("select 1 from pg_roles where rolname = '{name}'");
-    assert!(rows(&mut owner, &left).await.is_empty());
+#[tokio::test]
+async fn revoking_drops_the_role() {
+    let server = Server::start().await;
+    let (name, mut owner) = (role_name(&server), owner(&server).await);
+    analyst_role(&server, &[]).await;
+    let response = analyst_role(&server, &["--revoke"]).await;
+    assert_eq!(response, json!({ "role": name }));
+    let remaining = format!("select 1 from pg_roles where rolname = '{name}'");
+    assert!(rows(&mut owner, &remaining).await.is_empty());
     let again = run(&server, &["--name", &name, "--revoke"], "");
     assert!(
-        complaint(&again).contains(&format!("there is no role \"{name}\"")),
+        failure(&again).contains(&format!("there is no role \"{name}\"")),
         "{again:?}"
     );
+    server.stop().await.unwrap();
+}
 
+#[tokio::test]
+async fn the_password_of_the_role_may_be_read_from_standard_input() {
+    let server = Server::start().await;
+    let name = role_name(&server);
     let given = run(&server, &["--name", &name, "--password-stdin"], "it's \"secret\"\n");
     assert!(given.status.success(), "{given:?}");
-    let said = String::from_utf8(given.stdout).unwrap();
-    assert!(said.contains("Connect with") && !said.contains("secret"), "{said}");
+    let output = String::from_utf8(given.stdout).unwrap();
+    assert!(
+        output.contains("Connect with") && !output.contains("secret"),
+        "{output}"
+    );
     let empty = run(&server, &["--name", &name, "--password-stdin"], "\n");
-    assert!(complaint(&empty).contains("holds no password"), "{empty:?}");
-    analyst_role(&server, &["--revoke"]).await;
+    assert!(failure(&empty).contains("holds no password"), "{empty:?}");
+    server.stop().await.unwrap();
+}
 
-    let somebody = format!("{name} of somebody else");
-    sqlx::raw_sql(AssertSqlSafe(format!("create role \"{somebody}\"")))
+#[tokio::test]
+async fn a_role_that_the_program_did_not_create_is_left_alone() {
+    let server = Server::start().await;
+    let (name, mut owner) = (role_name(&server), owner(&server).await);
+    let other = format!("{name} of somebody else");
+    sqlx::raw_sql(AssertSqlSafe(format!("create role \"{other}\"")))
         .execute(&mut owner)
         .await
         .unwrap();
-    for arguments in [&["--name", &somebody][..], &["--name", &somebody, "--revoke"]] {
+    for arguments in [&["--name", &other][..], &["--name", &other, "--revoke"]] {
         let refused = run(&server, arguments, "");
         assert!(
-            complaint(&refused).contains("was not made by scv analyst-role"),
+            failure(&refused).contains("was not made by scv analyst-role"),
             "{refused:?}"
         );
     }
@@ -173,7 +197,7 @@ async fn a_role_is_made_renewed_and_dropped_and_one_of_somebody_else_left_alone(
 }
 
 #[tokio::test]
-async fn a_user_who_is_no_superuser_needs_the_right_to_make_roles_and_no_more() {
+async fn a_user_without_superuser_rights_needs_only_the_right_to_create_roles() {
     let server = Server::start().await;
     let (name, mut superuser) = (role_name(&server), owner(&server).await);
     let user = format!("{name}, owner");
@@ -189,51 +213,51 @@ async fn a_user_who_is_no_superuser_needs_the_right_to_make_roles_and_no_more() 
     }
     let options: PgConnectOptions = server.config.database_url.as_deref().unwrap().parse().unwrap();
     let options = options.database(&database);
-    // pgvector is for superusers to bring in.
+    // Only superusers can create the extension pgvector.
     let mut inside = options.connect().await.unwrap();
     sqlx::raw_sql("create extension vector")
         .execute(&mut inside)
         .await
         .unwrap();
     let url = options.username(&user).to_url_lossy().to_string();
-    let on_it = |arguments: &[&str]| run_on(&url, &[&["--name", &name], arguments].concat(), "");
-    let refused = on_it(&[]);
-    assert!(complaint(&refused).contains("may make roles"), "{refused:?}");
+    let run_as_user = |arguments: &[&str]| run_on(&url, &[&["--name", &name], arguments].concat(), "");
+    let refused = run_as_user(&[]);
+    assert!(failure(&refused).contains("right to create roles"), "{refused:?}");
     sqlx::raw_sql(AssertSqlSafe(format!("alter role \"{user}\" createrole")))
         .execute(&mut superuser)
         .await
         .unwrap();
     for arguments in [&[][..], &[], &["--revoke"]] {
-        let done = on_it(arguments);
+        let done = run_as_user(arguments);
         assert!(done.status.success(), "{arguments:?}: {done:?}");
     }
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn the_embedded_database_is_reached_beside_a_server_and_without_one() {
-    let place = Place::with_database().await;
-    let without = embedded(&place, &[]);
-    assert!(without.status.success(), "{without:?}");
-    assert!(!place.postmaster_pid().exists(), "it is stopped again");
+async fn the_command_works_on_an_embedded_database_with_and_without_a_running_server() {
+    let installation = Installation::with_database().await;
+    let without_server = embedded(&installation, &[]);
+    assert!(without_server.status.success(), "{without_server:?}");
+    assert!(!installation.postmaster_pid().exists(), "the database is stopped again");
 
-    let server = Process::start(&place).await;
+    let server = Process::start(&installation).await;
     server.api.model("a").await;
-    let beside = embedded(&place, &[]);
-    assert!(beside.status.success(), "{beside:?}");
-    let said = String::from_utf8(beside.stdout).unwrap();
-    assert!(!said.contains("password"), "none is asked for: {said}");
-    let command = said.lines().last().unwrap().trim();
+    let with_server = embedded(&installation, &[]);
+    assert!(with_server.status.success(), "{with_server:?}");
+    let output = String::from_utf8(with_server.stdout).unwrap();
+    assert!(!output.contains("password"), "no password is required: {output}");
+    let command = output.lines().last().unwrap().trim();
     let query = "select name from models";
     let output = Command::new("sh")
         .args(["-c", &format!("{command} -X -A -t -c \"{query}\"")])
         .output()
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "a\n", "{command}: {output:?}");
-    server.api.model("the server goes on").await;
+    server.api.model("still running").await;
 }
 
-/// `scv analyst-role` on the database of a server, with something on its standard input.
+/// Runs `scv analyst-role` on the database of a server, with a text as standard input.
 fn run(server: &Server, arguments: &[&str], input: &str) -> Output {
     run_on(server.config.database_url.as_deref().unwrap(), arguments, input)
 }
@@ -254,11 +278,11 @@ fn run_on(url: &str, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn embedded(place: &Place, arguments: &[&str]) -> Output {
+fn embedded(installation: &Installation, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_scv"))
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .env("SCV_DATA_DIR", place.data_dir())
+        .env("SCV_DATA_DIR", installation.data_dir())
         .env("SCV_CACHE_DIR", cache_dir())
         .arg("analyst-role")
         .args(arguments)
@@ -267,7 +291,8 @@ fn embedded(place: &Place, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn complaint(output: &Output) -> String {
+/// The standard error of a command that must fail.
+fn failure(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -1,5 +1,5 @@
-//! A stand-in for a language model: a real server on a free port that speaks the chat completions protocol, or breaks it, as
-//! it is told.
+//! A fake language model: a real server on a free port that follows the chat completions protocol, or violates it as
+//! the test requires.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -13,9 +13,9 @@ use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-/// What the stand-in does when it is asked once.
+/// How the fake model handles one request.
 #[derive(Clone)]
-pub struct Turn {
+pub struct Reply {
     status: u16,
     content_type: &'static str,
     retry_after: Option<&'static str>,
@@ -24,20 +24,20 @@ pub struct Turn {
     gated: bool,
 }
 
-/// How an answer ends.
+/// How a response ends.
 #[derive(Clone, Copy, PartialEq)]
 enum End {
-    /// As it should.
+    /// Properly.
     Whole,
-    /// The line breaks, once the stand-in was told to go on if anything was sent before: so that it has arrived.
-    Cut,
-    /// Nothing more comes, ever.
-    Silence,
-    /// Not even a status comes.
-    Never,
+    /// The connection breaks. If chunks were sent before, it breaks only after a release, so that they have arrived.
+    Disconnect,
+    /// Nothing more is sent, and the connection stays open.
+    Stall,
+    /// Not even a status is sent.
+    NoResponse,
 }
 
-impl Turn {
+impl Reply {
     /// Streams bytes as they are.
     pub fn streams(chunks: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
         Self {
@@ -50,13 +50,13 @@ impl Turn {
         }
     }
 
-    /// Streams an answer in pieces, to its proper end.
+    /// Streams a completion in pieces, to its proper end.
     pub fn says(pieces: &[&str]) -> Self {
         let pieces = pieces.iter().map(|piece| event(piece));
         Self::streams(pieces.chain([finish("stop"), "data: [DONE]\n\n".to_owned()]))
     }
 
-    /// Answers at once with a body of some kind.
+    /// Responds with one body of a content type.
     pub fn sends(content_type: &'static str, body: &str) -> Self {
         Self {
             content_type,
@@ -64,8 +64,8 @@ impl Turn {
         }
     }
 
-    /// Says no.
-    pub fn refuses(status: u16) -> Self {
+    /// Responds with an error status.
+    pub fn fails_with(status: u16) -> Self {
         Self {
             status,
             ..Self::sends(
@@ -75,42 +75,45 @@ impl Turn {
         }
     }
 
-    /// Says when to come again.
-    pub fn come_again(self, seconds: &'static str) -> Self {
+    /// Adds the header `Retry-After`.
+    pub fn with_retry_after(self, seconds: &'static str) -> Self {
         Self {
             retry_after: Some(seconds),
             ..self
         }
     }
 
-    /// Never says anything.
+    /// Never responds.
     pub fn silent() -> Self {
         Self {
-            end: End::Never,
+            end: End::NoResponse,
             ..Self::says(&[])
         }
     }
 
-    /// Begins so, and the line breaks.
-    pub fn then_cut(self) -> Self {
-        Self { end: End::Cut, ..self }
-    }
-
-    /// Begins so, and nothing more comes.
-    pub fn then_silent(self) -> Self {
+    /// Sends its chunks, and then the connection breaks.
+    pub fn then_disconnects(self) -> Self {
         Self {
-            end: End::Silence,
+            end: End::Disconnect,
             ..self
         }
     }
 
-    /// Sends each chunk only once the stand-in was told to go on.
+    /// Sends its chunks, and then nothing more.
+    pub fn then_stalls(self) -> Self {
+        Self {
+            end: End::Stall,
+            ..self
+        }
+    }
+
+    /// Sends each chunk only after a release.
     pub fn gated(self) -> Self {
         Self { gated: true, ..self }
     }
 }
 
-/// The event of a piece.
+/// The event of a piece of text.
 pub fn event(piece: &str) -> String {
     format!(
         "data: {}\n\n",
@@ -118,16 +121,16 @@ pub fn event(piece: &str) -> String {
     )
 }
 
-/// The event of an answer's end.
+/// The event that ends a completion.
 pub fn finish(reason: &str) -> String {
     let choice = json!({ "index": 0, "delta": {}, "finish_reason": reason });
     format!("data: {}\n\n", json!({ "choices": [choice] }))
 }
 
-/// What the stand-in was asked.
+/// A request that the fake model has received.
 #[derive(Debug, Clone)]
-pub struct Asked {
-    /// The path.
+pub struct ReceivedRequest {
+    /// The path of the URL.
     pub path: String,
     /// The header `Authorization`.
     pub authorization: Option<String>,
@@ -137,32 +140,32 @@ pub struct Asked {
 
 #[derive(Clone)]
 struct State {
-    /// One after the other; the last again and again.
-    turns: Arc<Vec<Turn>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    /// Used one after the other; the last one repeats.
+    replies: Arc<Vec<Reply>>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
     gate: Arc<Semaphore>,
 }
 
-/// A stand-in for a language model; it stops when dropped.
-pub struct StandIn {
+/// A fake language model; it stops when dropped.
+pub struct FakeLlm {
     /// Base URL.
     pub url: String,
     state: State,
     server: ServerHandle,
 }
 
-impl StandIn {
-    /// A stand-in that does these things one after the other, and the last again and again.
-    pub fn start(turns: impl IntoIterator<Item = Turn>) -> Self {
+impl FakeLlm {
+    /// A fake model that gives these replies one after the other and repeats the last one.
+    pub fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         let state = State {
-            turns: Arc::new(turns.into_iter().collect()),
-            asked: Arc::default(),
+            replies: Arc::new(replies.into_iter().collect()),
+            requests: Arc::default(),
             gate: Arc::new(Semaphore::new(0)),
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let data = web::Data::new(state.clone());
-        let factory = move || App::new().app_data(data.clone()).default_service(web::to(answer));
+        let factory = move || App::new().app_data(data.clone()).default_service(web::to(respond));
         let server = HttpServer::new(factory)
             .workers(1)
             .disable_signals()
@@ -178,65 +181,65 @@ impl StandIn {
         }
     }
 
-    /// All that was asked so far.
-    pub fn asked(&self) -> Vec<Asked> {
-        self.state.asked.lock().unwrap().clone()
+    /// All requests so far.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.state.requests.lock().unwrap().clone()
     }
 
-    /// Lets so many chunks go.
-    pub fn go_on(&self, chunks: usize) {
+    /// Releases a number of gated chunks.
+    pub fn release(&self, chunks: usize) {
         self.state.gate.add_permits(chunks);
     }
 }
 
-impl Drop for StandIn {
+impl Drop for FakeLlm {
     fn drop(&mut self) {
-        // The command is sent at once; what it comes to need not be waited for.
+        // The command is sent immediately; there is no need to wait for its result.
         drop(self.server.stop(false));
     }
 }
 
-async fn answer(state: web::Data<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
+async fn respond(state: web::Data<State>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let header = |name| Some(request.headers().get(name)?.to_str().unwrap().to_owned());
-    let asked = Asked {
+    let received = ReceivedRequest {
         path: request.path().to_owned(),
         authorization: header("authorization"),
         body: serde_json::from_slice(&body).unwrap(),
     };
     let number = {
-        let mut all = state.asked.lock().unwrap();
-        all.push(asked);
+        let mut all = state.requests.lock().unwrap();
+        all.push(received);
         all.len()
     };
-    let turn = state.turns[number.min(state.turns.len()) - 1].clone();
-    if turn.end == End::Never {
+    let reply = state.replies[number.min(state.replies.len()) - 1].clone();
+    if reply.end == End::NoResponse {
         std::future::pending::<Infallible>().await;
     }
-    let mut response = HttpResponse::build(StatusCode::from_u16(turn.status).unwrap());
-    response.content_type(turn.content_type);
-    if let Some(seconds) = turn.retry_after {
+    let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).unwrap());
+    response.content_type(reply.content_type);
+    if let Some(seconds) = reply.retry_after {
         response.insert_header(("retry-after", seconds));
     }
-    let (gate, gated) = (Arc::clone(&state.gate), turn.gated);
-    let (gate_of_cut, waits) = (Arc::clone(&state.gate), !turn.chunks.is_empty());
-    let cut = stream::once(async move {
-        if waits {
-            gate_of_cut.acquire().await.unwrap().forget();
+    let (gate, is_gated) = (Arc::clone(&state.gate), reply.gated);
+    let (gate_of_end, has_chunks) = (Arc::clone(&state.gate), !reply.chunks.is_empty());
+    let broken = stream::once(async move {
+        if has_chunks {
+            gate_of_end.acquire().await.unwrap().forget();
         }
-        Err(std::io::Error::other("cut"))
+        Err(std::io::Error::other("disconnected"))
     });
-    let chunks = stream::iter(turn.chunks).then(move |chunk| {
+    let chunks = stream::iter(reply.chunks).then(move |chunk| {
         let gate = Arc::clone(&gate);
         async move {
-            if gated {
+            if is_gated {
                 gate.acquire().await.unwrap().forget();
             }
             Ok::<_, std::io::Error>(Bytes::from(chunk))
         }
     });
-    match turn.end {
-        End::Cut => response.streaming(chunks.chain(cut)),
-        End::Silence => response.streaming(chunks.chain(stream::pending())),
-        End::Whole | End::Never => response.streaming(chunks),
+    match reply.end {
+        End::Disconnect => response.streaming(chunks.chain(broken)),
+        End::Stall => response.streaming(chunks.chain(stream::pending())),
+        End::Whole | End::NoResponse => response.streaming(chunks),
     }
 }

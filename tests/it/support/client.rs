@@ -1,4 +1,4 @@
-//! A client of a server that may be killed at any moment: what is asked may go unanswered.
+//! A client of a server that may be killed at any moment: a request may get no response.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 
 use super::networks::small_cnn;
 
-/// How long a job may take: twenty times what it takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a job may take: twenty times as long as it takes on a busy machine.
+const JOB_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Registers a version with its weights.
 pub const CREATE_VERSION: &str = "mutation($input: CreateVersionInput!) { createVersion(input: $input) {
     version { id format } job { id } mapping { by pairs { key from shape } ignored } } }";
 
-/// An HTTP client with nothing set.
+/// An HTTP client with default settings.
 pub fn http() -> reqwest::Client {
     scv_llm::use_ring();
     reqwest::Client::new()
@@ -26,7 +26,7 @@ pub fn http() -> reqwest::Client {
 pub struct Client {
     /// `http://127.0.0.1:<port>`
     pub url: String,
-    /// What it is asked with.
+    /// The token that it sends.
     pub token: Option<String>,
     http: reqwest::Client,
 }
@@ -38,10 +38,10 @@ impl Client {
         Self { url, http, token: None }
     }
 
-    /// The same server, asked with a token.
+    /// A client of the same server that sends a token.
     pub fn with_token(&self, token: &str) -> Self {
-        let shown = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, shown)]);
+        let header = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, header)]);
         Self {
             url: self.url.clone(),
             http: reqwest::Client::builder().default_headers(headers).build().unwrap(),
@@ -49,28 +49,28 @@ impl Client {
         }
     }
 
-    /// The same server, asked with a new token of an account.
+    /// A client of the same server that sends a new token of an account.
     pub async fn as_account(&self, account: &str, scope: &str) -> Self {
         let query = "mutation($input: CreateTokenInput!) { createToken(input: $input) { secret } }";
-        let made = self
+        let created = self
             .data(query, json!({ "input": { "account": account, "scope": scope } }))
             .await;
-        self.with_token(&text(&made["createToken"]["secret"]))
+        self.with_token(&text(&created["createToken"]["secret"]))
     }
 
-    /// The response to a query, or why there is none.
-    pub async fn ask(&self, query: &str, variables: Value) -> reqwest::Result<Value> {
+    /// The response to an operation, or why there is none.
+    pub async fn execute(&self, query: &str, variables: Value) -> reqwest::Result<Value> {
         let body = json!({ "query": query, "variables": variables });
         let request = self.http.post(format!("{}/graphql", self.url)).json(&body);
         request.send().await?.json().await
     }
 
-    /// What is at a path of the server.
+    /// The response to a GET request for a path of the server.
     pub async fn get(&self, path: &str) -> reqwest::Response {
         self.http.get(format!("{}{path}", self.url)).send().await.unwrap()
     }
 
-    /// Imports the digits once more under the name `numbers`; gives the new data set's probe set.
+    /// Imports the digits again under the name `numbers` and returns the probe set of the new data set.
     pub async fn import_numbers(&self) -> String {
         let import =
             "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { probeSets { id } } } }";
@@ -78,17 +78,17 @@ impl Client {
         text(&data["importDataset"]["dataset"]["probeSets"][0]["id"])
     }
 
-    /// The data of a query that must succeed.
+    /// The data of an operation that must succeed.
     pub async fn data(&self, query: &str, variables: Value) -> Value {
-        data(self.ask(query, variables).await.unwrap())
+        data(self.execute(query, variables).await.unwrap())
     }
 
-    /// The code and message of the first error of a query that must fail.
+    /// The code and message of the first error of an operation that must fail.
     pub async fn error(&self, query: &str, variables: Value) -> (String, String) {
-        first_error(&self.ask(query, variables).await.unwrap())
+        first_error(&self.execute(query, variables).await.unwrap())
     }
 
-    /// The response to a query with files; `files` are variables (such as `input.weights`) and contents.
+    /// The response to an operation with files, given as pairs of a variable (such as `input.weights`) and a content.
     pub async fn upload(&self, query: &str, variables: Value, files: &[(&str, &[u8])]) -> reqwest::Result<Value> {
         let map: Map<String, Value> = files
             .iter()
@@ -108,22 +108,22 @@ impl Client {
         request.send().await?.json().await
     }
 
-    /// A new model's id; `None` if there was no answer.
+    /// Creates a model and returns its id; `None` if there was no response.
     pub async fn try_model(&self, name: &str) -> Option<String> {
         let query = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }";
-        let answer = self.ask(query, json!({ "input": { "name": name } })).await.ok()?;
-        Some(text(&data(answer)["createModel"]["model"]["id"]))
+        let response = self.execute(query, json!({ "input": { "name": name } })).await.ok()?;
+        Some(text(&data(response)["createModel"]["model"]["id"]))
     }
 
-    /// A new model's id.
+    /// Creates a model and returns its id.
     pub async fn model(&self, name: &str) -> String {
         self.try_model(name).await.unwrap()
     }
 
-    /// A new version's id and that of its job; `None` if there was no answer.
+    /// Registers a version with its weights and returns its id and that of its job; `None` if there was no response.
     pub async fn try_push(&self, model: &str, blocks: Value, weights: Vec<u8>) -> Option<(String, String)> {
         let input = json!({ "modelId": model, "dataset": "digits", "blocks": blocks, "weights": null });
-        let answer = self
+        let response = self
             .upload(
                 CREATE_VERSION,
                 json!({ "input": input }),
@@ -131,11 +131,11 @@ impl Client {
             )
             .await
             .ok()?;
-        let payload = &data(answer)["createVersion"];
+        let payload = &data(response)["createVersion"];
         Some((text(&payload["version"]["id"]), text(&payload["job"]["id"])))
     }
 
-    /// The response to a registration with files such as `input.onnx`.
+    /// Registers a version with files such as `input.onnx` and returns the response.
     pub async fn create_version(&self, mut input: Value, files: &[(&str, &[u8])]) -> Value {
         for (field, _) in files {
             let field = field.strip_prefix("input.").unwrap();
@@ -148,35 +148,35 @@ impl Client {
             .unwrap()
     }
 
-    /// What a registration with files answers, once the version is READY.
-    pub async fn created_version(&self, input: Value, files: &[(&str, &[u8])]) -> Value {
-        let answer = self.create_version(input, files).await;
-        assert!(answer.get("errors").is_none(), "{answer:#}");
-        let payload = answer["data"]["createVersion"].clone();
-        self.succeed(payload["job"]["id"].as_str().unwrap()).await;
+    /// Registers a version with files and returns the payload once the version is READY.
+    pub async fn create_version_and_wait(&self, input: Value, files: &[(&str, &[u8])]) -> Value {
+        let response = self.create_version(input, files).await;
+        assert!(response.get("errors").is_none(), "{response:#}");
+        let payload = response["data"]["createVersion"].clone();
+        self.wait_for_success(payload["job"]["id"].as_str().unwrap()).await;
         payload
     }
 
-    /// The file at a path.
+    /// Downloads the file at a path.
     pub async fn download(&self, path: &str) -> Vec<u8> {
         let response = self.get(path).await;
         assert_eq!(response.status(), 200, "{path}");
         response.bytes().await.unwrap().to_vec()
     }
 
-    /// The job that takes in a version with its weights.
+    /// Registers a version with its weights and returns the job that ingests it.
     pub async fn push(&self, model: &str, blocks: Value, weights: Vec<u8>) -> String {
         self.try_push(model, blocks, weights).await.unwrap().1
     }
 
-    /// A version with its weights, once it is READY.
-    pub async fn pushed(&self, model: &str, blocks: Value, weights: Vec<u8>) -> String {
+    /// Registers a version with its weights and returns it once it is READY.
+    pub async fn push_and_wait(&self, model: &str, blocks: Value, weights: Vec<u8>) -> String {
         let (version, job) = self.try_push(model, blocks, weights).await.unwrap();
-        self.succeed(&job).await;
+        self.wait_for_success(&job).await;
         version
     }
 
-    /// The job that trains a version on the digits.
+    /// Starts the training of a version on the digits and returns the job.
     pub async fn train(&self, model: &str, blocks: Value, settings: Value) -> String {
         let query = "mutation($input: TrainVersionInput!) { trainVersion(input: $input) { job { id } } }";
         let input = json!({ "modelId": model, "dataset": "digits", "blocks": blocks, "settings": settings });
@@ -184,48 +184,48 @@ impl Client {
         text(&data["trainVersion"]["job"]["id"])
     }
 
-    /// A version that was trained on the digits, once it is READY.
-    pub async fn trained(&self, model: &str, blocks: Value, settings: Value) -> String {
+    /// Trains a version on the digits and returns it once it is READY.
+    pub async fn train_and_wait(&self, model: &str, blocks: Value, settings: Value) -> String {
         let job = self.train(model, blocks, settings).await;
-        text(&self.succeed(&job).await["version"]["id"])
+        text(&self.wait_for_success(&job).await["version"]["id"])
     }
 
-    /// A job once a condition holds.
-    pub async fn job_once(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
+    /// Waits until a condition holds for a job, and returns the job.
+    pub async fn wait_for_job(&self, id: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let query = "query($id: ID!) { job(id: $id) { status phase progress attempts epochs { epoch loss accuracy }
                      failure { code message layer } version { id status } } }";
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + JOB_TIMEOUT;
         loop {
             let job = self.data(query, json!({ "id": id })).await["job"].take();
             if condition(&job) {
                 return job;
             }
-            assert!(Instant::now() < end, "this does not come: {job:#}");
+            assert!(Instant::now() < end, "the condition does not become true: {job:#}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// A training that goes on until it is cancelled.
+    /// Starts a training that runs until it is cancelled, and returns the job.
     pub async fn endless_job(&self) -> String {
         let model = self.model("endless").await;
         self.train(&model, small_cnn(), json!({ "epochs": 1_000 })).await
     }
 
-    /// Asks for a job to be stopped.
+    /// Requests the cancellation of a job.
     pub async fn cancel(&self, job: &str) {
         let cancel = "mutation($id: ID!) { cancelJob(input: { id: $id }) { job { id } } }";
         self.data(cancel, json!({ "id": job })).await;
     }
 
-    /// A job once it has ended.
-    pub async fn finish(&self, id: &str) -> Value {
-        let over = |job: &Value| !matches!(job["status"].as_str(), Some("QUEUED" | "RUNNING"));
-        self.job_once(id, over).await
+    /// Waits until a job has ended, and returns it.
+    pub async fn wait_for_end(&self, id: &str) -> Value {
+        let has_ended = |job: &Value| !matches!(job["status"].as_str(), Some("QUEUED" | "RUNNING"));
+        self.wait_for_job(id, has_ended).await
     }
 
-    /// A job once it has ended well.
-    pub async fn succeed(&self, id: &str) -> Value {
-        let job = self.finish(id).await;
+    /// Waits until a job has succeeded, and returns it.
+    pub async fn wait_for_success(&self, id: &str) -> Value {
+        let job = self.wait_for_end(id).await;
         assert_eq!(job["status"], "SUCCEEDED", "{job:#}");
         job
     }
@@ -238,12 +238,12 @@ pub fn first_error(response: &Value) -> (String, String) {
     (text(&error["extensions"]["code"]), text(&error["message"]))
 }
 
-fn data(mut answer: Value) -> Value {
-    assert!(answer.get("errors").is_none(), "{answer:#}");
-    answer["data"].take()
+fn data(mut response: Value) -> Value {
+    assert!(response.get("errors").is_none(), "{response:#}");
+    response["data"].take()
 }
 
-/// A string of an answer.
+/// A string in a response.
 pub fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }

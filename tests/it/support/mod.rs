@@ -1,10 +1,10 @@
-//! What the tests share.
+//! Helpers that the tests share.
 
 pub mod chat;
 pub mod client;
 pub mod cluster;
 pub mod idx;
-pub mod look;
+pub mod insight;
 pub mod networks;
 pub mod process;
 pub mod rows;

@@ -24,13 +24,13 @@ pub fn small_cnn() -> Value {
     ])
 }
 
-/// The smallest network there is: one linear layer.
+/// The smallest possible network: one linear layer.
 pub fn perceptron() -> Value {
     json!([{ "kind": "Flatten" }, { "kind": "Linear", "parameters": { "out_features": 10 } }])
 }
 
-/// The weights that a network begins to train with, as a safetensors file.
-pub fn first_weights(blocks: &Value, seed: u64) -> Vec<u8> {
+/// The weights with which the training of a network starts, as a safetensors file.
+pub fn initial_weights(blocks: &Value, seed: u64) -> Vec<u8> {
     let blocks: Vec<_> = serde_json::from_value(blocks.clone()).unwrap();
     let shape = ImageShape {
         channels: 1,
@@ -42,7 +42,7 @@ pub fn first_weights(blocks: &Value, seed: u64) -> Vec<u8> {
     weights.to_safetensors().unwrap()
 }
 
-/// A safetensors file with tensors of one number throughout: key, shape and that number.
+/// A safetensors file with constant tensors, each given by its key, shape and number.
 pub fn constant_weights(tensors: &[(&str, &[usize], f32)]) -> Vec<u8> {
     let bytes = |shape: &[usize], number: f32| number.to_le_bytes().repeat(shape.iter().product());
     let tensors: BTreeMap<_, _> = tensors

@@ -1,7 +1,7 @@
-//! The real program in a process of its own, which can be killed.
+//! The real program in its own process, which can be killed.
 //!
-//! All their data directories lie in one folder. A shell waits at the other end of a pipe that only this process holds
-//! open; when the pipe closes it ends what still runs in them and removes the folder.
+//! All data directories are in one folder. A shell waits at the other end of a pipe that only the test process holds
+//! open. When the pipe closes, the shell kills what still runs in these directories and removes the folder.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
@@ -22,15 +22,16 @@ use tokio::sync::OnceCell;
 use super::client::Client;
 use super::cluster::cache_dir;
 
-/// How long the program may take to listen, or to end: twenty times what it takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the program may take to listen or to end: twenty times as long as it takes on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-static FOLDERS: LazyLock<Folders> = LazyLock::new(Folders::make);
+static FOLDERS: LazyLock<Folders> = LazyLock::new(Folders::create);
 static TEMPLATE: OnceCell<PathBuf> = OnceCell::const_new();
 
 struct Folders {
     path: PathBuf,
-    made: AtomicU32,
+    /// Number of folders created so far.
+    created: AtomicU32,
     /// Holds the pipe open.
     _watchdog: Child,
 }
@@ -54,8 +55,8 @@ const WATCHDOG: &str = r#"
 "#;
 
 impl Folders {
-    fn make() -> Self {
-        // Its name is short, since the path of a socket inside has to be.
+    fn create() -> Self {
+        // The name is short because the path of a socket inside must be short.
         let path = tempfile::Builder::new()
             .prefix("scv-run-")
             .tempdir_in("/tmp")
@@ -68,57 +69,57 @@ impl Folders {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C in the terminal is not for it.
+            // Ctrl-C in the terminal must not reach it.
             .process_group(0)
             .spawn()
             .expect("every system has a shell");
         Self {
             path,
-            made: AtomicU32::new(0),
+            created: AtomicU32::new(0),
             _watchdog: watchdog,
         }
     }
 }
 
-/// A place for a server: its data directory, and the numbers of the processes that were started on it.
-pub struct Place {
+/// An installation of the server: its data directory, and the ids of the processes that were started on it.
+pub struct Installation {
     folder: PathBuf,
 }
 
-impl Place {
-    /// An empty place.
+impl Installation {
+    /// An installation without a data directory.
     pub fn empty() -> Self {
         let folder = FOLDERS
             .path
-            .join(FOLDERS.made.fetch_add(1, Ordering::Relaxed).to_string());
+            .join(FOLDERS.created.fetch_add(1, Ordering::Relaxed).to_string());
         fs::create_dir(&folder).unwrap();
         open_to_all(&folder);
         Self { folder }
     }
 
-    /// A place whose embedded database has been made already and was stopped in order: a copy, which takes a tenth of
-    /// the time.
+    /// An installation whose embedded database exists and was shut down gracefully. It is a copy, which takes a tenth
+    /// of the time.
     pub async fn with_database() -> Self {
         let template = TEMPLATE
             .get_or_init(|| async {
-                let place = Self::empty();
-                let mut first = Process::start(&place).await;
-                // A worker that has to stop while it makes itself known can leave its name behind, and the copies would
-                // clear it away aloud.
-                registered(&mut place.database().await).await;
+                let installation = Self::empty();
+                let mut first = Process::start(&installation).await;
+                // A worker that stops while it registers itself can leave its entry behind. The copies would then log a
+                // warning when they remove it.
+                wait_for_worker(&mut installation.database().await).await;
                 assert!(first.terminate().success());
-                place.data_dir()
+                installation.data_dir()
             })
             .await;
-        let place = Self::empty();
-        // Root's cluster belongs to another user and has to stay so.
+        let installation = Self::empty();
+        // If the tests run as root, the cluster belongs to another user and must continue to.
         let copied = Command::new("cp")
             .args(["-a", "--reflink=auto"])
-            .args([template, &place.data_dir()])
+            .args([template, &installation.data_dir()])
             .status()
             .unwrap();
         assert!(copied.success());
-        place
+        installation
     }
 
     /// The data directory.
@@ -126,12 +127,12 @@ impl Place {
         self.folder.join("data")
     }
 
-    /// Where the embedded PostgreSQL of a running server says which process it is.
+    /// The file in which the embedded PostgreSQL of a running server records its process id.
     pub fn postmaster_pid(&self) -> PathBuf {
         self.data_dir().join("postgres/postmaster.pid")
     }
 
-    /// `scv serve` on the data directory here and a free port, with nothing taken over from our own environment.
+    /// `scv serve` on this data directory and a free port, without the environment of the test process.
     pub fn serve(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scv"));
         command
@@ -147,7 +148,7 @@ impl Place {
         command
     }
 
-    /// A connection to the embedded database of the server that runs here.
+    /// A connection to the embedded database of the running server.
     pub async fn database(&self) -> sqlx::PgConnection {
         use sqlx::ConnectOptions;
         sqlx::postgres::PgConnectOptions::new_without_pgpass()
@@ -160,9 +161,9 @@ impl Place {
     }
 }
 
-/// Waits until the server's worker has entered itself into the list of those that live.
-async fn registered(database: &mut sqlx::PgConnection) {
-    let end = Instant::now() + PATIENCE;
+/// Waits until the server's worker has registered itself.
+async fn wait_for_worker(database: &mut sqlx::PgConnection) {
+    let end = Instant::now() + TIMEOUT;
     let workers = "select count(*) from graphile_worker._private_workers";
     while sqlx::query_scalar::<_, i64>(workers)
         .fetch_one(&mut *database)
@@ -170,47 +171,47 @@ async fn registered(database: &mut sqlx::PgConnection) {
         .unwrap()
         == 0
     {
-        assert!(Instant::now() < end, "the worker does not come");
+        assert!(Instant::now() < end, "the worker does not register itself");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 /// A running server.
 pub struct Process {
-    /// Asks it.
+    /// A client of the server.
     pub api: Client,
     child: Child,
     log: Log,
 }
 
 impl Process {
-    /// The server of a place, once it listens.
-    pub async fn start(place: &Place) -> Self {
-        Self::run(place, place.serve()).await
+    /// Starts the server of an installation and waits until it listens.
+    pub async fn start(installation: &Installation) -> Self {
+        Self::run(installation, installation.serve()).await
     }
 
-    /// A server on a database that others may use too, once it listens.
-    pub async fn start_on(place: &Place, database_url: &str, lease_seconds: u32) -> Self {
-        let mut command = place.serve();
+    /// Starts a server on a database that others may use too, and waits until it listens.
+    pub async fn start_on(installation: &Installation, database_url: &str, lease_seconds: u32) -> Self {
+        let mut command = installation.serve();
         command
             .env("DATABASE_URL", database_url)
             .env("SCV_LEASE_SECONDS", lease_seconds.to_string());
-        Self::run(place, command).await
+        Self::run(installation, command).await
     }
 
-    /// What a command runs on a place, once it listens.
-    pub async fn run(place: &Place, mut command: Command) -> Self {
+    /// Runs a command that starts a server on an installation, and waits until it listens.
+    pub async fn run(installation: &Installation, mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C in the terminal ends the tests, and those end the servers.
+            // Ctrl-C in the terminal ends the tests, and the tests end the servers.
             .process_group(0)
             .spawn()
             .unwrap();
-        note(&place.folder, child.id());
+        record_pid(&installation.folder, child.id());
         let (log, address) = Log::follow(child.stderr.take().unwrap());
-        let url = tokio::task::spawn_blocking(move || address.recv_timeout(PATIENCE))
+        let url = tokio::task::spawn_blocking(move || address.recv_timeout(TIMEOUT))
             .await
             .unwrap();
         let Ok(url) = url else {
@@ -224,21 +225,21 @@ impl Process {
         }
     }
 
-    /// Its process number.
+    /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits until it has logged something.
-    pub async fn log_has(&self, words: &str) {
-        let end = Instant::now() + PATIENCE;
+    /// Waits until its log contains some words.
+    pub async fn wait_for_log(&self, words: &str) {
+        let end = Instant::now() + TIMEOUT;
         while !self.log.to_string().contains(words) {
-            assert!(Instant::now() < end, "nothing of {words:?} in the log:\n{}", self.log);
+            assert!(Instant::now() < end, "{words:?} is not in the log:\n{}", self.log);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Ends it on the spot, as a power cut would; what it started is left behind.
+    /// Kills it, as a power cut would; its child processes are left behind.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -249,7 +250,7 @@ impl Process {
         self.end(Signal::SIGTERM)
     }
 
-    /// Sends a signal and waits for the end.
+    /// Sends a signal and waits until the process has ended.
     pub fn end(&mut self, signal: Signal) -> ExitStatus {
         self.send(signal);
         self.wait()
@@ -260,10 +261,13 @@ impl Process {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
-    /// How it ended, once it has.
-    #[expect(clippy::disallowed_methods, reason = "another process has to end, not this runtime")]
+    /// Waits until the process has ended.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it waits for another process, not for this runtime"
+    )]
     pub fn wait(&mut self) -> ExitStatus {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
@@ -274,8 +278,8 @@ impl Process {
     }
 
     /// The lines of its log at the level `WARN` or `ERROR`.
-    pub fn complaints(&self) -> Vec<String> {
-        self.log.complaints()
+    pub fn warnings(&self) -> Vec<String> {
+        self.log.warnings()
     }
 }
 
@@ -286,46 +290,46 @@ impl Drop for Process {
     }
 }
 
-/// What a program that ends by itself came to: how it ended, and what it said on standard error.
-pub fn outcome(place: &Place, command: &mut Command) -> (ExitStatus, String) {
+/// Runs a program that ends by itself; returns its exit status and its standard error.
+pub fn run_to_exit(installation: &Installation, command: &mut Command) -> (ExitStatus, String) {
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    note(&place.folder, child.id());
+    record_pid(&installation.folder, child.id());
     let output = child.wait_with_output().unwrap();
     (output.status, String::from_utf8(output.stderr).unwrap())
 }
 
-fn note(folder: &Path, pid: u32) {
+fn record_pid(folder: &Path, pid: u32) {
     let file = folder.join("pids");
     let before = fs::read_to_string(&file).unwrap_or_default();
     fs::write(file, format!("{before}{pid}\n")).unwrap();
 }
 
-/// Started as root, the database runs as another user, who has to pass through.
+/// If the tests run as root, the database runs as another user, which needs access to its folder.
 fn open_to_all(folder: &Path) {
     fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
 }
 
-/// The lines that a server wrote, kept as they come.
+/// The lines that a server has logged.
 #[derive(Clone)]
 struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
-    /// Keeps all lines, and tells the address once a line says it.
+    /// Keeps all lines, and sends the address once a line contains it.
     fn follow(stderr: ChildStderr) -> (Self, Receiver<String>) {
         let log = Self(Arc::default());
-        let (said, address) = channel();
+        let (sender, address) = channel();
         let lines = Arc::clone(&log.0);
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 let message: Value = serde_json::from_str(&line).unwrap_or_default();
                 let message = message["fields"]["message"].as_str().unwrap_or_default();
                 if let Some(url) = message.strip_prefix("listening on ") {
-                    let _ = said.send(url.to_owned());
+                    let _ = sender.send(url.to_owned());
                 }
                 lines.lock().unwrap().push(line);
             }
@@ -333,13 +337,13 @@ impl Log {
         (log, address)
     }
 
-    fn complaints(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         let lines = self.0.lock().unwrap();
-        let calm = |line: &&String| {
+        let is_warning = |line: &&String| {
             let line: Value = serde_json::from_str(line).unwrap_or_default();
             !matches!(line["level"].as_str(), Some("INFO" | "DEBUG" | "TRACE"))
         };
-        lines.iter().filter(calm).cloned().collect()
+        lines.iter().filter(is_warning).cloned().collect()
     }
 }
 

@@ -1,10 +1,10 @@
-//! What the database holds of versions, for comparing two histories.
+//! The rows of versions in the database, for comparing two histories.
 
 use serde_json::Value;
 use sqlx::PgConnection;
 
-/// Every version with its jobs, evaluations, layers, vectors and sketches, but without keys, times and the number of
-/// attempts: these tell the history, and all else must not depend on it.
+/// Every version with its jobs, evaluations, layers, vectors and sketches, without keys, times and numbers of attempts.
+/// Those record the history; nothing else may depend on it.
 pub async fn versions(connection: &mut PgConnection) -> Vec<Value> {
     sqlx::query_scalar(
         "select jsonb_build_object(
@@ -52,7 +52,7 @@ pub async fn versions(connection: &mut PgConnection) -> Vec<Value> {
     .unwrap()
 }
 
-/// What must hold at every moment, whatever was interrupted.
+/// Checks what must hold at every moment, whatever was interrupted.
 pub async fn assert_nothing_is_half_done(connection: &mut PgConnection) {
     let never = [
         (
@@ -74,7 +74,7 @@ pub async fn assert_nothing_is_half_done(connection: &mut PgConnection) {
               where layer_id not in (select layer_id from layer_vector union select layer_id from degenerate_layer)",
         ),
         (
-            "a layer has a vector without a sketch, or the other way round",
+            "a layer has a vector without a sketch, or a sketch without a vector",
             "select count(*)
                from layer_vector
                full join layer_sketch using (probe_set_id, layer_id)
@@ -86,22 +86,22 @@ pub async fn assert_nothing_is_half_done(connection: &mut PgConnection) {
             "select count(*) from version where version_id not in (select version_id from job)",
         ),
         (
-            "a job has ended well and its version is not READY, or the other way round",
+            "a job has succeeded and its version is not READY, or the version is READY and its job has not succeeded",
             "select count(*)
                from version
                join job using (version_id)
               where (version.status = 'READY') <> (job.status = 'SUCCEEDED')",
         ),
         (
-            "a job that is not over is not in the queue",
+            "a job that has not ended is not in the queue",
             "select count(*)
                from job
               where status in ('QUEUED', 'RUNNING')
                 and 'scv_job:' || job_id not in (select key from graphile_worker.jobs where key is not null)",
         ),
     ];
-    for (what, count) in never {
+    for (violation, count) in never {
         let found: i64 = sqlx::query_scalar(count).fetch_one(&mut *connection).await.unwrap();
-        assert_eq!(found, 0, "{what}");
+        assert_eq!(found, 0, "{violation}");
     }
 }

@@ -1,4 +1,4 @@
-//! A whole server on a free port and a database of its own, made by the builder that `scv serve` uses.
+//! A whole server on a free port with its own database, built as `scv serve` builds it.
 
 use std::path::Path;
 
@@ -13,9 +13,9 @@ use super::cluster;
 
 /// A running server; it stops when dropped.
 pub struct Server {
-    /// Asks it.
+    /// A client of the server.
     pub api: Client,
-    /// What the server was built from.
+    /// The settings that the server was built from.
     pub config: Config,
     shutdown: CancellationToken,
     running: Option<JoinHandle<anyhow::Result<()>>>,
@@ -23,12 +23,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server with nothing in it but the digits.
+    /// A server whose library has only the digits.
     pub async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
-    /// The same with other settings.
+    /// The same with changed settings.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
         let mut config = config(data_dir.path()).await;
@@ -46,7 +46,7 @@ impl Server {
         }
     }
 
-    /// Stops the server in order and waits until it has.
+    /// Shuts the server down gracefully and waits for it.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         self.running.take().unwrap().await.unwrap()
@@ -59,7 +59,7 @@ impl Drop for Server {
     }
 }
 
-/// Settings of a server with a database of its own that has been prepared, on a free port.
+/// Settings of a server on a free port with its own, prepared database.
 pub async fn config(data_dir: &Path) -> Config {
     let options = cluster::library_database().await;
     Config {
@@ -69,7 +69,7 @@ pub async fn config(data_dir: &Path) -> Config {
         cache_dir: cluster::cache_dir(),
         device: "cpu".parse().unwrap(),
         listen: "127.0.0.1:0".parse().unwrap(),
-        // No test may ask a stranger.
+        // No test may use a real language model.
         llm_url: None,
         llm_key: None,
         ..Config::defaults()

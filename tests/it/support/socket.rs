@@ -9,7 +9,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::client::Client;
 
-/// One subscription on a socket of its own.
+/// One subscription on its own socket.
 pub struct Subscription {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
@@ -20,7 +20,7 @@ impl Subscription {
         Self::start_with(api, json!({ "query": query, "variables": variables })).await
     }
 
-    /// Sends a request of any members.
+    /// Subscribes with a request body of any members.
     pub async fn start_with(api: &Client, request_body: Value) -> Self {
         let url = format!("{}/graphql/ws", api.url.replace("http", "ws"));
         let mut request = url.into_client_request().unwrap();
@@ -28,26 +28,26 @@ impl Subscription {
         request.headers_mut().insert("Sec-WebSocket-Protocol", protocol);
         let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
         let subscribe = json!({ "id": "1", "type": "subscribe", "payload": request_body });
-        // As browsers do it, which cannot send a header along.
-        let greeting = api
+        // As browsers do it: they cannot send a header with the upgrade request.
+        let credentials = api
             .token
             .as_ref()
             .map(|token| json!({ "authorization": format!("Bearer {token}") }));
-        let init = json!({ "type": "connection_init", "payload": greeting });
+        let init = json!({ "type": "connection_init", "payload": credentials });
         for message in [init, subscribe] {
             socket.send(Message::text(message.to_string())).await.unwrap();
         }
         Self { socket }
     }
 
-    /// Asks something else over the same line.
-    pub async fn ask(&mut self, query: &str) {
+    /// Sends another operation over the same socket.
+    pub async fn send(&mut self, query: &str) {
         let subscribe = json!({ "id": "2", "type": "subscribe", "payload": { "query": query } });
         self.socket.send(Message::text(subscribe.to_string())).await.unwrap();
     }
 
-    /// With what code the server ends the conversation.
-    pub async fn farewell(&mut self) -> u16 {
+    /// The code with which the server closes the socket.
+    pub async fn close_code(&mut self) -> u16 {
         loop {
             if let Message::Close(Some(frame)) = self.socket.next().await.unwrap().unwrap() {
                 return frame.code.into();
@@ -55,7 +55,7 @@ impl Subscription {
         }
     }
 
-    /// The next event; `None` once the server has said that there are no more.
+    /// The next event; `None` once the server has completed the subscription.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
             let message = self.socket.next().await.unwrap().unwrap();

@@ -15,7 +15,11 @@ fn no_files_of_these_crates_need_each_other_in_a_circle() {
             .into_iter()
             .filter(|source| !source.is_test())
             .collect();
-        assert_eq!(circles(&graph(&folder, &files)), Vec::<Vec<String>>::new(), "in {folder}");
+        assert_eq!(
+            circles(&graph(&folder, &files)),
+            Vec::<Vec<String>>::new(),
+            "in {folder}"
+        );
     }
 }
 
@@ -31,12 +35,18 @@ fn graph(folder: &str, files: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
         // The crate's root only lists its modules.
         targets.filter(|target| target != own && !target.is_empty()).collect()
     };
-    modules.iter().map(|(own, source)| (own.clone(), used(own, source))).collect()
+    modules
+        .iter()
+        .map(|(own, source)| (own.clone(), used(own, source)))
+        .collect()
 }
 
 /// `onnx::lower` of `crates/compute/src/onnx/lower/mod.rs`.
 fn module(folder: &str, path: &str) -> String {
-    let below = path.trim_start_matches(folder).trim_start_matches('/').trim_end_matches(".rs");
+    let below = path
+        .trim_start_matches(folder)
+        .trim_start_matches('/')
+        .trim_end_matches(".rs");
     let parts: Vec<&str> = below.split('/').filter(|part| !["mod", "lib"].contains(part)).collect();
     parts.join("::")
 }
@@ -118,7 +128,11 @@ fn resolve(own: &str, path: &str, modules: &BTreeMap<String, &Source>) -> Option
     }
     let mut found = base.join("::");
     for part in parts {
-        let deeper = if found.is_empty() { part.to_owned() } else { format!("{found}::{part}") };
+        let deeper = if found.is_empty() {
+            part.to_owned()
+        } else {
+            format!("{found}::{part}")
+        };
         if !modules.contains_key(&deeper) {
             break;
         }
@@ -166,7 +180,10 @@ fn a_circle_of_files_is_found() {
         file("src/a.rs", "use crate::b::{B, inner::{C as D, E}};\nuse std::fmt;"),
         file("src/b.rs", "mod inner;\npub use inner::C;"),
         file("src/b/inner.rs", "use super::super::a;"),
-        file("src/c.rs", "use crate::a;\n#[cfg(test)]\nmod tests {\n    use crate::c;\n}"),
+        file(
+            "src/c.rs",
+            "use crate::a;\n#[cfg(test)]\nmod tests {\n    use crate::c;\n}",
+        ),
     ];
     let circle = ["a", "b", "b::inner"].map(str::to_owned).to_vec();
     assert_eq!(circles(&graph("src", &files)), [circle]);

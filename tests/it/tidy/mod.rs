@@ -183,7 +183,16 @@ fn nothing_depends_on_the_machine_it_was_written_on() {
         "Dockerfile",
     ];
     for source in sources(
-        &["src", "crates", "tests", "benches", "migrations", "docs", "scripts", "docker"],
+        &[
+            "src",
+            "crates",
+            "tests",
+            "benches",
+            "migrations",
+            "docs",
+            "scripts",
+            "docker",
+        ],
         &endings,
     ) {
         for (index, line) in source.text.lines().enumerate() {
