@@ -26,6 +26,10 @@ install: setup
 wheel *args:
     scripts/wheel "$@"
 
+# Install the program as a wheel into a new virtual environment and run the demo with it
+test-wheel:
+    scripts/test-wheel "$(scripts/wheel --profile dev)"
+
 # Run every test: units, the whole program, examples in the documentation
 test *args: setup
     scripts/clients

@@ -8,43 +8,44 @@ use anyhow::{Context as _, bail};
 use graphile_worker::Worker;
 use tokio_util::sync::CancellationToken;
 
-use scv_artifact::ArtifactStore;
-use scv_compute::engine::Engine;
 use crate::config::Config;
 use crate::http::Settings;
 use crate::http::documents::Documents;
-use scv_service::{Library, worker};
-use scv_store::{Database, open};
 use crate::{graphql, http};
+use scv_artifact::ArtifactStore;
+use scv_compute::engine::Engine;
+use scv_service::Library;
+use scv_service::worker::{self, JobRunner};
+use scv_store::{Database, open};
 
-/// Requests that may wait for the device; one more is told that the server is busy.
+/// Requests that may wait for the device. Beyond that, the server responds that it is busy.
 const DEVICE_QUEUE: usize = 16;
 
-/// How long to wait before a worker that failed is started again: most failures are those of a database that is away.
-const REST: Duration = Duration::from_secs(1);
+/// How long to wait before a failed worker is restarted. Most failures are due to a database that is unavailable.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// A server that is ready to run.
 pub struct App {
     address: SocketAddr,
     server: Server,
     /// Ends the subscriptions.
-    farewell: CancellationToken,
+    end_subscriptions: CancellationToken,
     jobs: Jobs,
     database: Database,
 }
 
-/// Everything that brings jobs to an end.
+/// Everything that runs jobs.
 struct Jobs {
-    library: Library,
+    runner: JobRunner,
     lease: Duration,
     worker: Worker,
 }
 
 impl App {
-    /// Opens everything, in the order in which it depends on one another. Nothing runs yet but the database.
+    /// Opens everything, dependencies first. Only the database runs afterwards.
     ///
     /// # Errors
-    /// What could not be opened, and what to do about it.
+    /// Something cannot be opened; the error says what to do about it.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(config.listen).with_context(|| {
             format!(
@@ -55,12 +56,12 @@ impl App {
         let address = listener.local_addr()?;
         let engine = Engine::start(config.device, DEVICE_QUEUE)?;
         let database = open(&config.database()).await?;
-        let farewell = CancellationToken::new();
-        match Self::assemble(config, listener, engine, &database, farewell.clone()).await {
+        let end_subscriptions = CancellationToken::new();
+        match Self::assemble(config, listener, engine, &database, end_subscriptions.clone()).await {
             Ok((server, jobs)) => Ok(Self {
                 address,
                 server,
-                farewell,
+                end_subscriptions,
                 jobs,
                 database,
             }),
@@ -76,36 +77,36 @@ impl App {
         listener: TcpListener,
         engine: Engine,
         database: &Database,
-        farewell: CancellationToken,
+        end_subscriptions: CancellationToken,
     ) -> anyhow::Result<(Server, Jobs)> {
         let documents = match &config.trusted_documents {
             Some(file) => Documents::trusted(file)?,
             None => Documents::any(),
         };
         let artifacts = ArtifactStore::open(&config.data_dir.join("artifacts"))?;
-        let settings = config.library().context("cannot ask the language model")?;
+        let settings = config.library().context("cannot set up the language model")?;
         let library = Library::new(database.store.clone(), artifacts, engine, settings);
         if !config.is_open() && !database.store.has_tokens().await? {
             bail!(
-                "{} would answer whoever shows a token, and there is none yet: make one with `scv token create`, or let \
-                 anybody in with --access open",
+                "a server on {} requires tokens, and there are none yet: create one with `scv token create`, or allow \
+                 access without a token with --access open",
                 config.listen
             );
         }
         worker::migrate(&database.store).await?;
         if database.cluster.is_some() {
-            worker::release_orphans(&library).await?;
+            worker::release_orphans(&database.store).await?;
         }
         library.ensure_digits().await?;
         let lease = Duration::from_secs(config.lease_seconds);
-        let of_jobs = library.for_jobs();
+        let runner = JobRunner::new(&library);
         let jobs = Jobs {
-            worker: worker::worker(&of_jobs, lease).await?,
-            library: of_jobs,
+            worker: runner.worker(lease).await?,
+            runner,
             lease,
         };
-        let news = database.store.news().await?;
-        library.forget_outdated(news.generation);
+        let news = database.store.listen().await?;
+        library.drop_outdated_searches(news.generation);
         let schema = graphql::schema(news.jobs, config.limits, !config.no_introspection);
         let server = http::server(
             listener,
@@ -118,24 +119,25 @@ impl App {
                 is_local: config.access.is_none() && config.is_open(),
                 documents,
             },
-            farewell,
+            end_subscriptions,
         )?;
         Ok((server, jobs))
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Runs until `shutdown`, then lets requests end, hands back what jobs cannot end soon, and stops the database.
+    /// Runs until `shutdown`. Then requests may finish, jobs that cannot finish soon return to the queue, and the
+    /// database stops.
     ///
     /// # Errors
-    /// The web server failed.
+    /// The web server fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self {
             server,
-            farewell,
+            end_subscriptions,
             jobs,
             database,
             ..
@@ -143,7 +145,7 @@ impl App {
         let handle = server.handle();
         let stop = async {
             shutdown.cancelled().await;
-            farewell.cancel();
+            end_subscriptions.cancel();
             handle.stop(true).await;
         };
         let serve = async {
@@ -158,21 +160,21 @@ impl App {
 }
 
 impl Jobs {
-    /// Works until `shutdown`. A worker that fails is replaced: requests are answered all the while.
+    /// Runs jobs until `shutdown`. A worker that fails is replaced, while the server keeps handling requests.
     async fn run(self, shutdown: &CancellationToken) {
         let mut worker = self.worker;
         loop {
             if let Err(error) = run_worker(&worker, shutdown).await {
-                tracing::warn!(%error, "the worker failed and is started again");
+                tracing::warn!(%error, "the worker failed and will be restarted");
             }
             worker = loop {
                 tokio::select! {
-                    () = tokio::time::sleep(REST) => {}
+                    () = tokio::time::sleep(RESTART_DELAY) => {}
                     () = shutdown.cancelled() => return,
                 }
-                match worker::worker(&self.library, self.lease).await {
+                match self.runner.worker(self.lease).await {
                     Ok(worker) => break worker,
-                    Err(error) => tracing::warn!(error = format!("{error:#}"), "the worker cannot be started"),
+                    Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot start the worker"),
                 }
             };
         }

@@ -1,22 +1,23 @@
 //! SCV finds layers of trained vision networks that have learned to compute the same thing.
 //!
-//! The path of one request, from the outside in:
+//! This package is the server and the program. The path of a request, from the outside in:
 //!
-//! 1. [`http`] takes it off the wire and hands it to the schema.
-//! 2. [`graphql`] turns the API's words into values of [`domain`], or says what is wrong with them. Reads by key go from
-//!    here straight to [`store`], batched.
-//! 3. [`service`] decides, and holds the transactions.
-//! 4. [`store`] (PostgreSQL), [`artifact`] (files by the hash of their content) or [`compute`] (candle, on one owned
-//!    thread) does what was decided.
+//! 1. [`http`] reads it and applies quotas.
+//! 2. [`graphql`] executes it: it translates the API's terms into values of [`scv_domain`], or reports what is wrong
+//!    with them. Reads by key go from here straight to [`scv_store`], in batches.
+//! 3. [`scv_service`] decides what to do, and owns the transactions.
+//! 4. [`scv_store`] (PostgreSQL), [`scv_artifact`] (files by the hash of their content) or [`scv_compute`] (candle, on
+//!    one dedicated thread) does it.
 //!
-//! The one foreign service that may be asked, a language model that explains, is spoken to in [`llm`].
+//! [`scv_llm`] is the client of the only external service, an optional language model that writes explanations.
 //!
-//! Long work is a job: the request that asks for it writes a row and a queue entry in one transaction and is answered;
-//! `service::worker` takes the same path from the other end. [`app`] wires all of it together from a [`config`], and
-//! [`cli`] is the program around it.
+//! Long-running work is a job. The request for it writes a row and a queue entry in one transaction and returns
+//! immediately. [`scv_service::worker`] takes the same path from the other end. [`app`] wires everything together from
+//! a [`config`], and [`cli`] is the command line.
 
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod graphql;
 pub mod http;
+mod telemetry;

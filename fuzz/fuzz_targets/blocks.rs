@@ -1,4 +1,4 @@
-//! Networks as blocks, in JSON.
+//! Networks as JSON blocks.
 
 #![no_main]
 

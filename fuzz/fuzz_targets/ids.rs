@@ -3,10 +3,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use scv::graphql::id::{GlobalId, Key, decode_cursor};
 use scv_domain::comparison::VersionCursor;
 use scv_domain::id::LayerId;
 use scv_domain::similarity::MatchCursor;
-use scv::graphql::id::{GlobalId, Key, decode_cursor};
 use scv_store::ModelCursor;
 
 fuzz_target!(|text: &str| {
@@ -16,7 +16,7 @@ fuzz_target!(|text: &str| {
     let _ = decode_cursor::<i32>("after", Some(text.to_owned()));
     let id = text.to_owned().into();
     if let Ok(Key::Layer(layer)) = Key::decode(&id) {
-        // Another id may be decoded to the same key, as one with a sign: never to another one.
+        // Several ids may decode to the same key, for example with a sign, but an encoded key must decode to itself.
         assert_eq!(LayerId::decode(&layer.encode()).ok(), Some(layer));
     }
 });

@@ -1,24 +1,24 @@
-//! Data sets as IDX files: the first byte says where the labels begin.
+//! Data sets as IDX files. The first byte says where the labels end and the images begin.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scv_domain::dataset::DatasetName;
 use scv_dataset::{DatasetSource, IdxFiles, IdxImport};
+use scv_domain::dataset::DatasetName;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&place, rest)) = data.split_first() else {
+    let Some((&split, rest)) = data.split_first() else {
         return;
     };
-    let (labels, images) = rest.split_at(rest.len().min(place.into()));
-    let Ok(name) = DatasetName::try_from("chance".to_owned()) else {
+    let (labels, images) = rest.split_at(rest.len().min(split.into()));
+    let Ok(name) = DatasetName::try_from("fuzz".to_owned()) else {
         return;
     };
     let import = IdxImport {
         name,
         class_names: None,
-        first_label: u16::from(place % 2),
-        transposed: place % 4 > 1,
+        first_label: u16::from(split % 2),
+        transposed: split % 4 > 1,
         statistics: None,
         files: IdxFiles {
             train_images: images.to_vec().into(),

@@ -1,4 +1,4 @@
-//! State dicts of PyTorch: zip archives and pickles.
+//! PyTorch state dicts: zip archives and pickles.
 
 #![no_main]
 

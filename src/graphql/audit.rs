@@ -1,4 +1,4 @@
-//! What a request is about to change, for the record of changes.
+//! Extracts the mutations of a request for the audit log.
 
 use std::convert::Infallible;
 
@@ -8,11 +8,11 @@ use async_graphql::{Name, PathSegment, Positioned, Response, Value as ConstValue
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::document::meant;
+use super::document::selected_operation;
 use super::error::code_of;
 use super::upload::PLACEHOLDER;
 
-/// Characters of a text that are written down.
+/// The longest text that the log keeps, in characters.
 const MAX_TEXT_LENGTH: usize = 200;
 
 /// One mutation of a request.
@@ -20,16 +20,17 @@ const MAX_TEXT_LENGTH: usize = 200;
 pub struct Change {
     /// Its name.
     pub mutation: String,
-    /// Its name in the answer.
+    /// Its key in the response.
     key: String,
-    /// The plain members of its input.
+    /// The scalar members of its input.
     pub input: Value,
 }
 
 impl Change {
-    /// The code of its error in a complete response, if it has one there or nothing was executed at all.
+    /// The code of its error: one of this mutation, or one of the whole request. The response must have all its codes;
+    /// see [`add_missing_codes`](super::error::add_missing_codes).
     pub fn code<'a>(&self, response: &'a Response) -> Option<&'a str> {
-        let of_this = |path: &[PathSegment]| match path.first() {
+        let concerns_this = |path: &[PathSegment]| match path.first() {
             None => true,
             Some(PathSegment::Field(key)) => *key == self.key,
             Some(PathSegment::Index(_)) => false,
@@ -37,23 +38,23 @@ impl Change {
         response
             .errors
             .iter()
-            .find(|error| of_this(&error.path))
+            .find(|error| concerns_this(&error.path))
             .and_then(code_of)
     }
 }
 
-/// Whether a response is that to a request which was executed. One that is against the rules of GraphQL is not: its errors lie
-/// at no place of the answer.
+/// Whether the request of a response was executed. An invalid document is not executed, so the errors of its response
+/// have no path.
 pub fn is_executed(response: &Response) -> bool {
     response.is_ok() || response.errors.iter().any(|error| !error.path.is_empty())
 }
 
-/// The mutations of a document that has been executed, in their order; none of a query.
+/// The mutations of an executed document, in their order; empty for a query.
 pub fn changes(document: &str, name: Option<&str>, variables: &Variables) -> Vec<Change> {
     let Ok(document) = parse_query(document) else {
         return Vec::new();
     };
-    let operation = meant(&document, name).filter(|operation| operation.ty == OperationType::Mutation);
+    let operation = selected_operation(&document, name).filter(|operation| operation.ty == OperationType::Mutation);
     let Some(operation) = operation else {
         return Vec::new();
     };
@@ -66,9 +67,9 @@ fn collect(document: &ExecutableDocument, selections: &SelectionSet, variables: 
     for selection in &selections.items {
         match &selection.node {
             Selection::Field(field) if field.node.name.node.starts_with("__") => {}
-            Selection::Field(field) if is_left_out(&field.node.directives, variables) => {}
-            Selection::InlineFragment(inline) if is_left_out(&inline.node.directives, variables) => {}
-            Selection::FragmentSpread(spread) if is_left_out(&spread.node.directives, variables) => {}
+            Selection::Field(field) if is_skipped(&field.node.directives, variables) => {}
+            Selection::InlineFragment(inline) if is_skipped(&inline.node.directives, variables) => {}
+            Selection::FragmentSpread(spread) if is_skipped(&spread.node.directives, variables) => {}
             Selection::Field(field) => found.push(change(&field.node, variables)),
             Selection::InlineFragment(inline) => collect(document, &inline.node.selection_set.node, variables, found),
             Selection::FragmentSpread(spread) => {
@@ -80,19 +81,19 @@ fn collect(document: &ExecutableDocument, selections: &SelectionSet, variables: 
     }
 }
 
-/// As much of a text as is written down, without the one character that PostgreSQL cannot keep.
-fn kept(text: &str) -> String {
+/// A text as the log keeps it: cut off after [`MAX_TEXT_LENGTH`], without NUL, which PostgreSQL cannot store.
+fn loggable(text: &str) -> String {
     let characters = text.chars().take(MAX_TEXT_LENGTH);
     characters
         .map(|c| if c == '\0' { char::REPLACEMENT_CHARACTER } else { c })
         .collect()
 }
 
-/// Whether `@skip` or `@include` say so.
-fn is_left_out(directives: &[Positioned<Directive>], variables: &Variables) -> bool {
+/// Whether `@skip` or `@include` excludes a selection.
+fn is_skipped(directives: &[Positioned<Directive>], variables: &Variables) -> bool {
     directives.iter().any(|directive| {
         let condition = directive.node.get_argument("if");
-        let known = condition.and_then(|condition| condition.node.clone().into_const_with(given(variables)).ok());
+        let known = condition.and_then(|condition| condition.node.clone().into_const_with(resolve(variables)).ok());
         match directive.node.name.node.as_str() {
             "skip" => known == Some(ConstValue::Boolean(true)),
             "include" => known == Some(ConstValue::Boolean(false)),
@@ -101,8 +102,8 @@ fn is_left_out(directives: &[Positioned<Directive>], variables: &Variables) -> b
     })
 }
 
-/// What a variable stands for: null if nothing is given.
-fn given(variables: &Variables) -> impl Fn(Name) -> Result<ConstValue, Infallible> {
+/// Resolves variables; one without a value is null.
+fn resolve(variables: &Variables) -> impl Fn(Name) -> Result<ConstValue, Infallible> {
     |name| Ok(variables.get(&name).cloned().unwrap_or_default())
 }
 
@@ -114,21 +115,21 @@ fn change(field: &Field, variables: &Variables) -> Change {
         Some(ConstValue::Object(members)) => members,
         _ => IndexMap::new(),
     };
-    let written = members
+    let scalars = members
         .iter()
-        .filter_map(|(name, value)| Some((name.to_string(), plain(value)?)));
+        .filter_map(|(name, value)| Some((name.to_string(), scalar(value)?)));
     Change {
         mutation: field.name.node.to_string(),
         key: field.response_key().node.to_string(),
-        input: Value::Object(written.collect()),
+        input: Value::Object(scalars.collect()),
     }
 }
 
-/// A value without what is in its lists and objects, which may be megabytes that are not written down.
+/// A value without the contents of its lists and objects. The log omits those, and they may be megabytes.
 fn shallow(value: &ConstValue) -> ConstValue {
     let flat = |value: &ConstValue| match value {
         ConstValue::List(_) | ConstValue::Object(_) => ConstValue::Null,
-        plain => plain.clone(),
+        scalar => scalar.clone(),
     };
     match value {
         ConstValue::Object(members) => {
@@ -139,13 +140,13 @@ fn shallow(value: &ConstValue) -> ConstValue {
     }
 }
 
-/// What is neither a list nor an object, a long text cut off.
-fn plain(value: &ConstValue) -> Option<Value> {
+/// A scalar in the form that the log keeps; `None` for null, lists, objects and files.
+fn scalar(value: &ConstValue) -> Option<Value> {
     match value {
-        // What stands for a file.
+        // A placeholder for a file.
         ConstValue::String(text) if text.starts_with(PLACEHOLDER) => None,
-        ConstValue::String(text) => Some(kept(text).into()),
-        ConstValue::Enum(name) => Some(kept(name).into()),
+        ConstValue::String(text) => Some(loggable(text).into()),
+        ConstValue::Enum(name) => Some(loggable(name).into()),
         ConstValue::Boolean(is) => Some((*is).into()),
         ConstValue::Number(number) => Some(Value::Number(number.clone())),
         ConstValue::Null | ConstValue::Binary(_) | ConstValue::List(_) | ConstValue::Object(_) => None,
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_mutation_is_found_with_the_plain_members_of_its_input() {
+    fn each_mutation_is_logged_with_the_scalar_members_of_its_input() {
         let document = "mutation($input: I!, $name: String!) { a: createModel(input: $input) { model { id } } ...rest }
             fragment rest on Mutation { b: createModel(input: {}) @skip(if: true) { __typename } deleteModel(input: { id: $name, list: [1], deep: { x: 1 } }) { __typename } }";
         let variables = json!({ "input": { "name": "x".repeat(300), "tags": ["t"], "count": 3 }, "name": "n\u{0}" });

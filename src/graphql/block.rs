@@ -4,20 +4,20 @@ use async_graphql::{Enum, InputObject, Json, SimpleObject};
 
 use scv_domain::block as domain;
 
-/// One element of a network: a layer kind with parameters, or a residual group.
+/// A block of a network: a layer with its parameters, or a residual group.
 #[derive(Debug, Clone, InputObject)]
 pub struct BlockInput {
-    /// The layer kind, such as `Conv2d`; `blockKinds` lists all.
+    /// The block kind, such as `Conv2d`; `blockKinds` lists all kinds.
     kind: String,
-    /// Its parameters under PyTorch's names, such as `{"out_channels": 16, "kernel_size": 3}`.
+    /// Its parameters by PyTorch's names, such as `{"out_channels": 16, "kernel_size": 3}`.
     parameters: Option<Json<serde_json::Map<String, serde_json::Value>>>,
     /// The main branch of a `Residual`.
     main: Option<Vec<BlockInput>>,
-    /// The shortcut of a `Residual`; empty or left out, it is the identity.
+    /// The shortcut of a `Residual`; the identity if empty or omitted.
     shortcut: Option<Vec<BlockInput>>,
 }
 
-/// Blocks in the words of the domain, still to be validated.
+/// Converts blocks to the domain's type without validating them.
 pub fn blocks(inputs: Vec<BlockInput>) -> Vec<domain::Block> {
     inputs.into_iter().map(domain::Block::from).collect()
 }
@@ -33,20 +33,20 @@ impl From<BlockInput> for domain::Block {
     }
 }
 
-/// What a block list comes to on a data set.
+/// The result of validating a block list for a data set.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct BlockReport {
-    /// Whether a version can be made of it: there is no error.
+    /// Whether the block list is valid, that is, has no errors.
     valid: bool,
-    /// Every fault, in the order of the blocks.
+    /// All errors, in the order of the blocks.
     errors: Vec<BlockError>,
-    /// Every block as far as shapes could be told, in execution order.
+    /// All blocks whose shapes are known, in execution order.
     layers: Vec<BlockSummary>,
-    /// Trainable numbers of the blocks that are listed.
+    /// Number of trainable parameters of the blocks in `layers`.
     parameter_count: f64,
-    /// Multiply-accumulate operations for one image of the blocks that are listed.
+    /// Number of multiply-accumulate operations for one image of the blocks in `layers`.
     multiply_accumulates: f64,
-    /// Shape of what the network answers with; null if it cannot be told.
+    /// Shape of the network's output; null if it is unknown because of errors.
     output_shape: Option<Vec<usize>>,
 }
 
@@ -63,24 +63,24 @@ impl From<domain::BlockReport> for BlockReport {
     }
 }
 
-/// One fault of a block list.
+/// An error in a block list.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct BlockError {
-    /// Where the block stands, such as `3.main.0`; empty for a fault of the list as a whole.
+    /// Path of the block, such as `3.main.0`; empty for an error of the list as a whole.
     path: String,
-    /// Position in the outermost list of the block, or of the group around it.
+    /// Index in the outermost list of the block, or of the group that contains it.
     index: usize,
-    /// The kind as it was written.
+    /// The block's kind, as specified.
     kind: String,
-    /// The parameter at fault, if it is one.
+    /// The invalid parameter; null if the error does not concern a parameter.
     parameter: Option<String>,
-    /// Which rule was broken.
+    /// The rule that was violated.
     rule: BlockRule,
-    /// What would have been right.
+    /// What was expected.
     expected: Option<String>,
     /// What was found.
     actual: Option<String>,
-    /// What is wrong and what to do.
+    /// What is wrong and how to fix it.
     message: String,
 }
 
@@ -103,42 +103,42 @@ impl From<domain::BlockError> for BlockError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::ErrorRule")]
 pub enum BlockRule {
-    /// A list that needs at least one block has none.
+    /// A list that requires at least one block is empty.
     Empty,
-    /// There is no block of that kind.
+    /// The kind is unknown.
     UnknownKind,
     /// The kind has no parameter of that name.
     UnknownParameter,
-    /// A parameter without a default was not given.
+    /// A required parameter is missing.
     MissingParameter,
-    /// A parameter's value has the wrong type or length.
+    /// The value of a parameter has the wrong type or length.
     WrongType,
-    /// A parameter's value is not allowed.
+    /// The value of a parameter is out of range.
     OutOfRange,
-    /// Two parameters of one block do not go together.
+    /// Two parameters of a block conflict.
     Conflict,
-    /// The block does not fit what arrives, or two branches do not fit each other.
+    /// The shape of the input does not suit the block, or the shapes of two branches do not match.
     ShapeMismatch,
-    /// The network does not end with one score a class.
+    /// The network's output is not one score per class.
     WrongOutput,
-    /// A limit of the server is exceeded.
+    /// The network exceeds a limit of the server.
     TooLarge,
 }
 
-/// One block with its shapes and costs.
+/// A block with its shapes and costs.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct BlockSummary {
-    /// Where the block stands, such as `3.main.0`.
+    /// Path of the block, such as `3.main.0`.
     path: String,
-    /// The layer kind.
+    /// The block kind.
     kind: String,
-    /// Shape of what it reads, for one image.
+    /// Shape of its input for one image.
     input_shape: Vec<usize>,
-    /// Shape of what it makes, for one image.
+    /// Shape of its output for one image.
     output_shape: Vec<usize>,
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     parameter_count: f64,
-    /// Multiply-accumulate operations for one image.
+    /// Number of multiply-accumulate operations for one image.
     multiply_accumulates: f64,
 }
 
@@ -155,33 +155,33 @@ impl From<domain::BlockSummary> for BlockSummary {
     }
 }
 
-/// A layer kind of the block language.
+/// A kind of block.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct BlockKind {
     /// Its name.
     name: String,
-    /// What it does, in a sentence.
+    /// What it does, in one sentence.
     summary: String,
     /// Its parameters.
     parameters: Vec<BlockParameter>,
 }
 
-/// A parameter of a layer kind.
+/// A parameter of a block kind.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct BlockParameter {
-    /// PyTorch's name.
+    /// Its name, which is PyTorch's.
     name: String,
-    /// Which values it takes, in words.
+    /// Description of its allowed values.
     values: String,
-    /// Whether it must be given.
+    /// Whether it is required.
     required: bool,
-    /// What it is if it is not given; null too if that follows from other parameters or from what arrives.
+    /// Its default value. Null for required parameters, and if the default depends on other parameters or on the input.
     default: Option<Json<serde_json::Value>>,
-    /// What it does and which rule it obeys.
+    /// What it does and which rules apply to it.
     rule: String,
 }
 
-/// All kinds, in the order of the documentation.
+/// All block kinds, in the order of the documentation.
 pub fn kinds() -> Vec<BlockKind> {
     domain::catalogue()
         .iter()
@@ -196,7 +196,7 @@ pub fn kinds() -> Vec<BlockKind> {
                     values: parameter.value.to_string(),
                     required: parameter.is_required(),
                     default: parameter.default_value().map(Json),
-                    rule: parameter.rule.to_owned(),
+                    rule: parameter.description.to_owned(),
                 })
                 .collect(),
         })

@@ -1,4 +1,4 @@
-//! Whole versions against one another.
+//! Compares whole versions with each other.
 
 use async_graphql::connection::{Connection, ConnectionNameType, Edge, EdgeNameType};
 use async_graphql::{Context, Enum, ID, Object, OutputType, SimpleObject};
@@ -10,42 +10,44 @@ use super::layer::{Layer, probe_set_for};
 use super::layer_match::{Measure, SimilarityFilter};
 use super::limits::list_cost;
 use super::loader::{Generation, load, load_referenced};
-use super::plain::Plain;
+use super::raw_list::RawList;
 use super::version::Version;
 use scv_domain::comparison::{self, ComparedLayers, Comparison, SimilarVersionsQuery, VersionCursor};
 use scv_domain::id::{LayerId, VersionId};
 use scv_domain::page::{MAX_PAGE, Page};
 use scv_domain::version as domain;
-use scv_service::{self, Library};
+use scv_service::Library;
 
-/// Two layers and how alike they are.
+/// Two layers and their similarity.
 #[derive(Debug, Clone, Copy, async_graphql::Description)]
 pub struct LayerPair(comparison::LayerPair);
 
 #[Object(use_type_description)]
 impl LayerPair {
-    /// The first version's layer.
+    /// The layer of the first version.
     async fn layer(&self, ctx: &Context<'_>) -> Result<Layer> {
         load_referenced(ctx, self.0.layer).await.map(Layer)
     }
 
-    /// The other version's layer, or the layer that follows.
+    /// The layer of the other version; for `redundantNeighbours`, the next layer of the same version.
     async fn other_layer(&self, ctx: &Context<'_>) -> Result<Layer> {
         load_referenced(ctx, self.0.other).await.map(Layer)
     }
 
-    /// Their likeness, in the measure that was asked for.
+    /// Their similarity, in the requested measure.
     async fn score(&self) -> f64 {
         self.0.score
     }
 }
 
-/// Pairs of layers in the order of both networks, no layer twice, with the greatest sum of scores that such pairs can have.
+/// The best alignment of two versions: pairs of layers that keep the order of both networks, use no layer twice, and
+/// have the highest possible sum of scores.
 #[derive(Debug, SimpleObject)]
 pub struct LayerAlignment {
-    /// Twice the sum of the scores over the number of layers of both networks: 1 if they agree layer by layer.
+    /// The alignment score: twice the sum of the pairs' scores, divided by the total number of layers of both versions.
+    /// It is 1 if the versions agree layer by layer.
     score: f64,
-    /// The pairs, in order. A layer that is in none has no counterpart.
+    /// The pairs, in execution order. A layer that is in no pair has no counterpart.
     pairs: Vec<LayerPair>,
 }
 
@@ -58,7 +60,7 @@ impl LayerAlignment {
     }
 }
 
-/// A page of the versions most like another, best first.
+/// A page of the most similar versions, most similar first.
 pub type VersionMatchConnection = Connection<
     String,
     Version,
@@ -68,7 +70,7 @@ pub type VersionMatchConnection = Connection<
     VersionMatchEdgeName,
 >;
 
-/// What is true of a whole search for versions.
+/// Fields that concern the whole search for versions.
 #[derive(Debug, async_graphql::Description)]
 pub struct VersionSearchFacts {
     exact: bool,
@@ -78,35 +80,35 @@ pub struct VersionSearchFacts {
 
 #[Object(use_type_description)]
 impl VersionSearchFacts {
-    /// Versions that the filter admits, whatever their scores.
+    /// Number of candidate versions: all versions that match the filter, whatever their scores.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
         let library = ctx.data_unchecked::<Library>();
         let count = library.count_admitted_versions(&self.target, &self.query).await?;
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// Whether every admitted version was compared layer by layer. If not, the likeliest ones were, as far as an index over
-    /// the layers tells: the scores are exact either way, but a hit may be missing.
+    /// Whether every candidate version was compared layer by layer. If false, an approximate index over layers chose
+    /// the versions to compare: the scores are exact, but hits may be missing.
     async fn exact(&self) -> bool {
         self.exact
     }
 }
 
-/// How like a version is.
+/// The scores of a version that was found.
 #[derive(Debug, SimpleObject)]
 pub struct VersionMatchScores {
-    /// Place in the list, from 1, over all pages.
+    /// Position in the results, from 1, counted over all pages.
     rank: usize,
-    /// The mean score of each layer with its best match in the other version, averaged over both directions (best-match
-    /// average): 1 if each layer of either has its equal in the other.
+    /// The best-match score: the mean score of each layer with its best match in the other version, averaged over both
+    /// directions. It is 1 if each layer of either version has an equal in the other.
     score: f64,
-    /// For each layer of the target the layer of this version that is most like it.
-    matching: Vec<LayerPair>,
-    /// The best pairs that keep the order of both networks.
+    /// For each layer of the target, the most similar layer of this version.
+    best_matches: Vec<LayerPair>,
+    /// The best alignment of the two versions, in the order of both networks.
     alignment: LayerAlignment,
 }
 
-/// Names the connection.
+/// The name of the connection type.
 #[derive(Debug)]
 pub struct VersionMatchConnectionName;
 
@@ -116,7 +118,7 @@ impl ConnectionNameType for VersionMatchConnectionName {
     }
 }
 
-/// Names the edges.
+/// The name of the edge type.
 #[derive(Debug)]
 pub struct VersionMatchEdgeName;
 
@@ -126,10 +128,10 @@ impl EdgeNameType for VersionMatchEdgeName {
     }
 }
 
-/// Finds the versions most like one.
+/// Finds the versions most similar to the given one.
 ///
 /// # Errors
-/// Those of [`Library::similar_versions`], and for arguments that cannot be.
+/// Those of [`Library::similar_versions`], and for invalid arguments.
 pub(super) async fn similar_versions(
     ctx: &Context<'_>,
     target: &domain::Version,
@@ -142,7 +144,7 @@ pub(super) async fn similar_versions(
     let measure = measure.into();
     if page.after.is_some_and(|after| after.measure != measure) {
         return Err(ApiError::bad_input(
-            "`after` is a cursor of a search by the other measure: begin that list anew, without it",
+            "`after` is a cursor of a search with another measure: omit it to start a new list",
         ));
     }
     let query = SimilarVersionsQuery {
@@ -167,7 +169,7 @@ pub(super) async fn similar_versions(
         let scores = VersionMatchScores {
             rank: hit.rank,
             score: hit.score,
-            matching: hit.matching.iter().copied().map(LayerPair).collect(),
+            best_matches: hit.matching.iter().copied().map(LayerPair).collect(),
             alignment: LayerAlignment::of(hit.alignment_score, hit.alignment.clone()),
         };
         let cursor = VersionCursor {
@@ -182,10 +184,10 @@ pub(super) async fn similar_versions(
     Ok(connection)
 }
 
-/// Finds neighbours within a version that do nearly the same.
+/// Finds neighbouring layers of a version that compute nearly the same.
 ///
 /// # Errors
-/// Those of [`Library::redundant_neighbours`], and for arguments that cannot be.
+/// Those of [`Library::redundant_neighbours`], and for invalid arguments.
 pub(super) async fn redundant_neighbours(
     ctx: &Context<'_>,
     version: &domain::Version,
@@ -208,7 +210,7 @@ pub(super) async fn redundant_neighbours(
     Ok(pairs.into_iter().map(LayerPair).collect())
 }
 
-/// All layers of a version against all layers of another.
+/// The similarity of all layers of one version with all layers of another.
 #[derive(Debug, async_graphql::Description)]
 pub struct CkaMatrix {
     a: domain::Version,
@@ -217,13 +219,13 @@ pub struct CkaMatrix {
     layers: ComparedLayers,
 }
 
-/// How a picture is written.
+/// The file format of a plot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "service::PictureFormat")]
+#[graphql(remote = "scv_service::PictureFormat")]
 pub enum PictureFormat {
-    /// Pixels.
+    /// PNG.
     Png,
-    /// A drawing, sharp at any size.
+    /// SVG, which is sharp at any size.
     Svg,
 }
 
@@ -239,66 +241,66 @@ impl CkaMatrix {
         Version(self.b.clone())
     }
 
-    /// The probe set on which both were compared.
+    /// The probe set that the versions are compared on.
     async fn probe_set(&self, ctx: &Context<'_>) -> Result<ProbeSet> {
         load_referenced(ctx, self.comparison.probe_set).await.map(ProbeSet)
     }
 
-    /// What the scores are of.
+    /// The measure of the scores.
     async fn measure(&self) -> Measure {
         self.comparison.measure.into()
     }
 
-    /// Layers of `a` that have a vector, in execution order.
+    /// The layers of `a` that have a vector, in execution order.
     #[graphql(complexity = "list_cost(child_complexity)")]
     async fn rows(&self, ctx: &Context<'_>) -> Result<Vec<Layer>> {
         layers(ctx, &self.layers.rows).await
     }
 
-    /// Layers of `b` that have a vector, in execution order.
+    /// The layers of `b` that have a vector, in execution order.
     #[graphql(complexity = "list_cost(child_complexity)")]
     async fn columns(&self, ctx: &Context<'_>) -> Result<Vec<Layer>> {
         layers(ctx, &self.layers.columns).await
     }
 
-    /// The scores, row after row.
-    async fn scores(&self) -> Plain<Vec<&[f64]>> {
-        Plain(self.layers.matrix.rows().collect())
+    /// The scores, row by row.
+    async fn scores(&self) -> RawList<Vec<&[f64]>> {
+        RawList(self.layers.matrix.rows().collect())
     }
 
-    /// The mean score of each layer with its best match in the other version, averaged over both directions: 1 if each has its
-    /// equal in the other.
+    /// The best-match score: the mean score of each layer with its best match in the other version, averaged over both
+    /// directions. It is 1 if each layer of either version has an equal in the other.
     async fn best_match_average(&self) -> f64 {
         self.layers.matrix.best_match_average()
     }
 
-    /// For each row the column that is most like it.
+    /// For each layer of `a`, the most similar layer of `b`.
     #[graphql(complexity = "list_cost(child_complexity)")]
-    async fn matching(&self) -> Vec<LayerPair> {
+    async fn best_matches(&self) -> Vec<LayerPair> {
         let pairs = self.layers.pairs(&self.layers.matrix.best_matches());
         pairs.into_iter().map(LayerPair).collect()
     }
 
-    /// The best pairs that keep the order of both networks.
+    /// The best alignment of the two versions, in the order of both networks.
     async fn alignment(&self) -> LayerAlignment {
         let alignment = self.layers.matrix.alignment();
         let score = self.layers.matrix.alignment_score(&alignment);
         LayerAlignment::of(score, self.layers.pairs(&alignment))
     }
 
-    /// Address on this server of a picture of the scores, with labelled axes and a colour bar.
-    async fn picture(
+    /// URL path on this server of a heat map of the scores, with labelled axes and a colour bar.
+    async fn plot(
         &self,
-        #[graphql(desc = "How it is written.", default_with = "PictureFormat::Svg")] format: PictureFormat,
+        #[graphql(desc = "The file format.", default_with = "PictureFormat::Svg")] format: PictureFormat,
     ) -> String {
-        let ending = service::PictureFormat::from(format).ending();
+        let ending = scv_service::PictureFormat::from(format).extension();
         let Comparison {
             probe_set,
             measure,
             layer_kinds,
         } = &self.comparison;
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("measure", measure.word());
+        query.append_pair("measure", measure.as_str());
         query.append_pair("probeSet", &probe_set.encode());
         if !layer_kinds.is_empty() {
             query.append_pair("layerKinds", &layer_kinds.join(","));
@@ -317,7 +319,7 @@ async fn layers(ctx: &Context<'_>, ids: &[LayerId]) -> Result<Vec<Layer>> {
 /// Compares two versions layer by layer.
 ///
 /// # Errors
-/// Those of [`Library::compare`], and for arguments that cannot be.
+/// Those of [`Library::compare`], and for invalid arguments.
 pub(super) async fn cka_matrix(
     ctx: &Context<'_>,
     [a, b]: [&ID; 2],

@@ -1,4 +1,4 @@
-//! Relay connections over slices, with a total that is counted only if asked for.
+//! Relay connections over slices. The total is counted only if it is requested.
 
 use async_graphql::connection::{Connection, CursorType, Edge, EmptyFields};
 use async_graphql::{Context, Object, OutputType};
@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use super::error::Result;
 use super::id::{decode_cursor, encode_cursor};
 use super::loader::{LayerCount, SynthesisCount, VersionCount, load};
+use scv_domain::job::JobFilter;
 use scv_domain::model::ModelFilter;
 use scv_domain::page::{Page, Slice};
 use scv_service::Library;
@@ -14,31 +15,34 @@ use scv_service::Library;
 /// A connection of `N`.
 pub type ListConnection<N> = Connection<String, N, Total, EmptyFields>;
 
-/// What the entries of a list are counted by.
+/// How the entries of a list are counted.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub enum Total {
     /// Models that a filter admits.
     Models(ModelFilter),
+    /// Jobs that a filter admits.
+    Jobs(JobFilter),
     /// Versions of a model.
     Versions(VersionCount),
     /// Layers of a version.
     Layers(LayerCount),
     /// Synthetic images of a version or a layer.
     Syntheses(SynthesisCount),
-    /// Tokens that whoever asks may see.
+    /// Tokens that the caller may see.
     Tokens,
-    /// Entries of the record of changes.
+    /// Entries of the audit log.
     AuditEntries,
-    /// So many, known already.
+    /// A count that is known already.
     Known(usize),
 }
 
 #[Object(use_type_description)]
 impl Total {
-    /// Entries of the whole list.
+    /// Number of entries in the whole list.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i64> {
         Ok(match self {
             Self::Models(filter) => ctx.data_unchecked::<Library>().store().count_models(filter).await?,
+            Self::Jobs(filter) => ctx.data_unchecked::<Library>().store().count_jobs(filter).await?,
             Self::Versions(key) => load(ctx, *key).await?.unwrap_or_default(),
             Self::Layers(key) => load(ctx, *key).await?.unwrap_or_default(),
             Self::Syntheses(key) => load(ctx, *key).await?.unwrap_or_default(),
@@ -49,10 +53,10 @@ impl Total {
     }
 }
 
-/// The page that the four arguments of a connection ask for.
+/// The page that the four arguments of a connection request.
 ///
 /// # Errors
-/// A cursor is none of this list, or the sizes cannot be.
+/// A cursor does not belong to this kind of list, or a size is invalid.
 pub fn page<C: DeserializeOwned>(
     first: Option<i32>,
     after: Option<String>,
@@ -64,7 +68,7 @@ pub fn page<C: DeserializeOwned>(
     Ok(Page::new(first, after, last, before)?)
 }
 
-/// A slice as a connection; `cursor` names the place of an entry.
+/// A slice as a connection; `cursor` returns the cursor of an entry.
 pub fn connection<T, N, C>(
     slice: Slice<T>,
     total: Total,
@@ -85,33 +89,35 @@ where
     connection
 }
 
-/// A page of a list that is at hand; the cursor of an entry is its place.
+/// A page of a list that is in memory; the cursor of an entry is its position.
 pub fn connection_of_all<T: Clone, N: OutputType>(
     all: &[T],
     page: &Page<i32>,
     node: impl Fn(T) -> N,
 ) -> ListConnection<N> {
-    let place = |cursor: i32| usize::try_from(cursor).unwrap_or_default();
-    let from = page.after.map_or(0, |after| place(after) + 1);
-    let to = page.before.map_or(all.len(), place).min(all.len());
-    let places = from.min(to)..to;
-    let within = places
-        .zip(&all[from.min(to)..to])
-        .map(|(place, entry)| (place as i32, entry.clone()));
-    let rows = match page.from_end {
-        false => within.take(page.limit + 1).collect(),
-        true => within.rev().take(page.limit + 1).collect(),
+    let position = |cursor: i32| usize::try_from(cursor).unwrap_or_default();
+    let from = page.after.map_or(0, |after| position(after) + 1);
+    let to = page.before.map_or(all.len(), position).min(all.len());
+    let range = from.min(to)..to;
+    let within = range
+        .clone()
+        .zip(&all[range])
+        .map(|(position, entry)| (position as i32, entry.clone()));
+    let rows = if page.from_end {
+        within.rev().take(page.limit + 1).collect()
+    } else {
+        within.take(page.limit + 1).collect()
     };
     let total = Total::Known(all.len());
     connection(
         Slice::from_rows(rows, page),
         total,
-        |(place, _)| *place,
+        |(position, _)| *position,
         |(_, entry)| node(entry),
     )
 }
 
-/// The slice of a list that has no entries.
-pub fn empty<T, C>(page: &Page<C>) -> Slice<T> {
+/// The slice of an empty list.
+pub fn empty_slice<T, C>(page: &Page<C>) -> Slice<T> {
     Slice::from_rows(Vec::new(), page)
 }

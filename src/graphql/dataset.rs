@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use super::error::Result;
 use super::id::GlobalId;
 use super::loader::{ProbeSetsOf, SplitsOf, load, load_referenced};
-use super::plain::Plain;
+use super::raw_list::RawList;
 use scv_domain::{dataset as names, dataset_record as domain};
 
-/// Labelled images with a shape and class names.
+/// A set of labelled images of one shape, with class names.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Dataset(pub domain::Dataset);
 
@@ -20,42 +20,42 @@ impl Dataset {
         self.0.id.encode()
     }
 
-    /// Unique.
+    /// Its unique name.
     async fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// 1 for grey images, 3 for colour.
+    /// Number of channels: 1 for greyscale images, 3 for colour images.
     async fn channels(&self) -> i32 {
         self.0.shape.channels as i32
     }
 
-    /// Rows of an image.
+    /// Height of the images in pixels.
     async fn height(&self) -> i32 {
         self.0.shape.height as i32
     }
 
-    /// Columns of an image.
+    /// Width of the images in pixels.
     async fn width(&self) -> i32 {
         self.0.shape.width as i32
     }
 
-    /// One name a class, in the order of the class indices.
+    /// The name of each class, by class index.
     async fn class_names(&self) -> &[String] {
         &self.0.class_names
     }
 
-    /// Mean of each channel after pixels are scaled to 0..1.
+    /// Mean of each channel, for pixel values scaled to 0–1.
     async fn mean(&self) -> Vec<f64> {
         self.0.statistics.mean.iter().copied().map(as_written).collect()
     }
 
-    /// Standard deviation of each channel after pixels are scaled to 0..1.
+    /// Standard deviation of each channel, for pixel values scaled to 0–1.
     async fn std(&self) -> Vec<f64> {
         self.0.statistics.std.iter().copied().map(as_written).collect()
     }
 
-    /// Its parts: train and test.
+    /// Its splits: train and test.
     async fn splits(&self, ctx: &Context<'_>) -> Result<Vec<DatasetSplit>> {
         let splits = load(ctx, SplitsOf(self.0.id)).await?.unwrap_or_default();
         Ok(splits
@@ -83,31 +83,32 @@ impl Dataset {
     }
 }
 
-/// The number a person would write: 0.1307 in single precision is 0.13070000708… in double precision.
+/// Converts a number to double precision as a person would write it: 0.1307 in single precision would otherwise become
+/// 0.13070000708…
 pub fn as_written(number: f32) -> f64 {
     number.to_string().parse().unwrap_or(f64::from(number))
 }
 
-/// A part of a data set.
+/// A split of a data set.
 #[derive(Debug, Clone, Copy, SimpleObject)]
 pub struct DatasetSplit {
-    /// Which part.
+    /// Which split.
     split: Split,
-    /// How many images.
+    /// Number of images.
     image_count: i32,
 }
 
-/// What the images of a part of a data set are for.
+/// The purpose of a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "names::Split")]
 pub enum Split {
-    /// To learn from.
+    /// Images for training.
     Train,
-    /// To measure with.
+    /// Images for evaluation.
     Test,
 }
 
-/// An ordered, immutable list of images. Layers are comparable within one probe set only.
+/// An ordered, immutable list of images that layers are measured on. Layers can be compared only on the same probe set.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct ProbeSet(pub domain::ProbeSet);
 
@@ -118,37 +119,37 @@ impl ProbeSet {
         self.0.id.encode()
     }
 
-    /// The data set its images are of.
+    /// The data set that its images belong to.
     async fn dataset(&self, ctx: &Context<'_>) -> Result<Dataset> {
         load_referenced(ctx, self.0.dataset_id).await.map(Dataset)
     }
 
-    /// The split its images are of.
+    /// The split that its images belong to.
     async fn split(&self) -> Split {
         self.0.split.into()
     }
 
-    /// How many images.
+    /// Number of images.
     async fn image_count(&self) -> usize {
         self.0.image_indices.len()
     }
 
-    /// Indices of the images in their split, in order.
-    async fn image_indices(&self) -> Plain<&[i32]> {
-        Plain(&self.0.image_indices)
+    /// The indices of its images in the split, in order.
+    async fn image_indices(&self) -> RawList<&[i32]> {
+        RawList(&self.0.image_indices)
     }
 
-    /// SHA-256 over the images and how they become numbers.
+    /// SHA-256 hash of the images and their preprocessing.
     async fn content_hash(&self) -> &str {
         &self.0.content_hash
     }
 
-    /// Whether searches use it when none is named.
+    /// Whether searches use it by default.
     async fn is_default(&self) -> bool {
         self.0.is_default
     }
 
-    /// When it was made.
+    /// When it was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }

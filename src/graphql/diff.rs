@@ -1,4 +1,4 @@
-//! What leads from one version to another, layer by layer.
+//! The differences between two versions, layer by layer.
 
 use async_graphql::{Context, Enum, Json, Object, SimpleObject};
 
@@ -8,10 +8,9 @@ use super::layer::Layer;
 use super::loader::load_referenced;
 use scv_domain::diff::{self as domain, Counts};
 use scv_domain::id::ProbeSetId;
-use scv_service;
 
-/// What leads from one version to another. Layers are aligned by the longest common subsequence of their kinds that leaves the
-/// most layers as they are.
+/// The differences between this version and another. Layers are aligned by the longest common subsequence of their
+/// kinds; of several such alignments, the one with the most unchanged layers is used.
 #[derive(Debug, async_graphql::Description)]
 pub struct VersionDiff {
     entries: Vec<LayerDiff>,
@@ -19,8 +18,8 @@ pub struct VersionDiff {
     probe_set: std::result::Result<ProbeSetId, String>,
 }
 
-impl From<service::VersionDiff> for VersionDiff {
-    fn from(diff: service::VersionDiff) -> Self {
+impl From<scv_service::VersionDiff> for VersionDiff {
+    fn from(diff: scv_service::VersionDiff) -> Self {
         Self {
             counts: Counts::of(diff.entries.iter().map(|(entry, _)| entry)),
             probe_set: diff.probe_set,
@@ -47,27 +46,28 @@ impl VersionDiff {
         &self.entries
     }
 
-    /// Layers that both versions have with the same parameters and shapes.
+    /// Number of layers that have the same parameters and shapes in both versions.
     async fn same_count(&self) -> usize {
         self.counts.same
     }
 
-    /// Layers that differ from those in the same place of the other version.
+    /// Number of layers that differ from the layer at the same place in the other version.
     async fn changed_count(&self) -> usize {
         self.counts.changed
     }
 
-    /// Layers that only the other version has.
+    /// Number of layers that only the other version has.
     async fn added_count(&self) -> usize {
         self.counts.added
     }
 
-    /// Layers that only this version has.
+    /// Number of layers that only this version has.
     async fn removed_count(&self) -> usize {
         self.counts.removed
     }
 
-    /// What layers were compared on. Null if the versions cannot be compared: then no entry has scores.
+    /// The probe set that the layers were compared on. Null if the versions cannot be compared; then no entry has
+    /// scores.
     async fn probe_set(&self, ctx: &Context<'_>) -> Result<Option<ProbeSet>> {
         match &self.probe_set {
             Ok(probe_set) => Ok(Some(load_referenced(ctx, *probe_set).await.map(ProbeSet)?)),
@@ -76,37 +76,37 @@ impl VersionDiff {
     }
 
     /// Why the versions cannot be compared, in a sentence; null if they can.
-    async fn incomparable(&self) -> Option<&str> {
+    async fn not_comparable_reason(&self) -> Option<&str> {
         self.probe_set.as_ref().err().map(String::as_str)
     }
 }
 
-/// What became of a layer on the way from this version to the other.
+/// The change of a layer from this version to the other.
 #[derive(Debug, SimpleObject)]
 pub struct LayerDiff {
-    /// What became of it.
+    /// The kind of change.
     change: LayerChange,
     /// The layer of this version; null if it was added.
     layer: Option<Layer>,
     /// The layer of the other version; null if it was removed.
     other_layer: Option<Layer>,
-    /// Linear CKA between the two, 0 to 1; 1 for a layer that computes what it did. Null where there are no two layers, or one
-    /// of them has no vector.
+    /// Linear CKA between the two layers, 0 to 1; 1 if both compute the same. Null if only one version has the layer,
+    /// or if one of the two has no vector.
     cka: Option<f64>,
-    /// Debiased CKA between the two, -1 to 1. Null where `cka` is.
+    /// Debiased CKA between the two layers, -1 to 1. Null if `cka` is null.
     debiased_cka: Option<f64>,
-    /// In what the two differ; empty unless the layer was changed.
+    /// The properties in which the two layers differ; empty unless the layer was changed.
     differences: Vec<LayerDifference>,
 }
 
-/// Something in which two layers differ.
+/// A property in which two layers differ.
 #[derive(Debug, SimpleObject)]
 pub struct LayerDifference {
-    /// `kind`, `inputShape`, `outputShape`, or a parameter by its name.
+    /// The property: `kind`, `inputShape`, `outputShape`, or the name of a parameter.
     name: String,
-    /// What it is in this version's layer; null if that has no such parameter.
+    /// Its value in this version's layer; null if that layer has no such parameter.
     value: Option<Json<serde_json::Value>>,
-    /// What it is in the other version's layer; null if that has no such parameter.
+    /// Its value in the other version's layer; null if that layer has no such parameter.
     other_value: Option<Json<serde_json::Value>>,
 }
 
@@ -120,16 +120,16 @@ impl From<domain::Difference> for LayerDifference {
     }
 }
 
-/// What can become of a layer.
+/// Kinds of changes of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::Change")]
 pub enum LayerChange {
-    /// Both versions have it with the same parameters and shapes. Its weights may differ: the scores tell.
+    /// Both versions have the layer with the same parameters and shapes. Its weights may differ, which the scores show.
     Same,
-    /// Both have it but with other parameters or shapes, or another layer stands in its place.
+    /// Both versions have the layer but with different parameters or shapes, or another layer is in its place.
     Changed,
-    /// Only the other version has it.
+    /// Only the other version has the layer.
     Added,
-    /// Only this version has it.
+    /// Only this version has the layer.
     Removed,
 }

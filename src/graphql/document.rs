@@ -1,9 +1,13 @@
-//! Which operation of a document a request means.
+//! Finds the operation of a document that a request selects.
 
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
 
-/// The operation of a name, or the only one; none where nothing will be executed because it cannot be told which is meant.
-pub(super) fn meant<'d>(document: &'d ExecutableDocument, name: Option<&str>) -> Option<&'d OperationDefinition> {
+/// The operation with the given name, or the document's only operation if no name is given. `None` if the choice is
+/// unknown or ambiguous; such a request is not executed.
+pub(super) fn selected_operation<'d>(
+    document: &'d ExecutableDocument,
+    name: Option<&str>,
+) -> Option<&'d OperationDefinition> {
     let mut operations = document.operations.iter();
     let found = match name {
         Some(name) => operations.find(|(own, _)| own.is_some_and(|own| own.as_str() == name)),
@@ -20,15 +24,21 @@ mod tests {
     use async_graphql::parser::types::OperationType;
 
     #[test]
-    fn an_operation_is_meant_by_its_name_or_for_being_the_only_one() {
-        let meant = |document: &str, name| super::meant(&parse_query(document).unwrap(), name).map(|found| found.ty);
+    fn an_operation_is_selected_by_its_name_or_by_being_the_only_one() {
+        let selected = |document: &str, name| {
+            super::selected_operation(&parse_query(document).unwrap(), name).map(|operation| operation.ty)
+        };
         let both = "query a { x } mutation b { y }";
-        assert_eq!(meant(both, Some("b")), Some(OperationType::Mutation));
-        assert_eq!(meant(both, Some("a")), Some(OperationType::Query));
-        assert_eq!(meant("mutation { y }", None), Some(OperationType::Mutation));
-        assert_eq!(meant("mutation b { y }", None), Some(OperationType::Mutation));
+        assert_eq!(selected(both, Some("b")), Some(OperationType::Mutation));
+        assert_eq!(selected(both, Some("a")), Some(OperationType::Query));
+        assert_eq!(selected("mutation { y }", None), Some(OperationType::Mutation));
+        assert_eq!(selected("mutation b { y }", None), Some(OperationType::Mutation));
         assert_eq!(
-            [meant(both, None), meant(both, Some("c")), meant("{ x }", Some("a"))],
+            [
+                selected(both, None),
+                selected(both, Some("c")),
+                selected("{ x }", Some("a"))
+            ],
             [None; 3]
         );
     }

@@ -1,38 +1,38 @@
-//! Errors as clients see them: a sentence and a code. Our own error chains stay in the log.
+//! Errors as clients see them: a message and a code. Internal error chains go to the log only.
 
 use async_graphql::{ErrorExtensionValues, Response, ServerError};
 
 use scv_domain::page::PageError;
 use scv_domain::text::TextError;
-use scv_service::ServiceError;
+use scv_service::{Fault, ServiceError};
 use scv_store::StoreError;
 
-/// The list of codes in `extensions.code`.
+/// The values of `extensions.code`.
 pub mod code {
-    /// The caller can mend it.
+    /// The input is invalid; the caller can fix it.
     pub const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
-    /// Nobody is let in with what was shown.
+    /// The token is missing, unknown, expired or revoked.
     pub const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
-    /// Whoever asks may not do this.
+    /// The caller's token does not allow this.
     pub const FORBIDDEN: &str = "FORBIDDEN";
-    /// There is no such thing.
+    /// The object does not exist, or the caller may not see it.
     pub const NOT_FOUND: &str = "NOT_FOUND";
-    /// It contradicts what is stored.
+    /// The change conflicts with stored data.
     pub const CONFLICT: &str = "CONFLICT";
-    /// An upload or a request is larger than the server takes.
+    /// An upload or a request exceeds a size limit.
     pub const PAYLOAD_TOO_LARGE: &str = "PAYLOAD_TOO_LARGE";
-    /// Too much to do just now.
+    /// The server is too busy at the moment.
     pub const OVERLOADED: &str = "OVERLOADED";
-    /// A request took longer than one may.
+    /// The request exceeded the time limit.
     pub const TIMEOUT: &str = "TIMEOUT";
-    /// A query asks for more than one request may.
+    /// The document exceeds a limit on one request.
     pub const QUERY_TOO_COMPLEX: &str = "QUERY_TOO_COMPLEX";
-    /// Our fault.
+    /// The server is at fault.
     pub const INTERNAL: &str = "INTERNAL";
 }
 
-/// An error on its way to the client. Deliberately without `Display`: async-graphql would turn that into an
-/// error without a code.
+/// An error for the client. It deliberately has no `Display`: async-graphql would turn such a type into an error
+/// without a code.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     code: &'static str,
@@ -40,11 +40,11 @@ pub struct ApiError {
     details: Option<serde_json::Value>,
 }
 
-/// What resolvers answer.
+/// The result of a resolver.
 pub type Result<T> = std::result::Result<T, ApiError>;
 
 impl ApiError {
-    /// Something the caller can mend.
+    /// An error that the caller can fix.
     pub fn bad_input(message: impl ToString) -> Self {
         Self {
             code: code::BAD_USER_INPUT,
@@ -52,15 +52,13 @@ impl ApiError {
             details: None,
         }
     }
-}
 
-impl ApiError {
     /// One of the codes of [`code`].
     pub fn code(&self) -> &'static str {
         self.code
     }
 
-    /// The sentence for the client.
+    /// The message for the client.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -69,26 +67,31 @@ impl ApiError {
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
         let message = error.to_string();
-        let (code, details) = match error {
-            ServiceError::BadInput { details, .. } => (code::BAD_USER_INPUT, details),
-            ServiceError::NotFound { .. } => (code::NOT_FOUND, None),
-            ServiceError::Conflict(_) => (code::CONFLICT, None),
-            ServiceError::Unauthenticated(_) => (code::UNAUTHENTICATED, None),
-            ServiceError::Forbidden(_) => (code::FORBIDDEN, None),
-            ServiceError::Overloaded => (code::OVERLOADED, None),
-            ServiceError::TimedOut => (code::TIMEOUT, None),
-            ServiceError::Damaged(message) => return internal(&anyhow::anyhow!(message)),
-            ServiceError::Internal(error) => return internal(&error),
+        let code = match &error {
+            ServiceError::BadInput { .. } => code::BAD_USER_INPUT,
+            ServiceError::NotFound { .. } => code::NOT_FOUND,
+            ServiceError::Conflict(_) => code::CONFLICT,
+            ServiceError::Unauthenticated(_) => code::UNAUTHENTICATED,
+            ServiceError::Forbidden(_) => code::FORBIDDEN,
+            ServiceError::Overloaded => code::OVERLOADED,
+            ServiceError::TimedOut => code::TIMEOUT,
+            ServiceError::Compute(_) if error.classify().fault == Fault::Caller => code::BAD_USER_INPUT,
+            ServiceError::Compute(_) | ServiceError::Damaged(_) => return internal(&anyhow::anyhow!(message)),
+            ServiceError::Internal(error) => return internal(error),
         };
-        Self { code, message, details }
+        Self {
+            code,
+            message,
+            details: error.details(),
+        }
     }
 }
 
 fn internal(error: &anyhow::Error) -> ApiError {
-    tracing::error!(error = format!("{error:#}"), "a request failed by our fault");
+    tracing::error!(error = format!("{error:#}"), "a request failed with an internal error");
     ApiError {
         code: code::INTERNAL,
-        message: "the server failed to answer; its log says why".to_owned(),
+        message: "internal server error; the server's log has the details".to_owned(),
         details: None,
     }
 }
@@ -99,7 +102,7 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// Loaders share one failure among all who asked.
+/// A loader shares one failure among all requests of a batch.
 impl From<std::sync::Arc<StoreError>> for ApiError {
     fn from(error: std::sync::Arc<StoreError>) -> Self {
         match *error {
@@ -140,30 +143,30 @@ impl From<ApiError> for async_graphql::Error {
     }
 }
 
-/// What async-graphql says of queries that ask for too much, and what to say in its place.
+/// The beginnings of async-graphql's messages for documents that are too complex, each with its replacement.
 const TOO_COMPLEX: [(&str, &str); 3] = [
     (
         "Query is nested too deep.",
-        "the document is nested too deep (serverInfo.limits.depth): ask for less at a time",
+        "the document is nested too deeply: reduce its depth to the limit (serverInfo.limits.depth)",
     ),
     (
         "Query is too complex.",
-        "the document is too complex: its price, which grows with the entries of lists, is above the limit \
-         (serverInfo.limits.complexity). Ask for fewer entries or fields at a time",
+        "the document is too complex: its complexity, which grows with the entries of lists, is above the limit \
+         (serverInfo.limits.complexity). Request fewer entries or fields at a time",
     ),
     (
         "The recursion depth of the query cannot be greater than",
-        "the document is nested too deep to be read: ask for less at a time",
+        "the document is nested too deeply to be parsed: reduce its depth",
     ),
 ];
 
-/// A response in which every error has a code: those of documents that are no queries of this schema have none yet.
-pub fn complete(mut response: Response) -> Response {
-    response.errors = response.errors.into_iter().map(complete_error).collect();
+/// Adds a code to every error that has none, such as the errors of documents that fail validation.
+pub fn add_missing_codes(mut response: Response) -> Response {
+    response.errors = response.errors.into_iter().map(add_missing_code).collect();
     response
 }
 
-fn complete_error(error: ServerError) -> ServerError {
+fn add_missing_code(error: ServerError) -> ServerError {
     if error
         .extensions
         .as_ref()
@@ -171,8 +174,8 @@ fn complete_error(error: ServerError) -> ServerError {
     {
         return error;
     }
-    let said = |(beginning, _): &&(&str, &str)| error.message.starts_with(beginning);
-    match TOO_COMPLEX.iter().find(said) {
+    let matches = |(beginning, _): &&(&str, &str)| error.message.starts_with(beginning);
+    match TOO_COMPLEX.iter().find(matches) {
         Some((_, message)) => {
             let message = (*message).to_owned();
             with_code(ServerError { message, ..error }, code::QUERY_TOO_COMPLEX)
@@ -194,7 +197,7 @@ pub fn code_of(error: &ServerError) -> Option<&str> {
     }
 }
 
-/// The error with a code.
+/// Sets the code of an error.
 pub fn with_code(mut error: ServerError, code: &str) -> ServerError {
     error.extensions.get_or_insert_default().set("code", code);
     error

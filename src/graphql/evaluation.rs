@@ -1,4 +1,4 @@
-//! Evaluations: how well a version does, what it takes for what, and which images show it.
+//! Evaluations: accuracy, confusion matrix, calibration and misclassified images.
 
 use async_graphql::{Context, Object, SimpleObject};
 use chrono::{DateTime, Utc};
@@ -11,33 +11,32 @@ use super::id::GlobalId as _;
 use super::limits::page_cost;
 use super::loader::{ConfusionOf, MistakesOf, load, load_referenced};
 use super::picture::Picture;
-use super::plain::Plain;
+use super::raw_list::RawList;
 use scv_domain::dataset::Split;
 use scv_domain::evaluation as domain;
-use scv_domain::evaluation::{
-    MAX_DENSE_CLASSES, class_count, class_name, class_reports, expected_calibration_error,
-};
+use scv_domain::evaluation::{MAX_DENSE_CLASSES, class_count, class_name, class_reports, expected_calibration_error};
 use scv_domain::id::DatasetId;
 use scv_service::{EvaluationPlot, Library};
 
-/// How well a version does on the test split of a data set. What is null here was not kept by the release that evaluated it:
-/// evaluateVersion computes it anew.
+/// The evaluation of a version on the test split of a data set. Some fields are null for evaluations that an earlier
+/// release computed; `evaluateVersion` computes them again.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Evaluation(pub domain::Evaluation);
 
 #[Object(use_type_description)]
 impl Evaluation {
-    /// The data set.
+    /// The data set that the version was evaluated on.
     async fn dataset(&self, ctx: &Context<'_>) -> Result<Dataset> {
         load_referenced(ctx, self.0.dataset_id).await.map(Dataset)
     }
 
-    /// Share of the images classified right, 0 to 1.
+    /// Share of images that were classified correctly, 0 to 1.
     async fn accuracy(&self) -> f64 {
         self.0.accuracy
     }
 
-    /// Share of the images whose class is among the five likeliest, 0 to 1.
+    /// Top-5 accuracy: share of images whose true class is among the five predicted with the highest probability, 0 to
+    /// 1.
     async fn top_five_accuracy(&self) -> Option<f64> {
         self.0.details.as_ref().map(|details| details.top_five_accuracy)
     }
@@ -47,18 +46,18 @@ impl Evaluation {
         self.0.loss
     }
 
-    /// Images in the split.
+    /// Number of images in the test split.
     async fn image_count(&self) -> i32 {
         self.0.image_count
     }
 
-    /// How far confidences can be believed.
+    /// How well confidence agrees with accuracy.
     async fn calibration(&self) -> Option<Calibration> {
         let bins = &self.0.details.as_ref()?.calibration;
         Some(Calibration::of(bins))
     }
 
-    /// How well each class is told from the others, in the order of the classes.
+    /// The metrics of each class, by class index.
     async fn classes(&self, ctx: &Context<'_>) -> Result<Option<Vec<ClassReport>>> {
         let Some(cells) = self.cells(ctx).await? else {
             return Ok(None);
@@ -73,35 +72,36 @@ impl Evaluation {
         ))
     }
 
-    /// The confusion matrix: a row for each class that images are of, a column for each that they were taken for, and how many
-    /// images. Of at most 1,000 classes.
-    async fn confusion_matrix(&self, ctx: &Context<'_>) -> Result<Option<Plain<Vec<Vec<i32>>>>> {
+    /// The confusion matrix: numbers of images, with a row for each true class and a column for each predicted class.
+    /// Available for at most 1,000 classes; `confusionCells` has no such limit.
+    async fn confusion_matrix(&self, ctx: &Context<'_>) -> Result<Option<RawList<Vec<Vec<i32>>>>> {
         let Some(cells) = self.cells(ctx).await? else {
             return Ok(None);
         };
         let classes = class_count(&cells, self.class_names(ctx).await?.len());
         if classes > MAX_DENSE_CLASSES {
             return Err(ApiError::bad_input(format!(
-                "the matrix of {classes} classes has too many numbers: page through confusionCells"
+                "{classes} classes are too many for `confusionMatrix`; the limit is {MAX_DENSE_CLASSES}. Page through \
+                 `confusionCells` instead"
             )));
         }
         let mut rows = vec![vec![0; classes]; classes];
         for cell in cells {
             rows[usize::from(cell.actual)][usize::from(cell.predicted)] = cell.image_count as i32;
         }
-        Ok(Some(Plain(rows)))
+        Ok(Some(RawList(rows)))
     }
 
-    /// The cells of the confusion matrix that hold images, by the class that they are of and the one they were taken for.
+    /// The non-empty cells of the confusion matrix, ordered by true class and predicted class.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn confusion_cells(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Only images that were taken for something else.", default = false)] mistakes_only: bool,
-        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
-        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
-        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Return only cells of misclassified images.", default = false)] mistakes_only: bool,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
     ) -> Result<Option<ListConnection<ConfusionCell>>> {
         let page = page(first, after, last, before)?;
         let Some(mut cells) = self.cells(ctx).await? else {
@@ -117,15 +117,15 @@ impl Evaluation {
         })))
     }
 
-    /// The mistakes that the version was most sure of, the surest first; a hundred are kept.
+    /// Images misclassified with the highest confidence, highest first; at most 100 are kept.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn mistakes(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
-        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
-        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
     ) -> Result<Option<ListConnection<Mistake>>> {
         let page = page(first, after, last, before)?;
         if self.0.details.is_none() {
@@ -141,16 +141,16 @@ impl Evaluation {
         })))
     }
 
-    /// Address on this server of a picture of it.
+    /// URL path on this server of a plot of the evaluation.
     async fn plot(
         &self,
-        #[graphql(desc = "What it shows.")] of: EvaluationPlotKind,
-        #[graphql(desc = "How it is written.", default_with = "PictureFormat::Svg")] format: PictureFormat,
+        #[graphql(desc = "What the plot shows.")] kind: EvaluationPlotKind,
+        #[graphql(desc = "The file format.", default_with = "PictureFormat::Svg")] format: PictureFormat,
     ) -> Option<String> {
         self.0.details.as_ref()?;
         let (version, dataset) = (self.0.version_id.encode(), self.0.dataset_id.encode());
-        let plot = EvaluationPlot::from(of).name();
-        let ending = scv_service::PictureFormat::from(format).ending();
+        let plot = EvaluationPlot::from(kind).name();
+        let ending = scv_service::PictureFormat::from(format).extension();
         Some(format!(
             "/evaluations/{}/{}/{plot}.{ending}",
             version.as_str(),
@@ -178,15 +178,15 @@ impl Evaluation {
     }
 }
 
-/// What a picture of an evaluation shows.
+/// Kinds of plots of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, async_graphql::Enum)]
 #[graphql(remote = "EvaluationPlot")]
 pub enum EvaluationPlotKind {
-    /// Which classes are taken for which, as numbers and colours.
+    /// The confusion matrix, as numbers and colours.
     ConfusionMatrix,
-    /// Confidence against accuracy, as bars with the gap between the two and the numbers of images.
+    /// Reliability diagram: accuracy and confidence per bin, the gap between the two, and the numbers of images.
     Calibration,
-    /// Precision, recall and F1 of each class, as bars.
+    /// Per-class metrics: precision, recall and F1, as bars.
     Classes,
 }
 
@@ -195,7 +195,7 @@ pub enum EvaluationPlotKind {
 pub struct Class {
     /// Its index.
     index: i32,
-    /// Its name; its index in words for one that the data set does not have.
+    /// Its name; if the data set does not have the class, a name made of its index.
     name: String,
 }
 
@@ -208,18 +208,18 @@ impl Class {
     }
 }
 
-/// How well one class is told from the others. What would be a share of no images is null.
+/// The metrics of one class. A metric is null if there are no images to compute it from.
 #[derive(Debug, SimpleObject)]
 pub struct ClassReport {
     /// The class.
     class: Class,
-    /// Images of it.
+    /// Number of images of the class.
     image_count: i32,
-    /// Images taken for it.
+    /// Number of images predicted as the class.
     predicted_count: i32,
-    /// Of the images taken for it, the share that are.
+    /// Share of the images predicted as the class that belong to it.
     precision: Option<f64>,
-    /// Of the images of it, the share taken for it.
+    /// Share of the images of the class that are predicted as it.
     recall: Option<f64>,
     /// The harmonic mean of precision and recall.
     f1: Option<f64>,
@@ -238,27 +238,29 @@ impl ClassReport {
     }
 }
 
-/// How far confidences can be believed: of images that a network is 80 % sure of, 80 % should be classified right.
+/// How well confidence agrees with accuracy: of the images that a network classifies with 80% confidence, 80% should be
+/// classified correctly.
 #[derive(Debug, SimpleObject)]
 pub struct Calibration {
-    /// The mean distance of confidence and accuracy, each bin by its share of the images (ECE).
+    /// Expected calibration error (ECE): the mean difference between confidence and accuracy, with each bin weighted by
+    /// its share of the images.
     expected_calibration_error: f64,
     /// Fifteen bins of equal width, from confidence 0 to 1.
     bins: Vec<CalibrationBin>,
 }
 
-/// The images that a network was about equally sure of.
+/// The images that were classified with a similar confidence.
 #[derive(Debug, SimpleObject)]
 pub struct CalibrationBin {
-    /// Confidences of the bin are above this.
+    /// Lower bound of confidence, exclusive.
     lower: f64,
-    /// Confidences of the bin are at most this.
+    /// Upper bound of confidence, inclusive.
     upper: f64,
-    /// Images.
+    /// Number of images in the bin.
     image_count: i32,
     /// Mean confidence; null if there are no images.
     confidence: Option<f64>,
-    /// Share classified right; null if there are no images.
+    /// Share of images that were classified correctly; null if there are no images.
     accuracy: Option<f64>,
 }
 
@@ -279,31 +281,31 @@ impl Calibration {
     }
 }
 
-/// The images of one class that were taken for another, or for what they are.
+/// The images of one true class with the same predicted class.
 #[derive(Debug, SimpleObject)]
 pub struct ConfusionCell {
-    /// The class that they are of.
+    /// The true class.
     actual: Class,
-    /// The class that they were taken for.
+    /// The predicted class.
     predicted: Class,
-    /// How many.
+    /// Number of images.
     image_count: i32,
-    /// The one that the network was most sure of.
+    /// The image that was classified with the highest confidence.
     exemplar: Exemplar,
 }
 
-/// An image that was taken for something else.
+/// A misclassified image.
 #[derive(Debug, SimpleObject)]
 pub struct Mistake {
-    /// The class that it is of.
+    /// The true class.
     actual: Class,
-    /// The class that it was taken for.
+    /// The predicted class.
     predicted: Class,
     /// The image.
     image: Exemplar,
 }
 
-/// An image of the test split and how sure the network was of it.
+/// An image of the test split and the confidence of its classification.
 #[derive(Debug, async_graphql::Description)]
 pub struct Exemplar {
     image: domain::Exemplar,
@@ -323,12 +325,12 @@ impl Exemplar {
         self.image.index as i32
     }
 
-    /// The probability of the class that it was taken for, 0 to 1.
+    /// The probability of the predicted class, 0 to 1.
     async fn confidence(&self) -> f64 {
         self.image.confidence
     }
 
-    /// The image, small ones enlarged to be seen.
+    /// The image; small images are enlarged.
     async fn picture(&self, ctx: &Context<'_>) -> Result<Picture> {
         let library = ctx.data_unchecked::<Library>();
         let picture = library

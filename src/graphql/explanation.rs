@@ -1,4 +1,4 @@
-//! Why two layers are alike, in words.
+//! Explanations of why two layers are similar.
 
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use scv_domain::explanation as domain;
 use scv_domain::id::LayerId;
 use scv_service::{ExplanationInProgress, ExplanationPart, Library, ServiceError};
 
-/// The explanation of two layers' likeness, on its way.
+/// Starts the explanation of two layers' similarity.
 ///
 /// # Errors
-/// There is no such layer, the language is none, or the server is busy.
+/// A layer does not exist, the language is invalid, or the server is busy.
 pub async fn explain(
     ctx: &Context<'_>,
     layer: &ID,
@@ -24,87 +24,87 @@ pub async fn explain(
 ) -> Result<ExplanationInProgress> {
     let language = language.map(|language| language.parse()).transpose();
     let language = language.map_err(|error: domain::LanguageError| ApiError::bad_input(error))?;
-    let (layer, other) = futures::try_join!(found(ctx, layer), found(ctx, other))?;
+    let (layer, other) = futures::try_join!(find_layer(ctx, layer), find_layer(ctx, other))?;
     let library = ctx.data_unchecked::<Library>();
     Ok(library.explain(layer.0, other.0, language).await?)
 }
 
-async fn found(ctx: &Context<'_>, id: &ID) -> Result<Layer> {
+async fn find_layer(ctx: &Context<'_>, id: &ID) -> Result<Layer> {
     let layer = node::layer(ctx, LayerId::decode(id)?).await?;
     Ok(layer.ok_or_else(|| ServiceError::not_found("layer", &**id))?)
 }
 
-/// Why two layers may compute the same thing: structure, performance, what speaks for it, and what to try next.
+/// An explanation of why two layers may compute the same: structure, performance, evidence, and what to try next.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Explanation(pub Arc<domain::Explanation>);
 
 #[Object(use_type_description)]
 impl Explanation {
-    /// The explanation in Markdown. A language model may write what is not so, and what it writes is not to be trusted as HTML:
-    /// show it with raw HTML turned off.
+    /// The explanation in Markdown. A language model can make mistakes, and its output is untrusted: render it with raw
+    /// HTML disabled.
     async fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// Who wrote it.
+    /// What wrote the explanation.
     async fn source(&self) -> ExplanationSource {
         self.0.source.into()
     }
 
-    /// Why it comes from the rules, in a sentence; null if a language model wrote it.
-    async fn reason(&self) -> Option<&str> {
+    /// Why rules wrote the explanation instead of a language model, in a sentence; null if a language model wrote it.
+    async fn fallback_reason(&self) -> Option<&str> {
         self.0.reason.as_deref()
     }
 
-    /// Name of the language model that wrote it; null if it comes from the rules.
+    /// Name of the language model that wrote it; null if rules wrote it.
     async fn model(&self) -> Option<&str> {
         self.0.model.as_deref()
     }
 
-    /// What it is written in, whatever was asked for: rules know English only.
+    /// The language that it is written in. This may differ from the requested one, because rules write English only.
     async fn language(&self) -> &str {
         self.0.language.as_str()
     }
 
-    /// Whether the language model came to its end; false if it was cut off at the longest answer that is taken.
+    /// Whether the explanation is complete; false if the language model's output was cut off at the length limit.
     async fn complete(&self) -> bool {
         self.0.complete
     }
 
-    /// The one layer.
+    /// The first layer.
     async fn layer(&self, ctx: &Context<'_>) -> Result<Layer> {
         load_referenced(ctx, self.0.layer).await.map(Layer)
     }
 
-    /// The other layer.
+    /// The second layer.
     async fn other_layer(&self, ctx: &Context<'_>) -> Result<Layer> {
         load_referenced(ctx, self.0.other_layer).await.map(Layer)
     }
 
-    /// Linear CKA between the two, 0 to 1. Null if they cannot be compared.
+    /// Linear CKA between the two layers, 0 to 1. Null if they cannot be compared.
     async fn cka(&self) -> Option<f64> {
-        self.0.likeness.as_ref().ok().map(|likeness| likeness.cka)
+        self.0.scores.as_ref().ok().map(|likeness| likeness.cka)
     }
 
-    /// Debiased CKA between the two, -1 to 1. Null if they cannot be compared.
+    /// Debiased CKA between the two layers, -1 to 1. Null if they cannot be compared.
     async fn debiased_cka(&self) -> Option<f64> {
-        self.0.likeness.as_ref().ok().map(|likeness| likeness.debiased_cka)
+        self.0.scores.as_ref().ok().map(|likeness| likeness.debiased_cka)
     }
 
-    /// Why the two cannot be compared; null if they can.
-    async fn incomparable(&self) -> Option<&str> {
-        self.0.likeness.as_ref().err().map(String::as_str)
+    /// Why the two layers cannot be compared, in a sentence; null if they can.
+    async fn not_comparable_reason(&self) -> Option<&str> {
+        self.0.scores.as_ref().err().map(String::as_str)
     }
 
-    /// What the two have in common.
-    async fn common(&self) -> CommonFacts {
+    /// The facts about the two layers that the explanation is based on.
+    async fn facts(&self) -> ExplanationFacts {
         self.0.common.into()
     }
 }
 
-/// Who writes explanations.
+/// What writes explanations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "domain::Source")]
+#[graphql(remote = "domain::ExplanationSource")]
 pub enum ExplanationSource {
     /// A language model, from the measured facts.
     Llm,
@@ -112,43 +112,43 @@ pub enum ExplanationSource {
     Rules,
 }
 
-/// What two layers have in common.
+/// Facts about two layers.
 #[derive(Debug, SimpleObject)]
-pub struct CommonFacts {
-    /// Both are of one kind.
+pub struct ExplanationFacts {
+    /// Whether both layers have the same kind.
     same_kind: bool,
-    /// Both have the same kind, parameters and shapes.
+    /// Whether both layers have the same kind, parameters and shapes.
     same_settings: bool,
-    /// Both make values of one shape.
+    /// Whether the outputs of both layers have the same shape.
     same_output_shape: bool,
-    /// Both are of one model.
+    /// Whether both layers belong to the same model.
     same_model: bool,
-    /// Their networks are made for one data set.
+    /// Whether the versions of both layers are for the same data set.
     same_dataset: bool,
-    /// The alignment of their networks (`Version.diff`) puts them in the same place.
+    /// Whether the alignment of their versions (`Version.diff`) pairs them.
     aligned: bool,
-    /// How deep the one lies in its network: 0 for the first layer, 1 for the last.
+    /// Relative depth of the first layer in its network: 0 for the first layer of the network, 1 for the last.
     depth: f64,
-    /// How deep the other lies in its network.
+    /// Relative depth of the second layer in its network.
     other_depth: f64,
-    /// Place of the other among all layers of its network by debiased CKA with the one, from 1. Null for layers of one network,
-    /// and where networks are too large for all their layers to be compared.
+    /// Rank of the second layer among all layers of its network by debiased CKA with the first, from 1. Null if both
+    /// layers belong to one network, or if the networks are too large to compare all layers.
     rank: Option<u32>,
-    /// Place of the one among all layers of its network by debiased CKA with the other.
+    /// Rank of the first layer among all layers of its network by debiased CKA with the second. Null if `rank` is null.
     other_rank: Option<u32>,
-    /// The probability of so high a debiased CKA if the probe images of one of the two were relabelled at random, for this pair
-    /// alone. Null if they cannot be compared.
+    /// Probability of at least this debiased CKA if the probe images of one of the two layers are permuted at random,
+    /// not corrected for multiple comparisons. Null if the layers cannot be compared.
     p_value: Option<f64>,
 }
 
-impl From<domain::Common> for CommonFacts {
-    fn from(common: domain::Common) -> Self {
+impl From<domain::CommonFacts> for ExplanationFacts {
+    fn from(common: domain::CommonFacts) -> Self {
         Self {
-            same_kind: common.kind,
-            same_settings: common.settings,
-            same_output_shape: common.output_shape,
-            same_model: common.model,
-            same_dataset: common.dataset,
+            same_kind: common.same_kind,
+            same_settings: common.same_settings,
+            same_output_shape: common.same_output_shape,
+            same_model: common.same_model,
+            same_dataset: common.same_dataset,
             aligned: common.aligned,
             depth: common.depth,
             other_depth: common.other_depth,
@@ -159,12 +159,12 @@ impl From<domain::Common> for CommonFacts {
     }
 }
 
-/// A part of an explanation as it is written.
+/// A part of an explanation that is being written.
 #[derive(Debug, SimpleObject)]
 pub struct ExplanationChunk {
-    /// The next piece of what the language model writes; null in the last chunk.
+    /// The next piece of the language model's text; null in the last chunk.
     text: Option<String>,
-    /// The whole explanation, in the last chunk. If it comes from the rules, the pieces given before it are void.
+    /// The whole explanation, in the last chunk. If rules wrote it, discard the pieces received before.
     explanation: Option<Explanation>,
 }
 

@@ -1,4 +1,4 @@
-//! Global ids and cursors: opaque to clients, checked on their way in.
+//! Global ids and cursors: opaque to clients, checked when a client sends them.
 
 use async_graphql::ID;
 use base64::Engine as _;
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::error::{ApiError, Result};
 use scv_domain::id::{DatasetId, JobId, LayerId, ModelId, ProbeSetId, SynthesisId, TokenId, VersionId};
 
-/// A key of any table that the API knows.
+/// The key of any object that has a global id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
     /// A data set.
@@ -30,7 +30,7 @@ pub enum Key {
     Token(TokenId),
 }
 
-/// A key that has a global id.
+/// A key that can be encoded as a global id.
 pub trait GlobalId: Copy + Into<Key> {
     /// The type's name in the schema.
     const TYPE: &'static str;
@@ -44,15 +44,15 @@ pub trait GlobalId: Copy + Into<Key> {
         ID(BASE64_URL_SAFE_NO_PAD.encode(format!("{}:{}", Self::TYPE, key.number())))
     }
 
-    /// The key behind a global id.
+    /// Decodes a global id.
     ///
     /// # Errors
-    /// The id is none of ours, or of another type.
+    /// The id is invalid, or of another type.
     fn decode(id: &ID) -> Result<Self> {
         let key = Key::decode(id)?;
         Self::of(key).ok_or_else(|| {
             ApiError::bad_input(format!(
-                "the id {:?} is of a {}, not of a {}",
+                "the id {:?} refers to a {}, not to a {}",
                 id.0,
                 key.type_name(),
                 Self::TYPE
@@ -118,10 +118,10 @@ global_ids! {
 }
 
 impl Key {
-    /// The key behind a global id.
+    /// Decodes a global id.
     ///
     /// # Errors
-    /// The id is none of ours.
+    /// The id is invalid.
     pub fn decode(id: &ID) -> Result<Self> {
         let text = BASE64_URL_SAFE_NO_PAD
             .decode(&id.0)
@@ -133,29 +133,29 @@ impl Key {
         });
         key.ok_or_else(|| {
             ApiError::bad_input(format!(
-                "{:?} is not an id of this server: use an `id` it gave out",
+                "{:?} is not a valid id: use an `id` that this server returned",
                 id.0
             ))
         })
     }
 }
 
-/// A cursor in the form clients see.
+/// Encodes a cursor for clients.
 pub fn encode_cursor<C: Serialize>(cursor: &C) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(serde_json::json!(cursor).to_string())
 }
 
-/// The cursor that a client gives back.
+/// Decodes a cursor that a client sent.
 ///
 /// # Errors
-/// It is none that this list gave out.
+/// The cursor does not belong to this kind of list.
 pub fn decode_cursor<C: DeserializeOwned>(argument: &str, text: Option<String>) -> Result<Option<C>> {
     let Some(text) = text else { return Ok(None) };
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(&text).ok();
     match bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
         Some(cursor) => Ok(Some(cursor)),
         None => Err(ApiError::bad_input(format!(
-            "`{argument}` is not a cursor of this list: use an `endCursor` or `cursor` it gave out"
+            "`{argument}` is not a valid cursor of this list: use a `cursor` or `endCursor` that it returned"
         ))),
     }
 }
@@ -165,16 +165,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_comes_back_as_the_key_it_was_made_of() {
+    fn an_id_decodes_to_the_key_it_encodes() {
         assert_eq!(LayerId::decode(&LayerId(7).encode()).ok(), Some(LayerId(7)));
     }
 
     #[test]
-    fn an_id_of_another_type_says_which() {
+    fn the_error_for_an_id_of_another_type_names_both_types() {
         let error = LayerId::decode(&ModelId(7).encode()).map_err(async_graphql::Error::from);
         assert_eq!(
             error.map_err(|e| e.message),
-            Err("the id \"TW9kZWw6Nw\" is of a Model, not of a Layer".to_owned())
+            Err("the id \"TW9kZWw6Nw\" refers to a Model, not to a Layer".to_owned())
         );
     }
 }

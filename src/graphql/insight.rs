@@ -1,4 +1,4 @@
-//! Feature maps and attributions of one image.
+//! Feature maps and attributions of an image.
 
 use std::sync::Arc;
 
@@ -9,68 +9,68 @@ use super::error::{ApiError, Result};
 use super::evaluation::Class;
 use super::limits::entries_cost;
 use super::loader::load_referenced;
-use super::number::not_negative;
+use super::number::non_negative;
 use super::picture::Picture;
-use super::plain::Plain;
+use super::raw_list::RawList;
 use scv_domain::id::VersionId;
-use scv_domain::insight::{self as domain, Attribution, ChannelChoice, Method};
+use scv_domain::insight::{self as domain, Attribution, ChannelChoice};
 use scv_picture::{Colours, NumberMap};
-use scv_service::{AttributionRequest, ImageAttribution, ImageChoice, Library, Seen, SeenMap};
+use scv_service::{AttributionRequest, ImageAttribution, ImageChoice, ImageFeatureMap, Library};
 
-/// Channels that are shown if none are named.
-pub const USUAL_CHANNELS: i32 = 8;
+/// Number of channels that are returned by default.
+pub const DEFAULT_CHANNELS: i32 = 8;
 
-/// Which colours stand for numbers.
+/// A colour map for numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "Colours")]
 pub enum ColourMap {
-    /// From black, the lowest number, to white, the highest.
+    /// From black for the lowest number to white for the highest.
     Grey,
-    /// From dark violet, the lowest number, over green to yellow, the highest.
+    /// From dark violet for the lowest number through green to yellow for the highest.
     Viridis,
-    /// From blue, far below zero, over white, zero, to red, far above. The colours end at the 98th percentile of the
-    /// magnitudes.
+    /// From blue for negative numbers through white for zero to red for positive numbers. Colours saturate at the 98th
+    /// percentile of the absolute values.
     Diverging,
 }
 
-/// The image that was looked at.
+/// The image that a network was run on.
 #[derive(Debug, async_graphql::Description)]
-pub struct SeenImage(Arc<Seen>);
+pub struct SourceImage(Arc<scv_service::SourceImage>);
 
 #[Object(use_type_description)]
-impl SeenImage {
-    /// The image, small ones enlarged to be seen.
+impl SourceImage {
+    /// The image; small images are enlarged.
     async fn picture(&self) -> Picture {
         Picture(self.0.picture.clone())
     }
 
-    /// Its index in the split; null for an uploaded one.
+    /// Its index in the split; null for an uploaded image.
     async fn index(&self) -> Option<i32> {
-        self.0.place.as_ref().map(|place| place.index as i32)
+        self.0.position.as_ref().map(|position| position.index as i32)
     }
 
-    /// The split of the version's data set that it is of; null for an uploaded one.
+    /// The split of the version's data set that it belongs to; null for an uploaded image.
     async fn split(&self) -> Option<Split> {
-        self.0.place.as_ref().map(|place| place.split.into())
+        self.0.position.as_ref().map(|position| position.split.into())
     }
 
-    /// Its class, as the data set has it; null for an uploaded one.
+    /// Its true class, according to the data set; null for an uploaded image.
     async fn class(&self) -> Option<Class> {
-        let place = self.0.place.as_ref()?;
-        Some(Class::of(place.class, &place.class_names))
+        let position = self.0.position.as_ref()?;
+        Some(Class::of(position.class, &position.class_names))
     }
 
-    /// What was done to an uploaded one, in this order.
-    async fn preparations(&self) -> Vec<String> {
-        self.0.preparations.iter().map(ToString::to_string).collect()
+    /// The preprocessing steps that were applied to an uploaded image, in order; empty for an image of the data set.
+    async fn preprocessing_steps(&self) -> Vec<String> {
+        self.0.preprocessing_steps.iter().map(ToString::to_string).collect()
     }
 }
 
-/// What one channel of a layer answers to an image, place by place.
+/// The activations of one channel of a layer for an image, as rows and columns.
 #[derive(Debug, async_graphql::Description)]
 pub struct FeatureMap {
     map: domain::FeatureMap,
-    seen: Arc<Seen>,
+    image: Arc<scv_service::SourceImage>,
 }
 
 #[Object(use_type_description)]
@@ -80,57 +80,59 @@ impl FeatureMap {
         self.map.channel as i32
     }
 
-    /// Rows. A layer without rows and columns has one of each.
+    /// Number of rows; 1 for a layer without spatial dimensions.
     async fn height(&self) -> i32 {
         self.map.height as i32
     }
 
-    /// Columns.
+    /// Number of columns; 1 for a layer without spatial dimensions.
     async fn width(&self) -> i32 {
         self.map.width as i32
     }
 
-    /// The mean of the numbers; null if that is none.
+    /// The mean activation; null if it is not finite.
     async fn mean(&self) -> Option<f64> {
         Some(self.map.mean()).filter(|mean| mean.is_finite())
     }
 
-    /// The numbers, row after row. Null is what was NaN or infinite.
-    async fn values(&self) -> Plain<Vec<Vec<Option<f64>>>> {
-        Plain(rows(&self.map.values, self.map.width))
+    /// The activations, row by row. Null stands for NaN or infinity.
+    async fn values(&self) -> RawList<Vec<Vec<Option<f64>>>> {
+        RawList(rows(&self.map.values, self.map.width))
     }
 
-    /// The lowest number of all channels of the layer for the image: where the colours begin. Null if none is finite.
+    /// The minimum activation over all channels of the layer for the image, which is the start of the colour scale.
+    /// Null if no activation is finite.
     async fn layer_minimum(&self) -> Option<f64> {
         Some(f64::from(self.map.layer_range[0])).filter(|number| number.is_finite())
     }
 
-    /// The highest number of all channels of the layer for the image: where the colours end. Null if none is finite.
+    /// The maximum activation over all channels of the layer for the image, which is the end of the colour scale. Null
+    /// if no activation is finite.
     async fn layer_maximum(&self) -> Option<f64> {
         Some(f64::from(self.map.layer_range[1])).filter(|number| number.is_finite())
     }
 
-    /// The numbers as colours from the layer's lowest to its highest, enlarged to be seen. Magenta is what was NaN.
+    /// The map in colours, scaled from `layerMinimum` to `layerMaximum` and enlarged. NaN is magenta.
     async fn picture(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which colours.", default_with = "ColourMap::Viridis")] colours: ColourMap,
+        #[graphql(desc = "The colour map.", default_with = "ColourMap::Viridis")] colours: ColourMap,
     ) -> Result<Picture> {
-        pictured(ctx, self.number_map(), colours, None).await
+        draw(ctx, self.number_map(), colours, None).await
     }
 
-    /// The numbers as colours over a pale grey copy of the image, which shows through where they are low.
+    /// The map in colours over a pale grey copy of the image, which is visible where activations are low.
     async fn overlay(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which colours.", default_with = "ColourMap::Viridis")] colours: ColourMap,
+        #[graphql(desc = "The colour map.", default_with = "ColourMap::Viridis")] colours: ColourMap,
     ) -> Result<Picture> {
-        pictured(ctx, self.number_map(), colours, Some(&self.seen)).await
+        draw(ctx, self.number_map(), colours, Some(&self.image)).await
     }
 
-    /// The image.
-    async fn image(&self) -> SeenImage {
-        SeenImage(Arc::clone(&self.seen))
+    /// The image that the map belongs to.
+    async fn image(&self) -> SourceImage {
+        SourceImage(Arc::clone(&self.image))
     }
 }
 
@@ -143,30 +145,30 @@ impl FeatureMap {
         }
     }
 
-    /// One for each.
-    pub(super) fn all(found: Vec<SeenMap>) -> Vec<Self> {
-        let of = |SeenMap { seen, map }| Self { map, seen };
-        found.into_iter().map(of).collect()
+    pub(super) fn all(maps: Vec<ImageFeatureMap>) -> Vec<Self> {
+        maps.into_iter()
+            .map(|ImageFeatureMap { image, map }| Self { map, image })
+            .collect()
     }
 }
 
-/// The channels that are asked for: those named, or the most active ones.
+/// The requested channels: those specified, or the most active ones.
 ///
 /// # Errors
-/// A number below 0.
+/// A number is negative.
 pub(super) fn channel_choice(channels: Option<Vec<i32>>, first: i32) -> Result<ChannelChoice> {
     Ok(match channels {
         Some(channels) => ChannelChoice::Given(
             channels
                 .into_iter()
-                .map(|channel| not_negative("channels", channel))
+                .map(|channel| non_negative("channels", channel))
                 .collect::<Result<_>>()?,
         ),
-        None => ChannelChoice::MostActive(not_negative("first", first)?),
+        None => ChannelChoice::MostActive(non_negative("first", first)?),
     })
 }
 
-/// The price of the feature maps of these channels, or of so many.
+/// The complexity of the feature maps of the specified channels, or of the `first` most active ones.
 pub(super) fn maps_cost(channels: Option<&[i32]>, first: i32, map: usize) -> usize {
     entries_cost(channels.map_or(first.max(0) as usize, <[i32]>::len), map)
 }
@@ -174,36 +176,36 @@ pub(super) fn maps_cost(channels: Option<&[i32]>, first: i32, map: usize) -> usi
 /// An image of a version's data set.
 ///
 /// # Errors
-/// An index below 0.
+/// The index is negative.
 pub(super) fn image_of_dataset(split: Split, index: i32) -> Result<ImageChoice> {
-    Ok(ImageChoice::OfDataset(split.into(), not_negative("image", index)?))
+    Ok(ImageChoice::OfDataset(split.into(), non_negative("image", index)?))
 }
 
-/// Noisy copies, or points of an integral, at most.
+/// The maximum number of noisy copies, or of points of the integral.
 const MAX_GRADIENTS: usize = 300;
 
-/// A gradient costs as much as so many fields.
-const GRADIENT_PRICE: usize = 10;
+/// The complexity of a gradient.
+const GRADIENT_COST: usize = 10;
 
-/// The price of weighing the pixels of an image.
+/// The complexity of an attribution.
 pub(super) fn attribution_cost(settings: Option<&AttributionSettings>, fields: usize) -> usize {
-    let usual = AttributionSettings::usual();
-    let settings = settings.unwrap_or(&usual);
+    let default = AttributionSettings::default();
+    let settings = settings.unwrap_or(&default);
     let gradients = match settings.method {
         AttributionMethod::InputGradient | AttributionMethod::GradCam => 1,
         AttributionMethod::SmoothGrad => settings.samples,
         AttributionMethod::IntegratedGradients => settings.steps,
     };
-    // More than may be are refused by their own name.
+    // A number above the limit is refused later, with a more specific message.
     let gradients = usize::try_from(gradients).unwrap_or_default().min(MAX_GRADIENTS);
-    fields + 1 + GRADIENT_PRICE * gradients
+    fields + 1 + GRADIENT_COST * gradients
 }
 
-/// How many gradients are taken for one image.
+/// The number of gradients to compute for one image.
 ///
 /// # Errors
-/// None, or more than may be.
-fn gradients(setting: &str, number: i32) -> Result<usize> {
+/// The number is not 1 to [`MAX_GRADIENTS`].
+fn gradient_count(setting: &str, number: i32) -> Result<usize> {
     let count = usize::try_from(number).ok();
     count
         .filter(|count| (1..=MAX_GRADIENTS).contains(count))
@@ -214,44 +216,45 @@ fn gradients(setting: &str, number: i32) -> Result<usize> {
         })
 }
 
-/// How pixels are weighed. The score is the logit of the class, and the numbers are of what the network reads.
+/// An attribution method. Attributions explain the logit of a class with respect to the network's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum AttributionMethod {
-    /// The gradient of the score with regard to each pixel.
+    /// The gradient of the logit with respect to each pixel.
     InputGradient,
-    /// The mean of gradients at noisy copies of the image (SmoothGrad).
+    /// SmoothGrad: the mean gradient over noisy copies of the image.
     SmoothGrad,
-    /// The gradient's integral along the way from the mean image to this one, times the difference of the two.
+    /// Integrated gradients: the integral of the gradient on the straight path from the mean image to the image, times
+    /// the difference between the two.
     IntegratedGradients,
-    /// The activations of a layer, weighed by the mean gradient of each channel; what remains above zero (Grad-CAM).
+    /// Grad-CAM: the activations of a layer, weighted by the mean gradient of each channel; negative sums are set to
+    /// zero.
     GradCam,
 }
 
-/// How pixels are to be weighed.
+/// Settings of an attribution.
 #[derive(Debug, Clone, async_graphql::InputObject)]
 pub struct AttributionSettings {
     /// The method.
-    #[graphql(default_with = "Self::usual().method")]
+    #[graphql(default_with = "Self::default().method")]
     method: AttributionMethod,
-    /// For SMOOTH_GRAD: noisy copies, 1 to 300.
-    #[graphql(default_with = "Self::usual().samples")]
+    /// For SMOOTH_GRAD: number of noisy copies, 1 to 300.
+    #[graphql(default_with = "Self::default().samples")]
     samples: i32,
-    /// For SMOOTH_GRAD: deviation of the noise, as a share of the image's range, 0 to 1.
-    #[graphql(default_with = "Self::usual().noise")]
+    /// For SMOOTH_GRAD: standard deviation of the noise, as a share of the image's value range, 0 to 1.
+    #[graphql(default_with = "Self::default().noise")]
     noise: f64,
-    /// For SMOOTH_GRAD: what the noise is drawn with.
-    #[graphql(default_with = "Self::usual().seed")]
+    /// For SMOOTH_GRAD: random seed of the noise.
+    #[graphql(default_with = "Self::default().seed")]
     seed: i32,
-    /// For INTEGRATED_GRADIENTS: points of the integral, 1 to 300.
-    #[graphql(default_with = "Self::usual().steps")]
+    /// For INTEGRATED_GRADIENTS: number of points of the integral, 1 to 300.
+    #[graphql(default_with = "Self::default().steps")]
     steps: i32,
-    /// For GRAD_CAM: index of the layer, one with rows and columns such as a convolution.
+    /// For GRAD_CAM: index of a layer with rows and columns, such as a convolution.
     layer: Option<i32>,
 }
 
-impl AttributionSettings {
-    /// What is meant if nothing is said.
-    pub(super) fn usual() -> Self {
+impl Default for AttributionSettings {
+    fn default() -> Self {
         Self {
             method: AttributionMethod::IntegratedGradients,
             samples: 25,
@@ -263,13 +266,13 @@ impl AttributionSettings {
     }
 }
 
-impl TryFrom<AttributionSettings> for Method {
+impl TryFrom<AttributionSettings> for domain::AttributionMethod {
     type Error = ApiError;
 
     fn try_from(settings: AttributionSettings) -> Result<Self> {
         if settings.layer.is_some() && settings.method != AttributionMethod::GradCam {
             return Err(ApiError::bad_input(
-                "`settings.layer` is for GRAD_CAM: leave it out, or choose that method",
+                "`settings.layer` applies only to GRAD_CAM: omit it or choose that method",
             ));
         }
         Ok(match settings.method {
@@ -281,34 +284,34 @@ impl TryFrom<AttributionSettings> for Method {
                 )));
             }
             AttributionMethod::SmoothGrad => Self::SmoothGrad {
-                samples: gradients("samples", settings.samples)?,
+                samples: gradient_count("samples", settings.samples)?,
                 noise: settings.noise,
-                seed: not_negative("settings.seed", settings.seed)?,
+                seed: non_negative("settings.seed", settings.seed)?,
             },
             AttributionMethod::IntegratedGradients => Self::IntegratedGradients {
-                steps: gradients("steps", settings.steps)?,
+                steps: gradient_count("steps", settings.steps)?,
             },
             AttributionMethod::GradCam => {
                 let missing = || {
                     ApiError::bad_input(
-                        "GRAD_CAM needs the index of a layer with rows and columns: give `settings.layer`",
+                        "GRAD_CAM requires `settings.layer`, the index of a layer with rows and columns",
                     )
                 };
                 Self::GradCam {
-                    layer: not_negative("settings.layer", settings.layer.ok_or_else(missing)?)?,
+                    layer: non_negative("settings.layer", settings.layer.ok_or_else(missing)?)?,
                 }
             }
         })
     }
 }
 
-/// Which pixels of an image a class hangs on.
+/// Pixel attributions for a class: how much each pixel of an image contributes to its logit.
 #[derive(Debug, async_graphql::Description)]
 pub struct ImageAttributions {
     found: ImageAttribution,
     class_names: Vec<String>,
     method: AttributionMethod,
-    /// Sums over the channels.
+    /// The attribution of each pixel, summed over the channels.
     summed: Vec<f32>,
 }
 
@@ -318,7 +321,7 @@ impl ImageAttributions {
             height, width, values, ..
         } = &found.attribution;
         let area = height * width;
-        let sum = |place: usize| values.iter().skip(place).step_by(area).sum();
+        let sum = |pixel: usize| values.iter().skip(pixel).step_by(area).sum();
         let summed = (0..area).map(sum).collect();
         Self {
             found,
@@ -331,63 +334,65 @@ impl ImageAttributions {
 
 #[Object(name = "Attribution", use_type_description)]
 impl ImageAttributions {
-    /// How pixels were weighed.
+    /// The attribution method.
     async fn method(&self) -> AttributionMethod {
         self.method
     }
 
-    /// The class: the one that was asked for, or the likeliest.
+    /// The class that the attributions explain: the requested one, or the predicted class.
     async fn class(&self) -> Class {
         Class::of(self.found.class as u16, &self.class_names)
     }
 
-    /// The score of the class for the image, a logit.
+    /// The logit of the class for the image.
     async fn score(&self) -> f64 {
         self.found.attribution.score
     }
 
-    /// How likely the version finds the class, 0 to 1: its share of the softmax of all scores.
+    /// The probability of the class according to the version, 0 to 1: the softmax of the logits.
     async fn probability(&self) -> f64 {
         self.found.probability
     }
 
-    /// For INTEGRATED_GRADIENTS: how far the sum of the numbers is from the difference of the scores of the image and the mean
-    /// image. More steps make it less.
+    /// For INTEGRATED_GRADIENTS: the completeness error, which is the difference between the sum of the attributions
+    /// and the change of the logit from the mean image to the image. More steps reduce it. Null for other methods.
     async fn completeness_error(&self) -> Option<f64> {
         self.found.attribution.completeness_error
     }
 
-    /// The numbers: channel after channel, row after row. GRAD_CAM has one channel, as large as the layer.
-    async fn values(&self) -> Plain<Vec<Vec<Vec<Option<f64>>>>> {
+    /// The attributions, by channel, row and column. GRAD_CAM has one channel of the size of the layer. Null stands for
+    /// NaN or infinity.
+    async fn values(&self) -> RawList<Vec<Vec<Vec<Option<f64>>>>> {
         let Attribution {
             height, width, values, ..
         } = &self.found.attribution;
         let channels = values.chunks(height * width);
-        Plain(channels.map(|channel| rows(channel, *width)).collect())
+        RawList(channels.map(|channel| rows(channel, *width)).collect())
     }
 
-    /// The numbers, channels added up, as colours; enlarged to be seen. On diverging colours red speaks for the class and blue
-    /// against it.
+    /// The attributions in colours, summed over channels and enlarged. With DIVERGING, red supports the class and blue
+    /// opposes it.
     async fn picture(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which colours; DIVERGING if left out, or VIRIDIS for GRAD_CAM.")] colours: Option<ColourMap>,
+        #[graphql(desc = "The colour map. Default: DIVERGING, or VIRIDIS for GRAD_CAM.")] colours: Option<ColourMap>,
     ) -> Result<Picture> {
-        pictured(ctx, self.number_map(), self.colours(colours), None).await
+        draw(ctx, self.number_map(), self.colours(colours), None).await
     }
 
-    /// The numbers, channels added up, as colours over a pale grey copy of the image, which shows through where they say little.
+    /// The attributions in colours, summed over channels, over a pale grey copy of the image, which is visible where
+    /// attributions are small.
     async fn overlay(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which colours; DIVERGING if left out, or VIRIDIS for GRAD_CAM.")] colours: Option<ColourMap>,
+        #[graphql(desc = "The colour map. Default: DIVERGING, or VIRIDIS for GRAD_CAM.")] colours: Option<ColourMap>,
     ) -> Result<Picture> {
-        pictured(ctx, self.number_map(), self.colours(colours), Some(&self.found.seen)).await
+        draw(ctx, self.number_map(), self.colours(colours), Some(&self.found.image)).await
     }
 
-    /// The image.
-    async fn image(&self) -> SeenImage {
-        SeenImage(Arc::clone(&self.found.seen))
+    /// The image that the map belongs to.
+    async fn image(&self) -> SourceImage {
+        SourceImage(Arc::clone(&self.found.image))
     }
 }
 
@@ -400,18 +405,18 @@ impl ImageAttributions {
         }
     }
 
-    fn colours(&self, wanted: Option<ColourMap>) -> ColourMap {
-        wanted.unwrap_or(match self.method {
+    fn colours(&self, requested: Option<ColourMap>) -> ColourMap {
+        requested.unwrap_or(match self.method {
             AttributionMethod::GradCam => ColourMap::Viridis,
             _ => ColourMap::Diverging,
         })
     }
 }
 
-/// Weighs the pixels of an image for a version.
+/// Computes the attributions of an image.
 ///
 /// # Errors
-/// Those of [`Library::attribute`], and for settings that cannot be.
+/// Those of [`Library::attribute`], and for invalid settings.
 pub(super) async fn attribute(
     ctx: &Context<'_>,
     version: VersionId,
@@ -419,9 +424,9 @@ pub(super) async fn attribute(
     class: Option<i32>,
     settings: Option<AttributionSettings>,
 ) -> Result<ImageAttributions> {
-    let settings = settings.unwrap_or_else(AttributionSettings::usual);
+    let settings = settings.unwrap_or_default();
     let method = settings.method;
-    let class = class.map(|class| not_negative("class", class)).transpose()?;
+    let class = class.map(|class| non_negative("class", class)).transpose()?;
     let request = AttributionRequest {
         version,
         image,
@@ -434,25 +439,25 @@ pub(super) async fn attribute(
     Ok(ImageAttributions::of(found, dataset.class_names, method))
 }
 
-/// Feature maps of an uploaded image.
+/// The feature maps of an uploaded image.
 #[derive(Debug, SimpleObject)]
-pub struct MapImagePayload {
-    /// One a channel.
+pub struct ComputeFeatureMapsPayload {
+    /// One map per channel.
     pub(super) feature_maps: Vec<FeatureMap>,
 }
 
-/// Attributions of an uploaded image.
+/// The attributions of an uploaded image.
 #[derive(Debug, SimpleObject)]
 pub struct AttributeImagePayload {
-    /// Which pixels the class hangs on.
+    /// The pixel attributions.
     pub(super) attribution: ImageAttributions,
 }
 
-async fn pictured(
+async fn draw(
     ctx: &Context<'_>,
     map: NumberMap<'_>,
     colours: ColourMap,
-    over: Option<&Arc<Seen>>,
+    over: Option<&Arc<scv_service::SourceImage>>,
 ) -> Result<Picture> {
     let library = ctx.data_unchecked::<Library>();
     let picture = library

@@ -1,15 +1,16 @@
-//! Background work.
+//! Background jobs.
 
-use async_graphql::{Context, Enum, ID, Object};
+use async_graphql::{Context, Enum, ID, InputObject, Object};
 use chrono::{DateTime, Utc};
 
-use super::error::Result;
+use super::error::{ApiError, Result};
 use super::id::GlobalId;
 use super::loader::load_referenced;
 use super::version::{Failure, Version};
+use scv_domain::id::VersionId;
 use scv_domain::{job as domain, training};
 
-/// A piece of durable background work.
+/// A background job. Jobs survive restarts of the server.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Job(pub domain::Job);
 
@@ -20,136 +21,162 @@ impl Job {
         self.0.id.encode()
     }
 
-    /// What is done.
+    /// The kind of work.
     async fn kind(&self) -> JobKind {
         self.0.kind.into()
     }
 
-    /// How far it has come.
+    /// The state of the job.
     async fn status(&self) -> JobStatus {
         self.0.status.into()
     }
 
-    /// What it is doing just now.
+    /// What the job is doing at the moment.
     async fn phase(&self) -> JobPhase {
         self.0.phase.into()
     }
 
-    /// 0 to 1, over all phases.
+    /// Progress over all phases, 0 to 1.
     async fn progress(&self) -> f64 {
         self.0.progress
     }
 
-    /// Epochs trained so far, in a job that trains.
+    /// The epochs trained so far; empty unless the job trains.
     async fn epochs(&self) -> Vec<EpochReport> {
         self.0.epochs.iter().copied().map(EpochReport).collect()
     }
 
-    /// The version worked on.
+    /// The version that the job works on.
     async fn version(&self, ctx: &Context<'_>) -> Result<Version> {
         load_referenced(ctx, self.0.version_id).await.map(Version)
     }
 
-    /// How often it was begun; more than once after a crash or a passing fault.
+    /// Number of times the job was started; more than once after a crash or a transient error.
     async fn attempts(&self) -> i32 {
         self.0.attempts
     }
 
-    /// Why it failed, if it did.
+    /// Why the job failed; null if it did not fail.
     async fn failure(&self) -> Option<Failure> {
         self.0.failure.clone().map(Failure::from)
     }
 
-    /// When it was asked for.
+    /// When it was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// When it was last begun.
+    /// When it was last started; null if it was not started yet.
     async fn started_at(&self) -> Option<DateTime<Utc>> {
         self.0.started_at
     }
 
-    /// When it ended.
+    /// When it ended; null if it has not ended.
     async fn finished_at(&self) -> Option<DateTime<Utc>> {
         self.0.finished_at
     }
 }
 
-/// Kinds of background work.
+/// Kinds of jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::JobKind")]
 pub enum JobKind {
     /// Train a version, then evaluate and ingest it.
     Train,
-    /// Compute the layer vectors of a version on every probe set of its data set that lacks them, and evaluate it if it is new.
+    /// Compute the layer vectors of a version on every probe set of its data set that has none of them yet, and
+    /// evaluate the version if it is new.
     Ingest,
     /// Evaluate a version on a data set's test split.
     Evaluate,
-    /// Seek an image that a part of a version's network answers to most.
+    /// Create a synthetic image that maximises the activation of a class, layer, channel or neuron.
     Synthesize,
-    /// Find the images that the channels of a version's layers answer to most.
-    Exemplify,
+    /// Find the top-activating images of the channels of a version's layers.
+    FindExemplars,
 }
 
-/// How far a job has come.
+/// States of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::JobStatus")]
 pub enum JobStatus {
     /// Waiting for a worker.
     Queued,
-    /// A worker holds it.
+    /// A worker is running it.
     Running,
-    /// Done.
+    /// Finished successfully.
     Succeeded,
-    /// Ended with a failure.
+    /// Finished with a failure.
     Failed,
-    /// Stopped on request.
+    /// Cancelled on request.
     Cancelled,
 }
 
-/// What a job is doing.
+/// Phases of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::JobPhase")]
 pub enum JobPhase {
-    /// Not begun.
+    /// Waiting for a worker.
     Queued,
     /// Reading weights and images.
     Loading,
-    /// Descending the gradient.
+    /// Training the network.
     Training,
     /// Classifying the test split.
     Evaluating,
-    /// Running the probe images and taking Grams.
+    /// Running the probe images and computing layer vectors.
     Ingesting,
-    /// Ascending the gradient of an image.
+    /// Optimising the synthetic image.
     Synthesizing,
-    /// Showing the test split to every channel.
-    Exemplifying,
+    /// Running the test split to find the top-activating images of every channel.
+    FindingExemplars,
     /// Writing the results.
     Storing,
-    /// Over.
+    /// The job has ended.
     Finished,
 }
 
-/// What one epoch of training came to.
+/// The results of one training epoch.
 #[derive(Debug, Clone, Copy, async_graphql::Description)]
 pub struct EpochReport(pub training::EpochReport);
 
 #[Object(use_type_description)]
 impl EpochReport {
-    /// From 1.
+    /// Number of the epoch, from 1.
     async fn epoch(&self) -> u32 {
         self.0.epoch
     }
 
-    /// Mean cross-entropy over the epoch's batches, in nats.
+    /// Mean cross-entropy over the batches of the epoch, in nats.
     async fn loss(&self) -> f64 {
         self.0.loss
     }
 
-    /// Share of the train images classified right while training.
+    /// Share of training images that were classified correctly during the epoch, 0 to 1.
     async fn accuracy(&self) -> f64 {
         self.0.accuracy
+    }
+}
+
+/// Which jobs a list contains. Conditions that are left out admit every job.
+#[derive(Debug, Clone, Default, InputObject)]
+pub struct JobFilter {
+    /// Only jobs with one of these statuses.
+    #[graphql(default)]
+    statuses: Vec<JobStatus>,
+    /// Only jobs of one of these kinds.
+    #[graphql(default)]
+    kinds: Vec<JobKind>,
+    /// Only jobs of the version with this global id.
+    version_id: Option<ID>,
+}
+
+impl TryFrom<JobFilter> for domain::JobFilter {
+    type Error = ApiError;
+
+    fn try_from(filter: JobFilter) -> Result<Self> {
+        Ok(Self {
+            statuses: filter.statuses.into_iter().map(Into::into).collect(),
+            kinds: filter.kinds.into_iter().map(Into::into).collect(),
+            version_id: filter.version_id.as_ref().map(VersionId::decode).transpose()?,
+        })
     }
 }

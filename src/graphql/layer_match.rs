@@ -1,4 +1,4 @@
-//! The search for layers that are like one: its filter, its hits and what can be asked about each.
+//! The search for layers similar to a given one: its filter, its hits and the statistics of each hit.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use tokio::sync::OnceCell;
 use super::error::{ApiError, Result};
 use super::id::{GlobalId as _, encode_cursor};
 use super::layer::Layer;
-use super::limits::relabelling_cost;
-use super::loader::{Nearest, OfHit, Permutations, load_of_hit};
+use super::limits::permutation_cost;
+use super::loader::{HitKey, Neighbours, Permutations, load_hit_statistic};
 use scv_domain::id::{LayerId, ModelId};
 use scv_domain::page::MAX_PAGE;
 use scv_domain::similarity::{self, MatchCursor, Matches, SimilarityQuery};
@@ -20,14 +20,14 @@ use scv_service::Library;
 /// A page of hits.
 pub type LayerMatchConnection = Connection<String, Layer, SearchFacts, MatchScores, MatchConnectionName, MatchEdgeName>;
 
-/// What was asked.
+/// What was searched for.
 #[derive(Debug)]
 pub(super) struct Search {
     target: LayerId,
     query: SimilarityQuery,
     version: domain::Version,
-    /// Layers that the filter admits, counted once they are asked for.
-    admitted: OnceCell<usize>,
+    /// Number of candidate layers, counted when it is first needed.
+    candidate_count: OnceCell<usize>,
 }
 
 impl Search {
@@ -36,18 +36,18 @@ impl Search {
             target,
             query,
             version,
-            admitted: OnceCell::new(),
+            candidate_count: OnceCell::new(),
         }
     }
 
-    async fn admitted(&self, ctx: &Context<'_>) -> Result<usize> {
+    async fn candidate_count(&self, ctx: &Context<'_>) -> Result<usize> {
         let library = ctx.data_unchecked::<Library>();
         let count = || library.count_admitted(&self.query, &self.version);
-        Ok(*self.admitted.get_or_try_init(count).await?)
+        Ok(*self.candidate_count.get_or_try_init(count).await?)
     }
 }
 
-/// The hits of a search with their layers, which must be in the same order.
+/// The connection of a search; `nodes` are the layers of the hits, in the same order.
 pub(super) fn connection(
     search: Search,
     matches: &Matches,
@@ -82,7 +82,7 @@ pub(super) fn connection(
     connection
 }
 
-/// What is true of a whole search.
+/// Fields that concern the whole search.
 #[derive(Debug, async_graphql::Description)]
 pub struct SearchFacts {
     exact: bool,
@@ -92,27 +92,27 @@ pub struct SearchFacts {
 
 #[Object(use_type_description)]
 impl SearchFacts {
-    /// Layers that the filter admits, whatever their scores: those the search was about.
+    /// Number of candidate layers: all layers that match the filter, whatever their scores.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
         if !self.has_vector {
             return Ok(0);
         }
-        let count = self.search.admitted(ctx).await?;
+        let count = self.search.candidate_count(ctx).await?;
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// Whether every admitted layer was compared. If not, candidates were chosen by short sketches and were then scored exactly:
-    /// the scores are exact either way, but a hit may be missing.
+    /// Whether every candidate layer was compared. If false, the search used an approximate index: the scores are
+    /// exact, but hits may be missing.
     async fn exact(&self) -> bool {
         self.exact
     }
 }
 
-/// How like a hit is.
+/// The scores of a hit.
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct MatchScores {
-    /// Place in the list, from 1, over all pages.
+    /// Position in the results, from 1, counted over all pages.
     rank: i32,
     /// Linear CKA, 0 to 1. Biased upwards for wide layers.
     cka: f64,
@@ -126,20 +126,20 @@ pub struct MatchScores {
 
 #[ComplexObject]
 impl MatchScores {
-    /// How likely so high a debiased CKA is if the probe images of one of the two layers were relabelled at random.
-    #[graphql(complexity = "relabelling_cost(permutations, child_complexity)")]
+    /// Significance of the score: how likely at least this debiased CKA is by chance.
+    #[graphql(complexity = "permutation_cost(permutations, child_complexity)")]
     async fn significance(
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "Random relabellings to try: 99 to 100,000, fewer on probe sets of more than 100 images.",
+            desc = "Number of random permutations: 99 to 100,000; fewer on probe sets of more than 100 images.",
             default = 1000
         )]
         permutations: i32,
     ) -> Result<Significance> {
-        let question = Permutations(usize::try_from(permutations).unwrap_or(0));
-        let found = load_of_hit(ctx, self.ask(question)).await?;
-        let searched = self.search.admitted(ctx).await?;
+        let statistic = Permutations(usize::try_from(permutations).unwrap_or(0));
+        let found = load_hit_statistic(ctx, self.key(statistic)).await?;
+        let searched = self.search.candidate_count(ctx).await?;
         Ok(Significance {
             p_value: found.p_value,
             corrected_p_value: (found.p_value * searched as f64).min(1.0),
@@ -150,70 +150,71 @@ impl MatchScores {
         })
     }
 
-    /// Whether the two layers see the same images as alike: how many of each probe image's nearest other images are the same
-    /// in both. A second opinion that large distances have no part in.
+    /// Mutual nearest neighbours of the two layers: how many of each probe image's nearest neighbours are the same in
+    /// both. A second measure of similarity, which large distances do not influence.
     async fn mutual_knn(
         &self,
         ctx: &Context<'_>,
         #[graphql(
-            desc = "Neighbours of each image: 1 to one less than there are probe images.",
+            desc = "Neighbours per image: from 1 to the number of probe images minus 1.",
             default = 10
         )]
         k: i32,
     ) -> Result<MutualKnn> {
-        let question = Nearest(usize::try_from(k).unwrap_or(0));
-        let found = load_of_hit(ctx, self.ask(question)).await?;
+        let statistic = Neighbours(usize::try_from(k).unwrap_or(0));
+        let found = load_hit_statistic(ctx, self.key(statistic)).await?;
         Ok(MutualKnn {
             overlap: found.overlap,
-            by_chance: found.by_chance,
+            expected_by_chance: found.by_chance,
             k,
         })
     }
 }
 
 impl MatchScores {
-    fn ask<Q>(&self, question: Q) -> OfHit<Q> {
-        OfHit {
+    fn key<S>(&self, statistic: S) -> HitKey<S> {
+        HitKey {
             target: self.search.target,
             hit: self.hit,
             probe_set: self.search.query.probe_set,
-            question,
+            statistic,
         }
     }
 }
 
-/// How many nearest neighbours two layers have in common (Huh et al. 2024), by the distances of their activations.
+/// The overlap of the nearest neighbours in two layers (mutual k-NN, Huh et al. 2024), by the distances of their
+/// activations.
 #[derive(Debug, Clone, Copy, SimpleObject)]
 pub struct MutualKnn {
-    /// The share, 0 to 1, averaged over the probe images.
+    /// Share of common neighbours, 0 to 1, averaged over the probe images.
     overlap: f64,
-    /// What layers that have nothing in common would come to.
-    by_chance: f64,
-    /// Neighbours of each image.
+    /// The overlap expected of unrelated layers.
+    expected_by_chance: f64,
+    /// Neighbours per image.
     k: i32,
 }
 
-/// The probability of a score of at least this height if it says nothing: if the probe images of one of the two layers were
-/// relabelled at random. Always that of debiased CKA.
+/// The significance of a debiased CKA score: the probability of at least this score if the probe images of one of the
+/// two layers are permuted at random.
 #[derive(Debug, Clone, Copy, SimpleObject)]
 pub struct Significance {
-    /// From the permutations if at least ten of them reach the score, else from the moments.
+    /// The p-value: `permutationPValue` if at least ten permutations reach the score, otherwise `momentPValue`.
     p_value: f64,
-    /// The same for the best of all layers that were searched, a bound by Bonferroni: the highest of many scores is high by
-    /// chance.
+    /// The p-value corrected for the number of layers searched (Bonferroni), because the highest of many scores is high
+    /// by chance.
     corrected_p_value: f64,
-    /// Layers that the filter admitted.
+    /// Number of candidate layers of the search.
     layers_searched: i32,
-    /// Share of the random relabellings that reach the score, the given labelling counted as one.
+    /// Share of the random permutations that reach the score. The actual order counts as one of them.
     permutation_p_value: f64,
-    /// From a Pearson type III curve with the exact mean, variance and skewness over all relabellings (Kazi-Aoual et al.
-    /// 1995; Josse, Pagès and Husson 2008).
+    /// From a Pearson type III distribution with the exact mean, variance and skewness over all permutations
+    /// (Kazi-Aoual et al. 1995; Josse, Pagès and Husson 2008).
     moment_p_value: f64,
-    /// Random relabellings tried.
+    /// Number of random permutations.
     permutations: i32,
 }
 
-/// Names the connection.
+/// The name of the connection type.
 #[derive(Debug)]
 pub struct MatchConnectionName;
 
@@ -223,7 +224,7 @@ impl ConnectionNameType for MatchConnectionName {
     }
 }
 
-/// Names the edges.
+/// The name of the edge type.
 #[derive(Debug)]
 pub struct MatchEdgeName;
 
@@ -233,25 +234,26 @@ impl EdgeNameType for MatchEdgeName {
     }
 }
 
-/// Which likeness is meant. Both compare the Gram matrices of two layers' responses to the same probe images.
+/// A measure of similarity. Both compare the Gram matrices of two layers' activations on the same probe images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "vector::Measure")]
 pub enum Measure {
-    /// CKA from U-centred Grams (Song et al. 2012; Nguyen et al. 2021): near zero for unrelated layers, however wide.
+    /// Debiased CKA, from U-centred Gram matrices (Song et al. 2012; Nguyen et al. 2021): near 0 for unrelated layers,
+    /// however wide.
     DebiasedCka,
-    /// Linear CKA (Kornblith et al. 2019), biased upwards for wide layers.
+    /// Linear CKA (Kornblith et al. 2019); biased upwards for wide layers.
     Cka,
 }
 
-/// Which layers a search may answer with.
+/// Which layers a search considers.
 #[derive(Debug, Clone, Default, InputObject)]
 pub struct SimilarityFilter {
-    /// Least accuracy of the layer's version on its own data set, 0 to 1.
+    /// Minimum accuracy of the layer's version on its own data set, 0 to 1.
     min_accuracy: Option<f64>,
     /// Only versions more accurate than the target's.
     #[graphql(default)]
     better_than_target: bool,
-    /// Only versions made for one of these data sets, by name. Empty: any.
+    /// Only versions for one of these data sets, by name. Empty: any.
     #[graphql(default)]
     datasets: Vec<String>,
     /// Only layers of one of these kinds, such as `Conv2d`. Empty: any.
@@ -260,16 +262,16 @@ pub struct SimilarityFilter {
     /// Only these models. Empty: any.
     #[graphql(default)]
     models: Vec<ID>,
-    /// None of these models.
+    /// Not these models.
     #[graphql(default)]
     exclude_models: Vec<ID>,
-    /// Only models that bear all of these tags.
+    /// Only models that have all of these tags.
     #[graphql(default)]
     tags: Vec<String>,
-    /// Let the target's own model answer too, the target itself included.
+    /// Include layers of the target's own model, including the target itself.
     #[graphql(default = false)]
     include_own_model: bool,
-    /// Only hits whose score in the measure asked for is at least this.
+    /// Minimum score of a hit in the requested measure.
     min_score: Option<f64>,
 }
 
@@ -279,14 +281,14 @@ impl TryFrom<SimilarityFilter> for similarity::SimilarityFilter {
     fn try_from(filter: SimilarityFilter) -> Result<Self> {
         check_range("minAccuracy", filter.min_accuracy, 0.0)?;
         check_range("minScore", filter.min_score, -1.0)?;
-        let longest = [
+        let lengths = [
             filter.datasets.len(),
             filter.layer_kinds.len(),
             filter.models.len(),
             filter.exclude_models.len(),
             filter.tags.len(),
         ];
-        if longest.into_iter().any(|length| length > MAX_PAGE) {
+        if lengths.into_iter().any(|length| length > MAX_PAGE) {
             return Err(ApiError::bad_input(format!(
                 "a list in a filter must have at most {MAX_PAGE} entries"
             )));
@@ -306,10 +308,10 @@ impl TryFrom<SimilarityFilter> for similarity::SimilarityFilter {
     }
 }
 
-fn check_range(field: &str, value: Option<f64>, least: f64) -> Result<()> {
+fn check_range(field: &str, value: Option<f64>, min: f64) -> Result<()> {
     match value {
-        Some(value) if !(least..=1.0).contains(&value) => Err(ApiError::bad_input(format!(
-            "`{field}` must be {least} to 1, got {value}"
+        Some(value) if !(min..=1.0).contains(&value) => Err(ApiError::bad_input(format!(
+            "`{field}` must be {min} to 1, got {value}"
         ))),
         _ => Ok(()),
     }

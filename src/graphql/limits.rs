@@ -1,25 +1,26 @@
-//! How much one document may ask for. What is counted is counted through fragments, each fragment once, so that a document in
-//! which fragments multiply is refused as fast as any other.
+//! Limits on a single document. Fields are counted through fragments, but each fragment is walked only once, so that a
+//! document in which fragments multiply is refused as fast as any other.
 
 use std::collections::HashMap;
 
 use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
 use async_graphql::{Request, ServerError, ServerResult};
 
-use super::document::meant;
+use super::document::selected_operation;
 use super::error::{code, with_code};
 use crate::config::Limits;
 use scv_domain::page::{DEFAULT_PAGE, MAX_PAGE};
 
-/// What the operation of a request is, which is within the limits. To be asked before async-graphql looks at the document: what
-/// it walks first, it walks once for every path through fragments.
+/// Checks the document of a request against the limits and returns the type of its selected operation.
+///
+/// Call this before async-graphql validates the document: it walks a fragment once for every path that leads to it.
 ///
 /// # Errors
-/// The document cannot be read, or has more than it may have.
-pub fn operation(limits: &Limits, request: &mut Request) -> ServerResult<Option<OperationType>> {
-    within("bytes", request.query.len(), limits.document_bytes)?;
-    let most = limits.tokens.saturating_add(1);
-    within("tokens", tokens(&request.query).take(most).count(), limits.tokens)?;
+/// The document cannot be parsed, or exceeds a limit.
+pub fn check(limits: &Limits, request: &mut Request) -> ServerResult<Option<OperationType>> {
+    check_count("bytes", request.query.len(), limits.document_bytes)?;
+    let enough = limits.tokens.saturating_add(1);
+    check_count("tokens", tokens(&request.query).take(enough).count(), limits.tokens)?;
     let name = request.operation_name.clone();
     let document = request.parsed_query()?;
     let mut fragments = Fragments {
@@ -28,38 +29,40 @@ pub fn operation(limits: &Limits, request: &mut Request) -> ServerResult<Option<
     };
     for (_, operation) in document.operations.iter() {
         let counts = fragments.count(&operation.node.selection_set.node)?;
-        within("fields", counts.fields, limits.fields)?;
-        within("root fields", counts.roots, limits.root_fields)?;
-        within("aliases", counts.aliases, limits.aliases)?;
+        check_count("fields", counts.fields, limits.fields)?;
+        check_count("root fields", counts.root_fields, limits.root_fields)?;
+        check_count("aliases", counts.aliases, limits.aliases)?;
     }
-    Ok(meant(document, name.as_deref()).map(|operation| operation.ty))
+    Ok(selected_operation(document, name.as_deref()).map(|operation| operation.ty))
 }
 
-fn within(what: &str, count: usize, limit: usize) -> ServerResult<()> {
+fn check_count(what: &str, count: usize, limit: usize) -> ServerResult<()> {
     if count <= limit {
         return Ok(());
     }
-    let message = format!("the document has more than {limit} {what}, which is the limit: ask for less at a time");
+    let message =
+        format!("the document has more than {limit} {what}, which is the limit: split it into several requests");
     Err(with_code(ServerError::new(message, None), code::QUERY_TOO_COMPLEX))
 }
 
-/// What a list of fields comes to.
+/// The counts of a selection, including everything below it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
     fields: usize,
-    /// Those of the list itself.
-    roots: usize,
+    /// Fields of the selection itself.
+    root_fields: usize,
     aliases: usize,
 }
 
 impl Counts {
     fn add(&mut self, other: Self) {
         self.fields = self.fields.saturating_add(other.fields);
-        self.roots = self.roots.saturating_add(other.roots);
+        self.root_fields = self.root_fields.saturating_add(other.root_fields);
         self.aliases = self.aliases.saturating_add(other.aliases);
     }
 
-    fn and_itself(self) -> Self {
+    /// Adds one field for the fragment itself.
+    fn plus_fragment(self) -> Self {
         Self {
             fields: self.fields.saturating_add(1),
             ..self
@@ -69,7 +72,7 @@ impl Counts {
 
 struct Fragments<'a> {
     document: &'a ExecutableDocument,
-    /// What each fragment comes to; none while it is counted.
+    /// The counts of each fragment; `None` while it is being counted.
     known: HashMap<&'a str, Option<Counts>>,
 }
 
@@ -82,22 +85,24 @@ impl<'a> Fragments<'a> {
                     let inner = self.count(&field.node.selection_set.node)?;
                     counts.add(Counts {
                         fields: inner.fields.saturating_add(1),
-                        roots: 1,
+                        root_fields: 1,
                         aliases: inner.aliases.saturating_add(usize::from(field.node.alias.is_some())),
                     });
                 }
-                // A fragment is looked at like a field, whether there is anything in it or not.
+                // A fragment is work even if it is empty, so it counts as a field.
                 Selection::InlineFragment(inline) => {
-                    counts.add(self.count(&inline.node.selection_set.node)?.and_itself())
+                    counts.add(self.count(&inline.node.selection_set.node)?.plus_fragment())
                 }
-                Selection::FragmentSpread(spread) => counts.add(self.of(&spread.node.fragment_name.node)?.and_itself()),
+                Selection::FragmentSpread(spread) => {
+                    counts.add(self.count_fragment(&spread.node.fragment_name.node)?.plus_fragment())
+                }
             }
         }
         Ok(counts)
     }
 
-    fn of(&mut self, name: &str) -> ServerResult<Counts> {
-        // One that is not there is told of by the rules of GraphQL.
+    fn count_fragment(&mut self, name: &str) -> ServerResult<Counts> {
+        // Validation reports an unknown fragment.
         let Some((name, fragment)) = self.document.fragments.get_key_value(name) else {
             return Ok(Counts::default());
         };
@@ -117,7 +122,8 @@ impl<'a> Fragments<'a> {
     }
 }
 
-/// The tokens of a document, roughly as its grammar has them: words and numbers, strings, and signs.
+/// The tokens of a document, approximately as GraphQL's grammar defines them: words and numbers, strings, and
+/// punctuators.
 fn tokens(document: &str) -> impl Iterator<Item = ()> + '_ {
     let mut rest = document;
     std::iter::from_fn(move || {
@@ -126,7 +132,7 @@ fn tokens(document: &str) -> impl Iterator<Item = ()> + '_ {
             let first = rest.chars().next()?;
             let length = match first {
                 '#' => {
-                    rest = rest.split_once(['\n', '\r']).map_or("", |(_, behind)| behind);
+                    rest = rest.split_once(['\n', '\r']).map_or("", |(_, after)| after);
                     continue;
                 }
                 '"' => string_length(rest),
@@ -144,7 +150,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '-'
 }
 
-/// The bytes of the string that a text begins with, to its end if it is not closed.
+/// The length in bytes of the string literal at the start of a text; the whole text if the literal is not closed.
 fn string_length(text: &str) -> usize {
     let is_block = text.starts_with(r#"""""#);
     let quote = if is_block { r#"""""# } else { "\"" };
@@ -153,7 +159,7 @@ fn string_length(text: &str) -> usize {
         let rest = &text[at..];
         match rest.find(['"', '\\']) {
             None => return text.len(),
-            // A block has no escapes but that of the quotes which would end it.
+            // The only escape in a block string is that of its closing quotes.
             Some(place) if is_block && rest[place..].starts_with('\\') => {
                 let escaped = rest[place + 1..].starts_with(quote);
                 at += place + 1 + if escaped { quote.len() } else { 0 };
@@ -168,33 +174,33 @@ fn string_length(text: &str) -> usize {
     }
 }
 
-/// No price is higher, so that those of all fields can be added up.
-const MAX_PRICE: usize = 1 << 40;
+/// An upper bound on the complexity of a field, so that sums do not overflow.
+const MAX_COST: usize = 1 << 40;
 
-/// The price of a list that has no pages: as many entries as are usual.
+/// The complexity of a list without pages, which counts as a page of default size.
 pub(super) fn list_cost(entry: usize) -> usize {
     entries_cost(DEFAULT_PAGE, entry)
 }
 
-/// The price of so many entries, and one.
+/// The complexity of a field with `count` entries.
 pub(super) fn entries_cost(count: usize, entry: usize) -> usize {
-    count.saturating_mul(entry).saturating_add(1).min(MAX_PRICE)
+    count.saturating_mul(entry).saturating_add(1).min(MAX_COST)
 }
 
-/// Random relabellings that cost as much as a field.
-const RELABELLINGS_A_FIELD: usize = 25;
+/// Random permutations that count as one field.
+const PERMUTATIONS_PER_FIELD: usize = 25;
 
-/// The price of random relabellings, of which there may be many more than of anything else.
-pub(super) fn relabelling_cost(permutations: i32, fields: usize) -> usize {
-    let relabellings = usize::try_from(permutations).unwrap_or_default();
-    (relabellings / RELABELLINGS_A_FIELD)
+/// The complexity of a permutation test.
+pub(super) fn permutation_cost(permutations: i32, fields: usize) -> usize {
+    let permutations = usize::try_from(permutations).unwrap_or_default();
+    (permutations / PERMUTATIONS_PER_FIELD)
         .saturating_add(fields)
         .saturating_add(1)
 }
 
-/// The price of a page: what one entry costs, times the entries that are asked for, and one.
+/// The complexity of a page with the requested number of entries.
 pub(super) fn page_cost(first: Option<i32>, last: Option<i32>, entry: usize) -> usize {
-    // A page that is larger than one may be is refused by its own list, which says why.
+    // The list itself refuses a page that is too large, with a more specific message.
     let size = first.or(last).map_or(DEFAULT_PAGE, |size| {
         usize::try_from(size).unwrap_or_default().min(MAX_PAGE)
     });
@@ -222,19 +228,19 @@ mod tests {
     #[test]
     fn fields_and_aliases_are_counted_through_fragments() {
         let counts = counted("{ a: x { ...f } ... on Q { y ...f } } fragment f on Q { b: z { w } }").unwrap();
-        // a, y and f's b at the root, f's two fields twice, and three fragments.
+        // Root fields: a, y and f's b. Fields: a, y, f's two fields twice, and three fragments.
         assert_eq!(
             counts,
             Counts {
                 fields: 9,
-                roots: 3,
+                root_fields: 3,
                 aliases: 3
             }
         );
     }
 
     #[test]
-    fn fragments_that_multiply_are_counted_at_once() {
+    fn fragments_that_multiply_are_counted_in_linear_time() {
         let levels: String = (0..200)
             .map(|level| format!("fragment f{level} on Q {{ ...f{next} ...f{next} }} ", next = level + 1))
             .collect();
@@ -243,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn fragments_that_lead_nowhere_count_as_well() {
+    fn unknown_fragments_count_too() {
         assert_eq!(
             counted("{ ...a ...a } fragment a on Q { ...b ...b }").unwrap().fields,
             6
@@ -257,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_words_strings_and_signs() {
+    fn tokens_are_words_strings_and_punctuators() {
         for (document, count) in [
             ("", 0),
             ("{ a, b }", 4),
@@ -265,7 +271,7 @@ mod tests {
             ("# a comment { } \n{ a }", 3),
             (r#"{ a(x: "b \" c } {", y: """ " \""" """) }"#, 11),
             (r#"{ a(x: "never closed) }"#, 6),
-            // A block has one escape, and a backslash before anything else is one.
+            // In a block string, a backslash that does not escape its quotes is a plain character.
             (r#"{ a(x: """\"""" """) b c }"#, 10),
             (r#"{ a(x: """C:\" """) b c }"#, 10),
         ] {
@@ -274,12 +280,12 @@ mod tests {
     }
 
     #[test]
-    fn a_page_costs_as_much_as_its_entries() {
+    fn the_complexity_of_a_page_is_that_of_its_entries() {
         assert_eq!(page_cost(Some(10), None, 7), 71);
         assert_eq!(page_cost(None, Some(3), 7), 22);
         assert_eq!(page_cost(None, None, 7), 141);
         assert_eq!(page_cost(Some(-1), None, 7), 1);
         assert_eq!(page_cost(Some(i32::MAX), None, 7), 701);
-        assert_eq!(page_cost(Some(100), None, usize::MAX), MAX_PRICE);
+        assert_eq!(page_cost(Some(100), None, usize::MAX), MAX_COST);
     }
 }

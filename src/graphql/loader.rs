@@ -1,4 +1,5 @@
-//! Batched reads by key: one statement for all who ask in the same moment. Nothing is kept between requests.
+//! Batched reads by key: one statement for all keys that are requested at the same time. Nothing is cached between
+//! requests.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -19,16 +20,16 @@ use scv_domain::job::Job;
 use scv_domain::model::Model;
 use scv_domain::page::{Page, Slice};
 use scv_domain::similarity::{MutualKnn, Significance};
-use scv_domain::synthesis::{SynthesesOf, Synthesis};
+use scv_domain::synthesis::{Synthesis, SynthesisScope};
 use scv_domain::vector::Degenerate;
 use scv_domain::version::{Layer, Version, VersionChoice};
 use scv_service::{Library, ServiceError};
 use scv_store::{EvaluationKey, StoreError};
 
-/// How long a batch waits for more who ask: until it is its turn to run, by when the fields of a level have asked, as a rule;
-/// one that comes too early reads in two statements what could be read in one. A nested query waits at each level, a search
-/// at five, so that a timer would cost more than what is read.
-const GATHERING: Duration = Duration::ZERO;
+/// How long a batch waits for more keys. It waits only until its task is scheduled; by then all fields of a level have
+/// usually added their keys. If a batch starts too early, two statements read what one could. A nested query waits at
+/// each level (a search at five), so a timer would cost more than the reads themselves.
+const BATCH_DELAY: Duration = Duration::ZERO;
 
 /// Reads the store in batches.
 #[derive(Debug)]
@@ -36,41 +37,41 @@ pub struct Reader {
     library: Library,
 }
 
-/// A loader over a library for one request. What it still reads when the request is `over` is given up.
-pub fn loader(library: Library, over: CancellationToken) -> DataLoader<Reader> {
-    let spawn = move |reading| tokio::spawn(over.clone().run_until_cancelled_owned(reading));
-    DataLoader::new(Reader { library }, spawn).delay(GATHERING)
+/// A loader over a library for one request. Reads that are still running when the request ends are cancelled.
+pub fn loader(library: Library, request_ended: CancellationToken) -> DataLoader<Reader> {
+    let spawn = move |read| tokio::spawn(request_ended.clone().run_until_cancelled_owned(read));
+    DataLoader::new(Reader { library }, spawn).delay(BATCH_DELAY)
 }
 
-/// A question about a hit of a search that the two stored vectors answer.
+/// The key of a statistic of a search hit, which is computed from the two stored vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct OfHit<Q> {
-    /// What was searched for.
+pub struct HitKey<S> {
+    /// The layer that was searched for.
     pub target: LayerId,
-    /// What was found.
+    /// The layer that was found.
     pub hit: LayerId,
-    /// What both were measured on.
+    /// The probe set that both were measured on.
     pub probe_set: ProbeSetId,
-    /// The question.
-    pub question: Q,
+    /// The statistic.
+    pub statistic: S,
 }
 
-/// How likely the score is by chance, tried with so many random relabellings.
+/// The significance of the score, with this number of random permutations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Permutations(pub usize);
 
-/// How many of so many nearest neighbours the two have in common.
+/// The overlap of this number of nearest neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Nearest(pub usize);
+pub struct Neighbours(pub usize);
 
-/// The answer to a question about a hit; those about all hits of a search are found together.
+/// A statistic of a hit; it is computed together with those of the other hits of the search.
 ///
 /// # Errors
 /// Those of [`Library::significance`] and [`Library::mutual_knn`].
-pub async fn load_of_hit<Q, A>(ctx: &Context<'_>, key: OfHit<Q>) -> Result<A>
+pub async fn load_hit_statistic<S, V>(ctx: &Context<'_>, key: HitKey<S>) -> Result<V>
 where
-    Q: Send + Sync + std::hash::Hash + Eq + Clone + std::fmt::Debug + 'static,
-    Reader: Loader<OfHit<Q>, Value = std::result::Result<A, ServiceError>, Error = Infallible>,
+    S: Send + Sync + std::hash::Hash + Eq + Clone + std::fmt::Debug + 'static,
+    Reader: Loader<HitKey<S>, Value = std::result::Result<V, ServiceError>, Error = Infallible>,
 {
     let missing = anyhow::anyhow!("{key:?} was found but has no vector");
     let found = ctx.data_unchecked::<DataLoader<Reader>>().load_one(key).await;
@@ -78,22 +79,22 @@ where
     Ok(found.ok_or_else(|| ServiceError::internal(missing))??)
 }
 
-macro_rules! load_of_hits {
-    ($($question:ident => $answer:ty, $ask:ident;)*) => {$(
-        impl Loader<OfHit<$question>> for Reader {
-            // A question that cannot be answered is no concern of others who ask at the same moment.
-            type Value = std::result::Result<$answer, ServiceError>;
+macro_rules! load_hit_statistics {
+    ($($statistic:ident => $value:ty, $compute:ident;)*) => {$(
+        impl Loader<HitKey<$statistic>> for Reader {
+            // An error of one search must not fail the others of the batch, so it is part of the value.
+            type Value = std::result::Result<$value, ServiceError>;
             type Error = Infallible;
 
             async fn load(
                 &self,
-                keys: &[OfHit<$question>],
-            ) -> std::result::Result<HashMap<OfHit<$question>, Self::Value>, Infallible> {
-                let searches = keys.iter().map(|key| ((key.target, key.probe_set, key.question), key.hit));
-                let searches = grouped(searches).into_iter().map(async |((target, probe_set, question), hits)| {
-                    let key = |hit| OfHit { target, hit, probe_set, question };
-                    match self.library.$ask(probe_set, target, &hits, question.0).await {
-                        Ok(found) => found.into_iter().map(|(hit, answer)| (key(hit), Ok(answer))).collect::<Vec<_>>(),
+                keys: &[HitKey<$statistic>],
+            ) -> std::result::Result<HashMap<HitKey<$statistic>, Self::Value>, Infallible> {
+                let searches = keys.iter().map(|key| ((key.target, key.probe_set, key.statistic), key.hit));
+                let searches = grouped(searches).into_iter().map(async |((target, probe_set, statistic), hits)| {
+                    let key = |hit| HitKey { target, hit, probe_set, statistic };
+                    match self.library.$compute(probe_set, target, &hits, statistic.0).await {
+                        Ok(found) => found.into_iter().map(|(hit, value)| (key(hit), Ok(value))).collect::<Vec<_>>(),
                         Err(error) => hits.iter().map(|hit| (key(*hit), Err(error.clone()))).collect(),
                     }
                 });
@@ -103,12 +104,12 @@ macro_rules! load_of_hits {
     )*};
 }
 
-load_of_hits! {
+load_hit_statistics! {
     Permutations => Significance, significance;
-    Nearest => MutualKnn, mutual_knn;
+    Neighbours => MutualKnn, mutual_knn;
 }
 
-/// One entry by key.
+/// An object by key; `None` if it does not exist.
 ///
 /// # Errors
 /// The database fails.
@@ -120,16 +121,16 @@ where
     Ok(ctx.data_unchecked::<DataLoader<Reader>>().load_one(key).await?)
 }
 
-/// One entry that a foreign key promises.
+/// An object that a foreign key refers to.
 ///
 /// # Errors
-/// The database fails, or the entry is missing.
+/// The database fails, or the object is missing.
 pub async fn load_referenced<K>(ctx: &Context<'_>, key: K) -> Result<<Reader as Loader<K>>::Value>
 where
     K: Send + Sync + std::hash::Hash + Eq + Clone + std::fmt::Debug + 'static,
     Reader: Loader<K, Error = Arc<StoreError>>,
 {
-    let missing = anyhow::anyhow!("{key:?} is referred to but missing");
+    let missing = anyhow::anyhow!("{key:?} is referenced but missing");
     let found = load(ctx, key).await?;
     found.ok_or_else(|| ApiError::from(ServiceError::internal(missing)))
 }
@@ -159,7 +160,7 @@ load_by_id! {
 
 /// The name of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct NameOf(pub AccountId);
+pub struct AccountNameOf(pub AccountId);
 
 /// A layer, unless its model is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -169,11 +170,11 @@ pub struct ListedLayer(pub LayerId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConfusionOf(pub EvaluationKey);
 
-/// The mistakes of an evaluation that the version was most sure of.
+/// The misclassified images of an evaluation with the highest confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MistakesOf(pub EvaluationKey);
 
-/// The images that the channels of a layer answer to most.
+/// The top-activating images of the channels of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ExemplarsOf(pub LayerId);
 
@@ -185,11 +186,7 @@ pub struct EvaluationsOf(pub VersionId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DegenerateOn(pub LayerId);
 
-/// Whether a layer has a vector on a probe set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct HasVector(pub LayerId, pub ProbeSetId);
-
-/// The catalogue's count of changes.
+/// The generation of the catalogue, which counts its changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Generation;
 
@@ -211,7 +208,7 @@ pub struct LayerCount(pub VersionId);
 
 /// How many synthetic images a version or a layer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SynthesisCount(pub SynthesesOf);
+pub struct SynthesisCount(pub SynthesisScope);
 
 /// One version of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -227,7 +224,7 @@ pub struct LayersPage(pub VersionId, pub Page<i32>);
 
 /// A page of the synthetic images of a version or a layer, by key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SynthesesPage(pub SynthesesOf, pub Page<i64>);
+pub struct SynthesesPage(pub SynthesisScope, pub Page<i64>);
 
 fn grouped<K: std::hash::Hash + Eq, V>(entries: impl IntoIterator<Item = (K, V)>) -> HashMap<K, Vec<V>> {
     let mut groups: HashMap<K, Vec<V>> = HashMap::new();
@@ -266,7 +263,7 @@ impl Loader<EvaluationsOf> for Reader {
     }
 }
 
-/// Several rows a key.
+/// Loaders of several rows per key.
 macro_rules! load_grouped {
     ($($key:ident => $value:ty, $read:ident;)*) => {$(
         impl Loader<$key> for Reader {
@@ -274,8 +271,8 @@ macro_rules! load_grouped {
             type Error = Arc<StoreError>;
 
             async fn load(&self, keys: &[$key]) -> std::result::Result<HashMap<$key, Vec<$value>>, Self::Error> {
-                let wanted: Vec<_> = keys.iter().map(|key| key.0).collect();
-                let rows = self.library.store().$read(&wanted).await?;
+                let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+                let rows = self.library.store().$read(&ids).await?;
                 Ok(grouped(rows.into_iter().map(|(of, row)| ($key(of), row))))
             }
         }
@@ -288,7 +285,7 @@ load_grouped! {
     SplitsOf => StoredSplit, splits;
 }
 
-/// One answer a key, or none.
+/// Loaders of at most one value per key.
 macro_rules! load_single {
     ($($key:ident => $value:ty, $read:ident;)*) => {$(
         impl Loader<$key> for Reader {
@@ -296,8 +293,8 @@ macro_rules! load_single {
             type Error = Arc<StoreError>;
 
             async fn load(&self, keys: &[$key]) -> std::result::Result<HashMap<$key, $value>, Self::Error> {
-                let wanted: Vec<_> = keys.iter().map(|key| key.0).collect();
-                let rows = self.library.store().$read(&wanted).await?;
+                let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+                let rows = self.library.store().$read(&ids).await?;
                 Ok(rows.into_iter().map(|(of, row)| ($key(of), row)).collect())
             }
         }
@@ -309,11 +306,11 @@ load_single! {
     VersionCount => i64, count_versions;
     LayerCount => i64, count_layers;
     SynthesisCount => i64, count_syntheses;
-    NameOf => String, account_names;
+    AccountNameOf => String, account_names;
 }
 
-/// A page of the list of each key. The parents of one list ask for the same page, so this is one statement but for aliases in
-/// the query.
+/// Loaders of a page per key. The parents in one list request the same page, so one statement suffices unless the
+/// document uses aliases.
 macro_rules! load_pages {
     ($($key:ident => $value:ty, $read:ident;)*) => {$(
         impl Loader<$key> for Reader {
@@ -351,20 +348,6 @@ impl Loader<DegenerateOn> for Reader {
         Ok(grouped(found.into_iter().map(|(layer, probe_set, reason)| {
             (DegenerateOn(layer), (probe_set, reason))
         })))
-    }
-}
-
-impl Loader<HasVector> for Reader {
-    type Value = ();
-    type Error = Arc<StoreError>;
-
-    async fn load(&self, keys: &[HasVector]) -> std::result::Result<HashMap<HasVector, ()>, Self::Error> {
-        let pairs: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let found = self.library.store().with_vector(&pairs).await?;
-        Ok(found
-            .into_iter()
-            .map(|(layer, set)| (HasVector(layer, set), ()))
-            .collect())
     }
 }
 

@@ -1,19 +1,20 @@
-//! The GraphQL schema: translation between the API's words and the domain's, and nothing else.
+//! The GraphQL schema: translates between the API's terms and the domain's.
 
-pub mod answer_size;
-pub mod audit;
-pub mod error;
-pub mod id;
-
+mod audit;
 mod block;
 mod compare;
 mod connection;
 mod dataset;
 mod diff;
 mod document;
+pub mod error;
 mod evaluation;
+pub mod execute;
 mod explanation;
+mod field_order;
+pub mod id;
 mod insight;
+mod instrumentation;
 mod job;
 mod layer;
 mod layer_match;
@@ -22,69 +23,74 @@ mod loader;
 mod model;
 mod mutation;
 mod node;
-pub mod nulls;
+mod null_propagation;
 mod number;
-pub mod order;
 mod picture;
-mod plain;
 mod query;
+mod raw_list;
+mod response_budget;
 mod subscription;
 mod synthesis;
 mod token;
-pub mod upload;
+mod upload;
 mod version;
-mod watching;
 
 use async_graphql::{Request, SchemaBuilder};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
-use scv_service::{JobFeed, Library};
 use connection::ListConnection;
 use mutation::Mutation;
 use query::Query;
+use scv_service::{JobFeed, Library};
 use subscription::Subscription;
 
-/// The schema with everything its resolvers need.
+/// The executable schema.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
     let builder = async_graphql::Schema::build(Query, Mutation::default(), Subscription);
-    connections_described(builder).register_output_type::<node::Node>()
+    describe_connections(builder).register_output_type::<node::Node>()
 }
 
-/// Connections are made by async-graphql, which says nothing of them.
-fn connections_described(
+/// Describes the connection types, which async-graphql generates without descriptions.
+fn describe_connections(
     builder: SchemaBuilder<Query, Mutation, Subscription>,
 ) -> SchemaBuilder<Query, Mutation, Subscription> {
     builder
         .override_output_type_description::<ListConnection<model::Model>>("A page of models.")
         .override_output_type_description::<ListConnection<version::Version>>("A page of versions.")
         .override_output_type_description::<ListConnection<layer::Layer>>("A page of layers.")
+        .override_output_type_description::<ListConnection<job::Job>>("A page of jobs.")
         .override_output_type_description::<ListConnection<evaluation::ConfusionCell>>(
-            "A page of the cells of a confusion matrix.",
+            "A page of cells of a confusion matrix.",
         )
         .override_output_type_description::<ListConnection<token::Token>>("A page of tokens.")
-        .override_output_type_description::<ListConnection<token::AuditEntry>>("A page of the record of changes.")
-        .override_output_type_description::<ListConnection<evaluation::Mistake>>("A page of mistakes.")
+        .override_output_type_description::<ListConnection<token::AuditEntry>>("A page of the audit log.")
+        .override_output_type_description::<ListConnection<evaluation::Mistake>>("A page of misclassified images.")
         .override_output_type_description::<ListConnection<synthesis::Synthesis>>("A page of synthetic images.")
         .override_output_type_description::<ListConnection<synthesis::ChannelExemplars>>(
-            "A page of channels with the images that they answer to most.",
+            "A page of channels with their top-activating images.",
         )
-        .override_output_type_description::<layer_match::LayerMatchConnection>("A page of layers that are alike.")
-        .override_output_type_description::<compare::VersionMatchConnection>("A page of versions that are alike.")
+        .override_output_type_description::<layer_match::LayerMatchConnection>(
+            "A page of similar layers, most similar first.",
+        )
+        .override_output_type_description::<compare::VersionMatchConnection>(
+            "A page of similar versions, most similar first.",
+        )
 }
 
-/// Nesting that is walked into at all, of fields and fragments: as far as documents are parsed.
+/// How deep fields and fragments may nest for async-graphql to walk a document; the parser has the same limit.
 const MAX_DOCUMENT_DEPTH: usize = 64;
 
-/// The schema, which answers within limits; about itself only if `is_open`. Each request brings the library that it asks.
+/// The schema with its limits. It allows introspection only if `is_open`. Each request brings its own library; see
+/// [`attach_library`].
 pub fn schema(jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
     let mut builder = builder()
         .limit_depth(limits.depth as usize)
         .limit_recursive_depth(MAX_DOCUMENT_DEPTH)
         .limit_complexity(limits.complexity)
-        .extension(watching::Watching)
+        .extension(instrumentation::Instrumentation)
         .data(jobs)
         .data(limits);
     if !is_open {
@@ -93,14 +99,14 @@ pub fn schema(jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
     builder.finish()
 }
 
-/// A request to a library as somebody sees it. What is read is shared among its own resolvers alone.
-pub fn on_behalf_of(request: Request, library: Library) -> Request {
-    let over = CancellationToken::new();
-    let loader = loader::loader(library.clone(), over.clone());
-    request.data(loader).data(over.drop_guard()).data(library)
+/// Gives a request the library as its caller may see it, and a loader of its own: no data is shared between requests.
+pub fn attach_library(request: Request, library: Library) -> Request {
+    let request_ended = CancellationToken::new();
+    let loader = loader::loader(library.clone(), request_ended.clone());
+    request.data(loader).data(request_ended.drop_guard()).data(library)
 }
 
-/// The schema in GraphQL's definition language; needs no database.
+/// The schema in GraphQL's schema definition language; needs no database.
 pub fn sdl() -> String {
     let options = async_graphql::SDLExportOptions::new()
         .sorted_fields()

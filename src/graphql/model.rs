@@ -3,16 +3,16 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object};
 use chrono::{DateTime, Utc};
 
-use super::connection::{ListConnection, Total, connection, empty, page};
+use super::connection::{ListConnection, Total, connection, empty_slice, page};
 use super::error::{ApiError, Result};
 use super::id::GlobalId;
 use super::limits::page_cost;
-use super::loader::{ChosenVersion, NameOf, VersionCount, VersionsPage, load};
+use super::loader::{AccountNameOf, ChosenVersion, VersionCount, VersionsPage, load};
 use super::version::Version;
 use scv_domain::model as domain;
 use scv_domain::version::VersionChoice;
 
-/// A named line of versions.
+/// A named series of versions of a network.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Model(pub domain::Model);
 
@@ -33,7 +33,7 @@ impl Model {
         self.0.description.as_str()
     }
 
-    /// Words to filter by, sorted.
+    /// Tags to filter by, sorted.
     async fn tags(&self) -> Vec<&str> {
         self.0.tags.iter().map(|tag| tag.as_str()).collect()
     }
@@ -43,10 +43,11 @@ impl Model {
         self.0.visibility.into()
     }
 
-    /// The account whose it is; null if it was registered at a server that answers anybody, and then it is everybody's.
+    /// The account that owns the model. Null if the model was registered while the server required no token: it then
+    /// belongs to everyone.
     async fn owner(&self, ctx: &Context<'_>) -> Result<Option<String>> {
         match self.0.owner {
-            Some(owner) => load(ctx, NameOf(owner)).await,
+            Some(owner) => load(ctx, AccountNameOf(owner)).await,
             None => Ok(None),
         }
     }
@@ -56,7 +57,7 @@ impl Model {
         self.0.created_at
     }
 
-    /// When it was deleted; null while it is not.
+    /// When it was deleted; null if it is not deleted.
     async fn deleted_at(&self) -> Option<DateTime<Utc>> {
         self.0.deleted_at
     }
@@ -66,15 +67,15 @@ impl Model {
     async fn versions(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
-        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
-        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
     ) -> Result<ListConnection<Version>> {
         let page = page(first, after, last, before)?;
         let slice = load(ctx, VersionsPage(self.0.id, page.clone()))
             .await?
-            .unwrap_or_else(|| empty(&page));
+            .unwrap_or_else(|| empty_slice(&page));
         Ok(connection(
             slice,
             Total::Versions(VersionCount(self.0.id)),
@@ -83,8 +84,8 @@ impl Model {
         ))
     }
 
-    /// One version: by its number, or by an alias. `latest` is the READY version with the highest number,
-    /// `best` the one most accurate on its own data set.
+    /// A version by its number or by an alias: `latest` is the READY version with the highest number, `best` the
+    /// version with the highest accuracy on its own data set.
     async fn version(
         &self,
         ctx: &Context<'_>,
@@ -97,10 +98,10 @@ impl Model {
             (None, Some("best")) => VersionChoice::Best,
             (None, Some(other)) => {
                 return Err(ApiError::bad_input(format!(
-                    "there is no alias {other:?}: use `latest` or `best`"
+                    "unknown alias {other:?}: use `latest` or `best`"
                 )));
             }
-            _ => return Err(ApiError::bad_input("give `number` or `alias`, and only one of them")),
+            _ => return Err(ApiError::bad_input("specify exactly one of `number` and `alias`")),
         };
         Ok(load(ctx, ChosenVersion(self.0.id, choice)).await?.map(Version))
     }
@@ -110,24 +111,24 @@ impl Model {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::Visibility")]
 pub enum Visibility {
-    /// Everyone who reaches the server.
+    /// Everyone who can access the server.
     Public,
-    /// Its owner and administrators. Others learn no more of it than that its name is taken.
+    /// Its owner and administrators. Others can learn only that its name is taken.
     Private,
 }
 
 /// Which models to list.
 #[derive(Debug, Clone, Default, InputObject)]
 pub struct ModelFilter {
-    /// Part of the name, in any case.
+    /// Part of the name; case is ignored.
     name_contains: Option<String>,
-    /// All of these tags.
+    /// Only models with all of these tags.
     #[graphql(default)]
     tags: Vec<String>,
-    /// With a version of one of these data sets, by name.
+    /// Only models with a version for one of these data sets, by name. Empty: any.
     #[graphql(default)]
     datasets: Vec<String>,
-    /// Deleted models in place of the others.
+    /// List the deleted models instead of the others.
     #[graphql(default)]
     deleted: bool,
 }
@@ -146,10 +147,10 @@ impl From<ModelFilter> for domain::ModelFilter {
 /// The order of a list of models.
 #[derive(Debug, Clone, Copy, Default, InputObject)]
 pub struct ModelOrder {
-    /// What is compared.
+    /// The field to order by.
     #[graphql(default)]
     field: ModelOrderField,
-    /// Which way.
+    /// The direction.
     #[graphql(default)]
     direction: OrderDirection,
 }
@@ -163,23 +164,23 @@ impl From<ModelOrder> for domain::ModelOrder {
     }
 }
 
-/// What a list of models is ordered by.
+/// The field that a list of models is ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Enum)]
 #[graphql(remote = "domain::ModelOrderField")]
 pub enum ModelOrderField {
-    /// When they were registered.
+    /// Time of registration.
     #[default]
     CreatedAt,
-    /// Their names, byte by byte.
+    /// Name, compared byte by byte.
     Name,
 }
 
-/// Which way a list runs.
+/// The direction of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Enum)]
 pub enum OrderDirection {
-    /// Smallest first.
+    /// Ascending: smallest first.
     #[default]
     Asc,
-    /// Largest first.
+    /// Descending: largest first.
     Desc,
 }

@@ -1,4 +1,4 @@
-//! The entry points for writing: one `input` and one payload each.
+//! The root fields for writing. Each has one `input` and one payload.
 
 mod activations;
 mod dataset;
@@ -12,7 +12,7 @@ mod version;
 
 use async_graphql::MergedObject;
 
-/// What can be changed.
+/// Write operations, and operations with file uploads.
 #[derive(Debug, Default, MergedObject)]
 pub struct Mutation(
     model::ModelMutation,

@@ -1,4 +1,4 @@
-//! Anything with a global id.
+//! Looks objects up by their global ids.
 
 use async_graphql::{Context, ID, Interface};
 
@@ -15,7 +15,7 @@ use super::version::Version;
 use scv_domain::id::{LayerId, ModelId, SynthesisId, VersionId};
 use scv_service::Library;
 
-/// Anything with a global id.
+/// An object with a global id.
 #[derive(Debug, Clone, Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "Global id."))]
 pub enum Node {
@@ -37,10 +37,10 @@ pub enum Node {
     Token(Token),
 }
 
-/// The node of a global id; `None` if there is none or its model is deleted.
+/// The object with a global id; `None` if it does not exist or its model is deleted.
 ///
 /// # Errors
-/// The id is none of ours, or the database fails.
+/// The id is invalid, or the database fails.
 pub async fn node(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
     Ok(match Key::decode(id)? {
         Key::Model(id) => model(ctx, id).await?.map(Node::Model),
@@ -54,7 +54,7 @@ pub async fn node(ctx: &Context<'_>, id: &ID) -> Result<Option<Node>> {
     })
 }
 
-/// A model by key. A deleted one is found too, for those who hold its id: it can be looked at and restored.
+/// A model by key, including deleted ones, so that a caller who has the id can view and restore the model.
 pub(super) async fn model(ctx: &Context<'_>, id: ModelId) -> Result<Option<Model>> {
     Ok(load(ctx, id).await?.map(Model))
 }

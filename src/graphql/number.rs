@@ -1,17 +1,17 @@
-//! Whole numbers that clients give.
+//! Checks whole numbers in client input.
 
 use std::fmt::Display;
 
 use super::error::{ApiError, Result};
 
-/// An index, a number of things or a seed.
+/// Converts an index, a count or a seed to an unsigned type.
 ///
 /// # Errors
-/// It is below 0.
-pub fn not_negative<Given, Wanted>(name: &str, number: Given) -> Result<Wanted>
+/// The number is negative.
+pub fn non_negative<Signed, Unsigned>(name: &str, number: Signed) -> Result<Unsigned>
 where
-    Given: Copy + Display,
-    Wanted: TryFrom<Given>,
+    Signed: Copy + Display,
+    Unsigned: TryFrom<Signed>,
 {
-    Wanted::try_from(number).map_err(|_| ApiError::bad_input(format!("`{name}` must be 0 or more, got {number}")))
+    Unsigned::try_from(number).map_err(|_| ApiError::bad_input(format!("`{name}` must be 0 or more, got {number}")))
 }

@@ -1,4 +1,4 @@
-//! The entry points for reading.
+//! The root fields for reading.
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 
@@ -8,7 +8,7 @@ use super::connection::{ListConnection, Total, connection, page};
 use super::dataset::{Dataset, ProbeSet};
 use super::error::{ApiError, Result};
 use super::id::GlobalId;
-use super::job::Job;
+use super::job::{Job, JobFilter};
 use super::layer::Layer;
 use super::layer_match::Measure;
 use super::limits::{entries_cost, list_cost, page_cost};
@@ -27,23 +27,23 @@ use scv_domain::vector::{MAX_PROBES, MIN_PROBES};
 use scv_service::{CacheStatistics, Library};
 use scv_store::ModelCursor;
 
-/// What can be read.
+/// Read operations.
 #[derive(Debug, async_graphql::Description)]
 pub struct Query;
 
 #[Object(use_type_description)]
 impl Query {
-    /// Anything by its global id. Null if there is no such thing.
+    /// An object by its global id. Null if it does not exist.
     async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "A global id.")] id: ID) -> Result<Option<Node>> {
         node::node(ctx, &id).await
     }
 
-    /// Many things by their global ids, in the same order, null where there is no such thing. At most 100.
+    /// Several objects by their global ids, in the same order, with null for those that do not exist. At most 100.
     #[graphql(complexity = "entries_cost(ids.len(), child_complexity)")]
     async fn nodes(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Global ids.")] ids: Vec<ID>,
+        #[graphql(desc = "The global ids.")] ids: Vec<ID>,
     ) -> Result<Vec<Option<Node>>> {
         if ids.len() > MAX_PAGE {
             return Err(ApiError::bad_input(format!(
@@ -54,7 +54,7 @@ impl Query {
         futures::future::try_join_all(ids.iter().map(|id| node::node(ctx, id))).await
     }
 
-    /// All models that a filter admits.
+    /// All models that match a filter.
     #[expect(
         clippy::too_many_arguments,
         reason = "the arguments are those of the schema's contract"
@@ -63,12 +63,12 @@ impl Query {
     async fn models(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
-        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
-        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which models.")] filter: Option<ModelFilter>,
-        #[graphql(desc = "In which order; as registered if left out.")] order_by: Option<ModelOrder>,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which models to list.")] filter: Option<ModelFilter>,
+        #[graphql(desc = "The order. Default: by registration time.")] order_by: Option<ModelOrder>,
     ) -> Result<ListConnection<Model>> {
         let page: Page<ModelCursor> = page(first, after, last, before)?;
         let filter = filter.unwrap_or_default().into();
@@ -79,7 +79,7 @@ impl Query {
             .any(|cursor| !cursor.fits(order))
         {
             return Err(ApiError::bad_input(
-                "the cursor is of a list in another order: begin this list anew, without it",
+                "the cursor belongs to a list in another order: omit it to start a new list",
             ));
         }
         let slice = ctx
@@ -95,11 +95,11 @@ impl Query {
         ))
     }
 
-    /// A model by its id or by its name. Null if there is none.
+    /// A model by its global id or by its name. Null if it does not exist.
     async fn model(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its global id; finds a deleted model too.")] id: Option<ID>,
+        #[graphql(desc = "Its global id, also of a deleted model.")] id: Option<ID>,
         #[graphql(desc = "Its name.")] name: Option<String>,
     ) -> Result<Option<Model>> {
         match (id, name) {
@@ -110,21 +110,21 @@ impl Query {
                 .model_by_name(&name)
                 .await?
                 .map(Model)),
-            _ => Err(ApiError::bad_input("give `id` or `name`, and only one of them")),
+            _ => Err(ApiError::bad_input("specify exactly one of `id` and `name`")),
         }
     }
 
-    /// A version. Null if there is none or its model is deleted.
+    /// A version by its global id. Null if it does not exist or its model is deleted.
     async fn version(&self, ctx: &Context<'_>, #[graphql(desc = "Its global id.")] id: ID) -> Result<Option<Version>> {
         node::version(ctx, VersionId::decode(&id)?).await
     }
 
-    /// A layer. Null if there is none or its model is deleted.
+    /// A layer by its global id. Null if it does not exist or its model is deleted.
     async fn layer(&self, ctx: &Context<'_>, #[graphql(desc = "Its global id.")] id: ID) -> Result<Option<Layer>> {
         node::layer(ctx, LayerId::decode(&id)?).await
     }
 
-    /// All data sets, by name.
+    /// All data sets, ordered by name.
     #[graphql(complexity = "list_cost(child_complexity)")]
     async fn datasets(&self, ctx: &Context<'_>) -> Result<Vec<Dataset>> {
         Ok(ctx
@@ -137,7 +137,7 @@ impl Query {
             .collect())
     }
 
-    /// The data set of a name. Null if there is none.
+    /// A data set by its name. Null if it does not exist.
     async fn dataset(&self, ctx: &Context<'_>, #[graphql(desc = "Its name.")] name: String) -> Result<Option<Dataset>> {
         Ok(ctx
             .data_unchecked::<Library>()
@@ -147,7 +147,7 @@ impl Query {
             .map(Dataset))
     }
 
-    /// A probe set. Null if there is none.
+    /// A probe set by its global id. Null if it does not exist.
     async fn probe_set(
         &self,
         ctx: &Context<'_>,
@@ -156,31 +156,53 @@ impl Query {
         Ok(load(ctx, ProbeSetId::decode(&id)?).await?.map(ProbeSet))
     }
 
-    /// All layers of a version against all layers of another, at most a million scores.
+    /// The similarity of all layers of one version with all layers of another; at most a million scores.
     async fn cka_matrix(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Global id of the version of the rows.")] a: ID,
         #[graphql(desc = "Global id of the version of the columns; may be the same.")] b: ID,
-        #[graphql(desc = "What the scores are of.", default_with = "Measure::DebiasedCka")] measure: Measure,
-        #[graphql(desc = "The probe set to compare on; the default one of a's data set if left out.")]
+        #[graphql(desc = "The measure of the scores.", default_with = "Measure::DebiasedCka")] measure: Measure,
+        #[graphql(desc = "The probe set to compare on. Default: the default probe set of the data set of `a`.")]
         probe_set: Option<ID>,
-        #[graphql(desc = "Only layers of these kinds. Empty: all.", default)] layer_kinds: Vec<String>,
+        #[graphql(desc = "Compare only layers of these kinds. Empty: all.", default)] layer_kinds: Vec<String>,
     ) -> Result<CkaMatrix> {
         compare::cka_matrix(ctx, [&a, &b], measure, probe_set.as_ref(), layer_kinds).await
     }
 
-    /// A piece of background work. Null if there is none.
+    /// A job by its global id. Null if it does not exist.
     async fn job(&self, ctx: &Context<'_>, #[graphql(desc = "Its global id.")] id: ID) -> Result<Option<Job>> {
         Ok(load(ctx, JobId::decode(&id)?).await?.map(Job))
     }
 
-    /// Checks a block list against a data set: every fault at once, and shapes and costs as far as they can be told.
+    /// Jobs of all models that the caller can see, newest first.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    async fn jobs(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which jobs to list.")] filter: Option<JobFilter>,
+    ) -> Result<ListConnection<Job>> {
+        let page: Page<i64> = page(first, after, last, before)?;
+        let filter = filter.unwrap_or_default().try_into()?;
+        let slice = ctx
+            .data_unchecked::<Library>()
+            .store()
+            .jobs_page(&filter, &page)
+            .await?;
+        Ok(connection(slice, Total::Jobs(filter), |job| job.id.0, Job))
+    }
+
+    /// Validates a block list for a data set. Returns all errors together, and shapes and costs as far as they are
+    /// known.
     async fn validate_blocks(
         &self,
         ctx: &Context<'_>,
         #[graphql(name = "blocks", desc = "The network.")] inputs: Vec<BlockInput>,
-        #[graphql(desc = "Name of the data set it is made for.")] dataset: String,
+        #[graphql(desc = "Name of the data set that the network is for.")] dataset: String,
     ) -> Result<BlockReport> {
         let blocks = blocks(inputs);
         Ok(ctx
@@ -190,40 +212,40 @@ impl Query {
             .into())
     }
 
-    /// The layer kinds of the block language.
+    /// All block kinds.
     async fn block_kinds(&self) -> Vec<BlockKind> {
         kinds()
     }
 
-    /// Who asks.
+    /// The caller.
     async fn viewer(&self, ctx: &Context<'_>) -> Viewer {
         Viewer(ctx.data_unchecked::<Library>().access())
     }
 
-    /// The tokens of whoever asks, or all for an administrator, as they were made.
+    /// The tokens of the caller's account, or all tokens for an administrator, ordered by creation time.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn tokens(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
-        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
-        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
     ) -> Result<ListConnection<Token>> {
         let page = page(first, after, last, before)?;
         let slice = ctx.data_unchecked::<Library>().store().tokens_page(&page).await?;
         Ok(connection(slice, Total::Tokens, |token| token.id.0, Token))
     }
 
-    /// What was changed by whom, the latest first; for administrators.
+    /// The audit log of changes, newest first. For administrators only.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn audit_log(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
-        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
-        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
     ) -> Result<ListConnection<AuditEntry>> {
         let page = page(first, after, last, before)?;
         let library = ctx.data_unchecked::<Library>();
@@ -232,7 +254,7 @@ impl Query {
         Ok(connection(slice, Total::AuditEntries, |entry| entry.id.0, AuditEntry))
     }
 
-    /// What this server is and which limits it keeps.
+    /// The server's version, device, caches and limits.
     async fn server_info(&self, ctx: &Context<'_>) -> Result<ServerInfo> {
         let library = ctx.data_unchecked::<Library>();
         Ok(ServerInfo {
@@ -250,76 +272,76 @@ impl Query {
     }
 }
 
-/// What a server is and which limits it keeps.
+/// The server's version, device, caches and limits.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct ServerInfo {
-    /// Version of SCV.
+    /// The version of SCV.
     version: &'static str,
-    /// What networks run on.
+    /// The device that networks run on.
     device: String,
-    /// How often the catalogue has changed; a whole number.
+    /// Number of changes to the catalogue; a whole number.
     catalogue_generation: f64,
-    /// What it keeps in memory, and how often that helped.
+    /// The caches in memory, with their statistics.
     caches: Vec<Cache>,
-    /// How much may be asked for.
+    /// The limits on requests.
     limits: ServerLimits,
-    /// Most entries of a page.
+    /// Maximum number of entries per page.
     max_page_size: usize,
-    /// Most blocks of a network.
+    /// Maximum number of blocks per network.
     max_blocks: usize,
-    /// Fewest images of a probe set.
+    /// Minimum number of images per probe set.
     min_probe_images: usize,
-    /// Most images of a probe set.
+    /// Maximum number of images per probe set.
     max_probe_images: usize,
-    /// Images of a data set's first probe set, if it has so many.
+    /// Number of images in the default probe set of a data set, if the data set has enough.
     default_probe_images: usize,
 }
 
-/// How much may be asked for. Beyond it a request is refused, with what to change.
+/// The limits on requests. A request that exceeds one is refused with an error that names the limit.
 #[derive(Debug, Clone, Copy, SimpleObject)]
 pub struct ServerLimits {
-    /// Bytes of a document.
+    /// Maximum size of a document, in bytes.
     document_bytes: usize,
-    /// Words and signs of a document.
+    /// Maximum number of tokens in a document: words, numbers, strings and punctuators.
     tokens: usize,
-    /// Nesting of a document.
+    /// Maximum nesting depth of a document.
     depth: u32,
-    /// Fields of a document, counted through fragments.
+    /// Maximum number of fields in a document, counted through fragments.
     fields: usize,
-    /// Fields of the query or mutation itself, counted through fragments.
+    /// Maximum number of root fields of an operation, counted through fragments.
     root_fields: usize,
-    /// Fields under another name, counted through fragments.
+    /// Maximum number of aliases in a document, counted through fragments.
     aliases: usize,
-    /// Price of a document: a field counts one, and what is in a list as often as the page has entries.
+    /// Maximum complexity of a document: each field counts 1, multiplied by the page size inside lists.
     complexity: usize,
-    /// Bytes of an answer before it is packed, roughly.
-    answer_bytes: usize,
-    /// Requests that come as one list.
+    /// Maximum size of a response before compression, in bytes; approximate.
+    response_bytes: usize,
+    /// Maximum number of requests in a batch.
     batch: usize,
-    /// Bytes of a request without files.
+    /// Maximum size of the body of a request without files, in bytes.
     body_bytes: usize,
-    /// Bytes of a file.
+    /// Maximum size of an uploaded file, in bytes.
     file_bytes: usize,
-    /// Bytes of all files of a request together.
+    /// Maximum total size of the files of a request, in bytes.
     upload_bytes: usize,
-    /// Files of a request.
+    /// Maximum number of files per request.
     files: usize,
-    /// Seconds that a request may take.
-    seconds: u64,
-    /// Requests that are executed at a time.
-    requests: u32,
-    /// Subscriptions at a time.
+    /// Timeout of a request, in seconds.
+    timeout_seconds: u64,
+    /// Maximum number of requests that are executed concurrently.
+    concurrent_requests: u32,
+    /// Maximum number of concurrent subscriptions.
     subscriptions: u32,
-    /// Subscriptions at a time with one token, or without one from one address.
+    /// Maximum number of concurrent subscriptions per client: per token, or per address without a token.
     client_subscriptions: u32,
-    /// WebSockets that are open from one address.
-    sockets: u32,
-    /// Requests with files that are taken in at a time.
+    /// Maximum number of open WebSockets per address.
+    sockets_per_address: u32,
+    /// Maximum number of concurrent uploads, that is, of requests with files.
     uploads: u32,
-    /// Requests with files that are taken in at a time with one token, or without one from one address.
+    /// Maximum number of concurrent uploads per client: per token, or per address without a token.
     client_uploads: u32,
-    /// Requests a minute with one token, or without one from one address; any number if 0.
-    rate: u32,
+    /// Maximum number of requests per minute and client: per token, or per address without a token. Unlimited if 0.
+    requests_per_minute: u32,
 }
 
 impl From<Limits> for ServerLimits {
@@ -332,56 +354,57 @@ impl From<Limits> for ServerLimits {
             root_fields: limits.root_fields,
             aliases: limits.aliases,
             complexity: limits.complexity,
-            answer_bytes: limits.answer_bytes,
+            response_bytes: limits.response_bytes,
             batch: limits.batch,
             body_bytes: limits.body_bytes,
             file_bytes: limits.file_bytes,
             upload_bytes: limits.upload_bytes,
             files: limits.files,
-            seconds: limits.seconds,
-            requests: limits.requests,
+            timeout_seconds: limits.timeout_seconds,
+            concurrent_requests: limits.concurrent_requests,
             subscriptions: limits.subscriptions,
             client_subscriptions: limits.client_subscriptions,
-            sockets: limits.sockets,
+            sockets_per_address: limits.sockets_per_address,
             uploads: limits.uploads,
             client_uploads: limits.client_uploads,
-            rate: limits.rate,
+            requests_per_minute: limits.requests_per_minute,
         }
     }
 }
 
-/// Things kept in memory because they were costly to get.
+/// A cache of data that is expensive to load or compute.
 #[derive(Debug, Clone, Copy, async_graphql::Description)]
 pub struct Cache(CacheStatistics);
 
 #[Object(use_type_description)]
 impl Cache {
-    /// What it keeps.
+    /// Name of the cache.
     async fn name(&self) -> &str {
         self.0.name
     }
 
-    /// Bytes of all that it keeps; a whole number.
+    /// Current size in bytes; a whole number.
     async fn bytes(&self) -> f64 {
         self.0.bytes as f64
     }
 
-    /// Most bytes it keeps; a whole number.
+    /// Maximum size in bytes; a whole number.
     async fn byte_limit(&self) -> f64 {
         self.0.byte_limit as f64
     }
 
-    /// Things it keeps.
+    /// Number of entries; a whole number.
     async fn entries(&self) -> f64 {
         self.0.entries as f64
     }
 
-    /// Questions answered from it since the start, those included that waited for another's answer.
+    /// Number of lookups since the server started that were served from the cache, including those that waited for
+    /// another request to compute the value; a whole number.
     async fn hits(&self) -> f64 {
         self.0.hits as f64
     }
 
-    /// Questions since the start whose answer had to be computed.
+    /// Number of lookups since the server started whose value had to be loaded or computed; a whole number.
     async fn misses(&self) -> f64 {
         self.0.misses as f64
     }

@@ -1,4 +1,4 @@
-//! What can be watched.
+//! The subscriptions.
 
 use std::time::Duration;
 
@@ -14,44 +14,47 @@ use scv_domain::id::JobId;
 use scv_domain::job as domain;
 use scv_service::{JobFeed, Library};
 
-/// How long a watcher trusts that no news is no change: the feed may lose some while the database is away.
-const REREAD: Duration = Duration::from_secs(5);
+/// How often a job is read again without a notification: notifications may be lost while the database is unreachable.
+const REREAD_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What can be watched.
+/// Subscriptions.
 #[derive(Debug, async_graphql::Description)]
 pub struct Subscription;
 
 #[Subscription(use_type_description)]
 impl Subscription {
-    /// A job as it stands now and each time it changes; ends with the job.
+    /// The state of a job, now and after each change. The subscription completes when the job ends.
     async fn job(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its global id.")] id: ID,
+        #[graphql(desc = "Global id of the job.")] id: ID,
     ) -> Result<impl Stream<Item = Result<Job>> + use<>> {
         let library = ctx.data_unchecked::<Library>().clone();
         let id = JobId::decode(&id)?;
-        // Listen first, read then: a change between the two is seen twice rather than never.
-        let news = ctx.data_unchecked::<JobFeed>().subscribe();
+        // Subscribe before reading, so that a change between the two is seen twice rather than missed.
+        let notifications = ctx.data_unchecked::<JobFeed>().subscribe();
         let first = library.job(id).await?;
-        let state = Watch {
+        let watch = JobWatch {
             library,
             id,
-            news,
+            notifications,
             last: None,
             pending: Some(first),
             failed: false,
         };
-        Ok(stream::unfold(state, Watch::next).map(|job| job.map(Job)))
+        Ok(stream::unfold(watch, JobWatch::next).map(|job| job.map(Job)))
     }
 
-    /// Why two layers may compute the same thing, piece by piece as a language model writes it; ends with the whole.
+    /// An explanation of why two layers may compute the same, piece by piece as a language model writes it. The last
+    /// chunk has the whole explanation.
     async fn explanation(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The one layer.")] layer_id: ID,
-        #[graphql(desc = "The other layer.")] other_layer_id: ID,
-        #[graphql(desc = "Language by its name or code; the server's usual one if left out. Rules know English only.")]
+        #[graphql(desc = "Global id of the first layer.")] layer_id: ID,
+        #[graphql(desc = "Global id of the second layer.")] other_layer_id: ID,
+        #[graphql(
+            desc = "Language of the explanation, as a name or code. Default: the server's setting. Rules write English."
+        )]
         language: Option<String>,
     ) -> Result<impl Stream<Item = Result<ExplanationChunk>> + use<>> {
         let explaining = explain(ctx, &layer_id, &other_layer_id, language).await?;
@@ -60,17 +63,17 @@ impl Subscription {
     }
 }
 
-struct Watch {
+struct JobWatch {
     library: Library,
     id: JobId,
-    news: Receiver<JobId>,
+    notifications: Receiver<JobId>,
     last: Option<domain::Job>,
     pending: Option<domain::Job>,
-    /// It could not be read, as if it were private now.
+    /// The job could not be read, for example because its model has become private.
     failed: bool,
 }
 
-impl Watch {
+impl JobWatch {
     async fn next(mut self) -> Option<(Result<domain::Job>, Self)> {
         if self.failed || self.last.as_ref().is_some_and(|job| job.status.is_final()) {
             return None;
@@ -78,7 +81,7 @@ impl Watch {
         loop {
             let job = match self.pending.take() {
                 Some(job) => job,
-                None => match self.changed().await? {
+                None => match self.next_state().await? {
                     Ok(job) => job,
                     Err(error) => {
                         self.failed = true;
@@ -93,10 +96,10 @@ impl Watch {
         }
     }
 
-    /// The job after the next news of it; `None` once the server stops.
-    async fn changed(&mut self) -> Option<Result<domain::Job>> {
+    /// The job after its next notification, or after [`REREAD_INTERVAL`]; `None` once the server shuts down.
+    async fn next_state(&mut self) -> Option<Result<domain::Job>> {
         loop {
-            match tokio::time::timeout(REREAD, self.news.recv()).await {
+            match tokio::time::timeout(REREAD_INTERVAL, self.notifications.recv()).await {
                 Ok(Ok(id)) if id != self.id => {}
                 Ok(Ok(_) | Err(RecvError::Lagged(_))) | Err(_) => {
                     return Some(self.library.job(self.id).await.map_err(Into::into));

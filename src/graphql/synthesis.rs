@@ -1,15 +1,15 @@
-//! Synthetic images that parts of a network answer to most.
+//! Synthetic images that maximise activations, and top-activating images of the data set.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use super::connection::{ListConnection, Total, connection, empty};
+use super::connection::{ListConnection, Total, connection, empty_slice};
 use super::error::{ApiError, Result};
 use super::id::GlobalId as _;
 use super::job::Job;
 use super::limits::entries_cost;
 use super::loader::{SynthesesPage, SynthesisCount, load, load_referenced};
-use super::number::not_negative;
+use super::number::non_negative;
 use super::picture::Picture;
 use super::version::Version;
 use scv_domain::dataset::Split;
@@ -17,9 +17,10 @@ use scv_domain::exemplar::CHANNEL_EXEMPLARS;
 use scv_domain::id::VersionId;
 use scv_domain::page::Page;
 use scv_domain::synthesis as domain;
-use scv_service::{KeptPicture, Library, SynthesisWishes};
+use scv_service::{Library, StoredPicture, SynthesisRequest};
 
-/// An image that a part of a network answers to most, found by gradient ascent (activation maximisation).
+/// A synthetic image that maximises the activation of a target in a network, found by gradient ascent (activation
+/// maximisation).
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Synthesis(pub domain::Synthesis);
 
@@ -30,47 +31,52 @@ impl Synthesis {
         self.0.id.encode()
     }
 
-    /// The version whose network answers.
+    /// The version whose network the image was created for.
     async fn version(&self, ctx: &Context<'_>) -> Result<Version> {
         load_referenced(ctx, self.0.version_id).await.map(Version)
     }
 
-    /// The job that seeks it. It tells how far it is, and why nothing was found if it failed.
+    /// The job that creates the image. It reports the progress, and the failure if there is one.
     async fn job(&self, ctx: &Context<'_>) -> Result<Job> {
         load_referenced(ctx, self.0.job_id).await.map(Job)
     }
 
-    /// What is to answer.
+    /// The target whose activation is maximised.
     async fn target(&self) -> SynthesisTarget {
         self.0.target.into()
     }
 
-    /// How it is sought.
+    /// The settings of the optimisation.
     async fn settings(&self) -> SynthesisSettings {
         self.0.settings.into()
     }
 
-    /// The image, small ones enlarged to be seen; null until the job has succeeded.
+    /// The image, enlarged if it is small; null until the job has succeeded.
     async fn picture(&self) -> Option<Picture> {
         let outcome = self.0.outcome.as_ref()?;
-        Some(Picture(KeptPicture {
+        Some(Picture(StoredPicture {
             hash: outcome.image_hash.clone(),
             width: outcome.image_width,
             height: outcome.image_height,
         }))
     }
 
-    /// What the target answers to the image; null until the job has succeeded.
+    /// The target's activation for the image; null until the job has succeeded.
     async fn activation(&self) -> Option<f64> {
         self.0.outcome.as_ref().map(|outcome| outcome.activation)
     }
 
-    /// What the target answered at each step, to the image as it was moved, scaled and turned then.
-    async fn course(&self) -> Option<&[f64]> {
-        self.0.outcome.as_ref().map(|outcome| outcome.course.as_slice())
+    /// The target's activation at each step, for the image as it was moved, scaled and rotated in that step. Null until
+    /// the job has succeeded.
+    async fn activation_history(&self) -> Option<&[f64]> {
+        self.0
+            .outcome
+            .as_ref()
+            .map(|outcome| outcome.activation_history.as_slice())
     }
 
-    /// The images of the version's test split that the target answers to most, the strongest first.
+    /// The top-activating images of the target in the test split, highest activation first; null until the job has
+    /// succeeded.
     #[graphql(complexity = "entries_cost(domain::EXEMPLARS, child_complexity)")]
     async fn exemplars(&self) -> Option<Vec<ActivatingImage>> {
         let outcome = self.0.outcome.as_ref()?;
@@ -82,7 +88,7 @@ impl Synthesis {
         )
     }
 
-    /// When it was asked for.
+    /// When it was requested.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
@@ -94,20 +100,20 @@ impl Synthesis {
 /// The database fails.
 pub(super) async fn list(
     ctx: &Context<'_>,
-    of: domain::SynthesesOf,
+    of: domain::SynthesisScope,
     page: Page<i64>,
 ) -> Result<ListConnection<Synthesis>> {
     let slice = load(ctx, SynthesesPage(of, page.clone())).await?;
-    let slice = slice.unwrap_or_else(|| empty(&page));
+    let slice = slice.unwrap_or_else(|| empty_slice(&page));
     let total = Total::Syntheses(SynthesisCount(of));
     Ok(connection(slice, total, |synthesis| synthesis.id.0, Synthesis))
 }
 
-/// The images that a channel answers to most.
+/// The top-activating images of a channel.
 #[derive(Debug, async_graphql::Description)]
 pub struct ChannelExemplars {
     pub(super) channel: usize,
-    pub(super) images: Vec<domain::Activating>,
+    pub(super) images: Vec<domain::ImageActivation>,
     pub(super) version: VersionId,
 }
 
@@ -118,23 +124,23 @@ impl ChannelExemplars {
         self.channel as i32
     }
 
-    /// The images, the strongest first.
+    /// The images, highest activation first.
     #[graphql(complexity = "entries_cost(CHANNEL_EXEMPLARS, child_complexity)")]
     async fn images(&self) -> Vec<ActivatingImage> {
-        let of = |image: &domain::Activating| ActivatingImage::of(*image, self.version);
+        let of = |image: &domain::ImageActivation| ActivatingImage::of(*image, self.version);
         self.images.iter().map(of).collect()
     }
 }
 
-/// An image of the data set and what a target answers to it.
+/// An image of the data set and a target's activation for it.
 #[derive(Debug, async_graphql::Description)]
 pub struct ActivatingImage {
-    activating: domain::Activating,
+    activating: domain::ImageActivation,
     version: VersionId,
 }
 
 impl ActivatingImage {
-    fn of(activating: domain::Activating, version: VersionId) -> Self {
+    fn of(activating: domain::ImageActivation, version: VersionId) -> Self {
         Self { activating, version }
     }
 }
@@ -146,12 +152,12 @@ impl ActivatingImage {
         self.activating.index as i32
     }
 
-    /// The answer.
+    /// The activation.
     async fn activation(&self) -> f64 {
         self.activating.activation
     }
 
-    /// The image, small ones enlarged to be seen.
+    /// The image; small images are enlarged.
     async fn picture(&self, ctx: &Context<'_>) -> Result<Picture> {
         let version = load_referenced(ctx, self.version).await?;
         let library = ctx.data_unchecked::<Library>();
@@ -160,33 +166,34 @@ impl ActivatingImage {
     }
 }
 
-/// What an image is to make as large as it can.
+/// The target whose activation a synthetic image maximises.
 #[derive(Debug, SimpleObject)]
 pub struct SynthesisTarget {
-    /// Index of a class: its score before the softmax.
+    /// Index of a class; its logit is maximised.
     class: Option<i32>,
-    /// Index of a layer: the mean square of all its numbers, if no channel is named.
+    /// Index of a layer; without `channel`, the mean square of the layer's activations is maximised.
     layer: Option<i32>,
-    /// Index of a channel of the layer: its mean, if no place is named.
+    /// Index of a channel of the layer; without `row` and `column`, the mean activation of the channel is maximised.
     channel: Option<i32>,
-    /// Row of one number of the channel.
+    /// Row of a neuron of the channel.
     row: Option<i32>,
-    /// Column of one number of the channel.
+    /// Column of a neuron of the channel.
     column: Option<i32>,
 }
 
-/// What an image is to make as large as it can: a class; or a layer, one of its channels, or one number of that.
+/// The target whose activation a synthetic image maximises: a class, a layer, a channel of a layer, or a neuron of a
+/// channel.
 #[derive(Debug, InputObject)]
 pub struct SynthesisTargetInput {
-    /// Index of a class: its score before the softmax.
+    /// Index of a class; its logit is maximised.
     class: Option<i32>,
-    /// Index of a layer: the mean square of all its numbers, if no channel is named.
+    /// Index of a layer; without `channel`, the mean square of the layer's activations is maximised.
     layer: Option<i32>,
-    /// Index of a channel of the layer: its mean, if no place is named.
+    /// Index of a channel of the layer; without `row` and `column`, the mean activation of the channel is maximised.
     channel: Option<i32>,
-    /// Row of one number of the channel.
+    /// Row of a neuron of the channel.
     row: Option<i32>,
-    /// Column of one number of the channel.
+    /// Column of a neuron of the channel.
     column: Option<i32>,
 }
 
@@ -221,7 +228,7 @@ impl TryFrom<SynthesisTargetInput> for domain::SynthesisTarget {
     fn try_from(input: SynthesisTargetInput) -> Result<Self> {
         let index = |name: &str, number: Option<i32>| {
             number
-                .map(|number| not_negative(&format!("target.{name}"), number))
+                .map(|number| non_negative(&format!("target.{name}"), number))
                 .transpose()
         };
         let indices = [
@@ -242,56 +249,57 @@ impl TryFrom<SynthesisTargetInput> for domain::SynthesisTarget {
                 column,
             }),
             _ => Err(ApiError::bad_input(
-                "`target` names `class` alone, or `layer`, or `layer` and `channel`, or these with `row` and `column`",
+                "`target` must have either `class`; or `layer`; or `layer` and `channel`; or `layer`, `channel`, `row` \
+                 and `column`",
             )),
         }
     }
 }
 
-/// What a search varies.
+/// What the optimisation varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::Parametrisation")]
 pub enum Parametrisation {
     /// The pixels.
     Pixels,
-    /// The image's Fourier coefficients, low frequencies more freely.
+    /// The image's Fourier coefficients, with larger steps for low frequencies.
     Fourier,
 }
 
-/// What comes in from outside where an image is moved, scaled or turned.
+/// How the area outside the image is filled when it is moved, scaled or rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::Padding")]
 pub enum SynthesisPadding {
-    /// The mean colour.
+    /// With the mean colour.
     Mean,
-    /// The border of the image, repeated.
+    /// With the image's border pixels, repeated.
     Edge,
-    /// The image, mirrored at its border.
+    /// With the image, mirrored at its border.
     Reflection,
 }
 
-/// How an image is sought.
+/// The settings of a synthetic image.
 #[derive(Debug, SimpleObject)]
 pub struct SynthesisSettings {
-    /// Steps of gradient ascent.
+    /// Number of steps of gradient ascent.
     steps: u32,
-    /// Step width of Adam.
+    /// Learning rate of Adam.
     learning_rate: f64,
-    /// What the first image and all transformations are drawn with.
+    /// Random seed of the initial image and of all transformations.
     seed: i32,
-    /// What is varied.
+    /// What the optimisation varies.
     parametrisation: Parametrisation,
-    /// What comes in from outside where the image is moved, scaled or turned.
+    /// How the area outside the image is filled when it is moved, scaled or rotated.
     padding: SynthesisPadding,
-    /// Before each step the image is moved by up to this many pixels.
+    /// Maximum random shift of the image before each step, in pixels.
     jitter: f64,
-    /// It is made larger or smaller by up to this share.
+    /// Maximum random scaling before each step, as a share: 0.1 is up to 10% larger or smaller.
     scale: f64,
-    /// It is turned by up to this many degrees.
+    /// Maximum random rotation before each step, in degrees.
     rotation: f64,
-    /// Weight of the penalty on differences between neighbouring pixels, in shares of the answer.
+    /// Weight of the penalty on differences between neighbouring pixels (total variation), relative to the activation.
     total_variation: f64,
-    /// Weight of the penalty on the distance from the mean image, in shares of the answer.
+    /// Weight of the penalty on the distance from the mean image, relative to the activation.
     l2: f64,
 }
 
@@ -300,7 +308,7 @@ impl From<domain::SynthesisSettings> for SynthesisSettings {
         Self {
             steps: settings.steps,
             learning_rate: settings.learning_rate,
-            // No greater one is taken.
+            // The input type allows no greater seed.
             seed: settings.seed as i32,
             parametrisation: settings.parametrisation.into(),
             padding: settings.padding.into(),
@@ -313,40 +321,41 @@ impl From<domain::SynthesisSettings> for SynthesisSettings {
     }
 }
 
-/// How an image is sought. What is left out is as usual for images of the size that the network reads.
+/// The settings of a synthetic image. Some defaults depend on the image size of the network.
 #[derive(Debug, Default, InputObject)]
 pub struct SynthesisSettingsInput {
-    /// Steps of gradient ascent, 1 to 4096; usually 256.
+    /// Number of steps of gradient ascent, 1 to 4096. Default: 256.
     steps: Option<i32>,
-    /// Step width of Adam, 0.000001 to 10; usually 0.05.
+    /// Learning rate of Adam, 0.000001 to 10. Default: 0.05.
     learning_rate: Option<f64>,
-    /// What the first image and all transformations are drawn with; usually 0.
+    /// Random seed of the initial image and of all transformations. Default: 0.
     seed: Option<i32>,
-    /// What is varied; usually FOURIER.
+    /// What the optimisation varies. Default: FOURIER.
     parametrisation: Option<Parametrisation>,
-    /// What comes in from outside where the image is moved, scaled or turned; usually MEAN.
+    /// How the area outside the image is filled when it is moved, scaled or rotated. Default: MEAN.
     padding: Option<SynthesisPadding>,
-    /// Before each step the image is moved by up to this many pixels, 0 to half of its shorter side; usually a fourteenth of
-    /// that, at most 16.
+    /// Maximum random shift of the image before each step, in pixels: 0 to half of its shorter side. Default: a
+    /// fourteenth of the shorter side, at most 16.
     jitter: Option<f64>,
-    /// It is made larger or smaller by up to this share, 0 to 0.5; usually 0.1.
+    /// Maximum random scaling before each step, as a share, 0 to 0.5. Default: 0.1, which is up to 10% larger or
+    /// smaller.
     scale: Option<f64>,
-    /// It is turned by up to this many degrees, 0 to 180; usually 5.
+    /// Maximum random rotation before each step, in degrees, 0 to 180. Default: 5.
     rotation: Option<f64>,
-    /// Weight of the penalty on differences between neighbouring pixels, in shares of the answer, 0 to 1,000,000; usually 1 for
-    /// images of at most 64 pixels a side, 0 for others.
+    /// Weight of the penalty on differences between neighbouring pixels (total variation), relative to the activation,
+    /// 0 to 1,000,000. Default: 1 for images of at most 64 pixels per side, 0 for larger ones.
     total_variation: Option<f64>,
-    /// Weight of the penalty on the distance from the mean image, in shares of the answer, 0 to 1,000,000; usually 0.05 for
-    /// images of at most 64 pixels a side, 0 for others.
+    /// Weight of the penalty on the distance from the mean image, relative to the activation, 0 to 1,000,000. Default:
+    /// 0.05 for images of at most 64 pixels per side, 0 for larger ones.
     l2: Option<f64>,
 }
 
-impl TryFrom<SynthesisSettingsInput> for SynthesisWishes {
+impl TryFrom<SynthesisSettingsInput> for SynthesisRequest {
     type Error = ApiError;
 
     fn try_from(input: SynthesisSettingsInput) -> Result<Self> {
-        let steps = input.steps.map(|steps| not_negative("settings.steps", steps));
-        let seed = input.seed.map(|seed| not_negative("settings.seed", seed));
+        let steps = input.steps.map(|steps| non_negative("settings.steps", steps));
+        let seed = input.seed.map(|seed| non_negative("settings.seed", seed));
         Ok(Self {
             steps: steps.transpose()?,
             learning_rate: input.learning_rate,

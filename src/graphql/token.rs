@@ -1,34 +1,34 @@
-//! Who asks: tokens, and the record of what they changed.
+//! Callers, tokens and the audit log.
 
 use async_graphql::{Context, Enum, ID, Json, Object};
 use chrono::{DateTime, Utc};
 
 use super::error::Result;
 use super::id::GlobalId;
-use super::loader::{NameOf, load};
+use super::loader::{AccountNameOf, load};
 use scv_domain::access as domain;
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Debug, Clone, Copy, async_graphql::Description)]
 pub struct Viewer(pub domain::Access);
 
 #[Object(use_type_description)]
 impl Viewer {
-    /// The account whose token was shown; null if none was, to a server that answers anybody.
+    /// The account of the caller's token; null for a request without a token, on a server that does not require one.
     async fn account(&self, ctx: &Context<'_>) -> Result<Option<String>> {
         match self.0.account {
-            Some(account) => load(ctx, NameOf(account)).await,
+            Some(account) => load(ctx, AccountNameOf(account)).await,
             None => Ok(None),
         }
     }
 
-    /// How much they may do.
+    /// What the caller may do.
     async fn scope(&self) -> TokenScope {
         self.0.scope.into()
     }
 }
 
-/// What somebody asks with. Its secret is told once, to whoever makes it.
+/// An access token. Its secret is returned only once, when the token is created.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Token(pub domain::Token);
 
@@ -39,76 +39,76 @@ impl Token {
         self.0.id.encode()
     }
 
-    /// Whose it is.
+    /// The account that it belongs to.
     async fn account(&self) -> &str {
         self.0.account.as_str()
     }
 
-    /// What it is for.
+    /// A description of its purpose.
     async fn description(&self) -> &str {
         self.0.description.as_str()
     }
 
-    /// How much it allows.
+    /// What it allows.
     async fn scope(&self) -> TokenScope {
         self.0.scope.into()
     }
 
-    /// When it was made.
+    /// When it was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
 
-    /// When it ends by itself; null if it does not.
+    /// When it expires; null if it does not expire.
     async fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.0.expires_at
     }
 
-    /// When it was last used, to the minute; null if it never was.
+    /// When it was last used, to the minute; null if it has never been used.
     async fn last_used_at(&self) -> Option<DateTime<Utc>> {
         self.0.last_used_at
     }
 
-    /// When it was ended; null if it was not.
+    /// When it was revoked; null if it has not been revoked.
     async fn revoked_at(&self) -> Option<DateTime<Utc>> {
         self.0.revoked_at
     }
 }
 
-/// How much a token allows; each allows what those before it do.
+/// What a token allows. Each scope includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::Scope")]
 pub enum TokenScope {
-    /// To read what its account may see, and to ask about images and activations that are brought along.
+    /// Read what the account may see, and run queries on uploaded images and activations.
     Read,
-    /// To register models and data sets, to change what its account owns, and to have work done.
+    /// Register models and data sets, change what the account owns, and start jobs.
     Write,
-    /// To see and change everything, to make tokens, and to read the record of changes.
+    /// See and change everything, create tokens, and read the audit log.
     Admin,
 }
 
-/// What somebody changed, or tried to.
+/// An entry of the audit log: a mutation that was executed or forbidden.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct AuditEntry(pub domain::AuditEntry);
 
 #[Object(use_type_description)]
 impl AuditEntry {
-    /// When.
+    /// When the entry was written.
     async fn at(&self) -> DateTime<Utc> {
         self.0.at
     }
 
-    /// Who; null where a server answers anybody.
+    /// The account of the caller; null for a request without a token.
     async fn account(&self) -> Option<&str> {
         self.0.account.as_ref().map(|account| account.as_str())
     }
 
-    /// Global id of the token that was shown.
+    /// Global id of the caller's token; null for a request without a token.
     async fn token_id(&self) -> Option<ID> {
         self.0.token_id.map(GlobalId::encode)
     }
 
-    /// The address that asked.
+    /// Network address of the client.
     async fn address(&self) -> Option<&str> {
         self.0.address.as_deref()
     }
@@ -118,12 +118,13 @@ impl AuditEntry {
         &self.0.mutation
     }
 
-    /// The plain members of its input: ids, names, numbers. Texts are cut off, lists and objects left out.
+    /// The scalar members of its input, such as ids, names and numbers. Long texts are truncated; lists and objects are
+    /// omitted.
     async fn input(&self) -> Json<&serde_json::Value> {
         Json(&self.0.input)
     }
 
-    /// The code of its error; null if there was none.
+    /// The code of its error; null if it succeeded.
     async fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
     }

@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::compare::{self, LayerPair, PictureFormat, VersionMatchConnection};
-use super::connection::{ListConnection, Total, connection, empty, page};
+use super::connection::{ListConnection, Total, connection, empty_slice, page};
 use super::dataset::{Dataset, ProbeSet, Split, as_written};
 use super::diff::VersionDiff;
 use super::error::Result;
@@ -20,7 +20,7 @@ use super::model::Model;
 use super::node;
 use super::synthesis::{self, Synthesis};
 use scv_domain::id::{ProbeSetId, VersionId};
-use scv_domain::synthesis::SynthesesOf;
+use scv_domain::synthesis::SynthesisScope;
 use scv_domain::version as domain;
 use scv_domain::{evaluation, image};
 use scv_service::{Library, ServiceError};
@@ -36,17 +36,17 @@ impl Version {
         self.0.id.encode()
     }
 
-    /// From 1, without gaps.
+    /// Its number within the model, from 1.
     async fn number(&self) -> i32 {
         self.0.number
     }
 
-    /// How far it has come. Layers and vectors are there once it is READY.
+    /// Its state. Layers and vectors exist once it is READY.
     async fn status(&self) -> VersionStatus {
         self.0.status.into()
     }
 
-    /// What it was brought as.
+    /// The format in which it was registered.
     async fn format(&self) -> ModelFormat {
         self.0.format.into()
     }
@@ -56,16 +56,17 @@ impl Version {
         load_referenced(ctx, self.0.model_id).await.map(Model)
     }
 
-    /// The data set whose images and classes it is made for.
+    /// The data set whose images and classes it is for.
     async fn dataset(&self, ctx: &Context<'_>) -> Result<Dataset> {
         load_referenced(ctx, self.0.dataset_id).await.map(Dataset)
     }
 
-    /// Share of the test images classified right, 0 to 1: on its own data set, or on the one named. Null if it was not evaluated there.
+    /// Accuracy on the test split of its own data set, or of the specified one: the share of images that were
+    /// classified correctly, 0 to 1. Null if it was not evaluated on that data set.
     async fn accuracy(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Name of a data set; its own if left out.")] dataset: Option<String>,
+        #[graphql(desc = "Name of a data set. Default: the version's own.")] dataset: Option<String>,
     ) -> Result<Option<f64>> {
         Ok(self
             .find_evaluation(ctx, dataset)
@@ -73,29 +74,29 @@ impl Version {
             .map(|evaluation| evaluation.accuracy))
     }
 
-    /// The evaluation on its own data set, or on the one named. Null if there is none.
+    /// The evaluation on its own data set, or on the specified one. Null if it was not evaluated on that data set.
     async fn evaluation(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Name of a data set; its own if left out.")] dataset: Option<String>,
+        #[graphql(desc = "Name of a data set. Default: the version's own.")] dataset: Option<String>,
     ) -> Result<Option<Evaluation>> {
         Ok(self.find_evaluation(ctx, dataset).await?.map(Evaluation))
     }
 
-    /// Its layers in execution order; none until it is READY.
+    /// Its layers in execution order; empty until it is READY.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn layers(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
-        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
-        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
     ) -> Result<ListConnection<Layer>> {
         let page = page(first, after, last, before)?;
         let slice = load(ctx, LayersPage(self.0.id, page.clone()))
             .await?
-            .unwrap_or_else(|| empty(&page));
+            .unwrap_or_else(|| empty_slice(&page));
         Ok(connection(
             slice,
             Total::Layers(LayerCount(self.0.id)),
@@ -104,14 +105,16 @@ impl Version {
         ))
     }
 
-    /// What leads from this version to another: layers added, removed and changed, and how far each moved.
+    /// The differences between this version and another: layers that were added, removed or changed, and their
+    /// similarity.
     async fn diff(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Global id of the other version. Layers that only it has are ADDED.")] with: ID,
+        #[graphql(desc = "Global id of the other version. Layers that only this other version has are ADDED.")]
+        with: ID,
         #[graphql(
-            desc = "The probe set to compare on, one of this version's data set; if left out the default one, or the oldest \
-                    other that both versions were measured on."
+            desc = "The probe set to compare on, one of this version's data set. Default: the default probe set, or \
+                    the oldest other one that both versions were measured on."
         )]
         probe_set: Option<ID>,
     ) -> Result<VersionDiff> {
@@ -123,27 +126,26 @@ impl Version {
         Ok(library.version_diff(&self.0, &other.0, probe_set).await?.into())
     }
 
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     async fn parameter_count(&self) -> i64 {
         self.0.parameter_count
     }
 
-    /// Multiply-accumulate operations for one image; a whole number.
+    /// Number of multiply-accumulate operations for one image; a whole number.
     async fn multiply_accumulates(&self) -> f64 {
         self.0.multiply_accumulates as f64
     }
 
-    /// The block list as it was given, for a version of format BLOCKS.
+    /// The block list as registered; null for versions of other formats than BLOCKS.
     async fn blocks(&self) -> Option<Json<serde_json::Value>> {
         self.0.blocks.clone().map(Json)
     }
 
-    /// Source code that builds the network, for a version of format BLOCKS; null for others. The files of a version are at
-    /// `downloads`.
+    /// Source code that builds the network; null for versions of other formats than BLOCKS. See also `downloads`.
     async fn code(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "In which language.", default_with = "CodeFormat::Pytorch")] format: CodeFormat,
+        #[graphql(desc = "The language and framework.", default_with = "CodeFormat::Pytorch")] format: CodeFormat,
     ) -> Result<Option<String>> {
         if self.0.format != domain::ModelFormat::Blocks {
             return Ok(None);
@@ -157,7 +159,7 @@ impl Version {
         }
     }
 
-    /// Addresses on this server at which the network can be had as a file.
+    /// The files in which the network can be downloaded from this server.
     async fn downloads(&self) -> Downloads {
         let at = |file: &str| format!("/versions/{}/{file}", self.0.id.encode().0);
         let is_blocks = self.0.format == domain::ModelFormat::Blocks;
@@ -169,62 +171,64 @@ impl Version {
         }
     }
 
-    /// How images become the input of an ONNX file; null for versions of other formats.
+    /// How images are preprocessed for an ONNX network; null for versions of other formats.
     async fn preprocessing(&self) -> Option<Preprocessing> {
         match &self.0.source {
-            Some(domain::Source::Onnx { preprocessing, .. }) => Some(preprocessing.clone().into()),
+            Some(domain::VersionSource::Onnx { preprocessing, .. }) => Some(preprocessing.clone().into()),
             _ => None,
         }
     }
 
-    /// The probe set that activations were computed on; null for versions of other formats.
+    /// The probe set that the activations were computed on; null for versions of other formats than ACTIVATIONS.
     async fn probe_set(&self, ctx: &Context<'_>) -> Result<Option<ProbeSet>> {
         match self.0.source {
-            Some(domain::Source::Activations { probe_set }) => {
+            Some(domain::VersionSource::Activations { probe_set }) => {
                 Ok(Some(load_referenced(ctx, probe_set).await.map(ProbeSet)?))
             }
             _ => Ok(None),
         }
     }
 
-    /// What each epoch came to, if it was trained here.
+    /// The results of each training epoch; empty if it was not trained on this server.
     async fn epochs(&self) -> Vec<EpochReport> {
         self.0.train_epochs.iter().flatten().copied().map(EpochReport).collect()
     }
 
-    /// The versions that compute most nearly the same, layer by layer, best first; never this one. Its own model is left out
-    /// unless the filter says otherwise. A filter's layer kinds choose the layers that are compared, its least score is one
-    /// of versions.
+    /// The most similar versions by their layers, most similar first, without this version itself. Versions of the same
+    /// model are excluded unless the filter includes them. The filter's `layerKinds` selects the layers to compare; its
+    /// `minScore` applies to the score of a version.
     #[graphql(complexity = "page_cost(Some(first), None, child_complexity)")]
     async fn similar_versions(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Hits of this page, at most 100.", default = 10)] first: i32,
-        #[graphql(desc = "Only hits behind this cursor, of the first 400.")] after: Option<String>,
-        #[graphql(desc = "What layers are compared by.", default_with = "Measure::DebiasedCka")] measure: Measure,
-        #[graphql(desc = "Which versions may answer.")] filter: Option<SimilarityFilter>,
-        #[graphql(desc = "The probe set to compare on; the default one of the version's data set if left out.")]
+        #[graphql(desc = "Return the first N hits, at most 100.", default = 10)] first: i32,
+        #[graphql(desc = "Return only hits after this cursor. At most 400 hits can be listed in total.")] after: Option<
+            String,
+        >,
+        #[graphql(desc = "The measure to compare layers by.", default_with = "Measure::DebiasedCka")] measure: Measure,
+        #[graphql(desc = "Which versions to consider.")] filter: Option<SimilarityFilter>,
+        #[graphql(desc = "The probe set to compare on. Default: the default probe set of the version's data set.")]
         probe_set: Option<ID>,
     ) -> Result<VersionMatchConnection> {
         compare::similar_versions(ctx, &self.0, (first, after), measure, filter, probe_set.as_ref()).await
     }
 
-    /// Pairs of layers of which one follows the other in execution order and that compute nearly the same: candidates for
-    /// pruning. Layers without a vector are in no pair.
+    /// Pairs of consecutive layers, in execution order, that compute nearly the same: candidates for pruning. Layers
+    /// without a vector are skipped.
     #[graphql(complexity = "list_cost(child_complexity)")]
     async fn redundant_neighbours(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Least score of a pair.", default = 0.98)] min_score: f64,
-        #[graphql(desc = "What the scores are of.", default_with = "Measure::DebiasedCka")] measure: Measure,
-        #[graphql(desc = "The probe set to compare on; the default one of the version's data set if left out.")]
+        #[graphql(desc = "Minimum score of a pair.", default = 0.98)] min_score: f64,
+        #[graphql(desc = "The measure of the scores.", default_with = "Measure::DebiasedCka")] measure: Measure,
+        #[graphql(desc = "The probe set to compare on. Default: the default probe set of the version's data set.")]
         probe_set: Option<ID>,
     ) -> Result<Vec<LayerPair>> {
         compare::redundant_neighbours(ctx, &self.0, min_score, measure, probe_set.as_ref()).await
     }
 
-    /// The version that this one is a near-duplicate of: when this one was ingested, each layer of either had one in the other
-    /// with a debiased CKA of at least 0.999. Null if there was none, or its model is deleted.
+    /// The version that this one nearly duplicates: when this version was ingested, each layer of either version had a
+    /// layer in the other with a debiased CKA of at least 0.999. Null if there is none, or if its model is deleted.
     async fn duplicate_of(&self, ctx: &Context<'_>) -> Result<Option<Version>> {
         match self.0.duplicate_of {
             Some(original) => node::version(ctx, original).await,
@@ -232,43 +236,51 @@ impl Version {
         }
     }
 
-    /// Address on this server of a picture of its training, loss and accuracy by epoch; null if it was not trained here.
+    /// URL path on this server of a plot of loss and accuracy by training epoch; null if it was not trained on this
+    /// server.
     async fn training_curve(
         &self,
-        #[graphql(desc = "How it is written.", default_with = "PictureFormat::Svg")] format: PictureFormat,
+        #[graphql(desc = "The file format.", default_with = "PictureFormat::Svg")] format: PictureFormat,
     ) -> Option<String> {
         self.0.train_epochs.as_ref().filter(|epochs| !epochs.is_empty())?;
-        let ending = scv_service::PictureFormat::from(format).ending();
+        let ending = scv_service::PictureFormat::from(format).extension();
         Some(format!("/trainings/{}.{ending}", self.0.id.encode().as_str()))
     }
 
-    /// Which pixels of an image of its data set a class hangs on.
+    /// Pixel attributions for a class and an image of its data set.
     #[graphql(complexity = "attribution_cost(settings.as_ref(), child_complexity)")]
     async fn attribution(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Index of the image in its split.")] image: i32,
-        #[graphql(desc = "The split.", default_with = "Split::Test")] split: Split,
-        #[graphql(desc = "Index of the class; the likeliest if left out.")] class: Option<i32>,
-        #[graphql(desc = "How; by integrated gradients if left out.")] settings: Option<AttributionSettings>,
+        #[graphql(desc = "The split of the image.", default_with = "Split::Test")] split: Split,
+        #[graphql(desc = "Index of the class. Default: the predicted class.")] class: Option<i32>,
+        #[graphql(desc = "The method and its settings. Default: integrated gradients.")] settings: Option<
+            AttributionSettings,
+        >,
     ) -> Result<ImageAttributions> {
         attribute(ctx, self.0.id, image_of_dataset(split, image)?, class, settings).await
     }
 
-    /// Images that parts of its network answer to most, the latest first.
+    /// Synthetic images for parts of its network, newest first.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn syntheses(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Entries from the front, at most 100.")] first: Option<i32>,
-        #[graphql(desc = "Only entries behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "Entries from the end, at most 100.")] last: Option<i32>,
-        #[graphql(desc = "Only entries before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
     ) -> Result<ListConnection<Synthesis>> {
-        synthesis::list(ctx, SynthesesOf::Version(self.0.id), page(first, after, last, before)?).await
+        synthesis::list(
+            ctx,
+            SynthesisScope::Version(self.0.id),
+            page(first, after, last, before)?,
+        )
+        .await
     }
 
-    /// Why it failed, if it did.
+    /// Why it failed; null if it did not fail.
     async fn failure(&self) -> Option<Failure> {
         self.0.failure.clone().map(Failure::from)
     }
@@ -287,30 +299,31 @@ impl Version {
     ) -> Result<Option<evaluation::Evaluation>> {
         let evaluations = load(ctx, EvaluationsOf(self.0.id)).await?.unwrap_or_default();
         for evaluation in evaluations {
-            let wanted = match &dataset {
+            let is_requested = match &dataset {
                 None => evaluation.dataset_id == self.0.dataset_id,
                 Some(name) => load_referenced(ctx, evaluation.dataset_id).await?.name == *name,
             };
-            if wanted {
+            if is_requested {
                 return Ok(Some(evaluation));
             }
         }
         if let Some(name) = dataset {
-            // Null is for one that it was not evaluated on.
+            // A data set that does not exist is an error; null means that it was not evaluated there.
             ctx.data_unchecked::<Library>().dataset_named(&name).await?;
         }
         Ok(None)
     }
 }
 
-/// A language of source code.
+/// Formats of source code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum CodeFormat {
     /// Python with PyTorch.
     Pytorch,
 }
 
-/// Where the network of a version can be had as a file; null for what its format has not, or what is not there yet.
+/// URL paths of the files in which a version can be downloaded. A path is null if the version's format does not support
+/// the file, or if the file does not exist yet.
 #[derive(Debug, SimpleObject)]
 pub struct Downloads {
     /// An ONNX file with all weights.
@@ -321,38 +334,38 @@ pub struct Downloads {
     safetensors: Option<String>,
 }
 
-/// How images become the input of a network. It sees `(pixel / 255 - mean) / std`.
+/// How images are preprocessed for a network. Its input is `(pixel / 255 - mean) / std`.
 #[derive(Debug, SimpleObject)]
 pub struct Preprocessing {
-    /// Channels that it reads: grey images are repeated for each.
+    /// Number of input channels. Greyscale images are repeated for each channel.
     channels: usize,
-    /// Rows of its images.
+    /// Height of the input in pixels.
     height: usize,
-    /// Columns of its images.
+    /// Width of the input in pixels.
     width: usize,
-    /// The order of the colours.
+    /// The order of the colour channels.
     channel_order: ChannelOrder,
-    /// Means of pixels from 0 to 1, in the order of the network's channels.
+    /// Mean of each channel, for pixel values scaled to 0–1, in the network's channel order.
     mean: Vec<f64>,
-    /// Deviations of pixels from 0 to 1.
+    /// Standard deviation of each channel, for pixel values scaled to 0–1.
     std: Vec<f64>,
 }
 
 impl From<image::Preprocessing> for Preprocessing {
     fn from(given: image::Preprocessing) -> Self {
-        let written = |numbers: Vec<f32>| numbers.into_iter().map(as_written).collect();
+        let numbers = |numbers: Vec<f32>| numbers.into_iter().map(as_written).collect();
         Self {
             channels: given.shape.channels,
             height: given.shape.height,
             width: given.shape.width,
             channel_order: given.order.into(),
-            mean: written(given.statistics.mean),
-            std: written(given.statistics.std),
+            mean: numbers(given.statistics.mean),
+            std: numbers(given.statistics.std),
         }
     }
 }
 
-/// In which order a network wants the colours of an image.
+/// The order of the colour channels in a network's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "image::ChannelOrder")]
 pub enum ChannelOrder {
@@ -362,40 +375,40 @@ pub enum ChannelOrder {
     Bgr,
 }
 
-/// How far a version has come.
+/// States of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::VersionStatus")]
 pub enum VersionStatus {
-    /// Its job waits.
+    /// Its job is waiting.
     Queued,
-    /// Its job runs.
+    /// Its job is running.
     Running,
-    /// Its layers and vectors are there.
+    /// Its layers and vectors exist.
     Ready,
-    /// There are no layers and no vectors; `failure` says why.
+    /// Its job failed, so it has no layers and no vectors; `failure` gives the reason.
     Failed,
 }
 
-/// What a version was brought as.
+/// Formats of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::ModelFormat")]
 pub enum ModelFormat {
-    /// A list of blocks with safetensors weights, or trained here.
+    /// A list of blocks, either trained on this server or uploaded with weights.
     Blocks,
     /// An ONNX file.
     Onnx,
-    /// Activations on the probe set, computed elsewhere.
+    /// Activations on a probe set, computed elsewhere. Such a version has no network to run.
     Activations,
 }
 
-/// Why background work failed, in words its owner can act on.
+/// Why a job failed, and what the caller can do about it.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Failure {
     /// The kind of failure.
     code: FailureCode,
-    /// What happened and what to do.
+    /// What happened and how to fix it.
     message: String,
-    /// Name of the layer at fault, if there is one.
+    /// Name of the layer that caused the failure, if any.
     layer: Option<String>,
 }
 
@@ -413,20 +426,20 @@ impl From<domain::Failure> for Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "domain::FailureCode")]
 pub enum FailureCode {
-    /// The weights are not those of the blocks.
+    /// The weights do not match the blocks.
     WeightsDoNotFit,
-    /// The numbers left the range of floating point.
+    /// The computation produced NaN or infinity.
     NotFinite,
     /// A layer could not be computed.
     LayerFailed,
-    /// The network cannot be run as it was asked for: the message says what to change.
+    /// The network cannot be run as requested; the message says what to change.
     CannotRun,
-    /// Something that was stored is gone or damaged.
+    /// A stored file is missing or damaged.
     ArtifactUnreadable,
-    /// It was asked to stop.
+    /// The job was cancelled.
     Cancelled,
-    /// It was begun again and again without coming to an end.
+    /// The job was started several times without finishing.
     TooManyAttempts,
-    /// A fault of the server; its log says more.
+    /// An internal error of the server; its log has the details.
     Internal,
 }

@@ -1,4 +1,4 @@
-//! How long the body of a request may be.
+//! Limits the length of request bodies.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,25 +10,25 @@ use actix_web::error::PayloadError;
 use actix_web::web::Bytes;
 use futures::Stream;
 
-/// A body that ends with an error once it is longer than a limit.
-pub struct Counted {
+/// A body that ends with an error once it exceeds its limit.
+pub struct LimitedBody {
     payload: Payload,
     left: usize,
     overflow: Overflow,
 }
 
-/// Whether a body was too long.
+/// Tells whether a body exceeded its limit, even after the body has been consumed.
 #[derive(Debug, Clone, Default)]
 pub struct Overflow(Arc<AtomicBool>);
 
 impl Overflow {
-    /// Whether it was.
+    /// Whether the body exceeded its limit.
     pub fn happened(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-impl Counted {
+impl LimitedBody {
     /// A body of at most `limit` bytes.
     pub fn new(payload: Payload, limit: usize) -> Self {
         Self {
@@ -38,13 +38,13 @@ impl Counted {
         }
     }
 
-    /// To be asked when reading has failed.
+    /// Tells, after reading has failed, whether the limit was the reason.
     pub fn overflow(&self) -> Overflow {
         self.overflow.clone()
     }
 }
 
-impl Stream for Counted {
+impl Stream for LimitedBody {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -1,4 +1,4 @@
-//! Who asks: whoever shows a token, and anybody where the server is open.
+//! Identifies callers by their tokens, and counts their requests. On an open server, callers need no token.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -13,92 +13,82 @@ use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
-use super::asked::Refusal;
+use super::error::HttpError;
 use super::request_id::in_span;
 use crate::config::Limits;
+use crate::graphql::execute::Caller;
 use scv_domain::access::Access;
 use scv_domain::id::TokenId;
 use scv_service::{Library, ServiceError};
 
-/// Callers whose requests are counted before those are forgotten that have not asked for long.
+/// Clients whose requests are counted. Beyond this number, clients that have been idle are forgotten.
 const MAX_COUNTED_CLIENTS: usize = 10_000;
 
-/// How long a token that is not shown is remembered as one that lets somebody in.
-const REMEMBERED: Duration = Duration::from_secs(600);
+/// How long an unused token is remembered as a valid one.
+const KNOWN_TOKEN_TTL: Duration = Duration::from_secs(600);
 
-/// Somebody who asks.
-#[derive(Debug, Clone, Copy)]
-pub struct Caller {
-    /// What they may do.
-    pub access: Access,
-    /// From where they ask.
-    pub address: Option<IpAddr>,
-}
-
-/// Tells who asks, and counts how much.
+/// Identifies callers and applies the rate limit.
 #[derive(Clone)]
 pub struct Callers {
     library: Library,
     runtime: Handle,
-    /// Whether whoever shows no token may do everything.
+    /// Whether callers without a token may do everything.
     is_open: bool,
-    /// Origins under whose names a server may be asked that is open because only its own machine reaches it; none of another.
-    hosts: Option<Arc<Vec<String>>>,
-    rates: Option<Arc<DefaultKeyedRateLimiter<Client>>>,
-    /// Secrets that let somebody in lately.
-    known: Cache<[u8; 32], ()>,
+    /// Origins whose host names requests may use, if the server is open only because no other machine reaches it.
+    allowed_origins: Option<Arc<Vec<String>>>,
+    rate_limiter: Option<Arc<DefaultKeyedRateLimiter<Client>>>,
+    /// Digests of tokens that were valid recently.
+    known_tokens: Cache<[u8; 32], ()>,
 }
 
-/// Who counts as one.
+/// The unit to which rate limits and quotas apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Client {
-    /// Whoever shows this token.
+    /// Every caller with this token.
     Token(TokenId),
-    /// Whoever shows none that is known, from this address; of the sixth version from this network of a customer.
+    /// Every caller without a known token from this address. Of an IPv6 address, only the /64 network counts.
     Address(Option<IpAddr>),
 }
 
 impl Client {
-    /// Somebody of whom nothing but the address is known.
+    /// The client for callers without a known token at an address.
     pub fn at(address: Option<IpAddr>) -> Self {
         Self::Address(address.map(|address| match address.to_canonical() {
             IpAddr::V6(address) => {
                 let [a, b, c, d, ..] = address.segments();
                 IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
             }
-            four => four,
+            address => address,
         }))
     }
-}
 
-impl Caller {
-    /// Who they count as.
-    pub fn client(&self) -> Client {
-        match self.access.token {
-            Some(token) => Client::Token(token),
-            None => Client::at(self.address),
+    /// The client that a caller belongs to.
+    pub fn of(caller: &Caller) -> Self {
+        match caller.access.token {
+            Some(token) => Self::Token(token),
+            None => Self::at(caller.address),
         }
     }
 }
 
 impl Callers {
-    /// Callers of a library, whose tokens are looked up on the runtime this is called on.
-    pub fn here(library: Library, limits: &Limits, is_open: bool, hosts: Option<Vec<String>>) -> Self {
-        let rate = NonZeroU32::new(limits.rate);
+    /// The callers of a library. Their tokens are looked up on the current runtime.
+    pub fn new(library: Library, limits: &Limits, is_open: bool, allowed_origins: Option<Vec<String>>) -> Self {
+        let rate = NonZeroU32::new(limits.requests_per_minute);
         Self {
             library,
             runtime: Handle::current(),
             is_open,
-            hosts: hosts.map(Arc::new),
-            rates: rate.map(|rate| Arc::new(RateLimiter::keyed(Quota::per_minute(rate)))),
-            known: Cache::builder()
+            allowed_origins: allowed_origins.map(Arc::new),
+            rate_limiter: rate.map(|rate| Arc::new(RateLimiter::keyed(Quota::per_minute(rate)))),
+            known_tokens: Cache::builder()
                 .max_capacity(MAX_COUNTED_CLIENTS as u64)
-                .time_to_idle(REMEMBERED)
+                .time_to_idle(KNOWN_TOKEN_TTL)
                 .build(),
         }
     }
 
-    /// The library, for nobody in particular.
+    /// The library, not yet on behalf of any caller.
     pub fn library(&self) -> &Library {
         &self.library
     }
@@ -108,24 +98,27 @@ impl Callers {
         &self.runtime
     }
 
-    /// Who sends a request, which is counted.
+    /// Identifies the caller of a request and counts the request.
     ///
     /// # Errors
-    /// No token that lets anybody in, where one is needed; a name that is not this server's; or too many requests.
-    pub async fn of(&self, request: &HttpRequest) -> Result<Caller, Refusal> {
+    /// The host name is not allowed, the token is invalid or missing where one is required, or the rate limit
+    /// is exceeded.
+    pub async fn identify(&self, request: &HttpRequest) -> Result<Caller, HttpError> {
         self.check_host(request)?;
         let authorization = request.headers().get(header::AUTHORIZATION);
         let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
-        self.with(authorization, address(request)).await
+        self.authenticate(authorization, peer_address(request)).await
     }
 
-    /// Refuses what asks a server under another machine's name that is only meant for its own: the page of another site, whose
-    /// name has come to mean this machine.
+    /// Checks the host name of a request to a server that is open only to its own machine. This prevents DNS rebinding,
+    /// where a page of another site makes its own host name resolve to this machine.
     ///
     /// # Errors
-    /// It does.
-    pub fn check_host(&self, request: &HttpRequest) -> Result<(), Refusal> {
-        let Some(known) = &self.hosts else { return Ok(()) };
+    /// The host name does not belong to this machine and is not allowed.
+    pub fn check_host(&self, request: &HttpRequest) -> Result<(), HttpError> {
+        let Some(allowed_origins) = &self.allowed_origins else {
+            return Ok(());
+        };
         let host = request
             .headers()
             .get(header::HOST)
@@ -136,46 +129,51 @@ impl Callers {
             .filter(|(_, port)| !port.contains(']'))
             .map_or(host, |(name, _)| name);
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        let is_of = |origin: &String| origin.split_once("://").is_some_and(|(_, named)| named == host);
-        if name.is_empty() || is_address || name == "localhost" || known.iter().any(is_of) {
+        let has_host = |origin: &String| origin.split_once("://").is_some_and(|(_, allowed)| allowed == host);
+        if name.is_empty() || is_address || name == "localhost" || allowed_origins.iter().any(has_host) {
             return Ok(());
         }
-        Err(Refusal::of(ServiceError::Forbidden(format!(
-            "this server answers its own machine, and not as {host:?}: start it with --allow-origin, --access open or --access \
-             tokens if it shall"
+        Err(HttpError::from(ServiceError::Forbidden(format!(
+            "this server is open only to its own machine, and {host:?} is not a name of it: to serve requests to this \
+             name, start the server with --allow-origin, --access open or --access tokens"
         ))))
     }
 
-    /// Who shows something as the value of the header `Authorization`, from an address: one more request of theirs. One with a
-    /// token that nobody has shown lately counts as one of the address too, since it may be guessed; those who are known have
-    /// nothing to do with who else comes from their address, which may be that of a proxy.
+    /// Identifies a caller by the value of the `Authorization` header and counts the request.
+    ///
+    /// A request with a token that was not used recently also counts for the address, because the token may be a guess.
+    /// A known token does not depend on the address, which may be that of a proxy with many clients.
     ///
     /// # Errors
-    /// It lets nobody in, or there are too many requests.
-    pub async fn with(&self, authorization: Option<&str>, address: Option<IpAddr>) -> Result<Caller, Refusal> {
-        let secret = authorization.and_then(|shown| {
-            let (scheme, secret) = shown.split_once(' ')?;
+    /// The token is invalid, or missing where one is required, or the rate limit is exceeded.
+    pub async fn authenticate(
+        &self,
+        authorization: Option<&str>,
+        address: Option<IpAddr>,
+    ) -> Result<Caller, HttpError> {
+        let secret = authorization.and_then(|value| {
+            let (scheme, secret) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim().to_owned())
         });
-        // As of a script whose variable for the token is not set.
+        // A script whose token variable is unset sends an empty one.
         let secret = secret.filter(|secret| !secret.is_empty());
         let access = match secret {
             Some(secret) => {
                 let digest = Sha256::digest(&secret).into();
-                if !self.known.contains_key(&digest) {
-                    // Before anything is looked up.
+                if !self.known_tokens.contains_key(&digest) {
+                    // Before the database is queried.
                     self.count_from(address)?;
                 }
                 let library = self.library.clone();
-                let asked = self
+                let lookup = self
                     .runtime
                     .spawn(in_span(async move { library.authenticate(&secret).await }));
-                let access = asked.await.map_err(ServiceError::internal).flatten();
+                let access = lookup.await.map_err(ServiceError::internal).flatten();
                 match &access {
-                    Ok(_) => self.known.insert(digest, ()),
-                    Err(_) => self.known.invalidate(&digest),
+                    Ok(_) => self.known_tokens.insert(digest, ()),
+                    Err(_) => self.known_tokens.invalidate(&digest),
                 }
-                access.map_err(Refusal::of)?
+                access?
             }
             None if self.is_open => {
                 self.count_from(address)?;
@@ -183,8 +181,8 @@ impl Callers {
             }
             None => {
                 self.count_from(address)?;
-                return Err(Refusal::of(ServiceError::Unauthenticated(
-                    "this server answers only whoever shows a token: send `Authorization: Bearer scv_…`".to_owned(),
+                return Err(HttpError::from(ServiceError::Unauthenticated(
+                    "a token is required: send `Authorization: Bearer scv_…`".to_owned(),
                 )));
             }
         };
@@ -194,35 +192,38 @@ impl Callers {
         Ok(Caller { access, address })
     }
 
-    /// Counts more requests of somebody.
+    /// Counts further requests of a caller, such as those of a batch.
     ///
     /// # Errors
-    /// They are too many.
-    pub fn count_more(&self, caller: &Caller, requests: usize) -> Result<(), Refusal> {
-        (0..requests).try_for_each(|_| self.count(caller.client()))
+    /// The rate limit is exceeded.
+    pub fn count_more(&self, caller: &Caller, requests: usize) -> Result<(), HttpError> {
+        (0..requests).try_for_each(|_| self.count(Client::of(caller)))
     }
 
-    /// Counts a request from an address, whoever sends it.
+    /// Counts a request for an address, whatever its token.
     ///
     /// # Errors
-    /// They are too many.
-    pub fn count_from(&self, address: Option<IpAddr>) -> Result<(), Refusal> {
+    /// The rate limit is exceeded.
+    pub fn count_from(&self, address: Option<IpAddr>) -> Result<(), HttpError> {
         self.count(Client::at(address))
     }
 
-    fn count(&self, client: Client) -> Result<(), Refusal> {
-        let Some(rates) = &self.rates else { return Ok(()) };
-        if rates.len() > MAX_COUNTED_CLIENTS {
-            rates.retain_recent();
+    fn count(&self, client: Client) -> Result<(), HttpError> {
+        let Some(rate_limiter) = &self.rate_limiter else {
+            return Ok(());
+        };
+        if rate_limiter.len() > MAX_COUNTED_CLIENTS {
+            rate_limiter.retain_recent();
         }
-        rates.check_key(&client).map_err(|not_until| {
+        rate_limiter.check_key(&client).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
-            Refusal::too_many(wait.max(Duration::from_secs(1)))
+            HttpError::rate_limited(wait.max(Duration::from_secs(1)))
         })
     }
 }
 
-/// From where a request comes. What a proxy says of that is not believed: anybody can say it.
-pub fn address(request: &HttpRequest) -> Option<IpAddr> {
+/// The address that a request comes from. Headers such as `X-Forwarded-For` are ignored, because any client can set
+/// them.
+pub fn peer_address(request: &HttpRequest) -> Option<IpAddr> {
     request.peer_addr().map(|peer| peer.ip())
 }

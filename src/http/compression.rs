@@ -1,4 +1,4 @@
-//! Compression of answers.
+//! Compression of responses.
 
 use std::io::{self, Write as _};
 
@@ -10,100 +10,104 @@ use actix_web::http::header::{
 use actix_web::middleware::Next;
 use bytes::Bytes;
 
-/// What fits into one packet is not made smaller.
+/// A response that fits into one packet is not compressed.
 const MIN_BYTES: usize = 1_400;
 
-/// More bytes than this would hold up the other requests of a thread.
-const AT_ONCE: usize = 64 << 10;
+/// Larger responses are compressed on another thread, because they would delay the other requests of this one.
+const MAX_INLINE_BYTES: usize = 64 << 10;
 
-/// How an answer can be compressed. Of those that a client likes equally well the first is taken.
-const CODINGS: [ContentEncoding; 3] = [ContentEncoding::Zstd, ContentEncoding::Brotli, ContentEncoding::Gzip];
+/// The supported encodings. Among those that the client prefers equally, the first is used.
+const ENCODINGS: [ContentEncoding; 2] = [ContentEncoding::Brotli, ContentEncoding::Gzip];
 
-/// Of each encoder the step that is meant for answers which are made once and sent once.
-const ZSTD_LEVEL: i32 = 3;
+/// Levels that suit responses which are compressed once and sent once.
 const GZIP_LEVEL: u32 = 4;
 const BROTLI_QUALITY: i32 = 4;
 
-/// Bits of brotli's window. Its usual one of 4 MiB is filled with zeros for each answer, which took a quarter of the time of a
-/// server under load, and most of its memory.
-const BROTLI_WINDOW: i32 = 18;
+/// Brotli's window as a power of two. The default of 4 MiB is zeroed for each response, which took a quarter of the
+/// time and most of the memory of a server under load.
+const BROTLI_WINDOW_BITS: i32 = 18;
 
-/// Compresses whole answers of text as the client accepts it. Streams and what is packed already, such as PNG, pass.
+/// Compresses text responses with the encoding that the client prefers. Streams and compressed formats, such as PNG,
+/// pass unchanged.
 pub async fn compress<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let best = AcceptEncoding::parse(&request)
+    let encoding = AcceptEncoding::parse(&request)
         .ok()
-        .and_then(|accepted| best(&accepted));
-    let answer = next.call(request).await?.map_into_boxed_body();
-    let is_packed = answer.headers().contains_key(header::CONTENT_ENCODING);
-    if is_packed || !is_text(answer.headers().get(header::CONTENT_TYPE)) {
-        return Ok(answer);
+        .and_then(|accepted| preferred_encoding(&accepted));
+    let response = next.call(request).await?.map_into_boxed_body();
+    let is_encoded = response.headers().contains_key(header::CONTENT_ENCODING);
+    if is_encoded || !is_text(response.headers().get(header::CONTENT_TYPE)) {
+        return Ok(response);
     }
-    let (request, answer) = answer.into_parts();
-    let (mut answer, body) = answer.into_parts();
-    // Caches must not give it to clients that accept other codings.
+    let (request, response) = response.into_parts();
+    let (mut response, body) = response.into_parts();
+    // Caches must not serve it to clients that accept other encodings.
     let vary = HeaderValue::from_static("accept-encoding");
-    answer.headers_mut().append(header::VARY, vary);
-    let packed = match body.try_into_bytes() {
+    response.headers_mut().append(header::VARY, vary);
+    let body = match body.try_into_bytes() {
         Err(stream) => Ok(stream),
-        Ok(bytes) => match best.filter(|_| bytes.len() >= MIN_BYTES) {
+        Ok(bytes) => match encoding.filter(|_| bytes.len() >= MIN_BYTES) {
             None => Ok(BoxBody::new(bytes)),
-            Some(coding) => pack(coding, bytes).await.map(|packed| {
-                let name = HeaderValue::from_static(coding.as_str());
-                answer.headers_mut().insert(header::CONTENT_ENCODING, name);
-                BoxBody::new(packed)
+            Some(encoding) => encode(encoding, bytes).await.map(|encoded| {
+                let name = HeaderValue::from_static(encoding.as_str());
+                response.headers_mut().insert(header::CONTENT_ENCODING, name);
+                BoxBody::new(encoded)
             }),
         },
     };
-    Ok(ServiceResponse::new(request, answer.set_body(packed?)))
+    Ok(ServiceResponse::new(request, response.set_body(body?)))
 }
 
-fn is_text(kind: Option<&HeaderValue>) -> bool {
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    kind.starts_with("text/")
+fn is_text(content_type: Option<&HeaderValue>) -> bool {
+    let media_type = content_type
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default();
+    media_type.starts_with("text/")
         || ["json", "javascript", "xml"]
             .iter()
-            .any(|format| kind.split(';').next().is_some_and(|kind| kind.ends_with(format)))
+            .any(|format| media_type.ends_with(format))
 }
 
-/// The coding that a client likes best, if it accepts any.
-fn best(accepted: &AcceptEncoding) -> Option<ContentEncoding> {
-    let liking = |coding: &ContentEncoding| {
+/// The supported encoding that the client prefers, if it accepts one.
+fn preferred_encoding(accepted: &AcceptEncoding) -> Option<ContentEncoding> {
+    let quality = |encoding: &ContentEncoding| {
         let own = accepted
             .iter()
-            .find(|item| matches!(&item.item, Preference::Specific(Encoding::Known(known)) if known == coding));
+            .find(|item| matches!(&item.item, Preference::Specific(Encoding::Known(known)) if known == encoding));
         let any = || accepted.iter().find(|item| item.item == Preference::Any);
         own.or_else(any).map_or(Quality::ZERO, |item| item.quality)
     };
-    let liked = CODINGS.into_iter().filter(|coding| liking(coding) > Quality::ZERO);
-    // Of equals the last is the greatest.
-    liked.rev().max_by_key(liking)
+    let accepted = ENCODINGS
+        .into_iter()
+        .filter(|encoding| quality(encoding) > Quality::ZERO);
+    // `max_by_key` returns the last of equal elements.
+    accepted.rev().max_by_key(quality)
 }
 
-/// Packs, what is large on a thread that may take its time.
-async fn pack(coding: ContentEncoding, bytes: Bytes) -> Result<Vec<u8>, actix_web::Error> {
-    if bytes.len() <= AT_ONCE {
-        return Ok(packed(coding, &bytes)?);
+/// Compresses a body, a large one on a thread for blocking work.
+async fn encode(encoding: ContentEncoding, bytes: Bytes) -> Result<Vec<u8>, actix_web::Error> {
+    if bytes.len() <= MAX_INLINE_BYTES {
+        return Ok(encode_blocking(encoding, &bytes)?);
     }
-    let packed = actix_web::web::block(move || packed(coding, &bytes)).await?;
-    Ok(packed?)
+    let encoded = actix_web::web::block(move || encode_blocking(encoding, &bytes)).await?;
+    Ok(encoded?)
 }
 
-fn packed(coding: ContentEncoding, bytes: &[u8]) -> io::Result<Vec<u8>> {
-    match coding {
-        ContentEncoding::Zstd => zstd::bulk::compress(bytes, ZSTD_LEVEL),
+fn encode_blocking(encoding: ContentEncoding, bytes: &[u8]) -> io::Result<Vec<u8>> {
+    match encoding {
         ContentEncoding::Brotli => {
             let settings = brotli::enc::BrotliEncoderParams {
                 quality: BROTLI_QUALITY,
-                lgwin: BROTLI_WINDOW,
+                lgwin: BROTLI_WINDOW_BITS,
                 size_hint: bytes.len(),
                 ..Default::default()
             };
-            let mut packed = Vec::new();
-            brotli::BrotliCompress(&mut &bytes[..], &mut packed, &settings)?;
-            Ok(packed)
+            let mut encoded = Vec::new();
+            brotli::BrotliCompress(&mut &bytes[..], &mut encoded, &settings)?;
+            Ok(encoded)
         }
         _ => {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL));
@@ -123,22 +127,23 @@ mod tests {
         let request = TestRequest::get()
             .insert_header((header::ACCEPT_ENCODING, accepted))
             .to_srv_request();
-        best(&AcceptEncoding::parse(&request).ok()?)
+        preferred_encoding(&AcceptEncoding::parse(&request).ok()?)
     }
 
     #[test]
-    fn the_client_chooses_and_of_equals_the_server() {
-        for (accepted, coding) in [
-            ("gzip, deflate, br, zstd", Some(ContentEncoding::Zstd)),
+    fn the_client_chooses_and_the_server_breaks_ties() {
+        for (accepted, encoding) in [
+            ("gzip, deflate, br, zstd", Some(ContentEncoding::Brotli)),
             ("gzip, br", Some(ContentEncoding::Brotli)),
-            ("gzip;q=1.0, zstd;q=0.5", Some(ContentEncoding::Gzip)),
-            ("*", Some(ContentEncoding::Zstd)),
-            ("zstd;q=0, *", Some(ContentEncoding::Brotli)),
+            ("gzip;q=1.0, br;q=0.5", Some(ContentEncoding::Gzip)),
+            ("*", Some(ContentEncoding::Brotli)),
+            ("br;q=0, *", Some(ContentEncoding::Gzip)),
+            ("zstd", None),
             ("identity", None),
             ("gzip;q=0", None),
             ("", None),
         ] {
-            assert_eq!(chosen(accepted), coding, "{accepted}");
+            assert_eq!(chosen(accepted), encoding, "{accepted}");
         }
     }
 }

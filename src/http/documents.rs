@@ -1,7 +1,8 @@
-//! Documents that requests name and do not bring: those that a server trusts, and those that clients have sent before.
+//! Persisted documents, which requests name instead of sending them: the trusted documents of a server, or documents
+//! that clients have sent before.
 //!
-//! Automatic persisted queries are Apollo's protocol; `documentId` is that of the appendix on persisted documents to the GraphQL
-//! over HTTP specification.
+//! Automatic persisted queries are Apollo's protocol. `documentId` is defined by the appendix on persisted documents of
+//! the GraphQL over HTTP specification.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,98 +14,104 @@ use async_graphql::{Request, Response, Value};
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
-use super::executing::refused;
 use crate::graphql::error::code;
+use crate::graphql::execute::error_response;
 
-/// Bytes of documents that are kept for clients.
-const KEPT_BYTES: u64 = 16 << 20;
+/// Bytes of documents that are cached for clients.
+const CACHE_BYTES: u64 = 16 << 20;
 
-/// The extension in which [`super::asked`] puts the parameter of this name.
+/// The parameter that names a document, and the extension in which [`super::request`] stores it.
 pub const DOCUMENT_ID: &str = "documentId";
 
-/// What Apollo's clients know to mean that the document has to be sent along.
-const NOT_FOUND: &str = "PersistedQueryNotFound";
+/// The message by which Apollo's clients know that they have to send the document.
+const PERSISTED_QUERY_NOT_FOUND: &str = "PersistedQueryNotFound";
 
-/// Documents by the name that requests give them.
+/// Documents by the name that requests use for them.
 #[derive(Debug, Clone)]
 pub enum Documents {
-    /// These and no others.
+    /// Only these documents may be executed.
     Trusted(Arc<HashMap<String, String>>),
-    /// Whatever clients send, kept by its SHA-256 hash if they ask for that.
+    /// Any document may be executed. Clients can have one cached under its SHA-256 hash.
     Any(Cache<String, Arc<str>>),
 }
 
 impl Documents {
-    /// Whatever clients send.
+    /// Any document may be executed.
     pub fn any() -> Self {
         let bytes = |name: &String, document: &Arc<str>| (name.len() + document.len()).try_into().unwrap_or(u32::MAX);
-        Self::Any(Cache::builder().max_capacity(KEPT_BYTES).weigher(bytes).build())
+        Self::Any(Cache::builder().max_capacity(CACHE_BYTES).weigher(bytes).build())
     }
 
-    /// The documents of a JSON file, an object of documents by name.
+    /// Only the documents of a JSON file may be executed. The file holds an object that maps names to documents.
     ///
     /// # Errors
-    /// The file cannot be read, is no such object, or holds what is no document.
+    /// The file cannot be read, does not hold such an object, or has an invalid document.
     pub fn trusted(file: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let documents: HashMap<String, String> = serde_json::from_str(&text).with_context(|| {
             let file = file.display();
-            format!("{file} must hold one JSON object, of GraphQL documents by their names")
+            format!("{file} must hold one JSON object that maps names to GraphQL documents")
         })?;
         for (name, document) in &documents {
             parse_query(document)
                 .map_err(anyhow::Error::from)
-                .with_context(|| format!("{}: the document {name:?} is none", file.display()))?;
+                .with_context(|| format!("{}: the document {name:?} is invalid", file.display()))?;
         }
         Ok(Self::Trusted(Arc::new(documents)))
     }
 
-    /// The request with its document.
+    /// Adds the document to a request that only names it.
     ///
     /// # Errors
-    /// What to answer in place of executing it.
+    /// The response to send if the document is unknown or not allowed.
     pub fn complete(&self, mut request: Request) -> Result<Request, Box<Response>> {
-        let refuse = |code, message: &str| Err(Box::new(refused(code, message)));
-        let name = name(&request);
+        let refuse = |code, message: &str| Err(Box::new(error_response(code, message)));
+        let name = document_name(&request);
         match (self, name) {
-            (Self::Trusted(documents), Some(name)) => match documents.get(&name).or_else(|| documents.get(hash(&name)))
-            {
-                Some(document) => request.query.clone_from(document),
-                None => return refuse(code::NOT_FOUND, "this server knows no document of this name"),
-            },
+            (Self::Trusted(documents), Some(name)) => {
+                match documents.get(&name).or_else(|| documents.get(without_prefix(&name))) {
+                    Some(document) => request.query.clone_from(document),
+                    None => {
+                        return refuse(
+                            code::NOT_FOUND,
+                            "unknown document: this server has no document with this name",
+                        );
+                    }
+                }
+            }
             (Self::Trusted(_), None) => {
                 return refuse(
                     code::FORBIDDEN,
-                    "this server executes only the documents that it was started with: name one by `documentId`",
+                    "this server executes only trusted documents: name one with `documentId`",
                 );
             }
             (Self::Any(_), None) => {}
-            (Self::Any(kept), Some(name)) if request.query.is_empty() => match kept.get(hash(&name)) {
+            (Self::Any(cache), Some(name)) if request.query.is_empty() => match cache.get(without_prefix(&name)) {
                 Some(document) => request.query = document.to_string(),
-                None => return refuse(code::NOT_FOUND, NOT_FOUND),
+                None => return refuse(code::NOT_FOUND, PERSISTED_QUERY_NOT_FOUND),
             },
-            (Self::Any(kept), Some(name)) => {
+            (Self::Any(cache), Some(name)) => {
                 let own = hex::encode(Sha256::digest(request.query.as_bytes()));
-                if own != hash(&name) {
+                if own != without_prefix(&name) {
                     return refuse(
                         code::BAD_USER_INPUT,
-                        "the document is not the one of this hash: name it by its SHA-256 in hexadecimal digits",
+                        "the document does not match its hash: send its SHA-256 in hexadecimal",
                     );
                 }
-                kept.insert(own, request.query.as_str().into());
+                cache.insert(own, request.query.as_str().into());
             }
         }
         Ok(request)
     }
 }
 
-/// A hash without what says that it is one.
-fn hash(name: &str) -> &str {
+/// A name without the prefix that marks it as a hash.
+fn without_prefix(name: &str) -> &str {
     name.strip_prefix("sha256:").unwrap_or(name)
 }
 
-/// What a request calls its document.
-fn name(request: &Request) -> Option<String> {
+/// The name that a request uses for its document.
+fn document_name(request: &Request) -> Option<String> {
     let text = |value: &Value| match value {
         Value::String(text) => Some(text.clone()),
         _ => None,
@@ -129,7 +136,7 @@ mod tests {
 
     const DOCUMENT: &str = "{ serverInfo { version } }";
 
-    fn asked(document: &str, hash: Option<&str>) -> Request {
+    fn request(document: &str, hash: Option<&str>) -> Request {
         let mut request = Request::new(document);
         if let Some(hash) = hash {
             let named = value!({ "version": 1, "sha256Hash": hash });
@@ -144,44 +151,47 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_was_sent_with_its_hash_is_known_by_it_afterwards() {
+    fn a_document_sent_with_its_hash_can_be_named_by_it_afterwards() {
         let documents = Documents::any();
         let hash = hex::encode(Sha256::digest(DOCUMENT));
-        let named = || asked("", Some(&hash));
+        let named = || request("", Some(&hash));
         assert_eq!(outcome(&documents, named()), Err("NOT_FOUND".to_owned()));
-        let other = asked("{ __typename }", Some(&hash));
+        let other = request("{ __typename }", Some(&hash));
         assert_eq!(outcome(&documents, other), Err("BAD_USER_INPUT".to_owned()));
-        let both = asked(DOCUMENT, Some(&hash));
+        let both = request(DOCUMENT, Some(&hash));
         assert_eq!(outcome(&documents, both), Ok(DOCUMENT.to_owned()));
         assert_eq!(outcome(&documents, named()), Ok(DOCUMENT.to_owned()));
-        assert_eq!(outcome(&documents, asked(DOCUMENT, None)), Ok(DOCUMENT.to_owned()));
+        assert_eq!(outcome(&documents, request(DOCUMENT, None)), Ok(DOCUMENT.to_owned()));
     }
 
     #[test]
-    fn a_server_that_trusts_documents_executes_no_others() {
+    fn a_server_with_trusted_documents_executes_no_others() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, format!(r#"{{ "info": "{DOCUMENT}" }}"#).as_bytes()).unwrap();
         let documents = Documents::trusted(file.path()).unwrap();
         let mut named = Request::new("");
         named.extensions.insert(DOCUMENT_ID.to_owned(), value!("info"));
         assert_eq!(outcome(&documents, named), Ok(DOCUMENT.to_owned()));
-        assert_eq!(outcome(&documents, asked(DOCUMENT, None)), Err("FORBIDDEN".to_owned()));
-        // What is brought along beside a name is not looked at.
+        assert_eq!(
+            outcome(&documents, request(DOCUMENT, None)),
+            Err("FORBIDDEN".to_owned())
+        );
+        // A document that comes with a name is ignored.
         let mut both = Request::new("{ __typename }");
         both.extensions.insert(DOCUMENT_ID.to_owned(), value!("info"));
         assert_eq!(outcome(&documents, both), Ok(DOCUMENT.to_owned()));
-        let unknown = asked("", Some("info of another kind"));
+        let unknown = request("", Some("info of another kind"));
         assert_eq!(outcome(&documents, unknown), Err("NOT_FOUND".to_owned()));
     }
 
     #[test]
-    fn a_file_that_holds_no_documents_says_where() {
+    fn an_invalid_file_of_documents_is_reported_with_its_error() {
         let of = |text: &str| {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
             format!("{:#}", Documents::trusted(file.path()).err().unwrap())
         };
         assert!(of("[]").contains("must hold one JSON object"));
-        assert!(of(r#"{ "broken": "{ a" }"#).contains("the document \"broken\" is none"));
+        assert!(of(r#"{ "broken": "{ a" }"#).contains("the document \"broken\" is invalid"));
     }
 }

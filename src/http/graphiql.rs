@@ -1,4 +1,4 @@
-//! GraphiQL at `/`: a page to try queries on, served from the program with nothing from elsewhere.
+//! GraphiQL at `/`: a page for trying queries, embedded in the program, without files from other hosts.
 //!
 //! `assets/graphiql/README.md` says where the files come from.
 
@@ -8,21 +8,22 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, web};
 use sha2::{Digest, Sha256};
 
-/// The query in the editor of somebody who comes without one.
+use super::get_or_head;
+
+/// The query in the editor when the address does not bring one.
 pub const DEFAULT_QUERY: &str = include_str!("../../assets/graphiql/default_query.graphql");
 
-/// Version of GraphiQL, part of the address of its files.
+/// Version of GraphiQL, which is part of the address of its files.
 const VERSION: &str = "3.9.0";
 
-/// Scripts and requests only from this host, no script in the HTML. Styles inside elements are
-/// allowed because the editor of GraphiQL places its parts with them; images and fonts in `data:`
-/// addresses because its style sheet has them.
+/// Scripts and requests only from this host, and no inline scripts. Inline styles are allowed because GraphiQL's editor
+/// lays itself out with them, and images and fonts in `data:` addresses because its style sheet contains them.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; font-src 'self' data:; object-src 'none'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'";
 
-/// The address of a file changes with its content, so a browser may keep it for good.
-const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+/// The address of a file changes with its content, so a browser may cache it for ever.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 struct Asset {
     name: &'static str,
@@ -50,8 +51,8 @@ static ASSETS: [Asset; 7] = [
     asset!("react.production.min.js", "text/javascript; charset=utf-8"),
 ];
 
-/// Folder of the files in addresses, such as `assets/graphiql-3.9.0-1f2e3d4c`: the version and the
-/// beginning of the hash of all files, since some of them are our own and change without it.
+/// The folder of the files in addresses, such as `assets/graphiql-3.9.0-1f2e3d4c`. It contains the start of the hash of
+/// all files in addition to the version, because some files are our own and change within a version.
 static FOLDER: LazyLock<String> = LazyLock::new(|| {
     let mut hash = Sha256::new();
     for asset in &ASSETS {
@@ -69,24 +70,22 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
 /// Adds the routes of the page and of its files.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
-        .route("/", web::get().to(page))
-        .route("/", web::head().to(page))
-        .route(&format!("/{}/{{file}}", *FOLDER), web::get().to(file))
-        .route(&format!("/{}/{{file}}", *FOLDER), web::head().to(file));
+        .route("/", get_or_head().to(page))
+        .route(&format!("/{}/{{file}}", *FOLDER), get_or_head().to(file));
 }
 
 async fn page() -> HttpResponse {
-    answer("text/html; charset=utf-8", "no-cache").body(PAGE.as_str())
+    response("text/html; charset=utf-8", "no-cache").body(PAGE.as_str())
 }
 
 async fn file(name: web::Path<String>) -> HttpResponse {
     match ASSETS.iter().find(|asset| asset.name == name.as_str()) {
-        Some(asset) => answer(asset.content_type, FOR_GOOD).body(asset.content),
+        Some(asset) => response(asset.content_type, IMMUTABLE).body(asset.content),
         None => HttpResponse::NotFound().finish(),
     }
 }
 
-fn answer(content_type: &'static str, cache_control: &'static str) -> actix_web::HttpResponseBuilder {
+fn response(content_type: &'static str, cache_control: &'static str) -> actix_web::HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     for (name, value) in [
         (header::CONTENT_TYPE, content_type),
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn every_file_the_page_names_is_there_with_its_type_and_for_good() {
+    async fn every_file_the_page_refers_to_exists_with_its_type_and_is_immutable() {
         let references = references();
         assert_eq!(references.len(), ASSETS.len(), "{references:?}");
         for reference in references {
@@ -170,14 +169,14 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn files_are_compressed_for_who_accepts_it() {
+    async fn files_are_compressed_for_clients_that_accept_it() {
         let response = get(&format!("/{}/graphiql.min.js", *FOLDER), "gzip").await;
         assert_eq!(header_of(&response, header::CONTENT_ENCODING), "gzip");
         assert!(server::read_body(response).await.len() < 978_000 / 2);
     }
 
     #[actix_web::test]
-    async fn another_file_is_not_found() {
+    async fn other_files_are_not_found() {
         for path in ["LICENSES.txt", "..%2findex.html", ""] {
             let response = get(&format!("/{}/{path}", *FOLDER), "identity").await;
             assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_names_no_other_host_and_has_no_script_of_its_own() {
+    fn the_page_refers_to_no_other_host_and_has_no_inline_script() {
         let ours = [PAGE.as_str(), include_str!("../../assets/graphiql/page.js")];
         for text in ours {
             assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("//cdn"));
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_taken_from_packages_are_those_the_readme_names() {
+    fn the_readme_has_the_hashes_of_all_files_from_packages() {
         let readme = include_str!("../../assets/graphiql/README.md");
         for asset in &ASSETS {
             let hash = hex::encode(Sha256::digest(asset.content));

@@ -1,4 +1,6 @@
-//! GraphQL over HTTP, after its specification: POST, GET for queries, and events after the graphql-sse protocol.
+//! GraphQL over HTTP, by its specification: POST, GET for queries, and events by the graphql-sse protocol.
+
+use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -8,18 +10,18 @@ use futures::future::join_all;
 use futures::stream::{self, Stream};
 use tokio::time::{Instant, interval_at};
 
-use super::asked::{Asked, Refusal, brings_files, of_address};
-use super::caller::Caller;
-use super::executing::{Executing, Question, Turn, refused};
-use super::form::{Body, Form};
+use super::error::HttpError;
+use super::executor::{Executor, Permit, PreparedRequest};
 use super::origin::Origins;
+use super::request::{GraphqlRequest, from_query_string, has_files};
+use super::response_format::{Body, ResponseFormat};
 use super::socket;
 use crate::graphql::error::code;
+use crate::graphql::execute::{Caller, error_response};
 use scv_service::metrics::METRICS;
-use scv_service::ServiceError;
 
-/// How often a stream of events says that it lives, for whatever stands between server and client.
-const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(12);
+/// How often a stream of events sends a comment, so that proxies do not close it as idle.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(12);
 
 /// `/graphql` for queries, mutations and events; `/graphql/ws` for subscriptions over WebSocket.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -33,144 +35,152 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/graphql/ws", web::get().to(socket::subscribe));
 }
 
-/// A GET may be sent by anybody's page and repeated by anything on the way, so it only reads.
-async fn get(executing: web::Data<Executing>, origins: web::Data<Origins>, request: HttpRequest) -> HttpResponse {
-    let Some(form) = Form::accepted(&request) else {
+/// Handles a GET, which only reads: any page can make a browser send one, and any proxy may repeat it.
+async fn get(executor: web::Data<Executor>, origins: web::Data<Origins>, request: HttpRequest) -> HttpResponse {
+    let Some(format) = ResponseFormat::accepted_by(&request) else {
         return not_acceptable();
     };
-    if !origins.admit(&request) {
-        return refuse(form, &Refusal::of_foreign_page());
+    if !origins.allows(&request) {
+        return refuse(format, &HttpError::foreign_origin());
     }
-    let caller = match executing.callers().of(&request).await {
+    let caller = match executor.callers().identify(&request).await {
         Ok(caller) => caller,
-        Err(refusal) => return refuse(form, &refusal),
+        Err(error) => return refuse(format, &error),
     };
-    let asked = match of_address(&request) {
-        Ok(asked) => asked,
-        Err(refusal) => return refuse(form, &refusal),
+    let request = match from_query_string(&request) {
+        Ok(request) => request,
+        Err(error) => return refuse(format, &error),
     };
-    let question = executing.read(asked);
-    if question.operation() == Some(OperationType::Mutation) {
-        let response = refused(code::BAD_USER_INPUT, "a GET only reads: send mutations by POST");
-        let mut answer = form.refusal(StatusCode::METHOD_NOT_ALLOWED, &response);
+    let prepared = executor.prepare(request);
+    if prepared.operation() == Some(OperationType::Mutation) {
+        let response = error_response(code::BAD_USER_INPUT, "GET only reads: send mutations with POST");
+        let mut response = format.refusal(StatusCode::METHOD_NOT_ALLOWED, &response);
         let allowed = header::HeaderValue::from_static("POST");
-        answer.headers_mut().insert(header::ALLOW, allowed);
-        return answer;
+        response.headers_mut().insert(header::ALLOW, allowed);
+        return response;
     }
-    let mut answer = execute(&executing, form, caller, question, None).await;
-    // The catalogue moves on, and who may see what is not in the address.
+    let mut response = respond(&executor, format, caller, prepared, None).await;
+    // The catalogue changes, and the response depends on the caller as well as on the address.
     let caching = header::HeaderValue::from_static("private, no-cache");
-    answer.headers_mut().insert(header::CACHE_CONTROL, caching);
-    answer
+    response.headers_mut().insert(header::CACHE_CONTROL, caching);
+    response
 }
 
-async fn post(executing: web::Data<Executing>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let Some(form) = Form::accepted(&request) else {
+async fn post(executor: web::Data<Executor>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let Some(format) = ResponseFormat::accepted_by(&request) else {
         return not_acceptable();
     };
-    // Before the body is read: files of whoever may not ask are not taken in.
-    let caller = match executing.callers().of(&request).await {
+    // Before the body is read, so that files of unauthorised callers are not received.
+    let caller = match executor.callers().identify(&request).await {
         Ok(caller) => caller,
-        Err(refusal) => return refuse(form, &refusal),
+        Err(error) => return refuse(format, &error),
     };
-    let turn = match brings_files(&request) {
-        true => executing.upload_turn(&caller).map(Some),
-        false => Some(None),
+    let permit = if has_files(&request) {
+        let Some(permit) = executor.try_upload(&caller) else {
+            return refuse(format, &HttpError::overloaded());
+        };
+        Some(permit)
+    } else {
+        None
     };
-    let Some(turn) = turn else {
-        return refuse(form, &Refusal::of(ServiceError::Overloaded));
-    };
-    match Asked::of_body(&request, payload.into_inner(), executing.limits()).await {
-        Ok(Asked::One(asked)) => execute(&executing, form, caller, executing.read(*asked), turn).await,
-        Ok(Asked::Many(_)) if form == Form::Events => refuse_list(form),
-        Ok(Asked::Many(asked)) => {
-            if let Err(refusal) = executing.callers().count_more(&caller, asked.len() - 1) {
-                return refuse(form, &refusal);
-            }
-            let questions = asked.into_iter().map(|request| executing.read(request));
-            let responses = join_all(questions.map(|question| executing.execute(caller, question))).await;
-            form.answers(&responses)
+    match GraphqlRequest::from_body(&request, payload.into_inner(), executor.limits()).await {
+        Ok(GraphqlRequest::Single(request)) => {
+            respond(&executor, format, caller, executor.prepare(*request), permit).await
         }
-        Err(refusal) => refuse(form, &refusal),
+        Ok(GraphqlRequest::Batch(_)) if format == ResponseFormat::Events => refuse_batch(format),
+        Ok(GraphqlRequest::Batch(requests)) => {
+            if let Err(error) = executor.callers().count_more(&caller, requests.len() - 1) {
+                return refuse(format, &error);
+            }
+            let prepared = requests.into_iter().map(|request| executor.prepare(request));
+            let responses = join_all(prepared.map(|prepared| executor.execute(caller, prepared))).await;
+            format.batch_response(&responses)
+        }
+        Err(error) => refuse(format, &error),
     }
 }
 
-/// The answer to a question. Its files lie on the disk until it is answered, and so long it keeps its turn.
-async fn execute(
-    executing: &Executing,
-    form: Form,
+/// Executes a request and builds its response. The request keeps its upload permit until then, because its files stay
+/// on disk as long.
+async fn respond(
+    executor: &Executor,
+    format: ResponseFormat,
     caller: Caller,
-    question: Question,
-    turn: Option<Turn>,
+    prepared: PreparedRequest,
+    permit: Option<Permit>,
 ) -> HttpResponse {
-    match form {
-        Form::Json | Form::Response => form.answer(&executing.execute(caller, question).await),
-        Form::Events => HttpResponse::Ok()
+    match format {
+        ResponseFormat::Json | ResponseFormat::GraphqlResponse => {
+            format.response(&executor.execute(caller, prepared).await)
+        }
+        ResponseFormat::Events => HttpResponse::Ok()
             .content_type("text/event-stream; charset=utf-8")
             .insert_header((header::CACHE_CONTROL, "no-cache"))
-            // For proxies that hold back what comes in small pieces.
+            // Stops proxies from buffering small pieces.
             .insert_header(("x-accel-buffering", "no"))
-            .streaming(events(executing, caller, question).inspect(move |_| _ = &turn)),
+            .streaming(events(executor, caller, prepared).inspect(move |_| _ = &permit)),
     }
 }
 
-/// The answers as events, `next` for each and `complete` behind the last, with signs of life between them.
+/// The responses as events: `next` for each, `complete` after the last, and comments in between that keep the
+/// connection alive.
 fn events(
-    executing: &Executing,
+    executor: &Executor,
     caller: Caller,
-    question: Question,
+    prepared: PreparedRequest,
 ) -> impl Stream<Item = serde_json::Result<web::Bytes>> + use<> {
-    let answers = executing.execute_stream(caller, question);
-    let answers = answers.map(|response| {
+    let responses = executor.execute_stream(caller, prepared);
+    let events = responses.map(|response| {
         let body = serde_json::to_string(&Body(&response))?;
         Ok(web::Bytes::from(format!("event: next\ndata: {body}\n\n")))
     });
-    // A server that stops has not told all: who is not told that this is the end asks another one.
-    let shutdown = executing.shutdown().clone();
-    let end = stream::once(async move { shutdown.is_cancelled() }).filter_map(async |stopped| {
+    // A server that stops has not sent every event. Without `complete`, the client subscribes again, at another server.
+    let shutdown = executor.shutdown().clone();
+    let end = stream::once(async move { shutdown.is_cancelled() }).filter_map(async |is_stopped| {
         let complete = web::Bytes::from_static(b"event: complete\ndata:\n\n");
-        (!stopped).then_some(Ok(complete))
+        (!is_stopped).then_some(Ok(complete))
     });
-    // A colon begins a comment.
-    let life = interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
-    let life = stream::unfold(life, async |mut life| {
-        life.tick().await;
-        Some((Ok(web::Bytes::from_static(b":\n\n")), life))
+    // A colon starts a comment.
+    let interval = interval_at(Instant::now() + KEEP_ALIVE_INTERVAL, KEEP_ALIVE_INTERVAL);
+    let comments = stream::unfold(interval, async |mut interval| {
+        interval.tick().await;
+        Some((Ok(web::Bytes::from_static(b":\n\n")), interval))
     });
-    // Ends with the answers, however long it could go on living.
-    let done = answers.chain(end).map(Some).chain(stream::iter([None]));
-    stream::select(done, life.map(Some))
+    // The comments never end, so `None` marks the end of the events.
+    let events = events.chain(end).map(Some).chain(stream::iter([None]));
+    stream::select(events, comments.map(Some))
         .take_while(|event| {
-            let goes_on = event.is_some();
-            async move { goes_on }
+            let continues = event.is_some();
+            async move { continues }
         })
         .filter_map(async |event| event)
 }
 
 async fn other_method(request: HttpRequest) -> HttpResponse {
-    let mut answer = match *request.method() {
+    let mut response = match *request.method() {
         Method::OPTIONS => HttpResponse::NoContent(),
         _ => HttpResponse::MethodNotAllowed(),
     };
-    answer.insert_header((header::ALLOW, "GET, POST, OPTIONS")).finish()
+    response.insert_header((header::ALLOW, "GET, POST, OPTIONS")).finish()
 }
 
 fn not_acceptable() -> HttpResponse {
     HttpResponse::NotAcceptable().body(
-        "answers come as application/graphql-response+json, application/json or text/event-stream: accept one of them\n",
+        "responses are available as application/graphql-response+json, application/json or text/event-stream: accept one \
+         of them\n",
     )
 }
 
-fn refuse(form: Form, refusal: &Refusal) -> HttpResponse {
-    METRICS.count_refusal(refusal.code);
-    let mut answer = form.refusal(refusal.status, &refused(refusal.code, &refusal.message));
-    for (name, value) in refusal.headers() {
-        answer.headers_mut().insert(name, value);
+fn refuse(format: ResponseFormat, error: &HttpError) -> HttpResponse {
+    METRICS.count_refusal(error.code);
+    let mut response = format.refusal(error.status, &error_response(error.code, &error.message));
+    for (name, value) in error.headers() {
+        response.headers_mut().insert(name, value);
     }
-    answer
+    response
 }
 
-fn refuse_list(form: Form) -> HttpResponse {
-    let message = "a stream of events answers one request and not a list of them";
-    form.refusal(StatusCode::BAD_REQUEST, &refused(code::BAD_USER_INPUT, message))
+fn refuse_batch(format: ResponseFormat) -> HttpResponse {
+    let message = "a batch cannot be answered with text/event-stream: send its requests one by one";
+    format.refusal(StatusCode::BAD_REQUEST, &error_response(code::BAD_USER_INPUT, message))
 }

@@ -1,4 +1,4 @@
-//! Whether the server lives, whether it can answer, and what it does.
+//! Health, readiness and metrics of the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,49 +9,49 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::asking::{Asking, refusal};
+use super::gateway::LibraryGateway;
 use scv_service::metrics::METRICS;
 use scv_store::Store;
 
-/// How long it is believed what the database has said: whoever asks more often does not keep it from its work.
-const BELIEVED: Duration = Duration::from_secs(1);
+/// How long the result of a database check is reused, so that frequent checks do not put load on the database.
+const READINESS_TTL: Duration = Duration::from_secs(1);
 
-/// Asks the database, on the runtime that its connections belong to.
+/// Checks the database on the runtime that its connections belong to.
 #[derive(Clone)]
 pub struct Readiness {
     store: Store,
     runtime: Handle,
     shutdown: CancellationToken,
-    last: Arc<Mutex<Option<(Instant, bool)>>>,
+    last_check: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl Readiness {
-    /// The readiness of a store, asked on the runtime this is called on, until the server stops.
-    pub fn here(store: Store, shutdown: CancellationToken) -> Self {
+    /// The readiness of a store, which is checked on the current runtime. It ends with `shutdown`.
+    pub fn new(store: Store, shutdown: CancellationToken) -> Self {
         Self {
             store,
             runtime: Handle::current(),
             shutdown,
-            last: Arc::default(),
+            last_check: Arc::default(),
         }
     }
 
-    /// Whether the database answers, or did a moment ago.
-    async fn database_answers(&self) -> bool {
-        let mut last = self.last.lock().await;
-        if let Some((at, answers)) = *last
-            && at.elapsed() < BELIEVED
+    /// Whether the database responds, or did so within [`READINESS_TTL`].
+    async fn is_database_ready(&self) -> bool {
+        let mut last_check = self.last_check.lock().await;
+        if let Some((at, is_ready)) = *last_check
+            && at.elapsed() < READINESS_TTL
         {
-            return answers;
+            return is_ready;
         }
         let store = self.store.clone();
         let outcome = self.runtime.spawn(async move { store.ping().await }).await;
-        let answers = matches!(outcome, Ok(Ok(())));
-        if !answers {
-            tracing::warn!(?outcome, "not ready");
+        let is_ready = matches!(outcome, Ok(Ok(())));
+        if !is_ready {
+            tracing::warn!(?outcome, "the database does not respond");
         }
-        *last = Some((Instant::now(), answers));
-        answers
+        *last_check = Some((Instant::now(), is_ready));
+        is_ready
     }
 }
 
@@ -63,26 +63,27 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(metrics));
 }
 
-/// The process answers; nothing else is asked.
+/// The process responds. Nothing else is checked.
 async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// The database answers too, so requests make sense.
+/// The database responds too, so the server can handle requests.
 async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
     if readiness.shutdown.is_cancelled() {
-        return HttpResponse::ServiceUnavailable().body("the server stops\n");
+        return HttpResponse::ServiceUnavailable().body("the server is shutting down\n");
     }
-    match readiness.database_answers().await {
-        true => HttpResponse::Ok().body("ready\n"),
-        false => HttpResponse::ServiceUnavailable().body("the database does not answer\n"),
+    if readiness.is_database_ready().await {
+        HttpResponse::Ok().body("ready\n")
+    } else {
+        HttpResponse::ServiceUnavailable().body("the database does not respond\n")
     }
 }
 
-/// Counts and times, in Prometheus' text format; for whoever may ask at all.
-async fn metrics(asking: web::Data<Asking>, request: HttpRequest) -> HttpResponse {
-    let snapshot = asking
-        .ask(&request, async move |library| library.snapshot().await)
+/// Counters and timings in Prometheus' text format, for any caller with access to the server.
+async fn metrics(gateway: web::Data<LibraryGateway>, request: HttpRequest) -> HttpResponse {
+    let snapshot = gateway
+        .run(&request, async move |library| library.snapshot().await)
         .await;
     let text = snapshot.map(|snapshot| METRICS.text(&snapshot));
     match text {
@@ -90,6 +91,6 @@ async fn metrics(asking: web::Data<Asking>, request: HttpRequest) -> HttpRespons
             .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
             .body(text),
         Ok(Err(error)) => HttpResponse::InternalServerError().body(format!("{error}\n")),
-        Err(error) => refusal(&error),
+        Err(error) => error.to_text_response(),
     }
 }

@@ -1,21 +1,22 @@
-//! Routes of the web server.
+//! The web server: it reads requests, applies quotas and writes responses.
 
-mod asked;
-mod asking;
 mod body;
 mod caller;
+mod client_quota;
 mod compression;
 pub mod documents;
-mod executing;
+mod error;
+mod executor;
 mod export;
-mod form;
+mod gateway;
 pub mod graphiql;
 mod graphql;
 mod health;
 mod origin;
 mod picture;
+mod request;
 mod request_id;
-mod share;
+mod response_format;
 mod socket;
 
 use std::io;
@@ -28,40 +29,40 @@ use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::{App, HttpServer, Route, guard, web};
 use tokio_util::sync::CancellationToken;
 
-use self::asking::Asking;
 use self::caller::Callers;
 use self::documents::Documents;
-use self::executing::Executing;
+use self::executor::Executor;
+use self::gateway::LibraryGateway;
 use self::health::Readiness;
 use self::origin::Origins;
 use crate::config::Limits;
 use crate::graphql::Schema;
 use scv_service::Library;
 
-/// Seconds that open requests are given when the server stops.
+/// How long open requests may take to finish when the server stops.
 const SHUTDOWN_SECONDS: u64 = 5;
 
-/// How long a connection without a request stays open. A client, or a proxy, that sends one on it in the moment it is closed
-/// sees its request fail, so it has to be the one who gives it up; load balancers commonly do after 60 seconds.
-const IDLE_CONNECTION: Duration = Duration::from_secs(75);
+/// How long an idle connection stays open. If the server closed it just as a client or proxy sends a request, that
+/// request would fail. So the other side has to close first; load balancers commonly do so after 60 seconds.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// How a web server answers.
+/// The settings of a web server.
 #[derive(Debug)]
 pub struct Settings {
-    /// How much may be asked for.
+    /// Limits of requests and responses.
     pub limits: Limits,
-    /// Origins of pages, beside its own, that may ask.
+    /// Origins, besides its own, whose pages may send requests.
     pub origins: Vec<String>,
-    /// Whether whoever shows no token may ask, and do everything.
+    /// Whether callers without a token may do everything.
     pub is_open: bool,
-    /// Whether it is open only because nobody but its own machine reaches it.
+    /// Whether it is open only because no other machine can reach it.
     pub is_local: bool,
-    /// Documents that requests name.
+    /// Documents that requests can name instead of sending them.
     pub documents: Documents,
 }
 
-/// A web server on a listener; it runs once awaited, and does its work on the runtime this is called on. `shutdown` ends the
-/// subscriptions, which would go on for hours.
+/// A web server on a listener. It runs once it is awaited, and executes requests on the current runtime. `shutdown`
+/// ends the subscriptions, which could otherwise last for hours.
 ///
 /// # Errors
 /// The listener cannot be used.
@@ -79,20 +80,20 @@ pub fn server(
         is_local,
         documents,
     } = settings;
-    let readiness = web::Data::new(Readiness::here(library.store().clone(), shutdown.clone()));
-    let hosts = is_local.then(|| origins.clone());
-    let callers = Callers::here(library, &limits, is_open, hosts);
-    let asking = web::Data::new(Asking::new(callers.clone(), &limits));
-    let executing = web::Data::new(Executing::new(schema, callers, documents, limits, shutdown));
+    let readiness = web::Data::new(Readiness::new(library.store().clone(), shutdown.clone()));
+    let origins_of_hosts = is_local.then(|| origins.clone());
+    let callers = Callers::new(library, &limits, is_open, origins_of_hosts);
+    let gateway = web::Data::new(LibraryGateway::new(callers.clone(), &limits));
+    let executor = web::Data::new(Executor::new(schema, callers, documents, limits, shutdown));
     let origins = web::Data::new(Origins(origins));
     let factory = move || {
         App::new()
-            .app_data(executing.clone())
+            .app_data(executor.clone())
             .app_data(readiness.clone())
             .app_data(origins.clone())
-            .app_data(asking.clone())
+            .app_data(gateway.clone())
             .wrap(from_fn(compression::compress))
-            // What is sent as text is not taken for a page.
+            // Browsers must not interpret a text response as a page.
             .wrap(DefaultHeaders::new().add((header::X_CONTENT_TYPE_OPTIONS, "nosniff")))
             .wrap(origins.cors())
             .wrap(from_fn(request_id::identify))
@@ -105,14 +106,15 @@ pub fn server(
     Ok(HttpServer::new(factory)
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS)
-        .keep_alive(IDLE_CONNECTION)
-        // An answer of two segments would wait for the client's delayed acknowledgement of the first, 40 ms.
+        .keep_alive(IDLE_TIMEOUT)
+        // Otherwise the second segment of a response would wait 40 ms for the client's delayed acknowledgement of the
+        // first.
         .tcp_nodelay(true)
         .listen(listener)?
         .run())
 }
 
-/// A route for those who get something, or only ask about it.
+/// A route for GET and HEAD.
 fn get_or_head() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }

@@ -1,4 +1,4 @@
-//! Subscriptions over WebSocket, after the graphql-transport-ws protocol.
+//! GraphQL over WebSocket, by the graphql-transport-ws protocol.
 
 use std::any::TypeId;
 use std::cell::RefCell;
@@ -13,60 +13,59 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session};
 use async_graphql::http::{WebSocket, WebSocketProtocols, WsMessage};
-use async_graphql::{Data, Executor, Request, Response};
+use async_graphql::{Data, Request, Response};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream, Stream};
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 
-use super::asked::Refusal;
-use super::asking::refusal;
-use super::caller::address;
+use super::caller::peer_address;
 use super::documents::DOCUMENT_ID;
-use super::executing::{Executing, PATIENCE, refused};
+use super::error::HttpError;
+use super::executor::{Executor, SEND_TIMEOUT};
 use super::origin::Origins;
 use crate::graphql::error::code;
-use scv_service::ServiceError;
+use crate::graphql::execute::error_response;
 
-/// The protocol.
+/// The only WebSocket subprotocol that the server supports.
 const PROTOCOL: &str = "graphql-transport-ws";
 
-/// Most bytes of a message. A request has no files here.
+/// The largest message. Requests over WebSocket have no files.
 const MAX_MESSAGE_BYTES: usize = 256 << 10;
 
-/// How long a client may take to begin the conversation.
-const TIME_TO_BEGIN: Duration = Duration::from_secs(10);
+/// How long a client may take to send `connection_init`.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often the server asks whether the client lives. One that has not said anything for three times as long is gone.
-const PING: Duration = Duration::from_secs(20);
+/// How often the server sends a ping. A client that sends nothing for three times as long is considered gone.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Opens a WebSocket, for pages of this server and those that are allowed: browsers let any page open one.
+/// Opens a WebSocket. The origin is checked here, because browsers let any page open a WebSocket to any server.
 pub async fn subscribe(
-    executing: web::Data<Executing>,
+    executor: web::Data<Executor>,
     origins: web::Data<Origins>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> actix_web::Result<HttpResponse> {
-    if let Err(refused) = executing.callers().check_host(&request) {
-        return Ok(refusal(&refused));
+    if let Err(error) = executor.callers().check_host(&request) {
+        return Ok(error.to_text_response());
     }
-    if !origins.admit(&request) {
-        return Ok(refusal(&Refusal::of_foreign_page()));
+    if !origins.allows(&request) {
+        return Ok(HttpError::foreign_origin().to_text_response());
     }
-    let address = address(&request);
-    if let Err(refused) = executing.callers().count_from(address) {
-        return Ok(refusal(&refused));
+    let address = peer_address(&request);
+    if let Err(error) = executor.callers().count_from(address) {
+        return Ok(error.to_text_response());
     }
-    let Some(turn) = executing.socket_turn(address) else {
-        return Ok(refusal(&Refusal::of(ServiceError::Overloaded)));
+    let Some(permit) = executor.try_open_socket(address) else {
+        return Ok(HttpError::overloaded().to_text_response());
     };
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    let speaks = offered
+    let is_offered = offered
         .filter_map(|offer| offer.to_str().ok())
         .flat_map(|offer| offer.split(','))
         .any(|offer| offer.trim() == PROTOCOL);
-    if request.headers().contains_key(header::SEC_WEBSOCKET_KEY) && !speaks {
-        return Ok(HttpResponse::BadRequest().body(format!("the protocol spoken here is {PROTOCOL}: offer it\n")));
+    if request.headers().contains_key(header::SEC_WEBSOCKET_KEY) && !is_offered {
+        return Ok(HttpResponse::BadRequest().body(format!("unsupported WebSocket protocol: offer {PROTOCOL}\n")));
     }
     let (response, session, messages) = actix_ws::handle_with_protocols(&request, payload, &[PROTOCOL])?;
     let messages = messages
@@ -74,114 +73,114 @@ pub async fn subscribe(
         .aggregate_continuations()
         .max_continuation_size(MAX_MESSAGE_BYTES);
     let authorization = request.headers().get(header::AUTHORIZATION);
-    let greeting = Greeting {
+    let init = ConnectionInit {
         authorization: authorization.and_then(|value| Some(value.to_str().ok()?.to_owned())),
         address,
     };
-    let conversation = converse(Executing::clone(&executing), greeting, session, messages);
+    let connection = serve_connection(Executor::clone(&executor), init, session, messages);
     actix_web::rt::spawn(async move {
-        conversation.await;
-        drop(turn);
+        connection.await;
+        drop(permit);
     });
     Ok(response)
 }
 
-/// What somebody shows who opens a conversation.
+/// How a client identifies itself when it opens a connection.
 #[derive(Debug, Clone)]
-struct Greeting {
+struct ConnectionInit {
     authorization: Option<String>,
     address: Option<IpAddr>,
 }
 
-/// Executes on behalf of whoever the conversation is with.
+/// Executes the requests of a connection on behalf of its client.
 #[derive(Clone)]
-struct OnBehalf(Executing);
+struct ConnectionExecutor(Executor);
 
-impl Executor for OnBehalf {
+impl async_graphql::Executor for ConnectionExecutor {
     async fn execute(&self, request: Request) -> Response {
-        // Over WebSocket everything is a stream.
+        // Over WebSocket, every request is executed as a stream.
         let mut responses = self.execute_stream(request, None);
         responses.next().await.unwrap_or_default()
     }
 
     fn execute_stream(&self, request: Request, session: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        let greeting = session
+        let init = session
             .as_ref()
-            .and_then(|session| session.get(&TypeId::of::<Greeting>()));
-        let Some(greeting) = greeting
-            .and_then(|greeting| greeting.downcast_ref::<Greeting>())
-            .cloned()
-        else {
-            return stream::iter([refused(code::UNAUTHENTICATED, "nobody has said who asks")]).boxed();
+            .and_then(|session| session.get(&TypeId::of::<ConnectionInit>()));
+        let Some(init) = init.and_then(|init| init.downcast_ref::<ConnectionInit>()).cloned() else {
+            let message = "the connection is not initialised: send `connection_init` first";
+            return stream::iter([error_response(code::UNAUTHENTICATED, message)]).boxed();
         };
-        let executing = self.0.clone();
-        // Looked at each time: a token may have ended since the conversation began.
+        let executor = self.0.clone();
+        // Authenticated for each request, because the token may have expired since the connection was opened.
         let responses = async move {
-            let shown = greeting.authorization.as_deref();
-            match executing.callers().with(shown, greeting.address).await {
-                Ok(caller) => executing.execute_stream(caller, executing.read(request)),
-                Err(refusal) => stream::iter([refused(refusal.code, &refusal.message)]).boxed(),
+            let authorization = init.authorization.as_deref();
+            match executor.callers().authenticate(authorization, init.address).await {
+                Ok(caller) => executor.execute_stream(caller, executor.prepare(request)),
+                Err(error) => stream::iter([error_response(error.code, &error.message)]).boxed(),
             }
         };
         stream::once(responses).flatten().boxed()
     }
 }
 
-/// Why a conversation ends: a code of the protocol, or of WebSockets themselves.
-type Farewell = (u16, String);
+/// Why a connection closes: a code of the protocol or of WebSocket itself, and a description.
+type Closing = (u16, String);
 
-/// What both directions of a conversation have to know.
+/// The state of a connection that both directions share.
 #[derive(Debug, Default)]
 struct State {
-    /// The client has said that it begins.
-    begun: bool,
-    /// Operations that have not ended.
-    live: HashSet<String>,
-    /// Those of them whose error has been sent.
-    refused: HashSet<String>,
-    farewell: Option<Farewell>,
+    /// Whether the client has sent `connection_init`.
+    is_initialised: bool,
+    /// The ids of operations that have not ended.
+    active: HashSet<String>,
+    /// Those of them for which an `error` has been sent.
+    failed: HashSet<String>,
+    close_reason: Option<Closing>,
 }
 
 impl State {
-    /// Follows a message of the client.
+    /// Applies a message of the client.
     ///
     /// # Errors
-    /// The conversation has to end.
-    fn incoming(&mut self, text: &[u8]) -> Result<(), Farewell> {
+    /// The message violates the protocol, so the connection has to close.
+    fn receive(&mut self, text: &[u8]) -> Result<(), Closing> {
         let Ok(message) = serde_json::from_slice::<Value>(text) else {
-            return Err((4400, "the message is no JSON".to_owned()));
+            return Err((4400, "the message is not JSON".to_owned()));
         };
         let id = message["id"].as_str().unwrap_or_default();
         match message["type"].as_str() {
-            Some("connection_init") if self.begun => Err((4429, "Too many initialisation requests".to_owned())),
+            Some("connection_init") if self.is_initialised => {
+                Err((4429, "Too many initialisation requests".to_owned()))
+            }
             Some("connection_init") => {
-                self.begun = true;
+                self.is_initialised = true;
                 Ok(())
             }
-            Some("subscribe") if !self.begun => Err((4401, "Unauthorized".to_owned())),
+            Some("subscribe") if !self.is_initialised => Err((4401, "Unauthorized".to_owned())),
             Some("subscribe") if id.is_empty() => Err((4400, "`id` is missing".to_owned())),
-            Some("subscribe") if !names_a_document(&message["payload"]) => {
+            Some("subscribe") if !has_document(&message["payload"]) => {
                 Err((4400, "`payload.query` must be a string".to_owned()))
             }
-            Some("subscribe") if !self.live.insert(id.to_owned()) => {
+            Some("subscribe") if !self.active.insert(id.to_owned()) => {
                 Err((4409, format!("Subscriber for {id} already exists")))
             }
             Some("complete") => {
-                self.live.remove(id);
-                self.refused.remove(id);
+                self.active.remove(id);
+                self.failed.remove(id);
                 Ok(())
             }
             Some("subscribe" | "ping" | "pong") => Ok(()),
-            _ => Err((4400, "the message has no type of the protocol".to_owned())),
+            _ => Err((4400, "the message has no `type` of the protocol".to_owned())),
         }
     }
 
-    /// A message for the client, if the protocol has any: what async-graphql sends as the `next` and the `complete` of an
-    /// operation that could not be executed is an `error`, which ends it.
-    fn outgoing(&mut self, text: String) -> Option<String> {
-        let is_refusal = text.contains(r#""data":null,"errors":"#);
+    /// The message to send for a message of async-graphql, if any. For an operation that could not be executed,
+    /// async-graphql sends `next` and `complete`; the protocol demands a single `error`.
+    fn translate(&mut self, text: String) -> Option<String> {
+        let has_errors = text.contains(r#""data":null,"errors":"#);
         let may_end = text.contains(r#""type":"complete""#);
-        if !is_refusal && !may_end {
+        if !has_errors && !may_end {
             return Some(text);
         }
         let Ok(mut message) = serde_json::from_str::<Value>(&text) else {
@@ -189,14 +188,14 @@ impl State {
         };
         let id = message["id"].as_str().unwrap_or_default().to_owned();
         if message["type"] == "complete" {
-            self.live.remove(&id);
-            return (!self.refused.remove(&id)).then_some(text);
+            self.active.remove(&id);
+            return (!self.failed.remove(&id)).then_some(text);
         }
         let errors = message["payload"]["errors"].take();
-        let of_document = |error: &Value| error.get("path").is_none();
+        let has_no_path = |error: &Value| error.get("path").is_none();
         match errors.as_array() {
-            Some(list) if is_refusal && list.iter().all(of_document) => {
-                self.refused.insert(id.clone());
+            Some(list) if has_errors && list.iter().all(has_no_path) => {
+                self.failed.insert(id.clone());
                 Some(json!({ "id": id, "type": "error", "payload": errors }).to_string())
             }
             _ => Some(text),
@@ -204,112 +203,122 @@ impl State {
     }
 }
 
-async fn converse(executing: Executing, greeting: Greeting, mut session: Session, messages: AggregatedMessageStream) {
+async fn serve_connection(
+    executor: Executor,
+    init: ConnectionInit,
+    mut session: Session,
+    messages: AggregatedMessageStream,
+) {
     let state = Rc::new(RefCell::new(State::default()));
-    let shutdown = executing.shutdown().clone();
-    let texts = texts(messages, session.clone(), Rc::clone(&state));
-    let (callers, denied) = (executing.callers().clone(), Arc::new(AtomicBool::new(false)));
-    let socket = WebSocket::new(OnBehalf(executing), texts, WebSocketProtocols::GraphQLWS);
-    let socket = socket.keepalive_timeout(3 * PING).on_connection_init({
-        let denied = Arc::clone(&denied);
-        // Browsers cannot send the header with a WebSocket, so it may come as a member of the first message.
+    let shutdown = executor.shutdown().clone();
+    let messages = client_messages(messages, session.clone(), Rc::clone(&state));
+    let (callers, is_denied) = (executor.callers().clone(), Arc::new(AtomicBool::new(false)));
+    let socket = WebSocket::new(ConnectionExecutor(executor), messages, WebSocketProtocols::GraphQLWS);
+    let socket = socket.keepalive_timeout(3 * PING_INTERVAL).on_connection_init({
+        let is_denied = Arc::clone(&is_denied);
+        // Browsers cannot send the header with a WebSocket, so `connection_init` may contain it.
         async move |payload: Value| {
             let member = ["authorization", "Authorization"]
                 .iter()
                 .find_map(|name| payload[*name].as_str());
-            let greeting = Greeting {
-                authorization: member.map(str::to_owned).or(greeting.authorization),
-                ..greeting
+            let init = ConnectionInit {
+                authorization: member.map(str::to_owned).or(init.authorization),
+                ..init
             };
-            let shown = greeting.authorization.as_deref();
-            callers.with(shown, greeting.address).await.map_err(|refusal| {
-                let denies = refusal.code == code::UNAUTHENTICATED;
-                denied.store(denies, Ordering::Relaxed);
-                async_graphql::Error::new(refusal.message)
-            })?;
+            let authorization = init.authorization.as_deref();
+            callers
+                .authenticate(authorization, init.address)
+                .await
+                .map_err(|error| {
+                    is_denied.store(error.code == code::UNAUTHENTICATED, Ordering::Relaxed);
+                    async_graphql::Error::new(error.message)
+                })?;
             let mut data = Data::default();
-            data.insert(greeting);
+            data.insert(init);
             Ok(data)
         }
     });
     let mut socket = std::pin::pin!(socket);
-    let mut ping = interval_at(Instant::now() + PING, PING);
-    let mut beginning = std::pin::pin!(sleep(TIME_TO_BEGIN));
+    let mut ping = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+    let mut init_timeout = std::pin::pin!(sleep(INIT_TIMEOUT));
     let (code, description) = loop {
         let text = tokio::select! {
             biased;
-            () = shutdown.cancelled() => break (1001, "the server stops".to_owned()),
-            () = &mut beginning, if !state.borrow().begun => {
+            () = shutdown.cancelled() => break (1001, "the server is shutting down".to_owned()),
+            () = &mut init_timeout, if !state.borrow().is_initialised => {
                 break (4408, "Connection initialisation timeout".to_owned());
             }
             message = socket.next() => match message {
-                Some(WsMessage::Text(text)) => state.borrow_mut().outgoing(text),
-                Some(WsMessage::Close(_, reason)) if denied.load(Ordering::Relaxed) => {
+                Some(WsMessage::Text(text)) => state.borrow_mut().translate(text),
+                Some(WsMessage::Close(_, reason)) if is_denied.load(Ordering::Relaxed) => {
                     break (4403, format!("Forbidden: {reason}"));
                 }
                 Some(WsMessage::Close(code, reason)) => break (code, reason),
-                // Who takes leave is taken leave of.
-                None => break state.borrow_mut().farewell.take().unwrap_or((1000, String::new())),
+                // The stream of client messages has ended: the client closed, or violated the protocol.
+                None => break state.borrow_mut().close_reason.take().unwrap_or((1000, String::new())),
             },
-            // A message of the protocol, which its clients answer.
+            // A ping of the GraphQL protocol, which its clients answer.
             _ = ping.tick() => Some(r#"{"type":"ping"}"#.to_owned()),
         };
         let Some(text) = text else { continue };
-        // Who does not read for so long is gone.
-        if !matches!(timeout(PATIENCE, session.text(text)).await, Ok(Ok(()))) {
+        // A client that reads nothing for this long is gone.
+        if !matches!(timeout(SEND_TIMEOUT, session.text(text)).await, Ok(Ok(()))) {
             return;
         }
     };
     let code = CloseCode::from(code);
     let description = Some(description).filter(|description| !description.is_empty());
-    // Who is gone needs no farewell.
-    let _ = timeout(PATIENCE, session.close(Some(CloseReason { code, description }))).await;
+    // If this fails, the client is gone already.
+    let _ = timeout(SEND_TIMEOUT, session.close(Some(CloseReason { code, description }))).await;
 }
 
-/// The messages of a client as long as they follow the protocol. Pings of WebSockets themselves are answered here.
-fn texts(
+/// The messages of a client, up to the first that violates the protocol. Answers WebSocket pings.
+fn client_messages(
     messages: AggregatedMessageStream,
-    pongs: Session,
+    session: Session,
     state: Rc<RefCell<State>>,
 ) -> impl Stream<Item = web::Bytes> {
-    stream::unfold((messages, pongs, state), async |(mut messages, mut pongs, state)| {
-        loop {
-            let text = match messages.recv().await? {
-                Ok(AggregatedMessage::Text(text)) => text.into_bytes(),
-                Ok(AggregatedMessage::Binary(bytes)) => bytes,
-                Ok(AggregatedMessage::Ping(bytes)) => {
-                    pongs.pong(&bytes).await.ok()?;
-                    continue;
-                }
-                Ok(AggregatedMessage::Pong(_)) => continue,
-                Ok(AggregatedMessage::Close(_)) => return None,
-                Err(ProtocolError::Overflow) => {
-                    let message = format!("a message may have {MAX_MESSAGE_BYTES} bytes");
-                    state.borrow_mut().farewell = Some((1009, message));
+    stream::unfold(
+        (messages, session, state),
+        async |(mut messages, mut session, state)| {
+            loop {
+                let text = match messages.recv().await? {
+                    Ok(AggregatedMessage::Text(text)) => text.into_bytes(),
+                    Ok(AggregatedMessage::Binary(bytes)) => bytes,
+                    Ok(AggregatedMessage::Ping(bytes)) => {
+                        session.pong(&bytes).await.ok()?;
+                        continue;
+                    }
+                    Ok(AggregatedMessage::Pong(_)) => continue,
+                    Ok(AggregatedMessage::Close(_)) => return None,
+                    Err(ProtocolError::Overflow) => {
+                        let message = format!("the message is larger than {MAX_MESSAGE_BYTES} bytes");
+                        state.borrow_mut().close_reason = Some((1009, message));
+                        return None;
+                    }
+                    Err(error) => {
+                        state.borrow_mut().close_reason = Some((4400, error.to_string()));
+                        return None;
+                    }
+                };
+                let received = state.borrow_mut().receive(&text);
+                if let Err(closing) = received {
+                    state.borrow_mut().close_reason = Some(closing);
                     return None;
                 }
-                Err(error) => {
-                    state.borrow_mut().farewell = Some((4400, error.to_string()));
-                    return None;
-                }
-            };
-            let followed = state.borrow_mut().incoming(&text);
-            if let Err(farewell) = followed {
-                state.borrow_mut().farewell = Some(farewell);
-                return None;
+                return Some((with_document_extension(text), (messages, session, state)));
             }
-            return Some((with_document(text), (messages, pongs, state)));
-        }
-    })
+        },
+    )
 }
 
-/// Whether a request brings a document or names one.
-fn names_a_document(payload: &Value) -> bool {
+/// Whether a request has a document or names one.
+fn has_document(payload: &Value) -> bool {
     payload["query"].is_string() || payload["extensions"].is_object() || payload[DOCUMENT_ID].is_string()
 }
 
-/// A message whose `documentId` stands among the extensions, the one place for it that async-graphql reads.
-fn with_document(text: web::Bytes) -> web::Bytes {
+/// Moves `documentId` of a message to the extensions, where async-graphql keeps it for the executor.
+fn with_document_extension(text: web::Bytes) -> web::Bytes {
     if !text
         .windows(DOCUMENT_ID.len())
         .any(|part| part == DOCUMENT_ID.as_bytes())
@@ -338,9 +347,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_not_be_executed_is_an_error_and_needs_no_end() {
+    fn an_operation_that_was_not_executed_ends_with_an_error_and_no_complete() {
         let mut state = State::default();
-        let mut send = |text: &str| state.outgoing(text.to_owned());
+        let mut send = |text: &str| state.translate(text.to_owned());
         let next = r#"{"type":"next","id":"a","payload":{"data":null,"errors":[{"message":"no"}]}}"#;
         let error = r#"{"id":"a","payload":[{"message":"no"}],"type":"error"}"#;
         assert_eq!(send(next).as_deref(), Some(error));
@@ -352,14 +361,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_against_the_protocol_ends_the_conversation_with_its_code() {
+    fn a_protocol_violation_closes_the_connection_with_its_code() {
         let subscribe = r#"{"type":"subscribe","id":"a","payload":{"query":"{ a }"}}"#;
         let code = |before: &[&str], last: &str| {
             let mut state = State::default();
             for text in before {
-                assert!(state.incoming(text.as_bytes()).is_ok(), "{text}");
+                assert!(state.receive(text.as_bytes()).is_ok(), "{text}");
             }
-            state.incoming(last.as_bytes()).err().map(|(code, _)| code)
+            state.receive(last.as_bytes()).err().map(|(code, _)| code)
         };
         let init = r#"{"type":"connection_init"}"#;
         assert_eq!(code(&[], init), None);

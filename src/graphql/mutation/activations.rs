@@ -1,37 +1,32 @@
-//! The search for what is like activations that nobody stores. It writes nothing and stands among the mutations because
-//! only those take uploads.
+//! The search with uploaded activations. It writes nothing; it is a mutation because only mutations support uploads.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Upload};
 
-use scv_domain::id::ProbeSetId;
-use scv_domain::page::Page;
-use scv_domain::similarity::SimilarityQuery;
 use crate::graphql::error::Result;
 use crate::graphql::id::GlobalId as _;
 use crate::graphql::layer::{DegenerateReason, Layer};
 use crate::graphql::layer_match::{Measure, SimilarityFilter};
 use crate::graphql::loader::load_referenced;
 use crate::graphql::upload::read_upload;
-use scv_service::{self, Library};
+use scv_domain::id::ProbeSetId;
+use scv_domain::page::Page;
+use scv_service::{Library, SimilarityRequest};
 
-/// Questions that come with a file.
+/// Searches with uploaded activations.
 #[derive(Debug, Default, async_graphql::Description)]
 pub struct ActivationMutation;
 
 #[Object(use_type_description)]
 impl ActivationMutation {
-    /// Finds the layers most like each layer of an uploaded file of activations. Nothing is stored.
+    /// Finds the most similar layers to each array of an uploaded file of activations. Nothing is stored.
     async fn similar_to_activations(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to look for, and where.")] input: SimilarToActivationsInput,
+        #[graphql(desc = "The activations and the settings of the search.")] input: SimilarToActivationsInput,
     ) -> Result<SimilarToActivationsPayload> {
         let library = ctx.data_unchecked::<Library>();
-        let dataset = library.dataset_named(&input.dataset).await?;
-        let wanted = input.probe_set.as_ref().map(ProbeSetId::decode).transpose()?;
-        let probe_set = library.probe_set_of(&dataset, wanted).await?;
-        let query = SimilarityQuery {
-            probe_set: probe_set.id,
+        let request = SimilarityRequest {
+            probe_set: input.probe_set.as_ref().map(ProbeSetId::decode).transpose()?,
             measure: input.measure.into(),
             filter: input.filter.unwrap_or_default().try_into()?,
             exact: input.exact,
@@ -40,7 +35,9 @@ impl ActivationMutation {
         };
         let file = read_upload(ctx, input.activations, "activations").await?;
         let layers = input.layers.as_deref();
-        let found = library.similar_to_activations(file, layers, &query, &probe_set).await?;
+        let found = library
+            .similar_to_activations(file, layers, &input.dataset, &request)
+            .await?;
         let matches = found.into_iter().map(|matches| ActivationMatches::of(ctx, matches));
         Ok(SimilarToActivationsPayload {
             matches: futures::future::try_join_all(matches).await?,
@@ -48,56 +45,57 @@ impl ActivationMutation {
     }
 }
 
-/// Activations to look for.
+/// Activations to search with.
 #[derive(InputObject)]
 pub struct SimilarToActivationsInput {
-    /// Name of the data set that the probe images are of.
+    /// Name of the data set that the probe images belong to.
     dataset: String,
-    /// An `.npz` or safetensors file: one array a layer, its first dimension the probe images in order.
+    /// An `.npz` or safetensors file with one array per layer, whose first dimension is the probe images in order.
     activations: Upload,
-    /// The probe set that was run; the data set's default one if left out.
+    /// The probe set that the activations were computed on. Default: the default probe set of the data set.
     probe_set: Option<ID>,
-    /// Only these arrays of the file; all if left out.
+    /// Names of the arrays to search with. Default: all arrays of the file.
     layers: Option<Vec<String>>,
-    /// Hits a layer, at most 100.
+    /// Maximum number of hits per layer, at most 100.
     #[graphql(default = 10)]
     first: i32,
-    /// What hits are ranked by.
+    /// The measure to rank hits by.
     #[graphql(default_with = "Measure::DebiasedCka")]
     measure: Measure,
-    /// Which layers may answer.
+    /// Which layers to consider.
     filter: Option<SimilarityFilter>,
-    /// Compare every admitted layer in place of using the index.
+    /// Compare every candidate layer instead of using the approximate index.
     #[graphql(default)]
     exact: bool,
 }
 
-/// What is like the activations.
+/// The layers that are similar to the activations.
 #[derive(Debug, SimpleObject)]
 pub struct SimilarToActivationsPayload {
-    /// One entry for each array, in the order of the file.
+    /// One entry per array, in the order of the file.
     matches: Vec<ActivationMatches>,
 }
 
-/// What is like one layer of a file of activations.
+/// The layers that are similar to one array of a file of activations.
 #[derive(Debug, SimpleObject)]
 pub struct ActivationMatches {
-    /// The name of its array.
+    /// Name of the array.
     name: String,
-    /// The shape of its response to one image.
+    /// Shape of the activations for one image.
     shape: Vec<usize>,
-    /// Why it cannot be compared; null for a layer that is as it should be.
+    /// Why the array cannot be compared; null if it can.
     degenerate: Option<DegenerateReason>,
-    /// Whether every admitted layer was compared.
+    /// Whether every candidate layer was compared. If false, the search used an approximate index and hits may be
+    /// missing.
     exact: bool,
-    /// The layers that compute most nearly the same, best first.
+    /// The most similar layers, most similar first.
     hits: Vec<ActivationHit>,
 }
 
-/// A layer that computes much the same.
+/// A similar layer and its scores.
 #[derive(Debug, SimpleObject)]
 pub struct ActivationHit {
-    /// Place in the list, from 1.
+    /// Position in the results, from 1.
     rank: u32,
     /// Linear CKA, 0 to 1. Biased upwards for wide layers.
     cka: f64,
@@ -108,7 +106,7 @@ pub struct ActivationHit {
 }
 
 impl ActivationMatches {
-    async fn of(ctx: &Context<'_>, found: service::ActivationMatches) -> Result<Self> {
+    async fn of(ctx: &Context<'_>, found: scv_service::ActivationMatches) -> Result<Self> {
         let (name, shape) = (found.layer.name, found.layer.shape);
         let (degenerate, matches) = match found.matches {
             Ok(matches) => (None, matches),

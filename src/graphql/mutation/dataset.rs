@@ -1,35 +1,35 @@
-//! Importing data sets, drawing probe sets, and keeping their indexes.
+//! Imports data sets, creates probe sets and rebuilds search indexes.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Upload};
 use bytes::Bytes;
 
+use crate::graphql::dataset::{Dataset, ProbeSet};
+use crate::graphql::error::{ApiError, Result};
+use crate::graphql::id::GlobalId as _;
+use crate::graphql::job::Job;
+use crate::graphql::loader::load_referenced;
+use crate::graphql::number::non_negative;
+use crate::graphql::upload::read_upload;
+use scv_dataset::{DatasetSource, IdxFiles, IdxImport, IdxPreset};
 use scv_domain::access::Scope;
 use scv_domain::dataset::DatasetName;
 use scv_domain::id::ProbeSetId;
 use scv_domain::image::ChannelStatistics;
 use scv_domain::probe::{DEFAULT_PROBE_SEED, DEFAULT_PROBES, ProbeRequest};
 use scv_domain::similarity::SearchIndex;
-use crate::graphql::dataset::{Dataset, ProbeSet};
-use crate::graphql::error::{ApiError, Result};
-use crate::graphql::id::GlobalId as _;
-use crate::graphql::job::Job;
-use crate::graphql::loader::load_referenced;
-use crate::graphql::number::not_negative;
-use crate::graphql::upload::read_upload;
-use scv_dataset::{DatasetSource, IdxFiles, IdxImport, IdxPreset};
 use scv_service::{Library, ProbeSetRequest};
 
-/// Writes on data sets and probe sets.
+/// Mutations of data sets and probe sets.
 #[derive(Debug, Default, async_graphql::Description)]
 pub struct DatasetMutation;
 
 #[Object(use_type_description)]
 impl DatasetMutation {
-    /// Imports a data set and draws its default probe set.
+    /// Imports a data set and creates its default probe set.
     async fn import_dataset(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to import.")] input: ImportDatasetInput,
+        #[graphql(desc = "The data set to import.")] input: ImportDatasetInput,
     ) -> Result<ImportDatasetPayload> {
         ctx.data_unchecked::<Library>().require(Scope::Write)?;
         let source = source(ctx, input).await?;
@@ -45,17 +45,17 @@ impl DatasetMutation {
         })
     }
 
-    /// Draws another probe set from a data set and ingests its READY versions on it in the background.
+    /// Creates another probe set from a data set and queues a job for each READY version to ingest it on the probe set.
     async fn create_probe_set(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to draw.")] input: CreateProbeSetInput,
+        #[graphql(desc = "The probe set to create.")] input: CreateProbeSetInput,
     ) -> Result<CreateProbeSetPayload> {
         let count = input
             .image_count
-            .map(|count| not_negative("imageCount", count))
+            .map(|count| non_negative("imageCount", count))
             .transpose()?;
-        let seed = input.seed.map(|seed| not_negative("seed", seed)).transpose()?;
+        let seed = input.seed.map(|seed| non_negative("seed", seed)).transpose()?;
         let draw = ProbeRequest {
             count: count.unwrap_or(DEFAULT_PROBES),
             seed: seed.unwrap_or(DEFAULT_PROBE_SEED),
@@ -71,12 +71,13 @@ impl DatasetMutation {
         })
     }
 
-    /// Makes the search index of a probe set anew, and answers when it is done: minutes for 100,000 layers. Searches and
-    /// writes go on beside it. The index grows with every layer, so this is only for after very many were deleted.
+    /// Rebuilds the search index of a probe set and returns when the index is complete, which takes minutes for 100,000
+    /// layers. Searches and writes continue in the meantime. The index is updated with every new layer, so a rebuild is
+    /// useful only after many layers were deleted.
     async fn rebuild_search_index(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Whose index.")] input: RebuildSearchIndexInput,
+        #[graphql(desc = "The index to rebuild.")] input: RebuildSearchIndexInput,
     ) -> Result<RebuildSearchIndexPayload> {
         let id = ProbeSetId::decode(&input.probe_set_id)?;
         let SearchIndex { layers, bytes } = ctx.data_unchecked::<Library>().rebuild_search_index(id).await?;
@@ -91,83 +92,83 @@ impl DatasetMutation {
 /// A data set to import.
 #[derive(InputObject)]
 pub struct ImportDatasetInput {
-    /// 1 to 64 lowercase letters, digits, `_` and `-`. The names mnist, fashion_mnist and emnist stand for the
-    /// published data sets and fill in class names, labels and statistics that are left out.
+    /// Its name: 1 to 64 lowercase letters, digits, `_` and `-`. For the published data sets `mnist`, `fashion_mnist`
+    /// and `emnist`, the server supplies class names, labels and statistics that are omitted.
     name: String,
-    /// What the files are; IDX if left out.
+    /// The format of the files. Default: IDX.
     #[graphql(default_with = "DatasetFormat::Idx")]
     format: DatasetFormat,
-    /// One name a class; without them a class is called by its label.
+    /// The name of each class, by class index. Default: the labels.
     class_names: Option<Vec<String>>,
-    /// The label that means the first class; 0 if left out.
+    /// The label of the first class. Default: 0.
     first_label: Option<u16>,
-    /// Whether rows and columns are exchanged in the files, as in EMNIST; no if left out.
+    /// Whether rows and columns are swapped in the files, as in EMNIST. Default: false.
     transposed: Option<bool>,
-    /// Mean of each channel after pixels are scaled to 0..1; computed from the train images if left out.
+    /// Mean of each channel, for pixel values scaled to 0–1. Default: computed from the training images.
     mean: Option<Vec<f32>>,
-    /// Standard deviation of each channel; to be given just if `mean` is.
+    /// Standard deviation of each channel; required if `mean` is specified.
     std: Option<Vec<f32>>,
-    /// Images to learn from, raw or gzipped.
+    /// The file of training images, raw or gzipped.
     train_images: Option<Upload>,
-    /// Their labels.
+    /// The file of training labels, raw or gzipped.
     train_labels: Option<Upload>,
-    /// Images to measure with.
+    /// The file of test images, raw or gzipped.
     test_images: Option<Upload>,
-    /// Their labels.
+    /// The file of test labels, raw or gzipped.
     test_labels: Option<Upload>,
 }
 
-/// A published file format of data sets.
+/// Formats of data sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum DatasetFormat {
-    /// Four IDX files: images and labels of both splits (MNIST, Fashion-MNIST, EMNIST).
+    /// Four IDX files: images and labels of both splits, as MNIST, Fashion-MNIST and EMNIST are published.
     Idx,
-    /// The handwritten digits of 8x8 that come with the server. No files.
+    /// The 8x8 handwritten digits that are included in the server; no files are needed.
     Digits,
 }
 
-/// The data set imported.
+/// The imported data set.
 #[derive(Debug, SimpleObject)]
 pub struct ImportDatasetPayload {
     /// The data set.
     dataset: Dataset,
 }
 
-/// A probe set to draw.
+/// A probe set to create.
 #[derive(Debug, InputObject)]
 pub struct CreateProbeSetInput {
     /// Name of the data set.
     dataset: String,
-    /// How many images, 4 to 1,000; 100 if left out.
+    /// Number of images, 4 to 1,000. Default: 100.
     image_count: Option<i32>,
-    /// Equal seeds draw equal images.
+    /// Random seed of the selection of images; the same seed selects the same images.
     seed: Option<i32>,
 }
 
-/// The probe set drawn.
+/// The created probe set.
 #[derive(Debug, SimpleObject)]
 pub struct CreateProbeSetPayload {
     /// The probe set.
     probe_set: ProbeSet,
-    /// One job for each version that is ingested on it.
+    /// The jobs that ingest versions on it, one per version.
     jobs: Vec<Job>,
 }
 
-/// An index to make anew.
+/// A search index to rebuild.
 #[derive(Debug, InputObject)]
 pub struct RebuildSearchIndexInput {
-    /// The probe set.
+    /// Global id of the probe set.
     probe_set_id: ID,
 }
 
-/// The index made.
+/// The rebuilt index.
 #[derive(Debug, SimpleObject)]
 pub struct RebuildSearchIndexPayload {
     /// The probe set.
     probe_set: ProbeSet,
-    /// Layers in the index.
+    /// Number of layers in the index.
     layer_count: i64,
-    /// What it takes on disk, with the indexes that filters use.
+    /// Size on disk in bytes, including the indexes for filters.
     byte_count: i64,
 }
 
@@ -182,13 +183,13 @@ async fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetS
         ];
         if files.into_iter().any(Option::is_some) {
             return Err(ApiError::bad_input(
-                "the digits come with the server: give no files, or the format IDX",
+                "the format DIGITS takes no files: omit them, or use the format IDX",
             ));
         }
-        let described = input.class_names.is_some() || input.first_label.is_some() || input.transposed.is_some();
-        if described || input.mean.is_some() || input.std.is_some() {
+        let has_details = input.class_names.is_some() || input.first_label.is_some() || input.transposed.is_some();
+        if has_details || input.mean.is_some() || input.std.is_some() {
             return Err(ApiError::bad_input(
-                "the digits are known whole: give `name` and `format` alone, or the format IDX",
+                "the format DIGITS takes only `name` and `format`: omit the other fields, or use the format IDX",
             ));
         }
         return Ok(DatasetSource::Digits(name));
@@ -196,7 +197,7 @@ async fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetS
     let given = match (input.mean, input.std) {
         (Some(mean), Some(std)) => Some(ChannelStatistics { mean, std }),
         (None, None) => None,
-        _ => return Err(ApiError::bad_input("give both `mean` and `std`, or neither")),
+        _ => return Err(ApiError::bad_input("specify both `mean` and `std`, or neither")),
     };
     let files = IdxFiles {
         train_images: read_file(ctx, input.train_images, "trainImages").await?,
@@ -225,6 +226,6 @@ async fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetS
 }
 
 async fn read_file(ctx: &Context<'_>, upload: Option<Upload>, field: &str) -> Result<Bytes> {
-    let missing = || ApiError::bad_input(format!("`{field}` is missing: the format IDX needs all four files"));
+    let missing = || ApiError::bad_input(format!("`{field}` is missing: the format IDX requires all four files"));
     read_upload(ctx, upload.ok_or_else(missing)?, field).await
 }

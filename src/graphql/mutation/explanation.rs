@@ -1,22 +1,22 @@
-//! Having the likeness of two layers explained.
+//! Explains the similarity of two layers.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use crate::graphql::error::Result;
 use crate::graphql::explanation::{Explanation, explain};
 
-/// Explanations.
+/// Mutations that explain.
 #[derive(Debug, Default, async_graphql::Description)]
 pub struct ExplanationMutation;
 
 #[Object(use_type_description)]
 impl ExplanationMutation {
-    /// Explains why two layers may compute the same thing. A language model writes the explanation where one is set up and
-    /// answers; else rules do. The subscription `explanation` gives the same piece by piece.
+    /// Explains why two layers may compute the same. A language model writes the explanation if one is configured and
+    /// available; otherwise fixed rules do. The subscription `explanation` returns the same piece by piece.
     async fn explain_similarity(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which layers.")] input: ExplainSimilarityInput,
+        #[graphql(desc = "The two layers.")] input: ExplainSimilarityInput,
     ) -> Result<ExplainSimilarityPayload> {
         let explaining = explain(ctx, &input.layer_id, &input.other_layer_id, input.language).await?;
         Ok(ExplainSimilarityPayload {
@@ -25,19 +25,19 @@ impl ExplanationMutation {
     }
 }
 
-/// Two layers to be explained.
+/// Two layers whose similarity is explained.
 #[derive(Debug, InputObject)]
 pub struct ExplainSimilarityInput {
-    /// The one layer.
+    /// Global id of the first layer.
     layer_id: ID,
-    /// The other layer.
+    /// Global id of the second layer.
     other_layer_id: ID,
-    /// Language of the explanation by its name or code, such as `Deutsch` or `pt-BR`; the server's usual one if left out. Rules
-    /// know English only.
+    /// Language of the explanation, as a name or code such as `Deutsch` or `pt-BR`. Default: the server's setting.
+    /// Rules write English only.
     language: Option<String>,
 }
 
-/// Two layers explained.
+/// The explanation of two layers.
 #[derive(Debug, SimpleObject)]
 pub struct ExplainSimilarityPayload {
     /// The explanation.

@@ -1,32 +1,33 @@
-//! What a version says about an uploaded image. It writes nothing and stands among the mutations because only those take
-//! uploads.
+//! Predictions, feature maps and attributions of an uploaded image. They write nothing; they are mutations because only
+//! mutations support uploads.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Upload};
 
-use scv_domain::id::{LayerId, VersionId};
 use crate::graphql::error::Result;
 use crate::graphql::evaluation::Class;
 use crate::graphql::id::GlobalId as _;
 use crate::graphql::insight::{
-    AttributeImagePayload, AttributionSettings, FeatureMap, MapImagePayload, USUAL_CHANNELS, attribute,
+    AttributeImagePayload, AttributionSettings, ComputeFeatureMapsPayload, DEFAULT_CHANNELS, FeatureMap, attribute,
     attribution_cost, channel_choice, maps_cost,
 };
 use crate::graphql::picture::Picture;
 use crate::graphql::upload::read_upload;
 use crate::graphql::version::Version;
+use scv_domain::id::{LayerId, VersionId};
 use scv_service::{ImageChoice, Library, PredictRequest, Prediction};
 
-/// Questions that come with an image.
+/// Operations on an uploaded image.
 #[derive(Debug, Default, async_graphql::Description)]
 pub struct ImageMutation;
 
 #[Object(use_type_description)]
 impl ImageMutation {
-    /// Shows an uploaded image to a version. The image is made to what the data set's images are, and what was done is told.
+    /// Classifies an uploaded image. The image is first made to match the images of the data set; `preprocessingSteps`
+    /// reports how.
     async fn predict(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which image, and to which version.")] input: PredictInput,
+        #[graphql(desc = "The image and the version.")] input: PredictInput,
     ) -> Result<PredictPayload> {
         let request = PredictRequest {
             version: VersionId::decode(&input.version_id)?,
@@ -36,14 +37,13 @@ impl ImageMutation {
         Ok(ctx.data_unchecked::<Library>().predict(request).await?.into())
     }
 
-    /// What the channels of a layer answer to an uploaded image, place by place. Layer.featureMaps is for images of its data
-    /// set.
+    /// Computes the feature maps of a layer for an uploaded image. For images of the data set, use `Layer.featureMaps`.
     #[graphql(complexity = "maps_cost(input.channels.as_deref(), input.first, child_complexity)")]
-    async fn map_image(
+    async fn compute_feature_maps(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which image, and which layer.")] input: MapImageInput,
-    ) -> Result<MapImagePayload> {
+        #[graphql(desc = "The image and the layer.")] input: ComputeFeatureMapsInput,
+    ) -> Result<ComputeFeatureMapsPayload> {
         let layer = LayerId::decode(&input.layer_id)?;
         let channels = channel_choice(input.channels, input.first)?;
         let image = ImageChoice::Uploaded(read_upload(ctx, input.image, "image").await?, input.invert);
@@ -51,17 +51,18 @@ impl ImageMutation {
             .data_unchecked::<Library>()
             .feature_maps(layer, image, channels)
             .await?;
-        Ok(MapImagePayload {
+        Ok(ComputeFeatureMapsPayload {
             feature_maps: FeatureMap::all(found),
         })
     }
 
-    /// Which pixels of an uploaded image a class hangs on. Version.attribution is for images of its data set.
+    /// Computes pixel attributions for a class and an uploaded image. For images of the data set, use
+    /// `Version.attribution`.
     #[graphql(complexity = "attribution_cost(input.settings.as_ref(), child_complexity)")]
     async fn attribute_image(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which image, and which version.")] input: AttributeImageInput,
+        #[graphql(desc = "The image and the version.")] input: AttributeImageInput,
     ) -> Result<AttributeImagePayload> {
         let version = VersionId::decode(&input.version_id)?;
         let image = ImageChoice::Uploaded(read_upload(ctx, input.image, "image").await?, input.invert);
@@ -71,63 +72,63 @@ impl ImageMutation {
     }
 }
 
-/// An image for a version.
+/// An image to classify.
 #[derive(InputObject)]
 pub struct PredictInput {
-    /// Which version.
+    /// Global id of the version.
     version_id: ID,
-    /// A PNG or JPEG file of at most 20 MB and 4,096 pixels a side.
+    /// A PNG or JPEG file of at most 20 MB and 4,096 pixels per side.
     image: Upload,
-    /// Whether light becomes dark and dark light. If left out: for a data set of grey images, where the borders of its images
-    /// and of this one differ in that.
+    /// Whether to invert the brightness of the image. Default: for a data set of greyscale images, the image is
+    /// inverted if its border is light and theirs is dark, or the other way round; otherwise it is not inverted.
     invert: Option<bool>,
 }
 
-/// An image for a layer.
+/// An image to compute feature maps for.
 #[derive(InputObject)]
-pub struct MapImageInput {
-    /// Which layer.
+pub struct ComputeFeatureMapsInput {
+    /// Global id of the layer.
     layer_id: ID,
-    /// A PNG or JPEG file of at most 20 MB and 4,096 pixels a side.
+    /// A PNG or JPEG file of at most 20 MB and 4,096 pixels per side.
     image: Upload,
-    /// Whether light becomes dark and dark light; see PredictInput.
+    /// Whether to invert the brightness of the image; see `PredictInput.invert`.
     invert: Option<bool>,
-    /// Indices of channels, at most 64; the most active ones if left out.
+    /// Indices of the channels, at most 64. Default: the most active ones.
     channels: Option<Vec<i32>>,
-    /// How many of the most active channels, at most 64.
-    #[graphql(default_with = "USUAL_CHANNELS")]
+    /// Without `channels`: number of most active channels to return, at most 64.
+    #[graphql(default_with = "DEFAULT_CHANNELS")]
     first: i32,
 }
 
-/// An image whose pixels are to be weighed.
+/// An image to compute attributions for.
 #[derive(InputObject)]
 pub struct AttributeImageInput {
-    /// Which version.
+    /// Global id of the version.
     version_id: ID,
-    /// A PNG or JPEG file of at most 20 MB and 4,096 pixels a side.
+    /// A PNG or JPEG file of at most 20 MB and 4,096 pixels per side.
     image: Upload,
-    /// Whether light becomes dark and dark light; see PredictInput.
+    /// Whether to invert the brightness of the image; see `PredictInput.invert`.
     invert: Option<bool>,
-    /// Index of the class; the likeliest if left out.
+    /// Index of the class. Default: the predicted class.
     class: Option<i32>,
-    /// How; by integrated gradients if left out.
+    /// The method and its settings. Default: integrated gradients.
     settings: Option<AttributionSettings>,
 }
 
-/// What the version says.
+/// The prediction for an image.
 #[derive(Debug, SimpleObject)]
 pub struct PredictPayload {
     /// The version.
     version: Version,
-    /// All classes, the likeliest first.
+    /// All classes with their probabilities, highest first.
     predictions: Vec<ClassProbability>,
-    /// What was done to the image, in this order.
-    preparations: Vec<String>,
-    /// The image as the version was shown it, small ones enlarged to be seen.
-    shown: Picture,
+    /// The preprocessing steps that were applied to the image, in order.
+    preprocessing_steps: Vec<String>,
+    /// The image after preprocessing, as the version received it; small images are enlarged.
+    prepared_image: Picture,
 }
 
-/// How likely a class is.
+/// The probability of a class.
 #[derive(Debug, SimpleObject)]
 pub struct ClassProbability {
     /// The class.
@@ -146,13 +147,13 @@ impl From<Prediction> for PredictPayload {
                 probability: *probability,
             })
             .collect();
-        // Stable: of equals the first class comes first.
+        // The sort is stable: classes of equal probability stay in order of their indices.
         predictions.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         Self {
             version: Version(prediction.version),
             predictions,
-            preparations: prediction.preparations.iter().map(ToString::to_string).collect(),
-            shown: Picture(prediction.shown),
+            preprocessing_steps: prediction.preprocessing_steps.iter().map(ToString::to_string).collect(),
+            prepared_image: Picture(prediction.prepared_image),
         }
     }
 }

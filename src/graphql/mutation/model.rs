@@ -1,32 +1,32 @@
-//! Registering, changing, deleting and restoring models.
+//! Creates, updates, deletes and restores models.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use scv_domain::id::ModelId;
-use scv_domain::model::{ModelChanges, NewModel};
-use scv_domain::text::{Description, ModelName, tags};
 use crate::graphql::error::Result;
 use crate::graphql::id::GlobalId;
 use crate::graphql::model::{Model, Visibility};
+use scv_domain::id::ModelId;
+use scv_domain::model::{ModelChanges, NewModel};
+use scv_domain::text::{Description, ModelName, parse_tags};
 use scv_service::Library;
 
-/// Writes on models.
+/// Mutations of models.
 #[derive(Debug, Default, async_graphql::Description)]
 pub struct ModelMutation;
 
 #[Object(use_type_description)]
 impl ModelMutation {
-    /// Registers a model.
+    /// Creates a model.
     async fn create_model(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to register.")] input: CreateModelInput,
+        #[graphql(desc = "The model to create.")] input: CreateModelInput,
     ) -> Result<CreateModelPayload> {
         let library = ctx.data_unchecked::<Library>();
         let new = NewModel {
             name: ModelName::try_from(input.name)?,
             description: Description::try_from(input.description)?,
-            tags: tags(input.tags)?,
+            tags: parse_tags(input.tags)?,
             visibility: input.visibility.map(Into::into).unwrap_or_default(),
             owner: library.access().account,
         };
@@ -34,16 +34,16 @@ impl ModelMutation {
         Ok(CreateModelPayload { model: Model(model) })
     }
 
-    /// Changes a model; what is left out stays as it is.
+    /// Updates a model. Omitted fields keep their values.
     async fn update_model(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to change.")] input: UpdateModelInput,
+        #[graphql(desc = "The fields to change.")] input: UpdateModelInput,
     ) -> Result<UpdateModelPayload> {
         let changes = ModelChanges {
             name: input.name.map(ModelName::try_from).transpose()?,
             description: input.description.map(Description::try_from).transpose()?,
-            tags: input.tags.map(tags).transpose()?,
+            tags: input.tags.map(parse_tags).transpose()?,
             visibility: input.visibility.map(Into::into),
         };
         let id = ModelId::decode(&input.id)?;
@@ -51,11 +51,11 @@ impl ModelMutation {
         Ok(UpdateModelPayload { model: Model(model) })
     }
 
-    /// Hides a model from lists and searches. Nothing is lost: `restoreModel` brings it back.
+    /// Deletes a model: it disappears from lists and searches. Nothing is lost; `restoreModel` restores it.
     async fn delete_model(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which model.")] input: DeleteModelInput,
+        #[graphql(desc = "The model.")] input: DeleteModelInput,
     ) -> Result<DeleteModelPayload> {
         let model = ctx
             .data_unchecked::<Library>()
@@ -64,11 +64,11 @@ impl ModelMutation {
         Ok(DeleteModelPayload { model: Model(model) })
     }
 
-    /// Shows a deleted model again.
+    /// Restores a deleted model.
     async fn restore_model(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which model.")] input: RestoreModelInput,
+        #[graphql(desc = "The model.")] input: RestoreModelInput,
     ) -> Result<RestoreModelPayload> {
         let model = ctx
             .data_unchecked::<Library>()
@@ -78,22 +78,22 @@ impl ModelMutation {
     }
 }
 
-/// A model to register.
+/// A model to create.
 #[derive(Debug, InputObject)]
 pub struct CreateModelInput {
-    /// One line of 1 to 128 characters, unique among models that are not deleted.
+    /// Its name: one line of 1 to 128 characters, unique among models that are not deleted.
     name: String,
-    /// At most 10,000 characters.
+    /// Its description, at most 10,000 characters.
     #[graphql(default)]
     description: String,
-    /// At most 32 tags of 1 to 64 characters.
+    /// Its tags: at most 32 tags of 1 to 64 characters each.
     #[graphql(default)]
     tags: Vec<String>,
-    /// Who may see it; everyone if left out. A PRIVATE one without an owner is seen by administrators alone.
+    /// Who may see it. Default: PUBLIC. Only administrators can see a PRIVATE model without an owner.
     visibility: Option<Visibility>,
 }
 
-/// The model registered.
+/// The created model.
 #[derive(Debug, SimpleObject)]
 pub struct CreateModelPayload {
     /// The model.
@@ -103,19 +103,19 @@ pub struct CreateModelPayload {
 /// Changes to a model.
 #[derive(Debug, InputObject)]
 pub struct UpdateModelInput {
-    /// Which model.
+    /// Global id of the model.
     id: ID,
-    /// A new name.
+    /// The new name.
     name: Option<String>,
-    /// A new description.
+    /// The new description.
     description: Option<String>,
-    /// All tags anew.
+    /// The new tags, which replace all existing ones.
     tags: Option<Vec<String>>,
-    /// A new visibility.
+    /// The new visibility.
     visibility: Option<Visibility>,
 }
 
-/// The model changed.
+/// The updated model.
 #[derive(Debug, SimpleObject)]
 pub struct UpdateModelPayload {
     /// The model.
@@ -125,11 +125,11 @@ pub struct UpdateModelPayload {
 /// A model to delete.
 #[derive(Debug, InputObject)]
 pub struct DeleteModelInput {
-    /// Which model.
+    /// Global id of the model.
     id: ID,
 }
 
-/// The model deleted.
+/// The deleted model.
 #[derive(Debug, SimpleObject)]
 pub struct DeleteModelPayload {
     /// The model.
@@ -139,11 +139,11 @@ pub struct DeleteModelPayload {
 /// A model to restore.
 #[derive(Debug, InputObject)]
 pub struct RestoreModelInput {
-    /// Which model.
+    /// Global id of the model.
     id: ID,
 }
 
-/// The model restored.
+/// The restored model.
 #[derive(Debug, SimpleObject)]
 pub struct RestoreModelPayload {
     /// The model.

@@ -1,32 +1,30 @@
-//! Registering networks that were made elsewhere.
+//! Registers networks that were trained elsewhere.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Upload};
 
-use scv_compute::onnx::file::NamedFile;
-use scv_compute::pytorch;
-use scv_domain::access::Scope;
-use scv_domain::id::{ModelId, ProbeSetId};
-use scv_domain::image::ChannelStatistics;
 use crate::graphql::block::{BlockInput, blocks};
 use crate::graphql::error::{ApiError, Result};
 use crate::graphql::id::GlobalId;
 use crate::graphql::job::Job;
 use crate::graphql::upload::read_upload;
 use crate::graphql::version::{ChannelOrder, Version};
-use scv_service::{Library, NetworkFile, OnnxOptions, VersionRequest};
+use scv_domain::access::Scope;
+use scv_domain::id::{ModelId, ProbeSetId};
+use scv_domain::image::ChannelStatistics;
+use scv_service::{Library, NamedFile, OnnxOptions, UploadedNetwork, VersionRequest};
 
-/// Writes that bring networks in.
+/// Mutations that register networks.
 #[derive(Debug, Default, async_graphql::Description)]
 pub struct NetworkMutation;
 
 #[Object(use_type_description)]
 impl NetworkMutation {
-    /// Registers a version: blocks with weights, an ONNX file, or activations computed elsewhere. It is evaluated and
-    /// ingested in the background: `job` says how far that is.
+    /// Registers a version from blocks with weights, an ONNX file, or activations computed elsewhere. The version is
+    /// evaluated and ingested in the background; `job` reports the progress.
     async fn create_version(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to register.")] input: CreateVersionInput,
+        #[graphql(desc = "The version to register.")] input: CreateVersionInput,
     ) -> Result<CreateVersionPayload> {
         let library = ctx.data_unchecked::<Library>();
         library.require(Scope::Write)?;
@@ -34,10 +32,10 @@ impl NetworkMutation {
         let request = VersionRequest {
             model: ModelId::decode(&input.model_id)?,
             dataset: input.dataset.clone(),
-            network: network_file(ctx, input).await?,
+            network: uploaded_network(ctx, input).await?,
         };
         if dry_run {
-            let mapping = library.try_version(request).await?;
+            let mapping = library.validate_version(request).await?;
             return Ok(CreateVersionPayload {
                 version: None,
                 job: None,
@@ -53,54 +51,55 @@ impl NetworkMutation {
     }
 }
 
-/// A version to register: with `blocks` and `weights`, with `onnx`, or with `activations`.
+/// A version to register: specify `blocks` and `weights`, or `onnx`, or `activations`.
 #[derive(InputObject)]
 pub struct CreateVersionInput {
-    /// The model it belongs to.
+    /// Global id of the model that the version belongs to.
     model_id: ID,
-    /// Name of the data set it is made for, whose probe images its layers are measured on.
+    /// Name of the data set that the network is for. Its layers are measured on probe images of this data set.
     dataset: String,
-    /// The network as blocks; `weights` goes with them.
+    /// The network as a list of blocks; requires `weights`.
     blocks: Option<Vec<BlockInput>>,
-    /// The weights of the blocks. A safetensors file, whose keys are the block's place and PyTorch's parameter name, such as
-    /// `0.weight`; or a state dict of PyTorch (`.pth`, `.pt`), which is matched by key, or by order and shape.
+    /// The weights of the blocks: a safetensors file whose keys are the block's path and PyTorch's parameter name, such
+    /// as `0.weight`; or a PyTorch state dict (`.pth`, `.pt`), which is matched by key, or by order and shape.
     weights: Option<Upload>,
-    /// The network as an ONNX file, or as a zip of one with the files that hold its weights.
+    /// The network as an ONNX file, or as a zip archive of an ONNX file and its external data files.
     onnx: Option<Upload>,
-    /// The files that hold the weights of an ONNX file which does not hold them itself.
+    /// The external data files of the ONNX file, if it does not contain its weights.
     #[graphql(default)]
     onnx_data: Vec<Upload>,
-    /// The output of an ONNX file to take, where it has several.
+    /// Name of the output of the ONNX file to use; required if it has several.
     output: Option<String>,
-    /// How images become the input of an ONNX file; what is left out follows from the file and the data set.
+    /// How images are preprocessed for the ONNX file. Defaults come from the file and the data set.
     preprocessing: Option<PreprocessingInput>,
-    /// Activations of the layers on the probe images, in their order: an `.npz` or safetensors file, one array a layer.
+    /// The activations of the layers on the probe images, in the order of the probe set: an `.npz` or safetensors file
+    /// with one array per layer.
     activations: Option<Upload>,
-    /// The probe set that activations are of; the default one of the data set if left out.
+    /// The probe set that the activations were computed on. Default: the default probe set of the data set.
     probe_set: Option<ID>,
-    /// Check everything and write nothing.
+    /// Check everything without registering the version.
     #[graphql(default)]
     dry_run: bool,
 }
 
-/// How images become the input of a network. It sees `(pixel * scale - mean) / std`, pixels being 0 to 255.
+/// How images are preprocessed for a network. Its input is `(pixel * scale - mean) / std`, where pixels are 0 to 255.
 #[derive(Debug, Default, InputObject)]
 pub struct PreprocessingInput {
-    /// Rows of its images, where the file leaves them open. Images of another size are resized.
+    /// Height of the input in pixels, if the file does not specify it. Images of another size are resized.
     height: Option<u32>,
-    /// Columns of its images, where the file leaves them open.
+    /// Width of the input in pixels, if the file does not specify it.
     width: Option<u32>,
-    /// The order of the colours; RGB if left out.
+    /// The order of the colour channels. Default: RGB.
     channel_order: Option<ChannelOrder>,
-    /// What pixels are multiplied with; 1/255 if left out.
+    /// Factor that pixels are multiplied by. Default: 1/255. Requires `mean` and `std`.
     scale: Option<f32>,
-    /// What is subtracted from each channel, in the order of the network's channels; the data set's means if left out.
+    /// Value that is subtracted from each channel, in the network's channel order. Default: the means of the data set.
     mean: Option<Vec<f32>>,
-    /// What each channel is divided by; to be given just if `mean` is.
+    /// Value that each channel is divided by; required if `mean` is specified.
     std: Option<Vec<f32>>,
 }
 
-/// The version registered.
+/// The registered version.
 #[derive(Debug, SimpleObject)]
 pub struct CreateVersionPayload {
     /// The version; null after a dry run.
@@ -135,7 +134,7 @@ pub struct WeightPair {
 
 /// What tensors were matched by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "pytorch::MappedBy")]
+#[graphql(remote = "scv_service::MappedBy")]
 pub enum MappedBy {
     /// Their keys, which are the network's.
     Key,
@@ -145,8 +144,8 @@ pub enum MappedBy {
     Shape,
 }
 
-impl From<pytorch::Mapping> for WeightMapping {
-    fn from(mapping: pytorch::Mapping) -> Self {
+impl From<scv_service::Mapping> for WeightMapping {
+    fn from(mapping: scv_service::Mapping) -> Self {
         let pairs = mapping.pairs.into_iter().map(|pair| WeightPair {
             key: pair.graph_key,
             from: pair.state_key,
@@ -160,20 +159,20 @@ impl From<pytorch::Mapping> for WeightMapping {
     }
 }
 
-async fn network_file(ctx: &Context<'_>, input: CreateVersionInput) -> Result<NetworkFile> {
+async fn uploaded_network(ctx: &Context<'_>, input: CreateVersionInput) -> Result<UploadedNetwork> {
     let only_onnx = input.output.is_some() || input.preprocessing.is_some() || !input.onnx_data.is_empty();
     if only_onnx && input.onnx.is_none() {
         return Err(ApiError::bad_input(
-            "`output`, `preprocessing` and `onnxData` go with `onnx`, which is missing",
+            "`output`, `preprocessing` and `onnxData` require `onnx`, which is missing",
         ));
     }
     if input.probe_set.is_some() && input.activations.is_none() {
         return Err(ApiError::bad_input(
-            "`probeSet` goes with `activations`, which is missing",
+            "`probeSet` requires `activations`, which is missing",
         ));
     }
     match (input.blocks, input.weights, input.onnx, input.activations) {
-        (Some(list), Some(weights), None, None) => Ok(NetworkFile::Blocks {
+        (Some(list), Some(weights), None, None) => Ok(UploadedNetwork::Blocks {
             blocks: blocks(list),
             weights: read_upload(ctx, weights, "weights").await?,
         }),
@@ -182,17 +181,17 @@ async fn network_file(ctx: &Context<'_>, input: CreateVersionInput) -> Result<Ne
             for data in input.onnx_data {
                 files.push(named_file(ctx, data, "onnxData").await?);
             }
-            Ok(NetworkFile::Onnx {
+            Ok(UploadedNetwork::Onnx {
                 files,
                 options: onnx_options(input.output, input.preprocessing.unwrap_or_default())?,
             })
         }
-        (None, None, None, Some(activations)) => Ok(NetworkFile::Activations {
+        (None, None, None, Some(activations)) => Ok(UploadedNetwork::Activations {
             file: read_upload(ctx, activations, "activations").await?,
             probe_set: input.probe_set.as_ref().map(ProbeSetId::decode).transpose()?,
         }),
         _ => Err(ApiError::bad_input(
-            "give one network: `blocks` with `weights`, or `onnx`, or `activations`",
+            "specify one network: `blocks` with `weights`, or `onnx`, or `activations`",
         )),
     }
 }
@@ -208,46 +207,49 @@ async fn named_file(ctx: &Context<'_>, upload: Upload, field: &str) -> Result<Na
     })
 }
 
-fn onnx_options(output: Option<String>, given: PreprocessingInput) -> Result<OnnxOptions> {
-    let size = match (given.height, given.width) {
+fn onnx_options(output: Option<String>, preprocessing: PreprocessingInput) -> Result<OnnxOptions> {
+    let size = match (preprocessing.height, preprocessing.width) {
         (None, None) => None,
         (Some(height), Some(width)) if height > 0 && width > 0 => Some([height as usize, width as usize]),
         _ => {
             return Err(ApiError::bad_input(
-                "give both `height` and `width`, above zero, or neither",
+                "specify both `height` and `width`, above zero, or neither",
             ));
         }
     };
-    let scale = given.scale.unwrap_or(1.0 / 255.0);
-    let statistics = match (given.mean, given.std) {
+    let scale = preprocessing.scale.unwrap_or(1.0 / 255.0);
+    let statistics = match (preprocessing.mean, preprocessing.std) {
         (Some(mean), Some(std)) => Some(scaled(&mean, &std, scale)?),
-        (None, None) if given.scale.is_none() => None,
+        (None, None) if preprocessing.scale.is_none() => None,
         (None, None) => {
             return Err(ApiError::bad_input(
-                "`scale` goes with `mean` and `std`: give all three",
+                "`scale` requires `mean` and `std`: specify all three",
             ));
         }
-        _ => return Err(ApiError::bad_input("give both `mean` and `std`, or neither")),
+        _ => return Err(ApiError::bad_input("specify both `mean` and `std`, or neither")),
     };
     Ok(OnnxOptions {
         output,
         size,
-        order: given.channel_order.map(Into::into).unwrap_or_default(),
+        order: preprocessing.channel_order.map(Into::into).unwrap_or_default(),
         statistics,
     })
 }
 
-/// `(pixel * scale - mean) / std` in the form in which data sets are normalised, with pixels from 0 to 1.
+/// Converts `(pixel * scale - mean) / std` to statistics for pixel values scaled to 0–1, as data sets use them.
+///
+/// # Errors
+/// `scale` or `std` is not positive, or a number is not finite.
 fn scaled(mean: &[f32], std: &[f32], scale: f32) -> Result<ChannelStatistics> {
-    let unit = scale * 255.0;
+    let full_scale = scale * 255.0;
     let are_finite = mean.iter().chain(std).all(|number| number.is_finite());
-    if !are_finite || std.iter().any(|&number| number <= 0.0) || !unit.is_finite() || unit <= 0.0 {
+    if !are_finite || std.iter().any(|&number| number <= 0.0) || !full_scale.is_finite() || full_scale <= 0.0 {
         return Err(ApiError::bad_input(
             "`scale` and `std` must be above zero, and all numbers finite",
         ));
     }
     Ok(ChannelStatistics {
-        mean: mean.iter().map(|number| number / unit).collect(),
-        std: std.iter().map(|number| number / unit).collect(),
+        mean: mean.iter().map(|number| number / full_scale).collect(),
+        std: std.iter().map(|number| number / full_scale).collect(),
     })
 }

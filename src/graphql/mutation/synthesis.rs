@@ -1,28 +1,28 @@
-//! Asking for images that parts of a network answer to most, synthetic and real ones.
+//! Starts the jobs that create synthetic images and find top-activating images.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use scv_domain::id::{SynthesisId, VersionId};
 use crate::graphql::error::Result;
 use crate::graphql::id::GlobalId as _;
 use crate::graphql::job::Job;
 use crate::graphql::synthesis::{Synthesis, SynthesisSettingsInput, SynthesisTargetInput};
 use crate::graphql::version::Version;
+use scv_domain::id::{SynthesisId, VersionId};
 use scv_service::Library;
 
-/// Asks for images.
+/// Mutations of synthetic and top-activating images.
 #[derive(Debug, Default, async_graphql::Description)]
 pub struct SynthesisMutation;
 
 #[Object(use_type_description)]
 impl SynthesisMutation {
-    /// Seeks an image that a part of a version's network answers to most. The job tells how far it is; the image and those of
-    /// the data set that are answered to most are kept with the version. A search for the same by the same settings is not made
-    /// twice: its image and job are answered again.
+    /// Creates a synthetic image that maximises the activation of a class, layer, channel or neuron. A job runs in the
+    /// background and stores the image, with the top-activating images of the data set, in the version. If an image
+    /// with the same target and settings exists, it and its job are returned instead of a new one.
     async fn synthesize_image(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What is to answer, and how the image is sought.")] input: SynthesizeImageInput,
+        #[graphql(desc = "The target and the settings.")] input: SynthesizeImageInput,
     ) -> Result<SynthesizeImagePayload> {
         let version = VersionId::decode(&input.version_id)?;
         let target = input.target.try_into()?;
@@ -35,11 +35,11 @@ impl SynthesisMutation {
         })
     }
 
-    /// Deletes a synthetic image for good.
+    /// Deletes a synthetic image permanently.
     async fn delete_synthesis(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which image.")] input: DeleteSynthesisInput,
+        #[graphql(desc = "The synthetic image.")] input: DeleteSynthesisInput,
     ) -> Result<DeleteSynthesisPayload> {
         let id = SynthesisId::decode(&input.id)?;
         let version = ctx.data_unchecked::<Library>().delete_synthesis(id).await?;
@@ -49,11 +49,12 @@ impl SynthesisMutation {
         })
     }
 
-    /// Looks for the images of the test split that each channel of a version's layers answers to most, in one pass for all.
+    /// Finds the top-activating images of the test split for each channel of all layers of a version, in the
+    /// background.
     async fn find_exemplars(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Of which version.")] input: FindExemplarsInput,
+        #[graphql(desc = "The version.")] input: FindExemplarsInput,
     ) -> Result<FindExemplarsPayload> {
         let version = VersionId::decode(&input.version_id)?;
         let (version, job) = ctx.data_unchecked::<Library>().find_exemplars_of(version).await?;
@@ -64,54 +65,54 @@ impl SynthesisMutation {
     }
 }
 
-/// A synthetic image to delete. Its search must have ended.
+/// A synthetic image to delete. Its job must have ended.
 #[derive(Debug, InputObject)]
 pub struct DeleteSynthesisInput {
-    /// Which image.
+    /// Global id of the synthetic image.
     id: ID,
 }
 
-/// What is left of a synthetic image.
+/// The result of deleting a synthetic image.
 #[derive(Debug, SimpleObject)]
 pub struct DeleteSynthesisPayload {
-    /// What its global id was.
+    /// Global id of the deleted image.
     deleted_synthesis_id: ID,
-    /// The version that it was of.
+    /// The version that the image belonged to.
     version: Version,
 }
 
-/// Images to be looked for.
+/// A version whose top-activating images to find.
 #[derive(Debug, InputObject)]
 pub struct FindExemplarsInput {
-    /// The version whose channels answer.
+    /// Global id of the version.
     version_id: ID,
 }
 
-/// Whose images are looked for.
+/// The job that finds top-activating images.
 #[derive(Debug, SimpleObject)]
 pub struct FindExemplarsPayload {
     /// The version.
     version: Version,
-    /// The job that looks for them.
+    /// The job that finds the images.
     job: Job,
 }
 
-/// An image to be sought.
+/// A synthetic image to create.
 #[derive(Debug, InputObject)]
 pub struct SynthesizeImageInput {
-    /// The version whose network answers.
+    /// Global id of the version.
     version_id: ID,
-    /// What is to answer.
+    /// The target whose activation is maximised.
     target: SynthesisTargetInput,
-    /// How it is sought; as usual if left out.
+    /// The settings of the optimisation.
     settings: Option<SynthesisSettingsInput>,
 }
 
-/// The image to be sought.
+/// The synthetic image and its job.
 #[derive(Debug, SimpleObject)]
 pub struct SynthesizeImagePayload {
-    /// The image, once the job has succeeded.
+    /// The synthetic image; its results are available once the job has succeeded.
     synthesis: Synthesis,
-    /// The job that seeks it.
+    /// The job that creates it.
     job: Job,
 }

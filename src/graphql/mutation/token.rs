@@ -1,27 +1,27 @@
-//! Making and ending tokens.
+//! Creates and revokes tokens.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use scv_domain::access::NewToken;
-use scv_domain::id::TokenId;
-use scv_domain::text::{AccountName, Description};
 use crate::graphql::error::Result;
 use crate::graphql::id::GlobalId;
 use crate::graphql::token::{Token, TokenScope};
+use scv_domain::access::NewToken;
+use scv_domain::id::TokenId;
+use scv_domain::text::{AccountName, Description};
 use scv_service::Library;
 
-/// Writes on tokens.
+/// Mutations of tokens.
 #[derive(Debug, Default, async_graphql::Description)]
 pub struct TokenMutation;
 
 #[Object(use_type_description)]
 impl TokenMutation {
-    /// Makes a token; for administrators. Its secret is told here and never again.
+    /// Creates a token. For administrators only. Its secret is returned only here and cannot be retrieved later.
     async fn create_token(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to make.")] input: CreateTokenInput,
+        #[graphql(desc = "The token to create.")] input: CreateTokenInput,
     ) -> Result<CreateTokenPayload> {
         let new = NewToken {
             account: AccountName::try_from(input.account)?,
@@ -36,11 +36,12 @@ impl TokenMutation {
         })
     }
 
-    /// Ends a token for good: one's own, or any for an administrator.
+    /// Revokes a token permanently: one of the caller's account that allows no more than the caller's token, or any
+    /// token for an administrator.
     async fn revoke_token(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which token.")] input: RevokeTokenInput,
+        #[graphql(desc = "The token.")] input: RevokeTokenInput,
     ) -> Result<RevokeTokenPayload> {
         let id = TokenId::decode(&input.id)?;
         let token = ctx.data_unchecked::<Library>().revoke_token(id).await?;
@@ -48,38 +49,38 @@ impl TokenMutation {
     }
 }
 
-/// A token to make.
+/// A token to create.
 #[derive(Debug, InputObject)]
 pub struct CreateTokenInput {
-    /// Whose it is: one line of 1 to 64 characters. An account that is not there yet is made with it.
+    /// Name of its account: one line of 1 to 64 characters. The account is created if it does not exist.
     account: String,
-    /// What it is for, at most 10,000 characters.
+    /// A description of its purpose, at most 10,000 characters.
     #[graphql(default)]
     description: String,
-    /// How much it allows; READ if left out.
+    /// What it allows. Default: READ.
     #[graphql(default_with = "TokenScope::Read")]
     scope: TokenScope,
-    /// When it ends by itself; never if left out.
+    /// When it expires. Default: never.
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// The token made.
+/// The created token.
 #[derive(Debug, SimpleObject)]
 pub struct CreateTokenPayload {
     /// The token.
     token: Token,
-    /// What is to be sent as `Authorization: Bearer SECRET`. It is kept nowhere.
+    /// The secret to send as `Authorization: Bearer SECRET`. The server does not store it.
     secret: String,
 }
 
-/// A token to end.
+/// A token to revoke.
 #[derive(Debug, InputObject)]
 pub struct RevokeTokenInput {
-    /// Which token.
+    /// Global id of the token.
     id: ID,
 }
 
-/// The token ended.
+/// The revoked token.
 #[derive(Debug, SimpleObject)]
 pub struct RevokeTokenPayload {
     /// The token.

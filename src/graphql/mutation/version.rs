@@ -1,27 +1,28 @@
-//! Training and evaluating versions; stopping jobs.
+//! Trains and evaluates versions, and controls jobs.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 
-use scv_domain::id::{JobId, ModelId, VersionId};
-use scv_domain::training::{self, TrainSettings};
 use crate::graphql::block::{BlockInput, blocks};
 use crate::graphql::error::{ApiError, Result};
 use crate::graphql::id::GlobalId;
 use crate::graphql::job::Job;
+use crate::graphql::model::Model;
 use crate::graphql::version::Version;
+use scv_domain::id::{JobId, ModelId, VersionId};
+use scv_domain::training::{self, TrainSettings};
 use scv_service::{Library, TrainRequest};
 
-/// Writes on versions and jobs.
+/// Mutations of versions and jobs.
 #[derive(Debug, Default, async_graphql::Description)]
 pub struct VersionMutation;
 
 #[Object(use_type_description)]
 impl VersionMutation {
-    /// Registers a version and trains it in the background; then it is evaluated and ingested.
+    /// Registers a version and trains it in the background. After training, it is evaluated and ingested.
     async fn train_version(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to train, and how.")] input: TrainVersionInput,
+        #[graphql(desc = "The network and the training settings.")] input: TrainVersionInput,
     ) -> Result<TrainVersionPayload> {
         let request = TrainRequest {
             model: ModelId::decode(&input.model_id)?,
@@ -36,11 +37,11 @@ impl VersionMutation {
         })
     }
 
-    /// Evaluates a READY version in the background, in place of an earlier evaluation on the same data set.
+    /// Evaluates a READY version in the background. The result replaces an earlier evaluation on the same data set.
     async fn evaluate_version(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to evaluate.")] input: EvaluateVersionInput,
+        #[graphql(desc = "The version and the data set.")] input: EvaluateVersionInput,
     ) -> Result<EvaluateVersionPayload> {
         let id = VersionId::decode(&input.version_id)?;
         let (version, job) = ctx
@@ -53,11 +54,12 @@ impl VersionMutation {
         })
     }
 
-    /// Asks a job to stop. One that waits ends at once, one that runs at its next step; one that is over stays as it is.
+    /// Cancels a job. A queued job is cancelled immediately, a running one at its next step; a job that has ended stays
+    /// unchanged.
     async fn cancel_job(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which job.")] input: CancelJobInput,
+        #[graphql(desc = "The job to cancel.")] input: CancelJobInput,
     ) -> Result<CancelJobPayload> {
         let job = ctx
             .data_unchecked::<Library>()
@@ -65,22 +67,50 @@ impl VersionMutation {
             .await?;
         Ok(CancelJobPayload { job: Job(job) })
     }
+
+    /// Queues a failed or cancelled job again, and its version if that failed.
+    async fn retry_job(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The job to retry.")] input: RetryJobInput,
+    ) -> Result<RetryJobPayload> {
+        let job = ctx
+            .data_unchecked::<Library>()
+            .retry_job(JobId::decode(&input.id)?)
+            .await?;
+        Ok(RetryJobPayload { job: Job(job) })
+    }
+
+    /// Deletes a version permanently, with its layers, vectors, evaluations, synthetic images and jobs. Its number is
+    /// not used again. A version with a queued or running job cannot be deleted: cancel the job first.
+    async fn delete_version(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The version to delete.")] input: DeleteVersionInput,
+    ) -> Result<DeleteVersionPayload> {
+        let id = VersionId::decode(&input.id)?;
+        let model = ctx.data_unchecked::<Library>().delete_version(id).await?;
+        Ok(DeleteVersionPayload {
+            deleted_version_id: id.encode(),
+            model: Model(model),
+        })
+    }
 }
 
 /// A version to train.
 #[derive(Debug, InputObject)]
 pub struct TrainVersionInput {
-    /// The model it belongs to.
+    /// Global id of the model that the version belongs to.
     model_id: ID,
-    /// Name of the data set to learn.
+    /// Name of the data set to train on.
     dataset: String,
-    /// The network.
+    /// The network as a list of blocks.
     blocks: Vec<BlockInput>,
-    /// How to train.
+    /// The training settings.
     settings: Option<TrainSettingsInput>,
 }
 
-/// The version to be trained.
+/// The version and its training job.
 #[derive(Debug, SimpleObject)]
 pub struct TrainVersionPayload {
     /// The version.
@@ -89,31 +119,32 @@ pub struct TrainVersionPayload {
     job: Job,
 }
 
-/// How to train.
+/// Training settings.
 #[derive(Debug, InputObject)]
 pub struct TrainSettingsInput {
-    /// Passes over the train split, 1 to 1,000.
+    /// Number of epochs, 1 to 1,000.
     #[graphql(default = 10)]
     epochs: i32,
-    /// Images a step, 1 to 4,096.
+    /// Batch size, 1 to 4,096.
     #[graphql(default = 64)]
     batch_size: i32,
-    /// Step size at the start, above 0 and at most 10.
+    /// Initial learning rate, above 0 and at most 10.
     #[graphql(default = 0.001)]
     learning_rate: f64,
-    /// What turns gradients into steps.
+    /// The optimiser.
     #[graphql(default_with = "OptimizerKind::Adam")]
     optimizer: OptimizerKind,
-    /// For SGD: 0 to less than 1.
+    /// For SGD: momentum, 0 to less than 1.
     #[graphql(default = 0.9)]
     momentum: f64,
-    /// For SGD and ADAM an L2 penalty, for ADAMW decoupled decay; 0 to 1.
+    /// Weight decay, 0 to 1: an L2 penalty for SGD and ADAM, decoupled weight decay for ADAMW.
     #[graphql(default = 0.0)]
     weight_decay: f64,
-    /// How the learning rate changes over the run.
+    /// The learning rate schedule.
     #[graphql(default_with = "Schedule::Constant")]
     schedule: Schedule,
-    /// Draws the first weights, the order of the images and the dropped values. Equal seeds give equal weights on the CPU.
+    /// Random seed of the initial weights, the order of images and dropout. On the CPU, the same seed gives the same
+    /// weights.
     #[graphql(default = 0)]
     seed: i32,
 }
@@ -165,14 +196,15 @@ impl TryFrom<TrainSettingsInput> for TrainSettings {
     }
 }
 
-fn check(holds: bool, field: &str, rule: &str) -> Result<()> {
-    match holds {
-        true => Ok(()),
-        false => Err(ApiError::bad_input(format!("`settings.{field}` must be {rule}"))),
+fn check(is_valid: bool, field: &str, rule: &str) -> Result<()> {
+    if is_valid {
+        Ok(())
+    } else {
+        Err(ApiError::bad_input(format!("`settings.{field}` must be {rule}")))
     }
 }
 
-/// What turns gradients into steps.
+/// Optimisers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum OptimizerKind {
     /// Stochastic gradient descent with momentum.
@@ -183,26 +215,27 @@ pub enum OptimizerKind {
     Adamw,
 }
 
-/// How the learning rate changes over the run.
+/// Learning rate schedules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "training::Schedule")]
 pub enum Schedule {
-    /// It does not.
+    /// A constant learning rate.
     Constant,
-    /// Half a cosine from the learning rate to zero.
+    /// Cosine annealing: half a cosine from the initial learning rate to zero.
     Cosine,
 }
 
 /// A version to evaluate.
 #[derive(Debug, InputObject)]
 pub struct EvaluateVersionInput {
-    /// Which version.
+    /// Global id of the version.
     version_id: ID,
-    /// Name of a data set with images of the same shape and as many classes; its own if left out.
+    /// Name of a data set whose images have the same shape and which has as many classes. Default: the version's own
+    /// data set.
     dataset: Option<String>,
 }
 
-/// The version to be evaluated.
+/// The version and its evaluation job.
 #[derive(Debug, SimpleObject)]
 pub struct EvaluateVersionPayload {
     /// The version.
@@ -211,16 +244,46 @@ pub struct EvaluateVersionPayload {
     job: Job,
 }
 
-/// A job to stop.
+/// A job to cancel.
 #[derive(Debug, InputObject)]
 pub struct CancelJobInput {
-    /// Which job.
+    /// Global id of the job.
     id: ID,
 }
 
-/// The job asked to stop.
+/// The job for which cancellation was requested.
 #[derive(Debug, SimpleObject)]
 pub struct CancelJobPayload {
     /// The job.
     job: Job,
+}
+
+/// A job to retry.
+#[derive(Debug, InputObject)]
+pub struct RetryJobInput {
+    /// Global id of the job.
+    id: ID,
+}
+
+/// The job that was queued again.
+#[derive(Debug, SimpleObject)]
+pub struct RetryJobPayload {
+    /// The job.
+    job: Job,
+}
+
+/// A version to delete.
+#[derive(Debug, InputObject)]
+pub struct DeleteVersionInput {
+    /// Global id of the version.
+    id: ID,
+}
+
+/// What was deleted, and from which model.
+#[derive(Debug, SimpleObject)]
+pub struct DeleteVersionPayload {
+    /// Global id of the deleted version.
+    deleted_version_id: ID,
+    /// The model that it belonged to.
+    model: Model,
 }

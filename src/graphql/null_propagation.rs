@@ -1,8 +1,8 @@
-//! Null where an error has to show.
+//! Propagates nulls from failed fields.
 //!
-//! A field that fails and must not be null makes the object null that it lies in, and so on outwards to the first place that may
-//! be null (section 6.4.4 of the GraphQL specification, October 2021). async-graphql 7 leaves the field out of its object, so
-//! that a list of objects that cannot be null may hold null.
+//! When a non-nullable field fails, its parent object becomes null, and so on outwards to the first nullable place
+//! (GraphQL specification, October 2021, section 6.4.4). async-graphql 7 instead omits the field from its object, so
+//! that a list of non-nullable objects may hold null.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -13,9 +13,9 @@ use async_graphql::parser::types::{
 use async_graphql::parser::{parse_query, parse_schema};
 use async_graphql::{Name, PathSegment, Response, Value};
 
-use super::document::meant;
+use super::document::selected_operation;
 
-/// The types of all fields, by the names of their objects and their own.
+/// The type of each field, by the name of its object and its own name.
 static FIELDS: LazyLock<HashMap<Name, HashMap<Name, Type>>> = LazyLock::new(|| fields_of(&super::sdl()));
 
 fn fields_of(schema: &str) -> HashMap<Name, HashMap<Name, Type>> {
@@ -40,7 +40,7 @@ fn fields_of(schema: &str) -> HashMap<Name, HashMap<Name, Type>> {
     fields.collect()
 }
 
-/// Puts null where the errors of a response ask for it; `document` and `operation` are what was executed.
+/// Sets null wherever the errors of a response require it; `document` and `operation` are those that were executed.
 pub fn propagate(response: &mut Response, document: &str, operation: Option<&str>) {
     let paths: Vec<_> = response.errors.iter().map(|error| error.path.clone()).collect();
     if paths.iter().all(Vec::is_empty) {
@@ -49,27 +49,27 @@ pub fn propagate(response: &mut Response, document: &str, operation: Option<&str
     let Ok(document) = parse_query(document) else { return };
     let mut nulled: Vec<&[PathSegment]> = Vec::new();
     for path in paths.iter().filter(|path| !path.is_empty()) {
-        // Where something further out is null already, it stays so.
-        if nulled.iter().any(|place| path.starts_with(place)) {
+        // An earlier error has set an enclosing value to null already.
+        if nulled.iter().any(|prefix| path.starts_with(prefix)) {
             continue;
         }
-        let place = nullable(&document, operation, path, &response.data);
-        put_null(&mut response.data, place);
-        nulled.push(place);
+        let prefix = nullable_prefix(&document, operation, path, &response.data);
+        set_null(&mut response.data, prefix);
+        nulled.push(prefix);
     }
 }
 
-/// The part of a path, from its beginning, to the last place on it that may be null.
-fn nullable<'p>(
+/// The longest prefix of a path that leads to a nullable value.
+fn nullable_prefix<'p>(
     document: &ExecutableDocument,
     operation: Option<&str>,
     path: &'p [PathSegment],
     data: &Value,
 ) -> &'p [PathSegment] {
-    let Some(meant) = meant(document, operation) else {
+    let Some(operation) = selected_operation(document, operation) else {
         return &[];
     };
-    let root = match meant.ty {
+    let root = match operation.ty {
         OperationType::Query => "Query",
         OperationType::Mutation => "Mutation",
         OperationType::Subscription => "Subscription",
@@ -78,35 +78,35 @@ fn nullable<'p>(
         base: BaseType::Named(Name::new(root)),
         nullable: true,
     };
-    let mut selections = vec![&meant.selection_set.node];
+    let mut selections = vec![&operation.selection_set.node];
     let (mut value, mut last) = (Some(data), 0);
     for (index, segment) in path.iter().enumerate() {
         let inner = match (segment, &kind.base) {
-            (PathSegment::Index(place), BaseType::List(inner)) => {
+            (PathSegment::Index(position), BaseType::List(inner)) => {
                 value = value.and_then(|value| match value {
-                    Value::List(entries) => entries.get(*place),
+                    Value::List(entries) => entries.get(*position),
                     _ => None,
                 });
                 Type::clone(inner)
             }
             (PathSegment::Field(key), BaseType::Named(name)) => {
-                let own = value.and_then(|value| match value {
+                let members = value.and_then(|value| match value {
                     Value::Object(members) => Some(members),
                     _ => None,
                 });
-                // What an interface stands for is not always said.
-                let said = own.and_then(|members| match members.get("__typename") {
-                    Some(Value::String(said)) => Some(Name::new(said)),
+                // The concrete type of an interface is known only if `__typename` was requested.
+                let concrete = members.and_then(|members| match members.get("__typename") {
+                    Some(Value::String(name)) => Some(Name::new(name)),
                     _ => None,
                 });
                 let mut found = Vec::new();
                 for selection in &selections {
-                    find(document, selection, said.as_ref().unwrap_or(name), key, &mut found);
+                    find_fields(document, selection, concrete.as_ref().unwrap_or(name), key, &mut found);
                 }
                 let field = found.iter().find_map(|(of, name, _)| FIELDS.get(of)?.get(name));
                 let Some(field) = field else { return &path[..last] };
                 selections = found.iter().map(|(.., inner)| *inner).collect();
-                value = own.and_then(|members| members.get(key.as_str()));
+                value = members.and_then(|members| members.get(key.as_str()));
                 field.clone()
             }
             _ => return &path[..last],
@@ -119,8 +119,9 @@ fn nullable<'p>(
     &path[..last]
 }
 
-/// The fields of a selection under a name: the type they are of, what they are called there, and what is selected of them.
-fn find<'d>(
+/// Finds the fields of a selection with a response key: the type that each belongs to, its name in that type, and its
+/// own selection.
+fn find_fields<'d>(
     document: &'d ExecutableDocument,
     selections: &'d SelectionSet,
     kind: &Name,
@@ -141,34 +142,34 @@ fn find<'d>(
                     .as_ref()
                     .map(|condition| &condition.node.on.node);
                 let inner = &inline.node.selection_set.node;
-                find(document, inner, condition.unwrap_or(kind), key, found);
+                find_fields(document, inner, condition.unwrap_or(kind), key, found);
             }
             Selection::FragmentSpread(spread) => {
                 if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
                     let condition = &fragment.node.type_condition.node.on.node;
-                    find(document, &fragment.node.selection_set.node, condition, key, found);
+                    find_fields(document, &fragment.node.selection_set.node, condition, key, found);
                 }
             }
         }
     }
 }
 
-/// Makes null what is at a place.
-fn put_null(data: &mut Value, place: &[PathSegment]) {
-    let Some((first, rest)) = place.split_first() else {
+/// Sets the value at a path to null.
+fn set_null(data: &mut Value, path: &[PathSegment]) {
+    let Some((first, rest)) = path.split_first() else {
         *data = Value::Null;
         return;
     };
     match (first, data) {
         (PathSegment::Index(index), Value::List(entries)) => {
             if let Some(entry) = entries.get_mut(*index) {
-                put_null(entry, rest);
+                set_null(entry, rest);
             }
         }
         (PathSegment::Field(key), Value::Object(members)) => {
-            put_null(members.entry(Name::new(key)).or_insert(Value::Null), rest);
+            set_null(members.entry(Name::new(key)).or_insert(Value::Null), rest);
         }
-        // An object of which nothing was left.
+        // An object whose fields were all omitted.
         (PathSegment::Field(key), data @ Value::Null) if rest.is_empty() => {
             *data = Value::Object([(Name::new(key), Value::Null)].into_iter().collect());
         }
@@ -184,11 +185,11 @@ mod tests {
 
     use super::*;
 
-    fn failed(path: Vec<PathSegment>, data: Value, document: &str) -> serde_json::Value {
-        all_failed(&[path], data, document)
+    fn with_error(path: Vec<PathSegment>, data: Value, document: &str) -> serde_json::Value {
+        with_errors(&[path], data, document)
     }
 
-    fn all_failed(paths: &[Vec<PathSegment>], data: Value, document: &str) -> serde_json::Value {
+    fn with_errors(paths: &[Vec<PathSegment>], data: Value, document: &str) -> serde_json::Value {
         let mut response = Response::new(data);
         for path in paths {
             let mut error = ServerError::new("no", Some(Pos::default()));
@@ -208,47 +209,50 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_be_null_makes_null_what_it_lies_in() {
+    fn a_failed_non_nullable_field_makes_its_nearest_nullable_parent_null() {
         let document = "{ layer(id: 1) { other: similar { ...edges } } }
             fragment edges on LayerMatchConnection { edges { significance { pValue } } }";
         let data = value!({ "layer": { "other": { "edges": [null, { "significance": { "pValue": 1 } }] } } });
         let at = path(&["layer", "other", "edges", "0", "significance"]);
-        assert_eq!(failed(at, data, document), serde_json::json!({ "layer": null }));
+        assert_eq!(with_error(at, data, document), serde_json::json!({ "layer": null }));
     }
 
     #[test]
-    fn what_may_be_null_is_null_and_nothing_else() {
+    fn a_failed_nullable_field_alone_becomes_null() {
         let document = "{ node(id: 1) { __typename ... on Version { number accuracy } } serverInfo { version } }";
         let data = value!({ "node": { "__typename": "Version", "number": 1 }, "serverInfo": { "version": "1" } });
         let expected = serde_json::json!({
             "node": { "__typename": "Version", "number": 1, "accuracy": null }, "serverInfo": { "version": "1" }
         });
-        assert_eq!(failed(path(&["node", "accuracy"]), data, document), expected);
+        assert_eq!(with_error(path(&["node", "accuracy"]), data, document), expected);
     }
 
     #[test]
-    fn what_is_null_already_stays_so_whichever_error_comes_first() {
+    fn a_parent_that_is_null_stays_null_in_any_order_of_errors() {
         let document = "{ version(id: 1) { diff(with: 2) { sameCount } evaluation { loss } } }";
         let errors = [path(&["version", "diff"]), path(&["version", "evaluation"])];
         let [one, other] = errors.clone();
         for errors in [errors, [other, one]] {
             let data = value!({ "version": null });
             assert_eq!(
-                all_failed(&errors, data, document),
+                with_errors(&errors, data, document),
                 serde_json::json!({ "version": null })
             );
         }
     }
 
     #[test]
-    fn without_a_place_that_may_be_null_there_is_no_data() {
+    fn without_a_nullable_parent_the_data_is_null() {
         let data = value!({ "models": {} });
         let at = path(&["models", "totalCount"]);
-        assert_eq!(failed(at, data, "{ models { totalCount } }"), serde_json::Value::Null);
+        assert_eq!(
+            with_error(at, data, "{ models { totalCount } }"),
+            serde_json::Value::Null
+        );
     }
 
     #[test]
-    fn the_types_of_all_fields_are_known() {
+    fn field_types_come_from_the_schema() {
         assert!(FIELDS["Layer"]["similar"].base != BaseType::Named(Name::new("Layer")));
         assert!(!FIELDS["LayerMatchEdge"]["significance"].nullable && FIELDS["Query"]["layer"].nullable);
     }

@@ -1,4 +1,4 @@
-//! Lists of numbers.
+//! Lists of numbers that are serialised as a whole.
 
 use std::borrow::Cow;
 
@@ -7,12 +7,12 @@ use async_graphql::registry::Registry;
 use async_graphql::{ContextSelectionSet, OutputType, Positioned, ServerError, ServerResult, Value};
 use serde::Serialize;
 
-/// A list whose entries have no fields, given as a whole: async-graphql resolves each entry of an ordinary list by itself, with a
-/// future for each of a million numbers.
+/// A list of scalars that is serialised as a whole. async-graphql resolves each entry of an ordinary list by itself,
+/// which would take a future for each of a million numbers.
 #[derive(Debug)]
-pub(super) struct Plain<T>(pub T);
+pub(super) struct RawList<T>(pub T);
 
-impl<T: OutputType + Serialize> OutputType for Plain<T> {
+impl<T: OutputType + Serialize> OutputType for RawList<T> {
     fn type_name() -> Cow<'static, str> {
         T::type_name()
     }

@@ -1,0 +1,171 @@
+//! Executes requests against the schema.
+//!
+//! A request is checked against the limits before anything else looks at its document. Then the schema executes it
+//! within a timeout and a limit on the size of the response. async-graphql's response is corrected to the
+//! specification: errors become nulls where they have to, and fields come in the order of the document. Executed
+//! mutations go to the audit log.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Request, Response, ServerError};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use tokio::time::timeout;
+
+use super::audit::{self, Change};
+use super::error::{add_missing_codes, code, with_code};
+use super::field_order::FieldOrder;
+use super::response_budget::ResponseBudget;
+use super::upload::check_upload_placeholders;
+use super::{Schema, attach_library, limits, null_propagation};
+use crate::config::Limits;
+use scv_domain::access::{Access, NewAuditEntry};
+use scv_service::Library;
+
+/// The sender of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// What they may do.
+    pub access: Access,
+    /// Where the request comes from.
+    pub address: Option<IpAddr>,
+}
+
+/// A request whose document is within the limits.
+#[derive(Debug)]
+pub struct CheckedRequest {
+    request: Request,
+    operation: Option<OperationType>,
+    layout: Layout,
+}
+
+/// What it takes to correct the response to a request.
+#[derive(Debug)]
+struct Layout {
+    document: String,
+    operation_name: Option<String>,
+    order: FieldOrder,
+}
+
+impl CheckedRequest {
+    /// Checks a request against the limits.
+    ///
+    /// # Errors
+    /// The response to send if the document cannot be parsed or exceeds a limit.
+    pub fn new(mut request: Request, limits: &Limits) -> Result<Self, Box<Response>> {
+        let operation = check_upload_placeholders(&request).and_then(|()| limits::check(limits, &mut request));
+        let operation = operation.map_err(|error| Box::new(add_missing_codes(Response::from_errors(vec![error]))))?;
+        let operation_name = request.operation_name.clone();
+        let order = match request.parsed_query() {
+            Ok(document) => FieldOrder::of(document, operation_name.as_deref()),
+            Err(_) => FieldOrder::default(),
+        };
+        let document = request.query.clone();
+        Ok(Self {
+            request,
+            operation,
+            layout: Layout {
+                document,
+                operation_name,
+                order,
+            },
+        })
+    }
+
+    /// The type of the operation; none if the document does not have the operation that the request names.
+    pub fn operation(&self) -> Option<OperationType> {
+        self.operation
+    }
+}
+
+impl Layout {
+    fn correct(&self, response: Response) -> Response {
+        let mut response = add_missing_codes(response);
+        null_propagation::propagate(&mut response, &self.document, self.operation_name.as_deref());
+        self.order.arrange(&mut response);
+        response
+    }
+}
+
+/// Executes a query or a mutation on the library as the caller sees it.
+pub async fn execute(
+    schema: &Schema,
+    limits: &Limits,
+    library: Library,
+    caller: Caller,
+    checked: CheckedRequest,
+) -> Response {
+    let CheckedRequest {
+        request,
+        operation,
+        layout,
+    } = checked;
+    let variables = (operation == Some(OperationType::Mutation)).then(|| request.variables.clone());
+    let time_limit = Duration::from_secs(limits.timeout_seconds);
+    let budget = ResponseBudget::new(limits.response_bytes);
+    let request = attach_library(request, library.clone()).data(budget.clone());
+    let (response, is_executed) = tokio::select! {
+        // The budget first: anything resolved after it is exceeded would be thrown away.
+        biased;
+        () = budget.exceeded() => (response_too_large(limits), true),
+        outcome = timeout(time_limit, schema.execute(request)) => match outcome {
+            // A request whose fields never wait finishes before the branch above is polled.
+            Ok(_) if budget.is_exceeded() => (response_too_large(limits), true),
+            Ok(response) => {
+                let is_executed = audit::is_executed(&response);
+                (response, is_executed)
+            }
+            Err(_) => (timed_out(limits), true),
+        },
+    };
+    let response = layout.correct(response);
+    if let Some(variables) = variables.filter(|_| is_executed) {
+        let changes = audit::changes(&layout.document, layout.operation_name.as_deref(), &variables);
+        record(&library, caller, changes, &response).await;
+    }
+    response
+}
+
+/// Executes a subscription on the library as its caller sees it: a response per event.
+pub fn subscribe(schema: &Schema, library: Library, checked: CheckedRequest) -> BoxStream<'static, Response> {
+    let CheckedRequest { request, layout, .. } = checked;
+    let responses = schema.execute_stream(attach_library(request, library));
+    responses.map(move |response| layout.correct(response)).boxed()
+}
+
+async fn record(library: &Library, caller: Caller, changes: Vec<Change>, response: &Response) {
+    for change in changes {
+        let code = change.code(response).map(str::to_owned);
+        let entry = NewAuditEntry {
+            access: caller.access,
+            address: caller.address.map(|address| address.to_string()),
+            mutation: change.mutation,
+            input: change.input,
+            code,
+        };
+        library.record(entry).await;
+    }
+}
+
+fn response_too_large(limits: &Limits) -> Response {
+    let message = format!(
+        "the response has more than {} bytes, which is the limit: request less at a time",
+        limits.response_bytes
+    );
+    error_response(code::QUERY_TOO_COMPLEX, &message)
+}
+
+fn timed_out(limits: &Limits) -> Response {
+    let message = format!(
+        "the request took more than {} seconds, which is the limit: request less at a time",
+        limits.timeout_seconds
+    );
+    error_response(code::TIMEOUT, &message)
+}
+
+/// A response to a request that is not executed.
+pub fn error_response(code: &str, message: &str) -> Response {
+    Response::from_errors(vec![with_code(ServerError::new(message, None), code)])
+}

@@ -1,0 +1,261 @@
+//! Executes requests on the main runtime, within quotas and a limit on concurrent requests.
+//!
+//! The web server's threads only speak HTTP. Everything else runs on the main runtime: a database connection belongs to
+//! the runtime that opened it, and would die with a web thread when the server stops.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Request, Response};
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, interval_at, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::caller::{Callers, Client};
+use super::client_quota::{ClientQuota, QuotaPermit};
+use super::documents::Documents;
+use super::request_id::in_span;
+use crate::config::Limits;
+use crate::graphql::Schema;
+use crate::graphql::error::{code, first_code};
+use crate::graphql::execute::{self, Caller, CheckedRequest, error_response};
+use scv_service::metrics::METRICS;
+
+/// Events that may wait for a slow client before the subscription itself waits.
+const EVENT_BACKLOG: usize = 16;
+
+/// How long a client may leave sent data or waiting events unread.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often a subscription checks that its token is still valid.
+const TOKEN_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Executes requests on the main runtime.
+#[derive(Clone)]
+pub struct Executor {
+    schema: Schema,
+    callers: Callers,
+    documents: Documents,
+    limits: Limits,
+    request_permits: Arc<Semaphore>,
+    subscription_permits: Arc<Semaphore>,
+    subscription_quota: ClientQuota<Client>,
+    upload_permits: Arc<Semaphore>,
+    upload_quota: ClientQuota<Client>,
+    socket_quota: ClientQuota<Client>,
+    /// Ends subscriptions when the server stops.
+    shutdown: CancellationToken,
+}
+
+/// A client's permit within its quota and within the limit for all clients. Dropping it returns both.
+#[derive(Debug)]
+#[expect(dead_code, reason = "they are held, not read")]
+pub struct Permit(QuotaPermit<Client>, OwnedSemaphorePermit);
+
+/// A request with its document, and the type of its operation.
+pub struct PreparedRequest {
+    checked: Result<CheckedRequest, Box<Response>>,
+    received_at: Instant,
+}
+
+impl PreparedRequest {
+    /// The type of the operation; none if there is no document, or if it exceeds a limit.
+    pub fn operation(&self) -> Option<OperationType> {
+        self.checked.as_ref().ok()?.operation()
+    }
+}
+
+impl Executor {
+    /// An executor of the schema on behalf of callers, until `shutdown`.
+    pub fn new(
+        schema: Schema,
+        callers: Callers,
+        documents: Documents,
+        limits: Limits,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            schema,
+            callers,
+            documents,
+            limits,
+            request_permits: Arc::new(Semaphore::new(limits.concurrent_requests as usize)),
+            subscription_permits: Arc::new(Semaphore::new(limits.subscriptions as usize)),
+            subscription_quota: ClientQuota::new(limits.client_subscriptions),
+            upload_permits: Arc::new(Semaphore::new(limits.uploads as usize)),
+            upload_quota: ClientQuota::new(limits.client_uploads),
+            socket_quota: ClientQuota::new(limits.sockets_per_address),
+            shutdown,
+        }
+    }
+
+    /// Finds the document of a request that only names one, and checks the document against the limits.
+    pub fn prepare(&self, request: Request) -> PreparedRequest {
+        let received_at = Instant::now();
+        let checked = self
+            .documents
+            .complete(request)
+            .and_then(|request| CheckedRequest::new(request, &self.limits));
+        PreparedRequest { checked, received_at }
+    }
+
+    /// Identifies callers.
+    pub fn callers(&self) -> &Callers {
+        &self.callers
+    }
+
+    /// The limits of the server.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// A permit to upload files, if one is free.
+    pub fn try_upload(&self, caller: &Caller) -> Option<Permit> {
+        let quota_permit = self.upload_quota.try_acquire(Client::of(caller))?;
+        let permit = Arc::clone(&self.upload_permits).try_acquire_owned().ok()?;
+        Some(Permit(quota_permit, permit))
+    }
+
+    /// A permit for another WebSocket from an address, if one is free.
+    pub fn try_open_socket(&self, address: Option<IpAddr>) -> Option<QuotaPermit<Client>> {
+        self.socket_quota.try_acquire(Client::at(address))
+    }
+
+    /// Cancelled once the server stops.
+    pub fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    /// Executes a query or a mutation.
+    pub async fn execute(&self, caller: Caller, prepared: PreparedRequest) -> Response {
+        let operation = match prepared.operation() {
+            Some(OperationType::Query) => "query",
+            Some(OperationType::Mutation) => "mutation",
+            Some(OperationType::Subscription) => "subscription",
+            None => "unknown",
+        };
+        let received_at = prepared.received_at;
+        let response = match prepared.checked {
+            Ok(checked) => self.execute_checked(caller, checked).await,
+            Err(response) => *response,
+        };
+        METRICS.count_request(operation, first_code(&response), received_at.elapsed());
+        response
+    }
+
+    async fn execute_checked(&self, caller: Caller, checked: CheckedRequest) -> Response {
+        // A queue would only add load. A client that is refused immediately can try another server, or retry later.
+        let Ok(permit) = Arc::clone(&self.request_permits).try_acquire_owned() else {
+            return error_response(code::OVERLOADED, "the server is busy: try again in a moment");
+        };
+        let (schema, limits) = (self.schema.clone(), self.limits);
+        let library = self.callers.library().on_behalf_of(caller.access);
+        let is_mutation = checked.operation() == Some(OperationType::Mutation);
+        let execution = self.callers.runtime().spawn(in_span(async move {
+            let _permit = permit;
+            execute::execute(&schema, &limits, library, caller, checked).await
+        }));
+        // When a connection closes, its queries are cancelled. A mutation that has started always finishes.
+        let outcome = if is_mutation {
+            execution.await
+        } else {
+            AbortOnDropHandle::new(execution).await
+        };
+        outcome.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request panicked");
+            error_response(
+                code::INTERNAL,
+                "internal server error; the server's log has the details",
+            )
+        })
+    }
+
+    /// A permit for another subscription of a caller, or the response that refuses it.
+    fn try_subscribe(&self, caller: &Caller) -> Result<Permit, Box<Response>> {
+        let Some(quota_permit) = self.subscription_quota.try_acquire(Client::of(caller)) else {
+            let limit = self.limits.client_subscriptions;
+            let message = format!("you have {limit} subscriptions, which is the limit for one client: end one of them");
+            return Err(Box::new(error_response(code::OVERLOADED, &message)));
+        };
+        match Arc::clone(&self.subscription_permits).try_acquire_owned() {
+            Ok(permit) => Ok(Permit(quota_permit, permit)),
+            Err(_) => {
+                let message = "the server has reached its limit of subscriptions: end one, or try again later";
+                Err(Box::new(error_response(code::OVERLOADED, message)))
+            }
+        }
+    }
+
+    /// Executes any request as a stream of responses: one, or for a subscription one per event.
+    pub fn execute_stream(&self, caller: Caller, prepared: PreparedRequest) -> BoxStream<'static, Response> {
+        if prepared.operation() != Some(OperationType::Subscription) {
+            let executor = self.clone();
+            return stream::once(async move { executor.execute(caller, prepared).await }).boxed();
+        }
+        match prepared.checked {
+            Ok(checked) => self.subscribe(caller, checked, prepared.received_at),
+            Err(response) => stream::iter([*response]).boxed(),
+        }
+    }
+
+    fn subscribe(&self, caller: Caller, checked: CheckedRequest, received_at: Instant) -> BoxStream<'static, Response> {
+        let permit = match self.try_subscribe(&caller) {
+            Ok(permit) => permit,
+            Err(response) => {
+                METRICS.count_request("subscription", first_code(&response), Duration::ZERO);
+                return stream::iter([*response]).boxed();
+            }
+        };
+        let (events, mut received) = mpsc::channel(EVENT_BACKLOG);
+        let (send_last, last_response) = oneshot::channel();
+        let library = self.callers.library().on_behalf_of(caller.access);
+        let mut responses = execute::subscribe(&self.schema, library.clone(), checked);
+        let shutdown = self.shutdown.clone();
+        self.callers.runtime().spawn(in_span(async move {
+            let _permit = permit;
+            let mut received_at = Some(received_at);
+            let mut token_check = interval_at(Instant::now() + TOKEN_CHECK_INTERVAL, TOKEN_CHECK_INTERVAL);
+            loop {
+                let response = tokio::select! {
+                    response = responses.next() => response,
+                    _ = token_check.tick() => match library.is_still_valid(caller.access).await {
+                        Ok(false) => {
+                            let invalid = error_response(code::UNAUTHENTICATED, "the token has expired or was revoked");
+                            _ = send_last.send(invalid);
+                            return;
+                        }
+                        // A check that fails is repeated at the next tick.
+                        Ok(true) | Err(_) => continue,
+                    },
+                    // The client is gone, and the next event may be hours away.
+                    () = events.closed() => None,
+                    () = shutdown.cancelled() => None,
+                };
+                let Some(response) = response else { return };
+                if let Some(received_at) = received_at.take() {
+                    METRICS.count_request("subscription", first_code(&response), received_at.elapsed());
+                }
+                match timeout(SEND_TIMEOUT, events.send(response)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return,
+                    // A client that is this slow is probably gone. If it is not, it must not take the end of the stream
+                    // for the end of the subscription.
+                    Err(_) => {
+                        let seconds = SEND_TIMEOUT.as_secs();
+                        let message = format!("the client read no event for {seconds} seconds: subscribe again");
+                        _ = send_last.send(error_response(code::TIMEOUT, &message));
+                        return;
+                    }
+                }
+            }
+        }));
+        stream::poll_fn(move |context| received.poll_recv(context))
+            .chain(stream::once(last_response).filter_map(async |response| response.ok()))
+            .boxed()
+    }
+}
