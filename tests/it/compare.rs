@@ -239,7 +239,7 @@ async fn versions_on_different_data_sets_are_not_compared() {
     let (code, message) = api.error(MATRIX, variables).await;
 
     assert_eq!(code, "BAD_USER_INPUT");
-    assert!(message.contains("comparable within one probe set only"), "{message}");
+    assert!(message.contains("comparable only on the same probe set"), "{message}");
     server.stop().await.unwrap();
 }
 

@@ -117,7 +117,7 @@ async fn versions_on_different_data_sets_are_aligned_but_not_compared() {
     let variables = json!({ "id": one, "with": one, "probeSet": elsewhere });
     let (code, message) = api.error(DIFF, variables).await;
     assert_eq!(
-        (code.as_str(), message.contains("no such probe set")),
+        (code.as_str(), message.contains("belongs to another data set")),
         ("BAD_USER_INPUT", true)
     );
     let (code, _) = api.error(DIFF, json!({ "id": one, "with": model })).await;

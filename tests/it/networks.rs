@@ -133,7 +133,10 @@ async fn an_onnx_network_runs_on_another_data_set_with_its_own_preprocessing() {
     assert_eq!(data["version"]["preprocessing"]["channelOrder"], "BGR");
     let bad = json!({ "modelId": model, "dataset": "numbers", "preprocessing": { "mean": [0.5, 0.5, 0.5], "std": [1, 1, 1] } });
     let response = api.create_version(bad, &[("input.onnx", &onnx)]).await;
-    assert!(first_error(&response).1.contains("reads 1 channels"), "{response:#}");
+    assert!(
+        first_error(&response).1.contains("has 1 input channels"),
+        "{response:#}"
+    );
     let bad = json!({ "modelId": model, "dataset": "numbers", "preprocessing": { "height": 9, "width": 9 } });
     let response = api.create_version(bad, &[("input.onnx", &onnx)]).await;
     assert_eq!(first_error(&response).0, "BAD_USER_INPUT", "{response:#}");

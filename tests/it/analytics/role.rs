@@ -173,7 +173,7 @@ async fn the_password_of_the_role_may_be_read_from_standard_input() {
         "{output}"
     );
     let empty = run(&server, &["--name", &name, "--password-stdin"], "\n");
-    assert!(failure(&empty).contains("holds no password"), "{empty:?}");
+    assert!(failure(&empty).contains("contains no password"), "{empty:?}");
     server.stop().await.unwrap();
 }
 

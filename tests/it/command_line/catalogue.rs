@@ -176,7 +176,7 @@ async fn the_status_shows_the_server_and_its_jobs() {
     assert_eq!(status["viewer"]["scope"], "ADMIN");
     let shown = text(&server, &["status"]).await;
     assert!(
-        shown.contains("cpu") && shown.contains("no queued or running jobs"),
+        shown.contains("CPU") && shown.contains("no queued or running jobs"),
         "{shown}"
     );
     let job = server.api.endless_job().await;

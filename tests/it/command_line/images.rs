@@ -186,7 +186,7 @@ async fn an_image_is_attributed_and_mapped() {
     );
     let of_what = error(server, 1, &["visualize", "a", "--method", "gradient"]).await;
     assert!(of_what.contains("give one with --image or --file"), "{of_what}");
-    let beyond = error(server, 1, &["visualize", "a", "--image", "355"]).await;
+    let beyond = error(server, 3, &["visualize", "a", "--image", "355"]).await;
     assert!(beyond.contains("has images 0 to 354"), "{beyond}");
     studio.server.stop().await.unwrap();
 }

@@ -35,18 +35,22 @@ pub(super) struct Window {
     pub(super) dilation: [usize; 2],
 }
 
+// The functions that loops over numbers call are marked `#[inline]`: an incremental build compiles each file by itself.
 impl Window {
     /// Number of taps.
+    #[inline]
     pub(super) fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
     /// Positions of the input plane.
+    #[inline]
     pub(super) fn input_len(&self) -> usize {
         self.input[0] * self.input[1]
     }
 
     /// Positions of the output plane.
+    #[inline]
     pub(super) fn output_len(&self) -> usize {
         self.output[0] * self.output[1]
     }
@@ -71,6 +75,7 @@ impl Window {
     }
 
     /// The output positions along an axis for which a tap falls inside the input.
+    #[inline]
     pub(super) fn inside(&self, axis: usize, tap: usize) -> Range<usize> {
         let offset = tap * self.dilation[axis];
         let stride = self.stride[axis];
@@ -83,6 +88,7 @@ impl Window {
     }
 
     /// The input position that a tap of an output position reads; it must be [`Window::inside`].
+    #[inline]
     pub(super) fn source(&self, axis: usize, position: usize, tap: usize) -> usize {
         position * self.stride[axis] + tap * self.dilation[axis] - self.padding[axis]
     }
