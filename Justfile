@@ -78,6 +78,7 @@ check:
     cargo fmt --all --check
     # What is only checked is not linked, so libFuzzer, which is C++, need not be compiled.
     CUSTOM_LIBFUZZER_PATH=none/libfuzzer.a cargo clippy --locked --workspace --all-targets -- -D warnings
+    cargo clippy --locked --lib --test it --features otlp -- -D warnings
     scripts/sqlx-prepare --check
     if command -v cargo-deny > /dev/null; then cargo deny --locked check; fi
     just api-changes

@@ -1,7 +1,7 @@
 //! Data sets: importing them, and reading their images back.
 
 use super::{Library, ServiceError, StoredPicture};
-use scv_artifact::{ArtifactError, ArtifactKey, SplitKeys};
+use scv_artifact::{ArtifactError, SplitKeys};
 use scv_dataset::{DIGITS_NAME, digits};
 use scv_domain::access::Scope;
 use scv_domain::dataset::{NewDataset, Split};
@@ -117,10 +117,9 @@ impl Library {
                 dataset.name
             )));
         };
-        let key = |text: &str| text.parse::<ArtifactKey>().map_err(ArtifactError::from);
         let keys = SplitKeys {
-            images: key(&stored.images_key)?,
-            labels: key(&stored.labels_key)?,
+            images: stored.images_key.parse().map_err(ArtifactError::from)?,
+            labels: stored.labels_key.parse().map_err(ArtifactError::from)?,
         };
         Ok(self.artifacts.get_split(&keys, dataset.shape).await?)
     }
