@@ -36,6 +36,8 @@ test *args: setup
     scripts/python-example
     # Examples in documentation comments would be linked one by one; there are none.
     cargo test --locked --lib --test it "$@"
+    # The build for operators differs in one file.
+    cargo test --locked --features otlp --test it observability
 
 # Audit a running server for GraphQL over HTTP: `just audit http://127.0.0.1:8000/graphql`
 audit url="http://127.0.0.1:8000/graphql":
