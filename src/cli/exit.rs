@@ -137,10 +137,12 @@ fn in_terms_of_options(message: &str, options: &[String]) -> String {
 
 /// The option that sets a field of the API.
 fn option_of(field: &str) -> String {
-    match field {
+    match field.strip_prefix("settings.").unwrap_or(field) {
+        // Commands that take a test image by its index, too, call an image of the user's own a file.
+        "image" => "file".to_owned(),
         "onnxData" => "data".to_owned(),
         "modelId" => "model".to_owned(),
-        _ => kebab_case(field),
+        field => kebab_case(field),
     }
 }
 
@@ -200,6 +202,14 @@ mod tests {
         assert_eq!(
             said,
             "choose one with --output; --data and `preprocessing` are not needed"
+        );
+        let options = ["learning-rate", "file", "image"].map(str::to_owned);
+        assert_eq!(
+            in_terms_of_options(
+                "`settings.learningRate` must be above 0; `image` is not an image",
+                &options
+            ),
+            "--learning-rate must be above 0; --file is not an image"
         );
         assert_eq!(
             in_terms_of_options("an unpaired ` stays", &options),

@@ -26,12 +26,12 @@ impl From<scv_service::VersionDiff> for VersionDiff {
             entries: diff
                 .entries
                 .into_iter()
-                .map(|(entry, likeness)| LayerDiff {
+                .map(|(entry, scores)| LayerDiff {
                     change: entry.change.into(),
                     layer: entry.layer.map(Layer),
                     other_layer: entry.other_layer.map(Layer),
-                    cka: likeness.map(|likeness| likeness.cka),
-                    debiased_cka: likeness.map(|likeness| likeness.debiased_cka),
+                    cka: scores.map(|scores| scores.cka),
+                    debiased_cka: scores.map(|scores| scores.debiased_cka),
                     differences: entry.differences.into_iter().map(LayerDifference::from).collect(),
                 })
                 .collect(),

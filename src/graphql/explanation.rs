@@ -83,12 +83,12 @@ impl Explanation {
 
     /// Linear CKA between the two layers, 0 to 1. Null if they cannot be compared.
     async fn cka(&self) -> Option<f64> {
-        self.0.scores.as_ref().ok().map(|likeness| likeness.cka)
+        self.0.scores.as_ref().ok().map(|scores| scores.cka)
     }
 
     /// Debiased CKA between the two layers, -1 to 1. Null if they cannot be compared.
     async fn debiased_cka(&self) -> Option<f64> {
-        self.0.scores.as_ref().ok().map(|likeness| likeness.debiased_cka)
+        self.0.scores.as_ref().ok().map(|scores| scores.debiased_cka)
     }
 
     /// Why the two layers cannot be compared, in a sentence; null if they can.

@@ -221,7 +221,7 @@ fn serve(open: &OpenDevice, jobs: &Receiver<Work>, requests: Receiver<Work>, mem
 
 /// A bug on the compute thread.
 fn thread_failure(what: &str) -> ComputeError {
-    ComputeError::Candle(candle_core::Error::Msg(format!("the compute thread {what}")))
+    ComputeError::ThreadFailed(what.to_owned())
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

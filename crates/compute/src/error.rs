@@ -34,6 +34,10 @@ pub enum ComputeError {
     #[error("{0}")]
     NoDevice(String),
 
+    /// A bug: the thread that computes panicked or has ended.
+    #[error("the compute thread {0}")]
+    ThreadFailed(String),
+
     /// Too few probe images for a layer vector.
     #[error("a layer vector needs at least {needed} probe images, not {given}; add images to the probe set")]
     TooFewProbes {

@@ -5,6 +5,7 @@ use scv_domain::access::Scope;
 use scv_domain::id::{ModelId, VersionId};
 use scv_domain::model::{Model, ModelChanges, NewModel, Visibility};
 use scv_domain::version::Version;
+use scv_store::VersionDeletion;
 
 impl Library {
     pub(super) async fn version(&self, id: VersionId) -> Result<Version, ServiceError> {
@@ -93,11 +94,17 @@ impl Library {
         let (version, model) = self.listed_version(id).await?;
         self.changeable_model(model.id).await?;
         let mut tx = self.store.begin().await?;
-        tx.lock_model(version.model_id).await?;
-        if !tx.delete_version(id).await? {
-            return Err(ServiceError::Conflict(
-                "a job of this version is queued or running: cancel it first, or wait until it has finished".to_owned(),
-            ));
+        let missing = || ServiceError::not_found("version", id);
+        tx.lock_model(version.model_id).await?.ok_or_else(missing)?;
+        match tx.delete_version(id).await? {
+            VersionDeletion::Deleted => {}
+            VersionDeletion::Missing => return Err(missing()),
+            VersionDeletion::HasUnfinishedJob => {
+                return Err(ServiceError::Conflict(
+                    "a job of this version is queued or running: cancel it first, or wait until it has finished"
+                        .to_owned(),
+                ));
+            }
         }
         tx.bump_generation().await?;
         tx.commit().await?;

@@ -48,7 +48,7 @@ pub enum ServiceError {
     #[error("the server is busy: try again in a moment")]
     Overloaded,
     /// The database took longer than a statement may.
-    #[error("the request takes too long: ask for less at a time")]
+    #[error("the request takes too long: request less at a time")]
     TimedOut,
     /// Something that was stored is gone or no longer what it was. An operator has to fix it.
     #[error("{0}")]
@@ -172,7 +172,7 @@ impl ServiceError {
         Failure {
             code,
             message: if code == FailureCode::Internal {
-                "the server failed to do the work; its log says why".to_owned()
+                "internal server error; the server's log has the details".to_owned()
             } else {
                 self.to_string()
             },
@@ -203,7 +203,8 @@ fn classify_compute(error: &ComputeError) -> Classification {
             fault: classify_compute(source).fault,
             ..Classification::caller(FailureCode::LayerFailed)
         },
-        ComputeError::NoDevice(_) => Classification {
+        // What panicked once panics again.
+        ComputeError::NoDevice(_) | ComputeError::ThreadFailed(_) => Classification {
             is_transient: false,
             ..Classification::TRANSIENT
         },

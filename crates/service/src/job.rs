@@ -63,7 +63,8 @@ impl Library {
 pub(super) fn cancelled() -> Failure {
     Failure {
         code: FailureCode::Cancelled,
-        message: "the job was cancelled before the version was ready: register the version again".to_owned(),
+        message: "the job was cancelled before the version was ready: retry the job, or register the version again"
+            .to_owned(),
         layer: None,
     }
 }

@@ -58,6 +58,7 @@ use scv_compute::engine::Engine;
 use scv_compute::network::Network;
 use scv_domain::access::Access;
 use scv_domain::dataset::Split;
+use scv_domain::dataset_record::ProbeSet;
 use scv_domain::exemplar::Exemplars;
 use scv_domain::id::{DatasetId, JobId, ProbeSetId, VersionId};
 use scv_domain::image::{Images, LabelledImages};
@@ -69,6 +70,9 @@ pub type JobFeed = tokio::sync::broadcast::Sender<JobId>;
 
 /// Bytes of the cache of top-activating images: those of some hundred layers.
 const EXEMPLAR_CACHE_BYTES: u64 = 16 << 20;
+
+/// Probe sets that are kept in memory, some kilobytes each.
+const CACHED_PROBE_SETS: u64 = 1_000;
 
 /// The library: catalogue, artifacts and the device, with everything that can be done with them.
 #[derive(Clone)]
@@ -84,6 +88,8 @@ pub struct Library {
     networks: MeteredCache<VersionId, Arc<Network>>,
     /// Images of probe sets.
     probes: MeteredCache<ProbeSetId, Images>,
+    /// Probe sets that searches have used, by data set and requested id. A probe set never changes.
+    probe_sets: moka::future::Cache<(DatasetId, Option<ProbeSetId>), ProbeSet>,
     /// Images of splits.
     splits: MeteredCache<(DatasetId, Split), LabelledImages>,
     /// Top-activating images of the test split, for each member of a group of targets.
@@ -139,6 +145,7 @@ impl Library {
             probes: MeteredCache::new("probes", settings.probe_cache_bytes, |_, images: &Images| {
                 images.pixels.len() as u64
             }),
+            probe_sets: moka::future::Cache::new(CACHED_PROBE_SETS),
             splits: MeteredCache::new("splits", settings.split_cache_bytes, |_, split: &LabelledImages| {
                 split.images.pixels.len() as u64
             }),

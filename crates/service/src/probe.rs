@@ -64,6 +64,16 @@ impl Library {
         dataset: DatasetId,
         requested: Option<ProbeSetId>,
     ) -> Result<ProbeSet, ServiceError> {
+        let read = self.read_probe_set_of(dataset, requested);
+        let found = self.probe_sets.try_get_with((dataset, requested), read).await;
+        found.map_err(|shared| ServiceError::clone(&shared))
+    }
+
+    async fn read_probe_set_of(
+        &self,
+        dataset: DatasetId,
+        requested: Option<ProbeSetId>,
+    ) -> Result<ProbeSet, ServiceError> {
         let own = self.store.probe_sets_of(&[dataset]).await?;
         let found = own.into_iter().find(|set| match requested {
             Some(requested) => set.id == requested,

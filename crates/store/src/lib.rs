@@ -51,6 +51,7 @@ pub use search::{
 pub use token::TokenDigest;
 pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
+pub use version_deletion::VersionDeletion;
 
 use scv_domain::id::AccountId;
 

@@ -18,13 +18,24 @@ const DELETIONS: [&str; 11] = [
     "update version set duplicate_of = null where duplicate_of = $1",
 ];
 
+/// The outcome of a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionDeletion {
+    /// The version is gone.
+    Deleted,
+    /// There was no such version.
+    Missing,
+    /// One of its jobs has not finished, so nothing was deleted.
+    HasUnfinishedJob,
+}
+
 impl Tx {
-    /// Deletes a version and everything that belongs to it. `false` if there is no such version, or if one of its jobs has not
-    /// finished. The caller holds the row lock of the model. Files stay in the object store: other versions may share them.
+    /// Deletes a version and everything that belongs to it. The caller holds the row lock of the model. Files stay in the object
+    /// store: other versions may share them.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn delete_version(&mut self, id: VersionId) -> Result<bool, StoreError> {
+    pub async fn delete_version(&mut self, id: VersionId) -> Result<VersionDeletion, StoreError> {
         // A worker that has just started a job waits here for the row, and finds it gone.
         let unfinished = sqlx::query_scalar!(
             "select status in ('QUEUED', 'RUNNING') as \"unfinished!\" from job where version_id = $1 for update",
@@ -33,7 +44,7 @@ impl Tx {
         .fetch_all(self.connection())
         .await?;
         if unfinished.contains(&true) {
-            return Ok(false);
+            return Ok(VersionDeletion::HasUnfinishedJob);
         }
         for deletion in DELETIONS {
             sqlx::query(deletion).bind(id.0).execute(self.connection()).await?;
@@ -41,6 +52,10 @@ impl Tx {
         let deleted = sqlx::query!("delete from version where version_id = $1", id.0)
             .execute(self.connection())
             .await?;
-        Ok(deleted.rows_affected() == 1)
+        Ok(if deleted.rows_affected() == 1 {
+            VersionDeletion::Deleted
+        } else {
+            VersionDeletion::Missing
+        })
     }
 }

@@ -71,7 +71,7 @@ async fn layers_are_explained_and_versions_compared() {
 
     let explained = text(&server, &["explain", "a:1", "4", "b", "@4"]).await;
     assert!(explained.contains("## Structure"), "{explained}");
-    assert!(explained.contains("written by rules: "), "{explained}");
+    assert!(explained.contains("written by rules: no language model"), "{explained}");
     let explained = document(&server, &["explain", "a", "4", "b", "4"]).await;
     assert_eq!(explained["source"], "RULES");
     assert_eq!(explained["otherLayer"]["version"]["model"]["name"], "b");

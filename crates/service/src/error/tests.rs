@@ -31,6 +31,7 @@ fn variant(error: &ServiceError) -> &'static str {
             ComputeError::Onnx(_) => "Onnx",
             ComputeError::Invalid(_) => "Invalid",
             ComputeError::NoDevice(_) => "NoDevice",
+            ComputeError::ThreadFailed(_) => "ThreadFailed",
             ComputeError::TooFewProbes { .. } => "TooFewProbes",
             ComputeError::NotFinite { .. } => "NotFinite",
             ComputeError::OutputNotFinite { .. } => "OutputNotFinite",
@@ -151,6 +152,12 @@ fn every_error_says_who_is_at_fault_what_code_a_job_fails_with_and_whether_it_is
         ),
         (
             compute(ComputeError::NoDevice(text())),
+            SERVER,
+            FailureCode::Internal,
+            is_final,
+        ),
+        (
+            compute(ComputeError::ThreadFailed(text())),
             SERVER,
             FailureCode::Internal,
             is_final,

@@ -12,7 +12,7 @@ use scv_store::{Candidates, SearchScope, SearchTarget, SearchWindow};
 
 /// The score that every layer of either version must reach with its best match in the other. Two trainings of one network
 /// from different seeds stay far below it in most layers; a copy in half precision is above it in all.
-const EQUAL: f64 = 0.999;
+const MIN_DUPLICATE_SCORE: f64 = 0.999;
 
 /// Candidates for a duplicate: the layers most similar to the last one of the new version.
 const CANDIDATES: usize = 100;
@@ -50,7 +50,7 @@ impl JobRunner {
         let equal: Vec<LayerId> = near
             .hits
             .iter()
-            .filter(|hit| hit.debiased_cka >= EQUAL)
+            .filter(|hit| hit.debiased_cka >= MIN_DUPLICATE_SCORE)
             .map(|hit| hit.layer)
             .collect();
         let mut versions: Vec<VersionId> = store
@@ -77,7 +77,7 @@ impl JobRunner {
                 let others: Vec<_> = others.iter().map(|(_, vector)| vector).collect();
                 cka_matrix(&own, &others, Measure::DebiasedCka)
             });
-            if matrix.await.map_err(ServiceError::internal)?.worst_best_match() >= EQUAL {
+            if matrix.await.map_err(ServiceError::internal)?.worst_best_match() >= MIN_DUPLICATE_SCORE {
                 return Ok(Some(version));
             }
         }
