@@ -195,7 +195,7 @@ async fn a_network_that_is_refused_leaves_no_model_behind() {
     )
     .await;
 
-    assert!(said.contains("ONNX file"), "{said}");
+    assert!(said.contains("the ONNX file cannot be read"), "{said}");
     let models = server.api.data("{ models { nodes { name } } }", json!({})).await;
     assert_eq!(models["models"]["nodes"], json!([]));
     // A model that existed before stays.
