@@ -67,7 +67,7 @@ def invalid():
     good = numbers("float32")
     record = numpy.zeros(4, [("a[1]", "<f4"), ("b", "<i2", (2,))])
     header = npy(good)
-    archive("faults.npz", [
+    archive("invalid.npz", [
         ("five_images.npy", npy(numbers("float32", (5, 3)))),
         ("no_dimension.npy", npy(numpy.float32(1))),
         ("no_features.npy", npy(numbers("float32", (4, 0, 2)))),
@@ -101,7 +101,7 @@ def invalid():
         "truth": numpy.zeros((4, 2), bool),
         "five\nfaulty": numpy.zeros((5, 0), bool),
         "sound": good,
-    }, FOLDER / "faults.safetensors", {"layers": json.dumps(["sound", "sound"])})
+    }, FOLDER / "invalid.safetensors", {"layers": json.dumps(["sound", "sound"])})
 
 
 FOLDER.mkdir(parents=True, exist_ok=True)

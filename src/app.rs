@@ -88,9 +88,10 @@ impl App {
         let library = Library::new(database.store.clone(), artifacts, engine, settings);
         if !config.is_open() && !database.store.has_tokens().await? {
             bail!(
-                "a server on {} requires tokens, and there are none yet: create one with `scv token create`, or allow \
-                 access without a token with --access open",
-                config.listen
+                "a server on {} requires tokens, and there are none yet: create one with `scv token create ACCOUNT \
+                 --scope admin{}`, or allow access without a token with --access open",
+                config.listen,
+                config.library_option()
             );
         }
         worker::migrate(&database.store).await?;

@@ -12,12 +12,15 @@ use scv_domain::access::Secret;
 use scv_domain::explanation::Language;
 
 mod server;
+pub mod value;
+
+use value::{ANY, COUNT, bytes, whole};
 
 /// The heading of options that every command accepts.
 pub const GLOBAL: &str = "Global options";
 
 /// Settings of a server. Each can be given as an option, in the environment or in the settings file, in this order of
-/// precedence.
+/// precedence. Sizes take units: 65536, 64KiB and 1GiB are all accepted.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// Directory for all data: the embedded database, weights and images
@@ -25,11 +28,17 @@ pub struct Config {
     pub data_dir: PathBuf,
 
     /// URL of a PostgreSQL database to use instead of the embedded one; it needs pgvector 0.8.4 or later
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, help_heading = "Storage")]
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true,
+        help_heading = "Storage"
+    )]
     pub database_url: Option<String>,
 
     /// Maximum database connections for requests; jobs use eight more
-    #[arg(long, env = "SCV_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(4..=80), help_heading = "Storage")]
+    #[arg(long, env = "SCV_DATABASE_CONNECTIONS", value_name = "N", default_value_t = 16, value_parser = whole::<u32>(4..=80), help_heading = "Storage")]
     pub database_connections: u32,
 
     /// PostgreSQL installation for the embedded database, with pgvector: the directory that contains bin/
@@ -41,36 +50,36 @@ pub struct Config {
     pub cache_dir: PathBuf,
 
     /// Device to run networks on: auto, cpu, cuda or cuda:N
-    #[arg(long, env = "SCV_DEVICE", default_value = "auto", help_heading = "Compute")]
+    #[arg(long, env = "SCV_DEVICE", default_value = "auto", value_parser = value::device, help_heading = "Compute")]
     pub device: DeviceChoice,
 
-    /// Maximum bytes of activations in memory per computation [default: half of the machine's memory]
-    #[arg(long, env = "SCV_ACTIVATION_BYTES", default_value_t = default_activation_bytes(), hide_default_value = true, help_heading = "Compute")]
+    /// Maximum size of the activations in memory per computation [default: half of the machine's memory]
+    #[arg(long, env = "SCV_ACTIVATION_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value_t = default_activation_bytes(), hide_default_value = true, help_heading = "Compute")]
     pub activation_bytes: u64,
 
-    /// Bytes of loaded networks to keep in memory
-    #[arg(long, env = "SCV_NETWORK_CACHE_BYTES", default_value_t = 1 << 30, help_heading = "Compute")]
+    /// Maximum size of the loaded networks that are kept in memory
+    #[arg(long, env = "SCV_NETWORK_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "1GiB", help_heading = "Compute")]
     pub network_cache_bytes: u64,
 
-    /// Bytes of probe images to keep in memory
-    #[arg(long, env = "SCV_PROBE_CACHE_BYTES", default_value_t = 64 << 20, help_heading = "Compute")]
+    /// Maximum size of the probe images that are kept in memory
+    #[arg(long, env = "SCV_PROBE_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "64MiB", help_heading = "Compute")]
     pub probe_cache_bytes: u64,
 
-    /// Bytes of images of whole splits to keep in memory
-    #[arg(long, env = "SCV_SPLIT_CACHE_BYTES", default_value_t = 256 << 20, help_heading = "Compute")]
+    /// Maximum size of the images of whole splits that are kept in memory
+    #[arg(long, env = "SCV_SPLIT_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "256MiB", help_heading = "Compute")]
     pub split_cache_bytes: u64,
 
-    /// Maximum bytes of stored pictures; beyond it the oldest are deleted, except synthetic images and pictures younger than
-    /// ten minutes
-    #[arg(long, env = "SCV_PICTURE_BYTES", default_value_t = 1 << 30, help_heading = "Storage")]
+    /// Maximum size of all stored pictures. Beyond it the oldest are deleted, except synthetic images and pictures younger
+    /// than ten minutes
+    #[arg(long, env = "SCV_PICTURE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "1GiB", help_heading = "Storage")]
     pub picture_bytes: u64,
 
     /// Address to listen on; port 0 chooses a free port
-    #[arg(long, env = "SCV_LISTEN", default_value = "127.0.0.1:8000", help_heading = "Service")]
+    #[arg(long, env = "SCV_LISTEN", value_name = "HOST:PORT", value_parser = value::listen_address, default_value = "127.0.0.1:8000", help_heading = "Service")]
     pub listen: SocketAddr,
 
-    /// Maximum bytes of cached search results
-    #[arg(long, env = "SCV_SEARCH_CACHE_BYTES", default_value_t = 64 << 20, help_heading = "Service")]
+    /// Maximum size of the cached search results
+    #[arg(long, env = "SCV_SEARCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "64MiB", help_heading = "Service")]
     pub search_cache_bytes: u64,
 
     /// Base URL of an OpenAI-compatible endpoint that writes explanations, such as http://127.0.0.1:11434/v1. Without it,
@@ -87,20 +96,21 @@ pub struct Config {
     pub llm_key: Option<Secret>,
 
     /// Seconds to wait for the next part of a response of the endpoint; a whole response may take five times as long
-    #[arg(long, env = "SCV_LLM_TIMEOUT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), help_heading = "Explanations")]
+    #[arg(long, env = "SCV_LLM_TIMEOUT_SECONDS", value_name = "SECONDS", default_value_t = 60, value_parser = whole::<u64>(1..=3600), help_heading = "Explanations")]
     pub llm_timeout_seconds: u64,
 
     /// Default language of explanations, as a name or a code; rules write English only
     #[arg(
         long,
         env = "SCV_LLM_LANGUAGE",
+        value_name = "LANGUAGE",
         default_value = "English",
         help_heading = "Explanations"
     )]
     pub llm_language: Language,
 
-    /// Maximum bytes of cached explanations
-    #[arg(long, env = "SCV_EXPLANATION_CACHE_BYTES", default_value_t = 16 << 20, help_heading = "Explanations")]
+    /// Maximum size of the cached explanations
+    #[arg(long, env = "SCV_EXPLANATION_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "16MiB", help_heading = "Explanations")]
     pub explanation_cache_bytes: u64,
 
     /// Whether requests need a token (see `scv token create`) [default: open if only this machine can reach the server, else
@@ -109,7 +119,7 @@ pub struct Config {
     pub access: Option<AccessChoice>,
 
     /// Disable introspection and name suggestions: for servers whose clients are known
-    #[arg(long, env = "SCV_NO_INTROSPECTION", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Service")]
+    #[arg(long, env = "SCV_NO_INTROSPECTION", value_parser = value::yes_or_no, help_heading = "Service")]
     pub no_introspection: bool,
 
     /// Execute only the documents of this JSON file, an object of GraphQL documents by the names that requests send as
@@ -133,7 +143,7 @@ pub struct Config {
     pub limits: Limits,
 
     /// Seconds without a heartbeat after which another server on the same database takes over a server's jobs
-    #[arg(long, env = "SCV_LEASE_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), hide_short_help = true, help_heading = "Service")]
+    #[arg(long, env = "SCV_LEASE_SECONDS", value_name = "SECONDS", default_value_t = 30, value_parser = whole::<u64>(1..=3600), hide_short_help = true, help_heading = "Service")]
     pub lease_seconds: u64,
 }
 
@@ -150,79 +160,83 @@ pub enum AccessChoice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Maximum bytes of a GraphQL document
-    #[arg(long = "max-document-bytes", env = "SCV_MAX_DOCUMENT_BYTES", default_value_t = 64 << 10)]
+    /// Maximum size of a GraphQL document
+    #[arg(long = "max-document-bytes", env = "SCV_MAX_DOCUMENT_BYTES", value_name = "SIZE", value_parser = bytes::<usize>, default_value = "64KiB")]
     pub document_bytes: usize,
 
     /// Maximum tokens of a document: names, values and punctuators
-    #[arg(long = "max-tokens", env = "SCV_MAX_TOKENS", default_value_t = 10_000)]
+    #[arg(long = "max-tokens", env = "SCV_MAX_TOKENS", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 10_000)]
     pub tokens: usize,
 
     /// Maximum nesting depth of a document. The deepest query of common clients, a page of similar layers with their models,
     /// has depth 12; the usual introspection query has depth 13
-    #[arg(long = "max-depth", env = "SCV_MAX_DEPTH", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=60))]
+    #[arg(long = "max-depth", env = "SCV_MAX_DEPTH", value_name = "N", default_value_t = 24, value_parser = whole::<u32>(1..=60))]
     pub depth: u32,
 
     /// Maximum fields of a document, counted through fragments
-    #[arg(long = "max-fields", env = "SCV_MAX_FIELDS", default_value_t = 2_000)]
+    #[arg(long = "max-fields", env = "SCV_MAX_FIELDS", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 2_000)]
     pub fields: usize,
 
     /// Maximum fields at the root of a query or mutation, counted through fragments
-    #[arg(long = "max-root-fields", env = "SCV_MAX_ROOT_FIELDS", default_value_t = 32)]
+    #[arg(long = "max-root-fields", env = "SCV_MAX_ROOT_FIELDS", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 32)]
     pub root_fields: usize,
 
     /// Maximum aliases of a document, counted through fragments
-    #[arg(long = "max-aliases", env = "SCV_MAX_ALIASES", default_value_t = 64)]
+    #[arg(long = "max-aliases", env = "SCV_MAX_ALIASES", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 64)]
     pub aliases: usize,
 
     /// Maximum complexity of a document: each field counts 1, multiplied by the page size of every list around it
-    #[arg(long = "max-complexity", env = "SCV_MAX_COMPLEXITY", default_value_t = 50_000)]
+    #[arg(long = "max-complexity", env = "SCV_MAX_COMPLEXITY", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 50_000)]
     pub complexity: usize,
 
-    /// Maximum bytes of a response, roughly, before compression; larger ones are aborted
-    #[arg(long = "max-response-bytes", env = "SCV_MAX_RESPONSE_BYTES", default_value_t = 128 << 20)]
+    /// Approximate maximum size of a response before compression; larger ones are aborted
+    #[arg(long = "max-response-bytes", env = "SCV_MAX_RESPONSE_BYTES", value_name = "SIZE", value_parser = bytes::<usize>, default_value = "128MiB")]
     pub response_bytes: usize,
 
     /// Maximum requests in one batch
-    #[arg(long = "max-batch", env = "SCV_MAX_BATCH", default_value_t = 10)]
+    #[arg(long = "max-batch", env = "SCV_MAX_BATCH", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 10)]
     pub batch: usize,
 
-    /// Maximum bytes of a request without files
-    #[arg(long = "max-body-bytes", env = "SCV_MAX_BODY_BYTES", default_value_t = 2 << 20)]
+    /// Maximum size of a request without its files
+    #[arg(long = "max-body-bytes", env = "SCV_MAX_BODY_BYTES", value_name = "SIZE", value_parser = bytes::<usize>, default_value = "2MiB")]
     pub body_bytes: usize,
 
-    /// Maximum bytes of an uploaded file
-    #[arg(long = "max-file-bytes", env = "SCV_MAX_FILE_BYTES", default_value_t = 1 << 30)]
+    /// Maximum size of an uploaded file
+    #[arg(long = "max-file-bytes", env = "SCV_MAX_FILE_BYTES", value_name = "SIZE", value_parser = bytes::<usize>, default_value = "1GiB")]
     pub file_bytes: usize,
 
-    /// Maximum bytes of all files of a request
-    #[arg(long = "max-upload-bytes", env = "SCV_MAX_UPLOAD_BYTES", default_value_t = 1 << 30)]
+    /// Maximum size of all files of a request together
+    #[arg(long = "max-upload-bytes", env = "SCV_MAX_UPLOAD_BYTES", value_name = "SIZE", value_parser = bytes::<usize>, default_value = "1GiB")]
     pub upload_bytes: usize,
 
     /// Maximum files per request. A data set has four; an ONNX file can keep its weights in many
-    #[arg(long = "max-files", env = "SCV_MAX_FILES", default_value_t = 64)]
+    #[arg(long = "max-files", env = "SCV_MAX_FILES", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 64)]
     pub files: usize,
 
     /// Timeout of a request in seconds
-    #[arg(long = "request-timeout-seconds", env = "SCV_REQUEST_TIMEOUT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long = "request-timeout-seconds", env = "SCV_REQUEST_TIMEOUT_SECONDS", value_name = "SECONDS", default_value_t = 60, value_parser = whole::<u64>(1..=86_400))]
     pub timeout_seconds: u64,
 
     /// Maximum concurrent requests; further ones are refused as OVERLOADED
     #[arg(
         long = "max-concurrent-requests",
         env = "SCV_MAX_CONCURRENT_REQUESTS",
+        value_name = "N",
+        value_parser = whole::<u32>(COUNT),
         default_value_t = 256
     )]
     pub concurrent_requests: u32,
 
     /// Maximum concurrent subscriptions
-    #[arg(long = "max-subscriptions", env = "SCV_MAX_SUBSCRIPTIONS", default_value_t = 1_000)]
+    #[arg(long = "max-subscriptions", env = "SCV_MAX_SUBSCRIPTIONS", value_name = "N", value_parser = whole::<u32>(COUNT), default_value_t = 1_000)]
     pub subscriptions: u32,
 
     /// Maximum concurrent subscriptions per token, or per address without a token
     #[arg(
         long = "max-client-subscriptions",
         env = "SCV_MAX_CLIENT_SUBSCRIPTIONS",
+        value_name = "N",
+        value_parser = whole::<u32>(COUNT),
         default_value_t = 200
     )]
     pub client_subscriptions: u32,
@@ -231,22 +245,26 @@ pub struct Limits {
     #[arg(
         long = "max-sockets-per-address",
         env = "SCV_MAX_SOCKETS_PER_ADDRESS",
+        value_name = "N",
+        value_parser = whole::<u32>(COUNT),
         default_value_t = 1_000
     )]
     pub sockets_per_address: u32,
 
     /// Maximum concurrent uploads; further ones are refused as OVERLOADED
-    #[arg(long = "max-uploads", env = "SCV_MAX_UPLOADS", default_value_t = 16)]
+    #[arg(long = "max-uploads", env = "SCV_MAX_UPLOADS", value_name = "N", value_parser = whole::<u32>(COUNT), default_value_t = 16)]
     pub uploads: u32,
 
     /// Maximum concurrent uploads per token, or per address without a token
-    #[arg(long = "max-client-uploads", env = "SCV_MAX_CLIENT_UPLOADS", default_value_t = 8)]
+    #[arg(long = "max-client-uploads", env = "SCV_MAX_CLIENT_UPLOADS", value_name = "N", value_parser = whole::<u32>(COUNT), default_value_t = 8)]
     pub client_uploads: u32,
 
     /// Rate limit: requests per minute and token, or per address without a token; 0 disables it
     #[arg(
         long = "max-requests-per-minute",
         env = "SCV_MAX_REQUESTS_PER_MINUTE",
+        value_name = "N",
+        value_parser = whole::<u32>(COUNT),
         default_value_t = 60_000
     )]
     pub requests_per_minute: u32,
@@ -269,7 +287,7 @@ pub struct LogConfig {
     #[arg(long, env = "SCV_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Human, global = true, hide_short_help = true, help_heading = GLOBAL)]
     pub log_format: LogFormat,
 
-    /// OpenTelemetry collector that receives a trace of each request over HTTP, such as http://127.0.0.1:4318
+    /// OpenTelemetry collector to which `scv serve` sends a trace of each request over HTTP, such as http://127.0.0.1:4318
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = endpoint, global = true, hide_env_values = true, hide_short_help = true, help_heading = GLOBAL)]
     pub otlp_endpoint: Option<reqwest::Url>,
 }
@@ -289,7 +307,7 @@ pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
 /// The server that client commands talk to, and how they authenticate.
 #[derive(Debug, Clone, Args)]
 pub struct ClientConfig {
-    /// Address of the server; http:// may be left out
+    /// Address of the server; http:// may be left out, and /graphql may be given
     #[arg(long, env = "SCV_SERVER", default_value = DEFAULT_SERVER, value_name = "URL", value_parser = server_address, global = true, help_heading = GLOBAL)]
     pub server: reqwest::Url,
 
@@ -342,14 +360,14 @@ impl Config {
 
 /// The base URL of an HTTP API.
 fn endpoint(text: &str) -> Result<reqwest::Url, String> {
-    let url: reqwest::Url = text.parse().map_err(|error| format!("{error}"))?;
-    match url.scheme() {
-        "http" | "https" => Ok(url),
-        other => Err(format!("the scheme must be http or https, not {other}")),
-    }
+    let url = text.parse().ok().filter(|url: &reqwest::Url| {
+        let is_http = matches!(url.scheme(), "http" | "https");
+        is_http && url.host_str().is_some_and(|host| !host.is_empty())
+    });
+    url.ok_or_else(|| "expected an http or https URL, such as http://127.0.0.1:8000".to_owned())
 }
 
-/// The address of a server, with or without a scheme.
+/// The address of a server, with or without a scheme. The path of its endpoint, `/graphql`, may follow it.
 ///
 /// # Errors
 /// It is not an HTTP address.
@@ -360,9 +378,14 @@ pub fn server_address(text: &str) -> Result<reqwest::Url, String> {
     } else {
         format!("http://{text}")
     };
-    let url = endpoint(&whole)?;
-    if url.host_str().is_none_or(str::is_empty) {
-        return Err("the host is missing: write something like http://127.0.0.1:8000".to_owned());
+    let mut url = endpoint(&whole)?;
+    let base = url
+        .path()
+        .trim_end_matches('/')
+        .strip_suffix("/graphql")
+        .map(str::to_owned);
+    if let Some(base) = base {
+        url.set_path(&base);
     }
     Ok(url)
 }

@@ -3,10 +3,11 @@
 //! This package is the server and the program. The path of a request, from the outside in:
 //!
 //! 1. [`http`] reads it and applies quotas.
-//! 2. [`graphql`] executes it: it translates the API's terms into values of [`scv_domain`], or reports what is wrong
-//!    with them. Reads by key go from here straight to [`scv_store`], in batches.
-//! 3. [`scv_service`] decides what to do, and owns the transactions.
-//! 4. [`scv_store`] (PostgreSQL), [`scv_artifact`] (files by the hash of their content) or [`scv_compute`] (candle, on
+//! 2. [`graphql`] checks its document against the limits and executes it.
+//! 3. [`scv_api`] has the resolvers: they translate the API's terms into values of [`scv_domain`], or report what is wrong
+//!    with them. Reads by key go from there straight to [`scv_store`], in batches.
+//! 4. [`scv_service`] decides what to do, and owns the transactions.
+//! 5. [`scv_store`] (PostgreSQL), [`scv_artifact`] (files by the hash of their content) or [`scv_compute`] (candle, on
 //!    one dedicated thread) does it.
 //!
 //! [`scv_llm`] is the client of the only external service, an optional language model that writes explanations.
@@ -20,4 +21,5 @@ pub mod cli;
 pub mod config;
 pub mod graphql;
 pub mod http;
+mod shell;
 mod telemetry;

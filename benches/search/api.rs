@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use scv::graphql::id::GlobalId as _;
+use scv_api::id::GlobalId as _;
 use scv_domain::id::LayerId;
 use scv_domain::vector::Measure;
 use serde_json::{Value, json};

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use scv::app::App;
 use scv::config::Config;
-use scv::graphql::id::GlobalId as _;
+use scv_api::id::GlobalId as _;
 use scv_compute::vector::gram_of;
 use scv_store::open;
 use serde_json::json;

@@ -20,7 +20,7 @@ use api::{Api, SearchRequest, SearchResponse};
 use library::{Filler, TAG};
 use scv::app::App;
 use scv::config::Config;
-use scv::graphql::id::GlobalId as _;
+use scv_api::id::GlobalId as _;
 use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::vector::Measure;
 use scv_store::{Store, embedded};

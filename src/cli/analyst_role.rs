@@ -12,21 +12,21 @@ use rand::rngs::SysRng;
 use serde::Serialize;
 
 use super::exit::not_found;
-use super::shell;
 use super::terminal::Terminal;
 use crate::config::Config;
+use crate::shell;
 use scv_store::{Database, join, psql};
 
 /// The longest name that PostgreSQL does not truncate.
 const MAX_NAME_LENGTH: usize = 63;
 
-/// Random bytes of a password: a multiple of three, so that base64 needs no padding.
+/// Number of random bytes of a password: a multiple of three, so that base64 needs no padding.
 const PASSWORD_BYTES: usize = 24;
 
 /// Create a database role for analysts, which can only read the schema analytics
 ///
-/// For an existing role it renews privileges and password. docs/sql.md describes the schema. The command opens the database
-/// itself, whether or not a server is running.
+/// If the role exists, its privileges and its password are set again. docs/sql.md describes the schema. The command opens
+/// the database itself, whether or not a server is running.
 #[derive(Debug, Args)]
 pub(super) struct AnalystRole {
     /// Name of the role
@@ -55,7 +55,7 @@ struct RoleResult {
     connection: Option<String>,
 }
 
-/// Opens the database of a library that exists already: one that runs, or one that is started for this command.
+/// Opens the database of a library that exists already. If it is not running, it is started for this command.
 ///
 /// # Errors
 /// There is no library, or it cannot be opened.

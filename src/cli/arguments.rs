@@ -1,4 +1,4 @@
-//! From the arguments of the program to a command: help, global options and the settings file.
+//! Parses the arguments of the program to a command: help, global options and the settings file.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,8 +7,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
 
-use super::Cli;
 use super::settings::{SettingsError, SettingsFile};
+use super::{Cli, usage};
 use crate::config::{self, GLOBAL};
 
 /// Commands that do not talk to a running server.
@@ -28,10 +28,10 @@ const LOCAL: [&str; 10] = [
 /// Commands that open the library themselves.
 const OPENS_LIBRARY: [&str; 6] = ["analyst-role", "config", "demo", "migrate", "serve", "token"];
 
-/// Commands that open a library without being its server.
+/// Commands that open a library whether or not a server is running on it.
 const BESIDE_SERVER: [&str; 3] = ["analyst-role", "migrate", "token"];
 
-/// Headings of the settings that such a command shows: those that say which library is meant.
+/// Headings of the settings that the help of such a command shows: those that say which library it opens.
 const LIBRARY_HEADINGS: [&str; 2] = ["Storage", GLOBAL];
 
 /// Options of clients, which are hidden in the help of other commands.
@@ -48,7 +48,7 @@ pub(super) struct Invocation {
     pub(super) file: Option<SettingsFile>,
 }
 
-/// Why the arguments make no command.
+/// Why the arguments are not a command.
 pub(super) enum ArgumentError {
     /// A mistake in the arguments, or a request for help.
     Usage(clap::Error),
@@ -62,13 +62,13 @@ impl From<clap::Error> for ArgumentError {
     }
 }
 
-/// Whether the arguments request JSON, also if they have mistakes.
+/// Whether the arguments request JSON, even if they have mistakes.
 pub(super) fn wants_json(arguments: &[OsString]) -> bool {
     options(arguments).any(|argument| argument == "--json")
 }
 
 /// The arguments up to `--`.
-fn options(arguments: &[OsString]) -> impl Iterator<Item = &OsString> {
+pub(super) fn options(arguments: &[OsString]) -> impl Iterator<Item = &OsString> {
     arguments.iter().skip(1).take_while(|argument| *argument != "--")
 }
 
@@ -90,7 +90,7 @@ pub(super) fn settings_path(arguments: &[OsString]) -> Option<(PathBuf, bool)> {
     }
 }
 
-/// The command that the arguments make, with the settings of the file.
+/// Parses the arguments to a command, with the settings of the file.
 ///
 /// # Errors
 /// Help was requested, the arguments have a mistake, or the settings file is refused and the command needs settings.
@@ -104,7 +104,9 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Invocation, ArgumentError>
         Ok(Some(file)) => file.apply(program),
         _ => program,
     };
-    let matches = program.try_get_matches_from_mut(arguments)?;
+    let matches = program
+        .try_get_matches_from_mut(arguments)
+        .map_err(|error| usage::explained(error, &program, arguments))?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     let file = match read {
         Err(error) if cli.command.has_settings() => return Err(ArgumentError::Settings(error)),
@@ -157,7 +159,7 @@ pub(super) fn program(program: Command) -> Command {
     with_numbers(with_global_options(program))
 }
 
-/// Accepts `--data-dir` everywhere, and hides options in the help of commands that they do not matter to.
+/// Accepts `--data-dir` everywhere, and hides options in the help of commands that do not use them.
 fn with_global_options(program: Command) -> Command {
     let find = |command: &Command, id: &str| {
         command
@@ -201,7 +203,7 @@ fn without_service(command: Command) -> Command {
     command.mut_subcommands(without_service)
 }
 
-/// Accepts `-1` as the value of an option, so that the error says why that number is out of range.
+/// Accepts `-1` as the value of an option, so that the error says which numbers are accepted.
 fn with_numbers(command: Command) -> Command {
     let command = command.mut_args(|argument| {
         if argument.get_action().takes_values() {
@@ -267,12 +269,19 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_of_a_server_may_be_left_out() {
+    fn the_scheme_of_a_server_may_be_left_out_and_the_path_of_its_endpoint_may_be_given() {
         let address = |text| server_address(text).map(String::from);
         assert_eq!(address("127.0.0.1:8031").unwrap(), "http://127.0.0.1:8031/");
         assert_eq!(address("localhost:8031").unwrap(), "http://localhost:8031/");
         assert_eq!(
             address("https://scv.example.com/api").unwrap(),
+            "https://scv.example.com/api"
+        );
+        for pasted in ["localhost:8031/graphql", "http://localhost:8031/graphql/"] {
+            assert_eq!(address(pasted).unwrap(), "http://localhost:8031/", "{pasted}");
+        }
+        assert_eq!(
+            address("https://scv.example.com/api/graphql").unwrap(),
             "https://scv.example.com/api"
         );
         assert!(address("ftp://here").is_err());

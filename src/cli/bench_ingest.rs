@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::network::NetworkOptions;
 use super::terminal::Terminal;
+use crate::config::value::{MAX_INT, whole};
 use scv_compute::trace::time_passes;
 
 /// Benchmark an ONNX file on images of noise, with and without the Gram matrices of its layers
@@ -15,10 +16,10 @@ pub(super) struct BenchIngest {
     /// ONNX file
     model: PathBuf,
     /// Number of images in a pass
-    #[arg(long, value_name = "N", default_value = "100")]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = whole::<usize>(1..=MAX_INT))]
     images: usize,
     /// Number of rounds, of which the median is reported
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = whole::<usize>(1..=MAX_INT))]
     rounds: usize,
     #[command(flatten)]
     network: NetworkOptions,

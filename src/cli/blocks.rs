@@ -2,32 +2,35 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::{Client, Fault};
+use super::client::{Client, ErrorDetail};
 use super::table::counted;
-use scv_domain::block::Block;
+use scv_domain::block::{Block, ParseError, parse};
 
 /// The blocks in a file.
 ///
 /// # Errors
-/// The file cannot be read, or is not a list of blocks: with line and column.
+/// The file cannot be read, or is not a list of blocks: with the line and column of a syntax error, or all errors of all
+/// blocks.
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Block>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| {
-        format!(
-            "{} is not a list of blocks such as [{{\"kind\": \"Flatten\"}}, …]",
-            path.display()
-        )
+    let json = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&json).map_err(|error| match error {
+        ParseError::Json(reason) => anyhow!("{} is not a list of blocks: {reason}", path.display()),
+        ParseError::Blocks(errors) => {
+            let lines: String = errors.iter().map(|error| format!("\n  {error}")).collect();
+            let count = counted(errors.len(), "error");
+            anyhow!("{} is not a list of blocks ({count}){lines}", path.display())
+        }
     })
 }
 
 /// Has the server check blocks, before anything is created for them.
 ///
 /// # Errors
-/// Every fault on a line of its own.
+/// Every error on a line of its own.
 pub(super) async fn check(client: &Client, blocks: &[Block], dataset: &str) -> anyhow::Result<()> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -36,18 +39,18 @@ pub(super) async fn check(client: &Client, blocks: &[Block], dataset: &str) -> a
     }
     #[derive(Deserialize)]
     struct Report {
-        errors: Vec<Fault>,
+        errors: Vec<ErrorDetail>,
     }
     let query = "query($blocks: [BlockInput!]!, $dataset: String!) {
                    validateBlocks(blocks: $blocks, dataset: $dataset) { errors { path kind message } } }";
     let variables = json!({ "blocks": blocks, "dataset": dataset });
-    let faults = client.query::<Data>(query, variables).await?.validate_blocks.errors;
-    if faults.is_empty() {
+    let errors = client.query::<Data>(query, variables).await?.validate_blocks.errors;
+    if errors.is_empty() {
         return Ok(());
     }
-    let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+    let lines: String = errors.iter().map(|error| format!("\n  {error}")).collect();
     bail!(
         "the blocks do not fit the data set {dataset} ({}){lines}",
-        counted(faults.len(), "fault")
+        counted(errors.len(), "error")
     );
 }

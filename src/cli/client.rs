@@ -16,11 +16,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::exit::code;
-use super::shell;
 use crate::config::{ClientConfig, DEFAULT_SERVER};
+use crate::shell;
 use scv_domain::access::Secret;
 
-/// The most characters that an error quotes from a response which is not GraphQL.
+/// Maximum number of characters that an error quotes from a response that is not GraphQL.
 const MAX_QUOTE_LENGTH: usize = 200;
 
 /// How long an idle connection is kept: less than the server keeps it, which would otherwise close it under a request.
@@ -32,7 +32,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     server: Url,
     endpoint: Url,
-    /// What another command needs to reach the same server; empty for the usual one.
+    /// The option that another command needs to reach the same server; empty for the default one.
     option: String,
 }
 
@@ -78,13 +78,27 @@ impl ClientError {
     pub(super) fn code(&self) -> &str {
         match self {
             Self::Unreachable { .. } => code::UNREACHABLE,
-            // What a proxy says if the server behind it is gone.
+            // A proxy responds like this if the server behind it is gone.
             Self::NotGraphql { status, .. } if status.is_server_error() => code::UNREACHABLE,
             Self::NotGraphql { .. } | Self::File { .. } => code::FAILURE,
             Self::Refused(errors) => {
                 let code = errors.first().and_then(|error| error.extensions.code.as_deref());
                 code.unwrap_or(code::FAILURE)
             }
+        }
+    }
+
+    /// The same error with other words in the messages of the server.
+    pub(super) fn reworded(self, words: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Refused(errors) => {
+                let errors = errors.into_iter().map(|error| ApiError {
+                    message: words(&error.message),
+                    ..error
+                });
+                Self::Refused(errors.collect())
+            }
+            other => other,
         }
     }
 }
@@ -101,12 +115,12 @@ pub(super) struct ApiError {
 struct Extensions {
     code: Option<String>,
     #[serde(default)]
-    details: Vec<Fault>,
+    details: Vec<ErrorDetail>,
 }
 
-/// One of the faults that an error lists: of a block, or of the weights.
+/// One of the errors that an error message lists: of a block, or of the weights.
 #[derive(Debug, Deserialize)]
-pub(super) struct Fault {
+pub(super) struct ErrorDetail {
     #[serde(default)]
     path: String,
     #[serde(default)]
@@ -114,8 +128,8 @@ pub(super) struct Fault {
     message: String,
 }
 
-/// The fault with its place.
-impl fmt::Display for Fault {
+/// The error with its place.
+impl fmt::Display for ErrorDetail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.path.is_empty() {
             f.write_str(&self.message)
@@ -125,27 +139,21 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The message with its code, and each fault on a line of its own.
+/// The message, and each detail on a line of its own. The code is for programs: `--json` has it.
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Extensions { code, details } = &self.extensions;
         if details.is_empty() {
             f.write_str(&self.message)?;
         } else {
-            // The message repeats the faults after its first clause.
+            // The message repeats the details after its first clause.
             f.write_str(self.message.split(": ").next().unwrap_or_default())?;
         }
-        match code.as_deref() {
-            Some("UNAUTHENTICATED") => {
-                f.write_str(
-                    " [UNAUTHENTICATED]: set SCV_TOKEN, or name a file that contains the token with --token-file",
-                )?;
-            }
-            Some(code) => write!(f, " [{code}]")?,
-            None => {}
+        if code.as_deref() == Some("UNAUTHENTICATED") {
+            f.write_str("; set SCV_TOKEN, or name a file that contains the token with --token-file")?;
         }
-        for fault in details {
-            write!(f, "\n  {fault}")?;
+        for detail in details {
+            write!(f, "\n  {detail}")?;
         }
         Ok(())
     }

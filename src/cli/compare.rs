@@ -2,18 +2,20 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::{Client, ClientError};
-use super::layer::Layer;
+use super::exit::{code, failure};
+use super::layer::{self, Layer};
 use super::model::{Version, test_accuracy};
 use super::search::Measure;
 use super::table::{percent, score, table};
 use super::terminal::Terminal;
 use super::version_name::{VersionName, find_ready};
+use crate::config::value::whole;
 
 /// List the versions that are most similar to one, or match the layers of two versions
 #[derive(Debug, Args)]
@@ -25,7 +27,7 @@ pub(super) struct Compare {
     #[arg(value_name = "OTHER[:VERSION]")]
     other: Option<VersionName>,
     /// Number of versions to list, at most 100
-    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=100))]
     count: u32,
     /// Similarity measure of layers
     #[arg(long, value_enum, default_value_t)]
@@ -33,20 +35,22 @@ pub(super) struct Compare {
     /// Only layers of this kind, such as Conv2d; can be repeated
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
-    /// Draw the similarity of all pairs of layers to this file, which ends in .svg or .png
+    /// File for a picture of the similarity of all pairs of layers; its name must end in .svg or .png
     #[arg(short, long, value_name = "FILE", requires = "other")]
     output: Option<PathBuf>,
 }
 
 impl Compare {
     pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
+        let format = self.output.as_deref().map(Format::of).transpose()?;
         let version = find_ready(client, &self.version).await?;
-        let Some(other) = &self.other else {
+        let Some(other_name) = &self.other else {
+            self.check_kinds(client, &[&self.version]).await?;
             let similar = self.similar(client, version).await?;
             return terminal.print(&similar, similar.to_text());
         };
-        let format = self.output.as_deref().map(Format::of).transpose()?;
-        let other = find_ready(client, other).await?;
+        let other = find_ready(client, other_name).await?;
+        self.check_kinds(client, &[&self.version, other_name]).await?;
         let (compared, pictures) = match self.matrix(client, version.clone(), other.clone()).await {
             Ok(found) => found,
             Err(error) => return Err(explained(client, error, &version, &other).await),
@@ -57,6 +61,18 @@ impl Compare {
             terminal.note(format!("wrote {}", path.display()));
         }
         terminal.print(&compared, compared.to_text())
+    }
+
+    /// Checks that there are layers of the kinds to compare.
+    async fn check_kinds(&self, client: &Client, versions: &[&VersionName]) -> anyhow::Result<()> {
+        if self.kind.is_empty() {
+            return Ok(());
+        }
+        let mut layers = Vec::new();
+        for version in versions {
+            layers.push(layer::layers(client, version).await?);
+        }
+        layer::check_kinds(&layers, &self.kind)
     }
 
     async fn similar(&self, client: &Client, version: Version) -> anyhow::Result<Similar> {
@@ -140,7 +156,7 @@ impl Compare {
     }
 }
 
-/// The error of a comparison with the data sets of both versions, which must be the same.
+/// The error of a comparison, with the data sets of both versions if they differ.
 async fn explained(client: &Client, error: ClientError, version: &Version, other: &Version) -> anyhow::Error {
     let (Ok(data_set), Ok(other_data_set)) = (dataset(client, version).await, dataset(client, other).await) else {
         return error.into();
@@ -148,8 +164,10 @@ async fn explained(client: &Client, error: ClientError, version: &Version, other
     if data_set == other_data_set {
         return anyhow::Error::new(error).context(format!("cannot compare {version} with {other}"));
     }
-    let places = format!("{version} ({data_set}) with {other} ({other_data_set})");
-    anyhow::Error::new(error).context(format!("cannot compare {places}"))
+    let message = format!(
+        "cannot compare {version} ({data_set}) with {other} ({other_data_set}): both versions must be for the same data set"
+    );
+    failure(code::BAD_USER_INPUT, message)
 }
 
 async fn dataset(client: &Client, version: &Version) -> Result<String, ClientError> {
@@ -223,7 +241,7 @@ impl Similar {
     }
 }
 
-/// Two versions against each other.
+/// The comparison of two versions.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Compared {
@@ -271,10 +289,13 @@ enum Format {
 
 impl Format {
     fn of(path: &std::path::Path) -> anyhow::Result<Self> {
-        match path.extension().and_then(|ending| ending.to_str()) {
+        match path.extension().and_then(|extension| extension.to_str()) {
             Some("svg") => Ok(Self::Svg),
             Some("png") => Ok(Self::Png),
-            _ => bail!("{} must end in .svg or .png", path.display()),
+            _ => {
+                let message = format!("--output {} must end in .svg or .png", path.display());
+                Err(failure(code::USAGE, message))
+            }
         }
     }
 }

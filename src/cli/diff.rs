@@ -1,5 +1,7 @@
 //! `scv diff`
 
+use std::fmt;
+
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -82,11 +84,13 @@ impl Diff {
 
 impl Differences {
     fn to_text(&self, version: &Version, other: &Version, is_whole: bool) -> String {
-        let shown = self.entries.iter().filter(|entry| is_whole || entry.change != "SAME");
+        let shown = self.entries.iter().filter(|entry| is_whole || !entry.is_same());
         let rows: Vec<_> = shown.map(Entry::row).collect();
+        let same = self.entries.iter().filter(|entry| entry.is_same()).count();
+        let changed = self.entries.len() - same - self.added_count - self.removed_count;
         let mut text = format!(
-            "{version} and {other}: {} same, {} changed, {} added, {} removed",
-            self.same_count, self.changed_count, self.added_count, self.removed_count
+            "{version} and {other}: {same} same, {changed} changed, {} added, {} removed",
+            self.added_count, self.removed_count
         );
         if !rows.is_empty() {
             let (from, to) = (version.to_string(), other.to_string());
@@ -101,23 +105,112 @@ impl Differences {
 }
 
 impl Entry {
+    /// Whether a reader sees no difference between its layers.
+    fn is_same(&self) -> bool {
+        match self.change.as_str() {
+            "SAME" => true,
+            "CHANGED" => self.differences.iter().all(Difference::is_same),
+            _ => false,
+        }
+    }
+
     fn row(&self) -> Vec<String> {
         let name = |layer: &Option<Layer>| match layer {
             Some(layer) => format!("{} {}", layer.name, layer.kind),
             None => "-".to_owned(),
         };
-        let value = |value: &Option<Value>| value.as_ref().map_or_else(|| "none".to_owned(), Value::to_string);
-        let differences = self.differences.iter();
-        let differences = differences.map(|difference| {
-            let (before, after) = (value(&difference.value), value(&difference.other_value));
-            format!("{} {before} → {after}", difference.name)
-        });
+        let differences = self.differences.iter().filter(|difference| !difference.is_same());
+        let change = if self.is_same() { "SAME" } else { self.change.as_str() };
         vec![
-            self.change.to_lowercase(),
+            change.to_lowercase(),
             name(&self.layer),
             name(&self.other_layer),
             self.debiased_cka.map_or_else(|| "-".to_owned(), score),
-            differences.collect::<Vec<_>>().join(", "),
+            differences.map(ToString::to_string).collect::<Vec<_>>().join(", "),
         ]
+    }
+}
+
+impl Difference {
+    /// Whether both values are the same for a reader: a parameter without a value and a parameter that does not exist.
+    fn is_same(&self) -> bool {
+        self.value == self.other_value
+    }
+}
+
+/// Such as `kernel_size 3 → 5`.
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.name.as_str() {
+            "inputShape" => "input shape",
+            "outputShape" => "output shape",
+            parameter => parameter,
+        };
+        write!(
+            f,
+            "{name} {} → {}",
+            in_words(self.value.as_ref()),
+            in_words(self.other_value.as_ref())
+        )
+    }
+}
+
+/// A value as a reader expects it: text without quotes, and lists of numbers such as `3x3`.
+fn in_words(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "none".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Bool(true)) => "yes".to_owned(),
+        Some(Value::Bool(false)) => "no".to_owned(),
+        Some(Value::Array(values)) if !values.is_empty() && values.iter().all(Value::is_number) => {
+            values.iter().map(Value::to_string).collect::<Vec<_>>().join("x")
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(change: &str, differences: &[(&str, Value, Value)]) -> Entry {
+        let differences = differences
+            .iter()
+            .map(|(name, value, other_value)| json!({ "name": name, "value": value, "otherValue": other_value }));
+        let layer = json!({
+            "id": "", "index": 0, "name": "0", "kind": "Conv2d", "outputShape": [8, 4, 4], "parameterCount": 0,
+        });
+        let entry = json!({
+            "change": change, "layer": layer, "otherLayer": layer, "debiasedCka": 0.5,
+            "differences": differences.collect::<Vec<_>>(),
+        });
+        serde_json::from_value(entry).expect("the entry has all fields")
+    }
+
+    #[test]
+    fn differences_are_told_in_words() {
+        let changed = entry(
+            "CHANGED",
+            &[
+                ("inputShape", json!([1, 8, 8]), json!([3, 8, 8])),
+                ("padding_mode", json!("zeros"), json!("reflect")),
+                ("bias", json!(true), json!(false)),
+                ("dilation", Value::Null, Value::Null),
+                ("groups", Value::Null, json!(2)),
+            ],
+        );
+        let row = changed.row();
+        assert_eq!(row[0], "changed");
+        assert_eq!(
+            row[4],
+            "input shape 1x8x8 → 3x8x8, padding_mode zeros → reflect, bias yes → no, groups none → 2"
+        );
+    }
+
+    #[test]
+    fn a_layer_whose_differences_are_none_is_the_same() {
+        let entry = entry("CHANGED", &[("dilation", Value::Null, Value::Null)]);
+        assert!(entry.is_same());
+        assert_eq!(entry.row()[0], "same");
     }
 }

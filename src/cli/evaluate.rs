@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::dataset;
 use super::job::{self, Job};
 use super::model::Version;
 use super::pictures::{self, NamedPicture, Picture, file_stem};
@@ -16,7 +17,7 @@ use super::terminal::Terminal;
 use super::version_name::{VersionName, find_ready};
 use scv_domain::evaluation::format_loss;
 
-/// The most misclassified images, and pairs of classes, that are shown.
+/// Maximum number of misclassified images, and of pairs of classes, that are shown.
 const MAX_MISTAKES: usize = 10;
 
 /// Show how well a version classifies test images: metrics per class, confusions, and misclassified images
@@ -25,7 +26,7 @@ pub(super) struct Evaluate {
     /// MODEL, MODEL:NUMBER, MODEL:latest or MODEL:best
     #[arg(value_name = "MODEL[:VERSION]")]
     version: VersionName,
-    /// Another data set, with images of the same shape and the same number of classes
+    /// Evaluate on another data set, with images of the same shape and the same number of classes
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
     /// Evaluate it again even if there is an evaluation
@@ -113,6 +114,7 @@ impl Evaluate {
     pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
         pictures::prepare(self.output_dir.as_deref())?;
         let version = find_ready(client, &self.version).await?;
+        dataset::check(client, &self.dataset.iter().collect::<Vec<_>>()).await?;
         let stored = if self.again {
             None
         } else {
@@ -234,12 +236,12 @@ impl Evaluation {
             format_loss(self.loss),
             score(self.calibration.expected_calibration_error),
         );
-        let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), score);
+        let metric = |metric: Option<f64>| metric.map_or_else(|| "-".to_owned(), score);
         let classes = table(
             &["class", ">images", ">precision", ">recall", ">F1"],
             self.classes.iter().map(|report| {
                 let name = report.class.name.clone();
-                let [precision, recall, f1] = [report.precision, report.recall, report.f1].map(share);
+                let [precision, recall, f1] = [report.precision, report.recall, report.f1].map(metric);
                 vec![name, report.image_count.to_string(), precision, recall, f1]
             }),
         );

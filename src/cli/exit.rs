@@ -13,7 +13,7 @@ pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    success
   1    failure
-  2    invalid command line or settings file
+  2    invalid command line, environment or settings file
   3    not found
   4    no valid token, or not allowed
   5    server unreachable, overloaded or too slow
@@ -22,9 +22,11 @@ Exit codes:
 
 With --json, an error is a JSON object on standard error: {\"error\": {\"code\": \"NOT_FOUND\", \"message\": \"…\"}}.";
 
-/// Codes of errors that arise in the program itself; errors of the server have the codes of the API.
+/// Codes of errors that arise in the program itself. Errors of the server have the codes of the API, and the program uses
+/// the same ones where it finds the same mistake.
 pub(super) mod code {
     pub(in crate::cli) const FAILURE: &str = "FAILURE";
+    pub(in crate::cli) const BAD_USER_INPUT: &str = "BAD_USER_INPUT";
     pub(in crate::cli) const USAGE: &str = "USAGE";
     pub(in crate::cli) const NOT_FOUND: &str = "NOT_FOUND";
     pub(in crate::cli) const UNREACHABLE: &str = "UNREACHABLE";
@@ -74,7 +76,7 @@ fn status(code: &str) -> u8 {
 /// Reports an error on standard error. Fields of the API that it names become `options` of the command.
 pub(super) fn report(error: &anyhow::Error, is_json: bool, options: &[String]) -> ExitCode {
     let code = code_of(error);
-    let message = in_terms_of_options(&format!("{error:#}"), options);
+    let message = in_terms_of_options(&without_numbers(&with_causes(error)), options);
     let line = if is_json {
         as_json(code, &message)
     } else if code == code::INTERRUPTED {
@@ -82,17 +84,38 @@ pub(super) fn report(error: &anyhow::Error, is_json: bool, options: &[String]) -
     } else {
         format!("error: {message}")
     };
-    say(&line);
+    write_error(&line);
     ExitCode::from(status(code))
+}
+
+/// An error with its causes. A cause that the text has already is not repeated, because many errors quote theirs.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+/// A message without the numbers that the operating system has for errors, such as ` (os error 2)`: words precede them.
+fn without_numbers(message: &str) -> String {
+    let mut parts = message.split(" (os error ");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.split_once(')').map_or(part, |(_, rest)| rest);
+        text.push_str(rest);
+    }
+    text
 }
 
 /// Reports a mistake in the command line, or prints the help that was requested.
 pub(super) fn report_usage(error: &clap::Error, is_json: bool) -> ExitCode {
     if is_json && error.use_stderr() {
         let text = error.render().to_string();
-        let text = text.split("\n\nUsage:").next().unwrap_or(&text);
-        let text = text.strip_prefix("error: ").unwrap_or(text).trim();
-        say(&as_json(code::USAGE, text));
+        write_error(&as_json(code::USAGE, reason_of(&text)));
     } else {
         // If the output is closed, there is nowhere to report it.
         let _ = error.print();
@@ -100,11 +123,18 @@ pub(super) fn report_usage(error: &clap::Error, is_json: bool) -> ExitCode {
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
+/// The reason of a mistake, without the usage and the hint that follow it.
+fn reason_of(text: &str) -> &str {
+    let ends = ["\n\nUsage:", "\n\nFor more information"];
+    let end = ends.iter().filter_map(|end| text.find(end)).min().unwrap_or(text.len());
+    text[..end].trim_start_matches("error: ").trim()
+}
+
 fn as_json(code: &str, message: &str) -> String {
     json!({ "error": { "code": code, "message": message } }).to_string()
 }
 
-fn say(line: &str) {
+fn write_error(line: &str) {
     // If standard error is closed, there is nowhere to report it.
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
@@ -138,7 +168,7 @@ fn in_terms_of_options(message: &str, options: &[String]) -> String {
 /// The option that sets a field of the API.
 fn option_of(field: &str) -> String {
     match field.strip_prefix("settings.").unwrap_or(field) {
-        // Commands that take a test image by its index, too, call an image of the user's own a file.
+        // Commands that also accept the index of a test image use --file for an image of the user.
         "image" => "file".to_owned(),
         "onnxData" => "data".to_owned(),
         "modelId" => "model".to_owned(),
@@ -146,7 +176,8 @@ fn option_of(field: &str) -> String {
     }
 }
 
-fn kebab_case(name: &str) -> String {
+/// The words of a name such as `trainImages`, joined by hyphens.
+pub(super) fn kebab_case(name: &str) -> String {
     let mut kebab = String::new();
     for c in name.chars() {
         if c.is_ascii_uppercase() {
@@ -193,14 +224,36 @@ mod tests {
     }
 
     #[test]
+    fn causes_are_told_once_and_without_numbers() {
+        let missing = || std::io::Error::from_raw_os_error(2);
+        let quoted = anyhow!("cannot read a.json: {}", missing());
+        let doubled = anyhow::Error::new(missing()).context(quoted.to_string());
+        let expected = "cannot read a.json: No such file or directory";
+        assert_eq!(without_numbers(&with_causes(&doubled)), expected);
+        let plain = anyhow::Error::new(missing()).context("cannot read a.json");
+        assert_eq!(without_numbers(&with_causes(&plain)), expected);
+        let inside = "cannot connect (Connection refused (os error 111)): start it";
+        assert_eq!(without_numbers(inside), "cannot connect (Connection refused): start it");
+    }
+
+    #[test]
+    fn the_reason_of_a_mistake_has_no_usage_and_no_hint() {
+        let missing = "error: --blocks is missing\n\nUsage: scv train\n\nFor more information, try '--help'.\n";
+        assert_eq!(reason_of(missing), "--blocks is missing");
+        let invalid = "error: invalid value 'x'\n\nFor more information, try '--help'.\n";
+        assert_eq!(reason_of(invalid), "invalid value 'x'");
+        assert_eq!(reason_of("error: no more\n"), "no more");
+    }
+
+    #[test]
     fn fields_of_the_api_are_named_as_options() {
         let options = ["output", "height", "data"].map(str::to_owned);
-        let said = in_terms_of_options(
+        let message = in_terms_of_options(
             "choose one with `output`; `onnxData` and `preprocessing` are not needed",
             &options,
         );
         assert_eq!(
-            said,
+            message,
             "choose one with --output; --data and `preprocessing` are not needed"
         );
         let options = ["learning-rate", "file", "image"].map(str::to_owned);

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::{Client, check_file};
+use super::exit::kebab_case;
 use super::terminal::Terminal;
+use crate::config::value::{number, whole};
 
 /// Import a data set
 #[derive(Debug, Args)]
@@ -18,7 +20,7 @@ pub(super) struct Import {
 
 #[derive(Debug, Subcommand)]
 enum Source {
-    /// Import four IDX files, raw or gzipped, as of MNIST, Fashion-MNIST and EMNIST
+    /// Import four IDX files, raw or gzipped, such as those of MNIST, Fashion-MNIST and EMNIST
     ///
     /// Images have dimensions images x rows x columns, or images x channels x rows x columns if they have colours.
     Idx(Idx),
@@ -35,7 +37,7 @@ struct Digits {
 
 #[derive(Debug, Args)]
 struct Idx {
-    /// Name of the new data set. The names mnist, fashion_mnist and emnist fill in class names, labels and statistics
+    /// Name of the new data set. For mnist, fashion_mnist and emnist, class names, labels and statistics are known
     #[arg(long)]
     name: String,
     /// Images of the train split
@@ -51,19 +53,19 @@ struct Idx {
     #[arg(long, value_name = "FILE")]
     test_labels: PathBuf,
     /// Names of the classes, separated by commas [default: their labels]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     class_names: Option<Vec<String>>,
     /// Label of the first class
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(0..=65_535))]
     first_label: Option<u16>,
     /// Rows and columns are swapped in the files, as in EMNIST
     #[arg(long)]
     transposed: bool,
-    /// Mean of each channel, with pixels from 0 to 1 [default: computed from the train images]
-    #[arg(long, value_delimiter = ',', requires = "std")]
+    /// Mean of each channel, with pixels from 0 to 1, separated by commas [default: computed from the train images]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires = "std")]
     mean: Option<Vec<f32>>,
-    /// Standard deviation of each channel, with pixels from 0 to 1
-    #[arg(long, value_delimiter = ',', requires = "mean")]
+    /// Standard deviation of each channel, with pixels from 0 to 1, separated by commas
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires = "mean")]
     std: Option<Vec<f32>>,
 }
 
@@ -137,15 +139,26 @@ struct Split {
     image_count: u64,
 }
 
+/// A message of the server about an IDX file with the path of the file.
+fn with_paths(message: &str, files: &[(&str, &Path)]) -> String {
+    files.iter().fold(message.to_owned(), |message, (variable, path)| {
+        // `input.trainImages` are the train images.
+        let content = kebab_case(variable.trim_start_matches("input.")).replace('-', " ");
+        let name = format!("the IDX file of {content}");
+        message.replace(&name, &format!("{}, {name},", path.display()))
+    })
+}
+
 async fn import(client: &Client, terminal: &Terminal, input: Value, files: &[(&str, &Path)]) -> anyhow::Result<()> {
     let query = "mutation($input: ImportDatasetInput!) { importDataset(input: $input) { dataset {
                    id name channels height width classNames splits { split imageCount } } } }";
     let uploading = terminal.spinner("importing the data set");
     let variables = json!({ "input": input });
-    let data: Data = match files {
-        [] => client.query(query, variables).await?,
-        files => client.upload(query, variables, files).await?,
+    let data: Result<Data, _> = match files {
+        [] => client.query(query, variables).await,
+        files => client.upload(query, variables, files).await,
     };
+    let data = data.map_err(|error| error.reworded(|message| with_paths(message, files)))?;
     drop(uploading);
     let dataset = data.import_dataset.dataset;
     let splits: Vec<_> = dataset
@@ -164,4 +177,22 @@ async fn import(client: &Client, terminal: &Terminal, input: Value, files: &[(&s
         if classes == 1 { "class" } else { "classes" },
     );
     terminal.print(&dataset, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_about_an_idx_file_has_its_path() {
+        let files = [
+            ("input.trainImages", Path::new("a/images.gz")),
+            ("input.testLabels", Path::new("a/labels.gz")),
+        ];
+        assert_eq!(
+            with_paths("the IDX file of test labels is truncated", &files),
+            "a/labels.gz, the IDX file of test labels, is truncated"
+        );
+        assert_eq!(with_paths("the name is taken", &files), "the name is taken");
+    }
 }

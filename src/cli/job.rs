@@ -15,7 +15,7 @@ use super::terminal::{Bar, Terminal};
 /// The time between two requests for the progress of a job. The server writes it five times per second.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// A job as it stands.
+/// A job and its progress.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Job {
@@ -87,7 +87,7 @@ impl Job {
         !matches!(self.status.as_str(), "QUEUED" | "RUNNING")
     }
 
-    /// Shows its progress on a bar; `epochs` is how many there will be, if that is known.
+    /// Shows its progress on a bar. `epochs` is the number of all epochs, if it is known.
     pub(super) fn show(&self, bar: &Bar, epochs: Option<u32>) {
         bar.show(self.progress, self.activity(epochs));
     }
@@ -96,7 +96,7 @@ impl Job {
     pub(super) fn activity(&self, epochs: Option<u32>) -> String {
         match self.epochs.last().filter(|_| self.phase == "TRAINING") {
             Some(last) => format!(
-                "epoch {}{}: loss {:.3}, accuracy {}",
+                "epoch {}{}: loss {:.3}, training accuracy {}",
                 last.epoch,
                 epochs.map(|total| format!("/{total}")).unwrap_or_default(),
                 last.loss,
@@ -152,14 +152,14 @@ impl Job {
         );
         if let Some(original) = &version.duplicate_of {
             text.push_str(&format!(
-                "\nit duplicates {original}: each of its layers has an equal there"
+                "\nit duplicates {original}: each of its layers computes the same as a layer there"
             ));
         }
         text
     }
 }
 
-/// A job as it stands now.
+/// Requests a job.
 ///
 /// # Errors
 /// There is no such job.
@@ -169,7 +169,12 @@ pub(super) async fn job(client: &Client, id: &str) -> anyhow::Result<Job> {
         job: Option<Job>,
     }
     let query = format!("query($id: ID!) {{ job(id: $id) {{ {} }} }}", Job::fields());
-    let found = client.query::<Data>(&query, json!({ "id": id })).await?.job;
+    let found = match client.query::<Data>(&query, json!({ "id": id })).await {
+        Ok(data) => data.job,
+        // A text that is not an id is not the id of a job.
+        Err(error) if error.code() == code::BAD_USER_INPUT => None,
+        Err(error) => return Err(error.into()),
+    };
     found.ok_or_else(|| not_found(format!("there is no job {id}: list jobs with `scv job list`")))
 }
 
@@ -208,7 +213,7 @@ struct Payload {
     job: Job,
 }
 
-/// Waits for a job whose result the command requests afterwards.
+/// Waits for a job. The command requests the result afterwards.
 ///
 /// # Errors
 /// The job failed or was cancelled.
@@ -267,7 +272,7 @@ async fn wait(
     Ok(state)
 }
 
-/// Leaves a job to the server and prints how to return to it.
+/// Leaves a job running on the server, and prints how to return to it.
 pub(super) fn detach(client: &Client, terminal: &Terminal, job: &Job) -> anyhow::Result<()> {
     terminal.print(job, how_to_return(client, job))
 }

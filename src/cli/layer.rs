@@ -1,5 +1,7 @@
 //! Layers as commands see them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 
@@ -10,7 +12,7 @@ use super::page::{Connection, ListOptions};
 use super::table::{shape, table};
 use super::version_name::{self, VersionName};
 
-/// The most names of layers that an error lists.
+/// Maximum number of names of layers that an error lists.
 const MAX_NAMES: usize = 20;
 
 /// A layer, without its version.
@@ -52,7 +54,7 @@ impl Layer {
     /// The fields to select.
     pub(super) const FIELDS: &'static str = "id index name kind outputShape parameterCount";
 
-    /// Why it has no vector on the default probe set, in a word; none if it has one.
+    /// Why it has no vector on the default probe set, in a few words; none if it has one.
     fn lacks_vector(&self) -> Option<String> {
         let found = self.degenerate.iter().find(|found| found.probe_set.is_default);
         found.map(|found| found.reason.to_lowercase().replace('_', " "))
@@ -97,7 +99,66 @@ fn with_vectors<S: Serializer>(layers: &[Layer], serializer: S) -> Result<S::Ok,
     }))
 }
 
+/// Checks that each kind is the kind of a layer, and that each version has layers of one of the kinds.
+///
+/// # Errors
+/// A kind does not occur, or a version has no layers to compare.
+pub(super) fn check_kinds(versions: &[Layers], kinds: &[String]) -> anyhow::Result<()> {
+    if let Some(unknown) = kinds.iter().find(|kind| !versions.iter().any(|of| of.has_kind(kind))) {
+        return Err(unknown_kind(versions, unknown));
+    }
+    match versions.iter().find(|of| !kinds.iter().any(|kind| of.has_kind(kind))) {
+        Some(of) => {
+            let kinds = kinds.join(" or ");
+            Err(not_found(format!("{} has no layers of kind {kinds}", of.version)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The error about a kind that no layer has, with those that layers have.
+fn unknown_kind(versions: &[Layers], kind: &str) -> anyhow::Error {
+    let layers = versions.iter().flat_map(|of| &of.layers);
+    let known: BTreeSet<&str> = layers.map(|layer| layer.kind.as_str()).collect();
+    let hint = match known.iter().find(|known| known.eq_ignore_ascii_case(kind)) {
+        Some(like) => format!("kinds are case-sensitive: did you mean {like}?"),
+        None => format!("the kinds are {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
+    };
+    let names: Vec<_> = versions.iter().map(|of| of.version.to_string()).collect();
+    let verb = if names.len() == 1 { "has" } else { "have" };
+    not_found(format!(
+        "{} {verb} no layers of kind {kind}: {hint}",
+        names.join(" and ")
+    ))
+}
+
 impl Layers {
+    fn has_kind(&self, kind: &str) -> bool {
+        self.layers.iter().any(|layer| layer.kind == kind)
+    }
+
+    /// How many numbers the last layer computes, which are the classes of a classifier; 0 without layers.
+    pub(super) fn output_count(&self) -> usize {
+        let product = |layer: &Layer| {
+            layer
+                .output_shape
+                .iter()
+                .map(|&length| length as usize)
+                .product::<usize>()
+        };
+        self.layers.last().map_or(0, product)
+    }
+
+    /// The numbers of blocks that are missing among the names of the layers. Empty for a network that is not a list of
+    /// blocks, whose layers have other names.
+    fn missing_blocks(&self) -> Vec<u32> {
+        let number = |layer: &Layer| layer.name.split('.').next()?.parse::<u32>().ok();
+        let numbers: Option<BTreeSet<u32>> = self.layers.iter().map(number).collect();
+        let numbers = numbers.unwrap_or_default();
+        let last = numbers.last().copied().unwrap_or(0);
+        (0..last).filter(|number| !numbers.contains(number)).collect()
+    }
+
     /// The layer of a name such as `4` or `3.main.0`, or of an index such as `@5`.
     ///
     /// # Errors
@@ -136,8 +197,15 @@ impl Layers {
                     .map_or_else(|| "yes".to_owned(), |reason| format!("no: {reason}")),
             ]
         });
+        let missing = match self.missing_blocks().as_slice() {
+            [] => String::new(),
+            numbers => format!(
+                "\nnot listed: {}, because blocks such as Flatten, Dropout and padding have no vector of their own",
+                numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+            ),
+        };
         format!(
-            "{}, {}\n{}\nto find layers similar to one of them: scv search {} LAYER{}",
+            "{}, {}\n{}{missing}\nto find layers similar to one of them: scv search {} LAYER{}",
             self.version,
             test_accuracy(self.version.accuracy),
             table(
@@ -178,4 +246,65 @@ pub(super) async fn layers(client: &Client, name: &VersionName) -> anyhow::Resul
         .await?
         .entries;
     Ok(Layers { version, layers })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::cli::model::ModelName;
+
+    fn version(name: &str, layers: &[(&str, &str)]) -> Layers {
+        let layers = (0..).zip(layers).map(|(index, (name, kind))| Layer {
+            id: String::new(),
+            index,
+            name: (*name).to_owned(),
+            kind: (*kind).to_owned(),
+            output_shape: vec![1],
+            parameter_count: 0,
+            degenerate: Vec::new(),
+        });
+        Layers {
+            layers: layers.collect(),
+            version: Version {
+                id: String::new(),
+                number: 1,
+                accuracy: None,
+                model: ModelName { name: name.to_owned() },
+            },
+        }
+    }
+
+    fn kinds(versions: &[Layers], kinds: &[&str]) -> Result<(), String> {
+        let kinds: Vec<_> = kinds.iter().map(|&kind| kind.to_owned()).collect();
+        check_kinds(versions, &kinds).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn kinds_must_be_those_of_layers() {
+        let a = version("a", &[("0", "Conv2d"), ("1", "ReLU"), ("3", "Linear")]);
+        let b = version("b", &[("0", "Conv2d"), ("1", "ELU")]);
+        let both = [a, b];
+        assert_eq!(kinds(&both, &["Conv2d", "ELU"]), Ok(()));
+        let refused = kinds(&both, &["Conv2d", "relu"]).unwrap_err();
+        assert!(
+            refused.starts_with("a:1 and b:1 have no layers of kind relu"),
+            "{refused}"
+        );
+        assert!(refused.ends_with("did you mean ReLU?"), "{refused}");
+        let refused = kinds(&both[1..], &["Softmax"]).unwrap_err();
+        assert_eq!(refused, "b:1 has no layers of kind Softmax: the kinds are Conv2d, ELU");
+        let refused = kinds(&both, &["Linear"]).unwrap_err();
+        assert_eq!(refused, "b:1 has no layers of kind Linear");
+    }
+
+    #[test]
+    fn blocks_without_a_vector_are_missing_from_the_list() {
+        let plain = version("a", &[("0", "Conv2d"), ("1.main.0", "ReLU"), ("4", "Linear")]);
+        assert_eq!(plain.missing_blocks(), [2, 3]);
+        let onnx = version("b", &[("conv1", "Conv"), ("4", "Relu")]);
+        assert_eq!(onnx.missing_blocks(), [0_u32; 0]);
+        assert_eq!(version("c", &[]).missing_blocks(), [0_u32; 0]);
+    }
 }

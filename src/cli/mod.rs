@@ -9,6 +9,7 @@ mod client;
 mod compare;
 mod completions;
 mod config;
+mod dataset;
 mod demo;
 mod diff;
 mod evaluate;
@@ -32,13 +33,13 @@ mod schema;
 mod search;
 mod serve;
 mod settings;
-mod shell;
 mod status;
 mod table;
 mod terminal;
 mod token;
 mod trace;
 mod train;
+mod usage;
 mod version_name;
 mod visualize;
 
@@ -54,8 +55,8 @@ use terminal::Terminal;
 
 /// Finds which layers of which trained vision networks have learned to compute the same thing
 ///
-/// Most commands talk to a running server; `scv demo` shows what SCV does and needs nothing. Every setting can be given as an
-/// option, in the environment, or in a settings file, in this order of precedence; `scv config show` lists them.
+/// Most commands talk to a running server. `scv demo` shows what SCV does and needs no server. Every setting can be given as
+/// an option, in the environment, or in a settings file, in this order of precedence; `scv config show` lists them.
 #[derive(Debug, Parser)]
 #[command(name = "scv", version, max_term_width = 100, after_long_help = exit::EXIT_CODES)]
 pub(crate) struct Cli {
@@ -115,7 +116,7 @@ enum Command {
 }
 
 impl Command {
-    /// Its default log filter.
+    /// The default log filter of the command.
     fn default_log(&self) -> &'static str {
         match self {
             Self::Serve(_) | Self::Migrate(_) => SERVER_LOG,
@@ -123,7 +124,12 @@ impl Command {
         }
     }
 
-    /// Whether settings matter to it, so that a settings file with faults stops it.
+    /// Whether the command handles requests, whose traces a collector receives.
+    fn handles_requests(&self) -> bool {
+        matches!(self, Self::Serve(_))
+    }
+
+    /// Whether the command uses settings, so that a settings file with errors stops it.
     fn has_settings(&self) -> bool {
         match self {
             Self::Completions(_) | Self::Man(_) | Self::Schema => false,
@@ -132,7 +138,7 @@ impl Command {
         }
     }
 
-    /// The settings of the server or of its library, if it has them.
+    /// The settings of the server or of the library, for commands that have them.
     fn config(&self) -> Option<&Config> {
         match self {
             Self::Demo(demo) => Some(&demo.config),
@@ -144,7 +150,7 @@ impl Command {
         }
     }
 
-    /// Runs it.
+    /// Runs the command.
     async fn run(self, client: ClientConfig, terminal: &Terminal) -> anyhow::Result<()> {
         match self {
             Self::Demo(demo) => demo.run(terminal).await,
@@ -226,7 +232,8 @@ fn run(invocation: Invocation) -> anyhow::Result<()> {
         Command::Man(man) => man.run(arguments::program(Cli::command()), &terminal),
         command => {
             scv_llm::use_ring();
-            let _traces = log::start(&log, command.default_log(), &terminal)?;
+            let collector = log.otlp_endpoint.as_ref().filter(|_| command.handles_requests());
+            let _traces = log::start(&log, command.default_log(), collector, &terminal)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(command.run(client, &terminal))
         }

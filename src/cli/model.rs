@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ClientError};
 use super::exit::not_found;
-use super::shell;
 use super::table::percent;
+use crate::shell;
 
 /// A model's name, as part of a version.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// The accuracy of a version in words.
+/// The accuracy of a version for a reader, such as `95.1% test accuracy`.
 pub(super) fn test_accuracy(accuracy: Option<f64>) -> String {
     match accuracy {
         Some(_) => format!("{} test accuracy", percent(accuracy)),
@@ -58,7 +58,7 @@ pub(super) struct Model {
     pub(super) id: String,
     pub(super) tags: Vec<String>,
     visibility: String,
-    /// Whether it was just created for the version to come.
+    /// Whether it was just created, for the new version.
     #[serde(skip)]
     is_new: bool,
 }
@@ -80,7 +80,7 @@ impl Model {
     }
 }
 
-/// The model of a name.
+/// The model with a name.
 pub(super) async fn find(client: &Client, name: &str) -> Result<Option<Model>, ClientError> {
     #[derive(Deserialize)]
     struct Data {
@@ -90,7 +90,7 @@ pub(super) async fn find(client: &Client, name: &str) -> Result<Option<Model>, C
     Ok(client.query::<Data>(&query, json!({ "name": name })).await?.model)
 }
 
-/// The model of a name, which must exist.
+/// The model with a name, which must exist.
 ///
 /// # Errors
 /// There is no such model.
@@ -104,7 +104,7 @@ pub(super) async fn existing(client: &Client, name: &str) -> anyhow::Result<Mode
     }
 }
 
-/// A clause that lists models, for a user who misspelt one.
+/// A clause that lists models, for an error about a misspelt one.
 pub(super) async fn known(client: &Client) -> Result<String, ClientError> {
     #[derive(Deserialize)]
     struct Data {
@@ -193,7 +193,7 @@ pub(super) async fn create(client: &Client, options: &ModelOptions, description:
         "mutation($input: CreateModelInput!) {{ createModel(input: $input) {{ model {{ {} }} }} }}",
         Model::FIELDS
     );
-    // Without an option the server decides.
+    // Without the option, the server decides.
     let visibility = options.private.then_some("PRIVATE");
     let input = json!({
         "name": options.name, "tags": options.tags, "description": description, "visibility": visibility,

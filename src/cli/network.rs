@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
+use crate::config::value::{MAX_INT, whole};
 use scv_compute::error::OnnxError;
 use scv_compute::onnx::file::{NamedFile, read};
 use scv_compute::onnx::import::{ImportOptions, import};
@@ -20,10 +21,10 @@ pub(super) struct NetworkOptions {
     #[arg(long, value_name = "NAME")]
     output_name: Option<String>,
     /// Height of an image if the network does not define it
-    #[arg(long, value_name = "ROWS", requires = "width")]
+    #[arg(long, value_name = "ROWS", value_parser = whole::<usize>(1..=MAX_INT), requires = "width")]
     height: Option<usize>,
     /// Width of an image if the network does not define it
-    #[arg(long, value_name = "COLUMNS", requires = "height")]
+    #[arg(long, value_name = "COLUMNS", value_parser = whole::<usize>(1..=MAX_INT), requires = "height")]
     width: Option<usize>,
 }
 
@@ -46,14 +47,15 @@ impl NetworkOptions {
             size: self.height.zip(self.width).map(|(height, width)| [height, width]),
             output: self.output_name.clone(),
         };
-        let model = read(files)?;
-        match import(&model, &options) {
+        let subject = || format!("cannot read the network in {}", model.display());
+        let network = read(files).with_context(subject)?;
+        match import(&network, &options) {
             // The layers are the same for every output.
             Err(OnnxError::Outputs(outputs)) if !outputs.is_empty() => {
                 let output = outputs.into_iter().next();
-                Ok(import(&model, &ImportOptions { output, ..options })?)
+                import(&network, &ImportOptions { output, ..options }).with_context(subject)
             }
-            outcome => Ok(outcome?),
+            outcome => outcome.with_context(subject),
         }
     }
 }

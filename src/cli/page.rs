@@ -5,15 +5,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::table::counted;
+use crate::config::value::{MAX_INT, whole};
 
-/// The most entries that the server returns at once.
+/// Maximum number of entries that the server returns in one page.
 const MAX_PAGE_SIZE: usize = 100;
 
 /// How much of a list to show.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ListOptions {
     /// Maximum number of entries to list
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole::<u32>(1..=MAX_INT))]
     limit: u32,
     /// List all entries
     #[arg(long, conflicts_with = "limit")]

@@ -11,8 +11,9 @@ use super::pictures::{self, NamedPicture, Picture, file_stem, label};
 use super::table::{percent, table};
 use super::terminal::Terminal;
 use super::version_name::{VersionName, find_ready};
+use crate::config::value::yes_or_no;
 
-/// The most classes that are listed.
+/// Maximum number of classes that are listed.
 const MAX_CLASSES: usize = 5;
 
 /// Classify an image
@@ -24,7 +25,7 @@ pub(super) struct Predict {
     /// PNG or JPEG file
     image: PathBuf,
     /// Whether to invert the image, yes or no [default: yes if its background differs from the data set's]
-    #[arg(long, value_name = "YES/NO", hide_possible_values = true, value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "YES/NO", value_parser = yes_or_no)]
     invert: Option<bool>,
     /// Directory to write the preprocessed image to
     #[arg(long, value_name = "DIR")]
@@ -86,7 +87,7 @@ impl Predict {
             .into_owned()
     }
 
-    /// What file names say about the inversion that the user chose.
+    /// The part of file names that tells whether the user had the image inverted.
     fn inversion(&self) -> &'static str {
         match self.invert {
             Some(true) => " inverted",

@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::{Client, check_file};
+use super::exit::{code, failure};
 use super::job::{self, Job};
 use super::model::{Model, ModelOptions};
 use super::table::table;
 use super::terminal::Terminal;
-use super::{blocks, model, shell};
+use super::{blocks, dataset, model};
+use crate::config::value::{MAX_INT, number, whole};
+use crate::shell;
 
 /// Upload a trained network
 ///
@@ -28,7 +31,7 @@ pub(super) struct Push {
     #[command(flatten)]
     model: ModelOptions,
     /// Name of the data set whose probe images the layers are measured on
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     dataset: String,
     /// JSON file with the network's list of blocks
     #[arg(long, value_name = "FILE", requires = "weights")]
@@ -41,25 +44,25 @@ pub(super) struct Push {
     #[arg(long = "data", value_name = "FILE", requires = "file")]
     data: Vec<PathBuf>,
     /// Output to use if the ONNX file has several
-    #[arg(long, requires = "file")]
+    #[arg(long, value_name = "NAME", requires = "file")]
     output: Option<String>,
     /// Height of the network's images if the ONNX file does not define it
-    #[arg(long, requires_all = ["file", "width"])]
+    #[arg(long, value_name = "ROWS", value_parser = whole::<u32>(1..=MAX_INT), requires_all = ["file", "width"])]
     height: Option<u32>,
     /// Width of the network's images if the ONNX file does not define it
-    #[arg(long, requires_all = ["file", "height"])]
+    #[arg(long, value_name = "COLUMNS", value_parser = whole::<u32>(1..=MAX_INT), requires_all = ["file", "height"])]
     width: Option<u32>,
     /// The network expects colours in the order blue, green, red
     #[arg(long, requires = "file")]
     bgr: bool,
     /// Factor for pixels (0 to 255) before the mean is subtracted [default: 1/255]
-    #[arg(long, requires_all = ["mean", "std"])]
+    #[arg(long, value_name = "NUMBER", value_parser = number::<f32>(..), requires_all = ["mean", "std"])]
     scale: Option<f32>,
     /// Mean of each channel, separated by commas [default: the data set's]
-    #[arg(long, value_delimiter = ',', requires_all = ["file", "std"])]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires_all = ["file", "std"])]
     mean: Vec<f32>,
     /// Standard deviation of each channel, separated by commas [default: the data set's]
-    #[arg(long, value_delimiter = ',', requires_all = ["file", "mean"])]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires_all = ["file", "mean"])]
     std: Vec<f32>,
     /// Check everything and show how weights are matched, but write nothing; the model must exist
     #[arg(long)]
@@ -69,7 +72,7 @@ pub(super) struct Push {
     detach: bool,
 }
 
-/// The parts of the request: fields of the input, and files for some of them.
+/// The parts of the request: the fields of its input, and the files of those that are uploads.
 struct Network<'a> {
     fields: Value,
     files: Vec<(String, &'a Path)>,
@@ -77,6 +80,7 @@ struct Network<'a> {
 
 impl Push {
     pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
+        dataset::check(client, &[&self.dataset]).await?;
         let network = self.network(client).await?;
         for (_, path) in &network.files {
             check_file(path)?;
@@ -146,26 +150,28 @@ impl Push {
                 files: vec![("input.weights".to_owned(), weights)],
             });
         };
-        let ending = file
-            .extension()
-            .and_then(|ending| ending.to_str())
-            .unwrap_or_default()
-            .to_lowercase();
-        match ending.as_str() {
-            "safetensors" if has_weights(file) => bail!(
-                "{} contains weights, not activations: give it as --weights, with the list of blocks as --blocks",
-                file.display()
-            ),
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        match extension.unwrap_or_default().to_lowercase().as_str() {
+            "safetensors" if has_weights(file) => {
+                let message = format!(
+                    "{} contains weights, not activations: give it as --weights, with the list of blocks as --blocks",
+                    file.display()
+                );
+                Err(failure(code::USAGE, message))
+            }
             "npz" | "safetensors" => Ok(Network {
                 fields: json!({ "activations": null }),
                 files: vec![("input.activations".to_owned(), file)],
             }),
             "onnx" | "zip" => Ok(self.onnx(file)),
-            _ => bail!(
-                "{} is neither an ONNX file (.onnx, .zip) nor activations (.npz, .safetensors): export the network to ONNX, or \
-                 give a PyTorch state dict as --weights, with the list of blocks as --blocks",
-                file.display()
-            ),
+            _ => {
+                let message = format!(
+                    "{} is neither an ONNX file (.onnx, .zip) nor activations (.npz, .safetensors): export the network to \
+                     ONNX, or give a PyTorch state dict as --weights, with the list of blocks as --blocks",
+                    file.display()
+                );
+                Err(failure(code::USAGE, message))
+            }
         }
     }
 
@@ -192,10 +198,10 @@ impl Push {
     }
 }
 
-/// The longest header of a safetensors file that is looked at.
+/// Maximum size of the header of a safetensors file that is read.
 const MAX_HEADER_BYTES: u64 = 16 << 20;
 
-/// Whether all tensors of a safetensors file have names of parameters. A file that cannot be read is left to the upload.
+/// Whether all tensors of a safetensors file have names of parameters. If the file cannot be read, the upload reports it.
 fn has_weights(path: &Path) -> bool {
     let Some(names) = tensor_names(path) else {
         return false;

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::Client;
-use super::exit::not_found;
+use super::dataset::unknown;
 use super::table::table;
 use super::terminal::Terminal;
 
 /// Rebuild the search indexes of data sets
 ///
-/// Indexes are kept up to date, so this only helps after very many models have been deleted. Searches and writes continue
-/// meanwhile.
+/// Indexes are always up to date, so a rebuild is useful only after very many models have been deleted. Searches and writes
+/// continue in the meantime.
 #[derive(Debug, Args)]
 pub(super) struct Reindex {
     /// Only this data set [default: all]
@@ -52,10 +52,7 @@ impl Reindex {
             && !datasets.iter().any(|dataset| dataset.name == *name)
         {
             let known: Vec<_> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
-            let known = known.join(", ");
-            return Err(not_found(format!(
-                "there is no data set {name:?}: the server has {known}"
-            )));
+            return Err(unknown(name, &known));
         }
         let wanted = |dataset: &&Dataset| self.dataset.as_ref().is_none_or(|name| dataset.name == *name);
         let mut all = Vec::new();

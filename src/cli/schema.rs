@@ -3,5 +3,5 @@
 use super::terminal::Terminal;
 
 pub(super) fn run(terminal: &Terminal) -> anyhow::Result<()> {
-    terminal.print_raw(crate::graphql::sdl().as_bytes())
+    terminal.print_raw(scv_api::sdl().as_bytes())
 }

@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::{Client, ClientError};
+use super::dataset;
 use super::layer::{self, Degenerate, PlacedLayer};
 use super::model::{self, test_accuracy};
-use super::shell;
 use super::table::{counted, percent, score, table};
 use super::terminal::Terminal;
 use super::version_name::VersionName;
+use crate::config::value::{number, whole};
+use crate::shell;
 
 /// Find the layers of other models that are most similar to a layer
 #[derive(Debug, Args)]
@@ -23,7 +25,7 @@ pub(super) struct Search {
     /// Name of the layer, such as 4 or 3.main.0, or @ and its position; without it, all layers are listed
     layer: Option<String>,
     /// Number of layers to show, at most 100
-    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=100))]
     count: u32,
     /// Similarity measure to rank by
     #[arg(long, value_enum, default_value_t)]
@@ -50,7 +52,7 @@ pub(super) enum Measure {
 #[command(next_help_heading = "Candidate layers")]
 struct FilterOptions {
     /// Minimum accuracy of the candidate's version on its own data set, 0 to 1
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "FRACTION", value_parser = number::<f64>(0.0..=1.0))]
     min_accuracy: Option<f64>,
     /// Only versions that are more accurate than the layer's own
     #[arg(long)]
@@ -61,7 +63,7 @@ struct FilterOptions {
     /// Only layers of this kind, such as Conv2d; can be repeated
     #[arg(long, value_name = "KIND")]
     kind: Vec<String>,
-    /// Only models with this tag; given several times, with all of them
+    /// Only models with this tag; can be repeated, for models with all of these tags
     #[arg(long)]
     tag: Vec<String>,
     /// Only this model; can be repeated
@@ -73,14 +75,15 @@ struct FilterOptions {
     /// Include the layer's own model, and so the layer itself
     #[arg(long)]
     include_own_model: bool,
-    /// Minimum score in the chosen measure
-    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
+    /// Minimum score in the chosen measure, -1 to 1
+    #[arg(long, value_name = "SCORE", value_parser = number::<f64>(-1.0..=1.0))]
     min_score: Option<f64>,
 }
 
 impl FilterOptions {
     /// The filter with ids instead of the models' names.
     async fn resolve(&self, client: &Client) -> anyhow::Result<Filter> {
+        dataset::check(client, &self.dataset.iter().collect::<Vec<_>>()).await?;
         Ok(Filter {
             min_accuracy: self.min_accuracy,
             better_than_target: self.better_than_target,
@@ -141,13 +144,12 @@ impl Search {
 }
 
 impl FilterOptions {
-    /// Why there are no candidate layers, and which names are misspelt.
+    /// Why there are no candidate layers, with the names that are misspelt.
     async fn why_empty(&self, client: &Client) -> Result<String, ClientError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Data {
             block_kinds: Vec<Named>,
-            datasets: Vec<Named>,
         }
         #[derive(Deserialize)]
         struct Named {
@@ -172,20 +174,11 @@ impl FilterOptions {
             );
         }
         let mut text = format!("no layer matches {}", words.join(" "));
-        let known: Data = client
-            .query("{ blockKinds { name } datasets { name } }", json!({}))
-            .await?;
+        let known: Data = client.query("{ blockKinds { name } }", json!({})).await?;
         for kind in &self.kind {
             let like = |named: &&Named| named.name.eq_ignore_ascii_case(kind) && named.name != *kind;
             if let Some(named) = known.block_kinds.iter().find(like) {
                 text.push_str(&format!("\nkinds are case-sensitive: did you mean {}?", named.name));
-            }
-        }
-        for name in &self.dataset {
-            if !known.datasets.iter().any(|dataset| dataset.name == *name) {
-                text.push_str(&format!(
-                    "\nthere is no data set {name:?}: list them with `scv dataset list`"
-                ));
             }
         }
         for tag in &self.tag {
@@ -261,7 +254,7 @@ impl SearchResult {
             return text;
         }
         if self.hits.is_empty() {
-            text.push_str("no candidate layer has so high a score\n");
+            text.push_str("no candidate layer reaches the minimum score\n");
         } else {
             let rows = self.hits.iter().map(|hit| {
                 let PlacedLayer { layer, version } = &hit.layer;

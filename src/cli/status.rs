@@ -15,7 +15,7 @@ use super::terminal::Terminal;
 #[derive(Debug, Args)]
 pub(super) struct Status {}
 
-/// The most jobs that are listed.
+/// Maximum number of jobs that are listed.
 const MAX_JOBS: usize = 10;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ impl Overview {
         let limits = &info.limits;
         let rate = match limits.requests_per_minute {
             0 => String::new(),
-            rate => format!(", {rate} per minute and client"),
+            rate => format!(", {rate} per minute per client"),
         };
         let head = properties(&[
             ("server", client.url("/").to_string()),
@@ -124,7 +124,7 @@ impl Overview {
             (
                 "requests",
                 format!(
-                    "at most {} at once{rate}, {} s each",
+                    "at most {} at the same time{rate}, at most {} s each",
                     limits.concurrent_requests, limits.timeout_seconds
                 ),
             ),

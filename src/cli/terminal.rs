@@ -15,10 +15,10 @@ use super::exit::{self, code};
 /// Steps of a whole bar.
 const STEPS: u64 = 1_000;
 
-/// The time between two lines about progress where no bar can be drawn.
+/// The time between two lines about progress if no bar can be drawn.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Work that takes less time than this is not reported where no bar can be drawn.
+/// Work that takes less time than this is not reported if no bar can be drawn.
 const QUIET_TIME: Duration = Duration::from_secs(2);
 
 /// Where and in which form a command reports.
@@ -33,7 +33,7 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// Progress is drawn as bars if standard error is a terminal, else written as lines; with JSON not at all.
+    /// Progress is drawn as bars if standard error is a terminal, and otherwise written as lines. With JSON it is not shown.
     pub(super) fn new(json: bool) -> Self {
         let bars = MultiProgress::new();
         if json {
@@ -52,7 +52,7 @@ impl Terminal {
         self.json
     }
 
-    /// Prints the result of a command: the document with `--json`, else the text.
+    /// Prints the result of a command: with `--json` the document, otherwise the text.
     pub(super) fn print(&self, document: &impl Serialize, text: impl Display) -> anyhow::Result<()> {
         let result = if self.json {
             serde_json::to_string_pretty(document)?
@@ -62,7 +62,7 @@ impl Terminal {
         self.print_raw(format!("{result}\n").as_bytes())
     }
 
-    /// Writes bytes to standard output. A reader that has seen enough, such as `head`, is not an error.
+    /// Writes bytes to standard output. It is not an error if the reader, such as `head`, stops reading.
     pub(super) fn print_raw(&self, bytes: &[u8]) -> anyhow::Result<()> {
         let written = self.bars.suspend(|| {
             let mut output = io::stdout().lock();
@@ -74,7 +74,7 @@ impl Terminal {
         }
     }
 
-    /// Writes a remark to standard error; with JSON nothing.
+    /// Writes a note to standard error; with JSON it writes nothing.
     pub(super) fn note(&self, text: impl Display) {
         if !self.json {
             self.bars.suspend(|| {
@@ -84,26 +84,32 @@ impl Terminal {
         }
     }
 
-    /// Asks a user to confirm something that cannot be undone easily.
+    /// Asks the user to confirm a deletion; `target` says what is deleted.
     ///
     /// # Errors
-    /// The user declines, or there is no terminal to ask on.
-    pub(super) fn confirm(&self, question: &str) -> anyhow::Result<()> {
-        if self.json || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    /// The user declines, or cannot be asked.
+    pub(super) fn confirm_deletion(&self, target: &str) -> anyhow::Result<()> {
+        let is_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+        if self.json || !is_terminal {
+            let reason = if is_terminal {
+                "with --json"
+            } else {
+                "without a terminal"
+            };
             return Err(exit::failure(
                 code::USAGE,
-                format!("{question} Confirm with --yes: there is no terminal to ask on"),
+                format!("deleting {target} needs the option --yes, because scv cannot ask for confirmation {reason}"),
             ));
         }
         let mut reply = String::new();
         self.bars.suspend(|| {
-            write!(io::stderr().lock(), "{question} [y/N] ")?;
+            write!(io::stderr().lock(), "Delete {target}? [y/N] ")?;
             io::stdin().lock().read_line(&mut reply)
         })?;
         if matches!(reply.trim().to_lowercase().as_str(), "y" | "yes") {
             return Ok(());
         }
-        Err(anyhow::anyhow!("not confirmed"))
+        Err(anyhow::anyhow!("not confirmed: nothing was deleted"))
     }
 
     /// Sets the message for a user who interrupts the command: what continues on the server.
@@ -132,7 +138,7 @@ impl Terminal {
         }
     }
 
-    /// A sign of life for work of unknown length. Needs a runtime.
+    /// A spinner for work of unknown length. Must be called on a runtime.
     pub(super) fn spinner(&self, work: &'static str) -> Bar {
         let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is well formed");
         let bar = self.bars.add(ProgressBar::new_spinner().with_style(style));
@@ -148,7 +154,7 @@ impl Terminal {
     }
 }
 
-/// Writes a line about work that takes long, and again from time to time.
+/// Writes a line about work that takes long, and repeats it at intervals.
 async fn heartbeat(terminal: Terminal, work: &'static str) {
     let start = Instant::now();
     tokio::time::sleep(QUIET_TIME).await;
@@ -205,7 +211,7 @@ impl Drop for Bar {
     }
 }
 
-/// Log lines go above the bars and do not tear them.
+/// Log lines are written above the bars.
 impl<'a> MakeWriter<'a> for Terminal {
     type Writer = LogLine<'a>;
 

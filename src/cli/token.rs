@@ -10,6 +10,7 @@ use super::exit::not_found;
 use super::table::table;
 use super::terminal::Terminal;
 use crate::config::Config;
+use crate::config::value::whole;
 use scv_domain::access::{Access, NewAuditEntry, NewToken, Scope, Token};
 use scv_domain::id::TokenId;
 use scv_domain::page::Page;
@@ -19,8 +20,9 @@ use scv_store::{Database, Store};
 
 /// Create, list and revoke access tokens
 ///
-/// These commands open the library itself, whether or not a server is running; so the first token can be created. Give
-/// --data-dir or --database-url as for `scv serve`. With a token of scope admin, tokens can also be created through the API.
+/// These commands open the library themselves, whether or not a server is running, so that the first token can be created.
+/// Use the same --data-dir or --database-url as for `scv serve`. With a token of scope admin, tokens can also be created
+/// through the API.
 #[derive(Debug, Args)]
 pub(super) struct TokenCommand {
     #[command(subcommand)]
@@ -41,6 +43,7 @@ enum Action {
     #[command(visible_alias = "rm")]
     Revoke {
         /// Number of the token in the list
+        #[arg(value_parser = whole::<i64>(1..=u64::MAX))]
         number: i64,
         #[command(flatten)]
         config: Config,
@@ -56,7 +59,7 @@ struct Create {
     #[arg(long, value_enum, default_value_t = ScopeChoice::Read)]
     scope: ScopeChoice,
     /// Days until the token expires [default: never]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(1..=65_535))]
     days: Option<u16>,
     /// What the token is for
     #[arg(long, default_value = "", hide_default_value = true, value_parser = |text: &str| Description::try_from(text.to_owned()))]
@@ -119,6 +122,14 @@ impl From<Token> for Listed {
     }
 }
 
+/// The library that the command opens.
+struct Place {
+    /// For messages.
+    name: String,
+    /// The option that another command needs to open it.
+    option: String,
+}
+
 impl TokenCommand {
     /// The settings of the library.
     pub(super) fn config(&self) -> &Config {
@@ -130,9 +141,12 @@ impl TokenCommand {
 
     pub(super) async fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
         let config = self.config();
-        let place = match &config.database_url {
-            Some(_) => "the database at --database-url".to_owned(),
-            None => format!("the library in {}", config.data_dir.display()),
+        let place = Place {
+            name: match &config.database_url {
+                Some(_) => "the database at --database-url".to_owned(),
+                None => format!("the library in {}", config.data_dir.display()),
+            },
+            option: config.library_option(),
         };
         let spinner = terminal.spinner("opening the library");
         let database = open_existing(config).await?;
@@ -142,7 +156,13 @@ impl TokenCommand {
         done
     }
 
-    async fn perform(self, Database { store, .. }: &Database, terminal: &Terminal, place: &str) -> anyhow::Result<()> {
+    async fn perform(
+        self,
+        Database { store, .. }: &Database,
+        terminal: &Terminal,
+        place: &Place,
+    ) -> anyhow::Result<()> {
+        let Place { name: place, option } = place;
         match self.action {
             Action::Create(create) => {
                 let now = store.now().await?;
@@ -201,7 +221,7 @@ impl TokenCommand {
                 let known = store.tokens_by_id(&[TokenId(number)]).await?.pop();
                 let Some(token) = known else {
                     return Err(not_found(format!(
-                        "{place} has no token {number}: list them with `scv token list`"
+                        "{place} has no token {number}: list them with `scv token list{option}`"
                     )));
                 };
                 let mut tx = store.begin().await?;
@@ -216,7 +236,8 @@ impl TokenCommand {
     }
 }
 
-/// Adds an entry to the audit log, without an account and an address: who opens the library itself can do anything with it.
+/// Adds an entry to the audit log, without an account and an address: a user who can open the library can do anything
+/// with it.
 async fn record(store: &Store, mutation: &str, input: serde_json::Value) -> anyhow::Result<()> {
     let entry = NewAuditEntry {
         access: Access::FULL,

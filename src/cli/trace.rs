@@ -27,7 +27,7 @@ pub(super) struct Trace {
     /// Safetensors file to write; `order` in its metadata lists the names in execution order
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Instead of a network: a directory with a test case of the ONNX project for its operators
+    /// Directory with one of the ONNX project's test cases for operators, to run instead of a network
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "input", "output"])]
     case: Option<PathBuf>,
     #[command(flatten)]
@@ -75,7 +75,7 @@ fn write(traced: &[Traced], path: &Path) -> anyhow::Result<()> {
     Ok(safetensors::serialize_to_file(views, Some(metadata), path)?)
 }
 
-/// Whether the outputs of a test case are as published, for each of its sets of inputs.
+/// Whether the outputs of a test case are the expected ones, for each of its sets of inputs.
 fn run_case(folder: &Path) -> anyhow::Result<(&'static str, String)> {
     let model = bytes(&folder.join("model.onnx"))?;
     for set in 0.. {
@@ -92,19 +92,19 @@ fn run_case(folder: &Path) -> anyhow::Result<(&'static str, String)> {
                 Ok(expected) => expected,
                 Err(refusal) => return Ok(("refused", refusal.to_string())),
             };
-            let fault = match made.get(place) {
+            let difference = match made.get(place) {
                 Some(made) => difference(made, &expected),
                 None => Some("it is missing".to_owned()),
             };
-            if let Some(fault) = fault {
-                return Ok(("failed", format!("output {place} of set {set}: {fault}")));
+            if let Some(difference) = difference {
+                return Ok(("failed", format!("output {place} of set {set}: {difference}")));
             }
         }
     }
     Ok(("passed", String::new()))
 }
 
-/// The published tensors of one kind, in order.
+/// The expected tensors of one kind, in order.
 fn tensors(folder: &Path, kind: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     let paths = (0..).map(|place| folder.join(format!("{kind}_{place}.pb")));
     paths

@@ -11,7 +11,7 @@ use super::exit::not_found;
 use super::model::{self, Version};
 use super::table::counted;
 
-/// Which version of which model: `MODEL`, `MODEL:3`, `MODEL:latest` or `MODEL:best`.
+/// The name of a version: `MODEL`, `MODEL:3`, `MODEL:latest` or `MODEL:best`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct VersionName {
     model: String,

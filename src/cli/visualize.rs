@@ -12,6 +12,7 @@ use super::layer;
 use super::pictures::{self, label};
 use super::terminal::Terminal;
 use super::version_name::VersionName;
+use crate::config::value::{INT, whole};
 
 mod exemplars;
 mod image;
@@ -20,16 +21,17 @@ mod synthesis;
 use image::{ImageOptions, Subject};
 use synthesis::SynthesisOptions;
 
-/// The most names of classes that an error lists.
+/// Maximum number of names of classes that an error lists.
 const MAX_NAMES: usize = 20;
 
 /// Visualize what parts of a network respond to, or how it processes an image
 ///
 /// Without --image and --file: synthesizes an image that maximizes the activation of a class, a layer, a channel of a layer or
-/// one position of a channel, and lists the test images with the highest activation; by default for the first ten classes. A
-/// synthetic image need not look like anything: read it together with the real ones.
+/// one position of a channel, and lists the test images with the highest activation. By default it does this for the first ten
+/// classes. A synthetic image need not look like anything: read it together with the real ones.
 ///
-/// With --exemplars: lists only test images, those with the highest activation of each of the layer's most active channels.
+/// With --exemplars: lists only test images, namely those with the highest activation of each of the layer's most active
+/// channels.
 ///
 /// With --image or --file: attributes the score of a class, by default the predicted one, to the pixels of the image. With
 /// --layer: shows feature maps of the layer's most active channels, or of --channel. With --layer and --class or --method: both.
@@ -45,13 +47,13 @@ pub(super) struct Visualize {
     #[arg(long)]
     layer: Option<String>,
     /// Index of a channel of the layer, starting at 0
-    #[arg(long, requires = "layer")]
+    #[arg(long, value_name = "INDEX", value_parser = whole::<usize>(INT), requires = "layer")]
     channel: Option<usize>,
     /// Row of a position in the channel, starting at 0
-    #[arg(long, requires = "channel", requires = "column", conflicts_with_all = ["image", "file"])]
+    #[arg(long, value_name = "INDEX", value_parser = whole::<usize>(INT), requires = "channel", requires = "column", conflicts_with_all = ["image", "file"])]
     row: Option<usize>,
     /// Column of a position in the channel, starting at 0
-    #[arg(long, requires = "channel", requires = "row", conflicts_with_all = ["image", "file"])]
+    #[arg(long, value_name = "INDEX", value_parser = whole::<usize>(INT), requires = "channel", requires = "row", conflicts_with_all = ["image", "file"])]
     column: Option<usize>,
     /// List the test images with the highest activation of the layer's channels
     #[arg(long, requires = "layer", conflicts_with_all = ["class", "row", "image", "file", "method"])]
@@ -73,7 +75,9 @@ impl Visualize {
         let version = &layers.version;
         let layer = self.layer.as_ref().map(|name| layers.find(name)).transpose()?;
         let names = class_names(client, &version.id).await?;
-        let class = self.class.as_ref().map(|wanted| class_of(&names, wanted)).transpose()?;
+        let classes = names.len().max(layers.output_count());
+        let class = self.class.as_ref().map(|wanted| class_of(&names, classes, wanted));
+        let class = class.transpose()?;
 
         let (mut targets, mut report, mut exemplars) = (Vec::new(), None, None);
         let pictures = match (image, layer) {
@@ -141,16 +145,17 @@ async fn class_names(client: &Client, version: &str) -> anyhow::Result<Vec<Strin
     Ok(data.version.dataset.class_names)
 }
 
-/// The index of a class with a name, whose case is ignored if it is unique so, or with an index. The server checks the index,
-/// because a network can have other classes than its data set.
-fn class_of(names: &[String], wanted: &str) -> anyhow::Result<usize> {
+/// The index of a class that is given by its name or its index. The case of the name is ignored, unless several names differ
+/// only by it. A network can have more classes than its data set has names.
+fn class_of(names: &[String], classes: usize, wanted: &str) -> anyhow::Result<usize> {
     let candidates: Vec<usize> = (0..names.len())
         .filter(|class| names[*class].eq_ignore_ascii_case(wanted))
         .collect();
     let exact = candidates.iter().copied().find(|class| names[*class] == wanted);
     let only = candidates.first().copied().filter(|_| candidates.len() == 1);
-    exact.or(only).or_else(|| wanted.parse().ok()).ok_or_else(|| {
-        let last = names.len().saturating_sub(1);
+    let index = || wanted.parse::<usize>().ok().filter(|index| *index < classes);
+    exact.or(only).or_else(index).ok_or_else(|| {
+        let last = classes.saturating_sub(1);
         let few = names.iter().take(MAX_NAMES).cloned().collect::<Vec<_>>().join(", ");
         let more = if names.len() > MAX_NAMES { ", …" } else { "" };
         not_found(format!(
@@ -177,13 +182,29 @@ mod tests {
 
     #[test]
     fn a_class_is_found_by_its_name_or_its_index() {
-        let found = |wanted| class_of(&clothes(), wanted).ok();
+        let found = |wanted| class_of(&clothes(), 2, wanted).ok();
         assert_eq!(
-            [found("trouser"), found("0"), found("7"), found("Hat")],
-            [Some(1), Some(0), Some(7), None]
+            [found("trouser"), found("0"), found("1"), found("Hat")],
+            [Some(1), Some(0), Some(1), None]
         );
         let letters = ["A", "a"].map(str::to_owned);
-        assert_eq!(class_of(&letters, "a").ok(), Some(1));
+        assert_eq!(class_of(&letters, 2, "a").ok(), Some(1));
+    }
+
+    #[test]
+    fn an_unknown_class_is_refused_by_its_name_and_by_its_index_alike() {
+        for wanted in ["Hat", "2", "-1"] {
+            let refused = class_of(&clothes(), 2, wanted).expect_err(wanted).to_string();
+            assert_eq!(
+                refused,
+                format!("there is no class {wanted}: the classes are named T-shirt/top, Trouser, or by index 0 to 1")
+            );
+        }
+        assert_eq!(
+            class_of(&clothes(), 1_000, "7").ok(),
+            Some(7),
+            "of a network with more classes"
+        );
     }
 
     #[test]

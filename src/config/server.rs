@@ -7,9 +7,10 @@ use scv_service::{ExplanationSettings, LibrarySettings};
 use scv_store::DatabaseSettings;
 
 use super::{AccessChoice, Config, default_data_dir};
+use crate::shell;
 
 /// The timeout of a whole response of the language model, in multiples of the timeout between its parts.
-const ANSWER_TIMEOUT_FACTOR: u32 = 5;
+const RESPONSE_TIMEOUT_FACTOR: u32 = 5;
 
 impl Config {
     /// Whether requests need no token.
@@ -20,10 +21,10 @@ impl Config {
         }
     }
 
-    /// Checks what a single setting cannot tell.
+    /// Checks settings that depend on each other.
     ///
     /// # Errors
-    /// Two settings that belong together are not both given.
+    /// Of two settings that belong together, only one is given.
     pub fn check(&self) -> Result<(), String> {
         match (&self.llm_url, &self.llm_model) {
             (Some(_), None) => Err("--llm-url requires --llm-model (SCV_LLM_MODEL)".to_owned()),
@@ -32,11 +33,21 @@ impl Config {
         }
     }
 
-    /// Whether there is a database to open: commands beside the server must not create one where a path is misspelt.
+    /// Whether there is a database to open. Commands that do not start a server ask first, so that a misspelt path is an
+    /// error and does not become a new library.
     pub fn has_library(&self) -> bool {
-        // What cannot be looked at is reported when it is opened.
+        // A directory that cannot be read is reported when it is opened.
         let cluster = self.data_dir.join("postgres").join("PG_VERSION");
         self.database_url.is_some() || cluster.try_exists().unwrap_or(true)
+    }
+
+    /// The option that a printed command needs to open the same library, after a space. Empty for the default library,
+    /// and for a database that a URL names, which may contain a password.
+    pub fn library_option(&self) -> String {
+        if self.database_url.is_some() || self.data_dir == default_data_dir() {
+            return String::new();
+        }
+        format!(" --data-dir {}", shell::word(&self.data_dir.display().to_string()))
     }
 
     /// How to reach the database.
@@ -52,7 +63,7 @@ impl Config {
         }
     }
 
-    /// The settings of the library: its shares of the machine, and the language model.
+    /// The settings of the library: the sizes of its caches, and the language model.
     ///
     /// # Errors
     /// The language model's key cannot be sent, or TLS cannot be set up.
@@ -80,7 +91,7 @@ impl Config {
             model: self.llm_model.clone()?,
             key: self.llm_key.clone(),
             idle_timeout,
-            total_timeout: idle_timeout * ANSWER_TIMEOUT_FACTOR,
+            total_timeout: idle_timeout * RESPONSE_TIMEOUT_FACTOR,
         })
     }
 
@@ -92,5 +103,30 @@ impl Config {
             self.data_dir.push("demo");
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_command_opens_the_same_library() {
+        let usual = Config {
+            data_dir: default_data_dir(),
+            database_url: None,
+            ..Config::defaults()
+        };
+        assert_eq!(usual.library_option(), "");
+        let elsewhere = Config {
+            data_dir: "/srv/two words".into(),
+            ..usual
+        };
+        assert_eq!(elsewhere.library_option(), " --data-dir '/srv/two words'");
+        let database = Config {
+            database_url: Some("postgres://ada:secret@db/scv".to_owned()),
+            ..elsewhere
+        };
+        assert_eq!(database.library_option(), "");
     }
 }

@@ -9,8 +9,8 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::document::selected_operation;
-use super::error::code_of;
-use super::upload::PLACEHOLDER;
+use super::placeholder::PLACEHOLDER;
+use scv_api::error::code_of;
 
 /// The longest text that the log keeps, in characters.
 const MAX_TEXT_LENGTH: usize = 200;

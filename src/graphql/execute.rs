@@ -15,12 +15,13 @@ use futures::stream::BoxStream;
 use tokio::time::timeout;
 
 use super::audit::{self, Change};
-use super::error::{add_missing_codes, code, with_code};
 use super::field_order::FieldOrder;
+use super::missing_codes::add_missing_codes;
 use super::response_budget::ResponseBudget;
-use super::upload::check_upload_placeholders;
-use super::{Schema, attach_library, limits, null_propagation};
+use super::{limits, null_propagation, placeholder};
 use crate::config::Limits;
+use scv_api::error::{code, with_code};
+use scv_api::{Schema, attach_library};
 use scv_domain::access::{Access, NewAuditEntry};
 use scv_service::Library;
 
@@ -55,7 +56,7 @@ impl CheckedRequest {
     /// # Errors
     /// The response to send if the document cannot be parsed or exceeds a limit.
     pub fn new(mut request: Request, limits: &Limits) -> Result<Self, Box<Response>> {
-        let operation = check_upload_placeholders(&request).and_then(|()| limits::check(limits, &mut request));
+        let operation = placeholder::check(&request).and_then(|()| limits::check(limits, &mut request));
         let operation = operation.map_err(|error| Box::new(add_missing_codes(Response::from_errors(vec![error]))))?;
         let operation_name = request.operation_name.clone();
         let order = match request.parsed_query() {

@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use async_graphql::parser::types::{ExecutableDocument, OperationType, Selection, SelectionSet};
-use async_graphql::{Request, ServerError, ServerResult};
+use async_graphql::{Pos, Request, ServerError, ServerResult};
 
 use super::document::selected_operation;
-use super::error::{code, with_code};
+use super::syntax;
 use crate::config::Limits;
-use scv_domain::page::{DEFAULT_PAGE, MAX_PAGE};
+use scv_api::error::{code, with_code};
 
 /// Checks the document of a request against the limits and returns the type of its selected operation.
 ///
@@ -18,30 +18,46 @@ use scv_domain::page::{DEFAULT_PAGE, MAX_PAGE};
 /// # Errors
 /// The document cannot be parsed, or exceeds a limit.
 pub fn check(limits: &Limits, request: &mut Request) -> ServerResult<Option<OperationType>> {
-    check_count("bytes", request.query.len(), limits.document_bytes)?;
-    let enough = limits.tokens.saturating_add(1);
-    check_count("tokens", tokens(&request.query).take(enough).count(), limits.tokens)?;
+    check_count("the document", "bytes", request.query.len(), limits.document_bytes)?;
+    check_count("the document", "tokens", tokens(&request.query).count(), limits.tokens)?;
     let name = request.operation_name.clone();
+    let parsed = syntax::parse(&request.query)?;
+    request.set_parsed_query(parsed);
     let document = request.parsed_query()?;
     let mut fragments = Fragments {
         document,
         known: HashMap::new(),
     };
-    for (_, operation) in document.operations.iter() {
-        let counts = fragments.count(&operation.node.selection_set.node)?;
-        check_count("fields", counts.fields, limits.fields)?;
-        check_count("root fields", counts.root_fields, limits.root_fields)?;
-        check_count("aliases", counts.aliases, limits.aliases)?;
+    for (name, operation) in document.operations.iter() {
+        let selections = &operation.node.selection_set.node;
+        let counts = fragments.count(selections)?;
+        let operation = name.map_or_else(|| "the operation".to_owned(), |name| format!("operation {name}"));
+        check_count(&operation, "fields", counts.fields, limits.fields)?;
+        check_count(&operation, "root fields", counts.root_fields, limits.root_fields)?;
+        check_count(&operation, "aliases", counts.aliases, limits.aliases)?;
+        let depth = limits.depth as usize;
+        if counts.depth > depth {
+            let message = format!(
+                "{operation} is {} fields deep; the limit is {depth} (serverInfo.limits.depth): select fewer levels at a time",
+                counts.depth
+            );
+            let beyond = fragments.first_below(selections, depth)?;
+            return Err(with_code(ServerError::new(message, beyond), code::QUERY_TOO_COMPLEX));
+        }
     }
     Ok(selected_operation(document, name.as_deref()).map(|operation| operation.ty))
 }
 
-fn check_count(what: &str, count: usize, limit: usize) -> ServerResult<()> {
+fn check_count(whole: &str, what: &str, count: usize, limit: usize) -> ServerResult<()> {
     if count <= limit {
         return Ok(());
     }
-    let message =
-        format!("the document has more than {limit} {what}, which is the limit: split it into several requests");
+    // Fragments that multiply may contain more than can be counted.
+    let count = match count {
+        usize::MAX => "too many".to_owned(),
+        count => count.to_string(),
+    };
+    let message = format!("{whole} has {count} {what}; the limit is {limit}: split it into several requests");
     Err(with_code(ServerError::new(message, None), code::QUERY_TOO_COMPLEX))
 }
 
@@ -52,6 +68,8 @@ struct Counts {
     /// Fields of the selection itself.
     root_fields: usize,
     aliases: usize,
+    /// Levels of fields; `__typename` is on no level.
+    depth: usize,
 }
 
 impl Counts {
@@ -59,6 +77,7 @@ impl Counts {
         self.fields = self.fields.saturating_add(other.fields);
         self.root_fields = self.root_fields.saturating_add(other.root_fields);
         self.aliases = self.aliases.saturating_add(other.aliases);
+        self.depth = self.depth.max(other.depth);
     }
 
     /// Adds one field for the fragment itself.
@@ -80,25 +99,48 @@ impl<'a> Fragments<'a> {
     fn count(&mut self, selections: &'a SelectionSet) -> ServerResult<Counts> {
         let mut counts = Counts::default();
         for selection in &selections.items {
-            match &selection.node {
-                Selection::Field(field) => {
-                    let inner = self.count(&field.node.selection_set.node)?;
-                    counts.add(Counts {
-                        fields: inner.fields.saturating_add(1),
-                        root_fields: 1,
-                        aliases: inner.aliases.saturating_add(usize::from(field.node.alias.is_some())),
-                    });
-                }
-                // A fragment is work even if it is empty, so it counts as a field.
-                Selection::InlineFragment(inline) => {
-                    counts.add(self.count(&inline.node.selection_set.node)?.plus_fragment())
-                }
-                Selection::FragmentSpread(spread) => {
-                    counts.add(self.count_fragment(&spread.node.fragment_name.node)?.plus_fragment())
-                }
-            }
+            counts.add(self.count_selection(&selection.node)?);
         }
         Ok(counts)
+    }
+
+    fn count_selection(&mut self, selection: &'a Selection) -> ServerResult<Counts> {
+        Ok(match selection {
+            Selection::Field(field) => {
+                let inner = self.count(&field.node.selection_set.node)?;
+                Counts {
+                    fields: inner.fields.saturating_add(1),
+                    root_fields: 1,
+                    aliases: inner.aliases.saturating_add(usize::from(field.node.alias.is_some())),
+                    depth: inner.depth + usize::from(field.node.name.node != "__typename"),
+                }
+            }
+            // A fragment is work even if it is empty, so it counts as a field.
+            Selection::InlineFragment(inline) => self.count(&inline.node.selection_set.node)?.plus_fragment(),
+            Selection::FragmentSpread(spread) => self.count_fragment(&spread.node.fragment_name.node)?.plus_fragment(),
+        })
+    }
+
+    /// The first field that is more than `levels` levels deep.
+    fn first_below(&mut self, selections: &'a SelectionSet, levels: usize) -> ServerResult<Option<Pos>> {
+        for selection in &selections.items {
+            // Whatever is deep enough contains such a field, so no other selection is walked.
+            if self.count_selection(&selection.node)?.depth <= levels {
+                continue;
+            }
+            return match &selection.node {
+                Selection::Field(field) if levels == 0 => Ok(Some(field.pos)),
+                Selection::Field(field) => self.first_below(&field.node.selection_set.node, levels - 1),
+                Selection::InlineFragment(inline) => self.first_below(&inline.node.selection_set.node, levels),
+                Selection::FragmentSpread(spread) => {
+                    match self.document.fragments.get(&spread.node.fragment_name.node) {
+                        Some(fragment) => self.first_below(&fragment.node.selection_set.node, levels),
+                        None => Ok(None),
+                    }
+                }
+            };
+        }
+        Ok(None)
     }
 
     fn count_fragment(&mut self, name: &str) -> ServerResult<Counts> {
@@ -124,7 +166,7 @@ impl<'a> Fragments<'a> {
 
 /// The tokens of a document, approximately as GraphQL's grammar defines them: words and numbers, strings, and
 /// punctuators.
-fn tokens(document: &str) -> impl Iterator<Item = ()> + '_ {
+pub(super) fn tokens(document: &str) -> impl Iterator<Item = &str> {
     let mut rest = document;
     std::iter::from_fn(move || {
         loop {
@@ -140,8 +182,9 @@ fn tokens(document: &str) -> impl Iterator<Item = ()> + '_ {
                 c if is_word(c) => rest.len() - rest.trim_start_matches(is_word).len(),
                 c => c.len_utf8(),
             };
-            rest = &rest[length..];
-            return Some(());
+            let (token, after) = rest.split_at(length);
+            rest = after;
+            return Some(token);
         }
     })
 }
@@ -174,39 +217,6 @@ fn string_length(text: &str) -> usize {
     }
 }
 
-/// An upper bound on the complexity of a field, so that sums do not overflow.
-const MAX_COST: usize = 1 << 40;
-
-/// The complexity of a list without pages, which counts as a page of default size.
-pub(super) fn list_cost(entry: usize) -> usize {
-    entries_cost(DEFAULT_PAGE, entry)
-}
-
-/// The complexity of a field with `count` entries.
-pub(super) fn entries_cost(count: usize, entry: usize) -> usize {
-    count.saturating_mul(entry).saturating_add(1).min(MAX_COST)
-}
-
-/// Random permutations that count as one field.
-const PERMUTATIONS_PER_FIELD: usize = 25;
-
-/// The complexity of a permutation test.
-pub(super) fn permutation_cost(permutations: i32, fields: usize) -> usize {
-    let permutations = usize::try_from(permutations).unwrap_or_default();
-    (permutations / PERMUTATIONS_PER_FIELD)
-        .saturating_add(fields)
-        .saturating_add(1)
-}
-
-/// The complexity of a page with the requested number of entries.
-pub(super) fn page_cost(first: Option<i32>, last: Option<i32>, entry: usize) -> usize {
-    // The list itself refuses a page that is too large, with a more specific message.
-    let size = first.or(last).map_or(DEFAULT_PAGE, |size| {
-        usize::try_from(size).unwrap_or_default().min(MAX_PAGE)
-    });
-    entries_cost(size, entry)
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -234,7 +244,8 @@ mod tests {
             Counts {
                 fields: 9,
                 root_fields: 3,
-                aliases: 3
+                aliases: 3,
+                depth: 3
             }
         );
     }
@@ -263,6 +274,38 @@ mod tests {
     }
 
     #[test]
+    fn the_depth_counts_fields_through_fragments_and_the_first_field_beyond_it_is_found() {
+        let text = "{ x a { ...f __typename } } fragment f on Q { y ... on R { b { c { d } } } }";
+        let document = parse_query(text).unwrap();
+        let mut fragments = Fragments {
+            document: &document,
+            known: HashMap::new(),
+        };
+        let (_, operation) = document.operations.iter().next().unwrap();
+        let selections = &operation.node.selection_set.node;
+        assert_eq!(fragments.count(selections).unwrap().depth, 4);
+        for (levels, field) in [(0, "x a"), (2, "c {"), (3, "d }"), (4, "nothing")] {
+            let place = fragments.first_below(selections, levels).unwrap();
+            let column = text.find(field).map(|at| at + 1);
+            assert_eq!(place.map(|place| place.column), column, "below {levels} levels");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_exceeded_is_reported_with_both_numbers() {
+        let message = |count| check_count("operation a", "fields", count, 20).unwrap_err().message;
+        assert_eq!(
+            message(21),
+            "operation a has 21 fields; the limit is 20: split it into several requests"
+        );
+        assert_eq!(
+            message(usize::MAX),
+            "operation a has too many fields; the limit is 20: split it into several requests"
+        );
+        assert!(check_count("operation a", "fields", 20, 20).is_ok());
+    }
+
+    #[test]
     fn tokens_are_words_strings_and_punctuators() {
         for (document, count) in [
             ("", 0),
@@ -277,15 +320,5 @@ mod tests {
         ] {
             assert_eq!(tokens(document).count(), count, "{document}");
         }
-    }
-
-    #[test]
-    fn the_complexity_of_a_page_is_that_of_its_entries() {
-        assert_eq!(page_cost(Some(10), None, 7), 71);
-        assert_eq!(page_cost(None, Some(3), 7), 22);
-        assert_eq!(page_cost(None, None, 7), 141);
-        assert_eq!(page_cost(Some(-1), None, 7), 1);
-        assert_eq!(page_cost(Some(i32::MAX), None, 7), 701);
-        assert_eq!(page_cost(Some(100), None, usize::MAX), MAX_COST);
     }
 }

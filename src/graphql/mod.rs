@@ -1,116 +1,69 @@
-//! The GraphQL schema: translates between the API's terms and the domain's.
+//! The execution of GraphQL requests: limits, timeouts, and what the specification requires beyond async-graphql. The schema
+//! itself is [`scv_api`].
 
 mod audit;
-mod block;
-mod compare;
-mod connection;
-mod dataset;
-mod diff;
 mod document;
-pub mod error;
-mod evaluation;
 pub mod execute;
-mod explanation;
 mod field_order;
-pub mod id;
-mod insight;
 mod instrumentation;
-mod job;
-mod layer;
-mod layer_match;
 pub mod limits;
-mod loader;
-mod model;
-mod mutation;
-mod node;
+mod missing_codes;
 mod null_propagation;
-mod number;
-mod picture;
-mod query;
-mod raw_list;
+mod placeholder;
 mod response_budget;
-mod subscription;
-mod synthesis;
-mod token;
-mod upload;
-mod version;
-
-use async_graphql::{Request, SchemaBuilder};
-use tokio_util::sync::CancellationToken;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod validation;
 
 use crate::config::Limits;
-use connection::ListConnection;
-use mutation::Mutation;
-use query::Query;
-use scv_service::{JobFeed, Library};
-use subscription::Subscription;
-
-/// The executable schema.
-pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
-
-fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
-    let builder = async_graphql::Schema::build(Query, Mutation::default(), Subscription);
-    describe_connections(builder).register_output_type::<node::Node>()
-}
-
-/// Describes the connection types, which async-graphql generates without descriptions.
-fn describe_connections(
-    builder: SchemaBuilder<Query, Mutation, Subscription>,
-) -> SchemaBuilder<Query, Mutation, Subscription> {
-    builder
-        .override_output_type_description::<ListConnection<model::Model>>("A page of models.")
-        .override_output_type_description::<ListConnection<version::Version>>("A page of versions.")
-        .override_output_type_description::<ListConnection<layer::Layer>>("A page of layers.")
-        .override_output_type_description::<ListConnection<job::Job>>("A page of jobs.")
-        .override_output_type_description::<ListConnection<evaluation::ConfusionCell>>(
-            "A page of cells of a confusion matrix.",
-        )
-        .override_output_type_description::<ListConnection<token::Token>>("A page of tokens.")
-        .override_output_type_description::<ListConnection<token::AuditEntry>>("A page of the audit log.")
-        .override_output_type_description::<ListConnection<evaluation::Mistake>>("A page of misclassified images.")
-        .override_output_type_description::<ListConnection<synthesis::Synthesis>>("A page of synthetic images.")
-        .override_output_type_description::<ListConnection<synthesis::ChannelExemplars>>(
-            "A page of channels with their top-activating images.",
-        )
-        .override_output_type_description::<layer_match::LayerMatchConnection>(
-            "A page of similar layers, most similar first.",
-        )
-        .override_output_type_description::<compare::VersionMatchConnection>(
-            "A page of similar versions, most similar first.",
-        )
-}
+use scv_api::{Schema, ServerLimits};
+use scv_service::JobFeed;
 
 /// How deep fields and fragments may nest for async-graphql to walk a document; the parser has the same limit.
 const MAX_DOCUMENT_DEPTH: usize = 64;
 
 /// The schema with its limits. It allows introspection only if `is_open`. Each request brings its own library; see
-/// [`attach_library`].
+/// [`attach_library`](scv_api::attach_library).
 pub fn schema(jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
-    let mut builder = builder()
-        .limit_depth(limits.depth as usize)
+    let mut builder = scv_api::builder()
         .limit_recursive_depth(MAX_DOCUMENT_DEPTH)
-        .limit_complexity(limits.complexity)
         .extension(instrumentation::Instrumentation)
+        .extension(validation::Validation {
+            max_complexity: limits.complexity,
+        })
         .data(jobs)
-        .data(limits);
+        .data(ServerLimits::from(limits));
     if !is_open {
         builder = builder.disable_introspection().disable_suggestions();
     }
     builder.finish()
 }
 
-/// Gives a request the library as its caller may see it, and a loader of its own: no data is shared between requests.
-pub fn attach_library(request: Request, library: Library) -> Request {
-    let request_ended = CancellationToken::new();
-    let loader = loader::loader(library.clone(), request_ended.clone());
-    request.data(loader).data(request_ended.drop_guard()).data(library)
-}
-
-/// The schema in GraphQL's schema definition language; needs no database.
-pub fn sdl() -> String {
-    let options = async_graphql::SDLExportOptions::new()
-        .sorted_fields()
-        .sorted_arguments()
-        .sorted_enum_items();
-    builder().finish().sdl_with_options(options)
+impl From<Limits> for ServerLimits {
+    fn from(limits: Limits) -> Self {
+        Self {
+            document_bytes: limits.document_bytes,
+            tokens: limits.tokens,
+            depth: limits.depth,
+            fields: limits.fields,
+            root_fields: limits.root_fields,
+            aliases: limits.aliases,
+            complexity: limits.complexity,
+            response_bytes: limits.response_bytes,
+            batch: limits.batch,
+            body_bytes: limits.body_bytes,
+            file_bytes: limits.file_bytes,
+            upload_bytes: limits.upload_bytes,
+            files: limits.files,
+            timeout_seconds: limits.timeout_seconds,
+            concurrent_requests: limits.concurrent_requests,
+            subscriptions: limits.subscriptions,
+            client_subscriptions: limits.client_subscriptions,
+            sockets_per_address: limits.sockets_per_address,
+            uploads: limits.uploads,
+            client_uploads: limits.client_uploads,
+            requests_per_minute: limits.requests_per_minute,
+        }
+    }
 }

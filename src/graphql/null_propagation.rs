@@ -16,7 +16,7 @@ use async_graphql::{Name, PathSegment, Response, Value};
 use super::document::selected_operation;
 
 /// The type of each field, by the name of its object and its own name.
-static FIELDS: LazyLock<HashMap<Name, HashMap<Name, Type>>> = LazyLock::new(|| fields_of(&super::sdl()));
+static FIELDS: LazyLock<HashMap<Name, HashMap<Name, Type>>> = LazyLock::new(|| fields_of(&scv_api::sdl()));
 
 fn fields_of(schema: &str) -> HashMap<Name, HashMap<Name, Type>> {
     let definitions = parse_schema(schema)

@@ -14,8 +14,8 @@ use async_graphql::{Request, Response, Value};
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
-use crate::graphql::error::code;
 use crate::graphql::execute::error_response;
+use scv_api::error::code;
 
 /// Bytes of documents that are cached for clients.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -132,7 +132,7 @@ mod tests {
     use async_graphql::value;
 
     use super::*;
-    use crate::graphql::error::first_code;
+    use scv_api::error::first_code;
 
     const DOCUMENT: &str = "{ serverInfo { version } }";
 

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 
-use crate::graphql::error::{ApiError, code};
+use scv_api::error::{ApiError, code};
 use scv_service::ServiceError;
 
 /// Why a request is refused.
@@ -117,7 +117,7 @@ impl From<ApiError> for HttpError {
 /// The status for an error code.
 fn status_of(code: &str) -> StatusCode {
     match code {
-        code::BAD_USER_INPUT | code::QUERY_TOO_COMPLEX => StatusCode::BAD_REQUEST,
+        code::BAD_USER_INPUT | code::QUERY_TOO_COMPLEX | code::UNSUPPORTED_MODEL => StatusCode::BAD_REQUEST,
         code::UNAUTHENTICATED => StatusCode::UNAUTHORIZED,
         code::FORBIDDEN => StatusCode::FORBIDDEN,
         code::NOT_FOUND => StatusCode::NOT_FOUND,

@@ -21,9 +21,9 @@ use super::client_quota::{ClientQuota, QuotaPermit};
 use super::documents::Documents;
 use super::request_id::in_span;
 use crate::config::Limits;
-use crate::graphql::Schema;
-use crate::graphql::error::{code, first_code};
 use crate::graphql::execute::{self, Caller, CheckedRequest, error_response};
+use scv_api::Schema;
+use scv_api::error::{code, first_code};
 use scv_service::metrics::METRICS;
 
 /// Events that may wait for a slow client before the subscription itself waits.

@@ -8,7 +8,7 @@ use async_graphql::ID;
 use super::error::HttpError;
 use super::gateway::LibraryGateway;
 use super::get_or_head;
-use crate::graphql::id::GlobalId as _;
+use scv_api::id::GlobalId as _;
 use scv_artifact::ObjectStream;
 use scv_domain::id::VersionId;
 use scv_service::ExportFormat;

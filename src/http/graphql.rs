@@ -16,8 +16,8 @@ use super::origin::Origins;
 use super::request::{GraphqlRequest, from_query_string, has_files};
 use super::response_format::{Body, ResponseFormat};
 use super::socket;
-use crate::graphql::error::code;
 use crate::graphql::execute::{Caller, error_response};
+use scv_api::error::code;
 use scv_service::metrics::METRICS;
 
 /// How often a stream of events sends a comment, so that proxies do not close it as idle.

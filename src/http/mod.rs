@@ -12,6 +12,7 @@ mod gateway;
 pub mod graphiql;
 mod graphql;
 mod health;
+mod not_found;
 mod origin;
 mod picture;
 mod request;
@@ -36,7 +37,7 @@ use self::gateway::LibraryGateway;
 use self::health::Readiness;
 use self::origin::Origins;
 use crate::config::Limits;
-use crate::graphql::Schema;
+use scv_api::Schema;
 use scv_service::Library;
 
 /// How long open requests may take to finish when the server stops.
@@ -102,6 +103,7 @@ pub fn server(
             .configure(export::configure)
             .configure(picture::configure)
             .configure(health::configure)
+            .default_service(web::to(not_found::not_found))
     };
     Ok(HttpServer::new(factory)
         .disable_signals()

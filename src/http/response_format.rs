@@ -10,7 +10,7 @@ use mime::Mime;
 use serde::Serialize;
 use serde::ser::SerializeMap as _;
 
-use crate::graphql::error::{code, first_code};
+use scv_api::error::{code, first_code};
 
 /// The format of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

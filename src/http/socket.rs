@@ -24,8 +24,8 @@ use super::documents::DOCUMENT_ID;
 use super::error::HttpError;
 use super::executor::{Executor, SEND_TIMEOUT};
 use super::origin::Origins;
-use crate::graphql::error::code;
 use crate::graphql::execute::error_response;
+use scv_api::error::code;
 
 /// The only WebSocket subprotocol that the server supports.
 const PROTOCOL: &str = "graphql-transport-ws";

@@ -83,6 +83,7 @@ async fn invalid_names_and_tags_are_refused_with_what_is_allowed() {
         json!({ "name": "" }),
         json!({ "name": "two\nlines" }),
         json!({ "name": "x".repeat(129) }),
+        json!({ "name": "team:cnn" }),
         json!({ "name": "a", "description": "x".repeat(10_001) }),
         json!({ "name": "a", "tags": [""] }),
         json!({ "name": "a", "tags": (0..33).map(|tag| tag.to_string()).collect::<Vec<_>>() }),
@@ -217,9 +218,13 @@ async fn every_object_is_found_by_its_global_id_and_a_missing_one_is_null() {
     assert_eq!(api.data(by_type, json!({ "id": unknown })).await["model"], Value::Null);
     let (code, message) = api.error(by_type, json!({ "id": layer })).await;
     assert_eq!(code, "BAD_USER_INPUT");
-    assert!(message.contains("refers to a Layer, not to a Model"), "{message}");
-    let (code, _) = api.error(by_type, json!({ "id": "7" })).await;
+    assert!(message.contains("is the id of a Layer, not of a Model"), "{message}");
+    let (code, message) = api.error(by_type, json!({ "id": "7" })).await;
     assert_eq!(code, "BAD_USER_INPUT");
+    assert!(
+        message.starts_with("\"7\" is not a valid id") && message.contains("`model(name:)`"),
+        "{message}"
+    );
     let too_many: Vec<_> = (0..101).map(|_| &model).collect();
     let (code, message) = api.error(nodes, json!({ "ids": too_many })).await;
     assert_eq!(code, "BAD_USER_INPUT");

@@ -109,7 +109,7 @@ async fn a_search_for_versions_applies_its_filter() {
         )
         .await;
     assert_eq!(code, "BAD_USER_INPUT");
-    assert!(message.contains("version 1 has no layers of kind Softmax"), "{message}");
+    assert!(message.contains("target:1 has no layers of kind Softmax"), "{message}");
     server.stop().await.unwrap();
 }
 
@@ -193,10 +193,7 @@ async fn a_matrix_is_available_as_a_plot() {
     let svg = api.get(&text(&matrix["svg"])).await;
     assert_eq!((svg.status().as_u16(), content_type(&svg)), (200, "image/svg+xml"));
     let svg = svg.text().await.unwrap();
-    assert!(
-        svg.contains("a&lt;&amp;&gt; version 1") && svg.contains("0 Conv2d"),
-        "{svg}"
-    );
+    assert!(svg.contains("a&lt;&amp;&gt;:1") && svg.contains("0 Conv2d"), "{svg}");
     let png = api.get(&text(&matrix["png"])).await;
     assert_eq!((png.status().as_u16(), content_type(&png)), (200, "image/png"));
     assert!(png.bytes().await.unwrap().starts_with(b"\x89PNG"));

@@ -224,6 +224,10 @@ async fn only_failed_and_cancelled_jobs_can_be_retried() {
     for (job, status) in [(&succeeded, "SUCCEEDED"), (&running, "RUNNING"), (&queued, "QUEUED")] {
         let (code, message) = api.error(RETRY, json!({ "id": job })).await;
         assert_eq!(code, "CONFLICT", "{status}: {message}");
+        assert_eq!(
+            message,
+            format!("the job is {status}; only FAILED and CANCELLED jobs can be retried")
+        );
         let unchanged = api.wait_for_job(job, |_| true).await;
         assert_eq!(unchanged["status"], status);
     }

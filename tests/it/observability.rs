@@ -56,6 +56,22 @@ fn a_build_without_otlp_refuses_a_collector_and_says_how_to_build_one() {
     }
 }
 
+#[test]
+fn a_collector_does_not_keep_other_commands_than_the_server_from_running() {
+    use crate::support::process::run_to_exit;
+
+    let installation = Installation::empty();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_scv"));
+    command
+        .args(["status", "--server", "127.0.0.1:1"])
+        .env("SCV_CONFIG", "/dev/null")
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
+    let (status, message) = run_to_exit(&installation, &mut command);
+    // The command runs, and then finds no server.
+    assert_eq!(status.code(), Some(5), "{message}");
+    assert!(message.contains("cannot reach a server"), "{message}");
+}
+
 #[cfg(feature = "otlp")]
 mod traces {
     use std::sync::{Arc, Mutex};

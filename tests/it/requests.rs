@@ -1,6 +1,7 @@
 //! Pages, health, metrics, limits, subscriptions, and the number of SQL statements per query.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Once;
 
 use serde_json::{Value, json};
@@ -141,7 +142,7 @@ async fn a_document_that_is_nested_too_deeply_is_refused() {
     let response = server.api.execute(&nested(8), json!({})).await.unwrap();
     assert_eq!(
         response["errors"][0]["message"],
-        "the document is nested too deeply: reduce its depth to the limit (serverInfo.limits.depth)",
+        "the operation is 27 fields deep; the limit is 24 (serverInfo.limits.depth): select fewer levels at a time",
         "{response:#}"
     );
     server.stop().await.unwrap();
@@ -285,7 +286,7 @@ async fn statements(api: &Client, query: &str) -> (Value, Vec<String>) {
 /// Whether two fields share a statement depends on the load of the machine. A field must never execute one statement
 /// per entry.
 #[tokio::test]
-async fn a_nested_page_executes_at_most_one_statement_per_field() {
+async fn a_nested_page_executes_a_statement_per_field_and_not_per_entry() {
     let server = Server::start().await;
     let api = &server.api;
     let blocks = perceptron();
@@ -308,11 +309,14 @@ async fn a_nested_page_executes_at_most_one_statement_per_field() {
     assert_eq!(response["models"]["nodes"].as_array().unwrap().len(), MODELS as usize);
     // All fields above except the plain columns: name, number, imageCount, contentHash and reason.
     let fields = 17;
-    assert!(
-        (5..=fields).contains(&executed.len()),
-        "{}: {executed:#?}",
-        executed.len()
-    );
+    // On a busy machine the entries of a field come in several batches, but never one by one.
+    let mut repeats: BTreeMap<&str, u64> = BTreeMap::new();
+    for statement in &executed {
+        let (text, _) = statement.split_once("rows_affected").unwrap();
+        *repeats.entry(text).or_default() += 1;
+    }
+    assert!((5..=fields).contains(&repeats.len()), "{executed:#?}");
+    assert!(repeats.values().all(|&count| count < MODELS / 2), "{repeats:#?}");
 
     let hits = |first: u64| {
         format!(

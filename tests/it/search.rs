@@ -168,6 +168,7 @@ async fn invalid_filters_are_refused() {
         json!({ "minScore": -2.0 }),
         json!({ "datasets": ["moon"] }),
         json!({ "tags": vec!["x"; 101] }),
+        json!({ "models": ["target"] }),
     ] {
         refusals.push(refusal(api, &conv, json!({ "filter": filter })).await);
     }

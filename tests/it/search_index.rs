@@ -103,6 +103,6 @@ async fn an_index_is_rebuilt_by_one_caller_at_a_time() {
 }
 
 fn missing_probe_set() -> Value {
-    use scv::graphql::id::GlobalId as _;
+    use scv_api::id::GlobalId as _;
     json!(scv_domain::id::ProbeSetId(999).encode().0)
 }

@@ -60,7 +60,7 @@ async fn the_size_of_one_file_and_of_all_files_is_limited() {
         assert_eq!(send(within).await.0, 200, "{within:?}");
     }
     for (beyond, words) in [
-        (&[1_001][..], "a file is larger than 1000 bytes"),
+        (&[1_001][..], "the file \"file\" is larger than 1000 bytes"),
         (&[1_000, 501], "the files are larger than 1500 bytes"),
     ] {
         let (status, response) = send(beyond).await;
@@ -91,7 +91,7 @@ async fn a_file_that_is_too_large_is_refused_while_it_arrives() {
     // The rest of the announced body is never sent.
     let response = read_response(start_request(&server, &body).await).await;
     assert!(
-        response.starts_with("HTTP/1.1 413") && response.contains("a file is larger"),
+        response.starts_with("HTTP/1.1 413") && response.contains("the file \\\"a\\\" is larger"),
         "{response}"
     );
     server.stop().await.unwrap();

@@ -155,7 +155,7 @@ async fn invalid_training_settings_are_refused_by_name() {
         json!({ "batchSize": 4097 }),
         json!({ "learningRate": 0.0 }),
         json!({ "learningRate": 10.5 }),
-        json!({ "momentum": 1.0 }),
+        json!({ "momentum": 1.0, "optimizer": "SGD" }),
         json!({ "weightDecay": -0.1 }),
         json!({ "seed": -1 }),
     ];
@@ -166,13 +166,25 @@ async fn invalid_training_settings_are_refused_by_name() {
         let field = settings.as_object().unwrap().keys().next().unwrap();
         assert!(message.contains(&format!("`settings.{field}` must be")), "{message}");
     }
+    for settings in [
+        json!({ "momentum": 0.5 }),
+        json!({ "momentum": 0.9, "optimizer": "ADAMW" }),
+    ] {
+        let input = json!({ "modelId": model, "dataset": "digits", "blocks": perceptron(), "settings": settings });
+        let (code, message) = server.api.error(train, json!({ "input": input })).await;
+        assert_eq!(code, "BAD_USER_INPUT", "{settings}");
+        assert_eq!(
+            message,
+            "`settings.momentum` applies only to the optimizer SGD: omit it, or set `settings.optimizer` to SGD"
+        );
+    }
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn the_block_language_describes_itself() {
     let server = Server::start().await;
-    let query = "{ blockKinds { name summary parameters { name values required default rule } } }";
+    let query = "{ blockKinds { name summary parameters { name values required default description } } }";
     let data = server.api.data(query, json!({})).await;
     let kinds = data["blockKinds"].as_array().unwrap();
     let names: Vec<_> = kinds.iter().map(|kind| kind["name"].as_str().unwrap()).collect();

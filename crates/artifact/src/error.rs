@@ -1,4 +1,7 @@
-//! Errors of the artifact store. Every variant is a fault of the running system, not of the caller.
+//! Errors of the artifact store. The operator of the server can fix every variant, its callers cannot.
+//!
+//! A message contains its cause. So a cause is not called `source`: a caller that prints an error with all of its
+//! sources would print it twice.
 
 use std::error::Error;
 use std::io;
@@ -10,12 +13,12 @@ use super::key::{ArtifactKey, ArtifactKeyError, ArtifactKind};
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
     /// The directory cannot be used.
-    #[error("the artifact directory {} cannot be used: {source}; check that it is a directory this user may write to", directory.display())]
+    #[error("the artifact directory {} cannot be used: {cause}; check that it is a directory this user may write to", directory.display())]
     Open {
         /// The directory.
         directory: PathBuf,
         /// The error of the system.
-        source: Box<dyn Error + Send + Sync>,
+        cause: Box<dyn Error + Send + Sync>,
     },
     /// No space is left.
     #[error(
@@ -25,7 +28,7 @@ pub enum ArtifactError {
         /// The object that could not be written.
         key: ArtifactKey,
         /// The error of the store.
-        source: object_store::Error,
+        cause: object_store::Error,
     },
     /// There is no such object.
     #[error(
@@ -57,41 +60,41 @@ pub enum ArtifactError {
         key: ArtifactKey,
         /// Its size in bytes.
         bytes: usize,
-        /// The expected content, in words.
+        /// A description of the expected content.
         expected: String,
     },
     /// The objects of a kind cannot be listed.
-    #[error("cannot list the {kind} in the artifact store: {source}")]
+    #[error("cannot list the {kind} in the artifact store: {cause}")]
     List {
         /// The kind.
         kind: ArtifactKind,
         /// The error of the store.
-        source: object_store::Error,
+        cause: object_store::Error,
     },
     /// Any other failure of the store.
-    #[error("cannot {action} {key} in the artifact store: {source}")]
+    #[error("cannot {action} {key} in the artifact store: {cause}")]
     Store {
         /// The action that failed.
         action: &'static str,
         /// The object.
         key: ArtifactKey,
         /// The error of the store.
-        source: object_store::Error,
+        cause: object_store::Error,
     },
     /// The thread that computes hashes has stopped.
-    #[error("the hash of an artifact could not be computed: {source}")]
+    #[error("the hash of an artifact could not be computed: {cause}")]
     Hashing {
         /// Why the thread ended.
-        source: tokio::task::JoinError,
+        cause: tokio::task::JoinError,
     },
 }
 
 impl ArtifactError {
-    pub(super) fn from_store(action: &'static str, key: ArtifactKey, source: object_store::Error) -> Self {
-        match source {
+    pub(super) fn from_store(action: &'static str, key: ArtifactKey, cause: object_store::Error) -> Self {
+        match cause {
             object_store::Error::NotFound { .. } => Self::Missing { key },
-            source if is_out_of_space(&source) => Self::Full { key, source },
-            source => Self::Store { action, key, source },
+            cause if is_out_of_space(&cause) => Self::Full { key, cause },
+            cause => Self::Store { action, key, cause },
         }
     }
 }
@@ -118,11 +121,11 @@ mod tests {
     fn a_full_disk_is_recognised_as_the_cause_of_an_error() {
         let key = ArtifactKey::of(ArtifactKind::Weights, b"abc");
         let refuse = |kind: io::ErrorKind| {
-            let source = object_store::Error::Generic {
+            let cause = object_store::Error::Generic {
                 store: "LocalFileSystem",
                 source: Box::new(io::Error::from(kind)),
             };
-            ArtifactError::from_store("write", key, source)
+            ArtifactError::from_store("write", key, cause)
         };
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
             assert!(matches!(refuse(kind), ArtifactError::Full { .. }));

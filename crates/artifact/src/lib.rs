@@ -60,12 +60,12 @@ impl ArtifactStore {
     /// # Errors
     /// The directory cannot be created or opened.
     pub fn open(directory: &Path) -> Result<Self, ArtifactError> {
-        let refuse = |source: Box<dyn std::error::Error + Send + Sync>| ArtifactError::Open {
+        let refuse = |cause: Box<dyn std::error::Error + Send + Sync>| ArtifactError::Open {
             directory: directory.to_owned(),
-            source,
+            cause,
         };
-        std::fs::create_dir_all(directory).map_err(|source| refuse(source.into()))?;
-        let files = LocalFileSystem::new_with_prefix(directory).map_err(|source| refuse(source.into()))?;
+        std::fs::create_dir_all(directory).map_err(|error| refuse(error.into()))?;
+        let files = LocalFileSystem::new_with_prefix(directory).map_err(|error| refuse(error.into()))?;
         Ok(Self {
             objects: Arc::new(files.with_fsync(true)),
         })
@@ -96,7 +96,7 @@ impl ArtifactStore {
 
     /// Verifies the hash of an object, reading it in chunks. Returns its size in bytes.
     async fn check(&self, key: &ArtifactKey) -> Result<u64, ArtifactError> {
-        let refuse = |source| ArtifactError::from_store("read", *key, source);
+        let refuse = |error| ArtifactError::from_store("read", *key, error);
         let location = location(key);
         let size = self.objects.head(&location).await.map_err(refuse)?.size;
         let mut hasher = ArtifactHasher::default();
@@ -104,7 +104,7 @@ impl ArtifactStore {
             let range = start..size.min(start + CHUNK_BYTES as u64);
             let chunk = self.objects.get_range(&location, range).await.map_err(refuse)?;
             let hashed = tokio::task::spawn_blocking(move || hasher.update(&chunk)).await;
-            hasher = hashed.map_err(|source| ArtifactError::Hashing { source })?;
+            hasher = hashed.map_err(|cause| ArtifactError::Hashing { cause })?;
         }
         if hasher.key(key.kind()) != *key {
             return Err(ArtifactError::Corrupt {
@@ -128,7 +128,7 @@ impl ArtifactStore {
             async move {
                 let range = start..size.min(start + CHUNK_BYTES as u64);
                 let chunk = objects.get_range(&location(&key), range).await;
-                chunk.map_err(|source| ArtifactError::from_store("read", key, source))
+                chunk.map_err(|error| ArtifactError::from_store("read", key, error))
             }
         });
         Ok(ObjectStream {
@@ -152,7 +152,7 @@ impl ArtifactStore {
         let written = self.objects.put(&location(key), bytes.into()).await;
         written
             .map(drop)
-            .map_err(|source| ArtifactError::from_store("write", *key, source))
+            .map_err(|error| ArtifactError::from_store("write", *key, error))
     }
 
     /// Reads an object and verifies its hash.
@@ -160,7 +160,7 @@ impl ArtifactStore {
     /// # Errors
     /// [`ArtifactError::Missing`], [`ArtifactError::Corrupt`], or a failure to read.
     pub async fn get(&self, key: &ArtifactKey) -> Result<Bytes, ArtifactError> {
-        let refuse = |source| ArtifactError::from_store("read", *key, source);
+        let refuse = |error| ArtifactError::from_store("read", *key, error);
         let object = self.objects.get(&location(key)).await.map_err(refuse)?;
         let bytes = object.bytes().await.map_err(refuse)?;
         let actual = key_of(key.kind(), bytes.clone()).await?;
@@ -190,7 +190,7 @@ impl ArtifactStore {
         let mut objects: Vec<_> = list
             .try_collect()
             .await
-            .map_err(|source| ArtifactError::List { kind, source })?;
+            .map_err(|cause| ArtifactError::List { kind, cause })?;
         objects.sort_by_key(|object| object.last_modified);
         let mut bytes: u64 = objects.iter().map(|object| object.size).sum();
         #[expect(
@@ -212,7 +212,7 @@ impl ArtifactStore {
             match self.objects.delete(&object.location).await {
                 // Another server that uses the same store may have deleted it first.
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(source) => return Err(ArtifactError::from_store("delete", key, source)),
+                Err(error) => return Err(ArtifactError::from_store("delete", key, error)),
             }
             bytes -= object.size;
             deleted += 1;
@@ -229,7 +229,7 @@ fn location(key: &ArtifactKey) -> object_store::path::Path {
 async fn key_of(kind: ArtifactKind, bytes: Bytes) -> Result<ArtifactKey, ArtifactError> {
     tokio::task::spawn_blocking(move || ArtifactKey::of(kind, &bytes))
         .await
-        .map_err(|source| ArtifactError::Hashing { source })
+        .map_err(|cause| ArtifactError::Hashing { cause })
 }
 
 #[cfg(test)]

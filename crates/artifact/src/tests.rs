@@ -137,6 +137,24 @@ fn a_file_cannot_be_opened_as_a_directory() {
 }
 
 #[tokio::test]
+async fn the_error_of_the_system_appears_once_in_an_error_with_all_of_its_sources() {
+    let (directory, store) = store();
+    let file = directory.path().join("artifacts/weights");
+    fs::write(&file, b"").unwrap();
+    let unwritten = store.put(ArtifactKind::Weights, b"weights".to_vec()).await.unwrap_err();
+    let unopened = ArtifactStore::open(&file).unwrap_err();
+    for error in [unwritten, unopened] {
+        let mut text = error.to_string();
+        let mut next = std::error::Error::source(&error);
+        while let Some(source) = next {
+            text.push_str(&format!(": {source}"));
+            next = source.source();
+        }
+        assert_eq!(text.matches("(os error").count(), 1, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_split_is_read_back_unchanged() {
     let (_directory, store) = store();
     let digits = digits();

@@ -8,7 +8,7 @@ use super::memory;
 use super::network::Network;
 use scv_domain::image::{ChannelStatistics, Images};
 
-/// Most images in a batch.
+/// Maximum number of images in a batch.
 const MAX_BATCH: usize = 256;
 
 /// Images for a network, in batches as large as memory allows.

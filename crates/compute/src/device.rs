@@ -119,7 +119,7 @@ pub fn open(choice: DeviceChoice) -> Result<OpenDevice, ComputeError> {
         })),
         DeviceChoice::Cuda(ordinal) => OpenDevice::cuda(ordinal).map_err(|reason| {
             ComputeError::NoDevice(format!(
-                "{choice} is not available: {reason}; choose `auto` or `cpu` to run without it"
+                "{choice} is not available: {reason}; or choose `auto` or `cpu` to run without a GPU"
             ))
         }),
     }
@@ -144,7 +144,7 @@ const CUDA_COMPILED_IN: bool = cfg!(feature = "cuda");
 
 #[cfg(not(feature = "cuda"))]
 fn open_cuda(_ordinal: usize) -> Result<Device, String> {
-    Err("this program was built without CUDA (`--features cuda`)".to_owned())
+    Err("this program was built without CUDA; build it with `just build-cuda`".to_owned())
 }
 
 /// The message of a panic, which names the missing library.

@@ -1,7 +1,8 @@
 //! What can go wrong in a computation, and who can fix it.
 //!
-//! The rule: whatever a user can fix (weights that do not fit, a learning rate that is too high) has its own variant,
-//! and its message says what to do. `Candle` is left for our own mistakes and for the device, such as exhausted memory.
+//! The rule: everything that a user can fix (weights that do not fit, a learning rate that is too high) has its own
+//! variant, and its message says what to do. `Candle` is left for our own mistakes and for the device, such as
+//! exhausted memory.
 
 mod activation;
 mod onnx;
@@ -9,7 +10,7 @@ mod weight;
 
 pub(crate) use activation::shortened;
 pub use activation::{ActivationError, ActivationRule};
-pub use onnx::{NodeFault, OnnxError};
+pub use onnx::{NodeError, OnnxError};
 pub use weight::{WeightError, WeightRule};
 
 /// Why a computation on networks or images failed.
@@ -19,7 +20,7 @@ pub enum ComputeError {
     #[error("the weights do not fit the network: {}", list(.0.iter().map(|error| error.message.as_str())))]
     Weights(Vec<WeightError>),
 
-    /// A file of activations cannot be used. Every fault is listed.
+    /// A file of activations cannot be used. Every error is listed.
     #[error("the activations cannot be used: {}", list(.0.iter().map(|error| error.message.as_str())))]
     Activations(Vec<ActivationError>),
     /// An ONNX file was refused.
@@ -80,19 +81,26 @@ pub enum ComputeError {
     Overloaded,
 
     /// A layer could not be computed.
-    #[error("layer {path} ({kind}): {source}")]
+    #[error("layer {path} ({kind}): {cause}")]
     Layer {
         /// The layer's position in the block list.
         path: String,
         /// Its kind in the block language.
         kind: &'static str,
-        /// What went wrong there.
-        source: Box<ComputeError>,
+        /// What went wrong there. It is not called `source`, because the message contains it.
+        cause: Box<ComputeError>,
     },
 
     /// Our own mistake, or a failure of the device.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+impl ComputeError {
+    /// Whether a network is refused because of something in it that SCV does not support.
+    pub fn is_unsupported_model(&self) -> bool {
+        matches!(self, Self::Onnx(error) if error.is_unsupported())
+    }
 }
 
 /// Result of a computation.

@@ -90,7 +90,7 @@ impl Network {
     /// memory.
     ///
     /// # Errors
-    /// [`ComputeError::Layer`] names the layer at fault; an error of the tap is passed on unchanged.
+    /// [`ComputeError::Layer`] names the layer that failed; an error of the tap is passed on unchanged.
     pub fn forward(
         &self,
         input: &Tensor,
@@ -287,7 +287,7 @@ fn inputs_of(node: &Node, values: &[Portions], portion: usize) -> Result<Vec<Ten
     inputs.ok_or_else(|| ComputeError::Invalid("it reads a value that was not computed".into()))
 }
 
-/// Moves the dimension that counts images to the front of a value or a portion, and what was merged into it behind it.
+/// Moves the dimension that counts images to the front of a value or a portion, followed by what was merged into it.
 /// A value without such a dimension belongs to a single image, or is the same for all.
 fn images_first(node: &Node, value: &Tensor) -> candle_core::Result<Tensor> {
     let Some(BatchAxis { axis, factor, inner }) = node.batch else {
@@ -313,11 +313,11 @@ fn images_first(node: &Node, value: &Tensor) -> candle_core::Result<Tensor> {
         .reshape([&[images], merged, before, &rest[1..]].concat())
 }
 
-fn at_layer(node: &Node, source: ComputeError) -> ComputeError {
+fn at_layer(node: &Node, cause: ComputeError) -> ComputeError {
     ComputeError::Layer {
         path: node.path.clone(),
         kind: node.kind,
-        source: Box::new(source),
+        cause: Box::new(cause),
     }
 }
 

@@ -97,10 +97,10 @@ impl Task for IngestTask {
 }
 
 fn vector_of(node: &Node, activations: &Tensor) -> Result<Result<LayerVector, Degenerate>, ComputeError> {
-    let gram = CentredGram::of(activations).map_err(|source| ComputeError::Layer {
+    let gram = CentredGram::of(activations).map_err(|cause| ComputeError::Layer {
         path: node.path.clone(),
         kind: node.kind,
-        source: Box::new(source),
+        cause: Box::new(cause),
     })?;
     Ok(layer_vector(&gram))
 }

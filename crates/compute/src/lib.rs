@@ -13,6 +13,7 @@ pub mod evaluate;
 pub mod executor;
 pub mod exemplar;
 pub mod feature_map;
+mod file_kind;
 pub mod gram;
 pub mod images;
 pub mod ingest;
@@ -34,5 +35,7 @@ pub mod train;
 pub mod vector;
 pub mod weights;
 
+#[cfg(test)]
+mod allocations;
 #[cfg(test)]
 mod fixtures;

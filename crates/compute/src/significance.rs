@@ -25,7 +25,7 @@ use scv_domain::vector::LayerVector;
 /// The seed of the permutations, always the same, so that results are reproducible.
 const SEED: u64 = 0x5eed;
 
-/// Fewest permutations that must reach a score for their share to be the p-value.
+/// Minimum number of permutations that must reach a score for their share to be the p-value.
 const MIN_REACHED: usize = 10;
 
 /// Scores that differ by less are equal: rounding of single precision.

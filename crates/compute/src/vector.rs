@@ -25,7 +25,7 @@
 //! and s, having sum zero, has m - 1 Helmert coordinates `(s₀ + … + s₍ₖ₋₁₎ - k sₖ) / √(k (k + 1))`.
 //! So a vertex gives m - 1 coordinates, in order of k from 1; the vertices are removed from the last down to
 //! the fourth (m = 3), after which nothing is left. The g's are carried as one number per vertex, so
-//! the whole computation takes O(n²) steps, as many as the Gram matrix has entries.
+//! the whole computation takes O(n²) steps, in proportion to the entries of the Gram matrix.
 
 use super::gram::CentredGram;
 use scv_domain::vector::{Degenerate, LayerVector};

@@ -9,10 +9,16 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::error::{ComputeError, Result, WeightError, WeightRule};
+use crate::file_kind::explained;
 use scv_domain::graph::{Graph, Node, Operator, ParameterRole};
 
 /// The limit for a header, in bytes: enough for some 100,000 tensors.
 const MAX_HEADER_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What an upload of weights may be.
+const ACCEPTED: &str = "Accepted are a safetensors file, written by safetensors.torch.save_file, and a PyTorch state \
+                        dict, written by torch.save(model.state_dict(), path). An ONNX file is a network with its \
+                        weights: upload it without blocks.";
 
 /// Tensors keyed as in [`Graph::parameters`], in f32, on one device.
 #[derive(Debug, Clone, Default)]
@@ -151,34 +157,47 @@ fn open(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, WeightError> {
     let unreadable = |actual: String| WeightError {
         key: None,
         rule: WeightRule::Readable,
-        expected: "a safetensors file".into(),
-        message: format!("The weights cannot be read: {actual}. Upload a file written by safetensors.torch.save_file."),
+        expected: "a safetensors file or a PyTorch state dict".into(),
+        message: format!("The weights cannot be read: {actual}. {ACCEPTED}"),
         actual,
     };
     check_header(bytes).map_err(unreadable)?;
-    SafeTensors::deserialize(bytes).map_err(|error| unreadable(format!("{error} (file of {} bytes)", bytes.len())))
+    SafeTensors::deserialize(bytes)
+        .map_err(|error| unreadable(described(bytes, format!("{error} (file of {} bytes)", bytes.len()))))
 }
 
 /// Checks the length that a safetensors file claims for its header against the size of the file.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// A description of what is wrong. A file that does not even begin like a safetensors file is described by its format or
+/// its first bytes.
 pub(crate) fn check_header(bytes: &[u8]) -> std::result::Result<(), String> {
     let size = bytes.len();
     let Some(length) = bytes.first_chunk::<8>().map(|prefix| u64::from_le_bytes(*prefix)) else {
-        return Err(format!("a file of {size} bytes is too short for a header"));
+        return Err(explained(
+            bytes,
+            format!("a file of {size} bytes is too short for a header"),
+        ));
     };
     if length > (size - 8) as u64 {
-        return Err(format!(
-            "the file has {size} bytes but claims a header of {length} bytes"
-        ));
+        let reason = format!("the file has {size} bytes but claims a header of {length} bytes");
+        return Err(described(bytes, reason));
     }
     if length > MAX_HEADER_BYTES {
-        return Err(format!(
-            "the header has {length} bytes; the limit is {MAX_HEADER_BYTES}"
-        ));
+        let reason = format!("the header has {length} bytes; the limit is {MAX_HEADER_BYTES}");
+        return Err(described(bytes, reason));
     }
     Ok(())
+}
+
+/// Why a file is not valid safetensors. If it does not even begin like one, its format or its first bytes are named.
+fn described(bytes: &[u8], reason: String) -> String {
+    // The header is a JSON object after its length.
+    if bytes.get(8) == Some(&b'{') {
+        reason
+    } else {
+        explained(bytes, reason)
+    }
 }
 
 /// What is wrong with a tensor of the file: its type, else its shape, else its numbers.

@@ -37,3 +37,75 @@ keys! {
     /// An entry of the audit log.
     AuditEntryId,
 }
+
+macro_rules! objects {
+    ($($(#[$doc:meta])* $variant:ident($key:ident)),* $(,)?) => {
+        /// The key of any object that clients can look up by its id.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Key {
+            $($(#[$doc])* $variant($key),)*
+        }
+
+        $(
+            impl From<$key> for Key {
+                fn from(key: $key) -> Self {
+                    Self::$variant(key)
+                }
+            }
+
+            impl TryFrom<Key> for $key {
+                type Error = Key;
+
+                fn try_from(key: Key) -> Result<Self, Key> {
+                    match key {
+                        Key::$variant(key) => Ok(key),
+                        other => Err(other),
+                    }
+                }
+            }
+        )*
+
+        impl Key {
+            /// The key of a row of a type; `None` if there is no such type.
+            pub fn new(type_name: &str, number: i64) -> Option<Self> {
+                match type_name {
+                    $(stringify!($variant) => Some(Self::$variant($key(number))),)*
+                    _ => None,
+                }
+            }
+
+            /// The type of the object.
+            pub fn type_name(self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => stringify!($variant),)*
+                }
+            }
+
+            /// The key of its row.
+            pub fn number(self) -> i64 {
+                match self {
+                    $(Self::$variant(key) => key.0,)*
+                }
+            }
+        }
+    };
+}
+
+objects! {
+    /// A data set.
+    Dataset(DatasetId),
+    /// A probe set.
+    ProbeSet(ProbeSetId),
+    /// A model.
+    Model(ModelId),
+    /// A version.
+    Version(VersionId),
+    /// A layer.
+    Layer(LayerId),
+    /// A job.
+    Job(JobId),
+    /// A synthetic image.
+    Synthesis(SynthesisId),
+    /// A token.
+    Token(TokenId),
+}

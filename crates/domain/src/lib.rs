@@ -16,6 +16,7 @@ pub mod image;
 pub mod insight;
 pub mod job;
 pub mod model;
+pub mod nearest;
 pub mod page;
 pub mod probe;
 pub mod similarity;

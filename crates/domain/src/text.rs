@@ -79,7 +79,7 @@ macro_rules! texts {
 }
 
 texts! {
-    /// A model's name: one line of 1 to 128 characters.
+    /// A model's name: one line of 1 to 128 characters. [`ModelName::check_new`] has one more rule for new names.
     ModelName => |text| one_line("a model's name", text, 128),
     /// An account's name: one line of 1 to 64 characters.
     AccountName => |text| one_line("an account's name", text, 64),
@@ -91,6 +91,23 @@ texts! {
         0..=10_000 => Ok(text.to_owned()),
         length => Err(invalid("a description", "must have at most 10,000 characters", length.to_string())),
     },
+}
+
+impl ModelName {
+    /// Checks a name that a model is to get. Names that are stored already may be older than this rule.
+    ///
+    /// # Errors
+    /// The name contains a colon.
+    pub fn check_new(&self) -> Result<(), TextError> {
+        if self.0.contains(':') {
+            return Err(invalid(
+                "a model's name",
+                "must not contain `:`, because MODEL:NUMBER names a version",
+                format!("{:?}", self.0),
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Maximum number of tags of a model.
@@ -131,6 +148,16 @@ mod tests {
             error,
             Err("a model's name must have 1 to 128 characters: got 0".to_owned())
         );
+    }
+
+    #[test]
+    fn a_new_name_with_a_colon_is_rejected_with_the_reason_and_a_stored_one_stays_readable() {
+        let stored = ModelName::try_from("team:cnn".to_owned());
+        let checked = stored.map(|name| name.check_new().map_err(|e| e.to_string()));
+        let reason = "a model's name must not contain `:`, because MODEL:NUMBER names a version: got \"team:cnn\"";
+        assert_eq!(checked, Ok(Err(reason.to_owned())));
+        let plain = ModelName::try_from("team/cnn 3".to_owned());
+        assert_eq!(plain.map(|name| name.check_new()), Ok(Ok(())));
     }
 
     #[test]

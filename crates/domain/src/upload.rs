@@ -6,7 +6,7 @@ use super::image::ImageShape;
 
 /// A step in the conversion of an uploaded image. Steps are applied in the order of the variants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Preparation {
+pub enum PreprocessingStep {
     /// It was rotated according to its EXIF orientation.
     Rotated,
     /// Transparent areas were filled with white, or with black if the drawing on them is light.
@@ -40,7 +40,7 @@ pub enum InversionReason {
     LightOnDark,
 }
 
-impl fmt::Display for Preparation {
+impl fmt::Display for PreprocessingStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rotated => f.write_str("rotated according to its EXIF orientation"),

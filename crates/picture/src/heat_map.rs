@@ -287,7 +287,7 @@ impl HeatMap {
     }
 }
 
-/// As many labels as fit, evenly spaced, each with the centre of its row or column.
+/// The labels that fit, evenly spaced, each with the centre of its row or column.
 fn spread(labels: &[String], length: f64) -> impl Iterator<Item = (&String, f64)> {
     let step = length / labels.len().max(1) as f64;
     let stride = (LABEL_HEIGHT / step).ceil().max(1.0) as usize;

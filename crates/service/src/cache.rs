@@ -12,11 +12,11 @@ use super::ServiceError;
 /// How a cache is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheStatistics {
-    /// What it keeps.
+    /// Its name.
     pub name: &'static str,
     /// Bytes of all its entries.
     pub bytes: u64,
-    /// Bytes that it keeps at most.
+    /// Maximum of `bytes`.
     pub byte_limit: u64,
     /// Number of entries.
     pub entries: u64,
@@ -72,8 +72,8 @@ where
         }
     }
 
-    /// The entry of a key, or what `compute` gives, which is then kept. Of all callers that wait for the same key one computes;
-    /// an error goes to all of them and is not kept.
+    /// The entry of a key, or the result of `compute`, which is then kept. Of all callers that wait for the same key, one
+    /// computes. An error goes to all of them and is not kept.
     pub(super) async fn get_or(
         &self,
         key: K,

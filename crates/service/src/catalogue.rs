@@ -29,10 +29,11 @@ impl Library {
     /// Registers a model.
     ///
     /// # Errors
-    /// `FORBIDDEN` for a caller that may only read, `CONFLICT` if the name is taken, even by a model that the caller cannot
-    /// see.
+    /// `FORBIDDEN` for a caller that may only read, `BAD_USER_INPUT` for a name that a new model cannot have, `CONFLICT` if the
+    /// name is taken, even by a model that the caller cannot see.
     pub async fn create_model(&self, model: &NewModel) -> Result<Model, ServiceError> {
         self.require(Scope::Write)?;
+        model.name.check_new().map_err(ServiceError::bad_input)?;
         let mut tx = self.store.begin().await?;
         let model = tx.insert_model(model).await?;
         tx.commit().await?;
@@ -42,10 +43,14 @@ impl Library {
     /// Changes a model.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is none or it is deleted, `FORBIDDEN` if it is another account's, `CONFLICT` if the new name is
-    /// taken.
+    /// `NOT_FOUND` if there is none or it is deleted, `FORBIDDEN` if it is another account's, `BAD_USER_INPUT` for a new name
+    /// that a model cannot get, `CONFLICT` if the new name is taken.
     pub async fn update_model(&self, id: ModelId, changes: &ModelChanges) -> Result<Model, ServiceError> {
         let model = self.changeable_model(id).await?;
+        // A model may keep a name that is older than the rule.
+        if let Some(name) = changes.name.as_ref().filter(|name| **name != model.name) {
+            name.check_new().map_err(ServiceError::bad_input)?;
+        }
         let hides = changes.visibility == Some(Visibility::Private);
         if hides && model.owner.is_none() && self.access.scope < Scope::Admin {
             return Err(ServiceError::Forbidden(

@@ -243,14 +243,24 @@ impl Library {
             [] => String::new(),
             kinds => format!(" of kind {}", kinds.join(", ")),
         };
+        let name = self.name_of(version).await?;
         Err(ServiceError::bad_input(match version.status {
             VersionStatus::Ready => format!(
-                "version {} has no layers{of_kinds} with vectors on this probe set: layers are comparable only on the same \
-                 probe set, on which both versions must have been ingested",
-                version.number
+                "{name} has no layers{of_kinds} with vectors on this probe set: layers are comparable only on the same \
+                 probe set, on which both versions must have been ingested"
             ),
-            _ => format!("version {} has no layers: it is not READY", version.number),
+            _ => format!("{name} has no layers: it is not READY"),
         }))
+    }
+
+    /// The name of a version, `MODEL:NUMBER`.
+    pub(super) async fn name_of(&self, version: &Version) -> Result<String, ServiceError> {
+        let model = self.store.models_by_id(&[version.model_id]).await?.pop();
+        Ok(match model {
+            Some(model) => format!("{}:{}", model.name, version.number),
+            // It has just been deleted.
+            None => format!("version {}", version.number),
+        })
     }
 
     /// The layers of a version that have a vector, `count` of them, in order.
@@ -265,13 +275,10 @@ impl Library {
         max_layers: usize,
     ) -> Result<Vec<(LayerId, LayerVector)>, ServiceError> {
         if count > max_layers {
-            let version = self.version(version).await?;
-            let model = self.store.models_by_id(&[version.model_id]).await?.pop();
+            let name = self.name_of(&self.version(version).await?).await?;
             return Err(ServiceError::bad_input(format!(
-                "{} version {} has {count} layers; the limit on this probe set is {max_layers}: choose some kinds of layers, \
-                 exclude the model, or use a smaller probe set",
-                model.map_or_else(String::new, |model| model.name.to_string()),
-                version.number,
+                "{name} has {count} layers; the limit on this probe set is {max_layers}: choose some kinds of layers, \
+                 exclude the model, or use a smaller probe set"
             )));
         }
         let kinds = &comparison.layer_kinds;

@@ -87,7 +87,10 @@ impl Library {
             return Ok(found);
         }
         let known = self.store.datasets().await?;
-        Err(ServiceError::not_found("data set", unknown_dataset(name, &known)))
+        Err(ServiceError::not_found_by_name(
+            "data set",
+            unknown_dataset(name, &known),
+        ))
     }
 
     /// An image of a data set as a picture. Small images are enlarged.
@@ -143,7 +146,7 @@ pub(super) fn unknown_dataset(name: &str, known: &[Dataset]) -> String {
 /// A split has no image of an index.
 pub(super) fn no_such_image(dataset: &str, split: Split, index: usize, count: usize) -> ServiceError {
     let last = count.saturating_sub(1);
-    ServiceError::not_found(
+    ServiceError::not_found_by_name(
         "image",
         format!("{index}: the {split} split of {dataset} has images 0 to {last}"),
     )

@@ -61,9 +61,9 @@ impl Library {
     pub(super) async fn aligned(&self, version: &Version, other: &Version) -> Result<Vec<Entry>, ServiceError> {
         for version in [version, other] {
             if version.status != VersionStatus::Ready {
+                let name = self.name_of(version).await?;
                 return Err(ServiceError::bad_input(format!(
-                    "version {} is not READY, so it has no layers to compare: wait for its job, or choose another version",
-                    version.number
+                    "{name} is not READY, so it has no layers to compare: wait for its job, or choose another version"
                 )));
             }
         }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use scv_artifact::ArtifactError;
 use scv_compute::error::{ComputeError, OnnxError};
 use scv_domain::block::BlockError;
+use scv_domain::id::Key;
 use scv_domain::version::{Failure, FailureCode};
 use scv_store::StoreError;
 use scv_store::error::Conflict;
@@ -24,16 +25,16 @@ pub enum ServiceError {
     BadInput {
         /// A sentence that says what to do.
         message: String,
-        /// Every single fault, for programs.
+        /// Each single error, for programs.
         details: Option<serde_json::Value>,
     },
     /// It does not exist, or it is deleted.
-    #[error("there is no {what} {key}")]
+    #[error("there is no {}", missing(.what, .key))]
     NotFound {
         /// The kind of thing.
         what: &'static str,
-        /// The key or name that was looked up.
-        key: String,
+        /// What it was looked up by.
+        key: LookupKey,
     },
     /// It contradicts what is stored.
     #[error("{0}")]
@@ -56,9 +57,26 @@ pub enum ServiceError {
     /// A computation failed. Whose fault that is depends on the error: see [`ServiceError::classify`].
     #[error("{}", ComputeMessage(.0))]
     Compute(Arc<ComputeError>),
-    /// A fault of the running system or of the program. The caller is told no more than that.
+    /// The running system or the program failed. The log has the details; the caller gets a general message.
     #[error("{0:#}")]
     Internal(Arc<anyhow::Error>),
+}
+
+/// What something was looked up by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookupKey {
+    /// Its key in the database. Clients know it as a global id, which only the API can encode.
+    Id(Key),
+    /// A name, possibly with the names that exist.
+    Name(String),
+}
+
+/// What is missing. The key in the database means nothing to a user.
+fn missing(what: &str, key: &LookupKey) -> String {
+    match key {
+        LookupKey::Id(_) => format!("such {what}"),
+        LookupKey::Name(name) => format!("{what} {name}"),
+    }
 }
 
 /// Who has to act on an error.
@@ -100,7 +118,7 @@ impl Classification {
 }
 
 impl ServiceError {
-    /// Bad input without single faults to list.
+    /// Bad input without single errors to list.
     pub fn bad_input(message: impl ToString) -> Self {
         Self::BadInput {
             message: message.to_string(),
@@ -108,20 +126,45 @@ impl ServiceError {
         }
     }
 
-    /// A fault of the program or of the running system.
+    /// A failure of the program or of the running system.
     pub fn internal(error: impl Into<anyhow::Error>) -> Self {
         Self::Internal(Arc::new(error.into()))
     }
 
-    /// Something that does not exist.
-    pub fn not_found(what: &'static str, key: impl ToString) -> Self {
+    /// Something that does not exist, looked up by its id.
+    pub fn not_found(what: &'static str, id: impl Into<Key>) -> Self {
         Self::NotFound {
             what,
-            key: key.to_string(),
+            key: LookupKey::Id(id.into()),
         }
     }
 
-    /// Blocks that do not fit, each fault in the details.
+    /// Something that does not exist, looked up by a name.
+    pub fn not_found_by_name(what: &'static str, name: impl ToString) -> Self {
+        Self::NotFound {
+            what,
+            key: LookupKey::Name(name.to_string()),
+        }
+    }
+
+    /// The same error with the name of the uploaded file, if it is about the content of that file.
+    pub(crate) fn in_file(self, file: &str) -> Self {
+        let Self::Compute(error) = &self else { return self };
+        let message = match &**error {
+            ComputeError::Weights(errors) => summary(&format!("the weights in {file:?} do not fit"), errors),
+            ComputeError::Activations(errors) => summary(&format!("the activations in {file:?} do not fit"), errors),
+            ComputeError::Onnx(OnnxError::Unreadable(reason)) => {
+                format!("the ONNX file {file:?} cannot be read: {reason}")
+            }
+            _ => return self,
+        };
+        Self::BadInput {
+            message,
+            details: self.details(),
+        }
+    }
+
+    /// Blocks that do not fit, each error in the details.
     pub fn blocks(errors: &[BlockError]) -> Self {
         Self::BadInput {
             message: summary("the blocks do not fit", errors),
@@ -152,14 +195,14 @@ impl ServiceError {
         }
     }
 
-    /// Every single fault of bad input, for programs.
+    /// Each single error of bad input, for programs.
     pub fn details(&self) -> Option<serde_json::Value> {
         match self {
             Self::BadInput { details, .. } => details.clone(),
             Self::Compute(error) => match &**error {
-                ComputeError::Weights(faults) => Some(details(faults)),
-                ComputeError::Activations(faults) => Some(details(faults)),
-                ComputeError::Onnx(OnnxError::Nodes(faults)) => Some(details(faults)),
+                ComputeError::Weights(errors) => Some(details(errors)),
+                ComputeError::Activations(errors) => Some(details(errors)),
+                ComputeError::Onnx(OnnxError::Nodes(errors)) => Some(details(errors)),
                 _ => None,
             },
             _ => None,
@@ -199,8 +242,8 @@ fn classify_compute(error: &ComputeError) -> Classification {
         }
         ComputeError::Cancelled => Classification::caller(FailureCode::Cancelled),
         // A layer that fails once fails again, whatever the cause.
-        ComputeError::Layer { source, .. } => Classification {
-            fault: classify_compute(source).fault,
+        ComputeError::Layer { cause, .. } => Classification {
+            fault: classify_compute(cause).fault,
             ..Classification::caller(FailureCode::LayerFailed)
         },
         // What panicked once panics again.
@@ -213,41 +256,41 @@ fn classify_compute(error: &ComputeError) -> Classification {
     }
 }
 
-/// The message of a failed computation, with every single fault where there are several.
+/// The message of a failed computation, with each single error where there are several.
 struct ComputeMessage<'a>(&'a ComputeError);
 
 impl Display for ComputeMessage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            ComputeError::Weights(faults) => f.write_str(&summary("the weights do not fit", faults)),
-            ComputeError::Activations(faults) => f.write_str(&summary("the activations do not fit", faults)),
-            ComputeError::Onnx(OnnxError::Nodes(faults)) => {
-                f.write_str(&summary("the network cannot be computed", faults))
+            ComputeError::Weights(errors) => f.write_str(&summary("the weights do not fit", errors)),
+            ComputeError::Activations(errors) => f.write_str(&summary("the activations do not fit", errors)),
+            ComputeError::Onnx(OnnxError::Nodes(errors)) => {
+                f.write_str(&summary("the network cannot be computed", errors))
             }
             error => error.fmt(f),
         }
     }
 }
 
-/// What is wrong, with the number of faults and each of them.
-fn summary<F: Display>(what: &str, faults: &[F]) -> String {
-    let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
-    let count = match faults.len() {
-        1 => "1 fault".to_owned(),
-        count => format!("{count} faults"),
+/// What is wrong, with the number of errors and each of them.
+fn summary<E: Display>(what: &str, errors: &[E]) -> String {
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let count = match errors.len() {
+        1 => "1 error".to_owned(),
+        count => format!("{count} errors"),
     };
     format!("{what} ({count}): {}", lines.join(" | "))
 }
 
-fn details<F: Display + Serialize>(faults: &[F]) -> serde_json::Value {
-    faults.iter().map(with_message).collect()
+fn details<E: Display + Serialize>(errors: &[E]) -> serde_json::Value {
+    errors.iter().map(with_message).collect()
 }
 
-/// A fault as programs read it: its fields, and the sentence.
-fn with_message<F: Display + Serialize>(fault: &F) -> serde_json::Value {
-    let mut fields = serde_json::json!(fault);
+/// An error as programs read it: its fields, and the sentence.
+fn with_message<E: Display + Serialize>(error: &E) -> serde_json::Value {
+    let mut fields = serde_json::json!(error);
     if let Some(fields) = fields.as_object_mut().filter(|fields| !fields.contains_key("message")) {
-        fields.insert("message".to_owned(), fault.to_string().into());
+        fields.insert("message".to_owned(), error.to_string().into());
     }
     fields
 }

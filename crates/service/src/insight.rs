@@ -16,7 +16,7 @@ use scv_domain::exemplar::{Exemplars, MAX_CHANNELS as MAX_STORED_CHANNELS};
 use scv_domain::id::{LayerId, VersionId};
 use scv_domain::image::{Images, LabelledImages};
 use scv_domain::insight::{Attribution, AttributionMethod, ChannelChoice, FeatureMap};
-use scv_domain::upload::Preparation;
+use scv_domain::upload::PreprocessingStep;
 use scv_domain::version::Layer;
 use scv_picture::{Colours, NumberMap, Raster};
 
@@ -42,7 +42,7 @@ pub struct SourceImage {
     /// Its position in the data set; `None` for an uploaded image.
     pub position: Option<ImagePosition>,
     /// How an uploaded image was converted.
-    pub preprocessing_steps: Vec<Preparation>,
+    pub preprocessing_steps: Vec<PreprocessingStep>,
     raster: Raster,
 }
 
@@ -149,7 +149,7 @@ impl Library {
     /// The top-activating images of a layer's channels.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` if they have not been found yet, or are not stored for a layer of so many channels.
+    /// `BAD_USER_INPUT` if they have not been found yet, or are not stored because the layer has too many channels.
     async fn exemplars_of(&self, layer: &Layer) -> Result<Exemplars, ServiceError> {
         let stored = self.store.channel_exemplars(&[layer.id]).await?.pop();
         stored.map(|(_, exemplars)| exemplars).ok_or_else(|| {

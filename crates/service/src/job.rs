@@ -49,10 +49,11 @@ impl Library {
         self.changeable_model(version.model_id).await?;
         let mut tx = self.store.begin().await?;
         if tx.requeue_job(id).await?.is_none() {
-            return Err(ServiceError::Conflict(
-                "only a job that failed or was cancelled can be tried again: this one is queued, running or done"
-                    .to_owned(),
-            ));
+            drop(tx);
+            let status = self.job(id).await?.status.name();
+            return Err(ServiceError::Conflict(format!(
+                "the job is {status}; only FAILED and CANCELLED jobs can be retried"
+            )));
         }
         tx.commit().await?;
         self.job(id).await

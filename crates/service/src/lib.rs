@@ -35,7 +35,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub use access::create_token;
 pub use cache::CacheStatistics;
 pub use diff::VersionDiff;
-pub use error::{Fault, ServiceError};
+pub use error::{Fault, LookupKey, ServiceError};
 pub use explain::{ExplanationInProgress, ExplanationPart, ExplanationSettings};
 pub use export::ExportFormat;
 pub use insight::{AttributionRequest, ImageAttribution, ImageChoice, ImageFeatureMap, SourceImage};

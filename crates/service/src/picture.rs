@@ -109,7 +109,8 @@ impl Pictures {
     /// # Errors
     /// `NOT_FOUND` if there is none with this hash.
     pub async fn get(&self, hash: &str) -> Result<Bytes, ServiceError> {
-        let unknown = || ServiceError::not_found("picture", format!("{hash}: repeat the query that returned it"));
+        let unknown =
+            || ServiceError::not_found_by_name("picture", format!("{hash}: repeat the query that returned it"));
         let key = picture_key(hash).ok_or_else(unknown)?;
         match self.artifacts.get(&key).await {
             Err(ArtifactError::Missing { .. }) => Err(unknown()),

@@ -72,9 +72,9 @@ impl Library {
             .find(|evaluation| evaluation.dataset_id == dataset.id);
         let evaluation = found.ok_or_else(|| {
             let model = model.name.as_str();
-            ServiceError::not_found(
+            ServiceError::not_found_by_name(
                 "evaluation",
-                format!("of {model} version {} on {}", version.number, dataset.name),
+                format!("of {model}:{} on {}", version.number, dataset.name),
             )
         })?;
         let details = evaluation.details.ok_or_else(|| {
@@ -91,7 +91,7 @@ impl Library {
                  confusionCells instead"
             )));
         }
-        let subject = format!("{} version {} on {}", model.name.as_str(), version.number, dataset.name);
+        let subject = format!("{}:{} on {}", model.name.as_str(), version.number, dataset.name);
         draw(move || {
             let svg = match plot {
                 EvaluationPlot::ConfusionMatrix => confusion_map(&subject, &cells, &dataset.class_names).svg()?,
@@ -115,7 +115,7 @@ impl Library {
         let epochs = version.train_epochs.filter(|epochs| !epochs.is_empty());
         let epochs =
             epochs.ok_or_else(|| ServiceError::bad_input("the version was not trained on this server, or not yet"))?;
-        let subject = format!("{} version {}", model.name.as_str(), version.number);
+        let subject = format!("{}:{}", model.name.as_str(), version.number);
         draw(move || format.encode(training_curve(&subject, &epochs)?)).await
     }
 
@@ -138,7 +138,7 @@ impl Library {
         };
         let layers = self.compare(&a, &b, &comparison).await?;
         let [title_a, title_b] = [(&model_a, &a), (&model_b, &b)]
-            .map(|(model, version)| format!("{} version {}", model.name.as_str(), version.number));
+            .map(|(model, version)| format!("{}:{}", model.name.as_str(), version.number));
         let (rows, columns) = (
             self.axis(title_a.clone(), &layers.rows).await?,
             self.axis(title_b.clone(), &layers.columns).await?,

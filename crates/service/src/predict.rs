@@ -15,7 +15,7 @@ use scv_domain::dataset::Split;
 use scv_domain::dataset_record::Dataset;
 use scv_domain::id::VersionId;
 use scv_domain::image::{ChannelOrder, ImageShape, Images, lightness};
-use scv_domain::upload::{InversionReason, Preparation, border_lightness};
+use scv_domain::upload::{InversionReason, PreprocessingStep, border_lightness};
 use scv_domain::version::Version;
 use scv_picture::Raster;
 
@@ -60,7 +60,7 @@ pub struct Prediction {
     /// The probability of each class, in the order of the classes.
     pub probabilities: Vec<f64>,
     /// How the image was converted.
-    pub preprocessing_steps: Vec<Preparation>,
+    pub preprocessing_steps: Vec<PreprocessingStep>,
     /// The converted image, before it is normalised.
     pub prepared_image: StoredPicture,
 }
@@ -118,7 +118,7 @@ impl Library {
         file: Bytes,
         dataset: &Dataset,
         invert: Option<bool>,
-    ) -> Result<(Images, Vec<Preparation>), ServiceError> {
+    ) -> Result<(Images, Vec<PreprocessingStep>), ServiceError> {
         // Only grey images have a background that can be compared.
         let dataset_images = match invert {
             None if dataset.shape.channels == 1 => Some(self.split_images(dataset.id, Split::Test).await?.images),
@@ -145,12 +145,12 @@ impl Library {
             };
             if let Some(reason) = reason {
                 images.pixels = images.pixels.iter().map(|pixel| 255 - pixel).collect();
-                steps.push(Preparation::Inverted(reason));
+                steps.push(PreprocessingStep::Inverted(reason));
             }
             let (from, to) = ([images.shape.height, images.shape.width], [shape.height, shape.width]);
             if from != to {
                 images = fitted(&images, shape, ChannelOrder::Rgb);
-                steps.push(Preparation::Resized { from, to });
+                steps.push(PreprocessingStep::Resized { from, to });
             }
             Ok((images, steps))
         };
@@ -172,7 +172,7 @@ fn background_lightness(images: &Images) -> f64 {
 }
 
 /// Decodes a PNG or JPEG file within limits, and rotates it according to its EXIF orientation.
-fn decode(file: &[u8]) -> Result<(DynamicImage, Vec<Preparation>), ServiceError> {
+fn decode(file: &[u8]) -> Result<(DynamicImage, Vec<PreprocessingStep>), ServiceError> {
     let refuse = |error: &ImageError| match error {
         ImageError::Limits(_) => ServiceError::bad_input(format!(
             "`image` has more than {MAX_SIDE_PIXELS} pixels per side or decodes to more than {MAX_UNPACKED_BYTES} bytes: \
@@ -192,7 +192,7 @@ fn decode(file: &[u8]) -> Result<(DynamicImage, Vec<Preparation>), ServiceError>
         .map_err(|error| refuse(&error.into()))?;
     if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg)) {
         return Err(ServiceError::bad_input(
-            "`image` is neither PNG nor JPEG: upload a file of one of these formats",
+            "`image` is neither PNG nor JPEG: upload a PNG or JPEG file",
         ));
     }
     if reader.format() == Some(ImageFormat::Jpeg) && is_cut_off(file) {
@@ -212,7 +212,7 @@ fn decode(file: &[u8]) -> Result<(DynamicImage, Vec<Preparation>), ServiceError>
     let mut steps = Vec::new();
     if orientation != image::metadata::Orientation::NoTransforms {
         image.apply_orientation(orientation);
-        steps.push(Preparation::Rotated);
+        steps.push(PreprocessingStep::Rotated);
     }
     Ok((image, steps))
 }
@@ -246,14 +246,14 @@ pub(super) fn most_likely_class(probabilities: &[f64]) -> usize {
     (0..probabilities.len()).fold(0, better)
 }
 
-/// An image as planes of so many channels. Transparent areas become white or black.
-fn to_planes(image: &DynamicImage, channels: usize, steps: &mut Vec<Preparation>) -> Images {
+/// An image as `channels` planes. Transparent areas become white or black.
+fn to_planes(image: &DynamicImage, channels: usize, steps: &mut Vec<PreprocessingStep>) -> Images {
     let colours = image.to_rgba8();
     let mut fill = 255;
     if colours.pixels().any(|pixel| pixel.0[3] < u8::MAX) {
         let on_black = is_light_drawing(&colours);
         fill = if on_black { 0 } else { 255 };
-        steps.push(Preparation::Flattened { on_black });
+        steps.push(PreprocessingStep::Flattened { on_black });
     }
     let on_fill = |pixel: &image::Rgba<u8>, channel: usize| {
         let [value, opacity] = [pixel.0[channel], pixel.0[3]].map(u32::from);
@@ -267,8 +267,8 @@ fn to_planes(image: &DynamicImage, channels: usize, steps: &mut Vec<Preparation>
         _ => (0..3).for_each(|channel| planes.extend(colours.pixels().map(|pixel| on_fill(pixel, channel)))),
     }
     match (image.color().has_color(), channels) {
-        (true, 1) => steps.push(Preparation::ConvertedToGrey),
-        (false, 3) => steps.push(Preparation::ConvertedToColour),
+        (true, 1) => steps.push(PreprocessingStep::ConvertedToGrey),
+        (false, 3) => steps.push(PreprocessingStep::ConvertedToColour),
         _ => {}
     }
     Images {

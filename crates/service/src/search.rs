@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::Serialize;
 
 use super::dataset::unknown_dataset;
@@ -10,6 +9,7 @@ use super::search_cache::{SearchKey, SearchResult, SearchedFor, SimilarLayers};
 use super::{Library, ServiceError};
 use scv_compute::activations::{ActivationLayer, ActivationTask, MeasuredActivations};
 use scv_compute::control::Control;
+use scv_compute::onnx::file::NamedFile;
 use scv_domain::id::{DatasetId, ProbeSetId};
 use scv_domain::similarity::{MatchCursor, Matches, SimilarityFilter, SimilarityQuery};
 use scv_domain::vector::{Degenerate, Measure};
@@ -145,11 +145,11 @@ impl Library {
     /// The layers most similar to each layer of a file of activations on a probe set of a data set. Nothing is stored.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the data set or the probe set; `BAD_USER_INPUT` with every fault of the file, for a probe set of another
+    /// `NOT_FOUND` for the data set or the probe set; `BAD_USER_INPUT` with every error of the file, for a probe set of another
     /// data set, an unknown layer or data set, or a comparison with an accuracy that activations do not have.
     pub async fn similar_to_activations(
         &self,
-        file: Bytes,
+        file: NamedFile,
         layers: Option<&[String]>,
         dataset: &str,
         request: &SimilarityRequest,
@@ -159,16 +159,20 @@ impl Library {
         let query = request.on(probe_set.id);
         let scope = self.scope(&query.filter, None).await?;
         let task = ActivationTask {
-            file,
+            file: file.bytes,
             limits: self.activation_limits(&probe_set),
         };
-        let measured = self.engine.run(task, Control::unwatched()).await?;
+        let measured = self.engine.run(task, Control::unwatched()).await;
+        let measured = measured.map_err(|error| ServiceError::from(error).in_file(&file.name))?;
         let unknown = layers
             .unwrap_or_default()
             .iter()
             .find(|name| !measured.iter().any(|m| m.layer.name == **name));
         if let Some(unknown) = unknown {
-            return Err(ServiceError::bad_input(format!("the file has no array {unknown:?}")));
+            return Err(ServiceError::bad_input(format!(
+                "the file {:?} has no array {unknown:?}",
+                file.name
+            )));
         }
         let mut found = Vec::new();
         for MeasuredActivations { layer, vector } in measured {

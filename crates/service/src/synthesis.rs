@@ -69,8 +69,8 @@ impl Library {
         check_target(&subject.network, target)?;
         let shape = subject.network.image_shape();
         let settings = request.with_defaults(SynthesisSettings::defaults_for(shape.height, shape.width));
-        if let Some(fault) = settings.validation_error(shape.height, shape.width) {
-            return Err(ServiceError::bad_input(fault));
+        if let Some(problem) = settings.validation_error(shape.height, shape.width) {
+            return Err(ServiceError::bad_input(problem));
         }
         let mut tx = self.store.begin().await?;
         lock_model(&mut tx, &subject.version).await?;

@@ -40,7 +40,7 @@ pub enum UploadedNetwork {
         /// The blocks.
         blocks: Vec<Block>,
         /// The file.
-        weights: Bytes,
+        weights: NamedFile,
     },
     /// An ONNX file, with the files of its weights if these are external, or a zip of all.
     Onnx {
@@ -52,7 +52,7 @@ pub enum UploadedNetwork {
     /// Activations of its layers that were computed elsewhere.
     Activations {
         /// An `.npz` or safetensors file.
-        file: Bytes,
+        file: NamedFile,
         /// The images that they were computed on; the default probe set of the data set if `None`.
         probe_set: Option<ProbeSetId>,
     },
@@ -93,7 +93,7 @@ pub struct TrainRequest {
 }
 
 impl Library {
-    /// Checks blocks against a data set. The report lists every fault, and the shapes as far as they are known.
+    /// Checks blocks against a data set. The report lists every error, and the shapes as far as they are known.
     ///
     /// # Errors
     /// `NOT_FOUND` for an unknown data set.
@@ -106,7 +106,7 @@ impl Library {
     /// its tensors became which of the network.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another account's model, `BAD_USER_INPUT` with every fault
+    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another account's model, `BAD_USER_INPUT` with every error
     /// of the blocks or of the file.
     pub async fn create_version(
         &self,
@@ -156,11 +156,12 @@ impl Library {
             UploadedNetwork::Activations { file, probe_set } => {
                 let probe_set = self.probe_set_of(dataset.id, probe_set).await?;
                 let limits = self.activation_limits(&probe_set);
-                let read = tokio::task::spawn_blocking(move || check(&file, limits).map(|_| file));
+                let NamedFile { name, bytes } = file;
+                let read = tokio::task::spawn_blocking(move || check(&bytes, limits).map(|_| bytes));
                 let file = read
                     .await
                     .map_err(ServiceError::internal)?
-                    .map_err(ComputeError::Activations)?;
+                    .map_err(|errors| ServiceError::from(ComputeError::Activations(errors)).in_file(&name))?;
                 Ok(CheckedVersion {
                     version: NewVersion {
                         model_id: request.model,
@@ -186,7 +187,7 @@ impl Library {
     /// Registers a version and queues its training, evaluation and ingest.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another account's model, `BAD_USER_INPUT` with every fault
+    /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another account's model, `BAD_USER_INPUT` with every error
     /// of the blocks.
     pub async fn train_version(&self, request: TrainRequest) -> Result<(Version, Job), ServiceError> {
         self.changeable_model(request.model).await?;
@@ -269,12 +270,14 @@ fn check_onnx(
     files: Vec<NamedFile>,
     options: OnnxOptions,
 ) -> Result<CheckedVersion, ServiceError> {
-    let file = read(files).map_err(ComputeError::from)?;
+    let name = files.first().map(|file| file.name.clone()).unwrap_or_default();
+    let refused = |error| ServiceError::from(ComputeError::Onnx(error)).in_file(&name);
+    let file = read(files).map_err(refused)?;
     let import_options = ImportOptions {
         size: options.size,
         output: options.output.clone(),
     };
-    let imported = import(&file, &import_options).map_err(ComputeError::from)?;
+    let imported = import(&file, &import_options).map_err(refused)?;
     let shape = imported.image_shape();
     let statistics = match options.statistics {
         Some(given) if given.mean.len() != shape.channels || given.std.len() != shape.channels => {
@@ -316,15 +319,18 @@ fn check_onnx(
 }
 
 /// Weights as a safetensors file that fits the graph, and how the tensors of a state dict were mapped.
-fn checked_weights(file: Bytes, graph: &Graph) -> Result<(Bytes, Option<Mapping>), ServiceError> {
-    if !is_pytorch(&file) {
-        check_weights(&file, graph).map_err(ComputeError::Weights)?;
-        return Ok((file, None));
+fn checked_weights(file: NamedFile, graph: &Graph) -> Result<(Bytes, Option<Mapping>), ServiceError> {
+    let NamedFile { name, bytes } = file;
+    let misfit = |errors| ServiceError::from(ComputeError::Weights(errors)).in_file(&name);
+    if !is_pytorch(&bytes) {
+        check_weights(&bytes, graph).map_err(misfit)?;
+        return Ok((bytes, None));
     }
-    let state = read_state_dict(&file).map_err(ServiceError::bad_input)?;
-    let mapping = map(graph, &state).map_err(ComputeError::Weights)?;
+    let state = read_state_dict(&bytes)
+        .map_err(|error| ServiceError::bad_input(format!("{name:?} cannot be used: {error}")))?;
+    let mapping = map(graph, &state).map_err(misfit)?;
     let weights = mapping.to_safetensors(&state)?;
-    check_weights(&weights, graph).map_err(ComputeError::Weights)?;
+    check_weights(&weights, graph).map_err(misfit)?;
     Ok((weights.into(), Some(mapping)))
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::cli::client::Client;
-use crate::cli::exit::not_found;
+use crate::cli::dataset;
 use crate::cli::import::Import;
 use crate::cli::table::{counted, properties, table, time};
 use crate::cli::terminal::Terminal;
@@ -112,11 +112,8 @@ async fn list(client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
 async fn show(client: &Client, terminal: &Terminal, name: &str) -> anyhow::Result<()> {
     let datasets = datasets(client).await?;
     let Some(dataset) = datasets.iter().find(|dataset| dataset.name == name) else {
-        let names: Vec<_> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
-        return Err(not_found(format!(
-            "there is no data set {name:?}: the server has {}",
-            names.join(", ")
-        )));
+        let known: Vec<_> = datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+        return Err(dataset::unknown(name, &known));
     };
     let probe_sets = dataset.probe_sets.iter().map(|probe_set| {
         let default = if probe_set.is_default { " (default)" } else { "" };

@@ -98,6 +98,7 @@ impl JobCommand {
                 job::follow(client, terminal, job, None).await
             }
             Action::Cancel { id } => {
+                job::job(client, &id).await?;
                 let job = job::cancel(client, &id).await?;
                 let version = &job.version;
                 let text = match job.status.as_str() {
@@ -110,6 +111,7 @@ impl JobCommand {
                 terminal.print(&job, text)
             }
             Action::Retry { id, detach } => {
+                job::job(client, &id).await?;
                 let job = job::retry(client, &id).await?;
                 if detach {
                     job::detach(client, terminal, &job)

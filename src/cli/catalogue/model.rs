@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cli::client::Client;
+use crate::cli::dataset;
 use crate::cli::exit::not_found;
 use crate::cli::model::{self, ModelOptions};
 use crate::cli::page::{Connection, ListOptions, Listing};
@@ -88,7 +89,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct List {
-    /// Only models with this tag; given several times, with all of them
+    /// Only models with this tag; can be repeated, for models with all of these tags
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
     /// Only models with a version for this data set; can be repeated
@@ -218,6 +219,7 @@ impl ModelCommand {
 
 impl List {
     async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
+        dataset::check(client, &self.datasets.iter().collect::<Vec<_>>()).await?;
         let filter = json!({
             "tags": self.tags, "datasets": self.datasets, "nameContains": self.name, "deleted": self.deleted,
         });
@@ -328,7 +330,7 @@ async fn delete(client: &Client, terminal: &Terminal, names: &[String], is_confi
         });
         let list = list.collect::<Vec<_>>().join(", ");
         let noun = if models.len() == 1 { "model" } else { "models" };
-        terminal.confirm(&format!("Delete {noun} {list}?"))?;
+        terminal.confirm_deletion(&format!("{noun} {list}"))?;
     }
     let query = "mutation($input: DeleteModelInput!) { deleteModel(input: $input) { model { id } } }";
     for model in &models {

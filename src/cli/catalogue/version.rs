@@ -337,11 +337,11 @@ impl Download {
 async fn delete(client: &Client, terminal: &Terminal, name: &VersionName, is_confirmed: bool) -> anyhow::Result<()> {
     let version = version_name::find(client, name).await?.version;
     if !name.has_number() {
-        let message = format!("name the version to delete by its number, as in {version}");
+        let message = format!("give the number of the version to delete, as in {version}");
         return Err(failure(code::USAGE, message));
     }
     if !is_confirmed {
-        terminal.confirm(&format!("Delete version {version} for good?"))?;
+        terminal.confirm_deletion(&format!("version {version} for good"))?;
     }
     let query = "mutation($input: DeleteVersionInput!) { deleteVersion(input: $input) { deletedVersionId } }";
     client

@@ -19,11 +19,11 @@ use super::exit::{self, code};
 use super::layer::layers;
 use super::search::{Filter, Measure, SearchRequest, SearchResult, similar};
 use super::serve::{on_signal, unless};
-use super::shell;
 use super::table::{percent, table};
 use super::terminal::Terminal;
 use crate::app::App;
 use crate::config::{Config, program};
+use crate::shell;
 
 /// The layer to find similar layers for: the second convolution of the first network.
 const TARGET: (&str, &str) = ("plain-1", "2");

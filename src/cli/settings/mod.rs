@@ -3,20 +3,15 @@
 #[cfg(test)]
 mod tests;
 
-use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Command};
-use reqwest::Url;
 use toml::de::{DeTable, DeValue};
-
-use scv_compute::device::DeviceChoice;
 
 /// Keys that must not be in a file, with what to use instead.
 const SECRETS: [(&str, &str); 2] = [
@@ -44,7 +39,7 @@ pub(super) struct Entry {
     pub(super) line: usize,
 }
 
-/// Why a settings file is refused: each fault with its file and line.
+/// Why a settings file is refused: each error with its file and line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct SettingsError(String);
@@ -59,7 +54,7 @@ impl SettingsFile {
     /// path.
     ///
     /// # Errors
-    /// The file cannot be read, or has faults: all of them.
+    /// The file cannot be read, or has errors: all of them.
     pub(super) fn read(path: &Path, is_default: bool, program: &Command) -> Result<Option<Self>, SettingsError> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -74,29 +69,30 @@ impl SettingsFile {
 
     fn parse(path: &Path, text: &str, program: &Command) -> Result<Self, SettingsError> {
         let at = |offset: usize| text[..offset].matches('\n').count() + 1;
-        let fault = |line: usize, message: String| format!("{}:{line}: {message}", path.display());
+        let located = |line: usize, message: String| format!("{}:{line}: {message}", path.display());
         let table = DeTable::parse(text).map_err(|error| {
             let line = at(error.span().map_or(0, |span| span.start).min(text.len()));
-            SettingsError(fault(line, error.message().to_owned()))
+            let content = text.lines().nth(line - 1).unwrap_or_default();
+            SettingsError(located(line, syntax_error(error.message(), content)))
         })?;
         let known = known_settings(program);
-        let (mut entries, mut faults) = (BTreeMap::new(), Vec::new());
+        let (mut entries, mut errors) = (BTreeMap::new(), Vec::new());
         for (key, value) in table.get_ref() {
             let line = at(key.span().start);
             match check(&known, key.get_ref(), value.get_ref()) {
                 Ok(values) => {
                     entries.insert(key.get_ref().to_string(), Entry { values, line });
                 }
-                Err(message) => faults.push((line, message)),
+                Err(message) => errors.push((line, message)),
             }
         }
-        if faults.is_empty() {
+        if errors.is_empty() {
             let path = path.to_owned();
             return Ok(Self { path, entries });
         }
-        faults.sort_unstable();
-        let faults = faults.into_iter().map(|(line, message)| fault(line, message));
-        Err(SettingsError(faults.collect::<Vec<_>>().join("\n")))
+        errors.sort_unstable();
+        let errors = errors.into_iter().map(|(line, message)| located(line, message));
+        Err(SettingsError(errors.collect::<Vec<_>>().join("\n")))
     }
 
     /// The setting of a long option.
@@ -164,28 +160,41 @@ fn check(known: &Command, key: &str, value: &DeValue<'_>) -> Result<Vec<String>,
     let Some(setting) = known.get_arguments().find(|argument| argument.get_long() == Some(key)) else {
         return Err(unknown(known, key));
     };
-    let values = values_of(value).ok_or_else(|| format!("{key} must be {}", accepted(setting)))?;
+    let values = values_of(value).ok_or_else(|| format!("{key} must be text in quotes, a number, true or false"))?;
     if values.len() != 1 && !matches!(setting.get_action(), ArgAction::Append) {
-        return Err(format!(
-            "{key} takes one value, not a list: it must be {}",
-            accepted(setting)
-        ));
+        return Err(format!("{key} takes one value, not a list"));
     }
     for value in &values {
         let arguments = [format!("--{key}={value}")];
         if let Err(error) = known.clone().try_get_matches_from(arguments) {
-            let reason = error.source().map(|reason| format!(" ({reason})"));
-            return Err(format!(
-                "invalid value {value:?} for {key}{}: it must be {}",
-                reason.unwrap_or_default(),
-                accepted(setting)
-            ));
+            let reason = error.source().map(ToString::to_string);
+            let reason = reason.unwrap_or_else(|| expected(setting));
+            return Err(format!("invalid value {value:?} for {key}: {reason}"));
         }
     }
     Ok(values)
 }
 
-/// The error about a key, with the nearest known one.
+/// The error about a line that is not TOML. Of its content only the key is quoted: the value can be a secret.
+fn syntax_error(message: &str, content: &str) -> String {
+    let key = content.split_once('=').map_or("", |(key, _)| key.trim());
+    if message == "duplicate key" && !key.is_empty() {
+        return format!("{key} is set twice: remove one of the two lines");
+    }
+    let place = if key.is_empty() {
+        String::new()
+    } else {
+        format!("{key}: ")
+    };
+    // The rest of the message lists grammar.
+    let reason = message.split(", expected").next().unwrap_or(message);
+    format!(
+        "{place}not valid TOML ({reason}); expected KEY = VALUE with text in quotes, such as \
+         listen = \"127.0.0.1:8000\" or max-depth = 30"
+    )
+}
+
+/// The error about an unknown key, with the nearest known one.
 fn unknown(known: &Command, key: &str) -> String {
     let error = known.clone().try_get_matches_from([format!("--{key}=")]).err();
     let nearest = error.as_ref().and_then(|error| error.get(ContextKind::SuggestedArg));
@@ -218,32 +227,13 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// What a setting accepts.
-fn accepted(setting: &Arg) -> String {
-    let parser = setting.get_value_parser();
-    let possible: Vec<_> = parser
-        .possible_values()
-        .into_iter()
-        .flatten()
-        .map(|value| value.get_name().to_owned())
-        .collect();
-    let what = match parser.type_id() {
-        kind if kind == TypeId::of::<bool>() => "true or false".to_owned(),
-        _ if !possible.is_empty() => format!("one of {}", possible.join(", ")),
-        kind if kind == TypeId::of::<SocketAddr>() => "an address such as 127.0.0.1:8000".to_owned(),
-        kind if kind == TypeId::of::<Url>() => "a URL such as http://127.0.0.1:8000".to_owned(),
-        kind if kind == TypeId::of::<PathBuf>() => "a path".to_owned(),
-        kind if kind == TypeId::of::<DeviceChoice>() => "auto, cpu, cuda or cuda:N".to_owned(),
-        kind if [TypeId::of::<u32>(), TypeId::of::<u64>(), TypeId::of::<usize>()]
-            .iter()
-            .any(|id| kind == *id) =>
-        {
-            "a whole number".to_owned()
-        }
-        _ => "a string".to_owned(),
-    };
-    match setting.get_action() {
-        ArgAction::Append => format!("{what}, or a list of them"),
-        _ => what,
+/// What a setting accepts whose parser does not say so itself: one of a few words.
+fn expected(setting: &Arg) -> String {
+    let possible = setting.get_value_parser().possible_values().into_iter().flatten();
+    let names: Vec<_> = possible.map(|value| value.get_name().to_owned()).collect();
+    if names.is_empty() {
+        "expected a value that is not empty".to_owned()
+    } else {
+        format!("expected one of {}", names.join(", "))
     }
 }

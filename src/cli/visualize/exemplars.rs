@@ -15,7 +15,7 @@ use crate::cli::terminal::Terminal;
 use scv_compute::feature_map::planes;
 use scv_domain::exemplar::MAX_CHANNELS as MAX_STORED_CHANNELS;
 
-/// The most channels that are shown if none is named.
+/// Maximum number of channels that are shown if none is given.
 const MAX_CHANNELS: usize = 10;
 
 /// Channels with their exemplars, the most active first.
@@ -77,8 +77,8 @@ pub(super) async fn find(
     let [channels, ..] = planes(&shape);
     if channels > MAX_STORED_CHANNELS {
         bail!(
-            "layer {} has {channels} channels; the limit for --exemplars is {MAX_STORED_CHANNELS}: give --channel without --exemplars \
-             to see the images of one channel",
+            "layer {} has {channels} channels; the limit of --exemplars is {MAX_STORED_CHANNELS}: use --channel without \
+             --exemplars to see the images of one channel",
             layer.name
         );
     }

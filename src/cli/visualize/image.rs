@@ -2,29 +2,30 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cli::client::{Client, check_file};
+use crate::cli::exit::{code, failure};
 use crate::cli::layer::Layer;
 use crate::cli::model::Version;
 use crate::cli::pictures::{NamedPicture, Picture, file_stem};
 use crate::cli::table::{percent, score, table};
+use crate::config::value::{INT, whole};
 
 /// An image, and how its pixels are attributed.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Image")]
 pub(super) struct ImageOptions {
     /// Index of a test image, starting at 0
-    #[arg(long, value_name = "INDEX", conflicts_with = "file")]
+    #[arg(long, value_name = "INDEX", value_parser = whole::<usize>(INT), conflicts_with = "file")]
     image: Option<usize>,
     /// PNG or JPEG file
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Attribution method [default: integrated-gradients]; grad-cam needs --layer
-    #[arg(long)]
+    #[arg(long, value_enum)]
     method: Option<Method>,
 }
 
@@ -117,7 +118,8 @@ impl ImageOptions {
     pub(super) fn is_given(&self) -> anyhow::Result<bool> {
         let is_given = self.image.is_some() || self.file.is_some();
         if self.method.is_some() && !is_given {
-            bail!("--method needs an image: give one with --image or --file");
+            let message = "--method needs an image: give one with --image or --file";
+            return Err(failure(code::USAGE, message));
         }
         Ok(is_given)
     }
@@ -132,7 +134,8 @@ impl ImageOptions {
         } = subject;
         let is_grad_cam = self.method == Some(Method::GradCam);
         if is_grad_cam && layer.is_none() {
-            bail!("grad-cam needs a layer with rows and columns: give one with --layer");
+            let message = "--method grad-cam needs a layer with rows and columns: give one with --layer";
+            return Err(failure(code::USAGE, message));
         }
         if let Some(file) = &self.file {
             check_file(file)?;
@@ -245,7 +248,7 @@ impl ImageOptions {
         Ok(data.layer.feature_maps)
     }
 
-    /// The image in words.
+    /// A name for the image: its file name, or its index in the test split.
     fn name(&self) -> String {
         match (&self.file, self.image) {
             (Some(file), _) => file
@@ -328,7 +331,7 @@ impl ImageReport {
 }
 
 impl Attribution {
-    /// The method in words, such as `smooth grad`.
+    /// The method as it is written in sentences, such as `smooth grad`.
     fn method_name(&self) -> String {
         self.method.to_lowercase().replace('_', " ")
     }

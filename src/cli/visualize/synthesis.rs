@@ -7,14 +7,16 @@ use serde_json::{Value, json};
 
 use super::class_in_words;
 use crate::cli::client::Client;
+use crate::cli::exit::{code, failure};
 use crate::cli::job::{self, Job};
 use crate::cli::layer::Layer;
 use crate::cli::model::Version;
 use crate::cli::pictures::{NamedPicture, Picture, file_stem};
 use crate::cli::table::{score, table};
 use crate::cli::terminal::Terminal;
+use crate::config::value::{INT, number, whole};
 
-/// The most classes that are shown if nothing is named.
+/// Maximum number of classes that images are synthesized for if no target is given.
 const MAX_CLASSES: usize = 10;
 
 /// How an image is synthesized. The server checks the values and has the defaults.
@@ -24,13 +26,13 @@ const MAX_CLASSES: usize = 10;
 #[group(id = "synthesis", multiple = true, conflicts_with_all = ["image", "file", "exemplars"])]
 pub(super) struct SynthesisOptions {
     /// Steps of gradient ascent, 1 to 4096 [default: 256]
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=4_096))]
     steps: Option<u32>,
     /// Random seed [default: 0]
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(INT))]
     seed: Option<u64>,
     /// Learning rate [default: 0.05]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "RATE", value_parser = number::<f64>(1e-6..=10.0))]
     learning_rate: Option<f64>,
     /// Parametrisation of the image [default: fourier]
     #[arg(long, value_enum)]
@@ -39,19 +41,19 @@ pub(super) struct SynthesisOptions {
     #[arg(long, value_enum)]
     padding: Option<Padding>,
     /// Maximum random shift before each step, in pixels
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", value_parser = number::<f64>(0.0..))]
     jitter: Option<f64>,
-    /// Maximum random scaling before each step, as a share [default: 0.1]
-    #[arg(long, value_name = "SHARE")]
+    /// Maximum random scaling before each step, as a fraction from 0 to 0.5 [default: 0.1]
+    #[arg(long, value_name = "FRACTION", value_parser = number::<f64>(0.0..=0.5))]
     scale: Option<f64>,
     /// Maximum random rotation before each step, in degrees [default: 5]
-    #[arg(long, value_name = "DEGREES")]
+    #[arg(long, value_name = "DEGREES", value_parser = number::<f64>(0.0..=180.0))]
     rotation: Option<f64>,
     /// Weight of the total variation penalty
-    #[arg(long, value_name = "WEIGHT")]
+    #[arg(long, value_name = "WEIGHT", value_parser = number::<f64>(0.0..=1e6))]
     total_variation: Option<f64>,
     /// Weight of the L2 penalty on the distance from the mean image
-    #[arg(long, value_name = "WEIGHT")]
+    #[arg(long, value_name = "WEIGHT", value_parser = number::<f64>(0.0..=1e6))]
     l2: Option<f64>,
 }
 
@@ -75,9 +77,9 @@ enum Padding {
     Reflection,
 }
 
-/// What an image is synthesized for.
+/// The part of a network that an image is synthesized for.
 pub(super) struct Target {
-    /// In words.
+    /// For a reader, such as `class 3`.
     name: String,
     /// For the API.
     input: Value,
@@ -119,7 +121,7 @@ pub(super) fn named_pictures(stem: &str, exemplars: &[Exemplar]) -> impl Iterato
     })
 }
 
-/// What images are synthesized for: the given target, or the first classes.
+/// The targets that images are synthesized for: the given one, or the first classes.
 ///
 /// # Errors
 /// A class and a layer are both given.
@@ -135,7 +137,8 @@ pub(super) fn targets(
     };
     Ok(match (layer, class) {
         (Some(_), Some(_)) => {
-            bail!("an image is synthesized for a class or for a layer: leave out --class or --layer")
+            let message = "an image is synthesized either for a class or for a layer: leave out --class or --layer";
+            return Err(failure(code::USAGE, message));
         }
         (Some(layer), None) => {
             let in_layer = channel.map(|channel| format!(", channel {channel}"));
@@ -217,7 +220,7 @@ impl SynthesisOptions {
 }
 
 impl Synthesis {
-    /// All pictures. The name of the synthetic one tells its settings.
+    /// All pictures. The name of the synthetic one contains its settings.
     pub(super) fn pictures(&self, version: &Version, options: &SynthesisOptions) -> Vec<NamedPicture> {
         let stem = file_stem(&format!("{version} {}", self.target));
         let own = file_stem(&format!("{stem} {}", options.in_words()));
@@ -229,7 +232,7 @@ impl Synthesis {
 }
 
 impl SynthesisOptions {
-    /// The options that are given, such as `seed 3 steps 64`.
+    /// The given options as part of a file name, such as `seed 3 steps 64`.
     fn in_words(&self) -> String {
         let options = serde_json::to_value(self).unwrap_or_default();
         let given = options

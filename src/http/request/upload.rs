@@ -76,9 +76,10 @@ pub(super) async fn read(payload: Payload, boundary: &str, limits: &Limits) -> R
             "a batch cannot have files: send them with a single request",
         ));
     };
-    if map.values().map(Vec::len).sum::<usize>() > limits.files {
+    let variables: usize = map.values().map(Vec::len).sum();
+    if variables > limits.files {
         return Err(HttpError::bad_request(format!(
-            "`map` lists more than {} variables, which is the limit",
+            "`map` lists {variables} variables; the limit is {}, that of files",
             limits.files
         )));
     }
@@ -209,7 +210,8 @@ impl<'a> Parts<'a> {
             self.file_bytes += piece.len();
             if bytes > self.limits.file_bytes {
                 return Err(HttpError::too_large(format!(
-                    "a file is larger than {} bytes, which is the limit: `scv serve --max-file-bytes` raises it",
+                    "the file {:?} is larger than {} bytes, which is the limit: `scv serve --max-file-bytes` raises it",
+                    part.file_name().unwrap_or_default(),
                     self.limits.file_bytes
                 )));
             }

@@ -16,7 +16,7 @@ async fn a_server_for_other_machines_requires_a_token_or_an_explicit_choice() {
     };
     let refused = format!("{:#}", App::build(&config).await.err().unwrap());
     assert!(
-        refused.contains("scv token create") && refused.contains("--access open"),
+        refused.contains("`scv token create ACCOUNT --scope admin`") && refused.contains("--access open"),
         "{refused}"
     );
     let open = Config {

@@ -132,6 +132,7 @@ async fn walking_the_whole_schema_shows_a_stranger_nothing_private() {
         assert!(!errors.contains(MARK), "{field}: {errors}");
         assert!(!errors.contains("INTERNAL"), "{field}: {errors}");
     }
+    assert_eq!(walk.missed(), Vec::<String>::new());
     for field in ["layer", "model", "models", "node", "nodes", "job", "jobs", "version"] {
         assert!(
             found_by_owner.contains(field),

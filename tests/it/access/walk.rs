@@ -1,14 +1,15 @@
 //! Queries that reach everything that the schema reaches.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, text};
 
-/// Maximum nesting depth of objects.
-const MAX_DEPTH: usize = 8;
+/// Maximum nesting depth of objects. Each further level doubles the size of the queries and reaches no other field.
+const MAX_DEPTH: usize = 4;
 
 /// Maximum nesting depth of fields that the device computes.
 const MAX_COMPUTED_DEPTH: usize = 4;
@@ -23,6 +24,8 @@ pub struct Walk<'a> {
     names: &'a [&'a str],
     /// A version to compare others with.
     version: &'a str,
+    /// What the queries select, as `Type.field`.
+    selected: RefCell<BTreeSet<String>>,
 }
 
 const TYPES: &str = "{ __schema { types { name kind possibleTypes { name }
@@ -56,7 +59,31 @@ impl<'a> Walk<'a> {
             ids,
             names,
             version,
+            selected: RefCell::default(),
         }
+    }
+
+    /// The fields of objects that queries reach and that none has selected so far, as `Type.field`.
+    pub fn missed(&self) -> Vec<String> {
+        let selected = self.selected.borrow();
+        let (mut reached, mut waiting) = (BTreeSet::new(), vec!["Query".to_owned()]);
+        let mut missed = Vec::new();
+        while let Some(outer) = waiting.pop() {
+            waiting.extend(self.members.get(&outer).into_iter().flatten().cloned());
+            // An interface is walked as the objects that it stands for.
+            let is_walked = outer != "Query" && !self.members.contains_key(&outer);
+            for field in self.fields.get(&outer).into_iter().flatten() {
+                let name = format!("{outer}.{}", text(&field["name"]));
+                if is_walked && !selected.contains(&name) {
+                    missed.push(name);
+                }
+                let (_, kind) = named(&field["type"]);
+                if reached.insert(kind.clone()) {
+                    waiting.push(kind);
+                }
+            }
+        }
+        missed
     }
 
     /// One query per field of the query type and per id or name that the field accepts.
@@ -126,16 +153,27 @@ impl<'a> Walk<'a> {
             {
                 continue;
             }
+            let outer = kind;
             let (name, (is_scalar, kind)) = (text(&field["name"]), named(&field["type"]));
             let given = self.given(field);
+            let is_within = !is_leaf || self.is_flat(&kind);
+            if is_scalar || is_within {
+                self.selected.borrow_mut().insert(format!("{outer}.{name}"));
+            }
             if is_scalar {
                 write!(inner, " {name}{given}").unwrap();
-            } else if !is_leaf {
+            } else if is_within {
                 write!(inner, " {name}{given} {}", self.selection(&kind, path)).unwrap();
             }
         }
         path.pop();
         format!("{{ {inner} }}")
+    }
+
+    /// Whether a type has no field with an object.
+    fn is_flat(&self, kind: &str) -> bool {
+        let fields = self.fields.get(kind);
+        fields.is_some_and(|fields| fields.iter().all(|field| named(&field["type"]).0))
     }
 
     /// The arguments of an inner field: the required ones, a short page, so that a query does not compute everything,

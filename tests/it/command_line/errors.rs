@@ -9,10 +9,10 @@ use crate::support::server::Server;
 #[tokio::test]
 async fn errors_name_the_fault_and_its_place() {
     let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
-    let said = error(&server, 3, &["search", "nobody", "0"]).await;
+    let message = error(&server, 3, &["search", "nobody", "0"]).await;
     assert!(
-        said.contains("there is no model \"nobody\": the server has no models yet"),
-        "{said}"
+        message.contains("there is no model \"nobody\": the server has no models yet"),
+        "{message}"
     );
 
     let broken = file(
@@ -20,25 +20,39 @@ async fn errors_name_the_fault_and_its_place() {
         "broken.json",
         "[\n  {\"kind\": \"ReLU\"},\n  {\"sort\": \"ReLU\"}\n]",
     );
-    let said = error(&server, 1, &training("a", &broken, "1")).await;
-    assert!(said.contains("broken.json") && said.contains("line 3 column"), "{said}");
-    let said = error(&server, 1, &training("a", "/nowhere/blocks.json", "1")).await;
-    assert!(said.contains("cannot read /nowhere/blocks.json"), "{said}");
+    let message = error(&server, 1, &training("a", &broken, "1")).await;
+    assert!(
+        message.contains("broken.json is not a list of blocks (2 errors)\n"),
+        "{message}"
+    );
+    assert!(message.contains("\n  block 1: The block has no `kind`"), "{message}");
+    assert!(
+        message.contains("\n  block 1: A block has no key `sort`; its keys are"),
+        "{message}"
+    );
+    let unclosed = file(folder.path(), "unclosed.json", "[\n  {\"kind\": \"ReLU\"},\n]");
+    let message = error(&server, 1, &training("a", &unclosed, "1")).await;
+    assert!(
+        message.contains("unclosed.json is not a list of blocks: line 3, column 1: found `]`, expected another entry"),
+        "{message}"
+    );
+    let message = error(&server, 1, &training("a", "/nowhere/blocks.json", "1")).await;
+    assert!(message.contains("cannot read /nowhere/blocks.json"), "{message}");
 
     let faulty = json!([{ "kind": "Conv3d" }, { "kind": "Flatten" }, { "kind": "Linear", "parameters": {} }]);
     let faulty = file(folder.path(), "faulty.json", faulty.to_string());
-    let said = error(&server, 1, &training("a", &faulty, "1")).await;
-    assert!(said.contains("\n  block 0 (Conv3d): "), "{said}");
-    assert!(said.contains("\n  block 2 (Linear): "), "{said}");
+    let message = error(&server, 1, &training("a", &faulty, "1")).await;
+    assert!(message.contains("\n  block 0 (Conv3d): "), "{message}");
+    assert!(message.contains("\n  block 2 (Linear): "), "{message}");
 
     let good = file(folder.path(), "good.json", perceptron().to_string());
     let elsewhere = ["train", "--model", "a", "--dataset", "moon", "--blocks", &good];
-    let said = error(&server, 3, &elsewhere).await;
-    assert!(said.contains("moon") && said.contains("[NOT_FOUND]"), "{said}");
-    let said = error(&server, 3, &["search", "a"]).await;
+    let message = error(&server, 3, &elsewhere).await;
+    assert_eq!(message, "error: there is no data set \"moon\": the server has digits\n");
+    let message = error(&server, 3, &["search", "a"]).await;
     assert!(
-        said.contains("there is no model"),
-        "what was refused left nothing behind: {said}"
+        message.contains("there is no model"),
+        "what was refused left nothing behind: {message}"
     );
     server.stop().await.unwrap();
 }
@@ -47,14 +61,127 @@ async fn errors_name_the_fault_and_its_place() {
 async fn a_misspelt_version_is_reported_with_those_that_exist() {
     let server = Server::start().await;
     push_and_wait(&server, "a", 1).await;
-    let said = error(&server, 3, &["search", "a:7"]).await;
+    let message = error(&server, 3, &["search", "a:7"]).await;
     assert!(
-        said.contains("model \"a\" has no version 7: it has 1 version"),
-        "{said}"
+        message.contains("model \"a\" has no version 7: it has 1 version"),
+        "{message}"
     );
-    let said = error(&server, 3, &["search", "a:newest"]).await;
-    assert!(said.contains("there is no model \"a:newest\""), "{said}");
-    assert!(said.contains("a version number, latest or best"), "{said}");
+    let message = error(&server, 3, &["search", "a:newest"]).await;
+    assert!(message.contains("there is no model \"a:newest\""), "{message}");
+    assert!(message.contains("a version number, latest or best"), "{message}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_unknown_data_set_is_not_found_by_any_command() {
+    let server = Server::start().await;
+    push_and_wait(&server, "a", 1).await;
+    for arguments in [
+        &["dataset", "show", "moon"][..],
+        &["model", "list", "--dataset", "moon"],
+        &["search", "a", "0", "--dataset", "moon"],
+        &["evaluate", "a", "--dataset", "moon"],
+        &["reindex", "--dataset", "moon"],
+        &["push", "net.onnx", "--model", "b", "--dataset", "moon"],
+    ] {
+        let message = error(&server, 3, arguments).await;
+        assert_eq!(message, "error: there is no data set \"moon\": the server has digits\n");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_option_that_is_not_accepted_says_what_is() {
+    // None of these needs a server.
+    for (arguments, expected) in [
+        (
+            &["search", "a", "0", "--min-accuracy", "90"][..],
+            "expected a number from 0 to 1",
+        ),
+        (
+            &["search", "a", "0", "--count", "all"][..],
+            "expected a whole number from 1 to 100",
+        ),
+        (&["serve", "--listen", "8000"][..], "expected HOST:PORT"),
+        (&["serve", "--max-body-bytes", "2MB"][..], "KiB, MiB, GiB"),
+        (&["serve", "--device", "gpu"][..], "expected auto, cpu, cuda, or cuda:N"),
+        (&["serve", "--llm-url", "ollama"][..], "expected an http or https URL"),
+        (
+            &["status", "--server", "ftp://here"][..],
+            "expected an http or https URL",
+        ),
+        (
+            &["status", "--log", "scv=loud"][..],
+            "is not a log filter (--log, SCV_LOG)",
+        ),
+        (
+            &["compare", "a", "b", "--output", "map.gif"][..],
+            "map.gif must end in .svg or .png",
+        ),
+        (
+            &["predict", "a", "x.png", "--invert", "perhaps"][..],
+            "expected yes or no",
+        ),
+    ] {
+        let output = scv(arguments).await;
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+    }
+    let blocks = ["train", "--model", "a", "--dataset", "digits", "--blocks", "x.json"];
+    for (option, expected) in [
+        (["--momentum", "0.5"], "--momentum is only for --optimizer sgd"),
+        (["--momentum", "1"], "expected a number from 0 to less than 1"),
+        (["--epochs", "ten"], "expected a whole number from 1 to 1000"),
+        (["--learning-rate", "0"], "expected a number above 0 and at most 10"),
+    ] {
+        let output = scv(&[&blocks[..], &option].concat()).await;
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{option:?}: {message}");
+        assert!(message.contains(expected), "{option:?}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_of_the_environment_that_is_not_accepted_is_named_by_its_variable() {
+    for (variable, value, expected) in [
+        ("SCV_MAX_DEPTH", "foo", "expected a whole number from 1 to 60"),
+        ("SCV_PICTURE_BYTES", "much", "expected a number of bytes"),
+        ("SCV_ACCESS", "closed", "possible values: open, tokens"),
+        ("SCV_NO_INTROSPECTION", "perhaps", "expected yes or no"),
+    ] {
+        let output = program(&["serve"]).env(variable, value).output().await.unwrap();
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(
+            message.contains(&format!("invalid value '{value}' for '{variable}'")),
+            "{message}"
+        );
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_usage_in_an_error_has_no_option_that_is_not_required() {
+    let output = scv(&["search", "--server", "127.0.0.1:9"]).await;
+    let message = stderr(&output);
+    assert!(
+        message.contains("Usage: scv search [OPTIONS] <MODEL[:VERSION]>"),
+        "{message}"
+    );
+    assert!(
+        !message.contains("--server") && !message.contains("--config"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn the_address_of_the_endpoint_is_the_address_of_its_server() {
+    let server = Server::start().await;
+    for path in ["/graphql", "/graphql/"] {
+        let output = scv(&["whoami", "--server", &format!("{}{path}", server.api.url)]).await;
+        assert_eq!(stdout(&output), "anonymous (admin)\n", "{}", stderr(&output));
+    }
     server.stop().await.unwrap();
 }
 
@@ -68,30 +195,37 @@ async fn a_missing_server_is_named_with_what_to_do() {
         .port();
     let output = scv(&["search", "a", "--server", &format!("127.0.0.1:{port}")]).await;
     assert_eq!(output.status.code(), Some(5));
-    let said = stderr(&output);
+    let message = stderr(&output);
     assert!(
-        said.contains(&format!("cannot reach a server at http://127.0.0.1:{port}/")),
-        "{said}"
+        message.contains(&format!("cannot reach a server at http://127.0.0.1:{port}/")),
+        "{message}"
     );
-    assert!(said.contains("scv serve"), "{said}");
+    assert!(
+        message.contains("(Connection refused): start one with `scv serve`"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
 async fn with_json_errors_are_json_too() {
     let server = Server::start().await;
     let parsed = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
-    let said = parsed(&error(&server, 3, &["search", "nobody", "0", "--json"]).await);
-    assert_eq!(said["error"]["code"], "NOT_FOUND");
+    let report = parsed(&error(&server, 3, &["search", "nobody", "0", "--json"]).await);
+    assert_eq!(report["error"]["code"], "NOT_FOUND");
     assert!(
-        said["error"]["message"].as_str().unwrap().contains("nobody"),
-        "{said:#}"
+        report["error"]["message"].as_str().unwrap().contains("nobody"),
+        "{report:#}"
     );
     let usage = ask(&server, &["--json", "search"]).await;
     assert_eq!(usage.status.code(), Some(2));
-    let said = parsed(&stderr(&usage));
-    assert_eq!(said["error"]["code"], "USAGE");
-    let message = said["error"]["message"].as_str().unwrap();
+    let report = parsed(&stderr(&usage));
+    assert_eq!(report["error"]["code"], "USAGE");
+    let message = report["error"]["message"].as_str().unwrap();
     assert!(message.contains("MODEL") && !message.contains("Usage:"), "{message}");
+    let usage = ask(&server, &["--json", "search", "a", "-n", "0"]).await;
+    let report = parsed(&stderr(&usage));
+    let message = report["error"]["message"].as_str().unwrap();
+    assert!(message.ends_with("expected a whole number from 1 to 100"), "{message}");
     server.stop().await.unwrap();
 }
 

@@ -55,10 +55,10 @@ async fn a_private_model_stays_private() {
     let studio = Studio::open().await;
     let (server, blocks) = (&studio.server, &studio.blocks);
     let hidden = [&training("a", blocks, "1")[..], &["--private"]].concat();
-    let said = error(server, 1, &hidden).await;
+    let message = error(server, 1, &hidden).await;
     assert!(
-        said.contains("already exists and is public") && said.contains("scv model visibility a private"),
-        "{said}"
+        message.contains("already exists and is public") && message.contains("scv model visibility a private"),
+        "{message}"
     );
     let hidden = [&training("b", blocks, "1")[..], &["--private"]].concat();
     document(server, &hidden).await;
@@ -105,17 +105,25 @@ async fn an_image_is_classified() {
     let probabilities = prediction["predictions"].as_array().unwrap().iter();
     let sum: f64 = probabilities.map(|class| class["probability"].as_f64().unwrap()).sum();
     assert!((sum - 1.0).abs() < 1e-5, "{prediction:#}");
-    let said = text(server, &["predict", "a", png, "--invert", "no", "--output-dir", &seen]).await;
+    let output = text(server, &["predict", "a", png, "--invert", "no", "--output-dir", &seen]).await;
     assert!(
-        said.contains("converted to greyscale") && said.contains("5 less likely classes not shown"),
-        "{said}"
+        output.contains("converted to greyscale") && output.contains("5 less likely classes not shown"),
+        "{output}"
     );
     let picture = Path::new(&seen).join("a-1-one-png-prepared-not-inverted.png");
     assert_eq!(image::open(&picture).unwrap().width(), 112);
-    assert!(said.contains(picture.to_str().unwrap()), "{said}");
+    assert!(output.contains(picture.to_str().unwrap()), "{output}");
     let no_image = file(studio.folder.path(), "notes.txt", "no image");
-    let said = error(server, 1, &["predict", "a", &no_image]).await;
-    assert!(said.contains("[BAD_USER_INPUT]"), "{said}");
+    let message = error(server, 1, &["predict", "a", &no_image]).await;
+    assert!(
+        message.contains("PNG or JPEG") && !message.contains("BAD_USER_INPUT"),
+        "{message}"
+    );
+    let message = error(server, 1, &["predict", "a", "/nowhere/one.png"]).await;
+    assert_eq!(
+        message,
+        "error: cannot read /nowhere/one.png: No such file or directory\n"
+    );
     studio.server.stop().await.unwrap();
 }
 
@@ -138,8 +146,11 @@ async fn pictures_of_several_methods_lie_side_by_side() {
         ["--method", "gradient", "--class", "4"],
     ] {
         let image = ["visualize", "a", "--image", "7", "--output-dir", &seen];
-        let said = text(server, &[&image[..], &method].concat()).await;
-        assert!(said.contains("-overlay.png") && !said.contains("http://"), "{said}");
+        let output = text(server, &[&image[..], &method].concat()).await;
+        assert!(
+            output.contains("-overlay.png") && !output.contains("http://"),
+            "{output}"
+        );
     }
     for name in [
         "class-3-input-gradient",
@@ -169,7 +180,7 @@ async fn an_image_is_attributed_and_mapped() {
     let only_image = document(server, &["visualize", "a", "--image", "7"]).await;
     assert_eq!(only_image["targets"], json!([]));
     let cam = ["visualize", "a", "--file", png, "--method", "grad-cam"];
-    assert!(error(server, 1, &cam).await.contains("give one with --layer"));
+    assert!(error(server, 2, &cam).await.contains("give one with --layer"));
     let cam = text(server, &[&cam[..], &["--layer", "0"]].concat()).await;
     assert!(
         cam.contains("attribution by grad cam (yellow supports the class most)"),
@@ -184,7 +195,7 @@ async fn an_image_is_attributed_and_mapped() {
         maps.contains("feature maps, from dark violet") && !maps.contains("logit"),
         "{maps}"
     );
-    let of_what = error(server, 1, &["visualize", "a", "--method", "gradient"]).await;
+    let of_what = error(server, 2, &["visualize", "a", "--method", "gradient"]).await;
     assert!(of_what.contains("give one with --image or --file"), "{of_what}");
     let beyond = error(server, 3, &["visualize", "a", "--image", "355"]).await;
     assert!(beyond.contains("has images 0 to 354"), "{beyond}");
@@ -218,14 +229,19 @@ async fn images_are_synthesized_for_parts_of_a_network() {
         "{}",
         stderr(&negative)
     );
-    let said = error(server, 3, &["visualize", "a", "--class", "-1"]).await;
-    assert!(said.contains("there is no class -1"), "{said}");
-    let said = error(server, 3, &["visualize", "a", "--class", "Hat"]).await;
-    assert!(said.contains("the classes are named 0, 1, 2"), "{said}");
+    let message = error(server, 3, &["visualize", "a", "--class", "-1"]).await;
+    assert!(message.contains("there is no class -1"), "{message}");
+    let message = error(server, 3, &["visualize", "a", "--class", "Hat"]).await;
+    assert!(message.contains("the classes are named 0, 1, 2"), "{message}");
+    let message = error(server, 3, &["visualize", "a", "--class", "10"]).await;
+    assert!(
+        message.contains("there is no class 10: ") && message.contains("or by index 0 to 9"),
+        "{message}"
+    );
     let refused = ask(server, &["visualize", "a", "--image", "7", "--steps", "2"]).await;
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("cannot be used with"));
-    let both = error(server, 1, &["visualize", "a", "--class", "3", "--layer", "0"]).await;
+    let both = error(server, 2, &["visualize", "a", "--class", "3", "--layer", "0"]).await;
     assert!(both.contains("leave out --class or --layer"), "{both}");
     studio.server.stop().await.unwrap();
 }
@@ -258,6 +274,10 @@ async fn exemplars_of_channels_are_listed() {
         "--output-dir",
         &seen,
     ];
-    assert!(error(server, 1, &missing).await.contains("[BAD_USER_INPUT]"));
+    let message = error(server, 1, &missing).await;
+    assert!(
+        message.contains("999") && message.contains("out of range") && !message.contains("BAD_USER_INPUT"),
+        "{message}"
+    );
     studio.server.stop().await.unwrap();
 }

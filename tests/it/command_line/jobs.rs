@@ -27,8 +27,8 @@ async fn a_job_can_be_left_and_followed_later() {
     assert_eq!(ended["status"], "SUCCEEDED");
     let shown = text(&server, &["job", "show", id]).await;
     assert!(shown.contains("a:1") && shown.contains("succeeded"), "{shown}");
-    let said = text(&server, &["job", "cancel", id]).await;
-    assert!(said.contains("the job of a:1 has already succeeded"), "{said}");
+    let output = text(&server, &["job", "cancel", id]).await;
+    assert!(output.contains("the job of a:1 has already succeeded"), "{output}");
     server.stop().await.unwrap();
 }
 
@@ -39,14 +39,17 @@ async fn a_job_is_cancelled_and_retried() {
     let left = document(&server, &[endless("b", &blocks), vec!["--detach"]].concat()).await;
     let id = left["id"].as_str().unwrap();
 
-    let said = error(&server, 1, &["search", "b:1", "0"]).await;
-    assert!(said.contains(&format!("scv job follow {id}")), "{said}");
-    let said = error(&server, 3, &["search", "b", "0"]).await;
-    assert!(said.contains("no version of model \"b\" is ready: b:1 is "), "{said}");
+    let message = error(&server, 1, &["search", "b:1", "0"]).await;
+    assert!(message.contains(&format!("scv job follow {id}")), "{message}");
+    let message = error(&server, 3, &["search", "b", "0"]).await;
+    assert!(
+        message.contains("no version of model \"b\" is ready: b:1 is "),
+        "{message}"
+    );
 
     text(&server, &["job", "cancel", id]).await;
-    let said = error(&server, 6, &["job", "follow", id]).await;
-    assert!(said.contains("the job of b:1 was cancelled"), "{said}");
+    let message = error(&server, 6, &["job", "follow", id]).await;
+    assert!(message.contains("the job of b:1 was cancelled"), "{message}");
     let cancelled = document(&server, &["job", "list", "--status", "cancelled", "--version", "b:1"]).await;
     assert_eq!(
         (&cancelled["totalCount"], &cancelled["jobs"][0]["id"]),
@@ -61,8 +64,13 @@ async fn a_job_is_cancelled_and_retried() {
     let running = text(&server, &["job", "list", "--kind", "train"]).await;
     assert!(running.contains("b:1") && running.contains("train"), "{running}");
     text(&server, &["job", "cancel", again["id"].as_str().unwrap()]).await;
-    let said = error(&server, 1, &["job", "follow", "nonsense"]).await;
-    assert!(said.contains("[BAD_USER_INPUT]"), "{said}");
+    for verb in ["show", "follow", "cancel", "retry"] {
+        let message = error(&server, 3, &["job", verb, "nonsense"]).await;
+        assert!(
+            message.contains("there is no job nonsense: list jobs with"),
+            "{verb}: {message}"
+        );
+    }
     server.stop().await.unwrap();
 }
 
@@ -90,9 +98,9 @@ async fn a_command_that_is_interrupted_leaves_its_job_to_the_server() {
     kill(Pid::from_raw(child.id().unwrap() as i32), Signal::SIGINT).unwrap();
     let output = child.wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(130));
-    let said = stderr(&output);
-    assert!(said.contains(&format!("scv job follow {id}")), "{said}");
-    assert!(said.contains(&format!("scv job cancel {id}")), "{said}");
+    let message = stderr(&output);
+    assert!(message.contains(&format!("scv job follow {id}")), "{message}");
+    assert!(message.contains(&format!("scv job cancel {id}")), "{message}");
     let job = document(&server, &["job", "show", &id]).await;
     assert_eq!(job["status"], "RUNNING");
     server.api.cancel(&id).await;

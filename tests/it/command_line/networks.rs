@@ -16,10 +16,10 @@ async fn networks_are_trained_and_searched() {
     assert_eq!(job["epochs"].as_array().unwrap().len(), 1);
     assert_eq!(job["version"]["model"]["name"], "a");
     assert_eq!(job["version"]["layers"]["totalCount"], 7);
-    let said = text(&server, &training("b", &blocks, "2")).await;
+    let output = text(&server, &training("b", &blocks, "2")).await;
     assert!(
-        said.starts_with("b:1 is ready: ") && said.contains("scv layer list b:1"),
-        "{said}"
+        output.starts_with("b:1 is ready: ") && output.contains("scv layer list b:1"),
+        "{output}"
     );
 
     let found = document(&server, &["search", "a:1", "4", "-n", "3", "--kind", "Conv2d"]).await;
@@ -39,6 +39,7 @@ async fn networks_are_trained_and_searched() {
     assert!(table.contains("compared all 7 candidate layers"), "{table}");
     let list = text(&server, &["search", "a"]).await;
     assert!(list.contains("MaxPool2d") && list.contains("8x4x4"), "{list}");
+    assert!(list.contains("not listed: 6, because blocks such as Flatten"), "{list}");
     let own = document(&server, &["search", "b", "4", "--tag", "first", "--exclude-model", "b"]).await;
     assert_eq!(own["totalCount"], 7);
     server.stop().await.unwrap();
@@ -87,8 +88,16 @@ async fn layers_are_explained_and_versions_compared() {
     assert!(std::fs::read(&path).unwrap().starts_with(b"\x89PNG"));
     let convolutions = document(&server, &["compare", "a", "a", "--kind", "Conv2d"]).await;
     assert_eq!(convolutions["pairs"].as_array().unwrap().len(), 2);
-    let said = error(&server, 1, &["compare", "a", "b", "-o", "map.gif"]).await;
-    assert!(said.contains("map.gif must end in .svg or .png"), "{said}");
+    let message = error(&server, 3, &["compare", "a", "b", "--kind", "conv2d"]).await;
+    assert!(
+        message.contains("a:1 and b:1 have no layers of kind conv2d") && message.contains("did you mean Conv2d?"),
+        "{message}"
+    );
+    let message = error(&server, 3, &["compare", "a", "--kind", "Softmax"]).await;
+    assert!(
+        message.contains("a:1 has no layers of kind Softmax: the kinds are BatchNorm2d, "),
+        "{message}"
+    );
 
     let diff = document(&server, &["diff", "a", "b"]).await;
     assert_eq!(diff["diff"]["changedCount"], 0);
@@ -109,8 +118,12 @@ async fn a_comparison_across_data_sets_names_both() {
         .api
         .create_version_and_wait(input, &[("input.weights", &weights)])
         .await;
-    let said = error(&server, 1, &["compare", "a", "b"]).await;
-    assert!(said.contains("a:1 (digits) with b:1 (numbers)"), "{said}");
+    let message = error(&server, 1, &["compare", "a", "b"]).await;
+    assert!(message.contains("a:1 (digits) with b:1 (numbers)"), "{message}");
+    assert!(
+        message.contains("must be for the same data set") && !message.contains("version 1"),
+        "{message}"
+    );
     server.stop().await.unwrap();
 }
 
@@ -125,9 +138,9 @@ async fn a_training_that_fails_says_why() {
     ]);
     let blocks = file(folder.path(), "deep.json", blocks.to_string());
     let wild = ["--learning-rate", "10", "--optimizer", "sgd"];
-    let said = error(&server, 6, &[&training("a", &blocks, "1")[..], &wild].concat()).await;
-    assert!(said.contains("the job of a:1 failed"), "{said}");
-    assert!(said.contains("[NOT_FINITE]"), "{said}");
+    let message = error(&server, 6, &[&training("a", &blocks, "1")[..], &wild].concat()).await;
+    assert!(message.contains("the job of a:1 failed"), "{message}");
+    assert!(message.contains("[NOT_FINITE]"), "{message}");
     server.stop().await.unwrap();
 }
 
@@ -162,24 +175,24 @@ async fn a_trained_network_is_uploaded_with_its_weights() {
         "wrong.safetensors",
         constant_weights(&[("1.weight", &[10, 63], 0.5), ("1.bias", &[10], 0.0)]),
     );
-    let said = error(&server, 1, &[&push[..], &[&wrong]].concat()).await;
+    let message = error(&server, 1, &[&push[..], &[&wrong]].concat()).await;
     assert!(
-        said.contains("the weights do not fit") && said.contains("[BAD_USER_INPUT]"),
-        "{said}"
+        message.contains("the weights in \"wrong.safetensors\" do not fit (") && !message.contains("BAD_USER_INPUT"),
+        "{message}"
     );
-    assert!(said.lines().count() > 1 && said.contains("1.weight"), "{said}");
+    assert!(message.lines().count() > 1 && message.contains("1.weight"), "{message}");
 
     let alone = ["push", "--model", "mine", "--dataset", "digits", &right];
-    let said = error(&server, 1, &alone).await;
-    assert!(said.contains("contains weights, not activations"), "{said}");
+    let message = error(&server, 2, &alone).await;
+    assert!(message.contains("contains weights, not activations"), "{message}");
     let dry = ["push", "--model", "new", "--dataset", "digits", "--dry-run"];
-    let said = error(
+    let message = error(
         &server,
         3,
         &[&dry[..], &["--blocks", &blocks, "--weights", &right]].concat(),
     )
     .await;
-    assert!(said.contains("create it with `scv model create new"), "{said}");
+    assert!(message.contains("create it with `scv model create new"), "{message}");
     server.stop().await.unwrap();
 }
 
@@ -188,14 +201,17 @@ async fn a_network_that_is_refused_leaves_no_model_behind() {
     let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
     let broken = file(folder.path(), "broken.onnx", "nothing of the kind");
 
-    let said = error(
+    let message = error(
         &server,
         1,
         &["push", "--model", "fresh", "--dataset", "digits", &broken],
     )
     .await;
 
-    assert!(said.contains("the ONNX file cannot be read"), "{said}");
+    assert!(
+        message.contains("the ONNX file \"broken.onnx\" cannot be read"),
+        "{message}"
+    );
     let models = server.api.data("{ models { nodes { name } } }", json!({})).await;
     assert_eq!(models["models"]["nodes"], json!([]));
     // A model that existed before stays.

@@ -73,14 +73,17 @@ async fn faults_of_the_file_are_reported_with_their_lines() {
     let path = file(folder.path(), "config.toml", "max-dept = 30\ntoken = \"scv_secret\"\n");
     let output = run(&path, &["model", "list"]).await;
     assert_eq!(output.status.code(), Some(2));
-    let said = stderr(&output);
-    assert!(said.contains(&format!("{path}:1: unknown setting max-dept")), "{said}");
-    assert!(said.contains("nearest known one is max-depth"), "{said}");
+    let message = stderr(&output);
     assert!(
-        said.contains(&format!("{path}:2: token must not be")) && said.contains("SCV_TOKEN"),
-        "{said}"
+        message.contains(&format!("{path}:1: unknown setting max-dept")),
+        "{message}"
     );
-    assert!(!said.contains("scv_secret"), "{said}");
+    assert!(message.contains("nearest known one is max-depth"), "{message}");
+    assert!(
+        message.contains(&format!("{path}:2: token must not be")) && message.contains("SCV_TOKEN"),
+        "{message}"
+    );
+    assert!(!message.contains("scv_secret"), "{message}");
     // What needs no settings still works.
     for arguments in [&["--help"][..], &["config", "path"], &["completions", "bash"]] {
         let output = run(&path, arguments).await;

@@ -39,19 +39,16 @@ async fn tokens_are_created_listed_and_revoked_beside_a_server_that_requires_the
         (output.status.code(), stderr(&output))
     };
     for secret in [None, Some("scv_none")] {
-        let (code, said) = compare(secret).await;
+        let (code, message) = compare(secret).await;
         assert_eq!(code, Some(4));
         assert!(
-            said.contains("[UNAUTHENTICATED]") && said.contains("--token-file"),
-            "{said}"
+            message.contains("; set SCV_TOKEN, or name a file") && message.contains("--token-file"),
+            "{message}"
         );
     }
     let (code, inside) = compare(Some(&secret)).await;
     assert_eq!(code, Some(3));
-    assert!(
-        inside.contains("none") && !inside.contains("UNAUTHENTICATED"),
-        "{inside}"
-    );
+    assert!(inside.contains("none") && !inside.contains("SCV_TOKEN"), "{inside}");
 
     let listed: Value = serde_json::from_slice(&token(&["list"]).await.stdout).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 1);
@@ -65,7 +62,8 @@ async fn tokens_are_created_listed_and_revoked_beside_a_server_that_requires_the
     );
     let number = listed[0]["number"].to_string();
     assert!(token(&["revoke", &number]).await.status.success());
-    assert!(compare(Some(&secret)).await.1.contains("[UNAUTHENTICATED]"));
+    let (code, revoked) = compare(Some(&secret)).await;
+    assert!(code == Some(4) && revoked.contains("; set SCV_TOKEN"), "{revoked}");
     let unknown = token(&["revoke", "99"]).await;
     assert_eq!(unknown.status.code(), Some(3));
     assert!(stderr(&unknown).contains("has no token 99"));
@@ -84,10 +82,10 @@ async fn a_misspelt_directory_does_not_become_a_library() {
             .await
             .unwrap();
         assert_eq!(output.status.code(), Some(3), "{arguments:?}");
-        let said = stderr(&output);
+        let message = stderr(&output);
         assert!(
-            said.contains("there is no library in") && said.contains("typo"),
-            "{said}"
+            message.contains("there is no library in") && message.contains("typo"),
+            "{message}"
         );
         assert!(!directory.exists(), "{arguments:?}");
     }

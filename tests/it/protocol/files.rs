@@ -30,7 +30,10 @@ async fn the_number_of_files_per_request_is_limited() {
     assert_eq!((status, code.as_str()), (413, "PAYLOAD_TOO_LARGE"), "{message}");
     assert!(message.contains("more than 1 files"), "{message}");
     for (map, words) in [
-        (r#"{"0":["variables.a","variables.b"]}"#, "lists more than 1 variables"),
+        (
+            r#"{"0":["variables.a","variables.b"]}"#,
+            "lists 2 variables; the limit is 1",
+        ),
         (r#"{"7":["variables.a"]}"#, "a file `7`, which is missing"),
         ("[]", "`map` must name the variables"),
     ] {

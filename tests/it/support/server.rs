@@ -4,7 +4,7 @@ use std::path::Path;
 
 use scv::app::App;
 use scv::config::Config;
-use sqlx::ConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, PgConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +44,17 @@ impl Server {
             running,
             _data_dir: data_dir,
         }
+    }
+
+    /// Executes a statement on the server's database.
+    pub async fn execute(&self, sql: &str) {
+        let url = self.config.database_url.as_deref().unwrap();
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        sqlx::query(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        connection.close().await.unwrap();
     }
 
     /// Shuts the server down gracefully and waits for it.

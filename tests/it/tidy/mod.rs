@@ -50,7 +50,7 @@ fn sources(folders: &[&str], endings: &[&str]) -> Vec<Source> {
 }
 
 /// Every place outside `allowed` whose code has one of the words.
-fn trespassers(folder: &str, words: &[&str], allowed: &[&str]) -> Vec<String> {
+fn places_with(folder: &str, words: &[&str], allowed: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for source in sources(&[folder], &[".rs"]) {
         if source.is_below(allowed) {
@@ -76,16 +76,21 @@ fn has_word(code: &str, word: &str) -> bool {
 fn only_graphql_and_http_name_async_graphql() {
     let words = ["async_graphql", "async_graphql_actix_web"];
     assert_eq!(
-        trespassers("src", &words, &["src/graphql/", "src/http/"]),
+        places_with("src", &words, &["src/graphql/", "src/http/"]),
         Vec::<String>::new()
     );
+}
+
+#[test]
+fn the_schema_has_no_unit_tests_which_would_never_run() {
+    assert_eq!(places_with("crates/api", &["test"], &[]), Vec::<String>::new());
 }
 
 #[test]
 fn of_the_server_and_the_program_only_the_commands_are_http_clients() {
     // The configuration knows the addresses.
     let allowed = ["src/cli/", "src/config.rs"];
-    assert_eq!(trespassers("src", &["reqwest"], &allowed), Vec::<String>::new());
+    assert_eq!(places_with("src", &["reqwest"], &allowed), Vec::<String>::new());
 }
 
 #[test]
@@ -117,8 +122,8 @@ fn only_the_configuration_reads_the_environment() {
         "env::args",
     ];
     // Unit tests have to find the bundle too.
-    let mut found = trespassers("src", &words, &["src/config.rs"]);
-    found.extend(trespassers("crates", &words, &["crates/store/src/embedded/tests.rs"]));
+    let mut found = places_with("src", &words, &["src/config.rs"]);
+    found.extend(places_with("crates", &words, &["crates/store/src/embedded/tests.rs"]));
     for source in sources(&["src", "crates"], &[".rs"]) {
         let read_by_clap = source
             .code()

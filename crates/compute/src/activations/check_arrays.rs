@@ -9,7 +9,7 @@ use crate::error::{ActivationError, ActivationRule, shortened};
 /// The types that an array may have.
 const DTYPES: &str = "floating point numbers or integers of 8 to 64 bits";
 
-/// Checks arrays one after the other and collects their faults.
+/// Checks arrays one after the other and collects their errors.
 #[derive(Debug)]
 pub(super) struct ArrayChecker {
     limits: ActivationLimits,
@@ -58,12 +58,12 @@ impl ArrayChecker {
         if !(1..=MAX_NAME_LENGTH).contains(&length) {
             let expected = format!("1 to {MAX_NAME_LENGTH} characters");
             let advice = format!("has a name of {length} characters; use {expected}.");
-            self.fault(name, ActivationRule::Name, &expected, length.to_string(), &advice);
+            self.push_error(name, ActivationRule::Name, &expected, length.to_string(), &advice);
         }
         if let Some(character) = name.chars().find(|character| character.is_control()) {
             let actual = format!("{character:?}");
             let advice = format!("has the control character {actual} in its name; remove it.");
-            self.fault(name, ActivationRule::Name, "no control character", actual, &advice);
+            self.push_error(name, ActivationRule::Name, "no control character", actual, &advice);
         }
         if !self.names.insert(name.to_owned()) {
             self.report_duplicate(name);
@@ -73,13 +73,13 @@ impl ArrayChecker {
     /// Reports a name that several arrays have.
     pub(super) fn report_duplicate(&mut self, name: &str) {
         let advice = "occurs more than once; give every layer a unique name.";
-        self.fault(name, ActivationRule::Unique, "1 array", "2 or more".to_owned(), advice);
+        self.push_error(name, ActivationRule::Unique, "1 array", "2 or more".to_owned(), advice);
     }
 
     /// Reports an entry of an archive that is not an array.
     pub(super) fn report_stray_file(&mut self, name: &str) {
         let advice = "is not a .npy file; leave it out of the archive.";
-        self.fault(
+        self.push_error(
             name,
             ActivationRule::Readable,
             "a .npy file",
@@ -92,7 +92,7 @@ impl ArrayChecker {
     pub(super) fn report_dtype(&mut self, name: &str, dtype: &str) {
         let dtype = shortened(dtype);
         let advice = format!("has type {dtype}, not {DTYPES}; save it as float32.");
-        self.fault(name, ActivationRule::Dtype, DTYPES, dtype, &advice);
+        self.push_error(name, ActivationRule::Dtype, DTYPES, dtype, &advice);
     }
 
     /// Checks that an array has a row for every probe image, and that its rows are not empty.
@@ -104,7 +104,7 @@ impl ArrayChecker {
                 "has shape {actual}, but its first dimension must be the {probes} probe images; \
                  run all of them in order and join the batches."
             );
-            self.fault(
+            self.push_error(
                 name,
                 ActivationRule::Probes,
                 &format!("[{probes}, ...]"),
@@ -114,7 +114,7 @@ impl ArrayChecker {
         }
         if shape.iter().skip(1).any(|&length| length == 0) {
             let advice = format!("has shape {actual}, which has no numbers for an image; leave this layer out.");
-            self.fault(
+            self.push_error(
                 name,
                 ActivationRule::Features,
                 "at least 1 number per image",
@@ -168,7 +168,7 @@ impl ArrayChecker {
             let expected = format!("at most {} MiB in total", MAX_UNPACKED_BYTES >> 20);
             let actual = format!("{} MiB so far", self.unpacked_bytes.div_ceil(1 << 20));
             let advice = format!("brings the file to {actual}, but it may hold {expected}; save fewer layers.");
-            self.fault(name, ActivationRule::Limit, &expected, actual, &advice);
+            self.push_error(name, ActivationRule::Limit, &expected, actual, &advice);
         }
         Some(bytes)
     }
@@ -177,10 +177,10 @@ impl ArrayChecker {
         let expected = format!("at most {} MiB", limit >> 20);
         let advice =
             format!("takes {actual}, but a layer may take {expected}; pool it over its positions, or leave it out.");
-        self.fault(name, ActivationRule::Limit, &expected, actual.to_owned(), &advice);
+        self.push_error(name, ActivationRule::Limit, &expected, actual.to_owned(), &advice);
     }
 
-    fn fault(&mut self, name: &str, rule: ActivationRule, expected: &str, actual: String, advice: &str) {
+    fn push_error(&mut self, name: &str, rule: ActivationRule, expected: &str, actual: String, advice: &str) {
         self.errors
             .push(ActivationError::of_array(name, rule, expected, actual, advice));
     }

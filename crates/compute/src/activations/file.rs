@@ -6,7 +6,7 @@ use super::limits::ActivationLimits;
 use super::{npy, npz, tensors};
 use crate::error::ActivationError;
 
-/// A file of activations whose headers have no faults. Layers are in the order of the file.
+/// A file of activations whose headers have no errors. Layers are in the order of the file.
 #[derive(Debug)]
 pub struct ActivationFile<'a> {
     source: Source<'a>,
@@ -24,7 +24,7 @@ impl<'a> ActivationFile<'a> {
     /// Reads all headers. The first bytes decide which format the file has.
     ///
     /// # Errors
-    /// Every fault of the headers.
+    /// Every error of the headers.
     pub fn open(bytes: &'a [u8], limits: ActivationLimits) -> Result<Self, Vec<ActivationError>> {
         let mut checker = ArrayChecker::new(limits);
         let opened = if npz::MAGICS.iter().any(|magic| bytes.starts_with(magic)) {
@@ -83,7 +83,7 @@ impl<'a> ActivationFile<'a> {
 /// Checks a whole file, headers and numbers, in little memory, and returns its layers.
 ///
 /// # Errors
-/// Every fault. The numbers are checked for damage once the headers have no faults.
+/// Every error. The numbers are checked for damage once the headers have none.
 pub fn check(bytes: &[u8], limits: ActivationLimits) -> Result<Vec<ActivationLayer>, Vec<ActivationError>> {
     let file = ActivationFile::open(bytes, limits)?;
     file.verify()?;

@@ -44,7 +44,7 @@ impl Task for ActivationTask {
     /// Computes the vectors of all layers of the file.
     ///
     /// # Errors
-    /// Too few probe images, a file with faults ([`ComputeError::Activations`] lists them), a layer whose Gram matrix
+    /// Too few probe images, an invalid file ([`ComputeError::Activations`] lists them), a layer whose Gram matrix
     /// cannot be computed (the error names it), or cancellation.
     fn run(self, context: &DeviceContext, control: &Control) -> Result<Vec<MeasuredActivations>, ComputeError> {
         let probes = self.limits.probes;
@@ -60,10 +60,10 @@ impl Task for ActivationTask {
         let mut vectors = Vec::with_capacity(count);
         for (layer, numbers) in file.layers() {
             let numbers = numbers.map_err(|error| ComputeError::Activations(vec![error]))?;
-            let gram = gram_of(numbers, probes, &context.device).map_err(|source| ComputeError::Layer {
+            let gram = gram_of(numbers, probes, &context.device).map_err(|cause| ComputeError::Layer {
                 path: layer.name.clone(),
                 kind: "Activations",
-                source: Box::new(source),
+                cause: Box::new(cause),
             })?;
             vectors.push((layer.clone(), layer_vector(&gram)));
             control.report(Progress::Fraction(vectors.len() as f64 / count as f64));

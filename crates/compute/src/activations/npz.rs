@@ -47,8 +47,8 @@ pub(super) fn open<'a>(bytes: &'a [u8], checker: &mut ArrayChecker) -> Option<(A
     let mut archive = match ZipArchive::new(Cursor::new(bytes)) {
         Ok(archive) => archive,
         Err(error) => {
-            let fault = ActivationError::unreadable_file(format!("the zip archive is damaged ({error})"));
-            checker.errors.push(fault);
+            let error = ActivationError::unreadable_file(format!("the zip archive is damaged ({error})"));
+            checker.errors.push(error);
             return None;
         }
     };
@@ -85,7 +85,7 @@ fn report_duplicate_names(mut directory: &[u8], checker: &mut ArrayChecker) {
     }
 }
 
-/// Reads and checks the header of one array; `None` if it has a fault.
+/// Reads and checks the header of one array; `None` if it has an error.
 fn array(archive: &mut Archive<'_>, index: usize, file_bytes: u64, checker: &mut ArrayChecker) -> Option<Array> {
     let before = checker.errors.len();
     let full_name = match archive.name_for_index(index) {

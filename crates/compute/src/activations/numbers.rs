@@ -94,7 +94,7 @@ pub(super) struct ArrayLayout {
 }
 
 impl ArrayLayout {
-    /// The number of elements, or `None` if no memory could hold so many.
+    /// The number of elements, or `None` if it does not fit into a `usize`.
     pub(super) fn count(&self) -> Option<usize> {
         self.shape
             .iter()

@@ -32,7 +32,7 @@ impl Tensors<'_> {
     /// The numbers of one array.
     ///
     /// # Errors
-    /// None for a file that was opened without faults, because the sizes of all arrays were compared.
+    /// None for a file that was opened without errors, because the sizes of all arrays were compared.
     pub(super) fn read(&self, index: usize, layout: &ArrayLayout) -> Result<Vec<f32>, String> {
         let range = self.ranges.get(index).cloned();
         let mut bytes = range.and_then(|range| self.data.get(range)).unwrap_or_default();

@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct ActivationError {
-    /// The array at fault; `None` if it is the file as a whole.
+    /// The array that the error is about; `None` for the file as a whole.
     pub array: Option<String>,
     /// The rule that is broken.
     pub rule: ActivationRule,

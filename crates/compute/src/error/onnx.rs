@@ -33,9 +33,20 @@ pub enum OnnxError {
         oldest: i64,
     },
 
+    /// Its operator set is newer than the newest supported one.
+    #[error(
+        "the ONNX file uses operator set {found}; {newest} and earlier are supported: export it again with an older one"
+    )]
+    TooNew {
+        /// Its operator set.
+        found: i64,
+        /// The newest supported one.
+        newest: i64,
+    },
+
     /// All nodes that cannot be computed.
     #[error("{} of the network cannot be computed: {}", counted(.0.len()), listed(.0))]
-    Nodes(Vec<NodeFault>),
+    Nodes(Vec<NodeError>),
 
     /// The network does not have exactly one input.
     #[error("the network has {} inputs ({}); SCV runs networks with one input, the image", .0.len(), .0.join(", "))]
@@ -81,9 +92,31 @@ pub enum OnnxError {
     Mismatch(String),
 }
 
+impl OnnxError {
+    /// Whether the network itself is refused, because of something in it that SCV does not support. Otherwise the same
+    /// network can be uploaded in another way: undamaged, complete, or with other options.
+    pub fn is_unsupported(&self) -> bool {
+        match self {
+            Self::Feature(_)
+            | Self::TooOld { .. }
+            | Self::TooNew { .. }
+            | Self::Nodes(_)
+            | Self::Inputs(_)
+            | Self::NoImages { .. } => true,
+            Self::Unreadable(_)
+            | Self::MissingData { .. }
+            | Self::Outputs(_)
+            | Self::UnknownOutput { .. }
+            | Self::ConstantOutput(_)
+            | Self::OpenSize { .. }
+            | Self::Mismatch(_) => false,
+        }
+    }
+}
+
 /// One node that cannot be computed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct NodeFault {
+pub struct NodeError {
     /// Its name, or that of its first output.
     pub node: String,
     /// The operator.
@@ -96,7 +129,7 @@ pub struct NodeFault {
     pub reason: String,
 }
 
-/// The number of faults that a message lists; the others are only counted.
+/// The number of errors that a message lists; the others are only counted.
 const MAX_LISTED: usize = 20;
 
 fn counted(count: usize) -> String {
@@ -106,16 +139,16 @@ fn counted(count: usize) -> String {
     }
 }
 
-fn listed(faults: &[NodeFault]) -> String {
-    let lines = faults.iter().take(MAX_LISTED).map(ToString::to_string);
+fn listed(errors: &[NodeError]) -> String {
+    let lines = errors.iter().take(MAX_LISTED).map(ToString::to_string);
     let mut text = lines.collect::<Vec<_>>().join(" | ");
-    if let Some(more) = faults.len().checked_sub(MAX_LISTED).filter(|&more| more > 0) {
+    if let Some(more) = errors.len().checked_sub(MAX_LISTED).filter(|&more| more > 0) {
         text.push_str(&format!(" | and {more} more"));
     }
     text
 }
 
-impl std::fmt::Display for NodeFault {
+impl std::fmt::Display for NodeError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             node,

@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct WeightError {
-    /// The tensor at fault; `None` if it is the file as a whole.
+    /// The tensor that the error is about; `None` for the file as a whole.
     pub key: Option<String>,
     /// The rule that is broken.
     pub rule: WeightRule,

@@ -245,6 +245,10 @@ fn a_failure_names_the_layer() {
         "{error}"
     );
     assert!(error.to_string().starts_with("layer 1 (Test): "), "{error}");
+    assert!(
+        std::error::Error::source(&error).is_none(),
+        "the message contains the cause; as a source it would be printed twice"
+    );
 }
 
 #[test]

@@ -11,11 +11,11 @@ use crate::ops::product::{Matrix, MatrixMut, Write, multiply};
 /// Numbers in one chunk, half a megabyte.
 const CHUNK_NUMBERS: usize = 1 << 17;
 
-/// Most stretches of features that are summed separately. Their number depends on the shape alone, so that the order of
-/// the additions, and with it every digit, does not depend on the number of threads.
+/// Maximum number of stretches of features that are summed separately. Their number depends on the shape alone, so that
+/// the order of the additions, and with it every digit, does not depend on the number of threads.
 const MAX_STRETCHES: usize = 16;
 
-/// Fewest features of a stretch: its sum has to be added to the others.
+/// Minimum number of features of a stretch: its sum has to be added to the others.
 const MIN_STRETCH_FEATURES: usize = 512;
 
 /// Rows of the product that are computed together, up to the diagonal; the other half mirrors them.

@@ -120,11 +120,11 @@ fn value_info(graph: &Graph, value: ValueId) -> ValueInfoProto {
     }
 }
 
-fn at_layer(node: &Node, source: ComputeError) -> ComputeError {
+fn at_layer(node: &Node, cause: ComputeError) -> ComputeError {
     ComputeError::Layer {
         path: node.path.clone(),
         kind: node.kind,
-        source: Box::new(source),
+        cause: Box::new(cause),
     }
 }
 

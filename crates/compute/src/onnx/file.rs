@@ -9,6 +9,7 @@ use prost::Message as _;
 use super::proto::{GraphProto, ModelProto, TensorProto};
 use super::scan;
 use crate::error::OnnxError;
+use crate::file_kind;
 
 /// Oldest supported operator set.
 pub const OLDEST_OPSET: i64 = 7;
@@ -81,13 +82,15 @@ pub fn decode(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
             scan::MAX_PARTS
         )));
     }
+    let unreadable = |reason: String| {
+        let other = file_kind::recognised(bytes).filter(|kind| *kind != file_kind::ONNX);
+        OnnxError::Unreadable(other.map_or(reason, |kind| format!("the file is {kind}")))
+    };
     let model = ModelProto::decode(bytes)
-        .map_err(|error| OnnxError::Unreadable(format!("{error}; it is truncated, or is not an ONNX file")))?;
+        .map_err(|error| unreadable(format!("{error}; it is truncated, or is not an ONNX file")))?;
     let graph = model.graph.as_ref().filter(|graph| !graph.node.is_empty());
     let Some(graph) = graph else {
-        return Err(OnnxError::Unreadable(
-            "it holds no graph; is it an ONNX file?".to_owned(),
-        ));
+        return Err(unreadable("it holds no graph; is it an ONNX file?".to_owned()));
     };
     if !model.functions.is_empty() {
         return Err(OnnxError::Feature("local functions"));
@@ -100,9 +103,10 @@ pub fn decode(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
             found,
             oldest: OLDEST_OPSET,
         }),
-        found if found > NEWEST_OPSET => Err(OnnxError::Unreadable(format!(
-            "it uses operator set {found}; the newest supported one is {NEWEST_OPSET}"
-        ))),
+        found if found > NEWEST_OPSET => Err(OnnxError::TooNew {
+            found,
+            newest: NEWEST_OPSET,
+        }),
         _ => Ok(model),
     }
 }

@@ -18,7 +18,7 @@ use super::lower::Lowering;
 use super::plan::{Computed, Plan, Value};
 use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 use super::types::{BATCHES, Imported, SourceGraph, entry_of};
-use crate::error::{NodeFault, OnnxError};
+use crate::error::{NodeError, OnnxError};
 use scv_domain::graph::NumberType;
 
 /// The user's choices for a file.
@@ -36,7 +36,7 @@ const UNSUPPORTED: &str = "SCV does not support this operator";
 /// Turns a file into a graph.
 ///
 /// # Errors
-/// Everything that is wrong with the file, each fault with its node.
+/// Everything that is wrong with the file, each error with its node.
 pub fn import(model: &ModelProto, options: &ImportOptions) -> Result<Imported, OnnxError> {
     let graph = model
         .graph
@@ -108,19 +108,19 @@ fn image_input<'a>(graph: &'a GraphProto, constants: &HashMap<String, Value>) ->
 /// Finds all nodes with an unsupported operator, before any node is planned.
 fn check_operators(graph: &GraphProto, opset: i64) -> Result<(), OnnxError> {
     let unsupported = graph.node.iter().filter(|node| entry_of(node).is_none());
-    let faults: Vec<_> = unsupported
-        .map(|node| fault(node, opset, UNSUPPORTED.to_owned()))
+    let errors: Vec<_> = unsupported
+        .map(|node| node_error(node, opset, UNSUPPORTED.to_owned()))
         .collect();
-    if faults.is_empty() {
+    if errors.is_empty() {
         Ok(())
     } else {
-        Err(OnnxError::Nodes(faults))
+        Err(OnnxError::Nodes(errors))
     }
 }
 
-/// Lowers every node. A node that reads a value of a faulty node reports no fault, because it may well be right.
-pub(super) fn lower_all(graph: &GraphProto, opset: i64, plan: &mut Plan) -> Result<(), Vec<NodeFault>> {
-    let (mut faults, mut broken) = (Vec::new(), std::collections::HashSet::new());
+/// Lowers every node. A node that reads a value of an invalid node reports no error, because it may well be right.
+pub(super) fn lower_all(graph: &GraphProto, opset: i64, plan: &mut Plan) -> Result<(), Vec<NodeError>> {
+    let (mut errors, mut broken) = (Vec::new(), std::collections::HashSet::new());
     for (index, node) in graph.node.iter().enumerate() {
         let outcome = if node.input.iter().any(|name| broken.contains(name)) {
             None
@@ -133,13 +133,13 @@ pub(super) fn lower_all(graph: &GraphProto, opset: i64, plan: &mut Plan) -> Resu
                 plan.values.extend(named.filter(|(name, _)| !name.is_empty()));
             }
             Some(Err(reason)) => {
-                faults.push(fault(node, opset, reason));
+                errors.push(node_error(node, opset, reason));
                 broken.extend(node.output.iter().cloned());
             }
             None => broken.extend(node.output.iter().cloned()),
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 fn lower_one(node: &NodeProto, index: usize, opset: i64, plan: &mut Plan) -> Result<Vec<Value>, String> {
@@ -179,12 +179,12 @@ fn lower_one(node: &NodeProto, index: usize, opset: i64, plan: &mut Plan) -> Res
     Ok(outputs)
 }
 
-fn fault(node: &NodeProto, opset: i64, reason: String) -> NodeFault {
+fn node_error(node: &NodeProto, opset: i64, reason: String) -> NodeError {
     let name = match node.name.as_str() {
         "" => node.output.first().cloned().unwrap_or_default(),
         name => name.to_owned(),
     };
-    NodeFault {
+    NodeError {
         node: name,
         operator: node.op_type.clone(),
         opset,

@@ -27,7 +27,7 @@ pub struct Imported {
 }
 
 impl Imported {
-    /// Shape of the images that the network reads, whatever the order of its dimensions.
+    /// Shape of the images that the network reads. The order of its dimensions does not matter.
     pub fn image_shape(&self) -> ImageShape {
         let [a, b, c] = [0, 1, 2].map(|axis| self.graph.input_shape.get(axis).copied().unwrap_or(1));
         let (channels, height, width) = match self.layout {

@@ -189,20 +189,24 @@ fn all_slopes(activation: Activation, x: &[f32]) -> Vec<f32> {
     }
 }
 
+#[inline]
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
 /// The cumulative distribution function of the standard normal distribution.
+#[inline]
 fn normal_cdf(x: f32) -> f32 {
     0.5 * (1.0 + erf(x * FRAC_1_SQRT_2))
 }
 
+#[inline]
 fn tanh_argument(x: f32) -> f32 {
     TANH_SCALE * (x + TANH_CUBE * x * x * x)
 }
 
 /// `log(1 + exp(x))` without overflow.
+#[inline]
 fn softplus(x: f32) -> f32 {
     let above = if x <= 0.0 { 0.0 } else { x };
     above + (-x.abs()).exp().ln_1p()

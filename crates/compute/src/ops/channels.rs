@@ -102,11 +102,13 @@ impl Planes {
 }
 
 /// Sum of products in double precision.
+#[inline]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
 /// Sum in double precision.
+#[inline]
 pub(super) fn sum(values: &[f32]) -> f64 {
     values.iter().map(|&value| f64::from(value)).sum()
 }

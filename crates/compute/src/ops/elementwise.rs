@@ -63,8 +63,8 @@ fn on_integers(function: fn(i64, i64) -> i64, a: &Tensor, b: &Tensor, dims: &[us
     Tensor::from_vec(pairs.map(|(a, b)| function(a, b)).collect(), dims, a.device())
 }
 
-/// Converts the second operand to the type of the first: a power keeps the type of its base, whatever that of its
-/// exponent.
+/// Converts the second operand to the type of the first: a power has the type of its base, and its exponent may
+/// have another one.
 fn same_type(a: &Tensor, b: &Tensor) -> Result<(Tensor, Tensor)> {
     if a.dtype() == b.dtype() {
         Ok((a.clone(), b.clone()))

@@ -9,8 +9,8 @@ use super::slices::with_values;
 /// Rows of a piece: enough that packing the weights again for it costs little.
 const PIECE: usize = 128;
 
-/// Fewest rows that are worth dividing into pieces. For fewer rows, candle divides the product along the other
-/// dimension.
+/// Minimum number of rows that are worth dividing into pieces. For fewer rows, candle divides the product along the
+/// other dimension.
 const MIN_ROWS: usize = 4 * PIECE;
 
 /// `x weightᵀ + bias` for `x [rows, inputs]` and `weight [outputs, inputs]`; `None` if there are few rows or a gradient

@@ -77,6 +77,7 @@ impl Means {
     }
 
     /// Positions of the image.
+    #[inline]
     pub(super) fn input_len(&self) -> usize {
         self.input[0] * self.input[1]
     }

@@ -177,6 +177,7 @@ fn for_each_maximum(window: &Window, x: &[f32], mut visit: impl FnMut(usize, usi
 }
 
 /// The taps of one output position that fall inside the input.
+#[inline]
 fn taps_inside(window: &Window, axis: usize, position: usize) -> Range<usize> {
     let start = position * window.stride[axis];
     let dilation = window.dilation[axis];

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use super::pad::{extend, repeat};
 use scv_domain::graph::PadMode;
 
-/// Every `step`-th position of each dimension from `start`, as many as `dims` says.
+/// Every `step`-th position of each dimension, beginning at `start`. The result has the shape `dims`.
 pub(super) fn slice(x: &Tensor, starts: &[usize], steps: &[i64], dims: &[usize]) -> Result<Tensor> {
     let mut sliced = x.clone();
     for (axis, ((&start, &step), &length)) in starts.iter().zip(steps).zip(dims).enumerate() {

@@ -4,21 +4,21 @@ use std::ops::Range;
 
 /// Numbers of a stripe's columns: a quarter of a megabyte, which the second-level cache holds.
 const STRIPE_NUMBERS: usize = 64 * 1024;
-/// Fewest columns of a stripe: the product packs the weights again for each.
+/// Minimum number of columns of a stripe: the product packs the weights again for each.
 const MIN_STRIPE_COLUMNS: usize = 64;
 /// Images too small to fill a product of this many columns share one.
 const MIN_SHARED_COLUMNS: usize = 256;
 /// Pieces that a small batch is divided into along its channels, so that even one image uses several cores.
 const PIECES: usize = 16;
-/// Fewest channels of such a piece.
+/// Minimum number of channels of such a piece.
 const MIN_PIECE_CHANNELS: usize = 32;
-/// Most partial sums of a weight gradient.
+/// Maximum number of partial sums of a weight gradient.
 pub(super) const MAX_PARTIAL_SUMS: usize = 8;
 
 /// A window operation on planes. Pairs are rows, columns.
 ///
 /// Output position `o` reads, at tap `t` of the kernel, the input position
-/// `o * stride + t * dilation - padding` if that lies inside the input.
+/// `o * stride + t * dilation - padding` if that is inside the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
     /// Height and width of the plane that is read.
@@ -35,7 +35,7 @@ pub(super) struct Window {
     pub(super) dilation: [usize; 2],
 }
 
-// The functions that loops over numbers call are marked `#[inline]`: an incremental build compiles each file by itself.
+// Functions that inner loops call are marked `#[inline]`, because an incremental build compiles each module separately.
 impl Window {
     /// Number of taps.
     #[inline]
@@ -112,24 +112,29 @@ pub(super) struct Convolution {
 
 impl Convolution {
     /// Input channels of a group.
+    #[inline]
     pub(super) fn group_inputs(&self) -> usize {
         self.inputs / self.groups
     }
 
     /// Output channels of a group.
+    #[inline]
     pub(super) fn group_outputs(&self) -> usize {
         self.outputs / self.groups
     }
 
     /// Products summed for one output number: the rows of the matrix of columns.
+    #[inline]
     pub(super) fn depth(&self) -> usize {
         self.group_inputs() * self.window.taps()
     }
 
+    #[inline]
     pub(super) fn image_inputs(&self) -> usize {
         self.inputs * self.window.input_len()
     }
 
+    #[inline]
     pub(super) fn image_outputs(&self) -> usize {
         self.outputs * self.window.output_len()
     }

@@ -16,7 +16,7 @@ const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 /// The first bytes of a zip archive.
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
 
-/// The magic number of a legacy file ends within this many bytes, whatever the protocol.
+/// The magic number of a legacy file ends within this many bytes in every protocol of pickles.
 const MAX_MAGIC_BYTES: usize = 64;
 
 /// The unpacked size that is allowed to every archive, however small, in bytes.

@@ -16,8 +16,8 @@ use layers::{Layer, layers_of_file, layers_of_graph};
 pub use pair::Pair;
 use scv_domain::graph::Graph;
 
-mod faults;
 mod layers;
+mod mismatches;
 mod pair;
 
 /// The counter that PyTorch keeps next to the running statistics; it has no effect at inference.
@@ -62,7 +62,7 @@ pub fn map(graph: &Graph, state: &StateDict) -> Result<Mapping, Vec<WeightError>
     };
     let wrong_types: Vec<WeightError> = pairs
         .iter()
-        .filter_map(|pair| faults::wrong_type(entries.get(pair.state_key.as_str())?))
+        .filter_map(|pair| mismatches::wrong_type(entries.get(pair.state_key.as_str())?))
         .collect();
     if !wrong_types.is_empty() {
         return Err(wrong_types);
@@ -117,7 +117,7 @@ fn by_key(graph: &Graph, candidates: &[&Entry]) -> Result<Vec<Pair>, Vec<WeightE
             continue;
         };
         if entry.shape != parameter.shape {
-            errors.push(faults::other_shape(&key, &parameter.shape, entry));
+            errors.push(mismatches::other_shape(&key, &parameter.shape, entry));
         }
         pairs.push(Pair {
             graph_key: key,
@@ -126,7 +126,7 @@ fn by_key(graph: &Graph, candidates: &[&Entry]) -> Result<Vec<Pair>, Vec<WeightE
         });
     }
     let left_over = candidates.iter().filter(|entry| left.contains_key(entry.key.as_str()));
-    errors.extend(left_over.map(|entry| faults::unused(&entry.key)));
+    errors.extend(left_over.map(|entry| mismatches::unused(&entry.key)));
     if errors.is_empty() { Ok(pairs) } else { Err(errors) }
 }
 
@@ -140,7 +140,7 @@ fn by_layer(network: &[Layer], file: &[Layer]) -> Result<(MappedBy, Vec<Pair>), 
     for layer in file {
         by_shapes.entry(layer.shapes()).or_default().push(layer);
     }
-    let errors = faults::of_layers(network, file);
+    let errors = mismatches::of_layers(network, file);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -149,7 +149,7 @@ fn by_layer(network: &[Layer], file: &[Layer]) -> Result<(MappedBy, Vec<Pair>), 
     for ours in network {
         match by_shapes.get(ours.shapes()).map(Vec::as_slice) {
             Some([theirs]) => pairs.extend(ours.pairs(theirs)),
-            several => errors.extend(faults::ambiguous(ours, several.unwrap_or_default())),
+            several => errors.extend(mismatches::ambiguous(ours, several.unwrap_or_default())),
         }
     }
     if errors.is_empty() {

@@ -31,7 +31,7 @@ const MAX_MARKS: usize = 1_000;
 pub(super) struct Pickle<'a> {
     /// All of its values.
     pub values: Values<'a>,
-    /// The value that the pickle stands for.
+    /// The value that the pickle describes.
     pub root: Id,
     /// The offset of the byte after it.
     pub end: usize,

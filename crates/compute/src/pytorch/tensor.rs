@@ -57,7 +57,7 @@ pub(super) fn numbers(view: &View, shape: &[usize], bytes: &[u8], big_endian: bo
     }
 }
 
-/// The layout of a view that lies within its storage, in elements.
+/// The layout of a view that does not exceed its storage, in elements.
 struct CheckedLayout {
     first: usize,
     strides: Vec<usize>,

@@ -120,7 +120,7 @@ struct Waves {
     scale: Tensor,
     /// Vertical cosines and sines, `[height, height]`.
     down: [Tensor; 2],
-    /// Horizontal cosines and sines, `[frequencies, width]`. A frequency that stands for two counts twice.
+    /// Horizontal cosines and sines, `[frequencies, width]`. A frequency that represents two counts twice.
     across: [Tensor; 2],
 }
 

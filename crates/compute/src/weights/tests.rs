@@ -91,7 +91,7 @@ fn half_precision_and_the_batch_counter_of_pytorch_are_accepted() {
 }
 
 #[test]
-fn every_mismatch_is_listed_at_once() {
+fn every_mismatch_is_listed() {
     let mut entries = entries();
     entries[0].2 = vec![1, 2, 1, 1];
     entries[1].1 = Dtype::I32;
@@ -149,7 +149,7 @@ fn a_file_that_lies_about_its_size_is_refused_before_memory_is_reserved() {
     };
     let good = file(&entries());
     for (bytes, hint) in [
-        (vec![], "0 bytes is too short"),
+        (vec![], "the file is empty"),
         (vec![1, 2, 3], "3 bytes is too short"),
         (
             claim(2_000_000_000, b"{}"),
@@ -198,6 +198,37 @@ fn a_file_that_lies_about_its_size_is_refused_before_memory_is_reserved() {
             "{} does not say {hint:?}",
             found[0].message
         );
+    }
+}
+
+#[test]
+fn a_file_of_another_format_is_refused_with_what_it_is_and_what_is_accepted() {
+    for (bytes, actual) in [
+        (
+            b"<!DOCTYPE html><html><body>Sign in</body></html>".as_slice(),
+            "the file is an HTML page; the download may have needed a login",
+        ),
+        (
+            b"\x89HDF\r\n\x1a\n\0\0\0\0\0\x08\x08\0\x04".as_slice(),
+            "the file is an HDF5 file, as TensorFlow and Keras write them",
+        ),
+        (
+            b"\x80\x04\x95\x10\0\0\0\0\0\0\0\x8c".as_slice(),
+            "the file is a pickle that was not written by torch.save",
+        ),
+        (
+            b"epoch,loss\n1,0.5\n2,0.25\n".as_slice(),
+            "the file has 24 bytes but claims a header of 8028841062551220325 bytes; the file begins with the text \
+             \"epoch,loss\\n1,0.5\"",
+        ),
+    ] {
+        let found = errors(bytes);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].key.as_ref(), found[0].rule), (None, WeightRule::Readable));
+        assert_eq!(found[0].actual, actual);
+        for format in ["safetensors", "torch.save(model.state_dict(), path)", "ONNX"] {
+            assert!(found[0].message.contains(format), "{}", found[0].message);
+        }
     }
 }
 

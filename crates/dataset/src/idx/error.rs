@@ -4,6 +4,9 @@ use std::fmt;
 
 use scv_domain::dataset::{MAX_IMAGE_SIDE, MAX_IMAGES_PER_SPLIT, MAX_PIXEL_BYTES, Split};
 
+/// The offset of the first label in a file of labels.
+const LABELS_START: usize = 8;
+
 /// One of the four files of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdxFile {
@@ -114,7 +117,9 @@ pub enum IdxError {
         width: u32,
     },
     /// There are more pixels than a data set may have.
-    #[error("{file} declares {bytes} bytes of pixels: at most {MAX_PIXEL_BYTES} are allowed")]
+    #[error(
+        "{file} declares {bytes} bytes of pixels in its dimensions at byte 4: at most {MAX_PIXEL_BYTES} are allowed"
+    )]
     TooManyPixels {
         /// The file.
         file: IdxFile,
@@ -140,18 +145,19 @@ pub enum IdxError {
         expected: u64,
     },
     /// The compressed data is corrupt or truncated.
-    #[error("{file} cannot be decompressed after byte {offset} ({source}); upload it again, whole and unchanged")]
+    #[error("{file} cannot be decompressed after byte {offset} ({cause}); upload it again, whole and unchanged")]
     Gzip {
         /// The file.
         file: IdxFile,
         /// Number of bytes decompressed before the error.
         offset: u64,
-        /// Error of the decompressor.
-        source: std::io::Error,
+        /// Error of the decompressor, which the message contains.
+        cause: std::io::Error,
     },
     /// A label is not the label of a class.
     #[error(
-        "{file} has label {label} at index {index}, which is out of range ({first}–{last}); check the class names and the first label"
+        "{file} has label {label} at index {index} (byte {}), which is out of range ({first}–{last}); check the class names and the first label",
+        .index + LABELS_START
     )]
     Label {
         /// The file.

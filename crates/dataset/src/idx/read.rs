@@ -189,10 +189,10 @@ impl<'a> Source<'a> {
         self.offset += bytes.len() as u64;
         match outcome {
             Ok(_) => Ok(bytes),
-            Err(source) => Err(IdxError::Gzip {
+            Err(cause) => Err(IdxError::Gzip {
                 file: self.file,
                 offset: self.offset,
-                source,
+                cause,
             }),
         }
     }

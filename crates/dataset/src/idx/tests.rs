@@ -192,7 +192,7 @@ fn a_label_out_of_range_is_reported_with_file_and_index() {
     assert!(message.contains("which is out of range (0–8)"), "{message}");
     let below = rejection(|import| import.first_label = 1);
     assert!(
-        below.contains("label 0 at index 0, which is out of range (1–9)"),
+        below.contains("label 0 at index 0 (byte 8), which is out of range (1–9)"),
         "{below}"
     );
 }

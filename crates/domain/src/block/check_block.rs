@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering, catalogue, find_kind, product};
 use super::draft::Draft;
 use super::error::{ErrorRule, Problem, format_shape, truncated};
-use super::nearest::nearest;
 use super::parameter::ParameterType;
 use super::{Block, MAX_DIMENSION, MAX_VALUE_LENGTH};
+use crate::nearest::nearest;
 
 /// The result of checking one block.
 pub(super) struct CheckedBlock {

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::catalogue::KindSpec;
 use super::error::{ErrorRule, Problem, format_value, truncated};
-use super::nearest::nearest;
 use super::parameter::{ParameterDefault, ParameterSpec, ParameterType};
+use crate::nearest::nearest;
 
 /// The valid parameters of one block, including defaults, with its input shape.
 ///

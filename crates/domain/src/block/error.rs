@@ -40,7 +40,7 @@ pub struct BlockError {
     pub path: String,
     /// Index of the block in the outermost list, or of the block that contains it; 0 for the whole list.
     pub index: usize,
-    /// The kind as the user wrote it; empty for an error of the whole list.
+    /// The kind as the user wrote it; empty for an error of the whole list, and for a block without a kind.
     pub kind: String,
     /// The invalid parameter, if the error is about one.
     pub parameter: Option<String>,
@@ -56,9 +56,10 @@ pub struct BlockError {
 
 impl BlockError {
     fn located(&self) -> String {
-        match self.path.as_str() {
-            "" => self.message.clone(),
-            path => format!("block {path} ({}): {}", self.kind, self.message),
+        match (self.path.as_str(), self.kind.as_str()) {
+            ("", _) => self.message.clone(),
+            (path, "") => format!("block {path}: {}", self.message),
+            (path, kind) => format!("block {path} ({kind}): {}", self.message),
         }
     }
 }
@@ -103,6 +104,11 @@ impl Problem {
             actual: Some(actual.to_string()),
             ..self
         }
+    }
+
+    /// Whether a required parameter is missing.
+    pub fn is_missing(&self) -> bool {
+        self.rule == ErrorRule::MissingParameter
     }
 
     pub fn at(self, path: &str, index: usize, kind: &str) -> BlockError {

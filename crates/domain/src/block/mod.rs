@@ -1,8 +1,9 @@
 //! The block language: a network as a JSON list of layers with PyTorch's names and defaults.
 //!
 //! The catalogue defines every kind of block once. Parameter parsing, error messages, shape
-//! inference and the documentation are derived from it. [`lower`] turns a list into a [`Graph`],
-//! [`report`] describes a valid or invalid list, and [`pytorch_source`] writes it as Python.
+//! inference and the documentation are derived from it. [`parse()`] reads a list from JSON, [`lower`]
+//! turns it into a [`Graph`], [`report`] describes a valid or invalid list, and [`pytorch_source`]
+//! writes it as Python.
 //!
 //! [`Graph`]: super::graph::Graph
 
@@ -17,14 +18,15 @@ mod dense;
 mod draft;
 mod error;
 mod lower;
-mod nearest;
 mod network_rules;
 mod normalization;
 mod padding;
 mod parameter;
+mod parse;
 mod pooling;
 mod residual;
 mod source;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod transpose;
@@ -35,6 +37,7 @@ pub use catalogue::{KindSpec, catalogue, catalogue_markdown};
 pub use error::{BlockError, ErrorRule};
 pub use lower::{BlockReport, BlockSummary, lower, report};
 pub use parameter::{ParameterDefault, ParameterSpec, ParameterType};
+pub use parse::{ParseError, parse};
 pub use source::pytorch_source;
 
 /// Maximum number of blocks in a network, including those inside residuals.

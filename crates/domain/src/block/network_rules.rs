@@ -49,9 +49,13 @@ pub(super) fn check_output(shape: &[usize], classes: usize) -> Option<Problem> {
         _ if product(shape) == classes as u64 => "end it with Flatten".to_owned(),
         _ => format!("end it with Flatten and a Linear of out_features {classes}"),
     };
+    let output = match shape {
+        [1] => "1 score".to_owned(),
+        [count] => format!("{count} scores"),
+        _ => format!("values of shape {}", format_shape(shape)),
+    };
     let shape = format_shape(shape);
-    let message =
-        format!("The network ends with {shape}, but must end with one score for each of {classes} classes: {end}.");
+    let message = format!("The network outputs {output}, but the data set has {classes} classes: {end}.");
     let problem = Problem::new(ErrorRule::WrongOutput, message);
     Some(problem.expected(classes).actual(shape))
 }

@@ -240,7 +240,7 @@ fn assert_prompt_within_limit(long: &str) {
     let kinds = |kind: &str| -> Vec<Layer> {
         let all = (0..100).map(|index| {
             let mut layer = layer(100 + index, long, &format!("{kind}{index}{long}"));
-            let many = (0..100).map(|number| (format!("{number}{long}"), json!([long, long, long])));
+            let many = (0..12).map(|number| (format!("{number}{long}"), json!([long, long, long])));
             layer.parameters = Value::Object(many.collect());
             layer
         });

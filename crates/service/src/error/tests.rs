@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use scv_compute::device::{DeviceChoice, open};
 use scv_compute::error::{WeightError, WeightRule};
 use scv_compute::images::to_tensor;
+use scv_domain::id::VersionId;
 use scv_domain::image::{ChannelStatistics, ImageShape, Images};
 
 use super::*;
@@ -64,11 +65,11 @@ fn device_error() -> ComputeError {
     to_tensor(&images, &statistics, device.device()).unwrap_err().into()
 }
 
-fn in_a_layer(source: ComputeError) -> ComputeError {
+fn in_a_layer(cause: ComputeError) -> ComputeError {
     ComputeError::Layer {
         path: "3.main.0".to_owned(),
         kind: "Conv2d",
-        source: Box::new(source),
+        cause: Box::new(cause),
     }
 }
 
@@ -89,7 +90,7 @@ fn every_error_says_who_is_at_fault_what_code_a_job_fails_with_and_whether_it_is
             is_final,
         ),
         (
-            ServiceError::not_found("version", 1),
+            ServiceError::not_found("version", VersionId(1)),
             CALLER,
             FailureCode::CannotRun,
             is_final,
@@ -223,7 +224,7 @@ fn every_error_says_who_is_at_fault_what_code_a_job_fails_with_and_whether_it_is
 }
 
 #[test]
-fn a_fault_of_the_caller_is_told_to_the_owner_of_a_job_and_a_fault_of_the_server_is_not() {
+fn the_failure_of_a_job_gives_errors_of_the_caller_in_full_and_hides_those_of_the_server() {
     let failure = compute(ComputeError::Invalid("the network has no classes".to_owned())).failure();
     assert_eq!(failure.message, "the network has no classes");
     let failure = ServiceError::internal(anyhow::anyhow!("password of the database")).failure();
@@ -234,20 +235,52 @@ fn a_fault_of_the_caller_is_told_to_the_owner_of_a_job_and_a_fault_of_the_server
 }
 
 #[test]
-fn a_list_of_faults_is_counted_in_the_message_and_given_whole_in_the_details() {
-    let fault = |key: &str| WeightError {
+fn a_list_of_errors_is_counted_in_the_message_and_given_whole_in_the_details() {
+    let missing = |key: &str| WeightError {
         key: Some(key.to_owned()),
         rule: WeightRule::Present,
         expected: "[2]".to_owned(),
         actual: "nothing".to_owned(),
         message: format!("{key} is missing"),
     };
-    let error = compute(ComputeError::Weights(vec![fault("0.weight"), fault("0.bias")]));
+    let error = compute(ComputeError::Weights(vec![missing("0.weight"), missing("0.bias")]));
     assert_eq!(
         error.to_string(),
-        "the weights do not fit (2 faults): 0.weight is missing | 0.bias is missing"
+        "the weights do not fit (2 errors): 0.weight is missing | 0.bias is missing"
     );
     let details = error.details().unwrap();
     assert_eq!(details.as_array().unwrap().len(), 2);
     assert_eq!(details[1]["message"], "0.bias is missing");
+}
+
+#[test]
+fn the_error_of_an_upload_names_its_file_and_keeps_the_details() {
+    let error = compute(ComputeError::Weights(vec![WeightError {
+        key: None,
+        rule: WeightRule::Readable,
+        expected: "a safetensors file".to_owned(),
+        actual: "text".to_owned(),
+        message: "The file is text.".to_owned(),
+    }]))
+    .in_file("notes.txt");
+    assert_eq!(
+        error.to_string(),
+        "the weights in \"notes.txt\" do not fit (1 error): The file is text."
+    );
+    assert_eq!(error.details().unwrap()[0]["rule"], "READABLE");
+    let error = compute(OnnxError::Unreadable("it is empty".to_owned()).into()).in_file("net.onnx");
+    assert_eq!(
+        error.to_string(),
+        "the ONNX file \"net.onnx\" cannot be read: it is empty"
+    );
+    let other = ServiceError::Conflict("the name is taken".to_owned()).in_file("net.onnx");
+    assert_eq!(other.to_string(), "the name is taken");
+}
+
+#[test]
+fn something_that_is_missing_is_named_as_the_caller_knows_it_and_not_by_its_key() {
+    let error = ServiceError::not_found("version", VersionId(12));
+    assert_eq!(error.to_string(), "there is no such version");
+    let error = ServiceError::not_found_by_name("data set", "\"moon\"");
+    assert_eq!(error.to_string(), "there is no data set \"moon\"");
 }

@@ -20,7 +20,7 @@ use scv_picture::Raster;
 /// Images of the data set that the covariance of its colours is estimated from.
 const COLOUR_SAMPLE: usize = 200;
 
-/// An optimization step, one image forward and backward, takes about as long as so many images forward in batches.
+/// An optimization step, one image forward and backward, takes about as long as this many images forward in batches.
 const STEP_COST: f64 = 10.0;
 
 impl JobRunner {

@@ -163,28 +163,28 @@ pub enum EmbeddedError {
     },
 
     /// The server responded with an error.
-    #[error("the embedded PostgreSQL refused to {action}: {source}")]
+    #[error("the embedded PostgreSQL refused to {action}: {cause}")]
     Refused {
         /// The action that it refused.
         action: &'static str,
-        /// The error.
-        source: sqlx::Error,
+        /// The error, which the message contains.
+        cause: sqlx::Error,
     },
 
     /// The operating system reported an error.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {cause}")]
     Io {
         /// The action that failed.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The error.
-        source: io::Error,
+        /// The error, which the message contains.
+        cause: io::Error,
     },
 }
 
 /// For `map_err`: adds the action and the file to an I/O error.
 pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> EmbeddedError {
     let path = path.to_path_buf();
-    move |source| EmbeddedError::Io { action, path, source }
+    move |cause| EmbeddedError::Io { action, path, cause }
 }

@@ -131,9 +131,9 @@ pub async fn start(settings: Settings) -> Result<Cluster, EmbeddedError> {
     };
     let mut connection = starting.first_connection(&options.clone().database("postgres")).await?;
     let created = cluster::create_database(&mut connection).await;
-    created.map_err(|source| EmbeddedError::Refused {
+    created.map_err(|cause| EmbeddedError::Refused {
         action: "create the database",
-        source,
+        cause,
     })?;
     // If this fails, the server detects the closed connection.
     let _ = connection.close().await;

@@ -38,7 +38,7 @@ pub enum PgvectorError {
     },
 
     /// The query failed.
-    #[error("could not query the version of pgvector from the database: {0}")]
+    #[error("could not query the version of pgvector from the database")]
     Database(#[from] sqlx::Error),
 }
 

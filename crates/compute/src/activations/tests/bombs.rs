@@ -44,9 +44,9 @@ fn zeros_that_the_header_does_not_declare_are_not_inflated() {
     assert_eq!(error.rule, ActivationRule::Readable);
     assert!(error.message.contains("declares 64 bytes"), "{}", error.message);
 
-    // The archive lies as well: only the declared numbers are read, and then the lie shows.
-    let lying = claim(file, header as u32 + 64);
-    let open = ActivationFile::open(&lying, limits(4)).unwrap();
+    // The archive claims the declared size too. Only that many bytes are read before the claim turns out to be wrong.
+    let false_claim = claim(file, header as u32 + 64);
+    let open = ActivationFile::open(&false_claim, limits(4)).unwrap();
     let (_, numbers) = open.layers().next().unwrap();
     let error = numbers.unwrap_err();
     assert!(error.message.contains("larger than its declared"), "{}", error.message);

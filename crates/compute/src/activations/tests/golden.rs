@@ -88,7 +88,7 @@ fn a_safetensors_file_may_state_the_order_of_its_layers() {
 }
 
 #[test]
-fn numbers_beyond_single_precision_become_infinite_and_are_not_a_fault() {
+fn numbers_beyond_single_precision_become_infinite_and_are_not_an_error() {
     let header = npy("(4, 1)", &[]);
     let text = String::from_utf8_lossy(&header[10..]).replace("<f4", "<f8");
     let numbers = [1e300_f64, -1e300, f64::NAN, 0.1].map(f64::to_le_bytes).concat();

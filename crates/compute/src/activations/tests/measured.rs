@@ -110,12 +110,12 @@ fn progress_reaches_one_and_cancelling_stops_at_the_next_layer() {
 }
 
 #[test]
-fn a_file_with_faults_is_not_measured_and_its_faults_are_listed() {
-    let faulty = ActivationTask {
+fn an_invalid_file_is_not_measured_and_its_errors_are_listed() {
+    let invalid = ActivationTask {
         limits: limits(PROBES + 1),
         ..task()
     };
-    let error = run(faulty, &Control::unwatched()).unwrap_err();
+    let error = run(invalid, &Control::unwatched()).unwrap_err();
     let ComputeError::Activations(errors) = error else {
         panic!("{error}")
     };

@@ -12,7 +12,7 @@ use super::*;
 use crate::error::{ActivationError, ActivationRule};
 
 mod bombs;
-mod faults;
+mod errors;
 mod golden;
 pub(crate) mod measured;
 mod random;

@@ -19,7 +19,7 @@ fn files() -> Vec<Vec<u8>> {
         "stored.npz",
         "deflated.npz",
         "versions.npz",
-        "faults.npz",
+        "invalid.npz",
         "ordered.safetensors",
     ]
     .map(golden)

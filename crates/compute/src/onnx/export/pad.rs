@@ -11,10 +11,10 @@ pub(super) fn pad(writer: &mut BlockWriter<'_>, input: &str, mode: PadMode, padd
     match mode {
         PadMode::Constant(value) => {
             let value = writer.write_number("value", value);
-            Operation::new("Pad", &[input, &pads, &value]).word("mode", "constant")
+            Operation::new("Pad", &[input, &pads, &value]).text("mode", "constant")
         }
-        PadMode::Reflection => Operation::new("Pad", &[input, &pads]).word("mode", "reflect"),
-        PadMode::Replication => Operation::new("Pad", &[input, &pads]).word("mode", "edge"),
+        PadMode::Reflection => Operation::new("Pad", &[input, &pads]).text("mode", "reflect"),
+        PadMode::Replication => Operation::new("Pad", &[input, &pads]).text("mode", "edge"),
     }
 }
 

@@ -158,9 +158,9 @@ impl Operation {
         })
     }
 
-    pub fn word(self, name: &str, word: &str) -> Self {
+    pub fn text(self, name: &str, text: &str) -> Self {
         self.attribute(AttributeProto {
-            s: word.into(),
+            s: text.into(),
             ..attribute(name, AttributeType::String)
         })
     }

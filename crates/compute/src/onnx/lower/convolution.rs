@@ -114,7 +114,7 @@ impl WindowSpec {
     }
 }
 
-/// The numbers of one or two dimensions as rows and columns. `for_rows` stands for missing rows.
+/// The numbers of one or two dimensions as rows and columns. `for_rows` replaces missing rows.
 fn rows_and_columns(numbers: &[usize], for_rows: usize) -> [usize; 2] {
     match *numbers {
         [columns] => [for_rows, columns],

@@ -1,11 +1,11 @@
 //! Files that claim too much, and bytes that are not files.
 
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::allocations::allocated_by;
 use crate::memory;
 
 const IMAGE: [Option<i64>; 4] = [None, Some(3), Some(8), Some(8)];
@@ -169,16 +169,6 @@ fn claims() -> Vec<ModelProto> {
     ] {
         models.push(one("Resize", vec![], vec![list("roi", &[]), scales(&factors)]));
     }
-    let product = vec![
-        node("Expand", &["one", "to"], "matrix", vec![]),
-        node("MatMul", &["matrix", "matrix"], "known", vec![]),
-        node("Mul", &["x", "known"], "y", vec![]),
-    ];
-    models.push(file(
-        &IMAGE,
-        product,
-        vec![numbers("one", &[1]), list("to", &[4_000, 4_000])],
-    ));
     for size in [[1, i64::MAX, 8, 8], [1, 3, HUGE, HUGE], [1, 3, -1, 8], [i64::MAX; 4]] {
         let input: Vec<_> = size.iter().map(|&dim| Some(dim)).collect();
         models.push(file(&input, vec![node("Relu", &["x"], "y", vec![])], vec![]));
@@ -186,15 +176,49 @@ fn claims() -> Vec<ModelProto> {
     models
 }
 
+/// A product of two constants that are not too large themselves.
+fn product_of_constants() -> ModelProto {
+    let nodes = vec![
+        node("Expand", &["one", "to"], "matrix", vec![]),
+        node("MatMul", &["matrix", "matrix"], "known", vec![]),
+        node("Mul", &["x", "known"], "y", vec![]),
+    ];
+    let constants = vec![numbers("one", &[1]), list("to", &[4_000, 4_000])];
+    file(&IMAGE, nodes, constants)
+}
+
 #[test]
-fn an_excessive_claim_is_refused_quickly() {
+fn an_excessive_claim_is_refused_before_memory_is_allocated_for_it() {
     for model in claims() {
-        let begin = Instant::now();
-        let outcome = imported(&model);
+        let (outcome, bytes) = allocated_by(|| imported(&model));
         let what = &model.graph.as_ref().unwrap().node;
-        let took = begin.elapsed();
-        assert!(took < Duration::from_secs(5), "{what:?} took {took:?}");
         assert!(outcome.is_err(), "{what:?} was accepted");
+        assert!(bytes < 16 << 20, "{what:?} allocated {bytes} bytes");
+    }
+}
+
+#[test]
+fn a_product_of_constants_that_takes_too_long_is_refused_before_it_is_computed() {
+    // The budget is charged before the work, and its error ends the import.
+    let text = refusal(&product_of_constants());
+    assert!(
+        text.contains("the network's constants take too much memory or time to compute"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_file_of_another_format_is_refused_with_what_it_is() {
+    for (bytes, text) in [
+        (b"<!DOCTYPE html><html>".to_vec(), "the file is an HTML page"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n".to_vec(),
+            "the file is a Git LFS pointer",
+        ),
+        (b"\x89HDF\r\n\x1a\n".to_vec(), "the file is an HDF5 file"),
+    ] {
+        let refusal = read(vec![named("net.onnx", bytes)]).unwrap_err().to_string();
+        assert!(refusal.contains(text), "{refusal}");
     }
 }
 
@@ -278,17 +302,17 @@ fn a_cycle_is_refused_at_its_first_node() {
         ],
         Vec::new(),
     );
-    let Err(OnnxError::Nodes(faults)) = imported(&model) else {
+    let Err(OnnxError::Nodes(errors)) = imported(&model) else {
         panic!("it must be refused for its nodes")
     };
-    let [fault] = faults.as_slice() else {
-        panic!("expected one fault: {faults:?}")
+    let [error] = errors.as_slice() else {
+        panic!("expected one error: {errors:?}")
     };
-    assert_eq!((fault.node.as_str(), fault.operator.as_str()), ("first", "Add"));
+    assert_eq!((error.node.as_str(), error.operator.as_str()), ("first", "Add"));
     assert!(
-        fault.reason.contains("no earlier node produces \"last\""),
+        error.reason.contains("no earlier node produces \"last\""),
         "{}",
-        fault.reason
+        error.reason
     );
 }
 
@@ -306,7 +330,8 @@ fn weights_that_are_nan_are_refused_by_name() {
 
 static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let sound = [classifier(None, [0, -1]), classifier(Some(1), [1, -1])];
-    claims().iter().chain(&sound).map(bytes).collect()
+    let claims = claims().into_iter().chain([product_of_constants()]);
+    claims.chain(sound).map(|model| bytes(&model)).collect()
 });
 
 /// Tries out a file that is accepted, unless that would take long.

@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use prost::Message as _;
 
 use super::case;
-use super::file::{NamedFile, OLDEST_OPSET, read};
+use super::file::{NEWEST_OPSET, NamedFile, OLDEST_OPSET, read};
 use super::import::{ImportOptions, import};
 use super::proto::{ModelProto, StringStringEntryProto};
 use super::types::Imported;
@@ -284,7 +284,7 @@ fn a_trace_names_layers_and_outputs_as_the_file_does() {
 }
 
 #[test]
-fn all_faults_are_listed_at_once() {
+fn the_errors_of_all_nodes_are_listed() {
     let unknown = file(
         &[None, Some(3), Some(4), Some(4)],
         vec![
@@ -310,15 +310,15 @@ fn all_faults_are_listed_at_once() {
         ],
         vec![numbers("kernel", &[2, 5, 3, 3]), list("shape", &[7, 7])],
     );
-    let Err(OnnxError::Nodes(faults)) = imported(&misfits) else {
+    let Err(OnnxError::Nodes(errors)) = imported(&misfits) else {
         panic!("it must be refused for its nodes")
     };
-    let nodes: Vec<_> = faults.iter().map(|fault| fault.node.as_str()).collect();
+    let nodes: Vec<_> = errors.iter().map(|error| error.node.as_str()).collect();
     assert_eq!(nodes, ["conv", "reshape"]);
     assert!(
-        faults[0].reason.starts_with("its input has 3 channels, but the kernel"),
+        errors[0].reason.starts_with("its input has 3 channels, but the kernel"),
         "{}",
-        faults[0].reason
+        errors[0].reason
     );
 }
 
@@ -480,15 +480,15 @@ fn files_that_are_not_networks_are_refused_with_the_reason() {
         let text = read(vec![named("net.onnx", bytes.to_vec())]).unwrap_err().to_string();
         assert!(text.starts_with("the ONNX file cannot be read"), "{text}");
     }
-    let mut old = classifier(None, [0, -1]);
-    old.opset_import[0].version = 5;
-    assert_eq!(
-        read(vec![named("net.onnx", bytes(&old))]).unwrap_err(),
-        OnnxError::TooOld {
-            found: 5,
-            oldest: OLDEST_OPSET
-        }
-    );
+    let with_opset = |version| {
+        let mut model = classifier(None, [0, -1]);
+        model.opset_import[0].version = version;
+        read(vec![named("net.onnx", bytes(&model))]).unwrap_err()
+    };
+    let (oldest, newest) = (OLDEST_OPSET, NEWEST_OPSET);
+    assert_eq!(with_opset(5), OnnxError::TooOld { found: 5, oldest });
+    let found = newest + 1;
+    assert_eq!(with_opset(found), OnnxError::TooNew { found, newest });
     let text = refusal(&file(
         &[None, Some(80)],
         vec![node("Relu", &["x"], "y", Vec::new())],

@@ -70,7 +70,7 @@ fn pairs(mapping: &Mapping) -> Vec<(&str, &str)> {
         .collect()
 }
 
-fn faults(graph: &Graph, state: &StateDict) -> Vec<(String, WeightRule)> {
+fn errors(graph: &Graph, state: &StateDict) -> Vec<(String, WeightRule)> {
     let errors = map(graph, state).unwrap_err();
     errors
         .into_iter()
@@ -160,7 +160,7 @@ fn layers_of_the_same_shape_in_another_order_are_ambiguous() {
     ]);
     let keys = ["0.bias", "0.weight", "1.bias", "1.weight"];
     assert_eq!(
-        faults(&graph, &state),
+        errors(&graph, &state),
         keys.map(|key| (key.to_owned(), WeightRule::Present))
     );
     assert_eq!(
@@ -192,7 +192,7 @@ fn everything_that_is_missing_unused_or_of_another_shape_is_listed_at_once() {
         ("extra.weight", WeightRule::Known),
     ];
     assert_eq!(
-        faults(&graph(), &state),
+        errors(&graph(), &state),
         expected.map(|(key, rule)| (key.to_owned(), rule))
     );
     let errors = map(&graph(), &state).unwrap_err();
@@ -219,7 +219,7 @@ fn with_the_keys_of_the_network_shapes_and_unused_tensors_are_reported_by_key() 
     let expected = [("1.weight", WeightRule::Shape), ("2.weight", WeightRule::Known)];
     let graph = two_layers(4, 3, 2);
     assert_eq!(
-        faults(&graph, &state),
+        errors(&graph, &state),
         expected.map(|(key, rule)| (key.to_owned(), rule))
     );
     assert_eq!(
@@ -264,7 +264,7 @@ fn keys_without_a_layer_and_networks_without_weights_are_accepted() {
     let none = Builder::new(&[4]).activation(Activation::Relu).build();
     assert_eq!(map(&none, &state(&[])).unwrap().pairs, []);
     assert_eq!(
-        faults(&none, &state(&[("a.weight", &[1])])),
+        errors(&none, &state(&[("a.weight", &[1])])),
         [("a.weight".to_owned(), WeightRule::Known)]
     );
 }

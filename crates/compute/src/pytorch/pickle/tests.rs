@@ -225,7 +225,7 @@ fn only_allowed_names_can_be_called_or_filled() {
 }
 
 #[test]
-fn a_malformed_pickle_is_refused_with_the_offset_of_the_fault() {
+fn a_malformed_pickle_is_refused_with_the_offset_of_the_error() {
     let cases: [(&[u8], &str); 14] = [
         (b"", "byte 0: 1 bytes should follow, but only 0 do"),
         (b"K", "byte 0: 1 bytes should follow"),

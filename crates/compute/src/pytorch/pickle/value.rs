@@ -120,7 +120,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The arguments of a call: at most as many as any allowed name reads.
+    /// The arguments of a call: the first eight, because no allowed name reads more.
     pub(super) fn arguments(&self, id: Id) -> Option<Vec<Id>> {
         Some(self.sequence(id)?.iter().take(8).copied().collect())
     }

@@ -52,10 +52,10 @@ fn an_error_at_the_end_says_which_blocks_are_missing() {
     let end = |block: Value| errors(json!([block])).remove(0).message;
     assert_eq!(
         end(json!({"kind": "AdaptiveAvgPool2d", "parameters": {"output_size": 4}})),
-        "The network ends with 3x4x4, but must end with one score for each of 10 classes: end it \
-         with Flatten and a Linear of out_features 10."
+        "The network outputs values of shape 3x4x4, but the data set has 10 classes: end it with Flatten and a Linear \
+         of out_features 10."
     );
-    assert!(end(json!({"kind": "Flatten"})).contains("ends with 3072"));
+    assert!(end(json!({"kind": "Flatten"})).contains("outputs 3072 scores"));
     let scores = json!({"kind": "Conv2d", "parameters": {"out_channels": 10, "kernel_size": 32}});
     assert!(end(scores).ends_with("end it with Flatten."));
 }

@@ -13,6 +13,7 @@ mod faults;
 mod golden;
 mod graphs;
 mod limits;
+mod parse;
 mod random;
 mod source;
 

@@ -54,10 +54,7 @@ pub(super) fn paragraphs(facts: &Facts) -> Vec<String> {
                     network(other)
                 ));
             } else if scores.debiased_cka < LOW_SIMILARITY {
-                advice.push(format!(
-                    "Search for layers more similar to {} (`Layer.similar`).",
-                    layer(one)
-                ));
+                advice.push(format!("Search for layers more similar to {}.", layer(one)));
             }
             let are_apart = one.layer.index.abs_diff(other.layer.index) > 1;
             if is_similar && facts.is_one_network() && are_apart && is_significant {
@@ -81,8 +78,8 @@ pub(super) fn paragraphs(facts: &Facts) -> Vec<String> {
     }
     if advice.is_empty() {
         advice.push(format!(
-            "Compare the networks layer by layer (`Version.diff`), and search for other layers similar to {} \
-             (`Layer.similar`).",
+            "Compare the networks layer by layer with a diff of their versions, and search for other layers similar \
+             to {}.",
             layer(one)
         ));
     }

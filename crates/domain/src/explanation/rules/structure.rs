@@ -49,7 +49,7 @@ pub(super) fn paragraphs(facts: &Facts) -> Vec<String> {
     let listed = differing()
         .take(MAX_ENTRIES)
         .map(|differing| entry(differing, &one, &other));
-    let rest = (unlisted > 0).then(|| format!("and {unlisted} more (`Version.diff` lists all)"));
+    let rest = (unlisted > 0).then(|| format!("and {unlisted} more, which a diff of the two versions lists"));
     paragraphs.push(list(listed.chain(rest)));
     paragraphs
 }

@@ -1,0 +1,167 @@
+//! What a file that cannot be read looks like, so that an error says which file was probably uploaded by mistake.
+
+use std::io::Cursor;
+
+use zip::ZipArchive;
+
+use crate::pytorch::is_pytorch;
+
+/// How many bytes or characters of an unknown file an error repeats.
+const MAX_SHOWN: usize = 16;
+
+/// What [`recognised`] returns for an ONNX file.
+pub(crate) const ONNX: &str = "an ONNX file";
+
+/// The first bytes of formats that are often confused with others, and what the file is.
+const MAGICS: [(&[u8], &str); 6] = [
+    (
+        b"version https://git-lfs.github.com/spec/",
+        "a Git LFS pointer; download the file itself with git lfs pull",
+    ),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as TensorFlow and Keras write them"),
+    (b"\x93NUMPY", "a .npy file of NumPy"),
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"GGUF", "a GGUF file of a language model"),
+    (b"%PDF-", "a PDF document"),
+];
+
+/// What a file is, such as `an HTML page`; `None` for a format that is not among those often confused.
+pub(crate) fn recognised(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.is_empty() {
+        return Some("empty");
+    }
+    if let Some((_, kind)) = MAGICS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return Some(*kind);
+    }
+    match bytes {
+        [b'P', b'K', 3 | 5, 4 | 6, ..] => Some(kind_of_zip(bytes)),
+        // Protocol 2 and later of Python's pickles.
+        [0x80, 2..=5, ..] if is_pytorch(bytes) => Some("a PyTorch file"),
+        [0x80, 2..=5, ..] => Some("a pickle that was not written by torch.save"),
+        // The version of the format, followed by the name of the producer.
+        [0x08, 1..=20, 0x12, ..] => Some(ONNX),
+        _ if is_html(bytes) => Some("an HTML page; the download may have needed a login"),
+        _ => None,
+    }
+}
+
+/// Why a file cannot be read. A file that is recognised as something else needs no `reason`; that of an unknown file is
+/// followed by the bytes that the file begins with.
+pub(crate) fn explained(bytes: &[u8], reason: String) -> String {
+    match recognised(bytes) {
+        Some(kind) => format!("the file is {kind}"),
+        None => format!("{reason}; the file begins with {}", beginning(bytes)),
+    }
+}
+
+fn kind_of_zip(bytes: &[u8]) -> &'static str {
+    let Ok(archive) = ZipArchive::new(Cursor::new(bytes)) else {
+        return "a zip archive that is damaged or incomplete";
+    };
+    let has = |ending: &[u8]| archive.file_names_raw().any(|name| name.ends_with(ending));
+    if has(b"data.pkl") {
+        "a PyTorch file"
+    } else if has(b".onnx") {
+        "a zip archive of an ONNX file"
+    } else if has(b"model.weights.h5") {
+        "an archive of Keras"
+    } else if has(b".npy") {
+        "a .npz archive of NumPy"
+    } else {
+        "a zip archive without the data.pkl of a PyTorch file"
+    }
+}
+
+fn is_html(bytes: &[u8]) -> bool {
+    let text = bytes.trim_ascii_start();
+    let begins_with = |tag: &str| {
+        text.get(..tag.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()))
+    };
+    begins_with("<!doctype html") || begins_with("<html")
+}
+
+/// The first bytes of a file, as text if they are.
+fn beginning(bytes: &[u8]) -> String {
+    let start = &bytes[..bytes.len().min(MAX_SHOWN)];
+    let is_text = start
+        .iter()
+        .all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+    if is_text {
+        return format!("the text {:?}", String::from_utf8_lossy(start));
+    }
+    let shown: Vec<String> = start.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("the bytes {}", shown.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::io::Write as _;
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    fn zip_of(names: &[&str]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for name in names {
+            writer.start_file(*name, SimpleFileOptions::default()).unwrap();
+            writer.write_all(b"content").unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn a_file_of_another_format_is_recognised() {
+        for (bytes, kind) in [
+            (vec![], "empty"),
+            (b"\n <!DOCTYPE HTML><title>Sign in".to_vec(), "an HTML page"),
+            (b"<html lang=en>".to_vec(), "an HTML page"),
+            (
+                b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a".to_vec(),
+                "a Git LFS pointer",
+            ),
+            (
+                b"\x89HDF\r\n\x1a\n\0\0".to_vec(),
+                "an HDF5 file, as TensorFlow and Keras",
+            ),
+            (
+                b"\x80\x04\x95\x1a\0".to_vec(),
+                "a pickle that was not written by torch.save",
+            ),
+            (b"\x08\x08\x12\x07pytorch".to_vec(), "an ONNX file"),
+            (b"\x1f\x8b\x08\0".to_vec(), "a gzip archive"),
+            (zip_of(&["net/data.pkl"]), "a PyTorch file"),
+            (zip_of(&["config.json", "model.weights.h5"]), "an archive of Keras"),
+            (zip_of(&["layer.npy"]), "a .npz archive of NumPy"),
+            (zip_of(&["net.onnx"]), "a zip archive of an ONNX file"),
+            (zip_of(&["readme.txt"]), "a zip archive without the data.pkl"),
+            (
+                zip_of(&["net/data.pkl"])[..40].to_vec(),
+                "a zip archive that is damaged",
+            ),
+        ] {
+            let found = recognised(&bytes).unwrap_or_default();
+            assert!(found.starts_with(kind), "{found:?} is not {kind:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_file_is_described_by_its_first_bytes() {
+        assert_eq!(
+            explained(b"epoch,loss\n1,0.5\n2,0.25\n", "it has no header".to_owned()),
+            "it has no header; the file begins with the text \"epoch,loss\\n1,0.5\""
+        );
+        assert_eq!(
+            explained(&[0xff, 0, 0x7f], "it has no header".to_owned()),
+            "it has no header; the file begins with the bytes ff 00 7f"
+        );
+        assert_eq!(
+            explained(b"<html>", "it has no header".to_owned()),
+            "the file is an HTML page; the download may have needed a login"
+        );
+    }
+}

@@ -1,0 +1,32 @@
+//! Codes for the errors of async-graphql, which have none.
+
+use async_graphql::{Response, ServerError};
+
+use super::MAX_DOCUMENT_DEPTH;
+use scv_api::error::{code, with_code};
+
+/// The beginning of async-graphql's message for a document that nests too deeply to be walked.
+const NESTED_TOO_DEEPLY: &str = "The recursion depth of the query cannot be greater than";
+
+/// Adds a code to every error that has none, such as the errors of documents that fail validation.
+pub fn add_missing_codes(mut response: Response) -> Response {
+    response.errors = response.errors.into_iter().map(add_missing_code).collect();
+    response
+}
+
+fn add_missing_code(error: ServerError) -> ServerError {
+    if error
+        .extensions
+        .as_ref()
+        .is_some_and(|extensions| extensions.get("code").is_some())
+    {
+        return error;
+    }
+    if !error.message.starts_with(NESTED_TOO_DEEPLY) {
+        return with_code(error, code::BAD_USER_INPUT);
+    }
+    let message = format!(
+        "fields and fragments are nested more than {MAX_DOCUMENT_DEPTH} levels deep: reduce the document's depth"
+    );
+    with_code(ServerError { message, ..error }, code::QUERY_TOO_COMPLEX)
+}
