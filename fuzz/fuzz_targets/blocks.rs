@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scv_domain::block::{Block, report};
+use scv_domain::block::{parse, report};
 use scv_domain::image::ImageShape;
 
 fuzz_target!(|data: &[u8]| {
@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
         height: 32,
         width: 32,
     };
-    if let Ok(blocks) = serde_json::from_slice::<Vec<Block>>(data) {
+    if let Ok(blocks) = parse(data) {
         let _ = report(&blocks, shape, 10);
     }
 });

@@ -32,8 +32,10 @@ pub(super) async fn check(client: &Client, names: &[&String]) -> anyhow::Result<
 
 /// The error about a data set that does not exist, with those that do.
 pub(super) fn unknown(name: &str, known: &[&str]) -> anyhow::Error {
-    not_found(format!(
-        "there is no data set {name:?}: the server has {}",
+    let known = if known.is_empty() {
+        "no data sets yet".to_owned()
+    } else {
         known.join(", ")
-    ))
+    };
+    not_found(format!("there is no data set {name:?}: the server has {known}"))
 }

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_once_and_without_numbers() {
+    fn causes_appear_once_and_without_numbers() {
         let missing = || std::io::Error::from_raw_os_error(2);
         let quoted = anyhow!("cannot read a.json: {}", missing());
         let doubled = anyhow::Error::new(missing()).context(quoted.to_string());

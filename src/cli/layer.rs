@@ -11,6 +11,7 @@ use super::model::{Version, test_accuracy};
 use super::page::{Connection, ListOptions};
 use super::table::{shape, table};
 use super::version_name::{self, VersionName};
+use scv_domain::block::MAX_BLOCKS;
 
 /// Maximum number of names of layers that an error lists.
 const MAX_NAMES: usize = 20;
@@ -156,6 +157,10 @@ impl Layers {
         let numbers: Option<BTreeSet<u32>> = self.layers.iter().map(number).collect();
         let numbers = numbers.unwrap_or_default();
         let last = numbers.last().copied().unwrap_or(0);
+        // The names of files are arbitrary: only a network of blocks has so few.
+        if last as usize >= MAX_BLOCKS {
+            return Vec::new();
+        }
         (0..last).filter(|number| !numbers.contains(number)).collect()
     }
 
@@ -303,6 +308,8 @@ mod tests {
     fn blocks_without_a_vector_are_missing_from_the_list() {
         let plain = version("a", &[("0", "Conv2d"), ("1.main.0", "ReLU"), ("4", "Linear")]);
         assert_eq!(plain.missing_blocks(), [2, 3]);
+        let activations = version("d", &[("4294967295", "Activation")]);
+        assert_eq!(activations.missing_blocks(), [0_u32; 0]);
         let onnx = version("b", &[("conv1", "Conv"), ("4", "Relu")]);
         assert_eq!(onnx.missing_blocks(), [0_u32; 0]);
         assert_eq!(version("c", &[]).missing_blocks(), [0_u32; 0]);

@@ -70,8 +70,10 @@ fn in_words(range: &impl RangeBounds<f64>) -> String {
         (Bound::Included(start), Bound::Excluded(end)) => format!(" from {start} to less than {end}"),
         (Bound::Included(start), Bound::Unbounded) => format!(" of {start} or more"),
         (Bound::Excluded(start), Bound::Included(end)) => format!(" above {start} and at most {end}"),
-        (Bound::Excluded(start), _) => format!(" above {start}"),
-        (Bound::Unbounded, Bound::Included(end) | Bound::Excluded(end)) => format!(" up to {end}"),
+        (Bound::Excluded(start), Bound::Excluded(end)) => format!(" above {start} and less than {end}"),
+        (Bound::Excluded(start), Bound::Unbounded) => format!(" above {start}"),
+        (Bound::Unbounded, Bound::Included(end)) => format!(" up to {end}"),
+        (Bound::Unbounded, Bound::Excluded(end)) => format!(" less than {end}"),
         (Bound::Unbounded, Bound::Unbounded) => String::new(),
     }
 }

@@ -8,6 +8,9 @@ use super::MAX_DOCUMENT_DEPTH;
 use super::limits::tokens;
 use scv_api::error::{code, with_code};
 
+/// The maximum length of a token that an error repeats, in characters.
+const MAX_TOKEN_LENGTH: usize = 20;
+
 /// Parses a document.
 ///
 /// # Errors
@@ -17,6 +20,9 @@ pub(super) fn parse(document: &str) -> ServerResult<ExecutableDocument> {
         Error::Syntax { message, start, .. } => {
             let Pos { line, column } = start;
             let found = match tokens(rest(document, start)).next() {
+                Some(token) if token.chars().nth(MAX_TOKEN_LENGTH).is_some() => {
+                    format!("{:?}…", token.chars().take(MAX_TOKEN_LENGTH).collect::<String>())
+                }
                 Some(token) => format!("{token:?}"),
                 None => "the end of the document".to_owned(),
             };
@@ -118,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_the_grammar_are_said_in_plain_words() {
+    fn rules_of_the_grammar_have_plain_names() {
         let message = " --> 1:2\n  |\n1 | {\n  |  ^---\n  |\n  = expected selection_set, alias, or name";
         assert_eq!(in_plain_words(message), "expected fields in braces, alias, or a name");
         assert_eq!(

@@ -3,7 +3,7 @@
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse};
 
-/// What a server has, as text. Pictures and downloads are left out: their addresses come from the API.
+/// The paths of the server. Pictures and downloads are left out: their addresses come from the API.
 const PATHS: &str = "\
   /         GraphiQL, a page for trying queries
   /graphql  the GraphQL API
@@ -12,7 +12,7 @@ const PATHS: &str = "\
   /metrics  metrics for Prometheus
 ";
 
-/// Says what the server has instead.
+/// Lists the paths that exist.
 pub async fn not_found(request: HttpRequest) -> HttpResponse {
     HttpResponse::NotFound()
         .content_type(ContentType::plaintext())

@@ -1,7 +1,7 @@
 //! The GraphQL schema: translates between the API's terms and the domain's.
 //!
-//! Its resolvers are most of what the compiler generates for the server, so they are a crate of their own, which is compiled
-//! while others are. It has no unit tests, because they would compile all of it a second time: its tests are those of the
+//! Its resolvers are most of what the compiler generates for the server, so they are a crate of their own, which cargo
+//! compiles in parallel with others. It has no unit tests, because they would compile all of it a second time: its tests are those of the
 //! server (`src/graphql/tests.rs`, `tests/it`).
 
 mod block;

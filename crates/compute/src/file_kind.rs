@@ -6,6 +6,9 @@ use zip::ZipArchive;
 
 use crate::pytorch::is_pytorch;
 
+/// Entries of an archive that is looked into.
+const MAX_ZIP_ENTRIES: usize = 10_000;
+
 /// How many bytes or characters of an unknown file an error repeats.
 const MAX_SHOWN: usize = 16;
 
@@ -55,6 +58,15 @@ pub(crate) fn explained(bytes: &[u8], reason: String) -> String {
 }
 
 fn kind_of_zip(bytes: &[u8]) -> &'static str {
+    // Counted beforehand, because the list of a million entries would take more memory than their file.
+    if bytes
+        .windows(4)
+        .filter(|&four| four == b"PK\x01\x02")
+        .nth(MAX_ZIP_ENTRIES)
+        .is_some()
+    {
+        return "a zip archive with too many entries";
+    }
     let Ok(archive) = ZipArchive::new(Cursor::new(bytes)) else {
         return "a zip archive that is damaged or incomplete";
     };

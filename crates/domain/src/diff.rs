@@ -219,8 +219,12 @@ pub fn differences(layer: &Layer, other: &Layer) -> Vec<Difference> {
         (Value::Object(own), Value::Object(others)) => {
             let only_other = others.keys().filter(|name| !own.contains_key(*name));
             let names = own.keys().chain(only_other);
+            // A parameter without a value is one that does not exist.
+            let value = |of: &serde_json::Map<String, Value>, name: &str| {
+                of.get(name).filter(|value| !value.is_null()).cloned()
+            };
             names
-                .map(|name| (name.clone(), own.get(name).cloned(), others.get(name).cloned()))
+                .map(|name| (name.clone(), value(own, name), value(others, name)))
                 .collect()
         }
         (own, others) => vec![("parameters".to_owned(), Some(own.clone()), Some(others.clone()))],

@@ -140,7 +140,12 @@ impl Library {
 /// The name of an unknown data set, with the names that are known.
 pub(super) fn unknown_dataset(name: &str, known: &[Dataset]) -> String {
     let known: Vec<_> = known.iter().map(|dataset| dataset.name.as_str()).collect();
-    format!("{name:?} (known: {})", known.join(", "))
+    let known = if known.is_empty() {
+        "none yet".to_owned()
+    } else {
+        known.join(", ")
+    };
+    format!("{name:?} (known: {known})")
 }
 
 /// A split has no image of an index.

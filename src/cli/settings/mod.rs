@@ -178,6 +178,11 @@ fn check(known: &Command, key: &str, value: &DeValue<'_>) -> Result<Vec<String>,
 /// The error about a line that is not TOML. Of its content only the key is quoted: the value can be a secret.
 fn syntax_error(message: &str, content: &str) -> String {
     let key = content.split_once('=').map_or("", |(key, _)| key.trim());
+    // What is not a key can be a part of a value.
+    let is_key = key
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let key = if is_key { key } else { "" };
     if message == "duplicate key" && !key.is_empty() {
         return format!("{key} is set twice: remove one of the two lines");
     }

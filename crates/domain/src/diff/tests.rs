@@ -85,6 +85,13 @@ fn a_run_that_replaces_another_pairs_up_in_order() {
 }
 
 #[test]
+fn a_parameter_without_a_value_does_not_differ_from_one_that_is_missing() {
+    let (mut one, other) = (layer(0, "Conv2d", 8), layer(0, "Conv2d", 8));
+    one.parameters = json!({ "out_channels": 8, "groups": null });
+    assert_eq!(differences(&one, &other), []);
+}
+
+#[test]
 fn a_parameter_that_only_one_layer_has_is_a_difference() {
     let (one, mut other) = (layer(0, "Conv2d", 8), layer(0, "Conv2d", 8));
     other.parameters = json!({ "out_channels": 8, "groups": 2 });
