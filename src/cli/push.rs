@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use super::terminal::Terminal;
 use super::{blocks, dataset, model};
 use crate::config::value::{MAX_INT, number, whole};
 use crate::shell;
+use scv_domain::block::Block;
 
 /// Upload a trained network
 ///
@@ -76,14 +77,20 @@ pub(super) struct Push {
 struct Network<'a> {
     fields: Value,
     files: Vec<(String, &'a Path)>,
+    /// The list of blocks, if the network is one.
+    blocks: Option<Vec<Block>>,
 }
 
 impl Push {
     pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
-        dataset::check(client, &[&self.dataset]).await?;
-        let network = self.network(client).await?;
+        // What is wrong with the files can be said without a server.
+        let network = self.network()?;
         for (_, path) in &network.files {
             check_file(path)?;
+        }
+        dataset::check(client, &[&self.dataset]).await?;
+        if let Some(blocks) = &network.blocks {
+            blocks::check(client, blocks, &self.dataset).await?;
         }
         let model = if self.dry_run {
             self.existing_model(client).await?
@@ -138,16 +145,16 @@ impl Push {
         })
     }
 
-    async fn network(&self, client: &Client) -> anyhow::Result<Network<'_>> {
+    fn network(&self) -> anyhow::Result<Network<'_>> {
         let Some(file) = &self.file else {
             let (Some(list), Some(weights)) = (&self.blocks, &self.weights) else {
-                bail!("give a file, or --blocks with --weights");
+                return Err(failure(code::USAGE, "give a file, or --blocks with --weights"));
             };
             let blocks = blocks::read(list)?;
-            blocks::check(client, &blocks, &self.dataset).await?;
             return Ok(Network {
                 fields: json!({ "blocks": blocks, "weights": null }),
                 files: vec![("input.weights".to_owned(), weights)],
+                blocks: Some(blocks),
             });
         };
         let extension = file.extension().and_then(|extension| extension.to_str());
@@ -162,6 +169,7 @@ impl Push {
             "npz" | "safetensors" => Ok(Network {
                 fields: json!({ "activations": null }),
                 files: vec![("input.activations".to_owned(), file)],
+                blocks: None,
             }),
             "onnx" | "zip" => Ok(self.onnx(file)),
             _ => {
@@ -194,7 +202,11 @@ impl Push {
             "output": self.output,
             "preprocessing": preprocessing,
         });
-        Network { fields, files }
+        Network {
+            fields,
+            files,
+            blocks: None,
+        }
     }
 }
 

@@ -117,7 +117,7 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
 /// A device to run networks on.
 ///
 /// # Errors
-/// There is no such kind of device.
+/// The text names no kind of device.
 pub fn device(text: &str) -> Result<DeviceChoice, String> {
     text.parse()
         .map_err(|_| "expected auto, cpu, cuda, or cuda:N for the GPU with number N".to_owned())

@@ -2,7 +2,7 @@
 
 use async_graphql::{Response, ServerError};
 
-use super::MAX_DOCUMENT_DEPTH;
+use super::syntax::nested_too_deeply;
 use scv_api::error::{code, with_code};
 
 /// The beginning of async-graphql's message for a document that nests too deeply to be walked.
@@ -25,8 +25,5 @@ fn add_missing_code(error: ServerError) -> ServerError {
     if !error.message.starts_with(NESTED_TOO_DEEPLY) {
         return with_code(error, code::BAD_USER_INPUT);
     }
-    let message = format!(
-        "fields and fragments are nested more than {MAX_DOCUMENT_DEPTH} levels deep: reduce the document's depth"
-    );
-    with_code(ServerError { message, ..error }, code::QUERY_TOO_COMPLEX)
+    nested_too_deeply(error.locations.first().copied())
 }

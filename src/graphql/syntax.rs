@@ -32,15 +32,15 @@ pub(super) fn parse(document: &str) -> ServerResult<ExecutableDocument> {
             );
             with_code(ServerError::new(message, Some(start)), code::BAD_USER_INPUT)
         }
-        Error::RecursionLimitExceeded => with_code(
-            ServerError::new(
-                format!("the document is nested more than {MAX_DOCUMENT_DEPTH} levels deep: reduce its depth"),
-                None,
-            ),
-            code::QUERY_TOO_COMPLEX,
-        ),
+        Error::RecursionLimitExceeded => nested_too_deeply(None),
         other => with_code(other.into(), code::BAD_USER_INPUT),
     })
+}
+
+/// The error of a document whose fields and fragments nest too deeply to be walked.
+pub(super) fn nested_too_deeply(place: Option<Pos>) -> ServerError {
+    let message = format!("the document is nested more than {MAX_DOCUMENT_DEPTH} levels deep: reduce its depth");
+    with_code(ServerError::new(message, place), code::QUERY_TOO_COMPLEX)
 }
 
 /// The document from a position on.

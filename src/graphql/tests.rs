@@ -7,6 +7,7 @@ use scv_api::error::{ApiError, code};
 use scv_api::id::{GlobalId as _, decode_key};
 use scv_compute::error::{ComputeError, NodeError, OnnxError};
 use scv_domain::id::{LayerId, ModelId, VersionId};
+use scv_domain::job::JobStatus;
 use scv_service::ServiceError;
 
 /// A network that SCV cannot run, and one that was uploaded in a wrong way.
@@ -109,4 +110,21 @@ fn the_complexity_of_a_page_is_that_of_its_entries() {
     assert_eq!(page_cost(Some(-1), None, 7), 1);
     assert_eq!(page_cost(Some(i32::MAX), None, 7), 701);
     assert_eq!(page_cost(Some(100), None, usize::MAX), MAX_COST);
+}
+
+#[test]
+fn the_status_of_a_job_has_the_same_name_in_messages_and_in_the_schema() {
+    let schema = scv_api::sdl();
+    let (_, rest) = schema.split_once("enum JobStatus {").expect("the schema has it");
+    let (values, _) = rest.split_once('}').expect("it ends");
+    for status in [
+        JobStatus::Queued,
+        JobStatus::Running,
+        JobStatus::Succeeded,
+        JobStatus::Failed,
+        JobStatus::Cancelled,
+    ] {
+        let name = status.name();
+        assert!(values.lines().any(|line| line.trim() == name), "{name}: {values}");
+    }
 }

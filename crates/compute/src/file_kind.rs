@@ -57,14 +57,17 @@ pub(crate) fn explained(bytes: &[u8], reason: String) -> String {
     }
 }
 
+/// The beginning of a record in the directory of a zip archive.
+pub(crate) const ZIP_RECORD_MAGIC: [u8; 4] = *b"PK\x01\x02";
+
+/// How many records the directory of an archive can have. They are counted before the archive is opened, because the list of
+/// a million entries would take more memory than their file.
+pub(crate) fn count_zip_records(bytes: &[u8]) -> usize {
+    bytes.windows(4).filter(|&four| four == ZIP_RECORD_MAGIC).count()
+}
+
 fn kind_of_zip(bytes: &[u8]) -> &'static str {
-    // Counted beforehand, because the list of a million entries would take more memory than their file.
-    if bytes
-        .windows(4)
-        .filter(|&four| four == b"PK\x01\x02")
-        .nth(MAX_ZIP_ENTRIES)
-        .is_some()
-    {
+    if count_zip_records(bytes) > MAX_ZIP_ENTRIES {
         return "a zip archive with too many entries";
     }
     let Ok(archive) = ZipArchive::new(Cursor::new(bytes)) else {

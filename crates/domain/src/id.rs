@@ -66,7 +66,7 @@ macro_rules! objects {
         )*
 
         impl Key {
-            /// The key of a row of a type; `None` if there is no such type.
+            /// The key of a row of a type; `None` if the type is unknown.
             pub fn new(type_name: &str, number: i64) -> Option<Self> {
                 match type_name {
                     $(stringify!($variant) => Some(Self::$variant($key(number))),)*

@@ -15,12 +15,10 @@ use super::limits::MAX_LAYERS;
 use super::npy::{self, Header};
 use super::numbers::ArrayLayout;
 use crate::error::ActivationError;
+use crate::file_kind::{ZIP_RECORD_MAGIC, count_zip_records};
 
 /// The first bytes of an archive with entries, and of an empty one.
 pub(super) const MAGICS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
-
-/// The first bytes of every record in the central directory.
-const RECORD_MAGIC: [u8; 4] = *b"PK\x01\x02";
 
 /// The size of a record up to the name of its entry, in bytes.
 const RECORD_BYTES: usize = 46;
@@ -38,8 +36,7 @@ pub(super) type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
 /// Reads the headers of all arrays, in the order of the archive.
 pub(super) fn open<'a>(bytes: &'a [u8], checker: &mut ArrayChecker) -> Option<(Archive<'a>, Vec<Array>)> {
-    // Counted beforehand, because the list of a million entries would take more memory than their file.
-    let entries = bytes.windows(4).filter(|&four| four == RECORD_MAGIC).count();
+    let entries = count_zip_records(bytes);
     if entries > MAX_LAYERS + MAX_STRAY_MAGICS {
         checker.check_count(entries);
         return None;
@@ -73,7 +70,7 @@ fn report_duplicate_names(mut directory: &[u8], checker: &mut ArrayChecker) {
         let name_length = length(record, 28);
         let rest = &directory[RECORD_BYTES..];
         let name = rest.get(..name_length).unwrap_or(rest);
-        if !record.starts_with(&RECORD_MAGIC) {
+        if !record.starts_with(&ZIP_RECORD_MAGIC) {
             return;
         }
         if !seen.insert(name) {

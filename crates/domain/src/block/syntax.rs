@@ -37,11 +37,16 @@ pub(super) fn describe(text: &str, error: &serde_json::Error) -> String {
     } else {
         offset_of(text, error.line(), error.column())
     };
+    let reason = error.to_string();
+    let reason = reason.split(" at line ").next().unwrap_or_default();
+    // A misspelt literal is reported at its first wrong letter.
+    let offset = match reason {
+        "expected ident" => text[..offset].trim_end_matches(char::is_alphanumeric).len(),
+        _ => offset,
+    };
     let before = &text[..offset];
     let line = 1 + before.matches('\n').count();
     let column = 1 + before.chars().rev().take_while(|&character| character != '\n').count();
-    let reason = error.to_string();
-    let reason = reason.split(" at line ").next().unwrap_or_default();
     let problem = match expected(reason) {
         Some(expected) if is_end => format!("found the end of the file, expected {expected}"),
         Some(expected) => format!("found {}, expected {expected}", found(&text[offset..])),
@@ -75,8 +80,9 @@ fn expected(reason: &str) -> Option<&'static str> {
         "key must be a string" => "a key in double quotes",
         "trailing comma" => "another entry after the comma",
         "trailing characters" => "the end of the file after the list",
-        "EOF while parsing a string" | "control character (\\u0000-\\u001F) found while parsing a string" => {
-            "the closing quote of a string"
+        "EOF while parsing a string" => "the closing quote of a string",
+        "control character (\\u0000-\\u001F) found while parsing a string" => {
+            "the closing quote of a string, or \\t or \\n for a tab or a line break in it"
         }
         _ => return None,
     })

@@ -138,6 +138,11 @@ fn a_residual_without_blocks_is_reported_next_to_other_errors() {
 #[test]
 fn a_syntax_error_has_its_place_and_what_was_found_and_expected() {
     for (json, error) in [
+        ("[nil]", "line 1, column 2: found `nil`, expected true, false or null"),
+        (
+            "[{\"kind\": \"Re\tLU\"}]",
+            "line 1, column 14: found the character '\\t', expected the closing quote of a string, or",
+        ),
         ("", "it is empty"),
         (" \n", "it is empty"),
         (
