@@ -76,13 +76,15 @@ async fn a_misspelt_version_is_reported_with_those_that_exist() {
 async fn an_unknown_data_set_is_not_found_by_any_command() {
     let server = Server::start().await;
     push_and_wait(&server, "a", 1).await;
+    let folder = tempfile::tempdir().unwrap();
+    let network = file(folder.path(), "net.onnx", "read by the server, which is not asked");
     for arguments in [
         &["dataset", "show", "moon"][..],
         &["model", "list", "--dataset", "moon"],
         &["search", "a", "0", "--dataset", "moon"],
         &["evaluate", "a", "--dataset", "moon"],
         &["reindex", "--dataset", "moon"],
-        &["push", "net.onnx", "--model", "b", "--dataset", "moon"],
+        &["push", &network, "--model", "b", "--dataset", "moon"],
     ] {
         let message = error(&server, 3, arguments).await;
         assert_eq!(message, "error: there is no data set \"moon\": the server has digits\n");
