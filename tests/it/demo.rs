@@ -1,49 +1,18 @@
 //! The demonstration: networks trained from different seeds have matching layers.
 
 use std::fs::Permissions;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Child;
 
-use crate::support::client;
+use crate::support::client::{self, Client};
 use crate::support::cluster;
-use crate::support::server::Server;
-
-#[tokio::test]
-async fn most_layers_find_their_counterpart_in_a_network_trained_from_another_seed() {
-    let server = Server::start().await;
-    let blocks: Value = serde_json::from_str(include_str!("../../examples/wide.json")).unwrap();
-    let mut networks = Vec::new();
-    for seed in [11, 12] {
-        let model = server.api.model(&format!("seed {seed}")).await;
-        let settings = json!({ "epochs": 6, "batchSize": 32, "learningRate": 0.003, "seed": seed });
-        networks.push((
-            model.clone(),
-            server.api.train_and_wait(&model, blocks.clone(), settings).await,
-        ));
-    }
-    let query = "query($id: ID!, $other: ID!) { version(id: $id) { layers(first: 100) { nodes { name
-                   similar(first: 1, filter: { models: [$other] }) { edges { debiasedCka node { name } } } } } } }";
-    let variables = json!({ "id": networks[0].1, "other": networks[1].0 });
-    let data = server.api.data(query, variables).await;
-    let layers = data["version"]["layers"]["nodes"].as_array().unwrap();
-    let found = layers
-        .iter()
-        .filter(|layer| layer["similar"]["edges"][0]["node"]["name"] == layer["name"])
-        .count();
-    let all = layers.len();
-    assert_eq!(all, 9);
-    assert!(
-        2 * found > all,
-        "only {found} of {all} layers have their counterpart as first hit: {layers:#?}"
-    );
-    server.stop().await.unwrap();
-}
 
 #[tokio::test]
 async fn the_demonstration_needs_no_settings_and_trains_only_once() {
@@ -63,7 +32,7 @@ async fn the_demonstration_needs_no_settings_and_trains_only_once() {
     let all = wide["layers"].as_array().unwrap().len() as u64;
     assert!(2 * wide["counterparts"].as_u64().unwrap() > all, "{wide:#}");
 
-    let (second, mut serving) = demo_that_serves(&folder.path().join("data"));
+    let (second, mut serving) = demo_that_serves(&folder.path().join("data")).await;
     assert_eq!(second["trained"], 0);
     for part in ["networks", "search", "pairs"] {
         assert_eq!(first[part], second[part], "{part}");
@@ -85,8 +54,32 @@ async fn the_demonstration_needs_no_settings_and_trains_only_once() {
     let edges = &response["data"]["layer"]["similar"]["edges"];
     assert_eq!(edges.as_array().unwrap().len(), 10, "{response:#}");
 
-    kill(Pid::from_raw(serving.id() as i32), Signal::SIGINT).unwrap();
-    assert!(serving.wait().unwrap().success());
+    let api = Client::new(playground.origin().ascii_serialization());
+    let (found, all) = counterparts(&api, "wide-1", "wide-2").await;
+    assert_eq!(all, 9);
+    assert!(
+        2 * found > all,
+        "only {found} of {all} layers have their counterpart as first hit"
+    );
+
+    kill(Pid::from_raw(serving.id().unwrap() as i32), Signal::SIGINT).unwrap();
+    assert!(serving.wait().await.unwrap().success());
+}
+
+/// How many layers of a model have the layer of the same name as their most similar layer in another model, and how many
+/// layers there are.
+async fn counterparts(api: &Client, model: &str, other: &str) -> (usize, usize) {
+    let query = "query($name: String!) { model(name: $name) { id } }";
+    let other = api.data(query, json!({ "name": other })).await["model"]["id"].take();
+    let query = "query($name: String!, $other: ID!) { model(name: $name) { version(alias: \"latest\") {
+                   layers(first: 100) { nodes { name
+                     similar(first: 1, filter: { models: [$other] }) { edges { debiasedCka node { name } } } } } } } }";
+    let found = api.data(query, json!({ "name": model, "other": other })).await;
+    let layers = found["model"]["version"]["layers"]["nodes"].as_array().unwrap();
+    let counterparts = layers
+        .iter()
+        .filter(|layer| layer["similar"]["edges"][0]["node"]["name"] == layer["name"]);
+    (counterparts.count(), layers.len())
 }
 
 /// The output of `scv demo --json`.
@@ -97,12 +90,14 @@ fn demo(data_dir: &Path) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The output of `scv demo --json --serve`, and the program, which continues to serve.
-fn demo_that_serves(data_dir: &Path) -> (Value, Child) {
-    let mut child = command(data_dir).arg("--serve").stdout(Stdio::piped()).spawn().unwrap();
+/// The output of `scv demo --json --serve`, and the program, which serves until the test is over.
+async fn demo_that_serves(data_dir: &Path) -> (Value, Child) {
+    let mut command = tokio::process::Command::from(command(data_dir));
+    command.arg("--serve").stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut document = String::new();
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
+    while let Some(line) = lines.next_line().await.unwrap() {
         document.push_str(&line);
         if line == "}" {
             break;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Client, text};
 
 /// Maximum nesting depth of objects. A resolver decides by the object that it belongs to, not by the path to it, and this depth
-/// reaches every field (see [`Walk::missed`]). Each further level doubles the size of the queries.
+/// reaches every field (see [`Walk::missed`]).
 const MAX_DEPTH: usize = 4;
 
 /// The schema, with the arguments for walking it.
@@ -127,7 +127,7 @@ impl<'a> Walk<'a> {
     /// Everything that a type reaches. An interface has one selection per object type, because their fields may
     /// conflict.
     fn selections(&self, kind: &str) -> Vec<String> {
-        let of = |kind: &str| self.selection(kind, &mut vec!["Query".to_owned()]);
+        let of = |kind: &str| self.selection(kind, &mut vec!["Query".to_owned()], &mut BTreeSet::new());
         match self.members.get(kind) {
             None => vec![of(kind)],
             Some(members) => {
@@ -137,26 +137,30 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Everything that an object reaches. An object within another one of its type contributes only its scalar fields.
-    fn selection(&self, kind: &str, path: &mut Vec<String>) -> String {
+    /// Everything that an object reaches. It contributes only its scalar fields within another object of its type, and
+    /// where a field of the same name and type was `entered` already: every way between two types is taken once.
+    fn selection(&self, kind: &str, path: &mut Vec<String>, entered: &mut BTreeSet<String>) -> String {
         let Some(fields) = self.fields.get(kind) else {
             return String::new();
         };
         let mut inner = "__typename".to_owned();
-        let is_leaf = path.len() > MAX_DEPTH || path.iter().any(|outer| outer == kind);
+        let is_leaf = |kind: &str, path: &[String]| path.len() > MAX_DEPTH || path.iter().any(|outer| outer == kind);
+        let is_within_leaf = is_leaf(kind, path);
         path.push(kind.to_owned());
         for field in fields {
             let outer = kind;
             let (name, (is_scalar, kind)) = (text(&field["name"]), named(&field["type"]));
             let given = self.given(field);
-            let is_within = !is_leaf || self.is_flat(&kind);
+            let way = format!("{outer}.{name}");
+            let is_within =
+                self.is_flat(&kind) || (!is_within_leaf && (is_leaf(&kind, path) || entered.insert(way.clone())));
             if is_scalar || is_within {
-                self.selected.borrow_mut().insert(format!("{outer}.{name}"));
+                self.selected.borrow_mut().insert(way);
             }
             if is_scalar {
                 write!(inner, " {name}{given}").unwrap();
             } else if is_within {
-                write!(inner, " {name}{given} {}", self.selection(&kind, path)).unwrap();
+                write!(inner, " {name}{given} {}", self.selection(&kind, path, entered)).unwrap();
             }
         }
         path.pop();
