@@ -37,7 +37,7 @@ pub fn schema(jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
     if !is_open {
         builder = builder.disable_introspection().disable_suggestions();
     }
-    builder.finish()
+    Schema::new(builder)
 }
 
 impl From<Limits> for ServerLimits {

@@ -32,7 +32,10 @@ mod token;
 mod upload;
 mod version;
 
-use async_graphql::{Request, SchemaBuilder};
+use async_graphql::{Request, Response, SchemaBuilder};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
 use connection::ListConnection;
@@ -44,7 +47,28 @@ use subscription::Subscription;
 pub use query::ServerLimits;
 
 /// The executable schema.
-pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
+///
+/// The methods of async-graphql are generic over the root types, so a crate that calls them compiles every resolver once more.
+/// These are not, and they return boxed futures, so that only this crate does.
+#[derive(Clone)]
+pub struct Schema(async_graphql::Schema<Query, Mutation, Subscription>);
+
+impl Schema {
+    /// The schema that a builder describes.
+    pub fn new(builder: SchemaBuilder<Query, Mutation, Subscription>) -> Self {
+        Self(builder.finish())
+    }
+
+    /// Executes a query or a mutation.
+    pub fn execute(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(self.0.execute(request))
+    }
+
+    /// Executes a subscription: a response per event.
+    pub fn execute_stream(&self, request: Request) -> BoxStream<'static, Response> {
+        self.0.execute_stream(request).boxed()
+    }
+}
 
 /// The schema, to be completed with its limits. It needs a [`JobFeed`](scv_service::JobFeed) and [`ServerLimits`] as data.
 pub fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
