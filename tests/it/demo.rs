@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
-use crate::support::client::{self, Client};
+use crate::support::client::Client;
 use crate::support::cluster;
 
 #[tokio::test]
@@ -48,13 +48,11 @@ async fn the_demonstration_needs_no_settings_and_trains_only_once() {
             .into_owned()
     };
     let variables: Value = serde_json::from_str(&parameter("variables")).unwrap();
-    let body = json!({ "query": parameter("query"), "variables": variables });
-    let request = client::http().post(playground.join("/graphql").unwrap());
-    let response: Value = request.json(&body).send().await.unwrap().json().await.unwrap();
-    let edges = &response["data"]["layer"]["similar"]["edges"];
+    let api = Client::new(playground.origin().ascii_serialization());
+    let response = api.data(&parameter("query"), variables).await;
+    let edges = &response["layer"]["similar"]["edges"];
     assert_eq!(edges.as_array().unwrap().len(), 10, "{response:#}");
 
-    let api = Client::new(playground.origin().ascii_serialization());
     let (found, all) = counterparts(&api, "wide-1", "wide-2").await;
     assert_eq!(all, 9);
     assert!(
