@@ -47,9 +47,9 @@ impl App {
     /// # Errors
     /// Something cannot be opened; the error says what to do about it.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(config.listen).with_context(|| {
-            format!(
-                "cannot listen on {}: choose another address with --listen",
+        let listener = TcpListener::bind(config.listen).map_err(|error| {
+            anyhow::anyhow!(
+                "cannot listen on {}: {error}: choose another address with --listen",
                 config.listen
             )
         })?;

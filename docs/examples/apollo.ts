@@ -1,9 +1,9 @@
-// The layers most like one layer, and a page of models put together by Apollo Client's cache.
+// The layers that are most similar to one layer, and a page of models put together by Apollo Client's cache.
 //
 //     npm install @apollo/client graphql rxjs
 //     tsc --module nodenext apollo.ts && node apollo.js MODEL LAYER
 //
-// A server that wants a token is shown the one of SCV_TOKEN.
+// If the server requires an access token, set SCV_TOKEN.
 import { ApolloClient, HttpLink, InMemoryCache, gql, type TypedDocumentNode } from '@apollo/client';
 import { relayStylePagination } from '@apollo/client/utilities';
 

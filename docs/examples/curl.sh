@@ -1,7 +1,7 @@
 #!/bin/sh
-# A question, an upload and events, by curl alone:  sh curl.sh MODEL IMAGE
+# A query, an upload and events with curl:  sh curl.sh MODEL IMAGE
 #
-# A server that wants a token is shown the one of SCV_TOKEN.
+# If the server requires an access token, set SCV_TOKEN.
 set -eu
 server=${SCV_SERVER:-http://127.0.0.1:8000}
 model=$1

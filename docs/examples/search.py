@@ -1,6 +1,6 @@
-"""The layers most like one layer, by gql (pip install "gql[requests,websockets]"):  python search.py MODEL LAYER
+"""The layers that are most similar to one layer, by gql (pip install "gql[requests,websockets]"):  python search.py MODEL LAYER
 
-A server that wants a token is shown the one of SCV_TOKEN.
+If the server requires an access token, set SCV_TOKEN.
 """
 
 import asyncio

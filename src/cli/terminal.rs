@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 use std::io::{self, BufRead as _, ErrorKind, IsTerminal as _, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tracing_subscriber::fmt::MakeWriter;
@@ -20,6 +20,9 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Work that takes less time than this is not reported if no bar can be drawn.
 const QUIET_TIME: Duration = Duration::from_secs(2);
+
+/// Share of the work that has to be done before its remaining time is estimated.
+const MIN_PROGRESS_FOR_ESTIMATE: f64 = 0.05;
 
 /// Where and in which form a command reports.
 #[derive(Debug, Clone)]
@@ -125,7 +128,7 @@ impl Terminal {
 
     /// A progress bar.
     pub(super) fn bar(&self, name: &str) -> Bar {
-        let style = ProgressStyle::with_template("{prefix}  {bar:12} {percent:>3}%  {wide_msg} {eta:>4}")
+        let style = ProgressStyle::with_template("{prefix}  {bar:12} {percent:>3}%  {wide_msg}")
             .expect("the template is well formed");
         let bar = self.bars.add(ProgressBar::new(STEPS).with_style(style));
         bar.set_prefix(name.to_owned());
@@ -133,6 +136,7 @@ impl Terminal {
             bar,
             name: name.to_owned(),
             last_line: Mutex::new(Instant::now()),
+            work_start: OnceLock::new(),
             heartbeat: None,
             terminal: self.clone(),
         }
@@ -148,6 +152,7 @@ impl Terminal {
             bar,
             name: work.to_owned(),
             last_line: Mutex::new(Instant::now()),
+            work_start: OnceLock::new(),
             heartbeat: self.has_lines.then(|| tokio::spawn(heartbeat(self.clone(), work))),
             terminal: self.clone(),
         }
@@ -171,13 +176,22 @@ pub(super) struct Bar {
     bar: ProgressBar,
     name: String,
     last_line: Mutex<Instant>,
+    /// When the first progress was seen, and how much was done then.
+    work_start: OnceLock<(Instant, f64)>,
     heartbeat: Option<JoinHandle<()>>,
     terminal: Terminal,
 }
 
 impl Bar {
-    /// Shows how much is done, from 0 to 1, and what is being done.
+    /// Shows how much is done, from 0 to 1, what is being done, and how long the rest will take once that can be told.
     pub(super) fn show(&self, progress: f64, message: String) {
+        let mut message = message;
+        if progress > 0.0 {
+            let (start, done_before) = *self.work_start.get_or_init(|| (Instant::now(), progress));
+            if let Some(remaining) = remaining(start.elapsed(), done_before, progress) {
+                message = format!("{message}, {} left", HumanDuration(remaining));
+            }
+        }
         if self.terminal.has_lines {
             self.show_line(progress, &message);
         }
@@ -199,6 +213,13 @@ impl Bar {
         self.bar.finish_and_clear();
         self.terminal.note(line);
     }
+}
+
+/// How long the rest of some work takes at its rate so far. `elapsed` is the time since `done_before` was done.
+fn remaining(elapsed: Duration, done_before: f64, progress: f64) -> Option<Duration> {
+    let done = progress - done_before;
+    let is_known = done >= MIN_PROGRESS_FOR_ESTIMATE && progress < 1.0;
+    is_known.then(|| elapsed.mul_f64((1.0 - progress) / done))
 }
 
 impl Drop for Bar {
@@ -230,5 +251,19 @@ impl Write for LogLine<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remaining_time_follows_from_the_rate_since_the_first_progress() {
+        let seconds = Duration::from_secs;
+        assert_eq!(remaining(seconds(10), 0.0, 0.5), Some(seconds(10)));
+        assert_eq!(remaining(seconds(10), 0.25, 0.5), Some(seconds(20)));
+        assert_eq!(remaining(seconds(10), 0.25, 0.29), None, "too little is done to tell");
+        assert_eq!(remaining(seconds(10), 0.0, 1.0), None, "nothing is left");
     }
 }

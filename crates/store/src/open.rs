@@ -47,7 +47,7 @@ pub enum OpenError {
     Url(String),
     /// No server responds, or it refuses the connection.
     #[error(
-        "cannot connect to the database of DATABASE_URL ({0}): check the address, and that PostgreSQL is running there"
+        "cannot connect to the PostgreSQL database ({0}): check its address, which --database-url or DATABASE_URL gives, and that PostgreSQL is running there"
     )]
     Connect(sqlx::Error),
     /// The embedded cluster does not start.

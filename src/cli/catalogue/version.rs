@@ -147,6 +147,20 @@ struct Downloads {
     safetensors: Option<String>,
 }
 
+impl Downloads {
+    /// The names of the formats that there are.
+    fn formats(&self) -> Vec<&'static str> {
+        [
+            ("onnx", &self.onnx),
+            ("safetensors", &self.safetensors),
+            ("pytorch", &self.pytorch),
+        ]
+        .into_iter()
+        .filter_map(|(name, path)| path.as_ref().map(|_| name))
+        .collect()
+    }
+}
+
 impl ListedVersion {
     fn fields() -> String {
         format!(
@@ -267,13 +281,6 @@ impl FullVersion {
             } = input;
             format!("{channels}x{height}x{width} {channel_order}, mean {mean:?}, deviation {std:?}")
         });
-        let downloads = &self.downloads;
-        let formats = [
-            ("onnx", &downloads.onnx),
-            ("safetensors", &downloads.safetensors),
-            ("pytorch", &downloads.pytorch),
-        ];
-        let formats = formats.into_iter().filter(|(_, path)| path.is_some());
         properties(&[
             ("version", listed.version.to_string()),
             ("status", listed.status.to_lowercase()),
@@ -292,10 +299,7 @@ impl FullVersion {
                 "duplicate of",
                 self.duplicate_of.as_ref().map(Version::to_string).unwrap_or_default(),
             ),
-            (
-                "downloads",
-                formats.map(|(name, _)| name).collect::<Vec<_>>().join(", "),
-            ),
+            ("downloads", self.downloads.formats().join(", ")),
             ("created", time(listed.created_at)),
             ("id", listed.version.id.clone()),
         ])
@@ -306,15 +310,19 @@ impl Download {
     async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
         let found = version_name::find(client, &self.version).await?.version;
         let downloads = full(client, &found.id).await?.downloads;
-        let (path, extension) = match self.format {
-            Format::Onnx => (downloads.onnx, "onnx"),
-            Format::Safetensors => (downloads.safetensors, "safetensors"),
-            Format::Pytorch => (downloads.pytorch, "py"),
+        let formats = downloads.formats();
+        let (path, requested, extension) = match self.format {
+            Format::Onnx => (downloads.onnx, "onnx", "onnx"),
+            Format::Safetensors => (downloads.safetensors, "safetensors", "safetensors"),
+            Format::Pytorch => (downloads.pytorch, "pytorch", "py"),
         };
         let Some(path) = path else {
+            let reason = match formats.as_slice() {
+                [] => "its network is not stored".to_owned(),
+                formats => format!("only as {}", formats.join(", ")),
+            };
             return Err(not_found(format!(
-                "{found} cannot be downloaded in this format: `scv version show {}` lists its formats",
-                found.word()
+                "{found} cannot be downloaded as {requested}: {reason}"
             )));
         };
         let output = self

@@ -51,8 +51,8 @@ query Similar($layer: ID!) {
 
 /// Train a few small networks and show which of their layers are similar; needs no setup
 ///
-/// Runs its own server and database, in the subdirectory demo of the default data directory unless --data-dir or
-/// --database-url is given. Trained networks are stored: a second run trains nothing.
+/// Runs its own server and database. Without --data-dir and --database-url, they are in the subdirectory `demo` of the default
+/// data directory. Trained networks are stored: a second run trains nothing.
 #[derive(Debug, Args)]
 pub(super) struct Demo {
     /// Keep the server running until Ctrl-C
@@ -75,6 +75,9 @@ struct Report {
     search: SearchResult,
     pairs: Vec<Pair>,
     data_dir: String,
+    /// The option with which the demo uses this directory again.
+    #[serde(skip)]
+    demo_option: String,
     /// The URL of GraphiQL with a query, if the server keeps running.
     playground: Option<String>,
 }
@@ -135,6 +138,7 @@ impl Demo {
             trained,
             seconds,
             pairs,
+            demo_option: self.config.library_option(),
             data_dir: self.config.clone().for_demo().data_dir.display().to_string(),
         };
         if stop.is_cancelled() {
@@ -181,10 +185,11 @@ impl Report {
             None => {
                 let _ = write!(
                     text,
-                    "\n\nEverything is stored. To keep the server running, with queries to try: {0} demo --serve\n\
+                    "\n\nEverything is stored. To keep the server running, with queries to try: {0} demo --serve{2}\n\
                      To start a server on the same library: {0} serve --data-dir {1}",
                     shell::word(&program()),
-                    shell::word(data_dir)
+                    shell::word(data_dir),
+                    self.demo_option
                 );
             }
         }

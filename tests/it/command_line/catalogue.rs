@@ -84,6 +84,14 @@ async fn versions_are_listed_shown_downloaded_and_deleted() {
     );
     let message = error(&server, 1, &download).await;
     assert!(message.contains("--force"), "{message}");
+
+    let onnx = path.to_str().unwrap();
+    text(&server, &["push", "--model", "from-onnx", "--dataset", "digits", onnx]).await;
+    let message = error(&server, 3, &["version", "download", "from-onnx", "--format", "pytorch"]).await;
+    assert!(
+        message.contains("from-onnx:1 cannot be downloaded as pytorch: only as onnx"),
+        "{message}"
+    );
     text(&server, &[&download[..], &["--force", "--format", "pytorch"]].concat()).await;
     assert!(std::fs::read_to_string(&path).unwrap().contains("import torch"));
 

@@ -34,7 +34,7 @@ pub(super) struct DataDirectory {
 impl DataDirectory {
     /// Creates the directory if it is missing, and locks it.
     pub fn open(path: &Path) -> Result<DataDirectory, EmbeddedError> {
-        if !path.exists() {
+        if !path.is_dir() {
             fs::create_dir_all(path).map_err(io_error("create the data directory", path))?;
             // For root, the cluster inside belongs to another user, who has to be able to pass through this folder.
             let mode = if geteuid().is_root() { 0o711 } else { 0o700 };
@@ -172,6 +172,17 @@ mod tests {
         assert!(error.contains(&format!("(process {})", std::process::id())), "{error}");
         drop(first);
         DataDirectory::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_no_data_directory() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = DataDirectory::open(file.path()).unwrap_err().to_string();
+        let expected = format!(
+            "cannot create the data directory {}: File exists",
+            file.path().display()
+        );
+        assert!(error.starts_with(&expected), "{error}");
     }
 
     #[test]
