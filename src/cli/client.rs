@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -376,6 +376,23 @@ pub(super) fn check_file(path: &Path) -> anyhow::Result<()> {
         Err(error) => error.to_string(),
     };
     anyhow::bail!("cannot read {}: {problem}", path.display())
+}
+
+/// Checks that a file begins as a PNG or JPEG file does, before it is uploaded. The server checks the rest.
+///
+/// # Errors
+/// It cannot be read, or is another file.
+pub(super) fn check_image(path: &Path) -> anyhow::Result<()> {
+    check_file(path)?;
+    let mut start = Vec::new();
+    File::open(path)?.take(8).read_to_end(&mut start)?;
+    if start.starts_with(b"\x89PNG\r\n\x1a\n") || start.starts_with(b"\xff\xd8\xff") {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "{} is no image that SCV can read: choose a PNG or JPEG file",
+        path.display()
+    )
 }
 
 /// The innermost cause: reqwest itself only reports that sending failed.

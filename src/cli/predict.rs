@@ -6,7 +6,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::client::{Client, check_file};
+use super::client::{Client, check_image};
 use super::pictures::{self, NamedPicture, Picture, file_stem, label};
 use super::table::{percent, table};
 use super::terminal::Terminal;
@@ -58,7 +58,7 @@ impl Predict {
         struct Data {
             predict: Prediction,
         }
-        check_file(&self.image)?;
+        check_image(&self.image)?;
         let directory = self.output_dir.as_deref();
         pictures::prepare(directory)?;
         let version = find_ready(client, &self.version).await?;

@@ -184,8 +184,7 @@ pub(super) struct Bar {
 
 impl Bar {
     /// Shows how much is done, from 0 to 1, what is being done, and how long the rest will take once that can be told.
-    pub(super) fn show(&self, progress: f64, message: String) {
-        let mut message = message;
+    pub(super) fn show(&self, progress: f64, mut message: String) {
         if progress > 0.0 {
             let (start, done_before) = *self.work_start.get_or_init(|| (Instant::now(), progress));
             if let Some(remaining) = remaining(start.elapsed(), done_before, progress) {

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cli::client::{Client, check_file};
+use crate::cli::client::{Client, check_image};
 use crate::cli::exit::{code, failure};
 use crate::cli::layer::Layer;
 use crate::cli::model::Version;
@@ -138,7 +138,7 @@ impl ImageOptions {
             return Err(failure(code::USAGE, message));
         }
         if let Some(file) = &self.file {
-            check_file(file)?;
+            check_image(file)?;
         }
         let method_layer = layer.filter(|_| is_grad_cam).map(|layer| layer.index);
         let settings = self

@@ -119,6 +119,7 @@ async fn an_image_is_classified() {
         message.contains("PNG or JPEG") && !message.contains("BAD_USER_INPUT"),
         "{message}"
     );
+    assert!(message.contains(&no_image), "{message}");
     let message = error(server, 1, &["predict", "a", "/nowhere/one.png"]).await;
     assert_eq!(
         message,
