@@ -390,7 +390,7 @@ pub(super) fn check_image(path: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     anyhow::bail!(
-        "{} is no image that SCV can read: choose a PNG or JPEG file",
+        "{} is not an image that SCV can read: choose a PNG or JPEG file",
         path.display()
     )
 }
