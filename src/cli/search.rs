@@ -30,7 +30,7 @@ pub(super) struct Search {
     /// Similarity measure to rank by
     #[arg(long, value_enum, default_value_t)]
     measure: Measure,
-    /// Compare all candidate layers instead of using the search index
+    /// Prove that no hit is missing, however many layers have to be compared
     #[arg(long)]
     exact: bool,
     #[command(flatten)]
@@ -222,6 +222,7 @@ pub(super) struct SearchResult {
     pub(super) layer: PlacedLayer,
     measure: Measure,
     exact: bool,
+    complete_above: Option<f64>,
     total_count: usize,
     pub(super) hits: Vec<Hit>,
 }
@@ -273,10 +274,14 @@ impl SearchResult {
             let _ = writeln!(text, "{}", table(&head, rows));
         }
         let candidates = counted(self.total_count, "candidate layer");
-        let _ = if self.exact {
-            write!(text, "compared all {candidates}")
-        } else {
-            write!(text, "used the search index on {candidates}; --exact compares all")
+        let _ = match (self.exact, self.complete_above) {
+            (true, _) => write!(text, "proven: none of {candidates} is missing"),
+            (false, Some(bound)) => write!(
+                text,
+                "of {candidates}, none above {} is missing; --exact proves the whole list",
+                score(bound)
+            ),
+            (false, None) => write!(text, "some of {candidates} may be missing; --exact proves the list"),
         };
         text
     }
@@ -298,6 +303,7 @@ pub(super) async fn similar(client: &Client, request: &SearchRequest) -> Result<
     #[serde(rename_all = "camelCase")]
     struct Found {
         exact: bool,
+        complete_above: Option<f64>,
         total_count: usize,
         edges: Vec<Hit>,
     }
@@ -306,13 +312,14 @@ pub(super) async fn similar(client: &Client, request: &SearchRequest) -> Result<
         "query($layer: ID!, $first: Int!, $measure: Measure!, $exact: Boolean!, $filter: SimilarityFilter) {{
            layer(id: $layer) {{ {fields} degenerate {{ {degenerate} }}
              similar(first: $first, measure: $measure, exact: $exact, filter: $filter) {{
-               exact totalCount edges {{ rank debiasedCka cka node {{ {fields} }} }} }} }} }}"
+               exact completeAbove totalCount edges {{ rank debiasedCka cka node {{ {fields} }} }} }} }} }}"
     );
     let LayerData { layer, similar } = client.query::<Data>(&query, json!(request)).await?.layer;
     Ok(SearchResult {
         layer,
         measure: request.measure,
         exact: similar.exact,
+        complete_above: similar.complete_above,
         total_count: similar.total_count,
         hits: similar.edges,
     })

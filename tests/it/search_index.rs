@@ -1,7 +1,7 @@
-//! Rebuilding the search index while it is used.
+//! Replacing the sketches of a probe set while they are used.
 
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::support::client::text;
 use crate::support::networks::{initial_weights, small_cnn};
@@ -23,15 +23,18 @@ async fn connection(server: &Server) -> PgConnection {
     PgConnection::connect(url).await.unwrap()
 }
 
-/// The names of the indexes of sketches, and whether each is valid.
-async fn indexes(database: &mut PgConnection) -> Vec<(String, bool)> {
-    sqlx::query_as(
-        "select relname::text, indisvalid from pg_index join pg_class on pg_class.oid = indexrelid
-           join pg_am on pg_am.oid = relam and amname = 'hnsw' join pg_inherits on inhrelid = indrelid order by relname",
+/// The keys of all bases, and those of the partitions with their sketches.
+async fn bases(database: &mut PgConnection) -> (Vec<i64>, Vec<i64>) {
+    let keys = "select basis_id from sketch_basis order by basis_id";
+    let partitions = "select substring(relname from '[0-9]+$')::bigint as key
+                        from pg_class
+                       where relkind = 'r'
+                         and relname like 'layer_sketch_%'
+                       order by key";
+    (
+        sqlx::query_scalar(keys).fetch_all(&mut *database).await.unwrap(),
+        sqlx::query_scalar(partitions).fetch_all(database).await.unwrap(),
     )
-    .fetch_all(database)
-    .await
-    .unwrap()
 }
 
 async fn push(server: &Server, name: &str, seed: u64) {
@@ -43,51 +46,50 @@ async fn push(server: &Server, name: &str, seed: u64) {
 }
 
 #[tokio::test]
-async fn an_index_is_rebuilt_and_an_incomplete_one_is_removed() {
+async fn sketches_are_replaced_and_what_an_interrupted_replacement_left_is_removed() {
     let server = Server::start().await;
     push(&server, "a", 1).await;
     let (id, mut database) = (probe_set(&server).await, connection(&server).await);
-    let before = indexes(&mut database).await;
-    assert_eq!(before.len(), 2);
-    // The remainder of a rebuild that lost its connection.
-    let partition: String =
-        sqlx::query_scalar("select inhrelid::regclass::text from pg_inherits where inhparent = 'sketch'::regclass")
-            .fetch_one(&mut database)
-            .await
-            .unwrap();
+    // What a server leaves that was killed while it wrote sketches, and one that was killed before it dropped the old ones.
     for statement in [
-        format!("create index incomplete on {partition} using hnsw (cka_sketch halfvec_l2_ops)"),
-        "update pg_index set indisvalid = false where indexrelid = 'incomplete'::regclass".to_owned(),
+        "insert into sketch_basis (probe_set_id, state, layer_count, debiased_directions, cka_directions, debiased_rest,
+                                   cka_rest, debiased_rest_cosine, cka_rest_cosine)
+              select probe_set_id, 'BUILDING', 0, '', '', 1, 1, 1, 1 from sketch_basis",
+        "select create_sketch_partition(basis_id) from sketch_basis where state = 'BUILDING'",
+        "select create_sketch_partition(999)",
     ] {
-        sqlx::query(AssertSqlSafe(statement))
-            .execute(&mut database)
-            .await
-            .unwrap();
+        sqlx::query(statement).execute(&mut database).await.unwrap();
     }
+    // Layers that are written meanwhile get sketches of both.
+    push(&server, "between", 3).await;
+    let sketches = "select count(*) from layer_sketch group by basis_id order by basis_id";
+    let sketches: Vec<i64> = sqlx::query_scalar(sketches).fetch_all(&mut database).await.unwrap();
+    assert_eq!(sketches, [14, 7]);
 
     let rebuilt = server.api.data(REBUILD, json!({ "id": id })).await["rebuildSearchIndex"].take();
 
     assert_eq!(
         (&rebuilt["probeSet"]["id"], &rebuilt["layerCount"]),
-        (&json!(id), &json!(7))
+        (&json!(id), &json!(14))
     );
     assert!(rebuilt["byteCount"].as_i64().unwrap() > 0);
-    assert_eq!(indexes(&mut database).await, before, "the same two indexes, both valid");
+    let (keys, partitions) = bases(&mut database).await;
+    assert_eq!((keys.len(), &partitions), (1, &keys));
     push(&server, "b", 2).await;
     let query = "{ model(name: \"a\") { version(alias: \"latest\") { layers(first: 1) { nodes { similar { totalCount } } } } } }";
     let found = server.api.data(query, json!({})).await;
     assert_eq!(
         found["model"]["version"]["layers"]["nodes"][0]["similar"]["totalCount"],
-        7
+        14
     );
     server.stop().await.unwrap();
 }
 
 #[tokio::test]
-async fn an_index_is_rebuilt_by_one_caller_at_a_time() {
+async fn sketches_are_replaced_by_one_caller_at_a_time() {
     let server = Server::start().await;
     let (id, mut database) = (probe_set(&server).await, connection(&server).await);
-    sqlx::query("select pg_advisory_lock(hashtext('scv search index'))")
+    sqlx::query("select pg_advisory_lock(hashtext('scv sketch basis'))")
         .execute(&mut database)
         .await
         .unwrap();

@@ -185,7 +185,7 @@ impl Layer {
         #[graphql(desc = "The measure to rank hits by.", default_with = "Measure::DebiasedCka")] measure: Measure,
         #[graphql(desc = "Which layers to consider.")] filter: Option<SimilarityFilter>,
         #[graphql(
-            desc = "Compare every candidate layer instead of using the approximate index.",
+            desc = "Prove that no hit is missing, however many layers have to be compared.",
             default = false
         )]
         exact: bool,

@@ -58,6 +58,7 @@ pub(super) fn connection(
     let search = Arc::new(search);
     let facts = SearchFacts {
         exact: matches.exact,
+        complete_above: matches.complete_above,
         has_vector,
         search: Arc::clone(&search),
     };
@@ -86,6 +87,7 @@ pub(super) fn connection(
 #[derive(Debug, async_graphql::Description)]
 pub struct SearchFacts {
     exact: bool,
+    complete_above: Option<f64>,
     has_vector: bool,
     search: Arc<Search>,
 }
@@ -101,10 +103,16 @@ impl SearchFacts {
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 
-    /// Whether every candidate layer was compared. If false, the search used an approximate index: the scores are
-    /// exact, but hits may be missing.
+    /// Whether it is proven that no hit is missing. It always is with up to 20,000 candidate layers, and with `exact: true`.
+    /// Otherwise `completeAbove` says how far the list is complete. The scores are exact in any case.
     async fn exact(&self) -> bool {
         self.exact
+    }
+
+    /// Every candidate layer with a higher score than this is among the hits of this page and the pages before it. Null if
+    /// nothing is proven; -1 if no candidate layer is left.
+    async fn complete_above(&self) -> Option<f64> {
+        self.complete_above
     }
 }
 

@@ -16,12 +16,11 @@ use super::executor::Mode;
 use super::gram::CentredGram;
 use super::memory;
 use super::network::Network;
-use super::sketch::Sketcher;
 use super::task::{DeviceContext, Task};
 use super::vector::layer_vector;
 use scv_domain::graph::Node;
 use scv_domain::image::{ChannelStatistics, Images};
-use scv_domain::vector::{Degenerate, LayerVector, MIN_PROBES, SketchedVector};
+use scv_domain::vector::{Degenerate, LayerVector, MIN_PROBES};
 
 /// A network and the probe images to measure its layers on.
 #[derive(Debug, Clone)]
@@ -41,8 +40,8 @@ pub struct IngestTask {
 pub struct LayerOutcome {
     /// Position of the layer among the graph's nodes.
     pub node: usize,
-    /// Its vector with sketches, or why it has none.
-    pub vector: Result<SketchedVector, Degenerate>,
+    /// Its vector, or why it has none.
+    pub vector: Result<LayerVector, Degenerate>,
 }
 
 impl Task for IngestTask {
@@ -77,22 +76,19 @@ impl Task for IngestTask {
         let input = network.input_tensor(&self.probes, &self.statistics, &context.device)?;
 
         let count = graph.layers().count();
-        let mut vectors = Vec::with_capacity(count);
+        let mut outcomes = Vec::with_capacity(count);
         network.forward(&input, Mode::Inference, &mut |index, activations| {
             // No request runs here: it could hold as many activations again.
             control.check()?;
             let node = &graph.nodes[index];
             if node.is_layer {
-                vectors.push((index, vector_of(node, activations)?));
-                control.report(Progress::Fraction(vectors.len() as f64 / count as f64));
+                let vector = vector_of(node, activations)?;
+                outcomes.push(LayerOutcome { node: index, vector });
+                control.report(Progress::Fraction(outcomes.len() as f64 / count as f64));
             }
             Ok(())
         })?;
-        let outcomes = with_sketches(vectors, &context.sketcher)?;
-        Ok(outcomes
-            .into_iter()
-            .map(|(node, vector)| LayerOutcome { node, vector })
-            .collect())
+        Ok(outcomes)
     }
 }
 
@@ -103,34 +99,6 @@ fn vector_of(node: &Node, activations: &Tensor) -> Result<Result<LayerVector, De
         cause: Box::new(cause),
     })?;
     Ok(layer_vector(&gram))
-}
-
-/// A vector of a layer, or why it has none.
-pub(super) type OrDegenerate<V> = Result<V, Degenerate>;
-
-/// Sketches all vectors in one batch and returns each to its owner.
-///
-/// # Errors
-/// Those of [`Sketcher::sketch`].
-pub(super) fn with_sketches<T>(
-    vectors: Vec<(T, OrDegenerate<LayerVector>)>,
-    sketcher: &Sketcher,
-) -> Result<Vec<(T, OrDegenerate<SketchedVector>)>, ComputeError> {
-    let mut present = Vec::with_capacity(vectors.len());
-    let owners: Vec<(T, OrDegenerate<()>)> = vectors
-        .into_iter()
-        .map(|(owner, vector)| (owner, vector.map(|vector| present.push(vector))))
-        .collect();
-    let mut sketched = sketcher.sketch(present)?.into_iter();
-    let with_sketch = |(owner, vector): (T, OrDegenerate<()>)| {
-        let vector = vector.map(|()| {
-            sketched
-                .next()
-                .expect("the sketcher returns as many vectors as it receives")
-        });
-        (owner, vector)
-    };
-    Ok(owners.into_iter().map(with_sketch).collect())
 }
 
 #[cfg(test)]

@@ -1,275 +1,246 @@
-//! Short random projections of layer vectors, for finding candidates in an index.
+//! Fits a [`SketchBasis`] to the layers of a library.
 //!
-//! A sketch is the vector times a fixed matrix of [`SKETCH_LENGTH`] columns, scaled to a unit vector. For
-//! unit vectors the inner product of two sketches differs from the exact one by about `1/√512` (Johnson
-//! and Lindenstrauss 1984): good enough to choose candidates, too coarse to report.
-//!
-//! Stored sketches are compared for years, so the matrix is **defined**, not just seeded. Row r comes
-//! from stream r of the ChaCha generator with 8 rounds, key [`KEY`]: its c-th 64-bit word, with
-//! b ones, gives the entry `(b - 32) / 4`. That is a binomial of 64 fair draws with mean 0 and
-//! variance 1 whose fourth moment is within 1/32 of the normal one, a sum of random signs (which keep
-//! distances no worse than normal entries: Achlioptas 2003). It takes no logarithm or cosine, whose
-//! last digit differs between machines: every entry is a multiple of a quarter, the same everywhere.
-//! A row depends only on its index, so the matrix is generated in blocks of rows and never exists
-//! as a whole.
+//! The directions are the leading eigenvectors of `Σ x xᵀ` over a sample of vectors, found by orthogonal iteration (Golub and
+//! Van Loan, Matrix Computations, 8.2): the sum is applied to k directions at once and they are made orthonormal again. No
+//! decision depends on how far they have converged: any orthonormal directions bound the scores. The centres of the cells are
+//! means of a k-means clustering (Lloyd 1982) of sketches.
 
-use std::ops::Range;
-use std::sync::OnceLock;
+use candle_core::{D, Device, Tensor};
+use tracing::Span;
 
-use candle_core::{Device, Tensor};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
-
+use super::control::Control;
 use super::error::ComputeError;
-use scv_domain::vector::{LayerVector, SKETCH_LENGTH, SketchedVector};
+use super::task::{DeviceContext, Task};
+use scv_domain::sketch::{MAX_DIRECTION_BYTES, MAX_DIRECTIONS, MeasureBasis, SKETCH_LENGTH, SketchBasis};
+use scv_domain::vector::LayerVector;
 
-/// The generator's key. Changing it, or anything else above, invalidates all stored sketches.
-const KEY: [u8; 32] = *b"SCV layer vector sketches, no. 1";
+/// Times that the sum is applied. Fewer leave the last directions rough, which makes bounds a little less tight.
+const ITERATIONS: usize = 8;
 
-/// Rows generated at a time. The first block is kept (16 MiB): up to 128 probe images need no other.
-const BLOCK_ROWS: usize = 8_192;
+/// Times that centres are moved to the means of their sketches.
+const CENTRE_ITERATIONS: usize = 8;
 
-/// Computes the sketches of layer vectors on one device.
+/// Sketches that are compared with all centres at a time.
+const BATCH: usize = 8_192;
+
+/// A direction that keeps less than this share of its length depends on those before it.
+const MIN_INDEPENDENT: f64 = 1e-3;
+
+/// Vectors of the sample whose nearest neighbours tell how similar the rests of near neighbours are.
+const NEIGHBOUR_TARGETS: usize = 256;
+
+/// Neighbours of each of them.
+const NEIGHBOURS: usize = 10;
+
+/// Finds the directions in which a sample of layer vectors varies most. The basis has no cells yet.
 #[derive(Debug)]
-pub struct Sketcher {
-    device: Device,
-    first_block: OnceLock<Tensor>,
+pub struct FitDirections {
+    /// The sample, of one probe set.
+    pub sample: Vec<LayerVector>,
 }
 
-impl Sketcher {
-    /// A sketcher that multiplies on `device`.
-    pub fn new(device: Device) -> Self {
-        Self {
-            device,
-            first_block: OnceLock::new(),
-        }
+impl Task for FitDirections {
+    type Output = SketchBasis;
+
+    fn span(&self) -> Span {
+        tracing::info_span!("compute.fit_directions", vectors = self.sample.len())
     }
 
-    /// Adds both sketches to each vector. All must be of the same probe set.
-    ///
-    /// Coordinate r of a vector, leading part first, is multiplied with row r of the matrix. The sketch for
-    /// debiased CKA is that of the leading part alone.
-    ///
     /// # Errors
-    /// A failure of the device, or vectors of different lengths.
-    pub fn sketch(&self, vectors: Vec<LayerVector>) -> Result<Vec<SketchedVector>, ComputeError> {
-        let leads: Vec<&[f32]> = vectors.iter().map(|vector| vector.lead.as_slice()).collect();
-        let tails: Vec<&[f32]> = vectors.iter().map(|vector| vector.tail.as_slice()).collect();
-        let lead_length = leads.first().map_or(0, |lead| lead.len());
-        let of_leads = self.project(&leads, 0)?;
-        let of_tails = self.project(&tails, lead_length)?;
+    /// A failure of the device, or cancellation.
+    fn run(self, context: &DeviceContext, control: &Control) -> Result<SketchBasis, ComputeError> {
+        let leads = self.sample.iter().map(|vector| unit(&[&vector.lead]));
+        let debiased = directions(leads, &context.device, control)?;
+        let wholes = self.sample.iter().map(|vector| unit(&[&vector.lead, &vector.tail]));
+        let cka = directions(wholes, &context.device, control)?;
+        Ok(SketchBasis { debiased, cka })
+    }
+}
 
-        let sketched = vectors.into_iter().zip(of_leads).zip(of_tails);
-        Ok(sketched
-            .map(|((vector, lead), tail)| SketchedVector {
-                vector,
-                cka_sketch: unit(lead.iter().zip(&tail).map(|(lead, tail)| lead + tail).collect()),
-                debiased_sketch: unit(lead),
+/// Divides sketches of one measure into cells.
+#[derive(Debug)]
+pub struct FitCentres {
+    /// The basis of the sketches.
+    pub basis: MeasureBasis,
+    /// The sketches, one after the other.
+    pub sketches: Vec<f32>,
+    /// The number of centres. None are made for 0.
+    pub centres: usize,
+}
+
+impl Task for FitCentres {
+    /// The basis with its centres.
+    type Output = MeasureBasis;
+
+    fn span(&self) -> Span {
+        tracing::info_span!("compute.fit_centres", centres = self.centres)
+    }
+
+    /// # Errors
+    /// A failure of the device, or cancellation.
+    fn run(self, context: &DeviceContext, control: &Control) -> Result<MeasureBasis, ComputeError> {
+        let count = self.sketches.len() / SKETCH_LENGTH;
+        let centres = self.centres.min(count);
+        if centres == 0 {
+            return Ok(self.basis);
+        }
+        // Rests count as much as they tell of a score, as when a sketch looks for its centre.
+        let weight = self.basis.rest_cosine.sqrt();
+        let given = self.sketches;
+        let mut scaled = given.clone();
+        for sketch in scaled.chunks_exact_mut(SKETCH_LENGTH) {
+            sketch[MAX_DIRECTIONS] *= weight;
+        }
+        let mut means: Vec<f32> = (0..centres)
+            .flat_map(|index| scaled[index * count / centres * SKETCH_LENGTH..][..SKETCH_LENGTH].to_vec())
+            .collect();
+        let sketches = Tensor::from_vec(scaled.clone(), (count, SKETCH_LENGTH), &context.device)?;
+        for _ in 0..CENTRE_ITERATIONS {
+            control.between_steps()?;
+            means = moved(&sketches, &scaled, means, &context.device)?;
+        }
+        for mean in means.chunks_exact_mut(SKETCH_LENGTH) {
+            // With a weight of 0, rests tell nothing, and so does this number.
+            mean[MAX_DIRECTIONS] /= weight.max(0.01);
+        }
+        let basis = MeasureBasis {
+            centres: means,
+            ..self.basis
+        };
+        Ok(basis.with_shares_of(&given))
+    }
+}
+
+/// The means of the sketches that are nearest to each centre. A centre without sketches stays.
+fn moved(sketches: &Tensor, numbers: &[f32], centres: Vec<f32>, device: &Device) -> Result<Vec<f32>, ComputeError> {
+    let count = centres.len() / SKETCH_LENGTH;
+    let of_centres = Tensor::from_slice(&centres, (count, SKETCH_LENGTH), device)?;
+    let half_squares = (of_centres.sqr()?.sum(D::Minus1)? * 0.5)?;
+    let transposed = of_centres.t()?.contiguous()?;
+    let mut nearest = Vec::new();
+    for start in (0..sketches.dim(0)?).step_by(BATCH) {
+        let batch = sketches.narrow(0, start, BATCH.min(sketches.dim(0)? - start))?;
+        // The nearest one has the greatest ⟨s, c⟩ - |c|² / 2.
+        let closeness = batch.matmul(&transposed)?.broadcast_sub(&half_squares)?;
+        nearest.extend(closeness.argmax(D::Minus1)?.to_vec1::<u32>()?);
+    }
+    let (mut sums, mut members) = (vec![0.0_f64; centres.len()], vec![0_u32; count]);
+    for (sketch, &centre) in numbers.chunks_exact(SKETCH_LENGTH).zip(&nearest) {
+        members[centre as usize] += 1;
+        for (sum, &number) in sums[centre as usize * SKETCH_LENGTH..].iter_mut().zip(sketch) {
+            *sum += f64::from(number);
+        }
+    }
+    Ok(centres
+        .chunks_exact(SKETCH_LENGTH)
+        .zip(sums.chunks_exact(SKETCH_LENGTH))
+        .zip(members)
+        .flat_map(|((centre, sums), members)| {
+            centre.iter().zip(sums).map(move |(&old, &sum)| match members {
+                0 => old,
+                _ => (sum / f64::from(members)) as f32,
             })
-            .collect())
-    }
+        })
+        .collect())
+}
 
-    /// The products of equally long parts with the rows from `first_row` on.
-    fn project(&self, parts: &[&[f32]], first_row: usize) -> Result<Vec<Vec<f32>>, candle_core::Error> {
-        let Some(length) = parts.first().map(|part| part.len()) else {
-            return Ok(Vec::new());
-        };
-        if parts.iter().any(|part| part.len() != length) {
-            return Err(candle_core::Error::msg(
-                "the layer vectors of a batch must be of one probe set",
-            ));
-        }
-        let mut sum = Tensor::zeros((parts.len(), SKETCH_LENGTH), candle_core::DType::F32, &self.device)?;
-        let end = first_row + length;
-        let mut start = first_row;
-        while start < end {
-            // Blocks start at multiples of their size, so that the kept block is used as a whole.
-            let stop = end.min((start / BLOCK_ROWS + 1) * BLOCK_ROWS);
-            let columns = start - first_row..stop - first_row;
-            let numbers: Vec<f32> = parts
-                .iter()
-                .flat_map(|part| part[columns.clone()].iter().copied())
-                .collect();
-            let numbers = Tensor::from_vec(numbers, (parts.len(), columns.len()), &self.device)?;
-            sum = (sum + numbers.matmul(&self.rows(start..stop)?)?)?;
-            start = stop;
-        }
-        sum.to_vec2()
-    }
+fn unit(parts: &[&[f32]]) -> Vec<f32> {
+    let numbers: Vec<f32> = parts.concat();
+    let norm = numbers.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+    numbers.iter().map(|&x| (f64::from(x) / norm) as f32).collect()
+}
 
-    fn rows(&self, rows: Range<usize>) -> Result<Tensor, candle_core::Error> {
-        if rows.end > BLOCK_ROWS {
-            return generate_rows(rows, &self.device);
-        }
-        let block = match self.first_block.get() {
-            Some(block) => block,
-            None => {
-                let block = generate_rows(0..BLOCK_ROWS, &self.device)?;
-                self.first_block.get_or_init(|| block)
+/// The leading directions of unit vectors.
+fn directions(
+    vectors: impl ExactSizeIterator<Item = Vec<f32>>,
+    device: &Device,
+    control: &Control,
+) -> Result<MeasureBasis, ComputeError> {
+    let count = vectors.len();
+    let numbers: Vec<f32> = vectors.flatten().collect();
+    let length = numbers.len() / count.max(1);
+    let most = (MAX_DIRECTION_BYTES / size_of::<f32>() / length.max(1)).clamp(1, MAX_DIRECTIONS);
+    let wanted = most.min(count).min(length);
+    if wanted == 0 {
+        return Ok(SketchBasis::empty().debiased);
+    }
+    let start = (0..wanted).map(|index| index * count / wanted);
+    let mut rows = orthonormal(start.map(|row| numbers[row * length..][..length].to_vec()).collect());
+    let sample = Tensor::from_vec(numbers, (count, length), device)?;
+    for _ in 0..ITERATIONS {
+        control.between_steps()?;
+        let directions = Tensor::from_vec(rows.concat(), (rows.len(), length), device)?;
+        let products = directions.matmul(&sample.t()?)?;
+        rows = orthonormal(products.matmul(&sample)?.to_vec2()?);
+    }
+    let rest_cosine = rest_cosine(&sample, &rows, device)?;
+    Ok(MeasureBasis {
+        directions: rows.concat(),
+        rest_cosine,
+        ..SketchBasis::empty().debiased
+    })
+}
+
+/// Rows made orthonormal by the Gram-Schmidt process in double precision. Rows that depend on earlier ones are left out.
+fn orthonormal(rows: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+    let mut done: Vec<Vec<f64>> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let mut row: Vec<f64> = row.into_iter().map(f64::from).collect();
+        let before = norm(&row);
+        // Once is not enough where little is left: the second time removes what rounding has put back.
+        for _ in 0..2 {
+            for other in &done {
+                let product: f64 = row.iter().zip(other).map(|(a, b)| a * b).sum();
+                row.iter_mut().zip(other).for_each(|(a, b)| *a -= product * b);
             }
-        };
-        block.narrow(0, rows.start, rows.len())
+        }
+        let after = norm(&row);
+        if after > MIN_INDEPENDENT * before && after > 0.0 {
+            row.iter_mut().for_each(|x| *x /= after);
+            done.push(row);
+        }
     }
+    done.into_iter()
+        .map(|row| row.into_iter().map(|x| x as f32).collect())
+        .collect()
 }
 
-fn generate_rows(rows: Range<usize>, device: &Device) -> Result<Tensor, candle_core::Error> {
-    let mut entries = vec![0.0; rows.len() * SKETCH_LENGTH];
-    entries
-        .par_chunks_mut(SKETCH_LENGTH)
-        .zip(rows.clone())
-        .for_each(|(entries, row)| fill_row(row as u64, entries));
-    Tensor::from_vec(entries, (rows.len(), SKETCH_LENGTH), device)
+fn norm(row: &[f64]) -> f64 {
+    row.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
-fn fill_row(row: u64, entries: &mut [f32]) {
-    let mut generator = ChaCha8Rng::from_seed(KEY);
-    generator.set_stream(row);
-    for entry in entries {
-        *entry = (generator.next_u64().count_ones() as f32 - 32.0) / 4.0;
+/// The mean cosine between the rests of near neighbours in the sample, each pair with the weight of its lengths.
+fn rest_cosine(sample: &Tensor, directions: &[Vec<f32>], device: &Device) -> Result<f32, ComputeError> {
+    let (count, length) = sample.dims2()?;
+    let targets = NEIGHBOUR_TARGETS.min(count);
+    let rows: Vec<u32> = (0..targets).map(|index| (index * count / targets) as u32).collect();
+    let of_targets = sample.index_select(&Tensor::new(rows.as_slice(), device)?, 0)?;
+    let scores: Vec<Vec<f32>> = of_targets.matmul(&sample.t()?)?.to_vec2()?;
+    let directions = Tensor::from_vec(directions.concat(), (directions.len(), length), device)?.t()?;
+    // Row by row, the products with the directions: what they know of a score is the product of these.
+    let known: Vec<Vec<f32>> = sample.matmul(&directions)?.to_vec2()?;
+    let rest = |row: usize| (1.0 - known[row].iter().map(|x| x * x).sum::<f32>()).max(0.0).sqrt();
+    let (mut products, mut lengths) = (0.0, 0.0);
+    for (&target, scores) in rows.iter().zip(&scores) {
+        let target = target as usize;
+        let mut others: Vec<usize> = (0..count).filter(|&other| other != target).collect();
+        let near = NEIGHBOURS.min(others.len());
+        if near == 0 {
+            continue;
+        }
+        others.select_nth_unstable_by(near - 1, |&a, &b| scores[b].total_cmp(&scores[a]));
+        for &other in &others[..near] {
+            let of_directions: f32 = known[target].iter().zip(&known[other]).map(|(a, b)| a * b).sum();
+            products += f64::from(scores[other] - of_directions);
+            lengths += f64::from(rest(target) * rest(other));
+        }
     }
-}
-
-fn unit(mut values: Vec<f32>) -> Vec<f32> {
-    let norm = values
-        .iter()
-        .map(|&value| f64::from(value) * f64::from(value))
-        .sum::<f64>()
-        .sqrt();
-    for value in &mut values {
-        *value = (f64::from(*value) / norm) as f32;
-    }
-    values
+    Ok(if lengths > 1e-6 {
+        (products / lengths).clamp(0.0, 1.0) as f32
+    } else {
+        1.0
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use super::*;
-    use crate::gram::CentredGram;
-    use crate::vector::layer_vector;
-    use crate::vector::reference::Activations;
-
-    fn vector(images: usize, seed: u64) -> LayerVector {
-        let activations = Activations::rectified(images, 8, 50, seed);
-        layer_vector(&CentredGram::of(&activations.tensor()).unwrap()).unwrap()
-    }
-
-    fn sketched(vectors: Vec<LayerVector>) -> Vec<SketchedVector> {
-        Sketcher::new(Device::Cpu).sketch(vectors).unwrap()
-    }
-
-    fn dot(a: &[f32], b: &[f32]) -> f64 {
-        a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-    }
-
-    #[test]
-    fn the_matrix_is_the_one_of_all_stored_sketches() {
-        // From an independent implementation of ChaCha with 8 rounds.
-        let pinned = [
-            (0, [0.25, 0.25, 0.75, 0.75, -0.25, -0.5], -0.5),
-            (1, [-0.25, -1.0, 0.5, -1.5, 0.5, 1.0], -1.25),
-            (4_849, [0.0, 0.75, 0.25, 1.25, -1.75, -2.25], 0.25),
-            (499_499, [-0.75, 0.75, -1.25, 2.0, 0.75, 0.0], -1.0),
-        ];
-        for (row, first, last) in pinned {
-            let mut entries = [0.0; SKETCH_LENGTH];
-            fill_row(row, &mut entries);
-            assert_eq!(
-                (&entries[..6], entries[SKETCH_LENGTH - 1]),
-                (&first[..], last),
-                "row {row}"
-            );
-        }
-    }
-
-    #[test]
-    fn entries_are_distributed_like_a_standard_normal_to_the_fourth_moment() {
-        let rows = generate_rows(0..1_000, &Device::Cpu)
-            .unwrap()
-            .flatten_all()
-            .unwrap()
-            .to_vec1::<f32>()
-            .unwrap();
-        let count = rows.len() as f64;
-        let moment = |power| rows.iter().map(|&entry| f64::from(entry).powi(power)).sum::<f64>() / count;
-        // Five standard deviations of each mean over the entries.
-        assert!(moment(1).abs() < 5.0 / count.sqrt());
-        assert!((moment(2) - 1.0).abs() < 5.0 * (2.0 / count).sqrt());
-        assert!((moment(4) - (3.0 - 1.0 / 32.0)).abs() < 5.0 * (96.0 / count).sqrt());
-    }
-
-    #[test]
-    fn a_sketch_is_the_unit_vector_along_the_product_with_the_matrix() {
-        // 130 images need more rows than the kept block has, and their leading part ends after it.
-        for images in [4, 60, 130] {
-            let vectors = vec![vector(images, 1), vector(images, 2)];
-            for sketched in sketched(vectors) {
-                let coordinates = sketched.vector.lead.iter().chain(&sketched.vector.tail);
-                let (mut lead, mut whole) = (vec![0.0_f32; SKETCH_LENGTH], vec![0.0_f32; SKETCH_LENGTH]);
-                let mut entries = [0.0; SKETCH_LENGTH];
-                for (row, &coordinate) in coordinates.enumerate() {
-                    fill_row(row as u64, &mut entries);
-                    for (column, entry) in entries.iter().enumerate() {
-                        whole[column] += coordinate * entry;
-                        if row < sketched.vector.lead.len() {
-                            lead[column] += coordinate * entry;
-                        }
-                    }
-                }
-                let close = |a: Vec<f32>, b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
-                assert!(close(unit(lead), &sketched.debiased_sketch), "{images} images");
-                assert!(close(unit(whole), &sketched.cka_sketch), "{images} images");
-            }
-        }
-    }
-
-    #[test]
-    #[expect(clippy::print_stdout, reason = "the error is worth quoting")]
-    fn inner_products_of_sketches_scatter_around_the_exact_ones_as_theory_predicts() {
-        let pairs = 200;
-        let sketched = sketched((0..2 * pairs).map(|seed| vector(60, 10 * seed)).collect());
-        let [mut debiased, mut cka] = [0.0, 0.0];
-        for pair in sketched.chunks(2) {
-            // The cosine of two projections to 512 numbers has the standard deviation (1 - cos²) / √512.
-            let error = |sketch: f64, exact: f64| (sketch - exact) / (1.0 - exact * exact) * 512.0_f64.sqrt();
-            let [a, b] = pair else { unreachable!("chunks of two") };
-            let a_debiased = error(
-                dot(&a.debiased_sketch, &b.debiased_sketch),
-                a.vector.debiased_cka(&b.vector),
-            );
-            let a_cka = error(dot(&a.cka_sketch, &b.cka_sketch), a.vector.cka(&b.vector));
-            assert!(a_debiased.abs() < 5.0 && a_cka.abs() < 5.0, "{a_debiased} {a_cka}");
-            debiased += a_debiased * a_debiased / pairs as f64;
-            cka += a_cka * a_cka / pairs as f64;
-        }
-        println!("mean square of the sketch's errors, 1 in theory: {debiased:.2} (debiased CKA), {cka:.2} (CKA)");
-        // The mean of 200 squared normal numbers has the standard deviation √(2 / 200) = 0.1.
-        assert!((debiased - 1.0).abs() < 0.5);
-        // Whole vectors share a direction, so their errors are not independent; none is systematic.
-        assert!(cka < 2.0);
-    }
-
-    #[test]
-    fn a_vector_is_its_own_nearest_neighbour() {
-        let sketched = sketched((0..20).map(|seed| vector(30, seed * 10)).collect());
-        for a in &sketched {
-            assert!((dot(&a.cka_sketch, &a.cka_sketch) - 1.0).abs() < 1e-6);
-            assert!((dot(&a.debiased_sketch, &a.debiased_sketch) - 1.0).abs() < 1e-6);
-            for b in &sketched {
-                assert!(a == b || dot(&a.debiased_sketch, &b.debiased_sketch) < 0.99);
-            }
-        }
-    }
-
-    #[test]
-    fn vectors_of_two_probe_sets_are_refused_and_no_vectors_give_no_sketches() {
-        assert!(
-            Sketcher::new(Device::Cpu)
-                .sketch(vec![vector(10, 1), vector(11, 1)])
-                .is_err()
-        );
-        assert!(sketched(Vec::new()).is_empty());
-    }
-}
+mod tests;

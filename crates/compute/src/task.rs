@@ -5,24 +5,18 @@ use tracing::Span;
 
 use super::control::Control;
 use super::error::Result;
-use super::sketch::Sketcher;
 
 /// What a task computes with.
 #[derive(Debug)]
 pub struct DeviceContext {
     /// The device, for tensors.
     pub device: Device,
-    /// Sketches layer vectors on the device.
-    pub sketcher: Sketcher,
 }
 
 impl DeviceContext {
     /// A context on `device`.
     pub fn new(device: Device) -> Self {
-        Self {
-            sketcher: Sketcher::new(device.clone()),
-            device,
-        }
+        Self { device }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod nearest;
 pub mod page;
 pub mod probe;
 pub mod similarity;
+pub mod sketch;
 pub mod synthesis;
 pub mod text;
 pub mod training;

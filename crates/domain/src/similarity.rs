@@ -37,7 +37,7 @@ pub struct SimilarityQuery {
     pub measure: Measure,
     /// Which layers are candidates.
     pub filter: SimilarityFilter,
-    /// Whether to compare every candidate layer instead of using the index.
+    /// Whether to prove that no hit is missing, however many layers have to be compared.
     pub exact: bool,
     /// Maximum number of hits.
     pub first: usize,
@@ -58,10 +58,10 @@ pub struct MatchCursor {
     pub layer: LayerId,
 }
 
-/// The search index of a probe set, after it was built.
+/// The sketches of a probe set, after they were replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SearchIndex {
-    /// Number of layers in the index.
+    /// Number of layers that can be found.
     pub layers: i64,
     /// Size on disk in bytes, including the indexes that filters use.
     pub bytes: i64,
@@ -111,6 +111,7 @@ impl Matches {
             hits: Vec::new(),
             has_next: false,
             exact: true,
+            complete_above: Some(-1.0),
         }
     }
 }
@@ -132,6 +133,9 @@ pub struct Matches {
     pub hits: Vec<LayerMatch>,
     /// Whether more hits follow.
     pub has_next: bool,
-    /// Whether every candidate layer was compared, so that no hit can be missing.
+    /// Whether it is proven that no layer is missing among the hits.
     pub exact: bool,
+    /// Every admitted layer with a score above this is among the hits of this page and those before it. `None` if nothing is
+    /// proven.
+    pub complete_above: Option<f64>,
 }

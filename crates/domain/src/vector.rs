@@ -25,9 +25,6 @@ impl Measure {
     }
 }
 
-/// Length of a sketch.
-pub const SKETCH_LENGTH: usize = 512;
-
 /// Minimum number of probe images of a set: with three, the leading part of a layer vector is empty.
 pub const MIN_PROBES: usize = 4;
 
@@ -91,17 +88,6 @@ pub struct CkaScores {
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
-}
-
-/// A layer vector with its sketches, unit vectors of length [`SKETCH_LENGTH`] that the search index uses.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SketchedVector {
-    /// The vector itself.
-    pub vector: LayerVector,
-    /// Sketch of the normalised leading part, which finds candidates by debiased CKA.
-    pub debiased_sketch: Vec<f32>,
-    /// Sketch of the whole vector, which finds candidates by CKA.
-    pub cka_sketch: Vec<f32>,
 }
 
 /// Why a layer has no vector on a probe set.

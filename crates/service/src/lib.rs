@@ -23,7 +23,7 @@ mod predict;
 mod probe;
 mod search;
 mod search_cache;
-mod search_index;
+mod sketch_basis;
 mod synthesis;
 mod version;
 
@@ -100,6 +100,8 @@ pub struct Library {
     compute_permits: Arc<Semaphore>,
     /// One permit for all device work of the same request.
     device_permits: Arc<Semaphore>,
+    /// Notified whenever layers have been written.
+    layers_written: Arc<tokio::sync::Notify>,
     /// The caller's access.
     access: Access,
 }
@@ -157,6 +159,7 @@ impl Library {
                 std::thread::available_parallelism().map_or(2, NonZero::get),
             )),
             device_permits: Arc::new(Semaphore::new(1)),
+            layers_written: Arc::default(),
             access: Access::FULL,
         }
     }

@@ -1,4 +1,4 @@
-//! The similarity search: which way a search takes, and results kept for as long as they are true.
+//! The similarity search, with results kept for as long as they are true.
 
 use std::sync::Arc;
 
@@ -14,10 +14,7 @@ use scv_domain::id::{DatasetId, ProbeSetId};
 use scv_domain::similarity::{MatchCursor, Matches, SimilarityFilter, SimilarityQuery};
 use scv_domain::vector::{Degenerate, Measure};
 use scv_domain::version::{Layer, ModelFormat, Version};
-use scv_store::{
-    CANDIDATES_PER_HIT, Candidates, FoundLayers, MAX_EXACT_ROWS, MAX_SKETCHED_HITS, MIN_CANDIDATES,
-    MIN_CANDIDATES_OF_PART, SORTED_ROWS_PER_ROOT, SearchScope, SearchTarget, SearchWindow,
-};
+use scv_store::{SearchScope, SearchTarget, SearchWindow};
 
 /// A search for the layers most similar to a target.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,7 +25,7 @@ pub struct SimilarityRequest {
     pub measure: Measure,
     /// Which layers are candidates.
     pub filter: SimilarityFilter,
-    /// Score every layer that the filter admits in place of using the index.
+    /// Complete the proof of the result, whatever it takes.
     pub exact: bool,
     /// How many hits at most.
     pub first: usize,
@@ -139,7 +136,7 @@ impl Library {
     /// As for [`Library::similar`].
     pub async fn count_admitted(&self, query: &SimilarityQuery, version: &Version) -> Result<usize, ServiceError> {
         let scope = self.scope(&query.filter, Some(version)).await?;
-        Ok(self.store.count_scope(query.probe_set, &scope, None).await?)
+        Ok(self.store.count_scope(query.probe_set, &scope).await?)
     }
 
     /// The layers most similar to each layer of a file of activations on a probe set of a data set. Nothing is stored.
@@ -180,7 +177,7 @@ impl Library {
                 continue;
             }
             let matches = match &vector {
-                Ok(sketched) => Ok(self.search(SearchTarget::Vector(sketched), &query, &scope).await?),
+                Ok(vector) => Ok(self.search(SearchTarget::Vector(vector), &query, &scope).await?),
                 Err(degenerate) => Err(*degenerate),
             };
             found.push(ActivationMatches { layer, matches });
@@ -194,63 +191,12 @@ impl Library {
         query: &SimilarityQuery,
         scope: &SearchScope,
     ) -> Result<Matches, ServiceError> {
-        let mut candidates = self.candidates(query, scope).await?;
-        let mut hits = loop {
-            let found = self.scored(target, query, scope, candidates).await?;
-            candidates = match candidates {
-                Candidates::Indexed(count) if !found.target_reached => Candidates::Sorted(count),
-                // The nearest sketches may not reach to the end of the page: all hits after a cursor may be further away.
-                Candidates::Indexed(_) | Candidates::Sorted(_) if found.hits.len() <= query.first => Candidates::All,
-                _ => break found.hits,
-            };
-        };
-        let exact = candidates == Candidates::All;
-        if let Some(min_score) = query.filter.min_score {
-            hits.retain(|hit| hit.score(query.measure) >= min_score);
-        }
-        let has_next = hits.len() > query.first;
-        hits.truncate(query.first);
-        Ok(Matches { hits, has_next, exact })
-    }
-
-    /// Which rows have to be scored.
-    async fn candidates(&self, query: &SimilarityQuery, scope: &SearchScope) -> Result<Candidates, ServiceError> {
-        let depth = query.after.map_or(0, |after| after.rank as usize) + query.first;
-        if query.exact || depth > MAX_SKETCHED_HITS {
-            return Ok(Candidates::All);
-        }
-        let (min_candidates, sorted_rows) = if scope.is_narrow() {
-            let layers = self.store.estimate_layers(query.probe_set).await?;
-            (
-                MIN_CANDIDATES_OF_PART,
-                SORTED_ROWS_PER_ROOT as f64 * (layers as f64).sqrt(),
-            )
-        } else {
-            (MIN_CANDIDATES, 0.0)
-        };
-        let sorted_rows = MAX_EXACT_ROWS.max(sorted_rows as usize);
-        let admitted = self.store.count_scope(query.probe_set, scope, Some(sorted_rows + 1));
-        let count = min_candidates.max(CANDIDATES_PER_HIT * depth);
-        Ok(match admitted.await? {
-            few if few <= MAX_EXACT_ROWS => Candidates::All,
-            some if some <= sorted_rows => Candidates::Sorted(count),
-            _ => Candidates::Indexed(count),
-        })
-    }
-
-    /// The best of the candidates: the page, and one hit more if there is one.
-    async fn scored(
-        &self,
-        target: SearchTarget<'_>,
-        query: &SimilarityQuery,
-        scope: &SearchScope,
-        candidates: Candidates,
-    ) -> Result<FoundLayers, ServiceError> {
         let window = SearchWindow {
             measure: query.measure,
-            candidates,
+            exact: query.exact,
+            min_score: query.filter.min_score,
             after: query.after,
-            limit: query.first + 1,
+            limit: query.first,
         };
         Ok(self.store.search(target, query.probe_set, scope, &window).await?)
     }

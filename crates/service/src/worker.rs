@@ -109,6 +109,7 @@ impl JobRunner {
     /// # Errors
     /// The database fails.
     pub async fn worker(&self, lease: Duration) -> anyhow::Result<Worker> {
+        self.library.tend_bases();
         let heartbeat = lease / HEARTBEATS_PER_LEASE;
         let recovery = WorkerRecoveryConfig::default()
             .enabled(true)

@@ -1,9 +1,57 @@
--- The search of the API (`Store::search`, `Library::similar`) for analysts: which candidates are scored is decided in the same
--- way, among the layers of public models. Placeholders in braces are filled from the constants of that search.
+-- The search of the API (`Store::search`) for analysts, among the layers of public models. It proves its hits in the same way,
+-- and always completes the proof, as `exact: true` does there. Placeholders in braces are filled from the constants of that
+-- search.
 --
 -- SCV runs this text after the migrations, whenever it differs from the one that was run last. Replacing the function keeps
 -- the rights on it. Other arguments or columns need a migration that drops the function first; the default privileges that
 -- `scv analyst-role` sets grant the new one to analysts again.
+
+-- Exact scores of layers with another one.
+create or replace function layer_scores(searched_set bigint, target bigint, candidates bigint[])
+    returns table (layer_id bigint, cka double precision, debiased_cka double precision)
+    language sql stable parallel safe
+as $$
+    with own_vector as materialized (
+         -- A copy in memory: read in place, it would be fetched for every candidate.
+         select part, subvector(lead, 1, vector_dims(lead)) as lead, tail, lead_norm
+           from layer_vector
+          where layer_vector.probe_set_id = searched_set
+            and layer_vector.layer_id = target
+    ), product as (
+         select theirs.layer_id,
+                -sum(theirs.lead <#> own_vector.lead order by part) as lead,
+                -sum(theirs.tail <#> own_vector.tail order by part) as tail,
+                max(theirs.lead_norm::double precision * own_vector.lead_norm) as norms
+           from unnest(candidates) as candidate (layer_id)
+           join layer_vector as theirs on theirs.layer_id = candidate.layer_id
+           join own_vector using (part)
+          where theirs.probe_set_id = searched_set
+          group by theirs.layer_id
+    )
+    select product.layer_id, least(lead + tail, 1), greatest(-1, least(lead / norms, 1)) from product
+$$;
+
+-- The cells of a basis as seen from a sketch.
+create or replace function ranked_cells(basis bigint, wanted_measure text, sketch vector, rest_cosine real)
+    returns table (cell integer, bound double precision, estimate double precision, share double precision)
+    language sql stable parallel safe
+as $$
+    select index * {rings} + ring.position::integer - 1,
+           cosd(greatest(angle - ring.outer_edge, ring.inner_edge - angle, 0)) + {bound_slack},
+           seen.estimate,
+           ring_shares[ring.position]::double precision
+      from sketch_centre
+     cross join lateral (
+           select acosd(greatest(-1, least(1, 1 - (centre <=> sketch)))) as angle,
+                  -(subvector(centre, 1, {directions}) <#> subvector(sketch, 1, {directions}))
+                      - rest_cosine * (subvector(centre, {directions} + 1, 1) <#> subvector(sketch, {directions} + 1, 1))
+                      as estimate) as seen
+     cross join lateral unnest(array[{inner_edges}]::double precision[], array[{outer_edges}]::double precision[])
+           with ordinality as ring (inner_edge, outer_edge, position)
+     where basis_id = basis
+       and sketch_centre.measure = wanted_measure
+$$;
+
 create or replace function analytics.nearest_layers(
     layer        bigint,
     k            integer          default 10,
@@ -23,37 +71,42 @@ create or replace function analytics.nearest_layers(
     accuracy       double precision,
     debiased_cka   double precision,
     cka            double precision,
-    exact          boolean
+    exact          boolean,
+    complete_above double precision
 )
     language plpgsql stable parallel safe security definer cost 100000 rows 10
 {session_settings}
 as $$
 #variable_conflict use_column
 declare
-    -- Scopes of up to this many layers are scored as a whole.
-    max_exact_rows         constant integer := {max_exact_rows};
-    -- A part of a library of n layers is searched without the index if it holds up to this many times the root of n.
-    sorted_rows_per_root   constant integer := {sorted_rows_per_root};
-    -- Number of hits that sketches may select.
-    max_sketched_hits      constant integer := {max_sketched_hits};
-    -- Minimum number of layers whose exact scores are computed when sketches select them: from the whole library, and from
-    -- a part, where the nearest layers are further away and sketches order them less reliably.
-    min_candidates         constant integer := {min_candidates};
-    min_candidates_of_part constant integer := {min_candidates_of_part};
-    candidates_per_hit     constant integer := {candidates_per_hit};
-    target            record;
-    searched_set      bigint;
-    wanted_dataset    bigint;
-    sketch_column     text;
-    scope             text;
-    fewest_candidates integer := min_candidates;
-    max_sorted_rows   integer := max_exact_rows;
-    admitted_rows     integer;
-    sorted_choices    boolean[];
-    is_sorted         boolean;
-    target_reached    boolean;
-    candidates        bigint[];
-    by_sketches       boolean := false;
+    -- Scopes of up to this many layers are visited as a whole.
+    scanned_layers     constant integer := {scanned_layers};
+    -- Layers in the cells that are visited for candidates, and where a filter admits few of them.
+    visited_layers     constant integer := {visited_layers};
+    max_visited_layers constant integer := {max_visited_layers};
+    -- Sketches that are scored in the first round, and in the second. The third scores all that can be hits.
+    first_round        constant integer := {first_round};
+    second_round       constant integer := {min_listed};
+    -- What rounding can add to a bound.
+    bound_slack        constant double precision := {bound_slack};
+    target         record;
+    basis          record;
+    searched_set   bigint;
+    wanted_dataset bigint;
+    sketch_column  text;
+    cell_column    text;
+    scope          text;
+    plan           json;
+    admitted       double precision;
+    has_cells      boolean;
+    own_sketch     halfvec;
+    visited        integer[];
+    round_size     bigint;
+    -- A further sketch whose bound is lower cannot have a hit.
+    threshold      double precision := '-infinity';
+    layers         bigint[];
+    counts         bigint[];
+    sketches       uuid[];
 begin
     if k is null or k < 0 then
         raise invalid_parameter_value using message = format('k must be 0 or more, got %s', coalesce(k::text, 'null'));
@@ -92,107 +145,113 @@ begin
         end if;
     end if;
 
-    if not exists (select from layer_sketch as own
-                    where own.probe_set_id = searched_set and own.layer_id = nearest_layers.layer) then
+    if k = 0 then
         return;
     end if;
 
-    -- The key of the partition is a literal, so the planner sees a single table with its index.
-    scope := format(
-        'probe_set_id = %s
-         and searchable
-         and private_to is null
-         and model_id <> $1
-         and ($2 is null or accuracy >= $2)
-         and ($3 is null or dataset_id = $3)', searched_set
-    );
-    if min_accuracy is not null or dataset is not null then
-        fewest_candidates := min_candidates_of_part;
-        -- The number of rows is negative until PostgreSQL has analysed the table for the first time.
-        select greatest(max_exact_rows, sorted_rows_per_root * sqrt(greatest(reltuples, 0)))
-          into max_sorted_rows
-          from pg_class
-         where oid = format('layer_sketch_%s', searched_set)::regclass;
-    end if;
-    execute format('select count(*) from (select from layer_sketch where %s limit %s) as admitted', scope, max_sorted_rows + 1)
-       into admitted_rows
-      using target.model_id, min_accuracy, wanted_dataset;
-    if admitted_rows > max_exact_rows and k <= max_sketched_hits then
-        sorted_choices := case when admitted_rows <= max_sorted_rows then array[true] else array[false, true] end;
-        foreach is_sorted in array sorted_choices loop
-            -- An index that does not find the layer itself may have missed all its neighbours; then the sketches are sorted.
-            -- No index is ordered by the distance plus zero, so the planner cannot use one.
-            execute format(
-                'select array_agg(layer_id) filter (where admitted), bool_or(layer_id = $4)
-                   from (select layer_id, %1$s as admitted
-                           from layer_sketch
-                           join sketch using (probe_set_id, sketch_id)
-                          where probe_set_id = %2$s
-                            and (%1$s or layer_id = $4)
-                          order by (%3$I <-> (select %3$I
-                                                from layer_sketch
-                                                join sketch using (probe_set_id, sketch_id)
-                                               where probe_set_id = %2$s
-                                                 and layer_id = $4)) %4$s
-                          fetch first %5$s rows with ties) as nearest',
-                scope, searched_set, sketch_column, case when is_sorted then '+ 0' end,
-                greatest(fewest_candidates, candidates_per_hit * k)
-            )
-               into candidates, target_reached
-              using target.model_id, min_accuracy, wanted_dataset, layer;
-            exit when target_reached;
-        end loop;
-        -- A filter may have left the index without candidates.
-        by_sketches := coalesce(cardinality(candidates), 0) > k;
-    end if;
-    if not by_sketches then
-        execute format('select array_agg(layer_id) from layer_sketch where %s', scope)
-           into candidates
-          using target.model_id, min_accuracy, wanted_dataset;
+    select sketch_basis.basis_id, layer_count,
+           case measure when 'CKA' then cka_rest_cosine else debiased_rest_cosine end as rest_cosine
+      into basis
+      from sketch_basis
+     where sketch_basis.probe_set_id = searched_set
+       and state = 'ACTIVE';
+    execute format('select %I from layer_sketch_%s where layer_id = $1', sketch_column, basis.basis_id)
+       into own_sketch
+      using layer;
+    if own_sketch is null then
+        return;
     end if;
 
-    return query
-      with own_vector as materialized (
-            -- A copy in memory: read in place, it would be fetched and decompressed for every candidate.
-            select part, subvector(lead, 1, vector_dims(lead)) as lead, tail, lead_norm
-              from layer_vector
-             where probe_set_id = searched_set
-               and layer_id = nearest_layers.layer
-      ), scored as (
-            select candidate.layer_id,
-                   greatest(-1, least(product.lead / product.norms, 1)) as debiased_cka,
-                   least(product.lead + product.tail, 1) as cka
-              from unnest(candidates) as candidate (layer_id)
-             cross join lateral (
-                  select -sum(theirs.lead <#> own_vector.lead order by part) as lead,
-                         -sum(theirs.tail <#> own_vector.tail order by part) as tail,
-                         max(theirs.lead_norm::double precision * own_vector.lead_norm) as norms
-                    from layer_vector as theirs
-                    join own_vector using (part)
-                   where theirs.probe_set_id = searched_set
-                     and theirs.layer_id = candidate.layer_id) as product
-      ), best as (
-            select scored.*, case when measure = 'CKA' then scored.cka else scored.debiased_cka end as score
-              from scored
-             order by score desc, layer_id
-             limit k
-      )
-    select row_number() over (order by best.score desc, best.layer_id)::integer,
-           best.layer_id, found.name, found.kind, found.version_id, found.version_number, found.model_id,
-           found.model_name, found.accuracy, best.debiased_cka, best.cka, not by_sketches
-      from best
-      join analytics.layers as found using (layer_id)
-     order by best.score desc, best.layer_id;
+    cell_column := replace(sketch_column, 'sketch', 'cell');
+    scope := 'searchable
+              and private_to is null
+              and model_id <> $1
+              and ($2 is null or accuracy >= $2)
+              and ($3 is null or dataset_id = $3)';
+    has_cells := exists (select from sketch_centre where sketch_centre.basis_id = basis.basis_id);
+    admitted := basis.layer_count;
+    if has_cells and admitted > scanned_layers and (min_accuracy is not null or dataset is not null) then
+        execute format('explain (format json) select from layer_sketch_%s where %s', basis.basis_id, scope)
+           into plan
+          using target.model_id, min_accuracy, wanted_dataset;
+        admitted := plan -> 0 -> 'Plan' ->> 'Plan Rows';
+    end if;
+    has_cells := has_cells and admitted > scanned_layers;
+    if has_cells then
+        select array_agg(cell)
+          into visited
+          from (select cell, sum(share) over (order by estimate desc, cell) - share as before
+                  from ranked_cells(basis.basis_id, measure, own_sketch::vector, basis.rest_cosine)) as ranked
+         where before * basis.layer_count < least(visited_layers * basis.layer_count / admitted, max_visited_layers);
+    end if;
+
+    foreach round_size in array array[greatest(first_round, k), greatest(second_round, 2 * k::bigint), null] loop
+        -- The sketches with the greatest bounds that reach the threshold, each once. Copies of one layer tie, and are taken
+        -- together or not at all.
+        execute format(
+            'select array_agg(layer_id), array_agg(layers), array_agg(sketch_id)
+               from (select min(layer_id) as layer_id, count(*) as layers, sketch_id
+                       from (select layer_id, sketch_id, %1$I <#> $4 as distance
+                               from layer_sketch_%2$s
+                              where %3$s
+                                and %1$I <#> $4 <= $5
+                                %4$s
+                              order by distance
+                              fetch first $6 rows with ties) as nearest
+                      group by sketch_id) as listed',
+            sketch_column, basis.basis_id, scope,
+            case when visited is not null then format('and %I = any($7)', cell_column) end
+        )
+           into layers, counts, sketches
+          using target.model_id, min_accuracy, wanted_dataset, own_sketch, bound_slack - threshold,
+                coalesce(round_size, 9223372036854775807), visited;
+        select coalesce(max(score) filter (where covered >= k), '-infinity')
+          into threshold
+          from (select score, sum(count) over (order by score desc, scored.layer_id) as covered
+                  from (select found.layer_id, case measure when 'CKA' then found.cka else found.debiased_cka end as score
+                          from layer_scores(searched_set, layer, layers) as found) as scored
+                  join unnest(layers, counts) as listed (layer_id, count) using (layer_id)) as reached;
+        if has_cells then
+            -- All cells that can hold a hit; most of the library is read faster as a whole.
+            select case when sum(share) <= 0.5 then array_agg(cell) end
+              into visited
+              from ranked_cells(basis.basis_id, measure, own_sketch::vector, basis.rest_cosine)
+             where bound >= threshold;
+        end if;
+    end loop;
+
+    return query execute format(
+        'with best as (
+              select layer_sketch.layer_id, scored.cka, scored.debiased_cka,
+                     row_number() over (order by score desc, layer_sketch.layer_id) as rank, score
+                from (select found.*, case $9 when ''CKA'' then found.cka else found.debiased_cka end as score
+                        from layer_scores($4, $5, $6) as found) as scored
+                join unnest($6, $7) as listed (layer_id, sketch_id) using (layer_id)
+                join layer_sketch_%s as layer_sketch on layer_sketch.sketch_id = listed.sketch_id
+               where %s
+               order by score desc, layer_sketch.layer_id
+               limit $8
+         )
+         select rank::integer, best.layer_id, found.name, found.kind, found.version_id, found.version_number, found.model_id,
+                found.model_name, found.accuracy, best.debiased_cka, best.cka, true,
+                case when (select count(*) from best) = $8 then (select min(score) from best) else -1 end
+           from best
+           join analytics.layers as found on found.layer_id = best.layer_id
+          order by rank', basis.basis_id, replace(scope, 'searchable', 'layer_sketch.searchable'))
+    using target.model_id, min_accuracy, wanted_dataset, searched_set, layer, layers, sketches, k, measure;
 end $$;
 
 comment on function analytics.nearest_layers is
     'The k layers of other models that are most similar to a layer, best first, as in Layer.similar of the API. Only layers
 of versions with at least min_accuracy and of the named data set are included, unless these are null. Ranked by measure
-(DEBIASED_CKA or CKA) on a probe set (null: the default one of the layer''s data set). exact says whether every admitted
-layer was compared. A layer without a vector has no rows; an unknown layer is an error.';
+(DEBIASED_CKA or CKA) on a probe set (null: the default one of the layer''s data set). exact says whether the rows are proven
+to be the k best, which they always are, and complete_above that every admitted layer with a higher score is among them. A
+layer without a vector has no rows; an unknown layer is an error.';
 
 -- By default, every role may execute a new function.
 revoke execute on function analytics.nearest_layers from public;
+revoke execute on function layer_scores from public;
+revoke execute on function ranked_cells from public;
 
 -- The function runs with the rights of its owner, so no object of the caller may take the place of a table or an operator:
 -- only our schema and that of pgvector are searched, and temporary tables last.

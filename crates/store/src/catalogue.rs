@@ -1,5 +1,7 @@
 //! The generation: a count of the changes that searches can see.
 
+use sqlx::PgConnection;
+
 use super::{Store, StoreError, Tx};
 
 impl Store {
@@ -20,12 +22,17 @@ impl Tx {
     /// # Errors
     /// The database fails.
     pub async fn bump_generation(&mut self) -> Result<(), StoreError> {
-        sqlx::query!(
-            "with bumped as (update catalogue set generation = generation + 1 returning generation)
-             select pg_notify('scv_catalogue', generation::text) from bumped"
-        )
-        .fetch_one(self.connection())
-        .await?;
-        Ok(())
+        bump_generation(self.connection()).await
     }
+}
+
+/// As [`Tx::bump_generation`], in a transaction of a connection that a caller holds.
+pub(super) async fn bump_generation(connection: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with bumped as (update catalogue set generation = generation + 1 returning generation)
+         select pg_notify('scv_catalogue', generation::text) from bumped"
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(())
 }

@@ -28,6 +28,9 @@ pub enum StoreError {
     /// A text contains a character that PostgreSQL cannot store.
     #[error("a text may not contain the character U+0000: leave it out")]
     Text,
+    /// The sketches that a search was using were replaced again and again.
+    #[error("the sketches of the probe set are being replaced: try again")]
+    BasisReplaced,
     /// The schema could not be brought up to date.
     #[error("the database schema could not be brought up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),

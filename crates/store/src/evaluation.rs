@@ -126,6 +126,7 @@ impl Tx {
     pub async fn put_evaluation(&mut self, evaluation: &NewEvaluation) -> Result<(), StoreError> {
         let (version, dataset) = (evaluation.version_id.0, evaluation.dataset_id.0);
         let report = &evaluation.report;
+        self.lock_sketches().await?;
         sqlx::query!(
             "insert into evaluation (version_id, dataset_id, accuracy, loss, image_count, top_five_accuracy, calibration)
              values ($1, $2, $3, $4, $5, $6, $7)

@@ -3,10 +3,9 @@
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::search::{
-    CANDIDATES_PER_HIT, MAX_EXACT_ROWS, MAX_SKETCHED_HITS, MIN_CANDIDATES, MIN_CANDIDATES_OF_PART, SORTED_ROWS_PER_ROOT,
-};
+use super::search::{FIRST_ROUND, MAX_VISITED_LAYERS, MIN_LISTED, SCANNED_LAYERS, VISITED_LAYERS};
 use super::{SEARCH_SETTINGS, StoreError};
+use scv_domain::sketch::{BOUND_SLACK, MAX_DIRECTIONS, RING_EDGES, RINGS};
 
 const NEAREST_LAYERS: &str = include_str!("../sql/nearest_layers.sql");
 
@@ -34,20 +33,26 @@ pub(super) async fn install(connection: &mut PgConnection) -> Result<(), StoreEr
     Ok(tx.commit().await?)
 }
 
-/// The text of `analytics.nearest_layers`, with the constants of the search filled in.
+/// The text of `analytics.nearest_layers`, with the settings of our connections.
 fn nearest_layers() -> String {
     let settings = SEARCH_SETTINGS.map(|(name, value)| format!("    set {name} = {value}"));
+    let numbers = |numbers: &[f64]| numbers.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
+    let inner_edges: Vec<f64> = std::iter::once(0.0).chain(RING_EDGES).take(RINGS).collect();
     let constants = [
-        ("max_exact_rows", MAX_EXACT_ROWS),
-        ("sorted_rows_per_root", SORTED_ROWS_PER_ROOT),
-        ("max_sketched_hits", MAX_SKETCHED_HITS),
-        ("min_candidates", MIN_CANDIDATES),
-        ("min_candidates_of_part", MIN_CANDIDATES_OF_PART),
-        ("candidates_per_hit", CANDIDATES_PER_HIT),
+        ("session_settings", settings.join("\n")),
+        ("scanned_layers", SCANNED_LAYERS.to_string()),
+        ("visited_layers", VISITED_LAYERS.to_string()),
+        ("max_visited_layers", MAX_VISITED_LAYERS.to_string()),
+        ("first_round", FIRST_ROUND.to_string()),
+        ("min_listed", MIN_LISTED.to_string()),
+        ("bound_slack", BOUND_SLACK.to_string()),
+        ("directions", MAX_DIRECTIONS.to_string()),
+        ("rings", RINGS.to_string()),
+        ("inner_edges", numbers(&inner_edges)),
+        ("outer_edges", numbers(&RING_EDGES)),
     ];
-    let text = NEAREST_LAYERS.replace("{session_settings}", &settings.join("\n"));
-    constants.iter().fold(text, |text, (name, number)| {
-        text.replace(&format!("{{{name}}}"), &number.to_string())
+    constants.iter().fold(NEAREST_LAYERS.to_owned(), |text, (name, value)| {
+        text.replace(&format!("{{{name}}}"), value)
     })
 }
 
@@ -59,12 +64,11 @@ mod tests {
     fn analysts_search_in_sql_uses_the_constants_of_the_api() {
         let sql = nearest_layers();
         for (name, number) in [
-            ("max_exact_rows        ", MAX_EXACT_ROWS),
-            ("max_sketched_hits     ", MAX_SKETCHED_HITS),
-            ("min_candidates        ", MIN_CANDIDATES),
-            ("min_candidates_of_part", MIN_CANDIDATES_OF_PART),
-            ("candidates_per_hit    ", CANDIDATES_PER_HIT),
-            ("sorted_rows_per_root  ", SORTED_ROWS_PER_ROOT),
+            ("scanned_layers    ", SCANNED_LAYERS),
+            ("visited_layers    ", VISITED_LAYERS),
+            ("max_visited_layers", MAX_VISITED_LAYERS),
+            ("first_round       ", FIRST_ROUND),
+            ("second_round      ", MIN_LISTED),
         ] {
             let line = format!("{name} constant integer := {number};");
             assert!(sql.contains(&line), "{line}");

@@ -21,7 +21,7 @@ mod open;
 mod probe;
 mod rows;
 mod search;
-mod search_index;
+mod sketch_basis;
 mod synthesis;
 mod template;
 mod token;
@@ -44,24 +44,18 @@ pub use listen::Notifications;
 pub use model::ModelCursor;
 pub use open::{Database, DatabaseSettings, OpenError, join, open, psql};
 pub use probe::NewProbeSet;
-pub use search::{
-    CANDIDATES_PER_HIT, Candidates, FoundLayers, MAX_EXACT_ROWS, MAX_SKETCHED_HITS, MIN_CANDIDATES,
-    MIN_CANDIDATES_OF_PART, SORTED_ROWS_PER_ROOT, SearchScope, SearchTarget, SearchWindow,
-};
+pub use search::{PROVEN_LAYERS, SearchScope, SearchTarget, SearchWindow};
+pub use sketch_basis::{BasisFit, FittedBasis, StoredBasis};
 pub use token::TokenDigest;
 pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
 pub use version_deletion::VersionDeletion;
 
 use scv_domain::id::AccountId;
+use sketch_basis::BasisCache;
 
-/// Settings of every connection for the search. An index scan collects the usual number of candidates and some that a filter
-/// rejects. While a filter rejects more, the scan goes on, in any order, because the exact scores decide.
-const SEARCH_SETTINGS: [(&str, &str); 3] = [
-    ("hnsw.ef_search", "75"),
-    ("hnsw.iterative_scan", "relaxed_order"),
-    ("jit", "off"),
-];
+/// Settings of every connection for the search: its statements are short, and not worth compiling.
+const SEARCH_SETTINGS: [(&str, &str); 1] = [("jit", "off")];
 
 /// No notices, which migrations cause at every start, and no warnings, which a transaction causes that was cut off before it
 /// began.
@@ -89,12 +83,15 @@ pub struct Store {
     queue: PgPool,
     /// The account whose private models are visible in addition to public ones. `None`: all models are visible.
     viewer: Option<AccountId>,
+    /// What sketches are made with.
+    bases: BasisCache,
 }
 
 /// Writes that become visible together. Dropped without [`Tx::commit`], it writes nothing.
 #[derive(Debug)]
 pub struct Tx {
     inner: PgTransaction<'static>,
+    bases: BasisCache,
 }
 
 impl Store {
@@ -125,6 +122,7 @@ impl Store {
             work: pool(WORK_CONNECTIONS).connect_lazy_with(options.clone()),
             pool: pool(connections).connect_with(options.options(bounded)).await?,
             viewer: None,
+            bases: sketch_basis::basis_cache(),
         })
     }
 
@@ -177,6 +175,7 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(Tx {
             inner: self.pool.begin().await?,
+            bases: self.bases.clone(),
         })
     }
 

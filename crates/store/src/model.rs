@@ -239,6 +239,7 @@ impl Tx {
     /// [`super::error::Conflict::ModelName`], or the database fails.
     pub async fn update_model(&mut self, id: ModelId, changes: &ModelChanges) -> Result<Option<Model>, StoreError> {
         let tags = changes.tags.as_deref().map(names);
+        self.lock_sketches().await?;
         let row = sqlx::query_as!(
             ModelRow,
             "update model
@@ -277,6 +278,7 @@ impl Tx {
     /// # Errors
     /// [`super::error::Conflict::ModelName`] if another model has taken its name, or the database fails.
     pub async fn set_model_deleted(&mut self, id: ModelId, deleted: bool) -> Result<Option<Model>, StoreError> {
+        self.lock_sketches().await?;
         let row = sqlx::query_as!(
             ModelRow,
             "update model

@@ -1,22 +1,14 @@
 //! The versions that are likely to be most similar to another one, by the sketches of all their layers.
 
-use sqlx::{Postgres, QueryBuilder};
+use std::collections::HashMap;
 
-use super::search::{layers, push_condition, sketch_column, sketches};
-use super::template::fill;
+use super::search::{Statements, Visited, nearest_cells, ordering};
 use super::{SearchScope, Store, StoreError};
 use scv_domain::id::{ProbeSetId, VersionId};
 use scv_domain::vector::Measure;
 
 /// Number of nearest layers that are considered for each layer of the target.
 const MAX_NEAREST_LAYERS: i64 = 100;
-
-const NEAREST_VERSIONS: &str = include_str!("../sql/nearest_versions.sql");
-
-const ADMITTED_VERSIONS: &str =
-    "select distinct version_id from {layers} where {scope} order by version_id limit {limit}";
-
-const COUNT_ADMITTED_VERSIONS: &str = "select count(distinct version_id) from {layers} where {scope}";
 
 impl Store {
     /// Up to `limit` versions with layers in a scope, ordered by key.
@@ -30,13 +22,10 @@ impl Store {
         scope: &SearchScope,
         limit: usize,
     ) -> Result<Vec<VersionId>, StoreError> {
-        let query = fill(ADMITTED_VERSIONS, &mut |query, placeholder| match placeholder {
-            "layers" => _ = query.push(layers(probe_set)),
-            "scope" => push_condition(query, scope),
-            "limit" => _ = query.push_bind(limit as i64),
-            other => unreachable!("{other}"),
-        });
-        self.versions(query).await
+        self.with_active_basis(probe_set, |basis| async move {
+            Statements::new(self, basis.id, probe_set, scope).versions(limit).await
+        })
+        .await
     }
 
     /// Counts the versions with layers in a scope.
@@ -49,17 +38,10 @@ impl Store {
         probe_set: ProbeSetId,
         scope: &SearchScope,
     ) -> Result<usize, StoreError> {
-        let mut query = fill(COUNT_ADMITTED_VERSIONS, &mut |query, placeholder| match placeholder {
-            "layers" => _ = query.push(layers(probe_set)),
-            "scope" => push_condition(query, scope),
-            other => unreachable!("{other}"),
-        });
-        let count: i64 = query
-            .build_query_scalar()
-            .persistent(false)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(count as usize)
+        self.with_active_basis(probe_set, |basis| async move {
+            Statements::new(self, basis.id, probe_set, scope).count_versions().await
+        })
+        .await
     }
 
     /// The versions in a scope whose layers are nearest to those of a version, best first. They are ranked by the sum, over the
@@ -76,32 +58,33 @@ impl Store {
         measure: Measure,
         limit: usize,
     ) -> Result<Vec<VersionId>, StoreError> {
-        let query = fill(NEAREST_VERSIONS, &mut |query, placeholder| match placeholder {
-            "sketch" => _ = query.push(sketch_column(measure)),
-            "layers" => _ = query.push(layers(probe_set)),
-            "sketches" => _ = query.push(sketches(probe_set)),
-            "version" => _ = query.push_bind(version.0),
-            "kinds" if scope.layer_kinds.is_empty() => _ = query.push("true"),
-            "kinds" => {
-                query
-                    .push("layer_kind = any(")
-                    .push_bind(scope.layer_kinds.clone())
-                    .push(")");
+        self.with_active_basis(probe_set, |stored| async move {
+            let statements = Statements::new(self, stored.id, probe_set, scope);
+            let basis = stored.basis.of(measure);
+            let mut totals: HashMap<i64, f64> = HashMap::new();
+            for sketch in statements.version_sketches(version, measure).await? {
+                let visited = match basis.has_cells() && !scope.is_narrow() {
+                    true => Visited::Cells(nearest_cells(
+                        &basis.cells(&sketch),
+                        stored.layer_count,
+                        stored.layer_count,
+                    )),
+                    false => Visited::All,
+                };
+                let ordering = ordering(basis, &sketch);
+                let near = statements.nearest_versions(measure, &ordering, &visited, MAX_NEAREST_LAYERS);
+                for (version, estimate) in near.await? {
+                    *totals.entry(version).or_default() += estimate;
+                }
             }
-            "scope" => push_condition(query, scope),
-            "near" => _ = query.push_bind(MAX_NEAREST_LAYERS),
-            "limit" => _ = query.push_bind(limit as i64),
-            other => unreachable!("{other}"),
-        });
-        self.versions(query).await
-    }
-
-    async fn versions(&self, mut query: QueryBuilder<Postgres>) -> Result<Vec<VersionId>, StoreError> {
-        let ids: Vec<i64> = query
-            .build_query_scalar()
-            .persistent(false)
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(ids.into_iter().map(VersionId).collect())
+            let mut ranked: Vec<_> = totals.into_iter().collect();
+            ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            Ok(ranked
+                .into_iter()
+                .take(limit)
+                .map(|(version, _)| VersionId(version))
+                .collect())
+        })
+        .await
     }
 }

@@ -123,7 +123,7 @@ impl Tx {
         Ok(all.into_iter().find(|set| set.content_hash == new.content_hash))
     }
 
-    /// Writes a probe set and creates the partition for its sketches.
+    /// Writes a probe set with a basis for its sketches that knows no direction yet.
     ///
     /// # Errors
     /// The database fails.
@@ -142,7 +142,7 @@ impl Tx {
         )
         .fetch_one(self.connection())
         .await?;
-        sqlx::query!("select create_sketch_partition($1)", row.probe_set_id)
+        sqlx::query!("select create_empty_basis($1)", row.probe_set_id)
             .fetch_one(self.connection())
             .await?;
         row.try_into()

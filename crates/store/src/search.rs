@@ -1,85 +1,76 @@
-//! The similarity search: candidates from the sketches, then their exact scores, in one statement.
+//! The similarity search: candidates by their sketches, exact scores of those that can be hits, and a proof that none is
+//! missing.
 //!
-//! There are three forms of the statement (`sql/search_*.sql`), one for each of [`Candidates`]. They are completed at run
-//! time, because a statement may contain only the filters that the caller requested: with nullable parameters for all of
-//! them, the planner would choose badly among the indexes. For the same reason, statements with filters are not kept
-//! prepared: a plan for any value of a filter cannot distinguish one that keeps half of the layers from a rare one.
+//! 1. *Candidates.* The cells around the target are visited, as many as hold some thousand layers, or the whole scope if it is
+//!    small. The sketches that come nearest to the target's are listed, each once, however many layers have it.
+//! 2. *Scores.* Exact scores are computed in rounds, for those that can be expected to score highest first. A sketch whose
+//!    bound is below the last hit's score cannot have a hit, and is left out.
+//! 3. *Proof.* The cells that have not been visited, and whose bound reaches the last hit's score, are visited for sketches
+//!    whose own bound does. Once none is left that has not been scored, the hits are proven.
+//!
+//! In scopes of up to [`PROVEN_LAYERS`] layers, and on request, the proof is always completed. In larger ones it ends after
+//! [`PROOF_LAYERS`] further layers, and the result says how far it came.
 
-use pgvector::HalfVector;
-use sqlx::{Postgres, QueryBuilder};
+mod pool;
+mod scope;
+mod statement;
 
-use super::template::{fill, push_filled};
-use super::vector::parts;
+use std::sync::Arc;
+
+use pool::Pool;
+pub use scope::SearchScope;
+pub(super) use scope::push_condition;
+use statement::Ask;
+pub(super) use statement::{Statements, Visited};
+
+use super::sketch_basis::StoredBasis;
 use super::{Store, StoreError};
-use scv_domain::id::{AccountId, DatasetId, LayerId, ModelId, ProbeSetId, VersionId};
-use scv_domain::similarity::{LayerMatch, MatchCursor};
-use scv_domain::vector::{Measure, SketchedVector};
+use scv_domain::id::{LayerId, ProbeSetId};
+use scv_domain::similarity::{MatchCursor, Matches};
+use scv_domain::sketch::{BOUND_SLACK, MAX_DIRECTIONS, MeasureBasis, RankedCell};
+use scv_domain::vector::{LayerVector, Measure};
 
-/// Minimum number of layers whose exact scores are computed when sketches select them from the whole library.
-pub const MIN_CANDIDATES: usize = 50;
+/// In scopes of up to this many layers, every result is proven.
+pub const PROVEN_LAYERS: usize = 20_000;
 
-/// The same for a part of the library: there the nearest layers are further away, and sketches order them less reliably.
-pub const MIN_CANDIDATES_OF_PART: usize = 100;
+/// Scopes of up to this many layers are visited as a whole.
+pub(super) const SCANNED_LAYERS: usize = 12_000;
 
-/// Candidates per hit: half of them lie between the last hit and the edge of what the sketches found.
-pub const CANDIDATES_PER_HIT: usize = 2;
+/// Layers in the cells that are visited for candidates.
+pub(super) const VISITED_LAYERS: usize = 4_000;
 
-/// Number of hits, counted from the first, that sketches may select. Further down the list every layer is scored.
-pub const MAX_SKETCHED_HITS: usize = 1_000;
+/// The same where a filter admits few of them.
+pub(super) const MAX_VISITED_LAYERS: usize = 30_000;
 
-/// Scopes of up to this many layers are scored as a whole.
-pub const MAX_EXACT_ROWS: usize = 250;
+/// Further layers in the cells that are visited for the proof, unless it has to be completed.
+const PROOF_LAYERS: usize = 8_000;
 
-/// A part of a library of n layers is searched without the index if it holds up to this many times the square root of n.
-/// In a part of r layers, an index has to pass n / r entries for each candidate, whereas sorting takes r sketches: the costs
-/// are equal where r² is a multiple of n.
-pub const SORTED_ROWS_PER_ROOT: usize = 18;
+/// Minimum number of sketches that are listed as candidates.
+pub(super) const MIN_LISTED: usize = 256;
 
-const SEARCH_ALL: &str = include_str!("../sql/search_all.sql");
-const SEARCH_SORTED: &str = include_str!("../sql/search_sorted.sql");
-const SEARCH_INDEXED: &str = include_str!("../sql/search_indexed.sql");
+/// Sketches that are listed at a time for the proof.
+const PROOF_LISTED: usize = 2_000;
 
-/// The part that all three forms share: the exact scores of the candidates.
-const SCORED: &str = include_str!("../sql/scored.sql");
+/// Exact scores of the first round. Later rounds double.
+pub(super) const FIRST_ROUND: usize = 24;
 
-const COUNT_SCOPE: &str = "select count(*) from (select from {layers} where {scope} {limit}) as admitted";
+/// Maximum number of exact scores, unless the proof has to be completed: for a page, and for each hit down to its end.
+const MAX_SCORES: (usize, usize) = (400, 4);
 
-/// The vector of a stored layer, copied to memory: read in place, it would be fetched and decompressed for every candidate.
-const STORED_TARGET: &str = "select part, subvector(lead, 1, vector_dims(lead)) as lead, tail, lead_norm
-                               from layer_vector
-                              where probe_set_id = {probe_set}
-                                and layer_id = {layer}";
+/// Maximum number of exact scores in one statement.
+const MAX_ROUND: usize = 2_000;
 
-const STORED_SKETCH: &str =
-    "(select {sketch_column} from {layers} join {sketches} using (sketch_id) where layer_id = {layer})";
+/// Number of hits, counted from the first, after which a search is always completed.
+const MAX_UNPROVEN_HITS: usize = 1_000;
 
-/// The hits after a cursor.
-const AFTER: &str = "({score} < {after_score} or ({score} = {after_score} and tie_break > {after_tie}))";
+/// Targets with a longer rest order candidates by their estimates in place of their bounds, which say little about them.
+const MAX_BOUNDED_REST: f32 = 0.3;
 
-/// The layers that a search may return, with its names resolved to keys.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct SearchScope {
-    /// Excludes the model of the target.
-    pub own_model: Option<ModelId>,
-    /// Excludes this version.
-    pub except_version: Option<VersionId>,
-    /// Minimum accuracy of the version.
-    pub min_accuracy: Option<f64>,
-    /// The accuracy of the version must exceed this one.
-    pub better_than: Option<f64>,
-    /// Only versions for one of these data sets.
-    pub datasets: Option<Vec<DatasetId>>,
-    /// Only layers of one of these kinds. Empty: any kind.
-    pub layer_kinds: Vec<String>,
-    /// Only these models. Empty: any model.
-    pub models: Vec<ModelId>,
-    /// Excludes these models.
-    pub exclude_models: Vec<ModelId>,
-    /// Only models that have all of these tags.
-    pub tags: Vec<String>,
-    /// The account whose private models are included in addition to public models. `None`: all models.
-    pub viewer: Option<AccountId>,
-}
+/// How often a search begins again because its basis has been replaced.
+const MAX_RESTARTS: usize = 3;
+
+/// PostgreSQL's code for a table that does not exist.
+const UNDEFINED_TABLE: &str = "42P01";
 
 /// What is searched for.
 #[derive(Debug, Clone, Copy)]
@@ -87,28 +78,7 @@ pub enum SearchTarget<'a> {
     /// A layer of the library.
     Layer(LayerId),
     /// A vector that is not stored.
-    Vector(&'a SketchedVector),
-}
-
-/// Which layers of a scope are scored. Layers whose sketches tie with the last one are scored too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Candidates {
-    /// All of them.
-    All,
-    /// This many layers, those with the nearest sketches. All sketches of the scope are compared.
-    Sorted(usize),
-    /// This many layers, those with the nearest sketches that an index finds.
-    Indexed(usize),
-}
-
-/// The result of a search.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FoundLayers {
-    /// The hits, best first.
-    pub hits: Vec<LayerMatch>,
-    /// Whether the index, if one was used, found the target itself. An HNSW graph may have parts that are unreachable from
-    /// elsewhere. If the index misses the nearest sketch of all, it misses that sketch's neighbours too.
-    pub target_reached: bool,
+    Vector(&'a LayerVector),
 }
 
 /// Which hits of a scope are requested.
@@ -116,70 +86,35 @@ pub struct FoundLayers {
 pub struct SearchWindow {
     /// The measure that ranks the hits.
     pub measure: Measure,
-    /// Which layers are scored.
-    pub candidates: Candidates,
+    /// Whether to complete the proof, whatever it takes.
+    pub exact: bool,
+    /// Minimum score of a hit.
+    pub min_score: Option<f64>,
     /// Only hits after this one.
     pub after: Option<MatchCursor>,
     /// Maximum number of hits.
     pub limit: usize,
 }
 
-impl SearchScope {
-    /// Whether it admits only a part of the library. Excluding one model or version does not count.
-    pub fn is_narrow(&self) -> bool {
-        let rest = Self {
-            own_model: self.own_model,
-            except_version: self.except_version,
-            ..Self::default()
-        };
-        *self != rest
+impl SearchWindow {
+    /// Number of hits from the first of all to the one after the page, which tells whether more follow.
+    fn depth(&self) -> usize {
+        // A forged cursor may hold a rank that no hit ever had; it must not overflow.
+        self.after.map_or(0, |after| after.rank.min(u32::MAX / 2) as usize) + self.limit + 1
     }
 }
 
 impl Store {
-    /// Counts the layers of a scope, up to `limit`.
+    /// Counts the layers of a scope.
     ///
     /// # Errors
     /// The database fails.
     #[tracing::instrument(name = "store.count_scope", skip_all)]
-    pub async fn count_scope(
-        &self,
-        probe_set: ProbeSetId,
-        scope: &SearchScope,
-        limit: Option<usize>,
-    ) -> Result<usize, StoreError> {
-        let mut query = fill(COUNT_SCOPE, &mut |query, placeholder| match placeholder {
-            "layers" => _ = query.push(layers(probe_set)),
-            "scope" => push_condition(query, scope),
-            "limit" => {
-                if let Some(limit) = limit {
-                    query.push("limit ").push_bind(limit as i64);
-                }
-            }
-            other => unreachable!("{other}"),
-        });
-        let count: i64 = query
-            .build_query_scalar()
-            .persistent(!scope.is_narrow())
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(count as usize)
-    }
-
-    /// The approximate number of layers with a vector on a probe set, from PostgreSQL's statistics.
-    ///
-    /// # Errors
-    /// The database fails.
-    #[tracing::instrument(name = "store.estimate_layers", skip_all)]
-    pub async fn estimate_layers(&self, probe_set: ProbeSetId) -> Result<usize, StoreError> {
-        let estimate = sqlx::query_scalar!(
-            r#"select reltuples as "reltuples!" from pg_class where oid = $1::text::regclass"#,
-            format!("layer_sketch_{probe_set}"),
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        // Negative until PostgreSQL has analysed the table for the first time.
-        Ok(estimate.max(0.0) as usize)
+    pub async fn count_scope(&self, probe_set: ProbeSetId, scope: &SearchScope) -> Result<usize, StoreError> {
+        self.with_active_basis(probe_set, |basis| async move {
+            Statements::new(self, basis.id, probe_set, scope).count().await
+        })
+        .await
     }
 
     /// The hits of a window, best first. Equal scores are ordered by layer key, with the target itself first. A target
@@ -194,280 +129,314 @@ impl Store {
         probe_set: ProbeSetId,
         scope: &SearchScope,
         window: &SearchWindow,
-    ) -> Result<FoundLayers, StoreError> {
+    ) -> Result<Matches, StoreError> {
+        let mut restarts = 0;
+        loop {
+            match self.search_once(target, probe_set, scope, window).await {
+                Err(error) if is_replaced(&error) && restarts < MAX_RESTARTS => restarts += 1,
+                found => return found,
+            }
+        }
+    }
+
+    async fn search_once(
+        &self,
+        target: SearchTarget<'_>,
+        probe_set: ProbeSetId,
+        scope: &SearchScope,
+        window: &SearchWindow,
+    ) -> Result<Matches, StoreError> {
+        let Some((basis, sketch)) = self.target_sketch(target, probe_set, window.measure).await? else {
+            return Ok(Matches::none());
+        };
         let search = Search {
+            statements: Statements::new(self, basis.id, probe_set, scope),
+            basis: basis.basis.of(window.measure),
+            layer_count: basis.layer_count,
+            sketch,
             target,
-            probe_set,
             scope,
             window,
         };
-        let mut query = search.statement();
-        let query = query.build_query_as().persistent(!scope.is_narrow());
-        let rows: Vec<(i64, f64, f64, bool)> = query.fetch_all(&self.pool).await?;
-        // A forged cursor may hold a rank that no hit ever had; it must not overflow.
-        let skipped = window.after.map_or(0, |after| after.rank.min(u32::MAX / 2));
-        Ok(FoundLayers {
-            target_reached: rows.iter().all(|(.., reached)| *reached),
-            hits: rows
-                .into_iter()
-                .zip(skipped + 1..)
-                .map(|((layer, cka, debiased_cka, _), rank)| LayerMatch {
-                    layer: LayerId(layer),
-                    rank,
-                    cka,
-                    debiased_cka,
-                })
-                .collect(),
-        })
+        search.run().await
+    }
+
+    /// The active basis of a probe set, and the sketch of a target. `None` for a layer without a vector.
+    async fn target_sketch(
+        &self,
+        target: SearchTarget<'_>,
+        probe_set: ProbeSetId,
+        measure: Measure,
+    ) -> Result<Option<(Arc<StoredBasis>, Vec<f32>)>, StoreError> {
+        let (id, stored) = match target {
+            SearchTarget::Layer(layer) => statement::stored_sketch(self, probe_set, layer, measure).await?,
+            SearchTarget::Vector(_) => (statement::active_basis(self, probe_set).await?, None),
+        };
+        let basis = self.basis(id).await?.ok_or_else(replaced)?;
+        let sketch = match target {
+            SearchTarget::Layer(_) => stored,
+            SearchTarget::Vector(vector) => Some(basis.basis.sketch(vector).of(measure).numbers.clone()),
+        };
+        Ok(sketch.map(|sketch| (basis, sketch)))
+    }
+
+    /// Runs a statement on the active basis of a probe set, and again if it has been replaced meanwhile.
+    pub(super) async fn with_active_basis<T, F>(
+        &self,
+        probe_set: ProbeSetId,
+        run: impl Fn(Arc<StoredBasis>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut restarts = 0;
+        loop {
+            let id = statement::active_basis(self, probe_set).await?;
+            let ran = match self.basis(id).await? {
+                Some(basis) => run(basis).await,
+                None => Err(replaced()),
+            };
+            match ran {
+                Err(error) if is_replaced(&error) && restarts < MAX_RESTARTS => restarts += 1,
+                ran => return ran,
+            }
+        }
     }
 }
 
-/// A search, and how the placeholders of its statement are filled.
+/// A basis was deleted between two statements of a search, as if its table had been missed.
+fn replaced() -> StoreError {
+    StoreError::BasisReplaced
+}
+
+fn is_replaced(error: &StoreError) -> bool {
+    match error {
+        StoreError::BasisReplaced => true,
+        StoreError::Database(error) => {
+            error.as_database_error().and_then(|e| e.code()).as_deref() == Some(UNDEFINED_TABLE)
+        }
+        _ => false,
+    }
+}
+
+/// A search on one basis.
 struct Search<'a> {
+    statements: Statements<'a>,
+    basis: &'a MeasureBasis,
+    /// Number of layers of the probe set when the basis was fitted.
+    layer_count: usize,
+    sketch: Vec<f32>,
     target: SearchTarget<'a>,
-    probe_set: ProbeSetId,
     scope: &'a SearchScope,
     window: &'a SearchWindow,
 }
 
+/// The greatest score that a layer can have that was not scored. `None`: all layers that can be hits have been scored.
+type Unproven = Option<f64>;
+
 impl Search<'_> {
-    fn statement(&self) -> QueryBuilder<Postgres> {
-        let template = match self.window.candidates {
-            Candidates::All => SEARCH_ALL,
-            Candidates::Sorted(_) => SEARCH_SORTED,
-            Candidates::Indexed(_) => SEARCH_INDEXED,
+    async fn run(&self) -> Result<Matches, StoreError> {
+        let admitted = self.admitted().await?;
+        let must_prove = self.window.exact || admitted <= PROVEN_LAYERS || self.window.depth() > MAX_UNPROVEN_HITS;
+        let mut pool = Pool::new(self.window);
+        let cells = self.basis.cells(&self.sketch);
+        let visited = self.list_candidates(admitted, &cells, &mut pool).await?;
+        let budget = match must_prove {
+            true => usize::MAX,
+            false => MAX_SCORES.0 + MAX_SCORES.1 * self.window.depth(),
         };
-        fill(template, &mut |query, placeholder| self.push(query, placeholder))
+        self.score(&mut pool, budget).await?;
+        let unvisited = self.prove(visited, cells, &mut pool, must_prove, budget).await?;
+        let unproven = pool.unscored_bound().into_iter().chain(unvisited).reduce(f64::max);
+        self.page(&pool, unproven).await
     }
 
-    fn push(&self, query: &mut QueryBuilder<Postgres>, placeholder: &str) {
-        let measure = self.window.measure;
-        match placeholder {
-            "layers" => _ = query.push(layers(self.probe_set)),
-            "sketches" => _ = query.push(sketches(self.probe_set)),
-            "probe_set" => _ = query.push(self.probe_set),
-            "scope" => push_condition(query, self.scope),
-            "target" => self.push_target(query),
-            "distance" => {
-                query.push(sketch_column(measure)).push(" <-> ");
-                self.push_target_sketch(query);
-            }
-            "sketch_column" => _ = query.push(sketch_column(measure)),
-            "score" => _ = query.push(score_column(measure)),
-            "count" => match self.window.candidates {
-                Candidates::All => unreachable!("all layers are candidates"),
-                Candidates::Sorted(count) | Candidates::Indexed(count) => _ = query.push(count),
-            },
-            "scored" => self.push_template(query, SCORED),
-            "tie_break" => self.push_for_layer(
-                query,
-                "case when layer_id = {layer} then 0 else layer_id end",
-                "layer_id",
-            ),
-            "or_is_target" => self.push_for_layer(query, "or layer_id = {layer}", ""),
-            "target_reached" => {
-                self.push_for_layer(query, "exists (select from nearest where layer_id = {layer})", "true");
-            }
-            "after" => match self.window.after {
-                Some(_) => self.push_template(query, AFTER),
-                None => _ = query.push("true"),
-            },
-            "after_score" => _ = query.push_bind(self.window.after.map(|after| after.score)),
-            "after_tie" => _ = query.push_bind(self.window.after.map(|after| self.tie_break(after.layer))),
-            "layer" => _ = query.push_bind(self.target_layer().map(|layer| layer.0)),
-            "limit" => _ = query.push_bind(self.window.limit as i64),
-            other => unreachable!("{other}"),
+    /// The number of layers in the scope, as estimated by PostgreSQL if that matters.
+    async fn admitted(&self) -> Result<usize, StoreError> {
+        if !self.basis.has_cells() || self.layer_count <= SCANNED_LAYERS || !self.scope.is_narrow() {
+            return Ok(self.layer_count);
         }
+        self.statements.estimate().await
     }
 
-    fn push_template(&self, query: &mut QueryBuilder<Postgres>, template: &str) {
-        push_filled(query, template, &mut |query, placeholder| self.push(query, placeholder));
-    }
-
-    /// Pushes one text if the target is a layer of the library, and another one if it is not.
-    fn push_for_layer(&self, query: &mut QueryBuilder<Postgres>, of_layer: &str, otherwise: &str) {
-        let text = if self.target_layer().is_some() {
-            of_layer
+    /// Lists the sketches that come nearest to the target's.
+    async fn list_candidates(
+        &self,
+        admitted: usize,
+        cells: &[RankedCell],
+        pool: &mut Pool<'_>,
+    ) -> Result<Listed, StoreError> {
+        let is_whole = !self.basis.has_cells() || (self.scope.is_narrow() && admitted <= SCANNED_LAYERS);
+        let visited = if is_whole {
+            Visited::All
         } else {
-            otherwise
+            Visited::Cells(nearest_cells(cells, admitted, self.layer_count))
         };
-        self.push_template(query, text);
-    }
-
-    fn target_layer(&self) -> Option<LayerId> {
-        match self.target {
-            SearchTarget::Layer(layer) => Some(layer),
-            SearchTarget::Vector(_) => None,
-        }
-    }
-
-    /// What orders layers of equal scores: the key, or 0 for the target itself, which precedes all keys.
-    fn tie_break(&self, layer: LayerId) -> i64 {
-        if self.target_layer() == Some(layer) { 0 } else { layer.0 }
-    }
-
-    fn push_target(&self, query: &mut QueryBuilder<Postgres>) {
-        let sketched = match self.target {
-            SearchTarget::Layer(_) => return self.push_template(query, STORED_TARGET),
-            SearchTarget::Vector(sketched) => sketched,
+        let ordering = ordering(self.basis, &self.sketch);
+        let count = MIN_LISTED.max(2 * self.window.depth());
+        let ask = Ask {
+            measure: self.window.measure,
+            target: &self.sketch,
+            ordering: &ordering,
+            visited: &visited,
+            reaching: None,
+            beyond: None,
+            count,
         };
-        let (mut numbers, mut leads, mut tails, mut norms) = (vec![], vec![], vec![], vec![]);
-        for part in parts(&sketched.vector) {
-            numbers.push(part.number);
-            leads.push(part.lead);
-            tails.push(part.tail);
-            norms.push(part.lead_norm);
-        }
-        push_filled(
-            query,
-            "select * from unnest({numbers}, {leads}, {tails}, {norms}) as given (part, lead, tail, lead_norm)",
-            &mut |query, placeholder| match placeholder {
-                "numbers" => _ = query.push_bind(std::mem::take(&mut numbers)),
-                "leads" => _ = query.push_bind(std::mem::take(&mut leads)),
-                "tails" => _ = query.push_bind(std::mem::take(&mut tails)),
-                "norms" => _ = query.push_bind(std::mem::take(&mut norms)),
-                other => unreachable!("{other}"),
-            },
-        );
-    }
-
-    fn push_target_sketch(&self, query: &mut QueryBuilder<Postgres>) {
-        let sketched = match self.target {
-            SearchTarget::Layer(_) => return self.push_template(query, STORED_SKETCH),
-            SearchTarget::Vector(sketched) => sketched,
+        let listed = self.statements.candidates(&ask).await?;
+        let is_complete = listed.len() < count;
+        let edge = listed.iter().map(|candidate| candidate.bound).reduce(f64::min);
+        pool.add(listed);
+        let left_out = match (is_complete, ordering == self.sketch) {
+            (true, _) => None,
+            (false, true) => edge,
+            (false, false) => Some(1.0),
         };
-        let sketch = match self.window.measure {
-            Measure::DebiasedCka => &sketched.debiased_sketch,
-            Measure::Cka => &sketched.cka_sketch,
-        };
-        query.push_bind(HalfVector::from_f32_slice(sketch));
+        Ok(Listed { visited, left_out })
     }
-}
 
-pub(super) fn sketch_column(measure: Measure) -> &'static str {
-    match measure {
-        Measure::DebiasedCka => "debiased_sketch",
-        Measure::Cka => "cka_sketch",
-    }
-}
-
-fn score_column(measure: Measure) -> &'static str {
-    match measure {
-        Measure::DebiasedCka => "debiased_cka",
-        Measure::Cka => "cka",
-    }
-}
-
-/// The layers on a probe set. Naming the partition saves the planner a third of its time.
-pub(super) fn layers(probe_set: ProbeSetId) -> String {
-    format!("layer_sketch_{probe_set} as layer_sketch")
-}
-
-/// The sketches of those layers. Layers that share a sketch are found together.
-pub(super) fn sketches(probe_set: ProbeSetId) -> String {
-    format!("sketch_{probe_set} as sketch")
-}
-
-/// The condition that a scope puts on layers, in parentheses.
-pub(super) fn push_condition(query: &mut QueryBuilder<Postgres>, scope: &SearchScope) {
-    query.push("(searchable");
-    if let Some(own) = scope.own_model {
-        query.push(" and model_id <> ").push_bind(own.0);
-    }
-    if let Some(version) = scope.except_version {
-        query.push(" and version_id <> ").push_bind(version.0);
-    }
-    if let Some(least) = scope.min_accuracy {
-        query.push(" and accuracy >= ").push_bind(least);
-    }
-    if let Some(bound) = scope.better_than {
-        query.push(" and accuracy > ").push_bind(bound);
-    }
-    if let Some(datasets) = &scope.datasets {
-        query
-            .push(" and dataset_id = any(")
-            .push_bind(datasets.iter().map(|id| id.0).collect::<Vec<_>>())
-            .push(")");
-    }
-    if !scope.layer_kinds.is_empty() {
-        query
-            .push(" and layer_kind = any(")
-            .push_bind(scope.layer_kinds.clone())
-            .push(")");
-    }
-    if !scope.models.is_empty() {
-        query
-            .push(" and model_id = any(")
-            .push_bind(scope.models.iter().map(|id| id.0).collect::<Vec<_>>())
-            .push(")");
-    }
-    if !scope.exclude_models.is_empty() {
-        let excluded: Vec<_> = scope.exclude_models.iter().map(|id| id.0).collect();
-        query.push(" and model_id <> all(").push_bind(excluded).push(")");
-    }
-    if !scope.tags.is_empty() {
-        query.push(" and tags @> ").push_bind(scope.tags.clone());
-    }
-    if let Some(viewer) = scope.viewer {
-        query
-            .push(" and (private_to is null or private_to = ")
-            .push_bind(viewer.0)
-            .push(")");
-    }
-    query.push(")");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_form_of_the_search_is_complete_for_both_kinds_of_target() {
-        let sketched = SketchedVector {
-            vector: scv_domain::vector::LayerVector {
-                lead: vec![0.6],
-                tail: vec![0.8],
-            },
-            debiased_sketch: vec![1.0],
-            cka_sketch: vec![1.0],
-        };
-        let after = MatchCursor {
-            rank: 3,
-            measure: Measure::Cka,
-            score: 0.5,
-            layer: LayerId(7),
-        };
-        let scope = SearchScope {
-            min_accuracy: Some(0.9),
-            ..SearchScope::default()
-        };
-        for candidates in [Candidates::All, Candidates::Sorted(50), Candidates::Indexed(50)] {
-            for target in [SearchTarget::Layer(LayerId(7)), SearchTarget::Vector(&sketched)] {
-                for after in [None, Some(after)] {
-                    let window = SearchWindow {
-                        measure: Measure::Cka,
-                        candidates,
-                        after,
-                        limit: 10,
-                    };
-                    let search = Search {
-                        target,
-                        probe_set: ProbeSetId(1),
-                        scope: &scope,
-                        window: &window,
-                    };
-                    let statement = search.statement();
-                    let sql = statement.sql().as_str().to_owned();
-                    assert!(!sql.contains(['{', '}']), "{sql}");
-                    assert!(
-                        sql.contains("layer_sketch_1 as layer_sketch") && sql.contains("accuracy >= $"),
-                        "{sql}"
-                    );
-                    assert_eq!(sql.contains("tie_break > $"), after.is_some(), "{sql}");
-                    let is_stored = matches!(target, SearchTarget::Layer(_));
-                    assert_eq!(sql.contains("from layer_vector\n"), is_stored, "{sql}");
-                }
+    /// Computes exact scores, round by round, until no listed sketch is left that can have a hit or the budget is spent.
+    async fn score(&self, pool: &mut Pool<'_>, budget: usize) -> Result<(), StoreError> {
+        let mut round = FIRST_ROUND.max(self.window.depth() + self.window.depth() / 2);
+        loop {
+            let next = pool.next(round.min(MAX_ROUND).min(budget.saturating_sub(pool.scored())));
+            if next.is_empty() {
+                return Ok(());
             }
+            let scores = self.statements.scores(self.target, &next).await?;
+            pool.put_scores(&next, &scores);
+            round *= 2;
         }
     }
+
+    /// Visits what can still have hits. Returns the greatest bound of a layer that was not visited, if there may be one.
+    async fn prove(
+        &self,
+        listed: Listed,
+        cells: Vec<RankedCell>,
+        pool: &mut Pool<'_>,
+        must_prove: bool,
+        budget: usize,
+    ) -> Result<Unproven, StoreError> {
+        let threshold = pool.threshold();
+        let known: std::collections::HashSet<i32> = match (&listed.visited, listed.left_out) {
+            (Visited::All, None) => return Ok(None),
+            (Visited::All, Some(bound)) if bound < threshold => return Ok(None),
+            (Visited::Cells(visited), None) => visited.iter().copied().collect(),
+            (Visited::Cells(visited), Some(bound)) if bound < threshold => visited.iter().copied().collect(),
+            _ => Default::default(),
+        };
+        let (visited, mut unvisited) = match listed.visited {
+            Visited::All => (Visited::All, None),
+            Visited::Cells(_) => self.cells_to_prove(cells, &known, threshold, must_prove),
+        };
+        if visited.is_empty() {
+            return Ok(unvisited);
+        }
+        let mut beyond = None;
+        loop {
+            let ask = Ask {
+                measure: self.window.measure,
+                target: &self.sketch,
+                ordering: &self.sketch,
+                visited: &visited,
+                reaching: Some(pool.threshold()),
+                beyond,
+                count: PROOF_LISTED,
+            };
+            let further = self.statements.candidates(&ask).await?;
+            let is_complete = further.len() < PROOF_LISTED;
+            let edge = further.iter().map(|candidate| candidate.distance).reduce(f64::max);
+            pool.add(further);
+            self.score(pool, budget).await?;
+            let Some(edge) = edge.filter(|edge| !is_complete && widened(-edge) >= pool.threshold()) else {
+                break;
+            };
+            if !must_prove {
+                unvisited = unvisited.into_iter().chain([widened(-edge)]).reduce(f64::max);
+                break;
+            }
+            beyond = Some(edge);
+        }
+        Ok(unvisited.filter(|bound| *bound >= pool.threshold()))
+    }
+
+    /// The cells to visit for the proof, and the greatest bound of those that it would take too long to visit.
+    fn cells_to_prove(
+        &self,
+        mut cells: Vec<RankedCell>,
+        known: &std::collections::HashSet<i32>,
+        threshold: f64,
+        must_prove: bool,
+    ) -> (Visited, Unproven) {
+        cells.retain(|cell| cell.bound >= threshold && !known.contains(&cell.cell));
+        if must_prove {
+            // Most of the library is read faster as a whole than cell by cell.
+            if cells.iter().map(|cell| cell.share).sum::<f64>() > 0.5 {
+                return (Visited::All, None);
+            }
+            return (Visited::Cells(cells.iter().map(|cell| cell.cell).collect()), None);
+        }
+        cells.sort_by(|a, b| b.bound.total_cmp(&a.bound));
+        let most = PROOF_LAYERS as f64 / self.layer_count.max(1) as f64;
+        let mut reached = 0.0;
+        let affordable = cells.iter().take_while(|cell| {
+            reached += cell.share;
+            reached <= most
+        });
+        let count = affordable.count();
+        let unvisited = cells.get(count).map(|cell| cell.bound);
+        (
+            Visited::Cells(cells[..count].iter().map(|cell| cell.cell).collect()),
+            unvisited,
+        )
+    }
+
+    /// The page that is requested.
+    async fn page(&self, pool: &Pool<'_>, unproven: Unproven) -> Result<Matches, StoreError> {
+        let top = pool.top();
+        let copied: Vec<_> = top.iter().filter(|candidate| candidate.layers > 1).collect();
+        let copies = match copied.as_slice() {
+            [] => Vec::new(),
+            copied => self.statements.copies(self.target, self.window, copied).await?,
+        };
+        Ok(pool.page(&top, &copies, self.target, unproven))
+    }
+}
+
+/// The vector whose inner product orders candidates for a target: by their bounds, or by estimates if a long rest makes bounds
+/// say little.
+pub(super) fn ordering(basis: &MeasureBasis, sketch: &[f32]) -> Vec<f32> {
+    if sketch[MAX_DIRECTIONS] <= MAX_BOUNDED_REST {
+        sketch.to_vec()
+    } else {
+        basis.estimating(sketch)
+    }
+}
+
+/// Of ranked cells, those whose layers can be expected to score highest, as many as hold the layers to visit for candidates if
+/// so many of all layers are admitted.
+pub(super) fn nearest_cells(cells: &[RankedCell], admitted: usize, layers: usize) -> Vec<i32> {
+    let layers = layers.max(1) as f64;
+    let share = (admitted.max(1) as f64 / layers).min(1.0);
+    let wanted = (VISITED_LAYERS as f64 / share).min(MAX_VISITED_LAYERS as f64) / layers;
+    let mut reached = 0.0;
+    let enough = |cell: &&RankedCell| {
+        let before = reached;
+        reached += cell.share;
+        before < wanted
+    };
+    cells.iter().take_while(enough).map(|cell| cell.cell).collect()
+}
+
+/// What the search for candidates has seen.
+struct Listed {
+    visited: Visited,
+    /// The greatest bound of a visited layer that is not listed, if there may be one.
+    left_out: Option<f64>,
+}
+
+/// What rounding can add to a bound that PostgreSQL computes from stored sketches.
+fn widened(inner_product: f64) -> f64 {
+    inner_product + BOUND_SLACK
 }

@@ -1,13 +1,16 @@
 //! Layer vectors and sketches: written with their layers in one transaction, in bulk.
 
 use pgvector::{HalfVector, Vector};
-use sqlx::PgExecutor;
+use sha2::{Digest as _, Sha256};
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
 
 use super::rows::{enum_name, raw};
 use super::version::NewLayer;
 use super::{Store, StoreError, Tx};
 use scv_domain::id::{LayerId, ModelId, ProbeSetId, VersionId};
-use scv_domain::vector::{Degenerate, LayerVector, SketchedVector};
+use scv_domain::sketch::{LayerSketch, SketchBasis};
+use scv_domain::vector::{Degenerate, LayerVector};
 
 /// Maximum number of dimensions that pgvector stores in one value.
 const MAX_PART_LENGTH: usize = 16_000;
@@ -21,7 +24,7 @@ pub struct MeasuredLayer {
     /// The layer.
     pub layer: LayerId,
     /// Its vector, or why it has none.
-    pub vector: Result<SketchedVector, Degenerate>,
+    pub vector: Result<LayerVector, Degenerate>,
 }
 
 impl Store {
@@ -42,8 +45,9 @@ impl Store {
     pub async fn with_vector(&self, pairs: &[(LayerId, ProbeSetId)]) -> Result<Vec<(LayerId, ProbeSetId)>, StoreError> {
         let rows = sqlx::query!(
             r#"select layer_id as "layer_id!", probe_set_id as "probe_set_id!"
-                 from layer_sketch
-                where (layer_id, probe_set_id) in (select * from unnest($1::bigint[], $2::bigint[]))"#,
+                 from layer_vector
+                where (layer_id, probe_set_id) in (select * from unnest($1::bigint[], $2::bigint[]))
+                  and part = 0"#,
             &raw(pairs, |pair| pair.0.0),
             &raw(pairs, |pair| pair.1.0),
         )
@@ -65,19 +69,7 @@ impl Store {
         probe_set: ProbeSetId,
         layers: &[LayerId],
     ) -> Result<Vec<(LayerId, LayerVector)>, StoreError> {
-        let rows = sqlx::query_as!(
-            PartRow,
-            r#"select layer_id, lead as "lead: Vector", tail as "tail: Vector"
-                 from layer_vector
-                where probe_set_id = $1
-                  and layer_id = any($2)
-                order by layer_id, part"#,
-            probe_set.0,
-            &raw(layers, |id| id.0),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(join_parts(rows))
+        stored_vectors(&self.pool, probe_set, &raw(layers, |id| id.0)).await
     }
 
     /// Counts the vectors that [`Store::version_vectors`] returns.
@@ -93,10 +85,12 @@ impl Store {
     ) -> Result<usize, StoreError> {
         let count = sqlx::query_scalar!(
             r#"select count(*) as "count!"
-                 from layer_sketch
+                 from layer
+                 join layer_vector using (layer_id)
                 where probe_set_id = $1
                   and version_id = $2
-                  and (layer_kind = any($3) or $3 = '{}')"#,
+                  and part = 0
+                  and (kind = any($3) or $3 = '{}')"#,
             probe_set.0,
             version.0,
             kinds,
@@ -168,6 +162,27 @@ impl Store {
         })
         .collect()
     }
+}
+
+/// The vectors of layers on a probe set. Layers without a vector are left out.
+pub(super) async fn stored_vectors(
+    database: impl PgExecutor<'_>,
+    probe_set: ProbeSetId,
+    layers: &[i64],
+) -> Result<Vec<(LayerId, LayerVector)>, StoreError> {
+    let rows = sqlx::query_as!(
+        PartRow,
+        r#"select layer_id, lead as "lead: Vector", tail as "tail: Vector"
+             from layer_vector
+            where probe_set_id = $1
+              and layer_id = any($2)
+            order by layer_id, part"#,
+        probe_set.0,
+        layers,
+    )
+    .fetch_all(database)
+    .await?;
+    Ok(join_parts(rows))
 }
 
 struct PartRow {
@@ -294,6 +309,7 @@ impl Tx {
         probe_set: ProbeSetId,
         layers: &[MeasuredLayer],
     ) -> Result<(), StoreError> {
+        self.lock_sketches().await?;
         // Blocks changes of the model's tags, visibility and deletion, which are copied next to the sketches below.
         sqlx::query!("select model_id from model where model_id = $1 for share", model.0)
             .fetch_optional(self.connection())
@@ -314,23 +330,30 @@ impl Tx {
         .execute(self.connection())
         .await?;
         sqlx::query!(
-            "delete from layer_sketch where probe_set_id = $1 and layer_id = any($2)",
+            "delete from layer_sketch
+              where layer_id = any($2)
+                and basis_id in (select basis_id from sketch_basis where probe_set_id = $1)",
             probe_set.0,
             &ids
         )
         .execute(self.connection())
         .await?;
         self.insert_degenerate(probe_set, layers).await?;
-        let sketched: Vec<_> = layers
+        let measured: Vec<_> = layers
             .iter()
             .filter_map(|layer| Some((layer.layer, layer.vector.as_ref().ok()?)))
             .collect();
-        let numbers = sketched.first().map_or(1, |(_, sketched)| {
-            sketched.vector.lead.len() + sketched.vector.tail.len()
-        });
-        for batch in sketched.chunks((MAX_BATCH_NUMBERS / numbers).max(1)) {
+        let bases = self.bases_of(probe_set).await?;
+        let numbers = measured
+            .first()
+            .map_or(1, |(_, vector)| vector.lead.len() + vector.tail.len());
+        for batch in measured.chunks((MAX_BATCH_NUMBERS / numbers).max(1)) {
             self.insert_vectors(probe_set, batch).await?;
-            self.insert_sketches(probe_set, batch).await?;
+            for basis in &bases {
+                let of_layer = |(layer, vector): &(LayerId, &LayerVector)| NewSketch::of(*layer, vector, &basis.basis);
+                let sketches: Vec<_> = batch.iter().map(of_layer).collect();
+                insert_sketches(self.connection(), basis.id, &sketches).await?;
+            }
         }
         Ok(())
     }
@@ -356,11 +379,11 @@ impl Tx {
     async fn insert_vectors(
         &mut self,
         probe_set: ProbeSetId,
-        layers: &[(LayerId, &SketchedVector)],
+        layers: &[(LayerId, &LayerVector)],
     ) -> Result<(), StoreError> {
         let (mut ids, mut numbers, mut leads, mut tails, mut norms) = (vec![], vec![], vec![], vec![], vec![]);
-        for (layer, sketched) in layers {
-            for part in parts(&sketched.vector) {
+        for (layer, vector) in layers {
+            for part in parts(vector) {
                 ids.push(layer.0);
                 numbers.push(part.number);
                 leads.push(part.lead);
@@ -383,54 +406,130 @@ impl Tx {
         .await?;
         Ok(())
     }
+}
 
-    async fn insert_sketches(
-        &mut self,
-        probe_set: ProbeSetId,
-        layers: &[(LayerId, &SketchedVector)],
-    ) -> Result<(), StoreError> {
-        let ids: Vec<_> = layers.iter().map(|(layer, _)| layer.0).collect();
-        let debiased: Vec<_> = layers
-            .iter()
-            .map(|(_, s)| HalfVector::from_f32_slice(&s.debiased_sketch))
-            .collect();
-        let cka: Vec<_> = layers
-            .iter()
-            .map(|(_, s)| HalfVector::from_f32_slice(&s.cka_sketch))
-            .collect();
-        // Always in the same order: two transactions that write the same sketches must not wait for each other.
-        sqlx::query!(
-            "insert into sketch (probe_set_id, debiased_sketch, cka_sketch)
-             select $1, new.*
-               from unnest($2::halfvec[], $3::halfvec[]) as new (debiased_sketch, cka_sketch)
-              order by sketch_digest(debiased_sketch, cka_sketch)
-             on conflict (probe_set_id, digest) do nothing",
-            probe_set.0,
-            &debiased as &[HalfVector],
-            &cka as &[HalfVector],
-        )
-        .execute(self.connection())
-        .await?;
-        sqlx::query!(
-            "insert into layer_sketch (probe_set_id, layer_id, sketch_id, version_id, model_id, dataset_id, layer_kind,
-                                       accuracy, tags, searchable, private_to)
-             select $1, layer_id, sketch_id, version_id, model_id, version.dataset_id, layer.kind, evaluation.accuracy,
-                    model.tags, model.deleted_at is null, model.private_to
-               from unnest($2::bigint[], $3::halfvec[], $4::halfvec[])
-                    as new (layer_id, debiased_sketch, cka_sketch)
-               join sketch on sketch.probe_set_id = $1
-                          and digest = sketch_digest(new.debiased_sketch, new.cka_sketch)
-               join layer using (layer_id)
-               join version using (version_id)
-               join model using (model_id)
-               left join evaluation using (version_id, dataset_id)",
-            probe_set.0,
-            &ids,
-            &debiased as &[HalfVector],
-            &cka as &[HalfVector],
-        )
-        .execute(self.connection())
-        .await?;
-        Ok(())
+/// The sketches of a layer, to be written.
+pub(super) struct NewSketch {
+    pub(super) layer: LayerId,
+    key: Uuid,
+    pub(super) sketch: LayerSketch,
+}
+
+impl NewSketch {
+    pub(super) fn of(layer: LayerId, vector: &LayerVector, basis: &SketchBasis) -> Self {
+        Self {
+            layer,
+            key: vector_key(vector),
+            sketch: basis.sketch(vector),
+        }
     }
+}
+
+/// The key that equal vectors share: the first half of the SHA-256 of their parts as pgvector sends them. The migration that
+/// introduced it has the same definition in SQL.
+fn vector_key(vector: &LayerVector) -> Uuid {
+    let mut hasher = Sha256::new();
+    let mut add = |numbers: &[f32]| {
+        hasher.update((numbers.len() as u16).to_be_bytes());
+        hasher.update([0, 0]);
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+        hasher.update(bytes);
+    };
+    for (index, lead) in vector.lead.chunks(MAX_PART_LENGTH).enumerate() {
+        add(lead);
+        if index == 0 {
+            add(&vector.tail);
+        }
+    }
+    let digest: [u8; 32] = hasher.finalize().into();
+    let [half, _] = digest.as_chunks::<16>().0 else {
+        unreachable!("two halves")
+    };
+    Uuid::from_bytes(*half)
+}
+
+/// The columns of sketches to be written, as arrays.
+struct SketchColumns {
+    layers: Vec<i64>,
+    keys: Vec<Uuid>,
+    debiased: Vec<HalfVector>,
+    cka: Vec<HalfVector>,
+    debiased_cells: Vec<i32>,
+    cka_cells: Vec<i32>,
+}
+
+impl SketchColumns {
+    fn of(sketches: &[NewSketch]) -> Self {
+        let half = |numbers: &[f32]| HalfVector::from_f32_slice(numbers);
+        Self {
+            layers: sketches.iter().map(|new| new.layer.0).collect(),
+            keys: sketches.iter().map(|new| new.key).collect(),
+            debiased: sketches.iter().map(|new| half(&new.sketch.debiased.numbers)).collect(),
+            cka: sketches.iter().map(|new| half(&new.sketch.cka.numbers)).collect(),
+            debiased_cells: sketches.iter().map(|new| new.sketch.debiased.cell).collect(),
+            cka_cells: sketches.iter().map(|new| new.sketch.cka.cell).collect(),
+        }
+    }
+}
+
+/// Writes the sketches of new layers, beside what filters look at.
+async fn insert_sketches(connection: &mut PgConnection, basis: i64, sketches: &[NewSketch]) -> Result<(), StoreError> {
+    let columns = SketchColumns::of(sketches);
+    sqlx::query!(
+        "insert into layer_sketch (basis_id, layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell,
+                                   version_id, model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags)
+         select $1, new.*, version_id, model_id, version.dataset_id, model.private_to, evaluation.accuracy,
+                model.deleted_at is null, layer.kind, model.tags
+           from unnest($2::bigint[], $3::uuid[], $4::halfvec[], $5::halfvec[], $6::integer[], $7::integer[])
+                as new (layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell)
+           join layer using (layer_id)
+           join version using (version_id)
+           join model using (model_id)
+           left join evaluation using (version_id, dataset_id)",
+        basis,
+        &columns.layers,
+        &columns.keys,
+        &columns.debiased as &[HalfVector],
+        &columns.cka as &[HalfVector],
+        &columns.debiased_cells,
+        &columns.cka_cells,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes the sketches of layers that have some of the active basis, beside the same columns for filters. A layer that has been
+/// measured again since, or deleted, is left out.
+pub(super) async fn insert_copied_sketches(
+    connection: &mut PgConnection,
+    probe_set: ProbeSetId,
+    basis: i64,
+    sketches: &[NewSketch],
+) -> Result<(), StoreError> {
+    let columns = SketchColumns::of(sketches);
+    sqlx::query!(
+        "insert into layer_sketch (basis_id, layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell,
+                                   version_id, model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags)
+         select $1, layer_id, sketch_id, new.debiased_sketch, new.cka_sketch, new.debiased_cell, new.cka_cell, version_id,
+                model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags
+           from unnest($2::bigint[], $3::uuid[], $4::halfvec[], $5::halfvec[], $6::integer[], $7::integer[])
+                with ordinality
+                as new (layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell, position)
+           join layer_sketch as old using (layer_id, sketch_id)
+          where old.basis_id = (select basis_id from sketch_basis where probe_set_id = $8 and state = 'ACTIVE')
+          order by new.position
+         on conflict do nothing",
+        basis,
+        &columns.layers,
+        &columns.keys,
+        &columns.debiased as &[HalfVector],
+        &columns.cka as &[HalfVector],
+        &columns.debiased_cells,
+        &columns.cka_cells,
+        probe_set.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }

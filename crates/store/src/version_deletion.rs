@@ -46,6 +46,7 @@ impl Tx {
         if unfinished.contains(&true) {
             return Ok(VersionDeletion::HasUnfinishedJob);
         }
+        self.lock_sketches().await?;
         for deletion in DELETIONS {
             sqlx::query(deletion).bind(id.0).execute(self.connection()).await?;
         }

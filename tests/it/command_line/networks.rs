@@ -36,7 +36,10 @@ async fn networks_are_trained_and_searched() {
         "{table}"
     );
     assert!(table.contains("debiased CKA") && table.contains(" b:1 "), "{table}");
-    assert!(table.contains("compared all 7 candidate layers"), "{table}");
+    assert!(
+        table.contains("proven: none of 7 candidate layers is missing"),
+        "{table}"
+    );
     let list = text(&server, &["search", "a"]).await;
     assert!(list.contains("MaxPool2d") && list.contains("8x4x4"), "{list}");
     assert!(list.contains("not listed: 6, because blocks such as Flatten"), "{list}");

@@ -35,8 +35,9 @@ pub async fn versions(connection: &mut PgConnection) -> Vec<Value> {
                                                                          searchable, md5(halfvec_send(debiased_sketch)),
                                                                          md5(halfvec_send(cka_sketch)))
                                                        order by content_hash) as of_layer
-                                        from layer_sketch join probe_set using (probe_set_id)
-                                        join sketch using (probe_set_id, sketch_id)
+                                        from layer_sketch
+                                        join sketch_basis using (basis_id)
+                                        join probe_set using (probe_set_id)
                                        where layer_sketch.layer_id = layer.layer_id) as sketches
                                 cross join lateral (
                                       select jsonb_agg(jsonb_build_array(content_hash, reason)
@@ -77,7 +78,8 @@ pub async fn assert_nothing_is_half_done(connection: &mut PgConnection) {
             "a layer has a vector without a sketch, or a sketch without a vector",
             "select count(*)
                from layer_vector
-               full join layer_sketch using (probe_set_id, layer_id)
+               full join (select * from layer_sketch join sketch_basis using (basis_id)) as sketched
+                      using (probe_set_id, layer_id)
               where part is null
                  or version_id is null",
         ),

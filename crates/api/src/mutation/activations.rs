@@ -64,7 +64,7 @@ pub struct SimilarToActivationsInput {
     measure: Measure,
     /// Which layers to consider.
     filter: Option<SimilarityFilter>,
-    /// Compare every candidate layer instead of using the approximate index.
+    /// Prove that no hit is missing, however many layers have to be compared.
     #[graphql(default)]
     exact: bool,
 }
@@ -85,9 +85,11 @@ pub struct ActivationMatches {
     shape: Vec<usize>,
     /// Why the array cannot be compared; null if it can.
     degenerate: Option<DegenerateReason>,
-    /// Whether every candidate layer was compared. If false, the search used an approximate index and hits may be
-    /// missing.
+    /// Whether it is proven that no hit is missing. It always is with up to 20,000 candidate layers, and with `exact: true`.
     exact: bool,
+    /// Every candidate layer with a higher score than this is among the hits. Null if nothing is proven; -1 if no candidate
+    /// layer is left.
+    complete_above: Option<f64>,
     /// The most similar layers, most similar first.
     hits: Vec<ActivationHit>,
 }
@@ -125,6 +127,7 @@ impl ActivationMatches {
             shape,
             degenerate,
             exact: matches.exact,
+            complete_above: matches.complete_above,
             hits: hits.collect(),
         })
     }

@@ -10,10 +10,9 @@ use super::limits::ActivationLimits;
 use crate::control::{Control, Progress};
 use crate::error::ComputeError;
 use crate::gram::CentredGram;
-use crate::ingest::with_sketches;
 use crate::task::{DeviceContext, Task};
 use crate::vector::layer_vector;
-use scv_domain::vector::{Degenerate, MIN_PROBES, SketchedVector};
+use scv_domain::vector::{Degenerate, LayerVector, MIN_PROBES};
 
 /// A file of activations whose layers need vectors.
 #[derive(Debug, Clone)]
@@ -29,8 +28,8 @@ pub struct ActivationTask {
 pub struct MeasuredActivations {
     /// The layer.
     pub layer: ActivationLayer,
-    /// Its vector with sketches, or the reason why it has none.
-    pub vector: Result<SketchedVector, Degenerate>,
+    /// Its vector, or the reason why it has none.
+    pub vector: Result<LayerVector, Degenerate>,
 }
 
 impl Task for ActivationTask {
@@ -57,7 +56,7 @@ impl Task for ActivationTask {
         control.check()?;
         let file = ActivationFile::open(&self.file, self.limits).map_err(ComputeError::Activations)?;
         let count = file.layer_count();
-        let mut vectors = Vec::with_capacity(count);
+        let mut measured = Vec::with_capacity(count);
         for (layer, numbers) in file.layers() {
             let numbers = numbers.map_err(|error| ComputeError::Activations(vec![error]))?;
             let gram = gram_of(numbers, probes, &context.device).map_err(|cause| ComputeError::Layer {
@@ -65,15 +64,14 @@ impl Task for ActivationTask {
                 kind: "Activations",
                 cause: Box::new(cause),
             })?;
-            vectors.push((layer.clone(), layer_vector(&gram)));
-            control.report(Progress::Fraction(vectors.len() as f64 / count as f64));
+            measured.push(MeasuredActivations {
+                layer: layer.clone(),
+                vector: layer_vector(&gram),
+            });
+            control.report(Progress::Fraction(measured.len() as f64 / count as f64));
             control.between_steps()?;
         }
-        let measured = with_sketches(vectors, &context.sketcher)?;
-        Ok(measured
-            .into_iter()
-            .map(|(layer, vector)| MeasuredActivations { layer, vector })
-            .collect())
+        Ok(measured)
     }
 }
 

@@ -123,7 +123,7 @@ fn every_layer_has_a_vector_or_a_reason_why_not() {
     assert_eq!(outcomes[3].vector, Err(Degenerate::NotFinite));
 
     // The third layer adds the same to every image, so the sum has a CKA of 1 with the second layer.
-    let [second, sum] = [1, 4].map(|at| &outcomes[at].vector.as_ref().unwrap().vector);
+    let [second, sum] = [1, 4].map(|at| outcomes[at].vector.as_ref().unwrap());
     assert!((second.cka(sum) - 1.0).abs() < 1e-6);
 }
 
@@ -138,7 +138,7 @@ fn vectors_are_those_of_the_activations() {
     let first = (flat.matmul(&weight.t().unwrap()).unwrap() + 0.1).unwrap();
     for (outcome, activations) in outcomes.iter().zip([first.clone(), first.relu().unwrap()]) {
         let expected = layer_vector(&CentredGram::of(&activations).unwrap()).unwrap();
-        let vector = &outcome.vector.as_ref().unwrap().vector;
+        let vector = outcome.vector.as_ref().unwrap();
         assert!(
             vector
                 .lead

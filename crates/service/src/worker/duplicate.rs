@@ -7,8 +7,8 @@ use crate::ServiceError;
 use scv_compute::cka_matrix::cka_matrix;
 use scv_domain::access::Access;
 use scv_domain::id::{AccountId, LayerId, ProbeSetId, VersionId};
-use scv_domain::vector::{LayerVector, Measure, SketchedVector};
-use scv_store::{Candidates, SearchScope, SearchTarget, SearchWindow};
+use scv_domain::vector::{LayerVector, Measure};
+use scv_store::{SearchScope, SearchTarget, SearchWindow};
 
 /// The score that every layer of either version must reach with its best match in the other. Two trainings of one network
 /// from different seeds stay far below it in most layers; a copy in half precision is above it in all.
@@ -27,7 +27,7 @@ impl JobRunner {
         &self,
         seen_by: Option<AccountId>,
         probe_set: ProbeSetId,
-        layers: &[&SketchedVector],
+        layers: &[&LayerVector],
     ) -> Result<Option<VersionId>, ServiceError> {
         let scope = SearchScope {
             viewer: Access::reader(seen_by).viewer(),
@@ -39,7 +39,8 @@ impl JobRunner {
         };
         let window = SearchWindow {
             measure: Measure::DebiasedCka,
-            candidates: Candidates::Indexed(CANDIDATES),
+            exact: false,
+            min_score: Some(MIN_DUPLICATE_SCORE),
             after: None,
             limit: CANDIDATES,
         };
@@ -47,12 +48,7 @@ impl JobRunner {
         let near = store
             .search(SearchTarget::Vector(last), probe_set, &scope, &window)
             .await?;
-        let equal: Vec<LayerId> = near
-            .hits
-            .iter()
-            .filter(|hit| hit.debiased_cka >= MIN_DUPLICATE_SCORE)
-            .map(|hit| hit.layer)
-            .collect();
+        let equal: Vec<LayerId> = near.hits.iter().map(|hit| hit.layer).collect();
         let mut versions: Vec<VersionId> = store
             .layers_by_id(&equal)
             .await?
@@ -64,7 +60,7 @@ impl JobRunner {
         if versions.is_empty() {
             return Ok(None);
         }
-        let own: Arc<Vec<LayerVector>> = Arc::new(layers.iter().map(|layer| layer.vector.clone()).collect());
+        let own: Arc<Vec<LayerVector>> = Arc::new(layers.iter().map(|&layer| layer.clone()).collect());
         for version in versions {
             // Another export of a network may have a few more layers, but one of twice as many is another network.
             if store.count_version_vectors(probe_set, version, &[]).await? > 2 * own.len() {

@@ -23,7 +23,7 @@ use scv_domain::id::{ProbeSetId, SynthesisId, VersionId};
 use scv_domain::job::{Job, JobKind, JobPhase, JobStatus};
 use scv_domain::model::Visibility;
 use scv_domain::synthesis::SynthesisOutcome;
-use scv_domain::vector::{Degenerate, SketchedVector};
+use scv_domain::vector::{Degenerate, LayerVector};
 use scv_domain::version::{FailureCode, ModelFormat, Version, VersionSource, VersionStatus};
 use scv_store::{DatasetLock, MeasuredLayer, NewJob, NewLayer, Tx};
 
@@ -40,7 +40,7 @@ struct Subject {
 struct ProbeSetVectors {
     probe_set: ProbeSetId,
     /// In the order of the layers.
-    vectors: Vec<Result<SketchedVector, Degenerate>>,
+    vectors: Vec<Result<LayerVector, Degenerate>>,
 }
 
 /// The layers of a version, with their vectors on one or more probe sets.
@@ -353,6 +353,9 @@ impl JobRunner {
             tx.bump_generation().await?;
         }
         tx.commit().await?;
+        if changes_searches {
+            self.library.layers_written.notify_one();
+        }
         METRICS.count_job(job.kind, JobStatus::Succeeded);
         tracing::info!(job = %job.id, version = %version.id, kind = ?job.kind, "job succeeded");
         Ok(())

@@ -1,0 +1,303 @@
+//! Short summaries of layer vectors that bound their similarity from above.
+//!
+//! Let B be k orthonormal directions (a [`MeasureBasis`]), x a unit vector, p = Bx, and r the length of what is left of x. The
+//! sketch of x is (p, r), a unit vector of k + 1 numbers. By Cauchy and Schwarz, for two vectors x and y with the sketches
+//! (p, r) and (q, s),
+//!
+//! ```text
+//! ⟨x, y⟩ = ⟨p, q⟩ + ⟨x - Bᵀp, y - Bᵀq⟩ ≤ ⟨p, q⟩ + r s
+//! ```
+//!
+//! so the inner product of the sketches is never below the score. A search that has scored every layer whose bound reaches
+//! its last hit has proven its hits, whatever the directions are. Directions in which the library varies make the rests short
+//! and the bound tight.
+//!
+//! A basis also divides the sphere of sketches into cells: the sketches nearest to one of its centres, by rings of their angle
+//! to it. For a target at the angle θ to a centre, no sketch in the ring from a to b is nearer than the angle
+//! `max(θ - b, a - θ, 0)`, so whole cells can be excluded.
+
+use super::vector::{LayerVector, Measure};
+
+/// Maximum number of directions of a basis.
+pub const MAX_DIRECTIONS: usize = 64;
+
+/// Length of a sketch: a coordinate for each direction, and the length of the rest.
+pub const SKETCH_LENGTH: usize = MAX_DIRECTIONS + 1;
+
+/// Maximum size of the directions for one measure. Vectors of more than 512 images get fewer than [`MAX_DIRECTIONS`].
+pub const MAX_DIRECTION_BYTES: usize = 32 << 20;
+
+/// What rounding can add to a score above the inner product of two stored sketches.
+///
+/// Half precision changes each sketch by a relative 2⁻¹¹ at most, so their inner product by 2⁻¹⁰ = 0.00098. The rest covers
+/// single precision: in the vectors, the scores, and the directions.
+pub const BOUND_SLACK: f64 = 0.001_01;
+
+/// Added to the square of each rest: single precision may have shortened it by as much.
+const SQUARED_REST_SLACK: f64 = 5e-6;
+
+/// The outer edges of the rings around a centre, in degrees.
+pub const RING_EDGES: [f64; RINGS] = [4.0, 7.0, 10.0, 14.0, 19.0, 26.0, 40.0, 180.0];
+
+/// Number of rings around a centre.
+pub const RINGS: usize = 8;
+
+/// Numbers that are multiplied and added in single precision before the sum goes on in double precision.
+const BLOCK: usize = 128;
+
+/// The sketch of a vector, and the cell that it lies in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sketch {
+    /// Its [`SKETCH_LENGTH`] numbers. Directions that the basis does not have are zero.
+    pub numbers: Vec<f32>,
+    /// The number of its cell.
+    pub cell: i32,
+}
+
+/// The sketches of a layer by both measures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerSketch {
+    /// For debiased CKA.
+    pub debiased: Sketch,
+    /// For CKA.
+    pub cka: Sketch,
+}
+
+/// What sketches of one measure are made with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MeasureBasis {
+    /// The directions, one after the other: k orthonormal rows as long as a vector.
+    pub directions: Vec<f32>,
+    /// The centres of the cells in the space of sketches, one after the other. Not of unit length: a centre is a mean.
+    pub centres: Vec<f32>,
+    /// For each cell, the share of the layers that it held when the basis was fitted.
+    pub cell_shares: Vec<f32>,
+    /// The typical cosine between the rests of near neighbours, 0 to 1. Times their lengths, it estimates what the directions
+    /// miss of a score.
+    pub rest_cosine: f32,
+}
+
+/// What the sketches of a probe set are made with. It never changes; a better one replaces it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SketchBasis {
+    /// For debiased CKA: its vectors are the leading parts.
+    pub debiased: MeasureBasis,
+    /// For CKA: its vectors are the whole ones.
+    pub cka: MeasureBasis,
+}
+
+/// A cell, as seen from a target.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RankedCell {
+    /// Its number.
+    pub cell: i32,
+    /// No layer in it scores higher.
+    pub bound: f64,
+    /// What the layers around its centre can be expected to score.
+    pub estimate: f64,
+    /// The share of the layers that it held when the basis was fitted.
+    pub share: f64,
+}
+
+impl SketchBasis {
+    /// The basis that knows no direction: every bound is 1, so every layer is scored.
+    pub fn empty() -> Self {
+        let empty = MeasureBasis {
+            directions: Vec::new(),
+            centres: Vec::new(),
+            cell_shares: Vec::new(),
+            rest_cosine: 1.0,
+        };
+        Self {
+            debiased: empty.clone(),
+            cka: empty,
+        }
+    }
+
+    /// The part for one measure.
+    pub fn of(&self, measure: Measure) -> &MeasureBasis {
+        match measure {
+            Measure::DebiasedCka => &self.debiased,
+            Measure::Cka => &self.cka,
+        }
+    }
+
+    /// The sketches of a layer vector.
+    pub fn sketch(&self, vector: &LayerVector) -> LayerSketch {
+        LayerSketch {
+            debiased: self.debiased.sketch(&[&vector.lead]),
+            cka: self.cka.sketch(&[&vector.lead, &vector.tail]),
+        }
+    }
+
+    /// Bytes that it takes.
+    pub fn byte_count(&self) -> usize {
+        let numbers = [&self.debiased, &self.cka].map(|basis| basis.directions.len() + basis.centres.len());
+        numbers.iter().sum::<usize>() * size_of::<f32>()
+    }
+}
+
+impl LayerSketch {
+    /// The sketch for one measure.
+    pub fn of(&self, measure: Measure) -> &Sketch {
+        match measure {
+            Measure::DebiasedCka => &self.debiased,
+            Measure::Cka => &self.cka,
+        }
+    }
+}
+
+impl MeasureBasis {
+    /// The sketch of a vector, given in consecutive parts, after scaling it to unit length.
+    pub fn sketch(&self, parts: &[&[f32]]) -> Sketch {
+        let numbers = self.numbers(parts);
+        let cell = self.cell(&numbers);
+        Sketch { numbers, cell }
+    }
+
+    /// The numbers of a sketch.
+    pub fn numbers(&self, parts: &[&[f32]]) -> Vec<f32> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let squared_norm: f64 = parts
+            .iter()
+            .flat_map(|part| part.iter())
+            .map(|&x| f64::from(x).powi(2))
+            .sum();
+        let norm = squared_norm.sqrt();
+        let mut numbers = vec![0.0; SKETCH_LENGTH];
+        let mut squared_rest = 1.0 + SQUARED_REST_SLACK;
+        for (number, direction) in numbers.iter_mut().zip(self.directions.chunks_exact(length.max(1))) {
+            let mut rest = direction;
+            let mut product = 0.0;
+            for part in parts {
+                let (own, others) = rest.split_at(part.len());
+                product += dot(part, own);
+                rest = others;
+            }
+            let coordinate = product / norm;
+            squared_rest -= coordinate * coordinate;
+            *number = coordinate as f32;
+        }
+        numbers[MAX_DIRECTIONS] = squared_rest.max(SQUARED_REST_SLACK).sqrt() as f32;
+        numbers
+    }
+
+    /// The number of the cell that a sketch lies in.
+    pub fn cell(&self, numbers: &[f32]) -> i32 {
+        let nearest = self
+            .centres()
+            .enumerate()
+            .map(|(index, centre)| (index, self.squared_distance(numbers, centre)))
+            .min_by(|a, b| a.1.total_cmp(&b.1));
+        let Some((index, _)) = nearest else { return 0 };
+        let centre = &self.centres[index * SKETCH_LENGTH..][..SKETCH_LENGTH];
+        let angle = angle(numbers, centre).to_degrees();
+        let ring = RING_EDGES.iter().position(|edge| angle <= *edge).unwrap_or(RINGS - 1);
+        (index * RINGS + ring) as i32
+    }
+
+    /// All cells, those first whose layers can be expected to score highest. One that begins at the target is never excluded.
+    pub fn cells(&self, target: &[f32]) -> Vec<RankedCell> {
+        if self.centres.is_empty() {
+            return vec![RankedCell {
+                cell: 0,
+                bound: 1.0,
+                estimate: 1.0,
+                share: 1.0,
+            }];
+        }
+        let estimating = self.estimating(target);
+        let mut cells = Vec::with_capacity(self.centres.len() / SKETCH_LENGTH * RINGS);
+        for (index, centre) in self.centres().enumerate() {
+            let (angle, estimate) = (angle(target, centre).to_degrees(), dot(&estimating, centre));
+            let mut inner = 0.0;
+            for (ring, outer) in RING_EDGES.into_iter().enumerate() {
+                let apart = (angle - outer).max(inner - angle).max(0.0);
+                cells.push(RankedCell {
+                    cell: (index * RINGS + ring) as i32,
+                    bound: (apart.to_radians().cos() + BOUND_SLACK).min(1.0),
+                    estimate,
+                    share: f64::from(self.cell_shares[index * RINGS + ring]),
+                });
+                inner = outer;
+            }
+        }
+        cells.sort_by(|a, b| b.estimate.total_cmp(&a.estimate).then(b.bound.total_cmp(&a.bound)));
+        cells
+    }
+
+    /// The vector whose inner product with a sketch estimates the score with the target.
+    pub fn estimating(&self, target: &[f32]) -> Vec<f32> {
+        let mut estimating = target.to_vec();
+        estimating[MAX_DIRECTIONS] *= self.rest_cosine;
+        estimating
+    }
+
+    /// The same basis with the shares that its cells have of some sketches, one after the other.
+    pub fn with_shares_of(self, sketches: &[f32]) -> Self {
+        let mut counts = vec![0.0; self.centres.len() / SKETCH_LENGTH * RINGS];
+        for sketch in sketches.chunks_exact(SKETCH_LENGTH) {
+            if let Some(count) = counts.get_mut(self.cell(sketch) as usize) {
+                *count += 1.0;
+            }
+        }
+        let total = (sketches.len() / SKETCH_LENGTH).max(1) as f32;
+        counts.iter_mut().for_each(|count| *count /= total);
+        Self {
+            cell_shares: counts,
+            ..self
+        }
+    }
+
+    /// Whether it divides the library into cells.
+    pub fn has_cells(&self) -> bool {
+        !self.centres.is_empty()
+    }
+
+    fn centres(&self) -> impl Iterator<Item = &[f32]> {
+        self.centres.chunks_exact(SKETCH_LENGTH)
+    }
+
+    /// The distance that decides between centres. Rests count as much as they tell of a score.
+    fn squared_distance(&self, a: &[f32], b: &[f32]) -> f32 {
+        let mut sums = [0.0; 8];
+        for (a, b) in a[..MAX_DIRECTIONS]
+            .chunks_exact(8)
+            .zip(b[..MAX_DIRECTIONS].chunks_exact(8))
+        {
+            for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+                *sum += (a - b) * (a - b);
+            }
+        }
+        sums.iter().sum::<f32>() + self.rest_cosine * (a[MAX_DIRECTIONS] - b[MAX_DIRECTIONS]).powi(2)
+    }
+}
+
+/// The angle between two vectors in radians.
+fn angle(a: &[f32], b: &[f32]) -> f64 {
+    (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()).clamp(-1.0, 1.0).acos()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    let mut total = 0.0;
+    for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
+        let mut sums = [0.0_f32; 16];
+        let (a_blocks, b_blocks) = (a.chunks_exact(16), b.chunks_exact(16));
+        let rest: f32 = a_blocks
+            .remainder()
+            .iter()
+            .zip(b_blocks.remainder())
+            .map(|(a, b)| a * b)
+            .sum();
+        for (a, b) in a_blocks.zip(b_blocks) {
+            for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+                *sum += a * b;
+            }
+        }
+        total += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>() + f64::from(rest);
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests;

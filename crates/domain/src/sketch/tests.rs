@@ -1,0 +1,146 @@
+use half::f16;
+use proptest::prelude::*;
+
+use super::*;
+
+const LENGTH: usize = 120;
+
+/// Orthonormal rows: the first coordinates, mixed by reflections.
+fn orthonormal(count: usize, reflections: &[Vec<f32>]) -> Vec<f32> {
+    let mut rows: Vec<Vec<f64>> = (0..count)
+        .map(|row| (0..LENGTH).map(|column| f64::from(u8::from(row == column))).collect())
+        .collect();
+    for reflection in reflections {
+        let squares: f64 = reflection.iter().map(|&x| f64::from(x).powi(2)).sum();
+        for row in rows.iter_mut().filter(|_| squares > 0.0) {
+            let product: f64 = row.iter().zip(reflection).map(|(a, &b)| a * f64::from(b)).sum();
+            for (x, &b) in row.iter_mut().zip(reflection) {
+                *x -= 2.0 * product / squares * f64::from(b);
+            }
+        }
+    }
+    rows.concat().into_iter().map(|x| x as f32).collect()
+}
+
+fn score(a: &[f32], b: &[f32]) -> f64 {
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+    product(a, b) / (product(a, a) * product(b, b)).sqrt()
+}
+
+/// The inner product of two sketches as PostgreSQL computes it: from half precision, in single precision.
+fn stored_product(a: &[f32], b: &[f32]) -> f64 {
+    let rounded = |x: f32| f16::from_f32(x).to_f32();
+    f64::from(a.iter().zip(b).map(|(&a, &b)| rounded(a) * rounded(b)).sum::<f32>())
+}
+
+fn vector() -> impl Strategy<Value = Vec<f32>> {
+    // Long, short and absent coordinates together, so that rounding has the most to lose.
+    let coordinate = prop_oneof![Just(0.0_f32), -1.0..1.0_f32, -1e-4..1e-4_f32, Just(1.0_f32)];
+    proptest::collection::vec(coordinate, LENGTH).prop_filter("not zero", |v| v.iter().any(|x| *x != 0.0))
+}
+
+/// A vector, and one that is nearly the same, the opposite or another one.
+fn pair() -> impl Strategy<Value = (Vec<f32>, Vec<f32>)> {
+    (
+        vector(),
+        vector(),
+        prop_oneof![Just(0.0_f32), Just(1e-3), Just(0.1), Just(-1.0), Just(1e3)],
+    )
+        .prop_map(|(a, other, weight)| {
+            let mixed: Vec<f32> = a
+                .iter()
+                .zip(&other)
+                .map(|(a, b)| a * (1.0 - weight.min(1.0)) + b * weight)
+                .collect();
+            let is_zero = mixed.iter().all(|x| *x == 0.0);
+            (a, if is_zero { other } else { mixed })
+        })
+}
+
+fn basis(directions: Vec<f32>, centres: Vec<f32>, rest_cosine: f32) -> MeasureBasis {
+    let cell_shares = vec![0.0; centres.len() / SKETCH_LENGTH * RINGS];
+    MeasureBasis {
+        directions,
+        centres,
+        cell_shares,
+        rest_cosine,
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_score_exceeds_the_bound_of_two_stored_sketches(
+        (a, b) in pair(), count in 0..=MAX_DIRECTIONS, reflections in proptest::collection::vec(vector(), 0..3),
+    ) {
+        let basis = basis(orthonormal(count, &reflections), Vec::new(), 1.0);
+        let [of_a, of_b] = [&a, &b].map(|x| basis.sketch(&[x]).numbers);
+        let bound = stored_product(&of_a, &of_b) + BOUND_SLACK;
+        prop_assert!(score(&a, &b) <= bound, "{} > {bound}", score(&a, &b));
+    }
+
+    #[test]
+    fn no_score_exceeds_the_bound_of_the_cell_that_a_layer_lies_in(
+        (a, b) in pair(), count in 0..=MAX_DIRECTIONS, reflections in proptest::collection::vec(vector(), 0..3),
+        around in proptest::collection::vec(vector(), 1..6), rest_cosine in 0.0..1.0_f32,
+    ) {
+        let directions = orthonormal(count, &reflections);
+        let without_cells = basis(directions.clone(), Vec::new(), rest_cosine);
+        // A centre may be the target itself.
+        let centres = around.iter().chain([&a]).flat_map(|x| without_cells.sketch(&[x]).numbers);
+        let basis = basis(directions, centres.collect(), rest_cosine);
+        let cell = basis.sketch(&[&b]).cell;
+        let target: Vec<f32> = basis.sketch(&[&a]).numbers.iter().map(|&x| f16::from_f32(x).to_f32()).collect();
+        let ranked = basis.cells(&target);
+        let bound = ranked.iter().find(|ranked| ranked.cell == cell).map(|ranked| ranked.bound);
+        prop_assert!(bound.is_some_and(|bound| score(&a, &b).min(1.0) <= bound), "{cell}: {bound:?}");
+    }
+}
+
+#[test]
+fn a_sketch_is_a_unit_vector_of_the_coordinates_and_the_length_of_the_rest() {
+    let basis = basis(orthonormal(2, &[]), Vec::new(), 1.0);
+    let mut vector = vec![0.0; LENGTH];
+    (vector[0], vector[1], vector[7]) = (2.0, 4.0, 4.0);
+    let sketch = basis.sketch(&[&vector[..50], &vector[50..]]);
+    let close = |a: f32, b: f64| (f64::from(a) - b).abs() < 1e-5;
+    assert!(close(sketch.numbers[0], 1.0 / 3.0) && close(sketch.numbers[1], 2.0 / 3.0));
+    assert!(close(sketch.numbers[MAX_DIRECTIONS], 2.0 / 3.0), "{:?}", sketch.numbers);
+    assert!(sketch.numbers[2..MAX_DIRECTIONS].iter().all(|x| *x == 0.0));
+}
+
+#[test]
+fn the_basis_without_directions_knows_nothing_and_excludes_nothing() {
+    let empty = SketchBasis::empty();
+    let vector = LayerVector {
+        lead: vec![0.6, 0.0],
+        tail: vec![0.8],
+    };
+    let sketch = empty.sketch(&vector);
+    assert_eq!((sketch.debiased.cell, sketch.cka.cell), (0, 0));
+    assert!((sketch.cka.numbers[MAX_DIRECTIONS] - 1.0).abs() < 1e-5);
+    let cells = empty.cka.cells(&sketch.cka.numbers);
+    assert_eq!((cells.len(), cells[0].cell, cells[0].bound), (1, 0, 1.0));
+}
+
+#[test]
+fn the_nearest_cells_come_first_and_each_is_listed_once() {
+    let without_cells = basis(orthonormal(3, &[]), Vec::new(), 0.5);
+    let axes: Vec<Vec<f32>> = (0..3)
+        .map(|axis| (0..LENGTH).map(|x| f32::from(u8::from(x == axis))).collect())
+        .collect();
+    let centres: Vec<f32> = axes
+        .iter()
+        .flat_map(|axis| without_cells.sketch(&[axis]).numbers)
+        .collect();
+    let basis = basis(without_cells.directions, centres, 0.5);
+    let mut target = vec![0.0; LENGTH];
+    (target[0], target[1]) = (0.3, 1.0);
+    let cells = basis.cells(&basis.sketch(&[&target]).numbers);
+    let mut numbers: Vec<i32> = cells.iter().map(|cell| cell.cell).collect();
+    assert!(
+        numbers[..RINGS].iter().all(|cell| (8..16).contains(cell)),
+        "around the second axis: {numbers:?}"
+    );
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..24).collect::<Vec<_>>());
+}

@@ -1,0 +1,229 @@
+//! The candidates of a search and what is known of them.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::{SearchTarget, SearchWindow, Unproven};
+use scv_domain::id::LayerId;
+use scv_domain::similarity::{LayerMatch, Matches};
+use scv_domain::vector::{CkaScores, Measure};
+
+/// A sketch that was listed, for all layers that have it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Candidate {
+    pub(super) sketch: Uuid,
+    /// The first of its layers.
+    pub(super) layer: i64,
+    /// Number of its layers in the scope.
+    pub(super) layers: usize,
+    /// What PostgreSQL orders it by: the negative inner product of its sketch with the target's.
+    pub(super) distance: f64,
+    /// Its layers do not score higher.
+    pub(super) bound: f64,
+    pub(super) scores: Option<CkaScores>,
+}
+
+/// All candidates of a search, in the order in which they were listed.
+pub(super) struct Pool<'a> {
+    window: &'a SearchWindow,
+    candidates: Vec<Candidate>,
+    positions: HashMap<Uuid, usize>,
+    scored: usize,
+}
+
+/// A layer with its scores, and what orders layers of equal scores.
+struct Hit {
+    layer: i64,
+    tie_break: i64,
+    scores: CkaScores,
+}
+
+impl<'a> Pool<'a> {
+    pub(super) fn new(window: &'a SearchWindow) -> Self {
+        Self {
+            window,
+            candidates: Vec::new(),
+            positions: HashMap::new(),
+            scored: 0,
+        }
+    }
+
+    /// Adds the candidates that are new.
+    pub(super) fn add(&mut self, listed: Vec<Candidate>) {
+        for candidate in listed {
+            let position = self.candidates.len();
+            self.positions.entry(candidate.sketch).or_insert_with(|| {
+                self.candidates.push(candidate);
+                position
+            });
+        }
+    }
+
+    /// Number of candidates that were scored.
+    pub(super) fn scored(&self) -> usize {
+        self.scored
+    }
+
+    /// The score that a further layer must reach to change the page: that of the hit after the page, or the minimum score.
+    pub(super) fn threshold(&self) -> f64 {
+        let least = self.window.min_score.unwrap_or(f64::NEG_INFINITY);
+        let mut missing = self.window.depth();
+        for candidate in self.by_score() {
+            if candidate.layers >= missing {
+                return self.score(candidate).max(least);
+            }
+            missing -= candidate.layers;
+        }
+        least
+    }
+
+    /// Up to `count` layers whose scores are wanted next: those of unscored candidates that can have a hit.
+    pub(super) fn next(&self, count: usize) -> Vec<i64> {
+        let threshold = self.threshold();
+        let open = self
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.scores.is_none() && candidate.bound >= threshold);
+        open.take(count).map(|candidate| candidate.layer).collect()
+    }
+
+    /// Takes the scores of layers that were wanted. Those that have disappeared meanwhile are not candidates any more.
+    pub(super) fn put_scores(&mut self, wanted: &[i64], scores: &[(i64, CkaScores)]) {
+        let scores: HashMap<i64, CkaScores> = scores.iter().copied().collect();
+        let wanted: std::collections::HashSet<i64> = wanted.iter().copied().collect();
+        for candidate in self
+            .candidates
+            .iter_mut()
+            .filter(|candidate| wanted.contains(&candidate.layer))
+        {
+            match scores.get(&candidate.layer) {
+                Some(&found) => candidate.scores = Some(found),
+                None => candidate.bound = f64::NEG_INFINITY,
+            }
+            self.scored += 1;
+        }
+    }
+
+    /// The greatest bound of a candidate that can have a hit and was not scored.
+    pub(super) fn unscored_bound(&self) -> Unproven {
+        let threshold = self.threshold();
+        let open = self
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.scores.is_none() && candidate.bound >= threshold);
+        open.map(|candidate| candidate.bound).reduce(f64::max)
+    }
+
+    /// The candidates that the page and the hit after it can come from, best first.
+    pub(super) fn top(&self) -> Vec<&Candidate> {
+        let threshold = self.threshold();
+        let mut top = self.by_score();
+        top.retain(|candidate| self.score(candidate) >= threshold);
+        if let Some(after) = self.window.after {
+            top.retain(|candidate| self.score(candidate) <= after.score);
+        }
+        top
+    }
+
+    /// The page, from the top candidates and the layers of those that have several.
+    pub(super) fn page(
+        &self,
+        top: &[&Candidate],
+        copies: &[(Uuid, i64)],
+        target: SearchTarget<'_>,
+        unproven: Unproven,
+    ) -> Matches {
+        let (measure, after) = (self.window.measure, self.window.after);
+        let mut layers: HashMap<Uuid, Vec<i64>> = HashMap::new();
+        for &(sketch, layer) in copies {
+            layers.entry(sketch).or_default().push(layer);
+        }
+        let mut hits: Vec<Hit> = Vec::new();
+        for candidate in top {
+            let Some(scores) = candidate.scores else { continue };
+            let own = match candidate.layers {
+                1 => vec![candidate.layer],
+                _ => layers.remove(&candidate.sketch).unwrap_or_default(),
+            };
+            hits.extend(own.into_iter().map(|layer| Hit {
+                layer,
+                tie_break: tie_break(target, layer),
+                scores,
+            }));
+        }
+        if let Some(after) = after {
+            let end = (after.score, tie_break(target, after.layer.0));
+            hits.retain(|hit| {
+                let score = of(hit.scores, measure);
+                score < end.0 || (score == end.0 && hit.tie_break > end.1)
+            });
+        }
+        hits.sort_by(|a, b| {
+            of(b.scores, measure)
+                .total_cmp(&of(a.scores, measure))
+                .then(a.tie_break.cmp(&b.tie_break))
+        });
+        let has_next = hits.len() > self.window.limit;
+        hits.truncate(self.window.limit);
+        let skipped = after.map_or(0, |after| after.rank.min(u32::MAX / 2));
+        let hits: Vec<LayerMatch> = hits
+            .into_iter()
+            .zip(skipped + 1..)
+            .map(|(hit, rank)| LayerMatch {
+                layer: LayerId(hit.layer),
+                rank,
+                cka: hit.scores.cka,
+                debiased_cka: hit.scores.debiased_cka,
+            })
+            .collect();
+        let last = hits.last().map(|hit| hit.score(measure));
+        let is_proven = match (unproven, last) {
+            (None, _) => true,
+            (Some(bound), Some(last)) => hits.len() == self.window.limit && last > bound,
+            (Some(_), None) => false,
+        };
+        let complete_above = match (is_proven, unproven, last) {
+            (true, _, Some(last)) if has_next || unproven.is_some() => Some(last),
+            (true, ..) => Some(self.window.min_score.unwrap_or(-1.0)),
+            (false, bound, _) => bound.filter(|bound| *bound < 1.0),
+        };
+        Matches {
+            hits,
+            has_next: has_next || (is_proven && unproven.is_some()),
+            exact: is_proven,
+            complete_above,
+        }
+    }
+
+    fn by_score(&self) -> Vec<&Candidate> {
+        let mut scored: Vec<_> = self
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.scores.is_some())
+            .collect();
+        scored.sort_by(|a, b| self.score(b).total_cmp(&self.score(a)));
+        scored
+    }
+
+    fn score(&self, candidate: &Candidate) -> f64 {
+        candidate
+            .scores
+            .map_or(f64::NEG_INFINITY, |scores| of(scores, self.window.measure))
+    }
+}
+
+fn of(scores: CkaScores, measure: Measure) -> f64 {
+    match measure {
+        Measure::DebiasedCka => scores.debiased_cka,
+        Measure::Cka => scores.cka,
+    }
+}
+
+/// What orders layers of equal scores: the key, or 0 for the target itself, which precedes all keys.
+pub(super) fn tie_break(target: SearchTarget<'_>, layer: i64) -> i64 {
+    match target {
+        SearchTarget::Layer(own) if own.0 == layer => 0,
+        _ => layer,
+    }
+}
