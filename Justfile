@@ -123,7 +123,7 @@ bench-ingest *args:
     cargo build --locked --release
     scripts/bench_ingest --scv target/release/scv "$@"
 
-# Measure search through the index against the exact scan: `just bench-search 20000` sets the number of layers
+# Measure what searches find and prove: `just bench-search noisy 20000` sets the kind of library and the number of layers
 bench-search *args: setup
     cargo bench --locked --bench search -- "$@"
 

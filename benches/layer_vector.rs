@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use candle_core::{Device, Tensor};
 use divan::{Bencher, black_box};
 use scv_compute::gram::CentredGram;
-use scv_compute::sketch::Sketcher;
 use scv_compute::vector::layer_vector;
+use scv_domain::sketch::{MAX_DIRECTIONS, MeasureBasis, SketchBasis};
 
 const IMAGES: usize = 100;
 
@@ -63,13 +63,19 @@ fn gram_of_features(bencher: Bencher<'_, '_>, features: usize) {
     bencher.bench_local(|| CentredGram::of(black_box(&activations)));
 }
 
-#[divan::bench(args = [1, 50])]
-fn sketches_of_layers(bencher: Bencher<'_, '_>, layers: usize) {
-    let sketcher = Sketcher::new(Device::Cpu);
-    let vector = layer_vector(&gram(IMAGES)).expect("the layer varies");
-    bencher
-        .with_inputs(|| vec![vector.clone(); layers])
-        .bench_local_values(|vectors| sketcher.sketch(vectors));
+/// With all directions by either measure.
+#[divan::bench(args = [100, 1_000])]
+fn sketch_of_a_layer(bencher: Bencher<'_, '_>, images: usize) {
+    let vector = layer_vector(&gram(images)).expect("the layer varies");
+    let basis = |length: usize| MeasureBasis {
+        directions: vec![(length as f32).sqrt().recip(); length * MAX_DIRECTIONS],
+        ..SketchBasis::empty().cka
+    };
+    let basis = SketchBasis {
+        debiased: basis(vector.lead.len()),
+        cka: basis(vector.lead.len() + vector.tail.len()),
+    };
+    bencher.bench_local(|| basis.sketch(black_box(&vector)));
 }
 
 /// The basis by its definition, as explicit matrices.

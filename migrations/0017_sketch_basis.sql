@@ -30,7 +30,7 @@ create table sketch_centre (
     measure     text       not null
         constraint sketch_centre_measure_check check (measure in ('DEBIASED_CKA', 'CKA')),
     index       integer    not null,
-    centre      vector(65) not null,
+    centre      vector(129) not null,
     ring_shares real[]     not null,
     primary key (basis_id, measure, index)
 );
@@ -47,21 +47,22 @@ drop function sketch_digest;
 -- The sketches of each layer, beside every column that a filter uses: a scan needs no join. Layers with equal vectors have
 -- equal sketch_ids. No foreign keys, and keys with sketch_id, so that the rows can be spread over several servers.
 create table layer_sketch (
-    basis_id        bigint      not null,
-    layer_id        bigint      not null,
-    sketch_id       uuid        not null,
-    debiased_sketch halfvec(65) not null,
-    cka_sketch      halfvec(65) not null,
-    debiased_cell   integer     not null,
-    cka_cell        integer     not null,
-    version_id      bigint      not null,
-    model_id        bigint      not null,
-    dataset_id      bigint      not null,
+    -- What scans look at comes first, at fixed offsets.
+    basis_id        bigint       not null,
+    layer_id        bigint       not null,
+    model_id        bigint       not null,
+    version_id      bigint       not null,
+    dataset_id      bigint       not null,
+    sketch_id       uuid         not null,
+    debiased_cell   integer      not null,
+    cka_cell        integer      not null,
+    searchable      boolean      not null,
+    debiased_sketch halfvec(129) not null,
+    cka_sketch      halfvec(129) not null,
+    layer_kind      text         not null,
+    tags            text[]       not null,
     private_to      bigint,
     accuracy        double precision,
-    searchable      boolean     not null,
-    layer_kind      text        not null,
-    tags            text[]      not null,
     primary key (basis_id, layer_id, sketch_id)
 ) partition by list (basis_id);
 -- Inline, since a scan of the table would otherwise fetch every sketch from TOAST.
@@ -111,8 +112,8 @@ insert into layer_sketch (basis_id, layer_id, sketch_id, debiased_sketch, cka_sk
                     vector_key(string_agg(vector_send(lead) || coalesce(vector_send(tail), ''), '' order by part)) as key
                from layer_vector
               group by probe_set_id, layer_id) as keyed using (probe_set_id, layer_id)
-      cross join (select (repeat('0,', 64) || '1')::text as numbers) as written
-      cross join lateral (select format('[%s]', numbers)::halfvec(65) as sketch) as empty;
+      cross join (select (repeat('0,', 128) || '1')::text as numbers) as written
+      cross join lateral (select format('[%s]', numbers)::halfvec(129) as sketch) as empty;
 
 alter table layer_vector drop constraint layer_vector_probe_set_id_fkey;
 alter table layer_vector drop constraint layer_vector_layer_id_fkey;

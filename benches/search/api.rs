@@ -12,7 +12,7 @@ const SEARCH: &str =
     "query($layer: ID!, $first: Int, $after: String, $measure: Measure!, $filter: SimilarityFilter, $exact: Boolean!) {
     layer(id: $layer) {
       similar(first: $first, after: $after, measure: $measure, filter: $filter, exact: $exact) {
-        exact pageInfo { endCursor hasNextPage } edges { cka debiasedCka node { id name } }
+        exact completeAbove pageInfo { endCursor hasNextPage } edges { cka debiasedCka node { id name } }
       } } }";
 
 /// One search.
@@ -30,6 +30,8 @@ pub(crate) struct SearchRequest<'a> {
 pub(crate) struct SearchResponse {
     pub(crate) duration: Duration,
     pub(crate) exact: bool,
+    /// Above this score, the list is said to be complete.
+    pub(crate) complete_above: Option<f64>,
     /// Layer and score, best first.
     pub(crate) hits: Vec<(String, f64)>,
     /// The cursor of the next page, if there is one.
@@ -44,6 +46,7 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn new(address: std::net::SocketAddr) -> Self {
+        scv_llm::use_ring();
         Self {
             url: format!("http://{address}/graphql"),
             http: reqwest::Client::new(),
@@ -76,6 +79,7 @@ impl Api {
         Ok(SearchResponse {
             duration,
             exact: found["exact"] == true,
+            complete_above: found["completeAbove"].as_f64(),
             hits: edges.iter().filter_map(hit).collect(),
             next: cursor.filter(|_| has_next),
         })

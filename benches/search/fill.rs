@@ -16,7 +16,8 @@ use scv_store::open;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::library::{Filler, LAYERS_PER_VERSION, accuracy};
+use crate::library::{Filler, LAYERS_PER_VERSION, accuracy, probe_set};
+use crate::vectors::{Kind, Vectors};
 
 pub(crate) async fn fill(folder: &Path, count: usize) -> anyhow::Result<()> {
     let config = Config {
@@ -31,10 +32,13 @@ pub(crate) async fn fill(folder: &Path, count: usize) -> anyhow::Result<()> {
     App::build(&config).await?.run(stopped).await?;
 
     let database = open(&config.database()).await?;
-    let mut filler = Filler::new(database.store.clone()).await?;
+    let probe_set = probe_set(&database.store).await?;
+    let probes: Vec<usize> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
+    let vectors = Vectors::new(Kind::Blended, &probes, None)?;
+    let mut filler = Filler::new(database.store.clone(), probe_set, vectors);
     let mut grams = BufWriter::new(File::create(folder.join("grams.f32"))?);
-    let filled = filler.fill_in_bulk(count, |layer| {
-        for number in gram_of(&layer.vector) {
+    let filled = filler.fill(count, |vector| {
+        for number in gram_of(vector) {
             grams.write_all(&(number as f32).to_le_bytes())?;
         }
         Ok(())

@@ -1,16 +1,18 @@
-//! Compares the search with the exact scan, through the GraphQL API of a running server, on a library that grows during
-//! the run.
+//! Measures the search through the GraphQL API of a running server, on a library that grows during the run, against the scores
+//! of all layers, which this program computes itself.
 //!
-//! `just bench-search [layers…]` takes the sizes to measure at, in ascending order (default: 10,000 and 100,000; a
-//! layer takes 30 KB on disk). Every request is sent once, so that no response comes from the cache. Prints tables for
-//! docs/benchmarks.md.
+//! `just bench-search [KIND] [layers…]` takes the kind of library (`blended`, `noisy` or `real`; the last needs the folder that
+//! `scripts/networks` prints in SCV_NETWORKS) and the sizes to measure at, in ascending order (default: blended, 10,000 and
+//! 100,000; a layer takes 21 KB on disk and in memory). Every request is sent once, so that no response comes from the cache.
+//! Prints tables for docs/benchmarks.md.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 mod api;
-mod choices;
 mod fill;
 mod library;
+mod truth;
+mod vectors;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,21 +28,21 @@ use scv_domain::vector::Measure;
 use scv_store::{Store, embedded};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
-use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
+use truth::Truth;
+use vectors::{Kind, Vectors};
 
 /// Searches per cell of a table.
 const TARGETS: usize = 100;
+/// Searches per cell whose proof is demanded.
+const DEMANDED: usize = 25;
+/// What scores in single precision may differ by from those of the server.
+const TOLERANCE: f64 = 2e-6;
 const HITS: usize = 10;
-/// Time limit for all exact scans of a cell, after at least `MIN_SCANS`.
-const SCAN_BUDGET: Duration = Duration::from_secs(75);
-const MIN_SCANS: usize = 25;
-/// The layers of a library that are written while its indexes exist.
-const WRITTEN_ONE_BY_ONE: usize = 2_000;
-/// The largest library whose indexes are also built with other settings.
-const MAX_CONSTRUCTION_LAYERS: usize = 10_000;
+/// The last layers of a library, which are written when the sketches have been fitted.
+const WRITTEN_LAST: usize = 2_000;
 /// The cells whose targets are searched with either measure before anything is timed.
-const WARM_UP_CELLS: std::ops::Range<usize> = 13..17;
+const WARM_UP_CELLS: std::ops::Range<usize> = 13..15;
 const PAGE: usize = 100;
 const PAGES: usize = 10;
 const MEASURES: [Measure; 2] = [Measure::DebiasedCka, Measure::Cka];
@@ -57,15 +59,19 @@ fn main() -> anyhow::Result<()> {
     {
         return runtime.block_on(fill::fill(Path::new(folder), count.parse()?));
     }
-    let sizes = arguments.iter().map(|argument| argument.parse());
+    let (kind, sizes) = match arguments.split_first() {
+        Some((first, sizes)) if first.parse::<usize>().is_err() => (first.parse()?, sizes),
+        _ => (Kind::Blended, arguments.as_slice()),
+    };
+    let sizes = sizes.iter().map(|argument| argument.parse());
     let mut sizes: Vec<usize> = sizes.collect::<Result<_, _>>().context("sizes must be whole numbers")?;
     if sizes.is_empty() {
         sizes = vec![10_000, 100_000];
     }
-    runtime.block_on(bench(&sizes))
+    runtime.block_on(bench(kind, &sizes))
 }
 
-async fn bench(sizes: &[usize]) -> anyhow::Result<()> {
+async fn bench(kind: Kind, sizes: &[usize]) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("scv-bench-").tempdir_in("/tmp")?;
     // Started as root, PostgreSQL runs as another user, which needs access to the folder.
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
@@ -88,7 +94,7 @@ async fn bench(sizes: &[usize]) -> anyhow::Result<()> {
     let (api, shutdown) = (Api::new(app.address()), CancellationToken::new());
     let running = tokio::spawn(app.run(shutdown.clone()));
     let outcome = match Store::connect(database.clone(), 2, Duration::from_secs(3_600)).await {
-        Ok(store) => measure(sizes, store, &database, &api).await,
+        Ok(store) => measure(kind, sizes, store, &api).await,
         Err(error) => Err(error.into()),
     };
     shutdown.cancel();
@@ -97,43 +103,52 @@ async fn bench(sizes: &[usize]) -> anyhow::Result<()> {
     outcome
 }
 
-async fn measure(sizes: &[usize], store: Store, database: &PgConnectOptions, api: &Api) -> anyhow::Result<()> {
-    let mut filler = Filler::new(store).await?;
+async fn measure(kind: Kind, sizes: &[usize], store: Store, api: &Api) -> anyhow::Result<()> {
+    let probe_set = library::probe_set(&store).await?;
+    let probes: Vec<usize> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
+    let networks = std::env::var_os("SCV_NETWORKS");
+    let vectors = Vectors::new(kind, &probes, networks.as_ref().map(Path::new))?;
     println!(
-        "{} real layer vectors; the others are copies of them with noise\n",
-        filler.real_count()
+        "{kind:?} library, made of {} real layer vectors.\n",
+        vectors.real_count()
     );
-    let probe_set = filler.probe_set().id;
-    choices::sketch_lengths(&mut filler)?;
+    let id = probe_set.id;
+    let mut truth = Truth::new(probe_set.image_indices.len());
+    let mut filler = Filler::new(store, probe_set, vectors);
     for &size in sizes {
         println!("\n## {size} layers\n");
-        if let Some(bulk) = size
-            .checked_sub(WRITTEN_ONE_BY_ONE)
-            .filter(|bulk| *bulk > filler.layers.len())
-        {
-            let duration = filler.fill_in_bulk(bulk, |_| Ok(())).await?;
-            println!(
-                "Both indexes of {bulk} layers built in {:.0} s.",
-                duration.as_secs_f64()
-            );
-        }
+        let mut add = |vector: &_| {
+            truth.add(vector);
+            Ok(())
+        };
+        let first = size.saturating_sub(WRITTEN_LAST);
         let before = filler.layers.len();
-        let writing = filler.fill(size, |_| Ok(())).await?;
+        let writing = filler.fill(first, &mut add).await?;
         let rate = (filler.layers.len() - before) as f64 / writing.as_secs_f64();
-        println!("The last {WRITTEN_ONE_BY_ONE} written at {rate:.0} layers per second, twenty per transaction.");
+        println!(
+            "The first {} written at {rate:.0} layers per second, twenty per transaction.",
+            filler.layers.len()
+        );
+        fit(api, id).await?;
+        let before = filler.layers.len();
+        let writing = filler.fill(size, &mut add).await?;
+        let rate = (filler.layers.len() - before) as f64 / writing.as_secs_f64();
+        println!(
+            "The last {} written at {rate:.0} layers per second.",
+            filler.layers.len() - before
+        );
+        sqlx::query("vacuum analyze").execute(filler.store.pool()).await?;
         warm_up(api, &filler.layers).await?;
-        cells(api, &filler.layers).await?;
-        pages(api, &filler.layers).await?;
-        choices::compare_candidate_selection(&filler).await?;
-        choices::ef_search(database, probe_set, &filler.layers).await?;
-        if size <= MAX_CONSTRUCTION_LAYERS {
-            choices::construction(database, probe_set).await?;
+        cells(api, &filler.layers, &truth).await?;
+        if filler.layers.len() >= 2 * PAGE * PAGES {
+            pages(api, &filler.layers).await?;
         }
     }
-    rebuild(api, probe_set).await
+    Ok(())
 }
 
-async fn rebuild(api: &Api, probe_set: ProbeSetId) -> anyhow::Result<()> {
+/// Fits the sketches to the layers that there are.
+async fn fit(api: &Api, probe_set: ProbeSetId) -> anyhow::Result<()> {
     let started = Instant::now();
     let query =
         "mutation($input: RebuildSearchIndexInput!) { rebuildSearchIndex(input: $input) { layerCount byteCount } }";
@@ -142,7 +157,7 @@ async fn rebuild(api: &Api, probe_set: ProbeSetId) -> anyhow::Result<()> {
         .await?;
     let seconds = started.elapsed().as_secs_f64();
     println!(
-        "\nBoth indexes rebuilt in {seconds:.0} s: {}",
+        "Sketches fitted and replaced in {seconds:.1} s: {}",
         index["rebuildSearchIndex"]
     );
     Ok(())
@@ -150,10 +165,10 @@ async fn rebuild(api: &Api, probe_set: ProbeSetId) -> anyhow::Result<()> {
 
 /// Layers spread over the library, different ones in each cell: a repeated request would be served from the cache.
 fn targets(layers: &[LayerId], cell: usize) -> Vec<LayerId> {
-    let stride = layers.len() / TARGETS;
+    let stride = (layers.len() / TARGETS).max(1);
     layers
         .iter()
-        .skip(cell * 13)
+        .skip(cell * stride / 20)
         .step_by(stride)
         .take(TARGETS)
         .copied()
@@ -187,7 +202,7 @@ async fn warm_up(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn cells(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
+async fn cells(api: &Api, layers: &[LayerId], truth: &Truth) -> anyhow::Result<()> {
     let filters = [
         ("none", json!(null)),
         ("keeps 50%", json!({ "minAccuracy": 0.5 })),
@@ -196,19 +211,29 @@ async fn cells(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
         ("keeps 0.1%", json!({ "minAccuracy": 0.999 })),
         ("a tag (2%)", json!({ "tags": [TAG] })),
     ];
-    println!("\n| measure | filter | search median | 95% | exact results | recall@10 | exact scan median |");
-    println!("|---|---|---|---|---|---|---|");
+    println!(
+        "\n| measure | filter | median | 95% | proven | recall@10 | where scores exceed 0.5 | proven on request: median |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     let kinds = MEASURES
         .iter()
         .flat_map(|measure| filters.iter().map(move |filter| (*measure, filter)));
     for (cell, (measure, (name, filter))) in kinds.enumerate() {
-        let row = one_cell(api, &targets(layers, cell + 1), measure, filter).await?;
+        let row = one_cell(api, layers, cell + 1, measure, filter, truth).await?;
         println!("| {measure:?} | {name} | {row} |");
     }
     Ok(())
 }
 
-async fn one_cell(api: &Api, targets: &[LayerId], measure: Measure, filter: &Value) -> anyhow::Result<String> {
+async fn one_cell(
+    api: &Api,
+    layers: &[LayerId],
+    cell: usize,
+    measure: Measure,
+    filter: &Value,
+    truth: &Truth,
+) -> anyhow::Result<String> {
+    let targets = targets(layers, cell);
     let request = |target: LayerId, exact: bool| SearchRequest {
         target,
         measure,
@@ -217,42 +242,95 @@ async fn one_cell(api: &Api, targets: &[LayerId], measure: Measure, filter: &Val
         after: None,
         exact,
     };
-    // All searches before the first scan, which fills the processor's caches with data that no search needs.
     let mut responses = Vec::new();
-    for &target in targets {
+    for &target in &targets {
         responses.push(api.search(&request(target, false)).await?);
     }
-    let (mut found, mut total, mut scans) = (0, 0, Vec::new());
-    for (&target, response) in targets.iter().zip(&responses) {
-        if scans.len() >= MIN_SCANS && scans.iter().sum::<Duration>() >= SCAN_BUDGET {
-            break;
-        }
-        let truth = api.search(&request(target, true)).await?;
+    let mut demanded = Vec::new();
+    for &target in targets.iter().take(DEMANDED) {
+        let response = api.search(&request(target, true)).await?;
+        anyhow::ensure!(response.exact, "a proof was demanded and not given");
+        demanded.push(response);
+    }
+    let rows: Vec<usize> = targets.iter().map(|target| (target.0 - layers[0].0) as usize).collect();
+    let best = truth.best(&rows, measure, filter, HITS)?;
+    let (mut all, mut high) = (Recall::default(), Recall::default());
+    for (best, response) in best.iter().zip(&responses) {
+        let recall = Recall::of(response, best);
         anyhow::ensure!(
-            response.hits.len() == truth.hits.len(),
-            "the search found fewer layers than the exact scan"
+            !response.exact || recall.is_full(),
+            "a proven result is wrong: {best:?}, {:?}",
+            response.hits
         );
-        found += count_correct(response, &truth);
-        total += truth.hits.len();
-        scans.push(truth.duration);
+        let is_proven = |score: &&f32| {
+            response
+                .complete_above
+                .is_some_and(|bound| f64::from(**score) > bound + TOLERANCE)
+        };
+        anyhow::ensure!(
+            recall.found >= best.iter().filter(is_proven).count(),
+            "a result is less complete than it says"
+        );
+        all.add(recall);
+        if best.first().is_some_and(|score| *score > 0.5) {
+            high.add(recall);
+        }
+    }
+    for (best, response) in best.iter().zip(&demanded) {
+        anyhow::ensure!(
+            Recall::of(response, best).is_full(),
+            "a result whose proof was demanded is wrong"
+        );
     }
     let share = 100 * responses.iter().filter(|response| response.exact).count() / responses.len();
     let mut searches: Vec<_> = responses.iter().map(|response| response.duration).collect();
-    let recall = match total {
-        0 => "no layers".to_owned(),
-        _ => format!("{:.3} of {total}", found as f64 / total as f64),
-    };
-    let [median, high] = [0.5, 0.95].map(|share| quantile(&mut searches, share));
+    let mut scans: Vec<_> = demanded.iter().map(|response| response.duration).collect();
+    let [median, late] = [0.5, 0.95].map(|share| quantile(&mut searches, share));
     let scan = quantile(&mut scans, 0.5);
     Ok(format!(
-        "{median:.1} ms | {high:.1} ms | {share}% | {recall} | {scan:.1} ms"
+        "{median:.1} ms | {late:.1} ms | {share}% | {all} | {high} | {scan:.1} ms"
     ))
 }
 
-/// Hits whose score is at least that of the last true hit.
-fn count_correct(response: &SearchResponse, truth: &SearchResponse) -> usize {
-    let worst = truth.hits.last().map_or(f64::INFINITY, |(_, score)| *score);
-    response.hits.iter().filter(|(_, score)| *score >= worst).count()
+/// How many of the best layers were found.
+#[derive(Debug, Clone, Copy, Default)]
+struct Recall {
+    found: usize,
+    total: usize,
+}
+
+impl Recall {
+    /// Hits count that score at least as high as the last of the best.
+    fn of(response: &SearchResponse, best: &[f32]) -> Self {
+        let last = best.last().map_or(f64::INFINITY, |score| f64::from(*score));
+        let found = response
+            .hits
+            .iter()
+            .filter(|(_, score)| *score >= last - TOLERANCE)
+            .count();
+        Self {
+            found: found.min(best.len()),
+            total: best.len(),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.found == self.total
+    }
+
+    fn add(&mut self, other: Self) {
+        self.found += other.found;
+        self.total += other.total;
+    }
+}
+
+impl std::fmt::Display for Recall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.total {
+            0 => f.write_str("no layers"),
+            total => write!(f, "{:.4} of {total}", self.found as f64 / total as f64),
+        }
+    }
 }
 
 async fn pages(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {

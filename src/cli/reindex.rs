@@ -9,10 +9,10 @@ use super::dataset::unknown;
 use super::table::table;
 use super::terminal::Terminal;
 
-/// Rebuild the search indexes of data sets
+/// Fit the search indexes of data sets to their layers
 ///
-/// Indexes are always up to date, so a rebuild is useful only after very many models have been deleted. Searches and writes
-/// continue in the meantime.
+/// The server does this by itself as a library grows, so it is useful only after very many models have been deleted. Searches
+/// and writes continue in the meantime.
 #[derive(Debug, Args)]
 pub(super) struct Reindex {
     /// Only this data set [default: all]

@@ -329,9 +329,9 @@ pub const COPIES: &str = "
                    join layer as theirs on theirs.version_id = new_version and theirs.index = mine.index
                   where mine.version_id = (select min(version_id) from layer);
             insert into layer_sketch
-                 select basis_id, theirs.layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell, new_version,
-                        new_model, dataset_id, private_to, accuracy, searchable, layer_kind,
-                        (select tags from model where model_id = new_model)
+                 select basis_id, theirs.layer_id, new_model, new_version, dataset_id, sketch_id, debiased_cell, cka_cell,
+                        searchable, debiased_sketch, cka_sketch, layer_kind,
+                        (select tags from model where model_id = new_model), private_to, accuracy
                    from layer_sketch
                    join layer as mine using (layer_id)
                    join layer as theirs on theirs.version_id = new_version and theirs.index = mine.index

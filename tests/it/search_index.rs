@@ -104,6 +104,169 @@ async fn sketches_are_replaced_by_one_caller_at_a_time() {
     server.stop().await.unwrap();
 }
 
+/// The names of the models among the hits of the first layer of a model, and whether they are proven.
+async fn hits(server: &Server, model: &str) -> (Vec<String>, bool) {
+    let query = "query($name: String!) { model(name: $name) { version(alias: \"latest\") { layers(first: 1) { nodes {
+        similar(first: 100) { exact edges { node { version { model { name } } } } } } } } } }";
+    let data = server.api.data(query, json!({ "name": model })).await;
+    let found = &data["model"]["version"]["layers"]["nodes"][0]["similar"];
+    let edges = found["edges"].as_array().unwrap();
+    let names = edges
+        .iter()
+        .map(|edge| text(&edge["node"]["version"]["model"]["name"]))
+        .collect();
+    (names, found["exact"] == true)
+}
+
+#[tokio::test]
+async fn a_probe_set_without_layers_is_fitted_and_searched_like_any_other() {
+    let server = Server::start().await;
+    let id = probe_set(&server).await;
+    let fitted = server.api.data(REBUILD, json!({ "id": id })).await["rebuildSearchIndex"].take();
+    assert_eq!(fitted["layerCount"], 0);
+    push(&server, "only", 1).await;
+    assert_eq!(hits(&server, "only").await, (Vec::new(), true));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_answers_right_while_another_one_replaces_the_sketches_that_it_knows() {
+    let one = Server::start().await;
+    let other = Server::with(|config| {
+        config.database_url.clone_from(&one.config.database_url);
+        config.data_dir.clone_from(&one.config.data_dir);
+    })
+    .await;
+    push(&one, "a", 1).await;
+    push(&one, "b", 2).await;
+    let id = probe_set(&one).await;
+    let before = hits(&other, "a").await;
+    assert_eq!(before.0.len(), 7);
+    for _ in 0..3 {
+        one.api.data(REBUILD, json!({ "id": id })).await;
+        assert_eq!(hits(&other, "a").await, before);
+    }
+    // Layers that the other server writes are found with the new sketches.
+    push(&other, "c", 3).await;
+    assert_eq!(hits(&one, "a").await.0.len(), 14);
+    other.stop().await.unwrap();
+    one.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn sketches_are_replaced_while_layers_are_written_and_none_is_lost() {
+    let server = Server::start().await;
+    push(&server, "first", 1).await;
+    let id = probe_set(&server).await;
+    let replace = async {
+        for _ in 0..6 {
+            server.api.data(REBUILD, json!({ "id": id })).await;
+        }
+    };
+    let write = async {
+        for seed in 2..8 {
+            push(&server, &format!("written-{seed}"), seed).await;
+        }
+    };
+    tokio::join!(replace, write);
+    assert_eq!(hits(&server, "first").await.0.len(), 6 * 7);
+    let mut database = connection(&server).await;
+    crate::support::rows::assert_nothing_is_half_done(&mut database).await;
+    server.stop().await.unwrap();
+}
+
+/// Adds 50,000 layers that are alike to the last bit, on vectors of four images.
+const ALIKE: &str = "
+    do $$
+    declare
+        basis bigint := (select basis_id from sketch_basis where state = 'ACTIVE');
+        digits bigint := (select dataset_id from dataset where name = 'digits');
+    begin
+        insert into model (name) select 'alike ' || number from generate_series(1, 500) as number;
+        insert into version (model_id, number, status, format, dataset_id, parameter_count, multiply_accumulates)
+             select model_id, 1, 'READY', 'BLOCKS', digits, 0, 0 from model where name like 'alike %';
+        insert into layer (version_id, index, name, kind, parameters, input_shape, output_shape, parameter_count,
+                           multiply_accumulates)
+             select version_id, index, index::text, 'ReLU', '{}', '{1}', '{1}', 0, 0
+               from version
+               join model using (model_id)
+              cross join generate_series(0, 99) as index
+              where model.name like 'alike %';
+        insert into layer_vector (probe_set_id, layer_id, part, lead, tail, lead_norm)
+             select probe_set_id, layer_id, 0, '[0.6,0]', '[0.8,0,0,0]', 0.6
+               from layer
+               join version using (version_id)
+               join model using (model_id)
+              cross join sketch_basis
+              where model.name like 'alike %';
+        insert into layer_sketch
+             select basis, layer_id, model_id, version_id, digits, vector_key(vector_send(lead) || vector_send(tail)), 0, 0,
+                    true, none.sketch, none.sketch, 'ReLU', '{}'
+               from layer_vector
+               join layer using (layer_id)
+               join version using (version_id)
+              cross join (select ('[' || repeat('0,', 128) || '1]')::halfvec(129) as sketch) as none;
+        update catalogue set generation = generation + 1;
+    end $$";
+
+#[tokio::test]
+async fn fifty_thousand_layers_that_are_alike_to_the_last_bit_are_found_page_by_page() {
+    let server = Server::start().await;
+    let mut database = connection(&server).await;
+    sqlx::query(ALIKE).execute(&mut database).await.unwrap();
+    let query =
+        "query($after: String) { model(name: \"alike 1\") { version(alias: \"latest\") { layers(first: 1) { nodes {
+        similar(first: 100, after: $after) {
+          exact completeAbove totalCount pageInfo { endCursor } edges { debiasedCka node { id } } } } } } } }";
+    for is_fitted in [false, true] {
+        if is_fitted {
+            let id = probe_set(&server).await;
+            server.api.data(REBUILD, json!({ "id": id })).await;
+        }
+        let (mut after, mut seen) = (Value::Null, std::collections::HashSet::new());
+        for _ in 0..3 {
+            let data = server.api.data(query, json!({ "after": after })).await;
+            let found = &data["model"]["version"]["layers"]["nodes"][0]["similar"];
+            assert_eq!((&found["exact"], &found["totalCount"]), (&json!(true), &json!(49_900)));
+            for edge in found["edges"].as_array().unwrap() {
+                assert!(edge["debiasedCka"].as_f64().unwrap() > 0.999_999, "{edge:#}");
+                assert!(seen.insert(text(&edge["node"]["id"])), "{edge:#}");
+            }
+            after = found["pageInfo"]["endCursor"].clone();
+        }
+        assert_eq!(seen.len(), 300);
+    }
+    server.stop().await.unwrap();
+}
+
+/// What tables whose rows may be spread over several servers must not have.
+#[tokio::test]
+async fn vectors_and_sketches_have_no_sequences_and_no_foreign_keys_and_can_be_distributed_by_their_keys() {
+    let server = Server::start().await;
+    let mut database = connection(&server).await;
+    let mut strings = async |query: &'static str| -> Vec<String> {
+        sqlx::query_scalar(query).fetch_all(&mut database).await.unwrap()
+    };
+    let none: Vec<String> = Vec::new();
+    let references = "select conname::text from pg_constraint
+                       where contype = 'f'
+                         and (conrelid in ('layer_sketch'::regclass, 'layer_vector'::regclass)
+                              or confrelid in ('layer_sketch'::regclass, 'layer_vector'::regclass))";
+    assert_eq!(strings(references).await, none);
+    let generated = "select column_name::text from information_schema.columns
+                      where table_name in ('layer_sketch', 'layer_vector')
+                        and (column_default is not null or is_identity = 'YES')";
+    assert_eq!(strings(generated).await, none);
+    let keys = "select pg_get_constraintdef(oid) from pg_constraint
+                 where contype = 'p' and conrelid in ('layer_sketch'::regclass, 'layer_vector'::regclass) order by 1";
+    let expected = [
+        "PRIMARY KEY (basis_id, layer_id, sketch_id)",
+        "PRIMARY KEY (probe_set_id, layer_id, part)",
+    ];
+    assert_eq!(strings(keys).await, expected);
+    server.stop().await.unwrap();
+}
+
 fn missing_probe_set() -> Value {
     use scv_api::id::GlobalId as _;
     json!(scv_domain::id::ProbeSetId(999).encode().0)

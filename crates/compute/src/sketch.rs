@@ -11,11 +11,13 @@ use tracing::Span;
 use super::control::Control;
 use super::error::ComputeError;
 use super::task::{DeviceContext, Task};
-use scv_domain::sketch::{MAX_DIRECTION_BYTES, MAX_DIRECTIONS, MeasureBasis, SKETCH_LENGTH, SketchBasis};
+use scv_domain::sketch::{
+    CELL_DIRECTIONS, MAX_DIRECTION_BYTES, MAX_DIRECTIONS, MeasureBasis, SKETCH_LENGTH, SketchBasis,
+};
 use scv_domain::vector::LayerVector;
 
 /// Times that the sum is applied. Fewer leave the last directions rough, which makes bounds a little less tight.
-const ITERATIONS: usize = 8;
+const ITERATIONS: usize = 4;
 
 /// Times that centres are moved to the means of their sketches.
 const CENTRE_ITERATIONS: usize = 8;
@@ -84,24 +86,14 @@ impl Task for FitCentres {
         if centres == 0 {
             return Ok(self.basis);
         }
-        // Rests count as much as they tell of a score, as when a sketch looks for its centre.
-        let weight = self.basis.rest_cosine.sqrt();
         let given = self.sketches;
-        let mut scaled = given.clone();
-        for sketch in scaled.chunks_exact_mut(SKETCH_LENGTH) {
-            sketch[MAX_DIRECTIONS] *= weight;
-        }
         let mut means: Vec<f32> = (0..centres)
-            .flat_map(|index| scaled[index * count / centres * SKETCH_LENGTH..][..SKETCH_LENGTH].to_vec())
+            .flat_map(|index| given[index * count / centres * SKETCH_LENGTH..][..SKETCH_LENGTH].to_vec())
             .collect();
-        let sketches = Tensor::from_vec(scaled.clone(), (count, SKETCH_LENGTH), &context.device)?;
+        let leading = Tensor::from_vec(leading(&given), (count, CELL_DIRECTIONS), &context.device)?;
         for _ in 0..CENTRE_ITERATIONS {
             control.between_steps()?;
-            means = moved(&sketches, &scaled, means, &context.device)?;
-        }
-        for mean in means.chunks_exact_mut(SKETCH_LENGTH) {
-            // With a weight of 0, rests tell nothing, and so does this number.
-            mean[MAX_DIRECTIONS] /= weight.max(0.01);
+            means = moved(&leading, &given, means, &context.device)?;
         }
         let basis = MeasureBasis {
             centres: means,
@@ -114,7 +106,7 @@ impl Task for FitCentres {
 /// The means of the sketches that are nearest to each centre. A centre without sketches stays.
 fn moved(sketches: &Tensor, numbers: &[f32], centres: Vec<f32>, device: &Device) -> Result<Vec<f32>, ComputeError> {
     let count = centres.len() / SKETCH_LENGTH;
-    let of_centres = Tensor::from_slice(&centres, (count, SKETCH_LENGTH), device)?;
+    let of_centres = Tensor::from_vec(leading(&centres), (count, CELL_DIRECTIONS), device)?;
     let half_squares = (of_centres.sqr()?.sum(D::Minus1)? * 0.5)?;
     let transposed = of_centres.t()?.contiguous()?;
     let mut nearest = Vec::new();
@@ -144,6 +136,15 @@ fn moved(sketches: &Tensor, numbers: &[f32], centres: Vec<f32>, device: &Device)
         .collect())
 }
 
+/// The coordinates of sketches that decide between centres.
+fn leading(sketches: &[f32]) -> Vec<f32> {
+    let sketches = sketches.chunks_exact(SKETCH_LENGTH);
+    sketches
+        .flat_map(|sketch| &sketch[..CELL_DIRECTIONS])
+        .copied()
+        .collect()
+}
+
 fn unit(parts: &[&[f32]]) -> Vec<f32> {
     let numbers: Vec<f32> = parts.concat();
     let norm = numbers.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
@@ -165,13 +166,14 @@ fn directions(
         return Ok(SketchBasis::empty().debiased);
     }
     let start = (0..wanted).map(|index| index * count / wanted);
-    let mut rows = orthonormal(start.map(|row| numbers[row * length..][..length].to_vec()).collect());
+    let start = start.map(|row| numbers[row * length..][..length].to_vec());
+    let mut rows = orthonormal(start.collect(), 1);
     let sample = Tensor::from_vec(numbers, (count, length), device)?;
-    for _ in 0..ITERATIONS {
+    for remaining in (0..ITERATIONS).rev() {
         control.between_steps()?;
         let directions = Tensor::from_vec(rows.concat(), (rows.len(), length), device)?;
         let products = directions.matmul(&sample.t()?)?;
-        rows = orthonormal(products.matmul(&sample)?.to_vec2()?);
+        rows = orthonormal(products.matmul(&sample)?.to_vec2()?, if remaining == 0 { 2 } else { 1 });
     }
     let rest_cosine = rest_cosine(&sample, &rows, device)?;
     Ok(MeasureBasis {
@@ -181,14 +183,14 @@ fn directions(
     })
 }
 
-/// Rows made orthonormal by the Gram-Schmidt process in double precision. Rows that depend on earlier ones are left out.
-fn orthonormal(rows: Vec<Vec<f32>>) -> Vec<Vec<f32>> {
+/// Rows made orthonormal by the Gram-Schmidt process in double precision. Rows that depend on earlier ones are left out. Where
+/// little is left of a row, once is not enough: the second time removes what rounding has put back.
+fn orthonormal(rows: Vec<Vec<f32>>, times: usize) -> Vec<Vec<f32>> {
     let mut done: Vec<Vec<f64>> = Vec::with_capacity(rows.len());
     for row in rows {
         let mut row: Vec<f64> = row.into_iter().map(f64::from).collect();
         let before = norm(&row);
-        // Once is not enough where little is left: the second time removes what rounding has put back.
-        for _ in 0..2 {
+        for _ in 0..times {
             for other in &done {
                 let product: f64 = row.iter().zip(other).map(|(a, b)| a * b).sum();
                 row.iter_mut().zip(other).for_each(|(a, b)| *a -= product * b);

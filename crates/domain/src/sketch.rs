@@ -19,12 +19,12 @@
 use super::vector::{LayerVector, Measure};
 
 /// Maximum number of directions of a basis.
-pub const MAX_DIRECTIONS: usize = 64;
+pub const MAX_DIRECTIONS: usize = 128;
 
 /// Length of a sketch: a coordinate for each direction, and the length of the rest.
 pub const SKETCH_LENGTH: usize = MAX_DIRECTIONS + 1;
 
-/// Maximum size of the directions for one measure. Vectors of more than 512 images get fewer than [`MAX_DIRECTIONS`].
+/// Maximum size of the directions for one measure. Vectors of more than 362 images get fewer than [`MAX_DIRECTIONS`].
 pub const MAX_DIRECTION_BYTES: usize = 32 << 20;
 
 /// What rounding can add to a score above the inner product of two stored sketches.
@@ -44,6 +44,9 @@ pub const RINGS: usize = 8;
 
 /// Numbers that are multiplied and added in single precision before the sum goes on in double precision.
 const BLOCK: usize = 128;
+
+/// The leading directions decide between centres.
+pub const CELL_DIRECTIONS: usize = 64;
 
 /// The sketch of a vector, and the cell that it lies in.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,15 +89,23 @@ pub struct SketchBasis {
     pub cka: MeasureBasis,
 }
 
-/// A cell, as seen from a target.
+/// The cells around a centre, as seen from a target.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RankedCell {
+pub struct Surroundings {
+    centre: usize,
+    /// The angle between the target and the centre, in degrees.
+    angle: f64,
+    /// What the layers around the centre can be expected to score.
+    estimate: f64,
+}
+
+/// A cell that can hold a hit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReachingCell {
     /// Its number.
     pub cell: i32,
     /// No layer in it scores higher.
     pub bound: f64,
-    /// What the layers around its centre can be expected to score.
-    pub estimate: f64,
     /// The share of the layers that it held when the basis was fitted.
     pub share: f64,
 }
@@ -187,7 +198,7 @@ impl MeasureBasis {
         let nearest = self
             .centres()
             .enumerate()
-            .map(|(index, centre)| (index, self.squared_distance(numbers, centre)))
+            .map(|(index, centre)| (index, squared_distance(numbers, centre)))
             .min_by(|a, b| a.1.total_cmp(&b.1));
         let Some((index, _)) = nearest else { return 0 };
         let centre = &self.centres[index * SKETCH_LENGTH..][..SKETCH_LENGTH];
@@ -196,33 +207,58 @@ impl MeasureBasis {
         (index * RINGS + ring) as i32
     }
 
-    /// All cells, those first whose layers can be expected to score highest. One that begins at the target is never excluded.
-    pub fn cells(&self, target: &[f32]) -> Vec<RankedCell> {
-        if self.centres.is_empty() {
-            return vec![RankedCell {
-                cell: 0,
-                bound: 1.0,
-                estimate: 1.0,
-                share: 1.0,
-            }];
-        }
+    /// The surroundings of all centres, those first whose layers can be expected to score highest.
+    pub fn surroundings(&self, target: &[f32]) -> Vec<Surroundings> {
         let estimating = self.estimating(target);
-        let mut cells = Vec::with_capacity(self.centres.len() / SKETCH_LENGTH * RINGS);
-        for (index, centre) in self.centres().enumerate() {
-            let (angle, estimate) = (angle(target, centre).to_degrees(), dot(&estimating, centre));
-            let mut inner = 0.0;
-            for (ring, outer) in RING_EDGES.into_iter().enumerate() {
-                let apart = (angle - outer).max(inner - angle).max(0.0);
-                cells.push(RankedCell {
-                    cell: (index * RINGS + ring) as i32,
-                    bound: (apart.to_radians().cos() + BOUND_SLACK).min(1.0),
-                    estimate,
-                    share: f64::from(self.cell_shares[index * RINGS + ring]),
-                });
-                inner = outer;
+        let mut all: Vec<_> = self
+            .centres()
+            .enumerate()
+            .map(|(centre, numbers)| Surroundings {
+                centre,
+                angle: angle(target, numbers).to_degrees(),
+                estimate: dot(&estimating, numbers),
+            })
+            .collect();
+        all.sort_by(|a, b| b.estimate.total_cmp(&a.estimate));
+        all
+    }
+
+    /// The cells of the first surroundings, as many as hold a share of the layers.
+    pub fn nearest_cells(&self, surroundings: &[Surroundings], share: f64) -> Vec<i32> {
+        let mut cells = Vec::new();
+        let mut reached = 0.0;
+        for around in surroundings {
+            if reached >= share {
+                break;
+            }
+            for cell in around.centre * RINGS..(around.centre + 1) * RINGS {
+                cells.push(cell as i32);
+                reached += f64::from(self.cell_shares[cell]);
             }
         }
-        cells.sort_by(|a, b| b.estimate.total_cmp(&a.estimate).then(b.bound.total_cmp(&a.bound)));
+        cells
+    }
+
+    /// The cells that can hold a layer with at least this score.
+    pub fn reaching_cells(&self, surroundings: &[Surroundings], score: f64) -> Vec<ReachingCell> {
+        // An angle that is not below zero: `acos` of more than 1 would not be a number.
+        let widest = (score - BOUND_SLACK).clamp(-1.0, 1.0).acos().to_degrees();
+        let mut cells = Vec::new();
+        for around in surroundings {
+            let mut inner = 0.0;
+            for (ring, outer) in RING_EDGES.into_iter().enumerate() {
+                let apart = (around.angle - outer).max(inner - around.angle).max(0.0);
+                inner = outer;
+                if apart <= widest {
+                    let cell = around.centre * RINGS + ring;
+                    cells.push(ReachingCell {
+                        cell: cell as i32,
+                        bound: (apart.to_radians().cos() + BOUND_SLACK).min(1.0),
+                        share: f64::from(self.cell_shares[cell]),
+                    });
+                }
+            }
+        }
         cells
     }
 
@@ -257,20 +293,20 @@ impl MeasureBasis {
     fn centres(&self) -> impl Iterator<Item = &[f32]> {
         self.centres.chunks_exact(SKETCH_LENGTH)
     }
+}
 
-    /// The distance that decides between centres. Rests count as much as they tell of a score.
-    fn squared_distance(&self, a: &[f32], b: &[f32]) -> f32 {
-        let mut sums = [0.0; 8];
-        for (a, b) in a[..MAX_DIRECTIONS]
-            .chunks_exact(8)
-            .zip(b[..MAX_DIRECTIONS].chunks_exact(8))
-        {
-            for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-                *sum += (a - b) * (a - b);
-            }
+/// The distance that decides between centres. Any choice is right, because bounds follow from the angle to the centre.
+fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0; 8];
+    for (a, b) in a[..CELL_DIRECTIONS]
+        .chunks_exact(8)
+        .zip(b[..CELL_DIRECTIONS].chunks_exact(8))
+    {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += (a - b) * (a - b);
         }
-        sums.iter().sum::<f32>() + self.rest_cosine * (a[MAX_DIRECTIONS] - b[MAX_DIRECTIONS]).powi(2)
     }
+    sums.iter().sum()
 }
 
 /// The angle between two vectors in radians.

@@ -1,5 +1,4 @@
--- The sketches nearest to a target's, each with the number of layers that have it. Copies of one layer tie, and are found
--- together or not at all; otherwise the choice among them would be arbitrary.
+-- The sketches nearest to a target's, each with the number of layers that have it.
 with nearest as materialized (
      select layer_id, sketch_id, {sketch_column} as sketch, {sketch_column} <#> {ordering} as distance
        from {layers}
@@ -7,8 +6,9 @@ with nearest as materialized (
         and {visited}
         and {reaches}
       order by distance
-      fetch first {count} rows with ties
+      {limit}
 )
-select sketch_id, min(layer_id) as layer_id, count(*) as layers, min(sketch <#> {target}) as distance
+select sketch_id, min(layer_id) as layer_id, count(*) as layers, min(distance) as distance,
+       min(sketch <#> {target}) as bound_distance
   from nearest
  group by sketch_id

@@ -17,18 +17,18 @@ as $$
            from layer_vector
           where layer_vector.probe_set_id = searched_set
             and layer_vector.layer_id = target
-    ), product as (
-         select theirs.layer_id,
-                -sum(theirs.lead <#> own_vector.lead order by part) as lead,
-                -sum(theirs.tail <#> own_vector.tail order by part) as tail,
-                max(theirs.lead_norm::double precision * own_vector.lead_norm) as norms
+    ), product as materialized (
+         select theirs.layer_id, part, -(theirs.lead <#> own_vector.lead) as lead, -(theirs.tail <#> own_vector.tail) as tail,
+                theirs.lead_norm::double precision * own_vector.lead_norm as norms
            from unnest(candidates) as candidate (layer_id)
            join layer_vector as theirs on theirs.layer_id = candidate.layer_id
            join own_vector using (part)
           where theirs.probe_set_id = searched_set
-          group by theirs.layer_id
     )
-    select product.layer_id, least(lead + tail, 1), greatest(-1, least(lead / norms, 1)) from product
+    select product.layer_id, least(sum(lead order by part) + sum(tail order by part), 1),
+           greatest(-1, least(sum(lead order by part) / max(norms), 1))
+      from product
+     group by product.layer_id
 $$;
 
 -- The cells of a basis as seen from a sketch.

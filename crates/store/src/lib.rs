@@ -14,6 +14,7 @@ mod exemplar;
 mod functions;
 mod job;
 mod layer;
+mod layer_sketch;
 mod listen;
 mod model;
 mod nearest_versions;

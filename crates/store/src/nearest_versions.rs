@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::search::{Statements, Visited, nearest_cells, ordering};
+use super::search::{Statements, VISITED_LAYERS, Visited, nearest_cells, ordering};
 use super::{SearchScope, Store, StoreError};
 use scv_domain::id::{ProbeSetId, VersionId};
 use scv_domain::vector::Measure;
@@ -60,14 +60,16 @@ impl Store {
     ) -> Result<Vec<VersionId>, StoreError> {
         self.with_active_basis(probe_set, |stored| async move {
             let statements = Statements::new(self, stored.id, probe_set, scope);
-            let basis = stored.basis.of(measure);
+            let (basis, all) = (stored.basis.of(measure), stored.layer_count);
             let mut totals: HashMap<i64, f64> = HashMap::new();
             for sketch in statements.version_sketches(version, measure).await? {
                 let visited = match basis.has_cells() && !scope.is_narrow() {
                     true => Visited::Cells(nearest_cells(
-                        &basis.cells(&sketch),
-                        stored.layer_count,
-                        stored.layer_count,
+                        basis,
+                        &basis.surroundings(&sketch),
+                        VISITED_LAYERS,
+                        all,
+                        all,
                     )),
                     false => Visited::All,
                 };

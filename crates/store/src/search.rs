@@ -20,14 +20,14 @@ use std::sync::Arc;
 use pool::Pool;
 pub use scope::SearchScope;
 pub(super) use scope::push_condition;
-use statement::Ask;
+use statement::{Ask, Listing};
 pub(super) use statement::{Statements, Visited};
 
 use super::sketch_basis::StoredBasis;
 use super::{Store, StoreError};
 use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::similarity::{MatchCursor, Matches};
-use scv_domain::sketch::{BOUND_SLACK, MAX_DIRECTIONS, MeasureBasis, RankedCell};
+use scv_domain::sketch::{BOUND_SLACK, MAX_DIRECTIONS, MeasureBasis, ReachingCell, Surroundings};
 use scv_domain::vector::{LayerVector, Measure};
 
 /// In scopes of up to this many layers, every result is proven.
@@ -38,6 +38,9 @@ pub(super) const SCANNED_LAYERS: usize = 12_000;
 
 /// Layers in the cells that are visited for candidates.
 pub(super) const VISITED_LAYERS: usize = 4_000;
+
+/// The same if a proof follows.
+const PROVEN_VISITED_LAYERS: usize = 1_000;
 
 /// The same where a filter admits few of them.
 pub(super) const MAX_VISITED_LAYERS: usize = 30_000;
@@ -51,7 +54,7 @@ pub(super) const MIN_LISTED: usize = 256;
 /// Sketches that are listed at a time for the proof.
 const PROOF_LISTED: usize = 2_000;
 
-/// Exact scores of the first round. Later rounds double.
+/// Exact scores of the first round. Each later one may have four times as many.
 pub(super) const FIRST_ROUND: usize = 24;
 
 /// Maximum number of exact scores, unless the proof has to be completed: for a page, and for each hit down to its end.
@@ -239,14 +242,25 @@ impl Search<'_> {
         let admitted = self.admitted().await?;
         let must_prove = self.window.exact || admitted <= PROVEN_LAYERS || self.window.depth() > MAX_UNPROVEN_HITS;
         let mut pool = Pool::new(self.window);
-        let cells = self.basis.cells(&self.sketch);
-        let visited = self.list_candidates(admitted, &cells, &mut pool).await?;
+        let is_whole = !self.basis.has_cells() || admitted <= SCANNED_LAYERS;
+        let surroundings = match is_whole {
+            true => Vec::new(),
+            false => self.basis.surroundings(&self.sketch),
+        };
+        let visited = match is_whole {
+            true => Visited::All,
+            false => Visited::Cells(self.nearest_cells(&surroundings, admitted, must_prove)),
+        };
+        let left_out = self.list_candidates(&visited, &mut pool).await?;
         let budget = match must_prove {
             true => usize::MAX,
             false => MAX_SCORES.0 + MAX_SCORES.1 * self.window.depth(),
         };
         self.score(&mut pool, budget).await?;
-        let unvisited = self.prove(visited, cells, &mut pool, must_prove, budget).await?;
+        // Fewer hits than requested: the scope may be far smaller than estimated.
+        let must_prove = must_prove || pool.threshold() == f64::NEG_INFINITY;
+        let listed = Listed { visited, left_out };
+        let unvisited = self.prove(listed, &surroundings, &mut pool, must_prove, budget).await?;
         let unproven = pool.unscored_bound().into_iter().chain(unvisited).reduce(f64::max);
         self.page(&pool, unproven).await
     }
@@ -259,40 +273,41 @@ impl Search<'_> {
         self.statements.estimate().await
     }
 
-    /// Lists the sketches that come nearest to the target's.
-    async fn list_candidates(
-        &self,
-        admitted: usize,
-        cells: &[RankedCell],
-        pool: &mut Pool<'_>,
-    ) -> Result<Listed, StoreError> {
-        let is_whole = !self.basis.has_cells() || (self.scope.is_narrow() && admitted <= SCANNED_LAYERS);
-        let visited = if is_whole {
-            Visited::All
+    /// The cells to visit for candidates. If a proof follows, it finds what they miss.
+    fn nearest_cells(&self, surroundings: &[Surroundings], admitted: usize, must_prove: bool) -> Vec<i32> {
+        let layers = if must_prove {
+            PROVEN_VISITED_LAYERS
         } else {
-            Visited::Cells(nearest_cells(cells, admitted, self.layer_count))
+            VISITED_LAYERS
         };
+        nearest_cells(self.basis, surroundings, layers, admitted, self.layer_count)
+    }
+
+    /// Lists the sketches that come nearest to the target's. Returns the greatest bound of a visited layer that is not listed,
+    /// if there may be one.
+    async fn list_candidates(&self, visited: &Visited, pool: &mut Pool<'_>) -> Result<Option<f64>, StoreError> {
         let ordering = ordering(self.basis, &self.sketch);
         let count = MIN_LISTED.max(2 * self.window.depth());
         let ask = Ask {
             measure: self.window.measure,
             target: &self.sketch,
             ordering: &ordering,
-            visited: &visited,
+            visited,
             reaching: None,
             beyond: None,
             count,
         };
-        let listed = self.statements.candidates(&ask).await?;
-        let is_complete = listed.len() < count;
-        let edge = listed.iter().map(|candidate| candidate.bound).reduce(f64::min);
-        pool.add(listed);
-        let left_out = match (is_complete, ordering == self.sketch) {
+        let Listing {
+            candidates,
+            is_complete,
+        } = self.statements.candidates(&ask).await?;
+        let edge = candidates.last().map(|candidate| candidate.bound);
+        pool.add(candidates);
+        Ok(match (is_complete, ordering == self.sketch) {
             (true, _) => None,
             (false, true) => edge,
             (false, false) => Some(1.0),
-        };
-        Ok(Listed { visited, left_out })
+        })
     }
 
     /// Computes exact scores, round by round, until no listed sketch is left that can have a hit or the budget is spent.
@@ -305,7 +320,7 @@ impl Search<'_> {
             }
             let scores = self.statements.scores(self.target, &next).await?;
             pool.put_scores(&next, &scores);
-            round *= 2;
+            round *= 4;
         }
     }
 
@@ -313,7 +328,7 @@ impl Search<'_> {
     async fn prove(
         &self,
         listed: Listed,
-        cells: Vec<RankedCell>,
+        surroundings: &[Surroundings],
         pool: &mut Pool<'_>,
         must_prove: bool,
         budget: usize,
@@ -328,7 +343,11 @@ impl Search<'_> {
         };
         let (visited, mut unvisited) = match listed.visited {
             Visited::All => (Visited::All, None),
-            Visited::Cells(_) => self.cells_to_prove(cells, &known, threshold, must_prove),
+            Visited::Cells(_) => {
+                let mut cells = self.basis.reaching_cells(surroundings, threshold);
+                cells.retain(|cell| !known.contains(&cell.cell));
+                self.cells_to_prove(cells, must_prove)
+            }
         };
         if visited.is_empty() {
             return Ok(unvisited);
@@ -344,15 +363,17 @@ impl Search<'_> {
                 beyond,
                 count: PROOF_LISTED,
             };
-            let further = self.statements.candidates(&ask).await?;
-            let is_complete = further.len() < PROOF_LISTED;
-            let edge = further.iter().map(|candidate| candidate.distance).reduce(f64::max);
-            pool.add(further);
+            let Listing {
+                candidates,
+                is_complete,
+            } = self.statements.candidates(&ask).await?;
+            let edge = candidates.last().map(|candidate| candidate.distance);
+            pool.add(candidates);
             self.score(pool, budget).await?;
             let Some(edge) = edge.filter(|edge| !is_complete && widened(-edge) >= pool.threshold()) else {
                 break;
             };
-            if !must_prove {
+            if pool.scored() >= budget {
                 unvisited = unvisited.into_iter().chain([widened(-edge)]).reduce(f64::max);
                 break;
             }
@@ -362,14 +383,7 @@ impl Search<'_> {
     }
 
     /// The cells to visit for the proof, and the greatest bound of those that it would take too long to visit.
-    fn cells_to_prove(
-        &self,
-        mut cells: Vec<RankedCell>,
-        known: &std::collections::HashSet<i32>,
-        threshold: f64,
-        must_prove: bool,
-    ) -> (Visited, Unproven) {
-        cells.retain(|cell| cell.bound >= threshold && !known.contains(&cell.cell));
+    fn cells_to_prove(&self, mut cells: Vec<ReachingCell>, must_prove: bool) -> (Visited, Unproven) {
         if must_prove {
             // Most of the library is read faster as a whole than cell by cell.
             if cells.iter().map(|cell| cell.share).sum::<f64>() > 0.5 {
@@ -379,17 +393,17 @@ impl Search<'_> {
         }
         cells.sort_by(|a, b| b.bound.total_cmp(&a.bound));
         let most = PROOF_LAYERS as f64 / self.layer_count.max(1) as f64;
-        let mut reached = 0.0;
-        let affordable = cells.iter().take_while(|cell| {
-            reached += cell.share;
-            reached <= most
-        });
-        let count = affordable.count();
-        let unvisited = cells.get(count).map(|cell| cell.bound);
-        (
-            Visited::Cells(cells[..count].iter().map(|cell| cell.cell).collect()),
-            unvisited,
-        )
+        let (mut visited, mut reached, mut unvisited) = (Vec::new(), 0.0, None);
+        for cell in cells {
+            // One cell may hold very many copies of a layer, and cells that were empty cost next to nothing.
+            if visited.is_empty() || cell.share == 0.0 || reached + cell.share <= most {
+                visited.push(cell.cell);
+                reached += cell.share;
+            } else {
+                unvisited.get_or_insert(cell.bound);
+            }
+        }
+        (Visited::Cells(visited), unvisited)
     }
 
     /// The page that is requested.
@@ -414,19 +428,18 @@ pub(super) fn ordering(basis: &MeasureBasis, sketch: &[f32]) -> Vec<f32> {
     }
 }
 
-/// Of ranked cells, those whose layers can be expected to score highest, as many as hold the layers to visit for candidates if
-/// so many of all layers are admitted.
-pub(super) fn nearest_cells(cells: &[RankedCell], admitted: usize, layers: usize) -> Vec<i32> {
-    let layers = layers.max(1) as f64;
-    let share = (admitted.max(1) as f64 / layers).min(1.0);
-    let wanted = (VISITED_LAYERS as f64 / share).min(MAX_VISITED_LAYERS as f64) / layers;
-    let mut reached = 0.0;
-    let enough = |cell: &&RankedCell| {
-        let before = reached;
-        reached += cell.share;
-        before < wanted
-    };
-    cells.iter().take_while(enough).map(|cell| cell.cell).collect()
+/// The cells around a target that hold so many layers of those that are admitted, of all layers.
+pub(super) fn nearest_cells(
+    basis: &MeasureBasis,
+    surroundings: &[Surroundings],
+    layers: usize,
+    admitted: usize,
+    of_all: usize,
+) -> Vec<i32> {
+    let of_all = of_all.max(1) as f64;
+    let share = (admitted.max(1) as f64 / of_all).min(1.0);
+    let visited = (layers as f64 / share).min(MAX_VISITED_LAYERS as f64);
+    basis.nearest_cells(surroundings, visited / of_all)
 }
 
 /// What the search for candidates has seen.

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use pgvector::Vector;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use super::layer_sketch::{NewSketch, insert_copied_sketches};
 use super::rows::enum_name;
-use super::vector::{NewSketch, insert_copied_sketches, stored_vectors};
+use super::vector::stored_vectors;
 use super::{Store, StoreError, Tx, catalogue};
 use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::similarity::SearchIndex;

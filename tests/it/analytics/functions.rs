@@ -1,7 +1,7 @@
 //! The functions of the schema return what the API returns.
 
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{analyst, layer, owner, refusal, rows, similar};
 use crate::search::{COPIES, NOISE, fit_sketches};
@@ -271,7 +271,7 @@ async fn a_large_library_is_searched_by_fitted_sketches() {
         sqlx::query(statement).execute(&mut owner).await.unwrap();
     }
     let mut database = analyst(&server).await;
-    let (key, id) = layer(&mut database, "target", "4").await;
+    let (key, _) = layer(&mut database, "target", "4").await;
     let unfitted = nearest(&mut database, &key.to_string()).await;
 
     fit_sketches(api).await;

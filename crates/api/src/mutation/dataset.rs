@@ -71,8 +71,8 @@ impl DatasetMutation {
         })
     }
 
-    /// Rebuilds the search index of a probe set and returns when the index is complete, which takes minutes for 100,000
-    /// layers. Searches and writes continue in the meantime. The index is updated with every new layer, so a rebuild is
+    /// Fits the search index of a probe set to its layers and returns when it is complete, which takes minutes for a million
+    /// layers. Searches and writes continue in the meantime. The server does this by itself as the library grows, so it is
     /// useful only after many layers were deleted.
     async fn rebuild_search_index(
         &self,

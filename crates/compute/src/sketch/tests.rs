@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 
-const LEAD: usize = 200;
+const LEAD: usize = 700;
 const TAIL: usize = 20;
 
 /// Vectors in the span of a few random ones, with a little noise.
@@ -89,7 +89,7 @@ fn a_fit_to_the_same_vectors_gives_the_same_directions() {
 fn rests_of_neighbours_are_alike_if_they_share_more_than_the_directions_hold() {
     // In groups that differ little, around more independent vectors than there are directions.
     let mut groups = Vec::new();
-    for vector in vectors(150, 150, 0.0, 4) {
+    for vector in vectors(400, 400, 0.0, 4) {
         groups.extend((0..=NEIGHBOURS).map(|member| {
             let mut near = vector.clone();
             near.lead[member] += 0.02;
@@ -97,7 +97,7 @@ fn rests_of_neighbours_are_alike_if_they_share_more_than_the_directions_hold() {
         }));
     }
     let alike = fit(groups).debiased.rest_cosine;
-    let unlike = fit(vectors(300, 1, 2.0, 5)).debiased.rest_cosine;
+    let unlike = fit(vectors(1_000, 1, 2.0, 5)).debiased.rest_cosine;
     assert!(alike > 0.9 && unlike < 0.2, "{alike} {unlike}");
 }
 

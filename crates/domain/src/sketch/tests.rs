@@ -90,8 +90,8 @@ proptest! {
         let basis = basis(directions, centres.collect(), rest_cosine);
         let cell = basis.sketch(&[&b]).cell;
         let target: Vec<f32> = basis.sketch(&[&a]).numbers.iter().map(|&x| f16::from_f32(x).to_f32()).collect();
-        let ranked = basis.cells(&target);
-        let bound = ranked.iter().find(|ranked| ranked.cell == cell).map(|ranked| ranked.bound);
+        let reaching = basis.reaching_cells(&basis.surroundings(&target), score(&a, &b));
+        let bound = reaching.iter().find(|reaching| reaching.cell == cell).map(|reaching| reaching.bound);
         prop_assert!(bound.is_some_and(|bound| score(&a, &b).min(1.0) <= bound), "{cell}: {bound:?}");
     }
 }
@@ -118,8 +118,7 @@ fn the_basis_without_directions_knows_nothing_and_excludes_nothing() {
     let sketch = empty.sketch(&vector);
     assert_eq!((sketch.debiased.cell, sketch.cka.cell), (0, 0));
     assert!((sketch.cka.numbers[MAX_DIRECTIONS] - 1.0).abs() < 1e-5);
-    let cells = empty.cka.cells(&sketch.cka.numbers);
-    assert_eq!((cells.len(), cells[0].cell, cells[0].bound), (1, 0, 1.0));
+    assert!(!empty.cka.has_cells() && empty.cka.surroundings(&sketch.cka.numbers).is_empty());
 }
 
 #[test]
@@ -132,15 +131,20 @@ fn the_nearest_cells_come_first_and_each_is_listed_once() {
         .iter()
         .flat_map(|axis| without_cells.sketch(&[axis]).numbers)
         .collect();
-    let basis = basis(without_cells.directions, centres, 0.5);
+    let mut basis = basis(without_cells.directions, centres, 0.5);
+    (basis.cell_shares[0], basis.cell_shares[8]) = (0.4, 0.6);
     let mut target = vec![0.0; LENGTH];
     (target[0], target[1]) = (0.3, 1.0);
-    let cells = basis.cells(&basis.sketch(&[&target]).numbers);
-    let mut numbers: Vec<i32> = cells.iter().map(|cell| cell.cell).collect();
+    let surroundings = basis.surroundings(&basis.sketch(&[&target]).numbers);
+    let mut cells = basis.nearest_cells(&surroundings, 1.5);
     assert!(
-        numbers[..RINGS].iter().all(|cell| (8..16).contains(cell)),
-        "around the second axis: {numbers:?}"
+        cells[..RINGS].iter().all(|cell| (8..16).contains(cell)),
+        "around the second axis: {cells:?}"
     );
-    numbers.sort_unstable();
-    assert_eq!(numbers, (0..24).collect::<Vec<_>>());
+    assert_eq!(basis.nearest_cells(&surroundings, 0.5), cells[..RINGS]);
+    cells.sort_unstable();
+    assert_eq!(cells, (0..24).collect::<Vec<_>>());
+    let reaching = basis.reaching_cells(&surroundings, -1.0);
+    assert_eq!(reaching.len(), 24, "every cell can hold some layer");
+    assert!(basis.reaching_cells(&surroundings, 0.9).len() < 24);
 }

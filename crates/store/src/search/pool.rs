@@ -17,7 +17,7 @@ pub(super) struct Candidate {
     pub(super) layer: i64,
     /// Number of its layers in the scope.
     pub(super) layers: usize,
-    /// What PostgreSQL orders it by: the negative inner product of its sketch with the target's.
+    /// What it was ordered by: the negative inner product of its sketch with the ordering vector.
     pub(super) distance: f64,
     /// Its layers do not score higher.
     pub(super) bound: f64,

@@ -82,7 +82,13 @@ pub(crate) struct Statements<'a> {
     scope: &'a SearchScope,
 }
 
-type Candidates = Vec<(Uuid, i64, i64, f64)>;
+/// The sketches that were found for an [`Ask`].
+pub(super) struct Listing {
+    /// Nearest first.
+    pub(super) candidates: Vec<Candidate>,
+    /// Whether there are no more.
+    pub(super) is_complete: bool,
+}
 
 impl<'a> Statements<'a> {
     pub(crate) fn new(store: &'a Store, basis: i64, probe_set: ProbeSetId, scope: &'a SearchScope) -> Self {
@@ -130,33 +136,52 @@ impl<'a> Statements<'a> {
     }
 
     /// The sketches that are asked for, nearest first.
-    pub(super) async fn candidates(&self, ask: &Ask<'_>) -> Result<Vec<Candidate>, StoreError> {
-        let mut query = self.candidates_statement(ask);
-        let query = query.build_query_as().persistent(self.is_general());
-        let mut listed: Candidates = query.fetch_all(&self.store.pool).await?;
-        listed.sort_by(|a, b| a.3.total_cmp(&b.3).then(a.1.cmp(&b.1)));
-        Ok(listed
-            .into_iter()
-            .map(|(sketch, layer, layers, distance)| Candidate {
-                sketch,
-                layer,
-                layers: layers as usize,
-                distance,
-                bound: widened(-distance),
-                scores: None,
-            })
-            .collect())
+    ///
+    /// Copies of one layer are at the same distance, and are listed together or not at all: otherwise the choice among them would
+    /// be arbitrary. PostgreSQL sorts all rows if it has to keep those that tie with the last one. So these are left out, unless
+    /// all tie.
+    pub(super) async fn candidates(&self, ask: &Ask<'_>) -> Result<Listing, StoreError> {
+        let mut listing = self.listing(ask, "limit").await?;
+        if !listing.is_complete {
+            let farthest = listing.candidates.last().map(|candidate| candidate.distance);
+            listing
+                .candidates
+                .retain(|candidate| Some(candidate.distance) < farthest);
+            if listing.candidates.is_empty() {
+                return self.listing(ask, "with ties").await;
+            }
+        }
+        Ok(listing)
     }
 
-    fn candidates_statement(&self, ask: &Ask<'_>) -> QueryBuilder<Postgres> {
-        fill(CANDIDATES, &mut |query, placeholder| match placeholder {
+    async fn listing(&self, ask: &Ask<'_>, limit: &str) -> Result<Listing, StoreError> {
+        let mut query = fill(CANDIDATES, &mut |query, placeholder| match placeholder {
             "sketch_column" => _ = query.push(sketch_column(ask.measure)),
             "ordering" => _ = query.push_bind(HalfVector::from_f32_slice(ask.ordering)),
             "target" => _ = query.push_bind(HalfVector::from_f32_slice(ask.target)),
             "visited" => push_visited(query, ask.visited, ask.measure),
             "reaches" => push_reaching(query, ask),
-            "count" => _ = query.push(ask.count),
+            "limit" if limit == "limit" => _ = query.push("limit ").push(ask.count),
+            "limit" => _ = query.push("fetch first ").push(ask.count).push(" rows with ties"),
             other => self.push(query, other),
+        });
+        let query = query.build_query_as().persistent(self.is_general());
+        let mut rows: Vec<(Uuid, i64, i64, f64, f64)> = query.fetch_all(&self.store.pool).await?;
+        rows.sort_by(|a, b| a.3.total_cmp(&b.3).then(a.1.cmp(&b.1)));
+        let layers: i64 = rows.iter().map(|row| row.2).sum();
+        Ok(Listing {
+            is_complete: (layers as usize) < ask.count,
+            candidates: rows
+                .into_iter()
+                .map(|(sketch, layer, layers, distance, bound_distance)| Candidate {
+                    sketch,
+                    layer,
+                    layers: layers as usize,
+                    distance,
+                    bound: widened(-bound_distance),
+                    scores: None,
+                })
+                .collect(),
         })
     }
 
