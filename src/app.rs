@@ -107,7 +107,7 @@ impl App {
             lease,
         };
         let news = database.store.listen().await?;
-        library.drop_outdated_searches(news.generation);
+        library.drop_outdated(news.generation);
         let schema = graphql::schema(news.jobs, config.limits, !config.no_introspection);
         let server = http::server(
             listener,

@@ -78,6 +78,10 @@ pub struct Config {
     #[arg(long, env = "SCV_LISTEN", value_name = "HOST:PORT", value_parser = value::listen_address, default_value = "127.0.0.1:8000", help_heading = "Service")]
     pub listen: SocketAddr,
 
+    /// Maximum size of the finished answers that are kept in memory
+    #[arg(long, env = "SCV_ANSWER_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "128MiB", help_heading = "Service")]
+    pub answer_cache_bytes: u64,
+
     /// Maximum size of the cached search results
     #[arg(long, env = "SCV_SEARCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "64MiB", help_heading = "Service")]
     pub search_cache_bytes: u64,
@@ -413,7 +417,12 @@ fn default_cache_dir() -> PathBuf {
 
 /// Activations share the memory with the database and everything else.
 fn default_activation_bytes() -> u64 {
-    nix::sys::sysinfo::sysinfo().map_or(4 << 30, |system| system.ram_total() / 2)
+    machine_memory() / 2
+}
+
+/// Bytes of the machine's memory, or a modest number if they cannot be read.
+fn machine_memory() -> u64 {
+    nix::sys::sysinfo::sysinfo().map_or(8 << 30, |system| system.ram_total())
 }
 
 fn place(of_root: &str, variable: &str, below_home: &str) -> PathBuf {

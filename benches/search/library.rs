@@ -150,7 +150,6 @@ impl Filler {
             .collect();
         tx.put_vectors(self.model, self.probe_set.id, &measured).await?;
         tx.set_version_ready(version.id, None).await?;
-        tx.bump_generation().await?;
         tx.commit().await?;
         self.layers.extend(ids);
         Ok(())

@@ -275,10 +275,10 @@ impl SearchResult {
         }
         let candidates = counted(self.total_count, "candidate layer");
         let _ = match (self.exact, self.complete_above) {
-            (true, _) => write!(text, "proven: none of {candidates} is missing"),
+            (true, _) => write!(text, "proven: no other of {candidates} is more similar"),
             (false, Some(bound)) => write!(
                 text,
-                "of {candidates}, none above {} is missing; --exact proves the whole list",
+                "of {candidates}, all above {} are listed; --exact proves the whole list",
                 score(bound)
             ),
             (false, None) => write!(text, "some of {candidates} may be missing; --exact proves the list"),

@@ -6,11 +6,14 @@ use scv_llm::{Chat, ChatSetupError, LlmSettings};
 use scv_service::{ExplanationSettings, LibrarySettings};
 use scv_store::DatabaseSettings;
 
-use super::{AccessChoice, Config, default_data_dir};
+use super::{AccessChoice, Config, default_data_dir, machine_memory};
 use crate::shell;
 
 /// The timeout of a whole response of the language model, in multiples of the timeout between its parts.
 const RESPONSE_TIMEOUT_FACTOR: u32 = 5;
+
+/// Caches up to this size are allowed on any machine, as the defaults are.
+const SMALL_CACHE_BYTES: u64 = 1 << 30;
 
 impl Config {
     /// Whether requests need no token.
@@ -21,15 +24,36 @@ impl Config {
         }
     }
 
-    /// Checks settings that depend on each other.
+    /// Checks settings that depend on each other or on the machine.
     ///
     /// # Errors
-    /// Of two settings that belong together, only one is given.
+    /// Of two settings that belong together, only one is given; or a cache is larger than the machine's memory.
     pub fn check(&self) -> Result<(), String> {
         match (&self.llm_url, &self.llm_model) {
-            (Some(_), None) => Err("--llm-url requires --llm-model (SCV_LLM_MODEL)".to_owned()),
-            (None, Some(_)) => Err("--llm-model requires --llm-url (SCV_LLM_URL)".to_owned()),
-            _ => Ok(()),
+            (Some(_), None) => return Err("--llm-url requires --llm-model (SCV_LLM_MODEL)".to_owned()),
+            (None, Some(_)) => return Err("--llm-model requires --llm-url (SCV_LLM_URL)".to_owned()),
+            _ => {}
+        }
+        self.check_caches(machine_memory())
+    }
+
+    fn check_caches(&self, memory: u64) -> Result<(), String> {
+        let caches = [
+            ("--answer-cache-bytes", self.answer_cache_bytes),
+            ("--search-cache-bytes", self.search_cache_bytes),
+            ("--network-cache-bytes", self.network_cache_bytes),
+            ("--probe-cache-bytes", self.probe_cache_bytes),
+            ("--split-cache-bytes", self.split_cache_bytes),
+            ("--explanation-cache-bytes", self.explanation_cache_bytes),
+        ];
+        match caches
+            .into_iter()
+            .find(|(_, bytes)| *bytes > memory.max(SMALL_CACHE_BYTES))
+        {
+            Some((option, bytes)) => Err(format!(
+                "{option} is {bytes} bytes, and this machine has {memory} bytes of memory: choose less"
+            )),
+            None => Ok(()),
         }
     }
 
@@ -74,6 +98,7 @@ impl Config {
                 language: self.llm_language.clone(),
                 cache_bytes: self.explanation_cache_bytes,
             },
+            answer_cache_bytes: self.answer_cache_bytes,
             search_cache_bytes: self.search_cache_bytes,
             activation_bytes: self.activation_bytes,
             network_cache_bytes: self.network_cache_bytes,
@@ -108,7 +133,24 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
+
+    #[test]
+    fn a_cache_larger_than_the_memory_is_refused_by_its_option() {
+        let large = Config {
+            answer_cache_bytes: 3 << 30,
+            ..Config::defaults()
+        };
+        assert_eq!(large.check_caches(4 << 30), Ok(()));
+        let error = large.check_caches(2 << 30).unwrap_err();
+        assert_eq!(
+            error,
+            "--answer-cache-bytes is 3221225472 bytes, and this machine has 2147483648 bytes of memory: choose less"
+        );
+        assert_eq!(Config::defaults().check_caches(512 << 20), Ok(()));
+    }
 
     #[test]
     fn a_printed_command_opens_the_same_library() {

@@ -18,6 +18,7 @@ use super::audit::{self, Change};
 use super::field_order::FieldOrder;
 use super::missing_codes::add_missing_codes;
 use super::response_budget::ResponseBudget;
+use super::volatile::Volatility;
 use super::{limits, null_propagation, placeholder};
 use crate::config::Limits;
 use scv_api::error::{code, with_code};
@@ -90,6 +91,25 @@ impl Layout {
     }
 }
 
+/// A response, and whether it may be kept.
+#[derive(Debug)]
+pub struct Executed {
+    /// The response.
+    pub response: Response,
+    /// Whether it depends on the request and the catalogue alone: it has no errors and no volatile fields.
+    pub is_lasting: bool,
+}
+
+impl Executed {
+    /// A response that may not be kept.
+    pub fn passing(response: Response) -> Self {
+        Self {
+            response,
+            is_lasting: false,
+        }
+    }
+}
+
 /// Executes a query or a mutation on the library as the caller sees it.
 pub async fn execute(
     schema: &Schema,
@@ -97,7 +117,7 @@ pub async fn execute(
     library: Library,
     caller: Caller,
     checked: CheckedRequest,
-) -> Response {
+) -> Executed {
     let CheckedRequest {
         request,
         operation,
@@ -106,7 +126,10 @@ pub async fn execute(
     let variables = (operation == Some(OperationType::Mutation)).then(|| request.variables.clone());
     let time_limit = Duration::from_secs(limits.timeout_seconds);
     let budget = ResponseBudget::new(limits.response_bytes);
-    let request = attach_library(request, library.clone()).data(budget.clone());
+    let volatility = Volatility::default();
+    let request = attach_library(request, library.clone())
+        .data(budget.clone())
+        .data(volatility.clone());
     let (response, is_executed) = tokio::select! {
         // The budget first: anything resolved after it is exceeded would be thrown away.
         biased;
@@ -126,7 +149,10 @@ pub async fn execute(
         let changes = audit::changes(&layout.document, layout.operation_name.as_deref(), &variables);
         record(&library, caller, changes, &response).await;
     }
-    response
+    Executed {
+        is_lasting: operation == Some(OperationType::Query) && response.errors.is_empty() && !volatility.is_volatile(),
+        response,
+    }
 }
 
 /// Executes a subscription on the library as its caller sees it: a response per event.

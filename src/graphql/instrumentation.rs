@@ -1,4 +1,5 @@
-//! Measures, while fields are resolved, how long root fields take and how large the response becomes.
+//! Measures, while fields are resolved, how long root fields take and how large the response becomes, and notes which of them
+//! show more than the catalogue.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use async_graphql::{QueryPathSegment, ServerResult, Value, async_trait};
 use tokio::time::Instant;
 
 use super::response_budget::ResponseBudget;
+use super::volatile::Volatility;
 use scv_service::metrics::METRICS;
 
 /// Times the resolvers of root fields, including their selections, and counts the size of all values.
@@ -30,6 +32,9 @@ impl Extension for Instrumentation {
         if budget.is_some_and(ResponseBudget::is_exceeded) {
             // The executor has given the request up, so nothing waits for this value.
             return std::future::pending().await;
+        }
+        if let Some(volatility) = ctx.data_opt::<Volatility>() {
+            volatility.see(info.parent_type, info.name);
         }
         // An object's size is that of its fields, and a list of scalars is counted as a whole.
         let is_leaf = info.field.selection_set.node.items.is_empty()

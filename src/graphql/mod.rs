@@ -15,6 +15,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod validation;
+pub mod volatile;
 
 use crate::config::Limits;
 use scv_api::{Schema, ServerLimits};

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use actix_web::HttpMessage;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
@@ -27,18 +28,15 @@ const BROTLI_QUALITY: i32 = 4;
 /// time and most of the memory of a server under load.
 const BROTLI_WINDOW_BITS: i32 = 18;
 
-/// Compresses text responses with the encoding that the client prefers. Streams and compressed formats, such as PNG,
-/// pass unchanged.
+/// Compresses text responses with the encoding that the client prefers. Streams, compressed formats such
+/// as PNG, and what is encoded already pass unchanged.
 pub async fn compress<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let encoding = AcceptEncoding::parse(&request)
-        .ok()
-        .and_then(|accepted| preferred_encoding(&accepted));
+    let encoding = accepted_encoding(&request);
     let response = next.call(request).await?.map_into_boxed_body();
-    let is_encoded = response.headers().contains_key(header::CONTENT_ENCODING);
-    if is_encoded || !is_text(response.headers().get(header::CONTENT_TYPE)) {
+    if !is_text(response.headers().get(header::CONTENT_TYPE)) {
         return Ok(response);
     }
     let (request, response) = response.into_parts();
@@ -46,18 +44,42 @@ pub async fn compress<B: MessageBody + 'static>(
     // Caches must not serve it to clients that accept other encodings.
     let vary = HeaderValue::from_static("accept-encoding");
     response.headers_mut().append(header::VARY, vary);
+    if response.headers().contains_key(header::CONTENT_ENCODING) {
+        return Ok(ServiceResponse::new(request, response.set_body(body)));
+    }
     let body = match body.try_into_bytes() {
-        Err(stream) => Ok(stream),
-        Ok(bytes) => match encoding.filter(|_| bytes.len() >= MIN_BYTES) {
-            None => Ok(BoxBody::new(bytes)),
-            Some(encoding) => encode(encoding, bytes).await.map(|encoded| {
+        Err(stream) => stream,
+        Ok(bytes) => {
+            let (encoding, bytes) = encoded(encoding, bytes).await?;
+            if let Some(encoding) = encoding {
                 let name = HeaderValue::from_static(encoding.as_str());
                 response.headers_mut().insert(header::CONTENT_ENCODING, name);
-                BoxBody::new(encoded)
-            }),
-        },
+            }
+            BoxBody::new(bytes)
+        }
     };
-    Ok(ServiceResponse::new(request, response.set_body(body?)))
+    Ok(ServiceResponse::new(request, response.set_body(body)))
+}
+
+/// The supported encoding that the client of a request prefers, if it accepts one.
+pub fn accepted_encoding(request: &impl HttpMessage) -> Option<ContentEncoding> {
+    AcceptEncoding::parse(request)
+        .ok()
+        .and_then(|accepted| preferred_encoding(&accepted))
+}
+
+/// A body in an encoding, unless it is too small to gain by it.
+///
+/// # Errors
+/// Memory runs out.
+pub async fn encoded(
+    encoding: Option<ContentEncoding>,
+    body: Bytes,
+) -> Result<(Option<ContentEncoding>, Bytes), actix_web::Error> {
+    match encoding.filter(|_| body.len() >= MIN_BYTES) {
+        None => Ok((None, body)),
+        Some(encoding) => Ok((Some(encoding), encode(encoding, body).await?.into())),
+    }
 }
 
 fn is_text(content_type: Option<&HeaderValue>) -> bool {

@@ -60,6 +60,11 @@ impl Documents {
         Ok(Self::Trusted(Arc::new(documents)))
     }
 
+    /// Whether a request has its document cached.
+    pub fn registers(&self, request: &Request) -> bool {
+        matches!(self, Self::Any(_)) && !request.query.is_empty() && document_name(request).is_some()
+    }
+
     /// Adds the document to a request that only names it.
     ///
     /// # Errors

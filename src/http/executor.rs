@@ -21,10 +21,11 @@ use super::client_quota::{ClientQuota, QuotaPermit};
 use super::documents::Documents;
 use super::request_id::in_span;
 use crate::config::Limits;
-use crate::graphql::execute::{self, Caller, CheckedRequest, error_response};
+use crate::graphql::execute::{self, Caller, CheckedRequest, Executed, error_response};
 use scv_api::Schema;
 use scv_api::error::{code, first_code};
 use scv_service::metrics::METRICS;
+use scv_service::{AnswerBody, Question};
 
 /// Events that may wait for a slow client before the subscription itself waits.
 const EVENT_BACKLOG: usize = 16;
@@ -60,6 +61,8 @@ pub struct Permit(QuotaPermit<Client>, OwnedSemaphorePermit);
 /// A request with its document, and the type of its operation.
 pub struct PreparedRequest {
     checked: Result<CheckedRequest, Box<Response>>,
+    /// Whether its document is cached for later requests that only name it.
+    registers_document: bool,
     received_at: Instant,
 }
 
@@ -97,11 +100,16 @@ impl Executor {
     /// Finds the document of a request that only names one, and checks the document against the limits.
     pub fn prepare(&self, request: Request) -> PreparedRequest {
         let received_at = Instant::now();
+        let registers_document = self.documents.registers(&request);
         let checked = self
             .documents
             .complete(request)
             .and_then(|request| CheckedRequest::new(request, &self.limits));
-        PreparedRequest { checked, received_at }
+        PreparedRequest {
+            checked,
+            registers_document,
+            received_at,
+        }
     }
 
     /// Identifies callers.
@@ -131,8 +139,30 @@ impl Executor {
         &self.shutdown
     }
 
+    /// The answer to a question, if it is kept.
+    pub async fn kept_answer(&self, question: &Question) -> Option<AnswerBody> {
+        let received_at = Instant::now();
+        let answer = self.callers.library().kept_answer(question).await?;
+        METRICS.count_request("query", None, received_at.elapsed());
+        Some(answer)
+    }
+
+    /// The generation of the catalogue, if the answer to a request may be kept, and it can be read.
+    pub async fn generation_for(&self, prepared: &PreparedRequest) -> Option<i64> {
+        let may_be_kept = prepared.operation() == Some(OperationType::Query) && !prepared.registers_document;
+        match may_be_kept {
+            true => self.callers.library().generation_to_keep().await,
+            false => None,
+        }
+    }
+
+    /// Keeps the answer to a question, which depends on it and on the catalogue of a generation alone.
+    pub async fn keep_answer(&self, question: Question, generation: i64, body: AnswerBody) {
+        self.callers.library().keep_answer(question, generation, body).await;
+    }
+
     /// Executes a query or a mutation.
-    pub async fn execute(&self, caller: Caller, prepared: PreparedRequest) -> Response {
+    pub async fn execute(&self, caller: Caller, prepared: PreparedRequest) -> Executed {
         let operation = match prepared.operation() {
             Some(OperationType::Query) => "query",
             Some(OperationType::Mutation) => "mutation",
@@ -140,18 +170,19 @@ impl Executor {
             None => "unknown",
         };
         let received_at = prepared.received_at;
-        let response = match prepared.checked {
+        let executed = match prepared.checked {
             Ok(checked) => self.execute_checked(caller, checked).await,
-            Err(response) => *response,
+            Err(response) => Executed::passing(*response),
         };
-        METRICS.count_request(operation, first_code(&response), received_at.elapsed());
-        response
+        METRICS.count_request(operation, first_code(&executed.response), received_at.elapsed());
+        executed
     }
 
-    async fn execute_checked(&self, caller: Caller, checked: CheckedRequest) -> Response {
+    async fn execute_checked(&self, caller: Caller, checked: CheckedRequest) -> Executed {
         // A queue would only add load. A client that is refused immediately can try another server, or retry later.
         let Ok(permit) = Arc::clone(&self.request_permits).try_acquire_owned() else {
-            return error_response(code::OVERLOADED, "the server is busy: try again in a moment");
+            let busy = error_response(code::OVERLOADED, "the server is busy: try again in a moment");
+            return Executed::passing(busy);
         };
         let (schema, limits) = (self.schema.clone(), self.limits);
         let library = self.callers.library().on_behalf_of(caller.access);
@@ -168,10 +199,8 @@ impl Executor {
         };
         outcome.unwrap_or_else(|error| {
             tracing::error!(%error, "a request panicked");
-            error_response(
-                code::INTERNAL,
-                "internal server error; the server's log has the details",
-            )
+            let message = "internal server error; the server's log has the details";
+            Executed::passing(error_response(code::INTERNAL, message))
         })
     }
 
@@ -195,7 +224,7 @@ impl Executor {
     pub fn execute_stream(&self, caller: Caller, prepared: PreparedRequest) -> BoxStream<'static, Response> {
         if prepared.operation() != Some(OperationType::Subscription) {
             let executor = self.clone();
-            return stream::once(async move { executor.execute(caller, prepared).await }).boxed();
+            return stream::once(async move { executor.execute(caller, prepared).await.response }).boxed();
         }
         match prepared.checked {
             Ok(checked) => self.subscribe(caller, checked, prepared.received_at),

@@ -4,21 +4,24 @@ use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
+use async_graphql::Response;
 use async_graphql::parser::types::OperationType;
 use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream::{self, Stream};
 use tokio::time::{Instant, interval_at};
 
+use super::compression::{accepted_encoding, encoded};
 use super::error::HttpError;
 use super::executor::{Executor, Permit, PreparedRequest};
 use super::origin::Origins;
-use super::request::{GraphqlRequest, from_query_string, has_files};
+use super::request::{GraphqlRequest, ReceivedBody, from_query_string, has_files};
 use super::response_format::{Body, ResponseFormat};
 use super::socket;
 use crate::graphql::execute::{Caller, error_response};
 use scv_api::error::code;
 use scv_service::metrics::METRICS;
+use scv_service::{AnswerBody, Question};
 
 /// How often a stream of events sends a comment, so that proxies do not close it as idle.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(12);
@@ -47,6 +50,10 @@ async fn get(executor: web::Data<Executor>, origins: web::Data<Origins>, request
         Ok(caller) => caller,
         Err(error) => return refuse(format, &error),
     };
+    let asked = Asked::of(&request, format, &caller, request.query_string().to_owned().into());
+    if let Some(answer) = kept(&executor, asked.as_ref()).await {
+        return uncacheable(answer);
+    }
     let request = match from_query_string(&request) {
         Ok(request) => request,
         Err(error) => return refuse(format, &error),
@@ -59,8 +66,11 @@ async fn get(executor: web::Data<Executor>, origins: web::Data<Origins>, request
         response.headers_mut().insert(header::ALLOW, allowed);
         return response;
     }
-    let mut response = respond(&executor, format, caller, prepared, None).await;
-    // The catalogue changes, and the response depends on the caller as well as on the address.
+    uncacheable(respond(&executor, format, caller, prepared, asked, None).await)
+}
+
+/// A response to a GET. The catalogue changes, and the response depends on the caller as well as on the address.
+fn uncacheable(mut response: HttpResponse) -> HttpResponse {
     let caching = header::HeaderValue::from_static("private, no-cache");
     response.headers_mut().insert(header::CACHE_CONTROL, caching);
     response
@@ -83,9 +93,21 @@ async fn post(executor: web::Data<Executor>, request: HttpRequest, payload: web:
     } else {
         None
     };
-    match GraphqlRequest::from_body(&request, payload.into_inner(), executor.limits()).await {
+    let received = ReceivedBody::read(&request, payload.into_inner(), executor.limits()).await;
+    let (asked, requests) = match received {
+        Ok(ReceivedBody::Json(text)) => {
+            let asked = Asked::of(&request, format, &caller, text.clone());
+            if let Some(answer) = kept(&executor, asked.as_ref()).await {
+                return answer;
+            }
+            (asked, GraphqlRequest::from_json(&text, executor.limits()))
+        }
+        Ok(ReceivedBody::Upload(requests)) => (None, Ok(requests)),
+        Err(error) => return refuse(format, &error),
+    };
+    match requests {
         Ok(GraphqlRequest::Single(request)) => {
-            respond(&executor, format, caller, executor.prepare(*request), permit).await
+            respond(&executor, format, caller, executor.prepare(*request), asked, permit).await
         }
         Ok(GraphqlRequest::Batch(_)) if format == ResponseFormat::Events => refuse_batch(format),
         Ok(GraphqlRequest::Batch(requests)) => {
@@ -93,11 +115,61 @@ async fn post(executor: web::Data<Executor>, request: HttpRequest, payload: web:
                 return refuse(format, &error);
             }
             let prepared = requests.into_iter().map(|request| executor.prepare(request));
-            let responses = join_all(prepared.map(|prepared| executor.execute(caller, prepared))).await;
+            let executed = join_all(prepared.map(|prepared| executor.execute(caller, prepared))).await;
+            let responses: Vec<_> = executed.into_iter().map(|executed| executed.response).collect();
             format.batch_response(&responses)
         }
         Err(error) => refuse(format, &error),
     }
+}
+
+/// What is asked for, if its answer can be kept.
+struct Asked {
+    question: Question,
+    encoding: Option<header::ContentEncoding>,
+}
+
+impl Asked {
+    fn of(request: &HttpRequest, format: ResponseFormat, caller: &Caller, text: web::Bytes) -> Option<Self> {
+        let encoding = accepted_encoding(request);
+        let question = Question {
+            account: caller.access.account,
+            scope: caller.access.scope,
+            media_type: format.content_type(),
+            encoding: encoding.map(|encoding| encoding.as_str()),
+            text,
+        };
+        (format != ResponseFormat::Events).then_some(Self { question, encoding })
+    }
+
+    /// Keeps a response, and returns it.
+    async fn keep(self, executor: &Executor, generation: i64, response: &Response) -> Option<HttpResponse> {
+        let body = serde_json::to_vec(&Body(response)).ok()?;
+        let (encoding, bytes) = encoded(self.encoding, body.into()).await.ok()?;
+        let body = AnswerBody {
+            encoding: encoding.map(|encoding| encoding.as_str()),
+            bytes,
+        };
+        let media_type = self.question.media_type;
+        executor.keep_answer(self.question, generation, body.clone()).await;
+        Some(answer(media_type, body))
+    }
+}
+
+/// The response to what is asked for, if it is kept.
+async fn kept(executor: &Executor, asked: Option<&Asked>) -> Option<HttpResponse> {
+    let question = &asked?.question;
+    let body = executor.kept_answer(question).await?;
+    Some(answer(question.media_type, body))
+}
+
+fn answer(media_type: &'static str, body: AnswerBody) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.content_type(media_type);
+    if let Some(encoding) = body.encoding {
+        response.insert_header((header::CONTENT_ENCODING, encoding));
+    }
+    response.body(body.bytes)
 }
 
 /// Executes a request and builds its response. The request keeps its upload permit until then, because its files stay
@@ -107,11 +179,20 @@ async fn respond(
     format: ResponseFormat,
     caller: Caller,
     prepared: PreparedRequest,
+    asked: Option<Asked>,
     permit: Option<Permit>,
 ) -> HttpResponse {
     match format {
         ResponseFormat::Json | ResponseFormat::GraphqlResponse => {
-            format.response(&executor.execute(caller, prepared).await)
+            let generation = executor.generation_for(&prepared).await;
+            let executed = executor.execute(caller, prepared).await;
+            let kept = match (asked, generation) {
+                (Some(asked), Some(generation)) if executed.is_lasting => {
+                    asked.keep(executor, generation, &executed.response).await
+                }
+                _ => None,
+            };
+            kept.unwrap_or_else(|| format.response(&executed.response))
         }
         ResponseFormat::Events => HttpResponse::Ok()
             .content_type("text/event-stream; charset=utf-8")

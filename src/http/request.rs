@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::dev::Payload;
 use actix_web::http::header;
-use actix_web::web::BytesMut;
+use actix_web::web::{Bytes, BytesMut};
 use async_graphql::{Request, Variables};
 use futures::StreamExt as _;
 use mime::Mime;
@@ -39,6 +39,15 @@ fn too_slow() -> HttpError {
 /// upload files on behalf of the user who opens it, because browsers send `multipart/form-data` without a preflight.
 const PREFLIGHT_HEADERS: [&str; 3] = ["graphql-preflight", "apollo-require-preflight", "x-requested-with"];
 
+/// The body of an HTTP request.
+#[derive(Debug)]
+pub enum ReceivedBody {
+    /// A text in JSON, not parsed yet.
+    Json(Bytes),
+    /// Requests with files.
+    Upload(GraphqlRequest),
+}
+
 /// The requests of one HTTP request.
 #[derive(Debug)]
 pub enum GraphqlRequest {
@@ -66,12 +75,12 @@ pub fn from_query_string(request: &HttpRequest) -> Result<Request, HttpError> {
     from_parameters(parameters)
 }
 
-impl GraphqlRequest {
+impl ReceivedBody {
     /// Reads the body of a request.
     ///
     /// # Errors
-    /// The content type is not supported, the body is too large or too slow, or a parameter is invalid.
-    pub async fn from_body(request: &HttpRequest, payload: Payload, limits: &Limits) -> Result<Self, HttpError> {
+    /// The content type is not supported, the body is too large or too slow, or an upload is invalid.
+    pub async fn read(request: &HttpRequest, payload: Payload, limits: &Limits) -> Result<Self, HttpError> {
         let content_type = request.headers().get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type: Option<Mime> = content_type.parse().ok();
@@ -80,7 +89,7 @@ impl GraphqlRequest {
             .map(|media_type| (media_type.essence_str(), media_type))
         {
             Some(("application/json", media_type)) => match media_type.get_param(mime::CHARSET) {
-                None | Some(mime::UTF_8) => read_json(payload, limits).await,
+                None | Some(mime::UTF_8) => read_json(payload, limits).await.map(Self::Json),
                 Some(other) => Err(HttpError::unsupported_media_type(format!(
                     "the body is encoded as {other}: encode it as UTF-8"
                 ))),
@@ -88,7 +97,7 @@ impl GraphqlRequest {
             Some(("multipart/form-data", media_type)) => match media_type.get_param(mime::BOUNDARY) {
                 Some(boundary) => {
                     check_preflight_header(request)?;
-                    upload::read(payload, boundary.as_str(), limits).await
+                    upload::read(payload, boundary.as_str(), limits).await.map(Self::Upload)
                 }
                 None => Err(HttpError::unsupported_media_type(
                     "the content type has no `boundary` parameter",
@@ -101,7 +110,7 @@ impl GraphqlRequest {
     }
 }
 
-async fn read_json(payload: Payload, limits: &Limits) -> Result<GraphqlRequest, HttpError> {
+async fn read_json(payload: Payload, limits: &Limits) -> Result<Bytes, HttpError> {
     let mut body = LimitedBody::new(payload, limits.body_bytes);
     let overflow = body.overflow();
     let mut bytes = BytesMut::new();
@@ -122,32 +131,36 @@ async fn read_json(payload: Payload, limits: &Limits) -> Result<GraphqlRequest, 
             Err(error) => return Err(HttpError::bad_request(format!("the body is incomplete: {error}"))),
         }
     }
-    parse_json(&bytes, limits)
+    Ok(bytes.freeze())
 }
 
-fn parse_json(text: &[u8], limits: &Limits) -> Result<GraphqlRequest, HttpError> {
-    let parsed = serde_json::from_slice(text);
-    match parsed.map_err(|error| HttpError::bad_request(format!("the body must be JSON: {error}")))? {
-        Value::Object(parameters) => {
-            from_parameters(parameters).map(|request| GraphqlRequest::Single(Box::new(request)))
+impl GraphqlRequest {
+    /// Reads a body in JSON.
+    ///
+    /// # Errors
+    /// A parameter is invalid, or the batch has no requests or too many.
+    pub fn from_json(text: &[u8], limits: &Limits) -> Result<Self, HttpError> {
+        let parsed = serde_json::from_slice(text);
+        match parsed.map_err(|error| HttpError::bad_request(format!("the body must be JSON: {error}")))? {
+            Value::Object(parameters) => from_parameters(parameters).map(|request| Self::Single(Box::new(request))),
+            Value::Array(requests) if requests.is_empty() => {
+                Err(HttpError::bad_request("the batch has no requests: send at least one"))
+            }
+            Value::Array(requests) if requests.len() > limits.batch => Err(HttpError::bad_request(format!(
+                "the batch has {} requests; the limit is {}",
+                requests.len(),
+                limits.batch
+            ))),
+            Value::Array(requests) => {
+                let requests = requests.into_iter().enumerate().map(|(index, request)| match request {
+                    Value::Object(parameters) => from_parameters(parameters)
+                        .map_err(|error| HttpError::bad_request(format!("request {index}: {}", error.message))),
+                    _ => Err(HttpError::bad_request(format!("request {index} must be an object"))),
+                });
+                Ok(Self::Batch(requests.collect::<Result<_, _>>()?))
+            }
+            _ => Err(HttpError::bad_request("the body must be an object with `query`")),
         }
-        Value::Array(requests) if requests.is_empty() => {
-            Err(HttpError::bad_request("the batch has no requests: send at least one"))
-        }
-        Value::Array(requests) if requests.len() > limits.batch => Err(HttpError::bad_request(format!(
-            "the batch has {} requests; the limit is {}",
-            requests.len(),
-            limits.batch
-        ))),
-        Value::Array(requests) => {
-            let requests = requests.into_iter().enumerate().map(|(index, request)| match request {
-                Value::Object(parameters) => from_parameters(parameters)
-                    .map_err(|error| HttpError::bad_request(format!("request {index}: {}", error.message))),
-                _ => Err(HttpError::bad_request(format!("request {index} must be an object"))),
-            });
-            Ok(GraphqlRequest::Batch(requests.collect::<Result<_, _>>()?))
-        }
-        _ => Err(HttpError::bad_request("the body must be an object with `query`")),
     }
 }
 

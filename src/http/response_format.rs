@@ -46,7 +46,8 @@ impl ResponseFormat {
         }
     }
 
-    fn content_type(self) -> &'static str {
+    /// The media type of a response.
+    pub fn content_type(self) -> &'static str {
         match self {
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
             // A request that is refused gets no stream.

@@ -6,14 +6,14 @@ mod privacy;
 mod rate_limits;
 mod scopes;
 mod tokens;
-mod walk;
+pub mod walk;
 
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, text};
 
 /// The first layer of a version.
-async fn first_layer(api: &Client, version: &str) -> String {
+pub async fn first_layer(api: &Client, version: &str) -> String {
     let query = "query($id: ID!) { version(id: $id) { layers(first: 1) { nodes { id } } } }";
     text(&api.data(query, json!({ "id": version })).await["version"]["layers"]["nodes"][0]["id"])
 }
@@ -27,7 +27,7 @@ async fn private_model(api: &Client, name: &str) -> String {
 }
 
 /// The default probe set of the digits.
-async fn digits_probe_set(api: &Client) -> String {
+pub async fn digits_probe_set(api: &Client) -> String {
     let query = "{ dataset(name: \"digits\") { probeSets { id } } }";
     text(&api.data(query, json!({})).await["dataset"]["probeSets"][0]["id"])
 }
@@ -38,7 +38,13 @@ async fn response(api: &Client, query: &str, variables: Value) -> Value {
 }
 
 /// Every mutation that changes the library, with a valid input.
-fn mutations(model: &str, version: &str, job: &str, probe_set: &str, synthesis: &str) -> Vec<(&'static str, Value)> {
+pub fn mutations(
+    model: &str,
+    version: &str,
+    job: &str,
+    probe_set: &str,
+    synthesis: &str,
+) -> Vec<(&'static str, Value)> {
     let blocks = json!([{ "kind": "Flatten" }]);
     vec![
         ("cancelJob", json!({ "id": job })),
@@ -82,7 +88,7 @@ const READ_MUTATIONS: [&str; 6] = [
 ];
 
 /// A document with one mutation.
-fn document(mutation: &str) -> String {
+pub fn document(mutation: &str) -> String {
     let input = format!("{}{}", mutation[..1].to_uppercase(), &mutation[1..]);
     format!("mutation($input: {input}Input!) {{ {mutation}(input: $input) {{ __typename }} }}")
 }

@@ -167,7 +167,7 @@ async fn private_models_are_hidden_from_analysts_even_in_the_errors_of_their_que
         ("models", 1),
         ("versions", 1),
         ("layers", 1),
-        ("vectors", 1),
+        ("vectors", 3),
         ("evaluations", 1),
     ] {
         let found = rows(

@@ -6,6 +6,7 @@ mod support;
 
 mod access;
 mod analytics;
+mod answers;
 mod api_document;
 mod caches;
 mod catalogue;

@@ -41,8 +41,10 @@ async fn sketches_of_earlier_releases_are_replaced_and_equal_vectors_share_a_key
                          array_fill(sketch, array[512])::halfvec, array_fill(sketch + 1, array[512])::halfvec
                     from (values (1, 1, 0.25), (1, 2, 0.25), (1, 3, 0.5), (2, 4, 0.25)) as layer (probe_set, layer, sketch);
              insert into layer_vector
-                  select probe_set_id, layer_id, part, array[part, (debiased_sketch::vector::real[])[1]]::vector,
-                         case part when 0 then '[0.5]'::vector end, 1
+                  select probe_set_id, layer_id, part,
+                         (select array_agg(part + (debiased_sketch::vector::real[])[1] + number order by number)
+                            from generate_series(1, case part when 0 then 16000 else 300 end) as number)::vector,
+                         case part when 0 then (select array_agg(number) from generate_series(1, 250) as number)::vector end, 1
                     from layer_sketch cross join (values (0), (1)) as parts (part)",
         ))
         .await
@@ -54,10 +56,19 @@ async fn sketches_of_earlier_releases_are_replaced_and_equal_vectors_share_a_key
         sqlx::query_scalar::<_, serde_json::Value>(sqlx::AssertSqlSafe(query))
     };
     let before = all(rows).fetch_one(&mut database).await.unwrap();
+    let numbers = "select layer_id, md5(string_agg(substring(vector_send(lead) from 5), '' order by part)) as lead,
+                          md5(string_agg(substring(vector_send(tail) from 5), '' order by part)) as tail
+                     from layer_vector
+                    group by layer_id";
+    let numbers_before = all(numbers).fetch_one(&mut database).await.unwrap();
 
     apply(&mut database, 8..=i64::MAX).await;
 
     assert_eq!(all(rows).fetch_one(&mut database).await.unwrap(), before);
+    assert_eq!(all(numbers).fetch_one(&mut database).await.unwrap(), numbers_before);
+    let lengths = "select array_agg(vector_dims(lead) order by part) from layer_vector where layer_id = 1";
+    let lengths: Vec<i32> = sqlx::query_scalar(lengths).fetch_one(&mut database).await.unwrap();
+    assert_eq!(lengths, [vec![1_750; 9], vec![550]].concat());
     let counts = "select array_agg(count order by probe_set_id)
                     from (select probe_set_id, count(distinct sketch_id)
                             from layer_sketch

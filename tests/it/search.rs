@@ -322,7 +322,7 @@ pub const COPIES: &str = "
                         multiply_accumulates
                    from layer
                   where version_id = (select min(version_id) from layer);
-            insert into layer_vector
+            insert into layer_vector (probe_set_id, layer_id, part, lead, tail, lead_norm)
                  select probe_set_id, theirs.layer_id, part, lead, tail, lead_norm
                    from layer_vector
                    join layer as mine using (layer_id)
@@ -336,22 +336,41 @@ pub const COPIES: &str = "
                    join layer as mine using (layer_id)
                    join layer as theirs on theirs.version_id = new_version and theirs.index = mine.index
                   where mine.version_id = (select min(version_id) from layer);
+            insert into long_sketch
+                 select basis_id, theirs.layer_id, debiased_sketch, cka_sketch
+                   from long_sketch
+                   join layer as mine using (layer_id)
+                   join layer as theirs on theirs.version_id = new_version and theirs.index = mine.index
+                  where mine.version_id = (select min(version_id) from layer);
         end loop;
     end $$";
 
 /// Adds a small multiple of another layer's vector to the vector of each copy, a different one for each.
 pub const NOISE: [&str; 2] = [
-    "update layer_vector as mine
-        set lead = l2_normalize(mine.lead + other.lead * array_fill(0.0005 * mine.layer_id, array[4850])::vector)
-                   * array_fill(mine.lead_norm, array[4850])::vector
-       from layer_vector as other
-      where other.layer_id = (select min(layer_id) from layer_vector)
-        and mine.layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))",
+    "with mixed as (
+          select mine.layer_id, part, mine.lead_norm,
+                 mine.lead + other.lead * array_fill(0.0005 * mine.layer_id, array[vector_dims(other.lead)])::vector as lead
+            from layer_vector as mine
+            join layer_vector as other using (part)
+           where other.layer_id = (select min(layer_id) from layer_vector)
+             and mine.layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))
+     ), scaled as (
+          select layer_id, max(lead_norm) / sqrt(sum(vector_norm(lead) ^ 2)) as scale from mixed group by layer_id
+     )
+     update layer_vector
+        set lead = mixed.lead * array_fill(scale, array[vector_dims(mixed.lead)])::vector
+       from mixed
+       join scaled using (layer_id)
+      where layer_vector.layer_id = mixed.layer_id
+        and layer_vector.part = mixed.part",
     // Sketches of a basis without directions are all alike, but these layers share a vector with none now.
     "update layer_sketch
-        set sketch_id = vector_key(vector_send(lead) || vector_send(tail))
-       from layer_vector
-      where layer_vector.layer_id = layer_sketch.layer_id
+        set sketch_id = encode(substring(sha256(numbers) for 16), 'hex')::uuid
+       from (select layer_id, string_agg(substring(vector_send(lead) from 5), '' order by part)
+                                  || string_agg(substring(vector_send(tail) from 5), '' order by part) as numbers
+               from layer_vector
+              group by layer_id) as stored
+      where stored.layer_id = layer_sketch.layer_id
         and layer_sketch.layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))",
 ];
 

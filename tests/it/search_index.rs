@@ -26,15 +26,16 @@ async fn connection(server: &Server) -> PgConnection {
 /// The keys of all bases, and those of the partitions with their sketches.
 async fn bases(database: &mut PgConnection) -> (Vec<i64>, Vec<i64>) {
     let keys = "select basis_id from sketch_basis order by basis_id";
+    let keys = sqlx::query_scalar(keys).fetch_all(&mut *database).await.unwrap();
     let partitions = "select substring(relname from '[0-9]+$')::bigint as key
                         from pg_class
                        where relkind = 'r'
-                         and relname like 'layer_sketch_%'
+                         and relname ~ ('^' || $1 || '_sketch_[0-9]+$')
                        order by key";
-    (
-        sqlx::query_scalar(keys).fetch_all(&mut *database).await.unwrap(),
-        sqlx::query_scalar(partitions).fetch_all(database).await.unwrap(),
-    )
+    let [short, long] = ["layer", "long"].map(|length| sqlx::query_scalar::<_, i64>(partitions).bind(length));
+    let short = short.fetch_all(&mut *database).await.unwrap();
+    assert_eq!(short, long.fetch_all(database).await.unwrap());
+    (keys, short)
 }
 
 async fn push(server: &Server, name: &str, seed: u64) {
@@ -53,8 +54,9 @@ async fn sketches_are_replaced_and_what_an_interrupted_replacement_left_is_remov
     // What a server leaves that was killed while it wrote sketches, and one that was killed before it dropped the old ones.
     for statement in [
         "insert into sketch_basis (probe_set_id, state, layer_count, debiased_directions, cka_directions, debiased_rest,
-                                   cka_rest, debiased_rest_cosine, cka_rest_cosine)
-              select probe_set_id, 'BUILDING', 0, '', '', 1, 1, 1, 1 from sketch_basis",
+                                   cka_rest, debiased_short_rest_cosine, cka_short_rest_cosine,
+                                   debiased_long_rest_cosine, cka_long_rest_cosine)
+              select probe_set_id, 'BUILDING', 0, '', '', 1, 1, 1, 1, 1, 1 from sketch_basis",
         "select create_sketch_partition(basis_id) from sketch_basis where state = 'BUILDING'",
         "select create_sketch_partition(999)",
     ] {
@@ -62,9 +64,13 @@ async fn sketches_are_replaced_and_what_an_interrupted_replacement_left_is_remov
     }
     // Layers that are written meanwhile get sketches of both.
     push(&server, "between", 3).await;
-    let sketches = "select count(*) from layer_sketch group by basis_id order by basis_id";
-    let sketches: Vec<i64> = sqlx::query_scalar(sketches).fetch_all(&mut database).await.unwrap();
-    assert_eq!(sketches, [14, 7]);
+    for sketches in [
+        "select count(*) from layer_sketch group by basis_id order by basis_id",
+        "select count(*) from long_sketch group by basis_id order by basis_id",
+    ] {
+        let sketches: Vec<i64> = sqlx::query_scalar(sketches).fetch_all(&mut database).await.unwrap();
+        assert_eq!(sketches, [14, 7]);
+    }
 
     let rebuilt = server.api.data(REBUILD, json!({ "id": id })).await["rebuildSearchIndex"].take();
 
@@ -200,12 +206,18 @@ const ALIKE: &str = "
               cross join sketch_basis
               where model.name like 'alike %';
         insert into layer_sketch
-             select basis, layer_id, model_id, version_id, digits, vector_key(vector_send(lead) || vector_send(tail)), 0, 0,
-                    true, none.sketch, none.sketch, 'ReLU', '{}'
+             select basis, layer_id, model_id, version_id, digits,
+                    encode(substring(sha256(substring(vector_send(lead) from 5) || substring(vector_send(tail) from 5)) for 16),
+                           'hex')::uuid,
+                    0, 0, true, none.sketch, none.sketch, 'ReLU', '{}'
                from layer_vector
                join layer using (layer_id)
                join version using (version_id)
-              cross join (select ('[' || repeat('0,', 128) || '1]')::halfvec(129) as sketch) as none;
+              cross join (select ('[' || repeat('0,', 64) || '1]')::halfvec(65) as sketch) as none;
+        insert into long_sketch
+             select basis, layer_id, none.sketch, none.sketch
+               from layer_vector
+              cross join (select ('[' || repeat('0,', 256) || '1]')::halfvec(257) as sketch) as none;
         update catalogue set generation = generation + 1;
     end $$";
 
@@ -250,16 +262,17 @@ async fn vectors_and_sketches_have_no_sequences_and_no_foreign_keys_and_can_be_d
     let none: Vec<String> = Vec::new();
     let references = "select conname::text from pg_constraint
                        where contype = 'f'
-                         and (conrelid in ('layer_sketch'::regclass, 'layer_vector'::regclass)
-                              or confrelid in ('layer_sketch'::regclass, 'layer_vector'::regclass))";
+                         and (conrelid = any(array['layer_sketch', 'long_sketch', 'layer_vector']::regclass[])
+                              or confrelid = any(array['layer_sketch', 'long_sketch', 'layer_vector']::regclass[]))";
     assert_eq!(strings(references).await, none);
     let generated = "select column_name::text from information_schema.columns
-                      where table_name in ('layer_sketch', 'layer_vector')
+                      where table_name in ('layer_sketch', 'long_sketch', 'layer_vector')
                         and (column_default is not null or is_identity = 'YES')";
     assert_eq!(strings(generated).await, none);
     let keys = "select pg_get_constraintdef(oid) from pg_constraint
-                 where contype = 'p' and conrelid in ('layer_sketch'::regclass, 'layer_vector'::regclass) order by 1";
+                 where contype = 'p' and conrelid = any(array['layer_sketch', 'long_sketch', 'layer_vector']::regclass[]) order by 1";
     let expected = [
+        "PRIMARY KEY (basis_id, layer_id)",
         "PRIMARY KEY (basis_id, layer_id, sketch_id)",
         "PRIMARY KEY (probe_set_id, layer_id, part)",
     ];

@@ -83,7 +83,7 @@ impl VersionSearchFacts {
     /// Number of candidate versions: all versions that match the filter, whatever their scores.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
         let library = ctx.data_unchecked::<Library>();
-        let count = library.count_admitted_versions(&self.target, &self.query).await?;
+        let count = Box::pin(library.count_admitted_versions(&self.target, &self.query)).await?;
         Ok(i32::try_from(count).unwrap_or(i32::MAX))
     }
 

@@ -123,11 +123,7 @@ impl From<StoreError> for ApiError {
 /// A loader shares one failure among all requests of a batch.
 impl From<std::sync::Arc<StoreError>> for ApiError {
     fn from(error: std::sync::Arc<StoreError>) -> Self {
-        match *error {
-            StoreError::Busy => ServiceError::Overloaded.into(),
-            StoreError::TimedOut => ServiceError::TimedOut.into(),
-            _ => internal(&anyhow::anyhow!("{error}")),
-        }
+        StoreError::Shared(error).into()
     }
 }
 

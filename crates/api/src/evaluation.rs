@@ -333,9 +333,7 @@ impl Exemplar {
     /// The image; small images are enlarged.
     async fn picture(&self, ctx: &Context<'_>) -> Result<Picture> {
         let library = ctx.data_unchecked::<Library>();
-        let picture = library
-            .dataset_picture(self.dataset, Split::Test, self.image.index)
-            .await?;
-        Ok(Picture(picture))
+        let picture = library.dataset_picture(self.dataset, Split::Test, self.image.index);
+        Ok(Picture(Box::pin(picture).await?))
     }
 }

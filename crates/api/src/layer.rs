@@ -114,7 +114,8 @@ impl Layer {
         };
         let channels = channel_choice(channels, first)?;
         let library = ctx.data_unchecked::<Library>();
-        Ok(FeatureMap::all(library.feature_maps(self.0.id, image, channels).await?))
+        let maps = Box::pin(library.feature_maps(self.0.id, image, channels)).await?;
+        Ok(FeatureMap::all(maps))
     }
 
     /// Its channels with their top-activating images of the test split, by the maximum activation of the channel. Null
@@ -210,8 +211,8 @@ impl Layer {
             after: page.after,
         };
         let library = ctx.data_unchecked::<Library>();
-        let found = library.similar(&self.0, &version, &request, generation.unwrap_or_default());
-        let found = found.await?;
+        // Boxed, as other large ones are: the future of each field of a layer has room for the largest, and is copied.
+        let found = Box::pin(library.similar(&self.0, &version, &request, generation.unwrap_or_default())).await?;
         let nodes = found.matches.hits.iter().map(|hit| load_referenced(ctx, hit.layer));
         let nodes = futures::future::try_join_all(nodes).await?;
         let search = Search::new(self.0.id, request.on(found.probe_set), version);

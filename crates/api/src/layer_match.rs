@@ -42,7 +42,7 @@ impl Search {
 
     async fn candidate_count(&self, ctx: &Context<'_>) -> Result<usize> {
         let library = ctx.data_unchecked::<Library>();
-        let count = || library.count_admitted(&self.query, &self.version);
+        let count = || Box::pin(library.count_admitted(&self.query, &self.version));
         Ok(*self.candidate_count.get_or_try_init(count).await?)
     }
 }

@@ -166,7 +166,14 @@ impl Query {
         probe_set: Option<ID>,
         #[graphql(desc = "Compare only layers of these kinds. Empty: all.", default)] layer_kinds: Vec<String>,
     ) -> Result<CkaMatrix> {
-        compare::cka_matrix(ctx, [&a, &b], measure, probe_set.as_ref(), layer_kinds).await
+        Box::pin(compare::cka_matrix(
+            ctx,
+            [&a, &b],
+            measure,
+            probe_set.as_ref(),
+            layer_kinds,
+        ))
+        .await
     }
 
     /// A job by its global id. Null if it does not exist.

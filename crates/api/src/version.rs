@@ -123,7 +123,9 @@ impl Version {
         let other = other.ok_or_else(|| ServiceError::not_found("version", key))?;
         let probe_set = probe_set.as_ref().map(ProbeSetId::decode).transpose()?;
         let library = ctx.data_unchecked::<Library>();
-        Ok(library.version_diff(&self.0, &other.0, probe_set).await?.into())
+        Ok(Box::pin(library.version_diff(&self.0, &other.0, probe_set))
+            .await?
+            .into())
     }
 
     /// Number of trainable parameters.
@@ -154,7 +156,9 @@ impl Version {
             CodeFormat::Pytorch => {
                 let model = load_referenced(ctx, self.0.model_id).await?;
                 let library = ctx.data_unchecked::<Library>();
-                Ok(Some(library.pytorch_source(&self.0, model.name.as_str()).await?))
+                Ok(Some(
+                    Box::pin(library.pytorch_source(&self.0, model.name.as_str())).await?,
+                ))
             }
         }
     }
@@ -210,7 +214,15 @@ impl Version {
         #[graphql(desc = "The probe set to compare on. Default: the default probe set of the version's data set.")]
         probe_set: Option<ID>,
     ) -> Result<VersionMatchConnection> {
-        compare::similar_versions(ctx, &self.0, (first, after), measure, filter, probe_set.as_ref()).await
+        Box::pin(compare::similar_versions(
+            ctx,
+            &self.0,
+            (first, after),
+            measure,
+            filter,
+            probe_set.as_ref(),
+        ))
+        .await
     }
 
     /// Pairs of consecutive layers, in execution order, that compute nearly the same: candidates for pruning. Layers
@@ -224,7 +236,14 @@ impl Version {
         #[graphql(desc = "The probe set to compare on. Default: the default probe set of the version's data set.")]
         probe_set: Option<ID>,
     ) -> Result<Vec<LayerPair>> {
-        compare::redundant_neighbours(ctx, &self.0, min_score, measure, probe_set.as_ref()).await
+        Box::pin(compare::redundant_neighbours(
+            ctx,
+            &self.0,
+            min_score,
+            measure,
+            probe_set.as_ref(),
+        ))
+        .await
     }
 
     /// The version that this one nearly duplicates: when this version was ingested, each layer of either version had a
@@ -259,7 +278,8 @@ impl Version {
             AttributionSettings,
         >,
     ) -> Result<ImageAttributions> {
-        attribute(ctx, self.0.id, image_of_dataset(split, image)?, class, settings).await
+        let image = image_of_dataset(split, image)?;
+        Box::pin(attribute(ctx, self.0.id, image, class, settings)).await
     }
 
     /// Synthetic images for parts of its network, newest first.

@@ -12,7 +12,7 @@ use super::control::Control;
 use super::error::ComputeError;
 use super::task::{DeviceContext, Task};
 use scv_domain::sketch::{
-    CELL_DIRECTIONS, MAX_DIRECTION_BYTES, MAX_DIRECTIONS, MeasureBasis, SKETCH_LENGTH, SketchBasis,
+    MAX_DIRECTION_BYTES, MAX_DIRECTIONS, MeasureBasis, SHORT_DIRECTIONS, SHORT_LENGTH, SketchBasis,
 };
 use scv_domain::vector::LayerVector;
 
@@ -59,7 +59,7 @@ impl Task for FitDirections {
     }
 }
 
-/// Divides sketches of one measure into cells.
+/// Divides short sketches of one measure into cells.
 #[derive(Debug)]
 pub struct FitCentres {
     /// The basis of the sketches.
@@ -81,16 +81,16 @@ impl Task for FitCentres {
     /// # Errors
     /// A failure of the device, or cancellation.
     fn run(self, context: &DeviceContext, control: &Control) -> Result<MeasureBasis, ComputeError> {
-        let count = self.sketches.len() / SKETCH_LENGTH;
+        let count = self.sketches.len() / SHORT_LENGTH;
         let centres = self.centres.min(count);
         if centres == 0 {
             return Ok(self.basis);
         }
         let given = self.sketches;
         let mut means: Vec<f32> = (0..centres)
-            .flat_map(|index| given[index * count / centres * SKETCH_LENGTH..][..SKETCH_LENGTH].to_vec())
+            .flat_map(|index| given[index * count / centres * SHORT_LENGTH..][..SHORT_LENGTH].to_vec())
             .collect();
-        let leading = Tensor::from_vec(leading(&given), (count, CELL_DIRECTIONS), &context.device)?;
+        let leading = Tensor::from_vec(leading(&given), (count, SHORT_DIRECTIONS), &context.device)?;
         for _ in 0..CENTRE_ITERATIONS {
             control.between_steps()?;
             means = moved(&leading, &given, means, &context.device)?;
@@ -105,8 +105,8 @@ impl Task for FitCentres {
 
 /// The means of the sketches that are nearest to each centre. A centre without sketches stays.
 fn moved(sketches: &Tensor, numbers: &[f32], centres: Vec<f32>, device: &Device) -> Result<Vec<f32>, ComputeError> {
-    let count = centres.len() / SKETCH_LENGTH;
-    let of_centres = Tensor::from_vec(leading(&centres), (count, CELL_DIRECTIONS), device)?;
+    let count = centres.len() / SHORT_LENGTH;
+    let of_centres = Tensor::from_vec(leading(&centres), (count, SHORT_DIRECTIONS), device)?;
     let half_squares = (of_centres.sqr()?.sum(D::Minus1)? * 0.5)?;
     let transposed = of_centres.t()?.contiguous()?;
     let mut nearest = Vec::new();
@@ -117,15 +117,15 @@ fn moved(sketches: &Tensor, numbers: &[f32], centres: Vec<f32>, device: &Device)
         nearest.extend(closeness.argmax(D::Minus1)?.to_vec1::<u32>()?);
     }
     let (mut sums, mut members) = (vec![0.0_f64; centres.len()], vec![0_u32; count]);
-    for (sketch, &centre) in numbers.chunks_exact(SKETCH_LENGTH).zip(&nearest) {
+    for (sketch, &centre) in numbers.chunks_exact(SHORT_LENGTH).zip(&nearest) {
         members[centre as usize] += 1;
-        for (sum, &number) in sums[centre as usize * SKETCH_LENGTH..].iter_mut().zip(sketch) {
+        for (sum, &number) in sums[centre as usize * SHORT_LENGTH..].iter_mut().zip(sketch) {
             *sum += f64::from(number);
         }
     }
     Ok(centres
-        .chunks_exact(SKETCH_LENGTH)
-        .zip(sums.chunks_exact(SKETCH_LENGTH))
+        .chunks_exact(SHORT_LENGTH)
+        .zip(sums.chunks_exact(SHORT_LENGTH))
         .zip(members)
         .flat_map(|((centre, sums), members)| {
             centre.iter().zip(sums).map(move |(&old, &sum)| match members {
@@ -138,9 +138,9 @@ fn moved(sketches: &Tensor, numbers: &[f32], centres: Vec<f32>, device: &Device)
 
 /// The coordinates of sketches that decide between centres.
 fn leading(sketches: &[f32]) -> Vec<f32> {
-    let sketches = sketches.chunks_exact(SKETCH_LENGTH);
+    let sketches = sketches.chunks_exact(SHORT_LENGTH);
     sketches
-        .flat_map(|sketch| &sketch[..CELL_DIRECTIONS])
+        .flat_map(|sketch| &sketch[..SHORT_DIRECTIONS])
         .copied()
         .collect()
 }
@@ -175,10 +175,12 @@ fn directions(
         let products = directions.matmul(&sample.t()?)?;
         rows = orthonormal(products.matmul(&sample)?.to_vec2()?, if remaining == 0 { 2 } else { 1 });
     }
-    let rest_cosine = rest_cosine(&sample, &rows, device)?;
+    let short_rest_cosine = rest_cosine(&sample, &rows[..SHORT_DIRECTIONS.min(rows.len())], device)?;
+    let long_rest_cosine = rest_cosine(&sample, &rows, device)?;
     Ok(MeasureBasis {
         directions: rows.concat(),
-        rest_cosine,
+        short_rest_cosine,
+        long_rest_cosine,
         ..SketchBasis::empty().debiased
     })
 }
@@ -192,7 +194,7 @@ fn orthonormal(rows: Vec<Vec<f32>>, times: usize) -> Vec<Vec<f32>> {
         let before = norm(&row);
         for _ in 0..times {
             for other in &done {
-                let product: f64 = row.iter().zip(other).map(|(a, b)| a * b).sum();
+                let product = product(&row, other);
                 row.iter_mut().zip(other).for_each(|(a, b)| *a -= product * b);
             }
         }
@@ -208,7 +210,20 @@ fn orthonormal(rows: Vec<Vec<f32>>, times: usize) -> Vec<Vec<f32>> {
 }
 
 fn norm(row: &[f64]) -> f64 {
-    row.iter().map(|x| x * x).sum::<f64>().sqrt()
+    product(row, row).sqrt()
+}
+
+/// The inner product. Its sums are independent of one another, so that the processor need not wait for each.
+fn product(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 16];
+    let (a_blocks, b_blocks) = (a.chunks_exact(16), b.chunks_exact(16));
+    let (a_rest, b_rest) = (a_blocks.remainder(), b_blocks.remainder());
+    for (a, b) in a_blocks.zip(b_blocks) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f64>()
 }
 
 /// The mean cosine between the rests of near neighbours in the sample, each pair with the weight of its lengths.

@@ -12,19 +12,28 @@
 //! its last hit has proven its hits, whatever the directions are. Directions in which the library varies make the rests short
 //! and the bound tight.
 //!
-//! A basis also divides the sphere of sketches into cells: the sketches nearest to one of its centres, by rings of their angle
-//! to it. For a target at the angle θ to a centre, no sketch in the ring from a to b is nearer than the angle
+//! A layer has two sketches: a short one in the leading directions, which is read for every layer that a search visits, and a
+//! long one in all directions, which is read for those whose short one leaves them in question.
+//!
+//! A basis also divides the sphere of short sketches into cells: the sketches nearest to one of its centres, by rings of their
+//! angle to it. For a target at the angle θ to a centre, no sketch in the ring from a to b is nearer than the angle
 //! `max(θ - b, a - θ, 0)`, so whole cells can be excluded.
 
 use super::vector::{LayerVector, Measure};
 
 /// Maximum number of directions of a basis.
-pub const MAX_DIRECTIONS: usize = 128;
+pub const MAX_DIRECTIONS: usize = 256;
 
-/// Length of a sketch: a coordinate for each direction, and the length of the rest.
-pub const SKETCH_LENGTH: usize = MAX_DIRECTIONS + 1;
+/// Number of leading directions that short sketches have coordinates in.
+pub const SHORT_DIRECTIONS: usize = 64;
 
-/// Maximum size of the directions for one measure. Vectors of more than 362 images get fewer than [`MAX_DIRECTIONS`].
+/// Length of a long sketch: a coordinate for each direction, and the length of the rest.
+pub const LONG_LENGTH: usize = MAX_DIRECTIONS + 1;
+
+/// Length of a short sketch.
+pub const SHORT_LENGTH: usize = SHORT_DIRECTIONS + 1;
+
+/// Maximum size of the directions for one measure. Vectors of more than 256 images get fewer than [`MAX_DIRECTIONS`].
 pub const MAX_DIRECTION_BYTES: usize = 32 << 20;
 
 /// What rounding can add to a score above the inner product of two stored sketches.
@@ -45,14 +54,17 @@ pub const RINGS: usize = 8;
 /// Numbers that are multiplied and added in single precision before the sum goes on in double precision.
 const BLOCK: usize = 128;
 
-/// The leading directions decide between centres.
-pub const CELL_DIRECTIONS: usize = 64;
+/// Directions that many vectors are multiplied with at a time: 310 KB for 100 images.
+const BLOCK_DIRECTIONS: usize = 16;
 
-/// The sketch of a vector, and the cell that it lies in.
+/// The sketches of a vector by one measure, and the cell that it lies in. Coordinates in directions that the basis does not
+/// have are zero.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sketch {
-    /// Its [`SKETCH_LENGTH`] numbers. Directions that the basis does not have are zero.
-    pub numbers: Vec<f32>,
+    /// The [`SHORT_LENGTH`] numbers of the short one.
+    pub short: Vec<f32>,
+    /// The [`LONG_LENGTH`] numbers of the long one.
+    pub long: Vec<f32>,
     /// The number of its cell.
     pub cell: i32,
 }
@@ -71,13 +83,15 @@ pub struct LayerSketch {
 pub struct MeasureBasis {
     /// The directions, one after the other: k orthonormal rows as long as a vector.
     pub directions: Vec<f32>,
-    /// The centres of the cells in the space of sketches, one after the other. Not of unit length: a centre is a mean.
+    /// The centres of the cells in the space of short sketches, one after the other. Not of unit length: a centre is a mean.
     pub centres: Vec<f32>,
     /// For each cell, the share of the layers that it held when the basis was fitted.
     pub cell_shares: Vec<f32>,
-    /// The typical cosine between the rests of near neighbours, 0 to 1. Times their lengths, it estimates what the directions
-    /// miss of a score.
-    pub rest_cosine: f32,
+    /// The typical cosine between the rests that near neighbours have in short sketches, 0 to 1. Times their lengths, it
+    /// estimates what the directions miss of a score.
+    pub short_rest_cosine: f32,
+    /// The same in long sketches.
+    pub long_rest_cosine: f32,
 }
 
 /// What the sketches of a probe set are made with. It never changes; a better one replaces it.
@@ -117,7 +131,8 @@ impl SketchBasis {
             directions: Vec::new(),
             centres: Vec::new(),
             cell_shares: Vec::new(),
-            rest_cosine: 1.0,
+            short_rest_cosine: 1.0,
+            long_rest_cosine: 1.0,
         };
         Self {
             debiased: empty.clone(),
@@ -135,10 +150,27 @@ impl SketchBasis {
 
     /// The sketches of a layer vector.
     pub fn sketch(&self, vector: &LayerVector) -> LayerSketch {
+        let (lead, tail) = (vector.lead.as_slice(), vector.tail.as_slice());
         LayerSketch {
-            debiased: self.debiased.sketch(&[&vector.lead]),
-            cka: self.cka.sketch(&[&vector.lead, &vector.tail]),
+            debiased: self.debiased.sketch(&[lead]),
+            cka: self.cka.sketch(&[lead, tail]),
         }
+    }
+
+    /// The sketches of many layer vectors, which takes less time than one after the other.
+    pub fn sketches(&self, vectors: &[&LayerVector]) -> Vec<LayerSketch> {
+        let leads: Vec<_> = vectors.iter().map(|vector| [vector.lead.as_slice()]).collect();
+        let wholes: Vec<_> = vectors
+            .iter()
+            .map(|vector| [vector.lead.as_slice(), vector.tail.as_slice()])
+            .collect();
+        let debiased = self.debiased.sketches(&leads);
+        let cka = self.cka.sketches(&wholes);
+        debiased
+            .into_iter()
+            .zip(cka)
+            .map(|(debiased, cka)| LayerSketch { debiased, cka })
+            .collect()
     }
 
     /// Bytes that it takes.
@@ -159,41 +191,52 @@ impl LayerSketch {
 }
 
 impl MeasureBasis {
-    /// The sketch of a vector, given in consecutive parts, after scaling it to unit length.
-    pub fn sketch(&self, parts: &[&[f32]]) -> Sketch {
-        let numbers = self.numbers(parts);
-        let cell = self.cell(&numbers);
-        Sketch { numbers, cell }
+    /// The sketches of a vector, given in consecutive parts, after scaling it to unit length.
+    pub fn sketch<const PARTS: usize>(&self, parts: &[&[f32]; PARTS]) -> Sketch {
+        self.sketches(std::slice::from_ref(parts)).remove(0)
     }
 
-    /// The numbers of a sketch.
-    pub fn numbers(&self, parts: &[&[f32]]) -> Vec<f32> {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        let squared_norm: f64 = parts
+    /// The sketches of many vectors. A block of directions stays in the cache of the processor while all vectors are multiplied
+    /// with it.
+    fn sketches<const PARTS: usize>(&self, vectors: &[[&[f32]; PARTS]]) -> Vec<Sketch> {
+        let length: usize = vectors
+            .first()
+            .map_or(1, |parts| parts.iter().map(|part| part.len()).sum());
+        let mut longs: Vec<_> = vectors.iter().map(|_| vec![0.0; LONG_LENGTH]).collect();
+        let mut squared_rests = vec![1.0 + SQUARED_REST_SLACK; vectors.len()];
+        let norms: Vec<f64> = vectors
             .iter()
-            .flat_map(|part| part.iter())
-            .map(|&x| f64::from(x).powi(2))
-            .sum();
-        let norm = squared_norm.sqrt();
-        let mut numbers = vec![0.0; SKETCH_LENGTH];
-        let mut squared_rest = 1.0 + SQUARED_REST_SLACK;
-        for (number, direction) in numbers.iter_mut().zip(self.directions.chunks_exact(length.max(1))) {
-            let mut rest = direction;
-            let mut product = 0.0;
-            for part in parts {
-                let (own, others) = rest.split_at(part.len());
-                product += dot(part, own);
-                rest = others;
+            .map(|parts| parts.iter().map(|part| dot(part, part)).sum::<f64>().sqrt())
+            .collect();
+        for (block, directions) in self.directions.chunks(BLOCK_DIRECTIONS * length.max(1)).enumerate() {
+            for (index, parts) in vectors.iter().enumerate() {
+                for (position, direction) in directions.chunks_exact(length.max(1)).enumerate() {
+                    let mut rest = direction;
+                    let mut product = 0.0;
+                    for part in parts {
+                        let (own, others) = rest.split_at(part.len());
+                        product += dot(part, own);
+                        rest = others;
+                    }
+                    let coordinate = product / norms[index];
+                    squared_rests[index] -= coordinate * coordinate;
+                    longs[index][block * BLOCK_DIRECTIONS + position] = coordinate as f32;
+                }
             }
-            let coordinate = product / norm;
-            squared_rest -= coordinate * coordinate;
-            *number = coordinate as f32;
         }
-        numbers[MAX_DIRECTIONS] = squared_rest.max(SQUARED_REST_SLACK).sqrt() as f32;
-        numbers
+        longs
+            .into_iter()
+            .zip(squared_rests)
+            .map(|(mut long, squared_rest)| {
+                long[MAX_DIRECTIONS] = squared_rest.max(SQUARED_REST_SLACK).sqrt() as f32;
+                let short = short(&long);
+                let cell = self.cell(&short);
+                Sketch { short, long, cell }
+            })
+            .collect()
     }
 
-    /// The number of the cell that a sketch lies in.
+    /// The number of the cell that a short sketch lies in.
     pub fn cell(&self, numbers: &[f32]) -> i32 {
         let nearest = self
             .centres()
@@ -201,13 +244,13 @@ impl MeasureBasis {
             .map(|(index, centre)| (index, squared_distance(numbers, centre)))
             .min_by(|a, b| a.1.total_cmp(&b.1));
         let Some((index, _)) = nearest else { return 0 };
-        let centre = &self.centres[index * SKETCH_LENGTH..][..SKETCH_LENGTH];
+        let centre = &self.centres[index * SHORT_LENGTH..][..SHORT_LENGTH];
         let angle = angle(numbers, centre).to_degrees();
         let ring = RING_EDGES.iter().position(|edge| angle <= *edge).unwrap_or(RINGS - 1);
         (index * RINGS + ring) as i32
     }
 
-    /// The surroundings of all centres, those first whose layers can be expected to score highest.
+    /// The surroundings of all centres, as seen from a short sketch. Those come first whose layers can be expected to score highest.
     pub fn surroundings(&self, target: &[f32]) -> Vec<Surroundings> {
         let estimating = self.estimating(target);
         let mut all: Vec<_> = self
@@ -262,22 +305,27 @@ impl MeasureBasis {
         cells
     }
 
-    /// The vector whose inner product with a sketch estimates the score with the target.
+    /// The vector whose inner product with a sketch estimates the score with the target, whose sketch is as long.
     pub fn estimating(&self, target: &[f32]) -> Vec<f32> {
         let mut estimating = target.to_vec();
-        estimating[MAX_DIRECTIONS] *= self.rest_cosine;
+        if let Some(rest) = estimating.last_mut() {
+            *rest *= match target.len() {
+                SHORT_LENGTH => self.short_rest_cosine,
+                _ => self.long_rest_cosine,
+            };
+        }
         estimating
     }
 
-    /// The same basis with the shares that its cells have of some sketches, one after the other.
+    /// The same basis with the shares that its cells have of some short sketches, one after the other.
     pub fn with_shares_of(self, sketches: &[f32]) -> Self {
-        let mut counts = vec![0.0; self.centres.len() / SKETCH_LENGTH * RINGS];
-        for sketch in sketches.chunks_exact(SKETCH_LENGTH) {
+        let mut counts = vec![0.0; self.centres.len() / SHORT_LENGTH * RINGS];
+        for sketch in sketches.chunks_exact(SHORT_LENGTH) {
             if let Some(count) = counts.get_mut(self.cell(sketch) as usize) {
                 *count += 1.0;
             }
         }
-        let total = (sketches.len() / SKETCH_LENGTH).max(1) as f32;
+        let total = (sketches.len() / SHORT_LENGTH).max(1) as f32;
         counts.iter_mut().for_each(|count| *count /= total);
         Self {
             cell_shares: counts,
@@ -291,17 +339,24 @@ impl MeasureBasis {
     }
 
     fn centres(&self) -> impl Iterator<Item = &[f32]> {
-        self.centres.chunks_exact(SKETCH_LENGTH)
+        self.centres.chunks_exact(SHORT_LENGTH)
     }
 }
 
-/// The distance that decides between centres. Any choice is right, because bounds follow from the angle to the centre.
+/// The short sketch of a vector with this long one: what lies in the other directions belongs to its rest.
+fn short(long: &[f32]) -> Vec<f32> {
+    let (leading, others) = long.split_at(SHORT_DIRECTIONS);
+    let squared_rest: f64 = others.iter().map(|&x| f64::from(x).powi(2)).sum();
+    let mut short = leading.to_vec();
+    short.push(squared_rest.sqrt() as f32);
+    short
+}
+
+/// The distance in the directions, which decides between centres. Any choice is right, because bounds follow from the angle to
+/// the centre.
 fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0; 8];
-    for (a, b) in a[..CELL_DIRECTIONS]
-        .chunks_exact(8)
-        .zip(b[..CELL_DIRECTIONS].chunks_exact(8))
-    {
+    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
         for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
             *sum += (a - b) * (a - b);
         }

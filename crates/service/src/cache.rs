@@ -1,5 +1,5 @@
-//! Results kept in memory because they were costly to get. Each cache is bounded in bytes, counts its hits and misses, and
-//! computes an entry once however many callers wait for it.
+//! Results kept in memory because they were costly to get. Each cache is bounded in bytes, counts its hits and misses, and can
+//! compute an entry once however many callers wait for it.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -85,6 +85,11 @@ where
             Ok(entry) => Ok(entry.into_value()),
             Err(shared) => Err(ServiceError::clone(&shared)),
         }
+    }
+
+    /// Bytes that all entries may take.
+    pub(super) fn byte_limit(&self) -> u64 {
+        self.byte_limit
     }
 
     /// The entry of a key. The caller counts the hit or miss itself, with [`Self::count`].

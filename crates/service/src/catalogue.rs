@@ -63,7 +63,6 @@ impl Library {
             .update_model(id, changes)
             .await?
             .ok_or_else(|| ServiceError::not_found("model", id))?;
-        tx.bump_generation().await?;
         tx.commit().await?;
         Ok(model)
     }
@@ -111,7 +110,6 @@ impl Library {
                 ));
             }
         }
-        tx.bump_generation().await?;
         tx.commit().await?;
         Ok(model)
     }
@@ -120,7 +118,6 @@ impl Library {
         self.changeable_model(id).await?;
         let mut tx = self.store.begin().await?;
         let model = tx.set_model_deleted(id, deleted).await?;
-        tx.bump_generation().await?;
         tx.commit().await?;
         Ok(model)
     }

@@ -302,6 +302,13 @@ impl From<StoreError> for ServiceError {
             StoreError::Busy => Self::Overloaded,
             StoreError::TimedOut => Self::TimedOut,
             StoreError::Text => Self::bad_input(error),
+            StoreError::Overtaken => Self::Conflict(error.to_string()),
+            StoreError::Shared(shared) => match shared.innermost() {
+                StoreError::Busy => Self::Overloaded,
+                StoreError::TimedOut => Self::TimedOut,
+                StoreError::Overtaken => Self::Conflict(shared.to_string()),
+                _ => Self::internal(shared),
+            },
             other => Self::internal(other),
         }
     }

@@ -5,6 +5,7 @@ pub mod metrics;
 pub mod worker;
 
 mod access;
+mod answers;
 mod cache;
 mod catalogue;
 mod compare;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use access::create_token;
+pub use answers::{AnswerBody, Question};
 pub use cache::CacheStatistics;
 pub use diff::VersionDiff;
 pub use error::{Fault, LookupKey, ServiceError};
@@ -50,6 +52,7 @@ pub use search_cache::SimilarLayers;
 pub use synthesis::SynthesisRequest;
 pub use version::{OnnxOptions, TrainRequest, UploadedNetwork, VersionRequest};
 
+use self::answers::AnswerCache;
 use self::cache::MeteredCache;
 use self::metrics::Snapshot;
 use self::search_cache::SearchCache;
@@ -82,6 +85,8 @@ pub struct Library {
     engine: Engine,
     pictures: Pictures,
     explainer: Arc<explain::Explainer>,
+    /// Finished answers.
+    answers: AnswerCache,
     /// Results of searches.
     searches: SearchCache,
     /// Networks on the device, by version.
@@ -111,6 +116,8 @@ pub struct Library {
 pub struct LibrarySettings {
     /// How explanations are written.
     pub explanations: ExplanationSettings,
+    /// Bytes of the cache of finished answers.
+    pub answer_cache_bytes: u64,
     /// Bytes of the cache of search results.
     pub search_cache_bytes: u64,
     /// Bytes of activations that a computation may hold.
@@ -140,6 +147,7 @@ impl Library {
             artifacts,
             engine,
             explainer: Arc::new(explain::Explainer::new(settings.explanations)),
+            answers: AnswerCache::of_answers(settings.answer_cache_bytes),
             searches: SearchCache::of_searches(settings.search_cache_bytes),
             networks: MeteredCache::new("networks", settings.network_cache_bytes, |_, network: &Arc<Network>| {
                 network.byte_len()
@@ -188,12 +196,13 @@ impl Library {
         self.engine.device()
     }
 
-    /// Drops the results of searches as soon as the catalogue is known to have changed. This only frees memory: each search
-    /// reads the catalogue's generation in the database, which is part of its key.
-    pub fn drop_outdated_searches(&self, mut generation: tokio::sync::watch::Receiver<i64>) {
-        let searches = self.searches.clone();
+    /// Drops what is kept of an earlier generation as soon as the catalogue is known to have changed. This only frees memory: a
+    /// kept answer or result is used only at its own generation.
+    pub fn drop_outdated(&self, mut generation: tokio::sync::watch::Receiver<i64>) {
+        let (answers, searches) = (self.answers.clone(), self.searches.clone());
         tokio::spawn(async move {
             while generation.changed().await.is_ok() {
+                answers.clear();
                 searches.clear();
             }
         });
@@ -216,6 +225,7 @@ impl Library {
     /// How its caches are used.
     pub async fn cache_statistics(&self) -> Vec<CacheStatistics> {
         vec![
+            self.answers.statistics().await,
             self.searches.statistics().await,
             self.explainer.explanations.statistics().await,
             self.networks.statistics().await,

@@ -255,7 +255,7 @@ fn registry_of(now: &Snapshot) -> Registry {
     );
     gauge(
         "catalogue_generation",
-        "Number of catalogue changes that searches see",
+        "Number of changes of the catalogue",
         now.generation,
     );
     gauge("resident_bytes", "Memory of the process", resident_bytes());

@@ -8,7 +8,7 @@ use scv_compute::sketch::{FitCentres, FitDirections};
 use scv_domain::access::Scope;
 use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::similarity::SearchIndex;
-use scv_domain::sketch::{MAX_DIRECTIONS, SKETCH_LENGTH, SketchBasis};
+use scv_domain::sketch::{SHORT_DIRECTIONS, SHORT_LENGTH, SketchBasis};
 use scv_domain::vector::{LayerVector, Measure};
 use scv_store::{BasisFit, FittedBasis, Store};
 
@@ -49,7 +49,7 @@ const LIBRARY_GROWTH: usize = 2;
 const RETRY_DELAY: Duration = Duration::from_secs(60);
 
 impl Library {
-    /// Fits the basis of a probe set anew and replaces the sketches of all its layers, whether it needs it or not. This goes on
+    /// Fits a new basis to a probe set and replaces the sketches of all its layers, whether it needs it or not. This goes on
     /// to the end even if the caller stops waiting.
     ///
     /// # Errors
@@ -97,13 +97,14 @@ impl Library {
     /// Fits a basis to the layers of a probe set and replaces the old one. `None` if one is being replaced already.
     async fn fit_basis(&self, probe_set: ProbeSetId) -> Result<Option<SearchIndex>, ServiceError> {
         let started = std::time::Instant::now();
+        let Some(replacement) = self.store.begin_replacement().await? else {
+            return Ok(None);
+        };
         let fitted = self.fitted(probe_set).await?;
         let fitting = started.elapsed();
-        let index = self.store.replace_basis(probe_set, fitted).await?;
-        if let Some(SearchIndex { layers, .. }) = index {
-            tracing::info!(%probe_set, layers, ?fitting, total = ?started.elapsed(), "replaced the sketches");
-        }
-        Ok(index)
+        let index = replacement.finish(probe_set, fitted).await?;
+        tracing::info!(%probe_set, layers = index.layers, ?fitting, total = ?started.elapsed(), "replaced the sketches");
+        Ok(Some(index))
     }
 
     async fn fitted(&self, probe_set: ProbeSetId) -> Result<FittedBasis, ServiceError> {
@@ -176,19 +177,19 @@ async fn vectors(store: &Store, probe_set: ProbeSetId, layers: &[LayerId]) -> Re
     Ok(found.into_iter().map(|(_, vector)| vector).collect())
 }
 
-/// The sketches of layers by each measure, one after the other, in the order of the layers.
+/// The short sketches of layers by each measure, one after the other, in the order of the layers.
 async fn sketches(
     store: &Store,
     probe_set: ProbeSetId,
     layers: &[LayerId],
     basis: &SketchBasis,
 ) -> Result<[Vec<f32>; 2], ServiceError> {
-    let mut sketches = [Measure::DebiasedCka, Measure::Cka].map(|_| Vec::with_capacity(layers.len() * SKETCH_LENGTH));
+    let mut sketches = [Measure::DebiasedCka, Measure::Cka].map(|_| Vec::with_capacity(layers.len() * SHORT_LENGTH));
     for batch in layers.chunks(BATCH_VECTORS) {
-        for vector in vectors(store, probe_set, batch).await? {
-            let sketch = basis.sketch(&vector);
-            sketches[0].extend(sketch.debiased.numbers);
-            sketches[1].extend(sketch.cka.numbers);
+        let vectors = vectors(store, probe_set, batch).await?;
+        for sketch in basis.sketches(&vectors.iter().collect::<Vec<_>>()) {
+            sketches[0].extend(sketch.debiased.short);
+            sketches[1].extend(sketch.cka.short);
         }
         tokio::task::yield_now().await;
     }
@@ -197,9 +198,9 @@ async fn sketches(
 
 fn mean_squared_rest(sketches: &[f32], most: usize) -> f64 {
     let rests = sketches
-        .chunks_exact(SKETCH_LENGTH)
+        .chunks_exact(SHORT_LENGTH)
         .take(most)
-        .map(|sketch| f64::from(sketch[MAX_DIRECTIONS]).powi(2));
+        .map(|sketch| f64::from(sketch[SHORT_DIRECTIONS]).powi(2));
     let count = rests.len().max(1);
     rests.sum::<f64>() / count as f64
 }

@@ -20,10 +20,10 @@ as $$
     ), product as materialized (
          select theirs.layer_id, part, -(theirs.lead <#> own_vector.lead) as lead, -(theirs.tail <#> own_vector.tail) as tail,
                 theirs.lead_norm::double precision * own_vector.lead_norm as norms
-           from unnest(candidates) as candidate (layer_id)
-           join layer_vector as theirs on theirs.layer_id = candidate.layer_id
+           from layer_vector as theirs
            join own_vector using (part)
           where theirs.probe_set_id = searched_set
+            and theirs.layer_id = any(candidates)
     )
     select product.layer_id, least(sum(lead order by part) + sum(tail order by part), 1),
            greatest(-1, least(sum(lead order by part) / max(norms), 1))
@@ -31,7 +31,7 @@ as $$
      group by product.layer_id
 $$;
 
--- The cells of a basis as seen from a sketch.
+-- The cells of a basis as seen from a short sketch.
 create or replace function ranked_cells(basis bigint, wanted_measure text, sketch vector, rest_cosine real)
     returns table (cell integer, bound double precision, estimate double precision, share double precision)
     language sql stable parallel safe
@@ -99,7 +99,8 @@ declare
     plan           json;
     admitted       double precision;
     has_cells      boolean;
-    own_sketch     halfvec;
+    own_short      halfvec;
+    own_long       halfvec;
     visited        integer[];
     round_size     bigint;
     -- A further sketch whose bound is lower cannot have a hit.
@@ -150,15 +151,19 @@ begin
     end if;
 
     select sketch_basis.basis_id, layer_count,
-           case measure when 'CKA' then cka_rest_cosine else debiased_rest_cosine end as rest_cosine
+           case measure when 'CKA' then cka_short_rest_cosine else debiased_short_rest_cosine end as rest_cosine
       into basis
       from sketch_basis
      where sketch_basis.probe_set_id = searched_set
        and state = 'ACTIVE';
-    execute format('select %I from layer_sketch_%s where layer_id = $1', sketch_column, basis.basis_id)
-       into own_sketch
+    execute format('select short.%1$I, long.%1$I
+                      from layer_sketch_%2$s as short
+                      join long_sketch_%2$s as long using (basis_id, layer_id)
+                     where basis_id = %2$s
+                       and layer_id = $1', sketch_column, basis.basis_id)
+       into own_short, own_long
       using layer;
-    if own_sketch is null then
+    if own_short is null then
         return;
     end if;
 
@@ -181,30 +186,37 @@ begin
         select array_agg(cell)
           into visited
           from (select cell, sum(share) over (order by estimate desc, cell) - share as before
-                  from ranked_cells(basis.basis_id, measure, own_sketch::vector, basis.rest_cosine)) as ranked
+                  from ranked_cells(basis.basis_id, measure, own_short::vector, basis.rest_cosine)) as ranked
          where before * basis.layer_count < least(visited_layers * basis.layer_count / admitted, max_visited_layers);
     end if;
 
     foreach round_size in array array[greatest(first_round, k), greatest(second_round, 2 * k::bigint), null] loop
-        -- The sketches with the greatest bounds that reach the threshold, each once. Copies of one layer tie, and are taken
-        -- together or not at all.
+        -- The short sketches with the greatest bounds that reach the threshold, each once, and of these those whose long bound
+        -- does too. Copies of one layer tie, and are taken together or not at all.
         execute format(
-            'select array_agg(layer_id), array_agg(layers), array_agg(sketch_id)
-               from (select min(layer_id) as layer_id, count(*) as layers, sketch_id
-                       from (select layer_id, sketch_id, %1$I <#> $4 as distance
-                               from layer_sketch_%2$s
-                              where %3$s
-                                and %1$I <#> $4 <= $5
-                                %4$s
-                              order by distance
-                              fetch first $6 rows with ties) as nearest
-                      group by sketch_id) as listed',
+            'with listed as materialized (
+                  select min(layer_id) as layer_id, count(*) as layers, sketch_id
+                    from (select layer_id, sketch_id, %1$I <#> $4 as distance
+                            from layer_sketch_%2$s
+                           where %3$s
+                             and %1$I <#> $4 <= $5
+                             %4$s
+                           order by distance
+                           fetch first $6 rows with ties) as nearest
+                   group by sketch_id
+             )
+             select array_agg(layer_id), array_agg(layers), array_agg(sketch_id)
+               from long_sketch_%2$s as long
+               join listed using (layer_id)
+              where basis_id = %2$s
+                and long.layer_id = any(array(select layer_id from listed))
+                and long.%1$I <#> $8 <= $5',
             sketch_column, basis.basis_id, scope,
             case when visited is not null then format('and %I = any($7)', cell_column) end
         )
            into layers, counts, sketches
-          using target.model_id, min_accuracy, wanted_dataset, own_sketch, bound_slack - threshold,
-                coalesce(round_size, 9223372036854775807), visited;
+          using target.model_id, min_accuracy, wanted_dataset, own_short, bound_slack - threshold,
+                coalesce(round_size, 9223372036854775807), visited, own_long;
         select coalesce(max(score) filter (where covered >= k), '-infinity')
           into threshold
           from (select score, sum(count) over (order by score desc, scored.layer_id) as covered
@@ -215,7 +227,7 @@ begin
             -- All cells that can hold a hit; most of the library is read faster as a whole.
             select case when sum(share) <= 0.5 then array_agg(cell) end
               into visited
-              from ranked_cells(basis.basis_id, measure, own_sketch::vector, basis.rest_cosine)
+              from ranked_cells(basis.basis_id, measure, own_short::vector, basis.rest_cosine)
              where bound >= threshold;
         end if;
     end loop;

@@ -28,15 +28,28 @@ pub enum StoreError {
     /// A text contains a character that PostgreSQL cannot store.
     #[error("a text may not contain the character U+0000: leave it out")]
     Text,
-    /// The sketches that a search was using were replaced again and again.
-    #[error("the sketches of the probe set are being replaced: try again")]
-    BasisReplaced,
+    /// What a search was reading was replaced or deleted, again and again.
+    #[error("the layers of the probe set changed again and again while they were searched: try again")]
+    Overtaken,
+    /// An error that several callers get.
+    #[error(transparent)]
+    Shared(std::sync::Arc<StoreError>),
     /// The schema could not be brought up to date.
     #[error("the database schema could not be brought up to date: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// The database cannot be reached, is overloaded, or refuses a statement.
     #[error("the database failed: {0}")]
     Database(sqlx::Error),
+}
+
+impl StoreError {
+    /// The error that several callers got, or this one.
+    pub fn innermost(&self) -> &Self {
+        match self {
+            Self::Shared(error) => error.innermost(),
+            other => other,
+        }
+    }
 }
 
 /// PostgreSQL's codes for texts and JSON that contain U+0000.

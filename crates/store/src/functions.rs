@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::search::{FIRST_ROUND, MAX_VISITED_LAYERS, MIN_LISTED, SCANNED_LAYERS, VISITED_LAYERS};
 use super::{SEARCH_SETTINGS, StoreError};
-use scv_domain::sketch::{BOUND_SLACK, MAX_DIRECTIONS, RING_EDGES, RINGS};
+use scv_domain::sketch::{BOUND_SLACK, RING_EDGES, RINGS, SHORT_DIRECTIONS};
 
 const NEAREST_LAYERS: &str = include_str!("../sql/nearest_layers.sql");
 
@@ -46,7 +46,7 @@ fn nearest_layers() -> String {
         ("first_round", FIRST_ROUND.to_string()),
         ("min_listed", MIN_LISTED.to_string()),
         ("bound_slack", BOUND_SLACK.to_string()),
-        ("directions", MAX_DIRECTIONS.to_string()),
+        ("directions", SHORT_DIRECTIONS.to_string()),
         ("rings", RINGS.to_string()),
         ("inner_edges", numbers(&inner_edges)),
         ("outer_edges", numbers(&RING_EDGES)),

@@ -6,10 +6,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::vector::MAX_PART_LENGTH;
 use scv_domain::id::{LayerId, ProbeSetId};
-use scv_domain::sketch::{LayerSketch, SketchBasis};
-use scv_domain::vector::LayerVector;
+use scv_domain::sketch::{LayerSketch, Sketch, SketchBasis};
+use scv_domain::vector::{LayerVector, Measure};
 
 /// The sketches of a layer, with the key of its vector.
 pub(super) struct NewSketch {
@@ -19,30 +18,28 @@ pub(super) struct NewSketch {
 }
 
 impl NewSketch {
-    pub(super) fn of(layer: LayerId, vector: &LayerVector, basis: &SketchBasis) -> Self {
-        Self {
-            layer,
-            key: vector_key(vector),
-            sketch: basis.sketch(vector),
-        }
+    pub(super) fn all(layers: &[(LayerId, &LayerVector)], basis: &SketchBasis) -> Vec<Self> {
+        let vectors: Vec<_> = layers.iter().map(|(_, vector)| *vector).collect();
+        let sketches = basis.sketches(&vectors);
+        layers
+            .iter()
+            .zip(sketches)
+            .map(|((layer, vector), sketch)| Self {
+                layer: *layer,
+                key: vector_key(vector),
+                sketch,
+            })
+            .collect()
     }
 }
 
-/// The key that equal vectors share: the first half of the SHA-256 of their parts as pgvector sends them. The migration that
-/// introduced it has the same definition in SQL.
+/// The key that equal vectors share: the first half of the SHA-256 of their numbers, big-endian. Migration 0018 has the same
+/// definition in SQL.
 fn vector_key(vector: &LayerVector) -> Uuid {
     let mut hasher = Sha256::new();
-    let mut add = |numbers: &[f32]| {
-        hasher.update((numbers.len() as u16).to_be_bytes());
-        hasher.update([0, 0]);
+    for numbers in [&vector.lead, &vector.tail] {
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
         hasher.update(bytes);
-    };
-    for (index, lead) in vector.lead.chunks(MAX_PART_LENGTH).enumerate() {
-        add(lead);
-        if index == 0 {
-            add(&vector.tail);
-        }
     }
     let digest: [u8; 32] = hasher.finalize().into();
     let [half, _] = digest.as_chunks::<16>().0 else {
@@ -55,22 +52,26 @@ fn vector_key(vector: &LayerVector) -> Uuid {
 struct SketchColumns {
     layers: Vec<i64>,
     keys: Vec<Uuid>,
-    debiased: Vec<HalfVector>,
-    cka: Vec<HalfVector>,
-    debiased_cells: Vec<i32>,
-    cka_cells: Vec<i32>,
+    short: [Vec<HalfVector>; 2],
+    long: [Vec<HalfVector>; 2],
+    cells: [Vec<i32>; 2],
 }
 
 impl SketchColumns {
     fn of(sketches: &[NewSketch]) -> Self {
-        let half = |numbers: &[f32]| HalfVector::from_f32_slice(numbers);
+        let measures = [Measure::DebiasedCka, Measure::Cka];
+        let column = |numbers: fn(&Sketch) -> &[f32]| {
+            measures.map(|measure| {
+                let of_measure = sketches.iter().map(|new| numbers(new.sketch.of(measure)));
+                of_measure.map(HalfVector::from_f32_slice).collect()
+            })
+        };
         Self {
             layers: sketches.iter().map(|new| new.layer.0).collect(),
             keys: sketches.iter().map(|new| new.key).collect(),
-            debiased: sketches.iter().map(|new| half(&new.sketch.debiased.numbers)).collect(),
-            cka: sketches.iter().map(|new| half(&new.sketch.cka.numbers)).collect(),
-            debiased_cells: sketches.iter().map(|new| new.sketch.debiased.cell).collect(),
-            cka_cells: sketches.iter().map(|new| new.sketch.cka.cell).collect(),
+            short: column(|sketch| &sketch.short),
+            long: column(|sketch| &sketch.long),
+            cells: measures.map(|measure| sketches.iter().map(|new| new.sketch.of(measure).cell).collect()),
         }
     }
 }
@@ -83,12 +84,20 @@ pub(super) async fn insert_sketches(
 ) -> Result<(), StoreError> {
     let columns = SketchColumns::of(sketches);
     sqlx::query!(
-        "insert into layer_sketch (basis_id, layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell,
+        "with new as (
+              select *
+                from unnest($2::bigint[], $3::uuid[], $4::halfvec[], $5::halfvec[], $6::integer[], $7::integer[],
+                            $8::halfvec[], $9::halfvec[])
+                     as new (layer_id, sketch_id, debiased_short, cka_short, debiased_cell, cka_cell, debiased_long, cka_long)
+         ), long as (
+              insert into long_sketch (basis_id, layer_id, debiased_sketch, cka_sketch)
+              select $1, layer_id, debiased_long, cka_long from new
+         )
+         insert into layer_sketch (basis_id, layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell,
                                    version_id, model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags)
-         select $1, new.*, version_id, model_id, version.dataset_id, model.private_to, evaluation.accuracy,
-                model.deleted_at is null, layer.kind, model.tags
-           from unnest($2::bigint[], $3::uuid[], $4::halfvec[], $5::halfvec[], $6::integer[], $7::integer[])
-                as new (layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell)
+         select $1, layer_id, sketch_id, debiased_short, cka_short, debiased_cell, cka_cell, version_id, model_id,
+                version.dataset_id, model.private_to, evaluation.accuracy, model.deleted_at is null, layer.kind, model.tags
+           from new
            join layer using (layer_id)
            join version using (version_id)
            join model using (model_id)
@@ -96,10 +105,12 @@ pub(super) async fn insert_sketches(
         basis,
         &columns.layers,
         &columns.keys,
-        &columns.debiased as &[HalfVector],
-        &columns.cka as &[HalfVector],
-        &columns.debiased_cells,
-        &columns.cka_cells,
+        &columns.short[0] as &[HalfVector],
+        &columns.short[1] as &[HalfVector],
+        &columns.cells[0],
+        &columns.cells[1],
+        &columns.long[0] as &[HalfVector],
+        &columns.long[1] as &[HalfVector],
     )
     .execute(connection)
     .await?;
@@ -116,24 +127,36 @@ pub(super) async fn insert_copied_sketches(
 ) -> Result<(), StoreError> {
     let columns = SketchColumns::of(sketches);
     sqlx::query!(
-        "insert into layer_sketch (basis_id, layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell,
+        "with copied as (
+              select new.*, version_id, model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags
+                from unnest($2::bigint[], $3::uuid[], $4::halfvec[], $5::halfvec[], $6::integer[], $7::integer[],
+                            $8::halfvec[], $9::halfvec[])
+                     with ordinality
+                     as new (layer_id, sketch_id, debiased_short, cka_short, debiased_cell, cka_cell, debiased_long, cka_long,
+                             position)
+                join layer_sketch as old using (layer_id, sketch_id)
+               where old.basis_id = (select basis_id from sketch_basis where probe_set_id = $10 and state = 'ACTIVE')
+         ), long as (
+              insert into long_sketch (basis_id, layer_id, debiased_sketch, cka_sketch)
+              select $1, layer_id, debiased_long, cka_long from copied order by position
+              on conflict do nothing
+         )
+         insert into layer_sketch (basis_id, layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell,
                                    version_id, model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags)
-         select $1, layer_id, sketch_id, new.debiased_sketch, new.cka_sketch, new.debiased_cell, new.cka_cell, version_id,
+         select $1, layer_id, sketch_id, debiased_short, cka_short, copied.debiased_cell, copied.cka_cell, version_id,
                 model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags
-           from unnest($2::bigint[], $3::uuid[], $4::halfvec[], $5::halfvec[], $6::integer[], $7::integer[])
-                with ordinality
-                as new (layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell, position)
-           join layer_sketch as old using (layer_id, sketch_id)
-          where old.basis_id = (select basis_id from sketch_basis where probe_set_id = $8 and state = 'ACTIVE')
-          order by new.position
+           from copied
+          order by position
          on conflict do nothing",
         basis,
         &columns.layers,
         &columns.keys,
-        &columns.debiased as &[HalfVector],
-        &columns.cka as &[HalfVector],
-        &columns.debiased_cells,
-        &columns.cka_cells,
+        &columns.short[0] as &[HalfVector],
+        &columns.short[1] as &[HalfVector],
+        &columns.cells[0],
+        &columns.cells[1],
+        &columns.long[0] as &[HalfVector],
+        &columns.long[1] as &[HalfVector],
         probe_set.0,
     )
     .execute(connection)

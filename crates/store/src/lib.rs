@@ -7,11 +7,11 @@ pub mod error;
 
 mod analyst;
 mod audit;
-mod catalogue;
 mod dataset;
 mod evaluation;
 mod exemplar;
 mod functions;
+mod generation;
 mod job;
 mod layer;
 mod layer_sketch;
@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgTransaction, Postgres};
+use sqlx::{ConnectOptions as _, Connection as _, PgTransaction, Postgres};
 
 pub use analyst::AnalystError;
 pub use dataset::DatasetLock;
@@ -46,12 +46,13 @@ pub use model::ModelCursor;
 pub use open::{Database, DatabaseSettings, OpenError, join, open, psql};
 pub use probe::NewProbeSet;
 pub use search::{PROVEN_LAYERS, SearchScope, SearchTarget, SearchWindow};
-pub use sketch_basis::{BasisFit, FittedBasis, StoredBasis};
+pub use sketch_basis::{BasisFit, FittedBasis, Replacement, StoredBasis};
 pub use token::TokenDigest;
 pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
 pub use version_deletion::VersionDeletion;
 
+use generation::{Generations, bump_generation};
 use scv_domain::id::AccountId;
 use sketch_basis::BasisCache;
 
@@ -64,6 +65,9 @@ const MESSAGES: (&str, &str) = ("client_min_messages", "error");
 
 /// Concurrent connections of a worker: its claim, its heartbeat, and the listener for new entries.
 const QUEUE_CONNECTIONS: u32 = 4;
+
+/// Connections that nobody has used for longer are tested before their next statement.
+const TESTED_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// Slower statements are logged.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
@@ -86,6 +90,7 @@ pub struct Store {
     viewer: Option<AccountId>,
     /// What sketches are made with.
     bases: BasisCache,
+    generations: Generations,
 }
 
 /// Writes that become visible together. Dropped without [`Tx::commit`], it writes nothing.
@@ -93,6 +98,7 @@ pub struct Store {
 pub struct Tx {
     inner: PgTransaction<'static>,
     bases: BasisCache,
+    generations: Generations,
 }
 
 impl Store {
@@ -116,12 +122,25 @@ impl Store {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(10))
+                // A test takes as long as a small statement, and connections seldom break while they are in use.
+                .test_before_acquire(false)
+                .before_acquire(|connection, used| {
+                    Box::pin(async move {
+                        if used.idle_for > TESTED_IDLE_TIME {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
+                })
         };
         let bounded = [("statement_timeout", statement_timeout.as_millis().to_string())];
+        let requests = pool(connections).connect_with(options.clone().options(bounded)).await?;
         Ok(Self {
             queue: pool(QUEUE_CONNECTIONS).connect_lazy_with(options.clone()),
             work: pool(WORK_CONNECTIONS).connect_lazy_with(options.clone()),
-            pool: pool(connections).connect_with(options.options(bounded)).await?,
+            // On a connection of its own: kept answers do not wait until a search returns one.
+            generations: Generations::new(pool(1).connect_lazy_with(options)),
+            pool: requests,
             viewer: None,
             bases: sketch_basis::basis_cache(),
         })
@@ -177,6 +196,7 @@ impl Store {
         Ok(Tx {
             inner: self.pool.begin().await?,
             bases: self.bases.clone(),
+            generations: self.generations.clone(),
         })
     }
 
@@ -198,12 +218,16 @@ impl Store {
 }
 
 impl Tx {
-    /// Commits the writes.
+    /// Commits the writes, and counts them as a change of the catalogue.
     ///
     /// # Errors
     /// The database fails; nothing was written.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.inner.commit().await?)
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let generation = bump_generation(self.connection()).await?;
+        let commit = self.generations.committing();
+        self.inner.commit().await?;
+        commit.succeeded(generation);
+        Ok(())
     }
 
     fn connection(&mut self) -> &mut <Postgres as sqlx::Database>::Connection {

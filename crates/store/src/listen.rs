@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgListener, PgNotification};
 use tokio::sync::{broadcast, watch};
 
+use super::generation::Generations;
 use super::{Store, StoreError};
 use scv_domain::id::JobId;
 
@@ -29,6 +30,7 @@ pub struct Notifications {
 struct Senders {
     jobs: broadcast::Sender<JobId>,
     generation: watch::Sender<i64>,
+    generations: Generations,
 }
 
 impl Store {
@@ -42,6 +44,7 @@ impl Store {
         let senders = Senders {
             jobs: broadcast::channel(MAX_BACKLOG).0,
             generation: watch::channel(self.generation().await?).0,
+            generations: self.generations.clone(),
         };
         let notifications = Notifications {
             jobs: senders.jobs.clone(),
@@ -69,6 +72,7 @@ impl Senders {
             return;
         };
         if notification.channel() == CATALOGUE {
+            self.generations.publish(number);
             self.generation.send_replace(number);
         } else {
             // Usually nobody subscribes, which is not an error.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::search::{Statements, VISITED_LAYERS, Visited, nearest_cells, ordering};
+use super::search::{VISITED_LAYERS, Visited, nearest_cells, ordering, restarting};
 use super::{SearchScope, Store, StoreError};
 use scv_domain::id::{ProbeSetId, VersionId};
 use scv_domain::vector::Measure;
@@ -22,8 +22,9 @@ impl Store {
         scope: &SearchScope,
         limit: usize,
     ) -> Result<Vec<VersionId>, StoreError> {
-        self.with_active_basis(probe_set, |basis| async move {
-            Statements::new(self, basis.id, probe_set, scope).versions(limit).await
+        restarting(|| async move {
+            let (_, mut statements) = self.statements(probe_set, scope).await?;
+            statements.versions(limit).await
         })
         .await
     }
@@ -38,8 +39,9 @@ impl Store {
         probe_set: ProbeSetId,
         scope: &SearchScope,
     ) -> Result<usize, StoreError> {
-        self.with_active_basis(probe_set, |basis| async move {
-            Statements::new(self, basis.id, probe_set, scope).count_versions().await
+        restarting(|| async move {
+            let (_, mut statements) = self.statements(probe_set, scope).await?;
+            statements.count_versions().await
         })
         .await
     }
@@ -58,8 +60,8 @@ impl Store {
         measure: Measure,
         limit: usize,
     ) -> Result<Vec<VersionId>, StoreError> {
-        self.with_active_basis(probe_set, |stored| async move {
-            let statements = Statements::new(self, stored.id, probe_set, scope);
+        restarting(|| async move {
+            let (stored, mut statements) = self.statements(probe_set, scope).await?;
             let (basis, all) = (stored.basis.of(measure), stored.layer_count);
             let mut totals: HashMap<i64, f64> = HashMap::new();
             for sketch in statements.version_sketches(version, measure).await? {

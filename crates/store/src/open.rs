@@ -73,7 +73,7 @@ pub async fn open(settings: &DatabaseSettings) -> Result<Database, OpenError> {
             (cluster.connect_options(), Some(cluster))
         }
     };
-    match prepare(options, settings).await {
+    match prepare(options, settings, cluster.is_some()).await {
         Ok(store) => Ok(Database { store, cluster }),
         Err(error) => {
             if let Some(cluster) = cluster {
@@ -85,7 +85,8 @@ pub async fn open(settings: &DatabaseSettings) -> Result<Database, OpenError> {
 }
 
 /// Opens the database as [`open`] does. If another server uses the embedded database, this connects to it, and the server
-/// keeps running.
+/// keeps running. That server knows the catalogue's generation from its own commits, so the caller may change nothing that an answer
+/// shows that can be kept.
 ///
 /// # Errors
 /// Each case of [`OpenError`].
@@ -97,7 +98,7 @@ pub async fn join(settings: &DatabaseSettings) -> Result<Database, OpenError> {
     let Some(options) = running else {
         return open(settings).await;
     };
-    let store = prepare(options, settings).await?;
+    let store = prepare(options, settings, false).await?;
     Ok(Database { store, cluster: None })
 }
 
@@ -128,7 +129,11 @@ fn parse(url: &str) -> Result<PgConnectOptions, OpenError> {
         .map_err(|error: sqlx::Error| OpenError::Url(error.to_string()))
 }
 
-async fn prepare(options: PgConnectOptions, settings: &DatabaseSettings) -> Result<Store, OpenError> {
+async fn prepare(
+    options: PgConnectOptions,
+    settings: &DatabaseSettings,
+    owns_catalogue: bool,
+) -> Result<Store, OpenError> {
     let store = match Store::connect(options.clone(), settings.connections, settings.statement_timeout).await {
         Ok(store) => store,
         // The pool retries, and its error does not say why it failed: one more attempt finds the reason.
@@ -139,6 +144,9 @@ async fn prepare(options: PgConnectOptions, settings: &DatabaseSettings) -> Resu
     };
     check_pgvector(store.pool()).await?;
     store.migrate().await?;
+    if owns_catalogue {
+        store.generations.own().await?;
+    }
     Ok(store)
 }
 

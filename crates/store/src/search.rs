@@ -2,11 +2,11 @@
 //! missing.
 //!
 //! 1. *Candidates.* The cells around the target are visited, as many as hold some thousand layers, or the whole scope if it is
-//!    small. The sketches that come nearest to the target's are listed, each once, however many layers have it.
+//!    small. The short sketches that come nearest to the target's are listed, each once, however many layers have it.
 //! 2. *Scores.* Exact scores are computed in rounds, for those that can be expected to score highest first. A sketch whose
-//!    bound is below the last hit's score cannot have a hit, and is left out.
-//! 3. *Proof.* The cells that have not been visited, and whose bound reaches the last hit's score, are visited for sketches
-//!    whose own bound does. Once none is left that has not been scored, the hits are proven.
+//!    long bound is below the last hit's score cannot have a hit, and is left out.
+//! 3. *Proof.* The cells that have not been visited, and whose bound reaches the last hit's score, are visited for short
+//!    sketches whose own bound does. Once none is left that has not been scored, the hits are proven.
 //!
 //! In scopes of up to [`PROVEN_LAYERS`] layers, and on request, the proof is always completed. In larger ones it ends after
 //! [`PROOF_LAYERS`] further layers, and the result says how far it came.
@@ -14,35 +14,38 @@
 mod pool;
 mod scope;
 mod statement;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use pool::Pool;
 pub use scope::SearchScope;
 pub(super) use scope::push_condition;
+use sqlx::PgConnection;
 use statement::{Ask, Listing};
-pub(super) use statement::{Statements, Visited};
+pub(super) use statement::{Statements, Visited, active_basis};
 
 use super::sketch_basis::StoredBasis;
 use super::{Store, StoreError};
 use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::similarity::{MatchCursor, Matches};
-use scv_domain::sketch::{BOUND_SLACK, MAX_DIRECTIONS, MeasureBasis, ReachingCell, Surroundings};
+use scv_domain::sketch::{BOUND_SLACK, MeasureBasis, ReachingCell, Sketch, Surroundings};
 use scv_domain::vector::{LayerVector, Measure};
 
 /// In scopes of up to this many layers, every result is proven.
 pub const PROVEN_LAYERS: usize = 20_000;
 
-/// Scopes of up to this many layers are visited as a whole.
+/// Scopes of up to this many layers are visited as a whole by the search in SQL, whose statements are always planned anew.
 pub(super) const SCANNED_LAYERS: usize = 12_000;
 
 /// Layers in the cells that are visited for candidates.
 pub(super) const VISITED_LAYERS: usize = 4_000;
 
-/// The same if a proof follows.
+/// Layers in the cells that are visited for candidates if a proof follows.
 const PROVEN_VISITED_LAYERS: usize = 1_000;
 
-/// The same where a filter admits few of them.
+/// Maximum number of layers in the cells that are visited where a filter admits few of them.
 pub(super) const MAX_VISITED_LAYERS: usize = 30_000;
 
 /// Further layers in the cells that are visited for the proof, unless it has to be completed.
@@ -50,6 +53,9 @@ const PROOF_LAYERS: usize = 8_000;
 
 /// Minimum number of sketches that are listed as candidates.
 pub(super) const MIN_LISTED: usize = 256;
+
+/// Minimum number of sketches that are listed if a proof follows, which lists what can have a hit.
+const MIN_PROVEN_LISTED: usize = 64;
 
 /// Sketches that are listed at a time for the proof.
 const PROOF_LISTED: usize = 2_000;
@@ -69,7 +75,7 @@ const MAX_UNPROVEN_HITS: usize = 1_000;
 /// Targets with a longer rest order candidates by their estimates in place of their bounds, which say little about them.
 const MAX_BOUNDED_REST: f32 = 0.3;
 
-/// How often a search begins again because its basis has been replaced.
+/// How often a search begins again because what it was reading has been replaced or deleted.
 const MAX_RESTARTS: usize = 3;
 
 /// PostgreSQL's code for a table that does not exist.
@@ -114,8 +120,9 @@ impl Store {
     /// The database fails.
     #[tracing::instrument(name = "store.count_scope", skip_all)]
     pub async fn count_scope(&self, probe_set: ProbeSetId, scope: &SearchScope) -> Result<usize, StoreError> {
-        self.with_active_basis(probe_set, |basis| async move {
-            Statements::new(self, basis.id, probe_set, scope).count().await
+        restarting(|| async move {
+            let (_, mut statements) = self.statements(probe_set, scope).await?;
+            statements.count().await
         })
         .await
     }
@@ -133,13 +140,7 @@ impl Store {
         scope: &SearchScope,
         window: &SearchWindow,
     ) -> Result<Matches, StoreError> {
-        let mut restarts = 0;
-        loop {
-            match self.search_once(target, probe_set, scope, window).await {
-                Err(error) if is_replaced(&error) && restarts < MAX_RESTARTS => restarts += 1,
-                found => return found,
-            }
-        }
+        restarting(|| self.search_once(target, probe_set, scope, window)).await
     }
 
     async fn search_once(
@@ -149,11 +150,16 @@ impl Store {
         scope: &SearchScope,
         window: &SearchWindow,
     ) -> Result<Matches, StoreError> {
-        let Some((basis, sketch)) = self.target_sketch(target, probe_set, window.measure).await? else {
+        // One connection for all statements: the pool tests each one that returns, which takes as long as a small statement.
+        let mut connection = self.pool.acquire().await?;
+        let Some((basis, sketch)) = self
+            .target_sketch(&mut connection, target, probe_set, window.measure)
+            .await?
+        else {
             return Ok(Matches::none());
         };
         let search = Search {
-            statements: Statements::new(self, basis.id, probe_set, scope),
+            statements: Statements::new(connection, basis.id, probe_set, scope),
             basis: basis.basis.of(window.measure),
             layer_count: basis.layer_count,
             sketch,
@@ -167,54 +173,58 @@ impl Store {
     /// The active basis of a probe set, and the sketch of a target. `None` for a layer without a vector.
     async fn target_sketch(
         &self,
+        connection: &mut PgConnection,
         target: SearchTarget<'_>,
         probe_set: ProbeSetId,
         measure: Measure,
-    ) -> Result<Option<(Arc<StoredBasis>, Vec<f32>)>, StoreError> {
+    ) -> Result<Option<(Arc<StoredBasis>, Sketch)>, StoreError> {
         let (id, stored) = match target {
-            SearchTarget::Layer(layer) => statement::stored_sketch(self, probe_set, layer, measure).await?,
-            SearchTarget::Vector(_) => (statement::active_basis(self, probe_set).await?, None),
+            SearchTarget::Layer(layer) => statement::stored_sketch(connection, probe_set, layer, measure).await?,
+            SearchTarget::Vector(_) => (statement::active_basis(connection, probe_set).await?, None),
         };
-        let basis = self.basis(id).await?.ok_or_else(replaced)?;
+        let basis = self.basis(connection, id).await?;
         let sketch = match target {
             SearchTarget::Layer(_) => stored,
-            SearchTarget::Vector(vector) => Some(basis.basis.sketch(vector).of(measure).numbers.clone()),
+            SearchTarget::Vector(vector) => Some(basis.basis.sketch(vector).of(measure).clone()),
         };
         Ok(sketch.map(|sketch| (basis, sketch)))
     }
 
-    /// Runs a statement on the active basis of a probe set, and again if it has been replaced meanwhile.
-    pub(super) async fn with_active_basis<T, F>(
+    /// The active basis of a probe set, and the statements on it.
+    pub(super) async fn statements<'a>(
         &self,
         probe_set: ProbeSetId,
-        run: impl Fn(Arc<StoredBasis>) -> F,
-    ) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, StoreError>>,
-    {
-        let mut restarts = 0;
-        loop {
-            let id = statement::active_basis(self, probe_set).await?;
-            let ran = match self.basis(id).await? {
-                Some(basis) => run(basis).await,
-                None => Err(replaced()),
-            };
-            match ran {
-                Err(error) if is_replaced(&error) && restarts < MAX_RESTARTS => restarts += 1,
-                ran => return ran,
-            }
-        }
+        scope: &'a SearchScope,
+    ) -> Result<(Arc<StoredBasis>, Statements<'a>), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        let id = statement::active_basis(&mut connection, probe_set).await?;
+        let basis = self.basis(&mut connection, id).await?;
+        let statements = Statements::new(connection, basis.id, probe_set, scope);
+        Ok((basis, statements))
     }
 }
 
-/// A basis was deleted between two statements of a search, as if its table had been missed.
-fn replaced() -> StoreError {
-    StoreError::BasisReplaced
+/// Runs statements on a basis, and again if what they read has been replaced or deleted meanwhile.
+pub(super) async fn restarting<T, F>(run: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    for _ in 0..MAX_RESTARTS {
+        match run().await {
+            Err(error) if is_overtaken(&error) => {}
+            ran => return ran,
+        }
+    }
+    match run().await {
+        Err(error) if is_overtaken(&error) => Err(StoreError::Overtaken),
+        ran => ran,
+    }
 }
 
-fn is_replaced(error: &StoreError) -> bool {
-    match error {
-        StoreError::BasisReplaced => true,
+/// The partition of a basis is dropped with it.
+fn is_overtaken(error: &StoreError) -> bool {
+    match error.innermost() {
+        StoreError::Overtaken => true,
         StoreError::Database(error) => {
             error.as_database_error().and_then(|e| e.code()).as_deref() == Some(UNDEFINED_TABLE)
         }
@@ -228,7 +238,7 @@ struct Search<'a> {
     basis: &'a MeasureBasis,
     /// Number of layers of the probe set when the basis was fitted.
     layer_count: usize,
-    sketch: Vec<f32>,
+    sketch: Sketch,
     target: SearchTarget<'a>,
     scope: &'a SearchScope,
     window: &'a SearchWindow,
@@ -238,20 +248,20 @@ struct Search<'a> {
 type Unproven = Option<f64>;
 
 impl Search<'_> {
-    async fn run(&self) -> Result<Matches, StoreError> {
+    async fn run(mut self) -> Result<Matches, StoreError> {
         let admitted = self.admitted().await?;
         let must_prove = self.window.exact || admitted <= PROVEN_LAYERS || self.window.depth() > MAX_UNPROVEN_HITS;
         let mut pool = Pool::new(self.window);
-        let is_whole = !self.basis.has_cells() || admitted <= SCANNED_LAYERS;
-        let surroundings = match is_whole {
-            true => Vec::new(),
-            false => self.basis.surroundings(&self.sketch),
+        let surroundings = match self.basis.has_cells() {
+            true => self.basis.surroundings(&self.sketch.short),
+            false => Vec::new(),
         };
-        let visited = match is_whole {
-            true => Visited::All,
-            false => Visited::Cells(self.nearest_cells(&surroundings, admitted, must_prove)),
+        // So few layers are found by the filter as fast as by cells.
+        let visited = match self.basis.has_cells() && admitted > PROVEN_VISITED_LAYERS {
+            true => Visited::Cells(self.nearest_cells(&surroundings, admitted, must_prove)),
+            false => Visited::All,
         };
-        let left_out = self.list_candidates(&visited, &mut pool).await?;
+        let left_out = self.list_candidates(&visited, &mut pool, must_prove).await?;
         let budget = match must_prove {
             true => usize::MAX,
             false => MAX_SCORES.0 + MAX_SCORES.1 * self.window.depth(),
@@ -266,8 +276,8 @@ impl Search<'_> {
     }
 
     /// The number of layers in the scope, as estimated by PostgreSQL if that matters.
-    async fn admitted(&self) -> Result<usize, StoreError> {
-        if !self.basis.has_cells() || self.layer_count <= SCANNED_LAYERS || !self.scope.is_narrow() {
+    async fn admitted(&mut self) -> Result<usize, StoreError> {
+        if !self.basis.has_cells() || !self.scope.is_narrow() {
             return Ok(self.layer_count);
         }
         self.statements.estimate().await
@@ -285,33 +295,45 @@ impl Search<'_> {
 
     /// Lists the sketches that come nearest to the target's. Returns the greatest bound of a visited layer that is not listed,
     /// if there may be one.
-    async fn list_candidates(&self, visited: &Visited, pool: &mut Pool<'_>) -> Result<Option<f64>, StoreError> {
-        let ordering = ordering(self.basis, &self.sketch);
-        let count = MIN_LISTED.max(2 * self.window.depth());
-        let ask = Ask {
-            measure: self.window.measure,
-            target: &self.sketch,
-            ordering: &ordering,
-            visited,
-            reaching: None,
-            beyond: None,
-            count,
+    async fn list_candidates(
+        &mut self,
+        visited: &Visited,
+        pool: &mut Pool<'_>,
+        must_prove: bool,
+    ) -> Result<Option<f64>, StoreError> {
+        let ordering = ordering(self.basis, &self.sketch.short);
+        // Cells are visited once more for the proof, and a scope that was visited as a whole need not be.
+        let least = match visited {
+            Visited::Cells(_) if must_prove => MIN_PROVEN_LISTED,
+            _ => MIN_LISTED,
         };
         let Listing {
             candidates,
             is_complete,
-        } = self.statements.candidates(&ask).await?;
-        let edge = candidates.last().map(|candidate| candidate.bound);
+        } = self
+            .statements
+            .candidates(&Ask {
+                measure: self.window.measure,
+                target: &self.sketch,
+                ordering: &ordering,
+                estimating: &self.basis.estimating(&self.sketch.long),
+                visited,
+                reaching: None,
+                beyond: None,
+                count: least.max(2 * self.window.depth()),
+            })
+            .await?;
+        let farthest = candidates.iter().map(|candidate| candidate.distance).reduce(f64::max);
         pool.add(candidates);
-        Ok(match (is_complete, ordering == self.sketch) {
+        Ok(match (is_complete, ordering == self.sketch.short) {
             (true, _) => None,
-            (false, true) => edge,
+            (false, true) => farthest.map(|distance| widened(-distance)),
             (false, false) => Some(1.0),
         })
     }
 
     /// Computes exact scores, round by round, until no listed sketch is left that can have a hit or the budget is spent.
-    async fn score(&self, pool: &mut Pool<'_>, budget: usize) -> Result<(), StoreError> {
+    async fn score(&mut self, pool: &mut Pool<'_>, budget: usize) -> Result<(), StoreError> {
         let mut round = FIRST_ROUND.max(self.window.depth() + self.window.depth() / 2);
         loop {
             let next = pool.next(round.min(MAX_ROUND).min(budget.saturating_sub(pool.scored())));
@@ -319,14 +341,14 @@ impl Search<'_> {
                 return Ok(());
             }
             let scores = self.statements.scores(self.target, &next).await?;
-            pool.put_scores(&next, &scores);
+            pool.put_scores(&next, &scores)?;
             round *= 4;
         }
     }
 
     /// Visits what can still have hits. Returns the greatest bound of a layer that was not visited, if there may be one.
     async fn prove(
-        &self,
+        &mut self,
         listed: Listed,
         surroundings: &[Surroundings],
         pool: &mut Pool<'_>,
@@ -354,20 +376,23 @@ impl Search<'_> {
         }
         let mut beyond = None;
         loop {
-            let ask = Ask {
-                measure: self.window.measure,
-                target: &self.sketch,
-                ordering: &self.sketch,
-                visited: &visited,
-                reaching: Some(pool.threshold()),
-                beyond,
-                count: PROOF_LISTED,
-            };
             let Listing {
                 candidates,
                 is_complete,
-            } = self.statements.candidates(&ask).await?;
-            let edge = candidates.last().map(|candidate| candidate.distance);
+            } = self
+                .statements
+                .candidates(&Ask {
+                    measure: self.window.measure,
+                    target: &self.sketch,
+                    ordering: &self.sketch.short,
+                    estimating: &self.basis.estimating(&self.sketch.long),
+                    visited: &visited,
+                    reaching: Some(pool.threshold()),
+                    beyond,
+                    count: PROOF_LISTED,
+                })
+                .await?;
+            let edge = candidates.iter().map(|candidate| candidate.distance).reduce(f64::max);
             pool.add(candidates);
             self.score(pool, budget).await?;
             let Some(edge) = edge.filter(|edge| !is_complete && widened(-edge) >= pool.threshold()) else {
@@ -407,7 +432,7 @@ impl Search<'_> {
     }
 
     /// The page that is requested.
-    async fn page(&self, pool: &Pool<'_>, unproven: Unproven) -> Result<Matches, StoreError> {
+    async fn page(&mut self, pool: &Pool<'_>, unproven: Unproven) -> Result<Matches, StoreError> {
         let top = pool.top();
         let copied: Vec<_> = top.iter().filter(|candidate| candidate.layers > 1).collect();
         let copies = match copied.as_slice() {
@@ -421,10 +446,9 @@ impl Search<'_> {
 /// The vector whose inner product orders candidates for a target: by their bounds, or by estimates if a long rest makes bounds
 /// say little.
 pub(super) fn ordering(basis: &MeasureBasis, sketch: &[f32]) -> Vec<f32> {
-    if sketch[MAX_DIRECTIONS] <= MAX_BOUNDED_REST {
-        sketch.to_vec()
-    } else {
-        basis.estimating(sketch)
+    match sketch.last() {
+        Some(rest) if *rest > MAX_BOUNDED_REST => basis.estimating(sketch),
+        _ => sketch.to_vec(),
     }
 }
 

@@ -10,8 +10,8 @@ use super::{Store, StoreError, Tx};
 use scv_domain::id::{LayerId, ModelId, ProbeSetId, VersionId};
 use scv_domain::vector::{Degenerate, LayerVector};
 
-/// Maximum number of dimensions that pgvector stores in one value.
-pub(super) const MAX_PART_LENGTH: usize = 16_000;
+/// Maximum number of numbers of the lead in a part, and of the tail: a part has to fit in a page of the table.
+const MAX_PART_LENGTHS: (usize, usize) = (1_750, 200);
 
 /// Maximum number of single-precision numbers sent in one statement: 32 MB.
 const MAX_BATCH_NUMBERS: usize = 8_000_000;
@@ -112,7 +112,7 @@ impl Store {
     ) -> Result<Vec<(LayerId, LayerVector)>, StoreError> {
         let rows = sqlx::query_as!(
             PartRow,
-            r#"select layer_id, lead as "lead: Vector", tail as "tail: Vector"
+            r#"select layer_id, part, lead as "lead: Vector", tail as "tail: Vector"
                  from layer
                  join layer_vector using (layer_id)
                 where version_id = $1
@@ -170,7 +170,7 @@ pub(super) async fn stored_vectors(
 ) -> Result<Vec<(LayerId, LayerVector)>, StoreError> {
     let rows = sqlx::query_as!(
         PartRow,
-        r#"select layer_id, lead as "lead: Vector", tail as "tail: Vector"
+        r#"select layer_id, part, lead as "lead: Vector", tail as "tail: Vector"
              from layer_vector
             where probe_set_id = $1
               and layer_id = any($2)
@@ -185,6 +185,7 @@ pub(super) async fn stored_vectors(
 
 struct PartRow {
     layer_id: i64,
+    part: i16,
     lead: Vector,
     tail: Option<Vector>,
 }
@@ -193,13 +194,16 @@ struct PartRow {
 fn join_parts(rows: Vec<PartRow>) -> Vec<(LayerId, LayerVector)> {
     let mut vectors: Vec<(LayerId, LayerVector)> = Vec::new();
     for row in rows {
-        let (lead, tail) = (row.lead.to_vec(), row.tail.map(|tail| tail.to_vec()));
-        match (vectors.last_mut(), tail) {
-            (Some((layer, vector)), None) if layer.0 == row.layer_id => vector.lead.extend(lead),
-            (_, tail) => {
-                let tail = tail.unwrap_or_default();
-                vectors.push((LayerId(row.layer_id), LayerVector { lead, tail }));
+        let (lead, tail) = (
+            row.lead.to_vec(),
+            row.tail.map(|tail| tail.to_vec()).unwrap_or_default(),
+        );
+        match vectors.last_mut().filter(|_| row.part > 0) {
+            Some((_, vector)) => {
+                vector.lead.extend(lead);
+                vector.tail.extend(tail);
             }
+            None => vectors.push((LayerId(row.layer_id), LayerVector { lead, tail })),
         }
     }
     vectors
@@ -213,18 +217,17 @@ pub(super) struct Part {
     pub(super) lead_norm: f32,
 }
 
-/// Splits a vector into parts.
+/// Splits a vector into parts. Its tail needs no more of them than its lead.
 pub(super) fn parts(vector: &LayerVector) -> impl Iterator<Item = Part> {
-    vector
-        .lead
-        .chunks(MAX_PART_LENGTH)
-        .enumerate()
-        .map(|(number, lead)| Part {
-            number: number as i16,
-            lead: Vector::from(lead.to_vec()),
-            tail: (number == 0).then(|| Vector::from(vector.tail.clone())),
-            lead_norm: vector.lead_norm() as f32,
-        })
+    let lead_norm = vector.lead_norm() as f32;
+    let mut tails = vector.tail.chunks(MAX_PART_LENGTHS.1);
+    let leads = vector.lead.chunks(MAX_PART_LENGTHS.0).enumerate();
+    leads.map(move |(number, lead)| Part {
+        number: number as i16,
+        lead: Vector::from(lead.to_vec()),
+        tail: tails.next().map(|tail| Vector::from(tail.to_vec())),
+        lead_norm,
+    })
 }
 
 async fn measured_probe_sets(database: impl PgExecutor<'_>, version: VersionId) -> Result<Vec<ProbeSetId>, StoreError> {
@@ -328,7 +331,12 @@ impl Tx {
         .execute(self.connection())
         .await?;
         sqlx::query!(
-            "delete from layer_sketch
+            "with removed as (
+                  delete from long_sketch
+                   where layer_id = any($2)
+                     and basis_id in (select basis_id from sketch_basis where probe_set_id = $1)
+             )
+             delete from layer_sketch
               where layer_id = any($2)
                 and basis_id in (select basis_id from sketch_basis where probe_set_id = $1)",
             probe_set.0,
@@ -348,8 +356,7 @@ impl Tx {
         for batch in measured.chunks((MAX_BATCH_NUMBERS / numbers).max(1)) {
             self.insert_vectors(probe_set, batch).await?;
             for basis in &bases {
-                let of_layer = |(layer, vector): &(LayerId, &LayerVector)| NewSketch::of(*layer, vector, &basis.basis);
-                let sketches: Vec<_> = batch.iter().map(of_layer).collect();
+                let sketches = NewSketch::all(batch, &basis.basis);
                 insert_sketches(self.connection(), basis.id, &sketches).await?;
             }
         }

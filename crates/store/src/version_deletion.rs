@@ -4,7 +4,7 @@ use super::{StoreError, Tx};
 use scv_domain::id::VersionId;
 
 /// What belongs to a version, in the order in which it can be deleted.
-const DELETIONS: [&str; 11] = [
+const DELETIONS: [&str; 12] = [
     "delete from confusion_cell where version_id = $1",
     "delete from confident_mistake where version_id = $1",
     "delete from evaluation where version_id = $1",
@@ -12,6 +12,9 @@ const DELETIONS: [&str; 11] = [
     "delete from channel_exemplars where layer_id in (select layer_id from layer where version_id = $1)",
     "delete from degenerate_layer where layer_id in (select layer_id from layer where version_id = $1)",
     "delete from layer_vector where layer_id in (select layer_id from layer where version_id = $1)",
+    "delete from long_sketch
+      where layer_id in (select layer_id from layer where version_id = $1)
+        and basis_id in (select basis_id from sketch_basis)",
     "delete from layer_sketch where version_id = $1",
     "delete from layer where version_id = $1",
     "delete from job where version_id = $1",

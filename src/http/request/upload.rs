@@ -17,7 +17,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
-use super::{GraphqlRequest, deadline, parse_json, too_slow};
+use super::{GraphqlRequest, deadline, too_slow};
 use crate::config::Limits;
 use crate::http::error::HttpError;
 
@@ -71,7 +71,7 @@ pub(super) async fn read(payload: Payload, boundary: &str, limits: &Limits) -> R
     let map = map.ok_or_else(|| missing("map"))?;
     let map: HashMap<String, Vec<String>> = serde_json::from_slice(&map)
         .map_err(|error| HttpError::bad_request(format!("`map` must name the variables of each file: {error}")))?;
-    let GraphqlRequest::Single(mut request) = parse_json(&operations, limits)? else {
+    let GraphqlRequest::Single(mut request) = GraphqlRequest::from_json(&operations, limits)? else {
         return Err(HttpError::bad_request(
             "a batch cannot have files: send them with a single request",
         ));

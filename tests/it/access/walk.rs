@@ -61,6 +61,23 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// The same walk past all fields of some types, and past some fields of others.
+    pub fn without(mut self, types: &[&str], fields: &[(&str, &str)]) -> Self {
+        for (outer, own) in &mut self.fields {
+            own.retain(|field| {
+                let (_, kind) = named(&field["type"]);
+                !types.contains(&kind.as_str()) && !fields.contains(&(outer, field["name"].as_str().unwrap()))
+            });
+        }
+        for name in types {
+            self.fields.remove(*name);
+        }
+        for own in self.members.values_mut() {
+            own.retain(|member| !types.contains(&member.as_str()));
+        }
+        self
+    }
+
     /// The fields of objects that queries reach and that none has selected so far, as `Type.field`.
     pub fn missed(&self) -> Vec<String> {
         let selected = self.selected.borrow();

@@ -57,10 +57,10 @@ impl ScoredLibrary {
         let delete = "mutation($input: DeleteModelInput!) { deleteModel(input: $input) { model { id } } }";
         api.data(delete, json!({ "input": { "id": gone } })).await;
 
-        // More than 180 images: vectors of two parts.
+        // Vectors of twelve parts, two of them with numbers of the tail.
         let create = "mutation($input: CreateProbeSetInput!) { createProbeSet(input: $input) {
                         probeSet { id } jobs { id } } }";
-        let input = json!({ "dataset": "digits", "imageCount": 200, "seed": 3 });
+        let input = json!({ "dataset": "digits", "imageCount": 240, "seed": 3 });
         let payload = api.data(create, json!({ "input": input })).await["createProbeSet"].take();
         for job in payload["jobs"].as_array().unwrap() {
             api.wait_for_success(&text(&job["id"])).await;
@@ -70,11 +70,11 @@ impl ScoredLibrary {
             "select probe_set_id, count(distinct part) as parts, sum(vector_dims(lead)) / count(distinct layer_id) as numbers
                from analytics.vectors
                join analytics.probe_sets using (probe_set_id)
-              where image_count = 200
+              where image_count = 240
               group by probe_set_id",
         )
         .await;
-        assert_eq!((&large[0]["parts"], &large[0]["numbers"]), (&json!(2), &json!(19_700)));
+        assert_eq!((&large[0]["parts"], &large[0]["numbers"]), (&json!(17), &json!(28_440)));
         let large_key = large[0]["probe_set_id"].as_i64().unwrap();
 
         let target = layer(&mut database, "a", "4").await;

@@ -287,15 +287,23 @@ async fn check_export(database: &mut PgConnection, statement: &str) {
         "layer_id,model_name,version_number,index,name,kind,part,lead,tail"
     );
     let lines: Vec<_> = lines.collect();
-    assert_eq!(lines.len(), 4 * 12 + 9);
+    let mut vectors: BTreeMap<&str, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
     for line in lines {
-        let mut vectors = line.split('"').filter(|field| field.starts_with('[')).map(|vector| {
-            let numbers: Vec<f64> = serde_json::from_str(vector).unwrap();
-            (numbers.len(), numbers.iter().map(|number| number * number).sum::<f64>())
-        });
-        let (lead, tail) = (vectors.next().unwrap(), vectors.next().unwrap());
-        assert_eq!((lead.0, tail.0), (4850, 100));
-        assert!((lead.1 + tail.1 - 1.0).abs() < 1e-5, "the vector has length one");
+        let (layer, _) = line.split_once(',').unwrap();
+        let (lead, tail) = vectors.entry(layer).or_default();
+        let mut parts = line.split('"').filter(|field| field.starts_with('['));
+        for numbers in [lead, tail] {
+            let part: Vec<f64> = parts
+                .next()
+                .map_or(Vec::new(), |part| serde_json::from_str(part).unwrap());
+            numbers.extend(part);
+        }
+    }
+    assert_eq!(vectors.len(), 4 * 12 + 9);
+    for (lead, tail) in vectors.values() {
+        assert_eq!((lead.len(), tail.len()), (4850, 100));
+        let squares: f64 = lead.iter().chain(tail).map(|number| number * number).sum();
+        assert!((squares - 1.0).abs() < 1e-5, "the vector has length one");
     }
 }
 

@@ -37,7 +37,7 @@ async fn networks_are_trained_and_searched() {
     );
     assert!(table.contains("debiased CKA") && table.contains(" b:1 "), "{table}");
     assert!(
-        table.contains("proven: none of 7 candidate layers is missing"),
+        table.contains("proven: no other of 7 candidate layers is more similar"),
         "{table}"
     );
     let list = text(&server, &["search", "a"]).await;

@@ -32,10 +32,14 @@ pub async fn versions(connection: &mut PgConnection) -> Vec<Value> {
                                        where layer_vector.layer_id = layer.layer_id) as vectors
                                 cross join lateral (
                                       select jsonb_agg(jsonb_build_array(content_hash, layer_kind, accuracy, tags,
-                                                                         searchable, md5(halfvec_send(debiased_sketch)),
-                                                                         md5(halfvec_send(cka_sketch)))
+                                                                         searchable,
+                                                                         md5(halfvec_send(layer_sketch.debiased_sketch)),
+                                                                         md5(halfvec_send(layer_sketch.cka_sketch)),
+                                                                         md5(halfvec_send(long_sketch.debiased_sketch)),
+                                                                         md5(halfvec_send(long_sketch.cka_sketch)))
                                                        order by content_hash) as of_layer
                                         from layer_sketch
+                                        join long_sketch using (basis_id, layer_id)
                                         join sketch_basis using (basis_id)
                                         join probe_set using (probe_set_id)
                                        where layer_sketch.layer_id = layer.layer_id) as sketches
@@ -82,6 +86,14 @@ pub async fn assert_nothing_is_half_done(connection: &mut PgConnection) {
                       using (probe_set_id, layer_id)
               where part is null
                  or version_id is null",
+        ),
+        (
+            "a layer has a short sketch without a long one, or a long one without a short one",
+            "select count(*)
+               from layer_sketch as short
+               full join long_sketch as long using (basis_id, layer_id)
+              where short.layer_id is null
+                 or long.layer_id is null",
         ),
         (
             "a version has no job",

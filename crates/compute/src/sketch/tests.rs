@@ -63,8 +63,8 @@ fn directions_are_orthonormal_and_hold_what_the_vectors_share() {
     assert_orthonormal(&basis.cka.directions, LEAD + TAIL);
     for vector in vectors(500, 10, 0.01, 1).iter().take(50) {
         let sketch = basis.sketch(vector);
-        for numbers in [&sketch.debiased.numbers, &sketch.cka.numbers] {
-            assert!(numbers[MAX_DIRECTIONS] < 0.1, "{}", numbers[MAX_DIRECTIONS]);
+        for rest in [&sketch.debiased, &sketch.cka].map(|sketch| sketch.long[MAX_DIRECTIONS]) {
+            assert!(rest < 0.1, "{rest}");
         }
     }
 }
@@ -75,7 +75,7 @@ fn there_are_no_more_directions_than_independent_vectors() {
     for sample in [vec![one.clone()], vec![one.clone(); 300]] {
         let basis = fit(sample);
         assert_eq!(basis.debiased.directions.len(), LEAD);
-        assert!(basis.sketch(&one).debiased.numbers[MAX_DIRECTIONS] < 0.01);
+        assert!(basis.sketch(&one).debiased.long[MAX_DIRECTIONS] < 0.01);
     }
     assert_eq!(fit(Vec::new()), SketchBasis::empty());
 }
@@ -96,9 +96,13 @@ fn rests_of_neighbours_are_alike_if_they_share_more_than_the_directions_hold() {
             near
         }));
     }
-    let alike = fit(groups).debiased.rest_cosine;
-    let unlike = fit(vectors(1_000, 1, 2.0, 5)).debiased.rest_cosine;
-    assert!(alike > 0.9 && unlike < 0.2, "{alike} {unlike}");
+    let (alike, unlike) = (fit(groups).debiased, fit(vectors(1_000, 1, 2.0, 5)).debiased);
+    for (alike, unlike) in [
+        (alike.short_rest_cosine, unlike.short_rest_cosine),
+        (alike.long_rest_cosine, unlike.long_rest_cosine),
+    ] {
+        assert!(alike > 0.9 && unlike < 0.2, "{alike} {unlike}");
+    }
 }
 
 #[test]
@@ -109,7 +113,7 @@ fn centres_stand_where_sketches_crowd_and_shares_add_up() {
     for copy in 0..100 {
         let mut vector = crowds[copy % 4].clone();
         vector.lead[copy] += 1e-3;
-        sketches.extend(basis.numbers(&[&vector.lead]));
+        sketches.extend(basis.sketch(&[&vector.lead]).short);
     }
     let fit = FitCentres {
         basis,
@@ -119,14 +123,14 @@ fn centres_stand_where_sketches_crowd_and_shares_add_up() {
     let fitted = fit
         .run(&DeviceContext::new(Device::Cpu), &Control::unwatched())
         .unwrap();
-    assert_eq!(fitted.centres.len(), 4 * SKETCH_LENGTH);
+    assert_eq!(fitted.centres.len(), 4 * SHORT_LENGTH);
     assert!(
         (fitted.cell_shares.iter().sum::<f32>() - 1.0).abs() < 1e-5,
         "{:?}",
         fitted.cell_shares
     );
     let own: Vec<i32> = sketches
-        .chunks_exact(SKETCH_LENGTH)
+        .chunks_exact(SHORT_LENGTH)
         .map(|sketch| fitted.cell(sketch))
         .collect();
     let mut distinct = own.clone();

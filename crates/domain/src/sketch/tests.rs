@@ -58,38 +58,41 @@ fn pair() -> impl Strategy<Value = (Vec<f32>, Vec<f32>)> {
 }
 
 fn basis(directions: Vec<f32>, centres: Vec<f32>, rest_cosine: f32) -> MeasureBasis {
-    let cell_shares = vec![0.0; centres.len() / SKETCH_LENGTH * RINGS];
+    let cell_shares = vec![0.0; centres.len() / SHORT_LENGTH * RINGS];
     MeasureBasis {
         directions,
         centres,
         cell_shares,
-        rest_cosine,
+        short_rest_cosine: rest_cosine,
+        long_rest_cosine: rest_cosine,
     }
 }
 
 proptest! {
     #[test]
     fn no_score_exceeds_the_bound_of_two_stored_sketches(
-        (a, b) in pair(), count in 0..=MAX_DIRECTIONS, reflections in proptest::collection::vec(vector(), 0..3),
+        (a, b) in pair(), count in 0..=LENGTH, reflections in proptest::collection::vec(vector(), 0..3),
     ) {
         let basis = basis(orthonormal(count, &reflections), Vec::new(), 1.0);
-        let [of_a, of_b] = [&a, &b].map(|x| basis.sketch(&[x]).numbers);
-        let bound = stored_product(&of_a, &of_b) + BOUND_SLACK;
-        prop_assert!(score(&a, &b) <= bound, "{} > {bound}", score(&a, &b));
+        let [of_a, of_b] = [&a, &b].map(|x| basis.sketch(&[x]));
+        for (of_a, of_b) in [(of_a.short, of_b.short), (of_a.long, of_b.long)] {
+            let bound = stored_product(&of_a, &of_b) + BOUND_SLACK;
+            prop_assert!(score(&a, &b) <= bound, "{} > {bound}", score(&a, &b));
+        }
     }
 
     #[test]
     fn no_score_exceeds_the_bound_of_the_cell_that_a_layer_lies_in(
-        (a, b) in pair(), count in 0..=MAX_DIRECTIONS, reflections in proptest::collection::vec(vector(), 0..3),
+        (a, b) in pair(), count in 0..=LENGTH, reflections in proptest::collection::vec(vector(), 0..3),
         around in proptest::collection::vec(vector(), 1..6), rest_cosine in 0.0..1.0_f32,
     ) {
         let directions = orthonormal(count, &reflections);
         let without_cells = basis(directions.clone(), Vec::new(), rest_cosine);
         // A centre may be the target itself.
-        let centres = around.iter().chain([&a]).flat_map(|x| without_cells.sketch(&[x]).numbers);
+        let centres = around.iter().chain([&a]).flat_map(|x| without_cells.sketch(&[x]).short);
         let basis = basis(directions, centres.collect(), rest_cosine);
         let cell = basis.sketch(&[&b]).cell;
-        let target: Vec<f32> = basis.sketch(&[&a]).numbers.iter().map(|&x| f16::from_f32(x).to_f32()).collect();
+        let target: Vec<f32> = basis.sketch(&[&a]).short.iter().map(|&x| f16::from_f32(x).to_f32()).collect();
         let reaching = basis.reaching_cells(&basis.surroundings(&target), score(&a, &b));
         let bound = reaching.iter().find(|reaching| reaching.cell == cell).map(|reaching| reaching.bound);
         prop_assert!(bound.is_some_and(|bound| score(&a, &b).min(1.0) <= bound), "{cell}: {bound:?}");
@@ -103,9 +106,46 @@ fn a_sketch_is_a_unit_vector_of_the_coordinates_and_the_length_of_the_rest() {
     (vector[0], vector[1], vector[7]) = (2.0, 4.0, 4.0);
     let sketch = basis.sketch(&[&vector[..50], &vector[50..]]);
     let close = |a: f32, b: f64| (f64::from(a) - b).abs() < 1e-5;
-    assert!(close(sketch.numbers[0], 1.0 / 3.0) && close(sketch.numbers[1], 2.0 / 3.0));
-    assert!(close(sketch.numbers[MAX_DIRECTIONS], 2.0 / 3.0), "{:?}", sketch.numbers);
-    assert!(sketch.numbers[2..MAX_DIRECTIONS].iter().all(|x| *x == 0.0));
+    for (numbers, directions) in [(&sketch.short, SHORT_DIRECTIONS), (&sketch.long, MAX_DIRECTIONS)] {
+        assert!(close(numbers[0], 1.0 / 3.0) && close(numbers[1], 2.0 / 3.0));
+        assert!(close(numbers[directions], 2.0 / 3.0), "{numbers:?}");
+        assert!(numbers[2..directions].iter().all(|x| *x == 0.0));
+        assert_eq!(numbers.len(), directions + 1);
+    }
+}
+
+#[test]
+fn the_rest_of_a_short_sketch_has_what_the_long_one_knows_beyond() {
+    let basis = basis(orthonormal(SHORT_DIRECTIONS + 8, &[]), Vec::new(), 1.0);
+    let mut vector = vec![0.0; LENGTH];
+    (vector[0], vector[SHORT_DIRECTIONS + 3], vector[SHORT_DIRECTIONS + 20]) = (1.0, 2.0, 2.0);
+    let sketch = basis.sketch(&[&vector]);
+    let close = |a: f32, b: f64| (f64::from(a) - b).abs() < 1e-5;
+    assert!(
+        close(sketch.short[SHORT_DIRECTIONS], (8.0_f64 / 9.0).sqrt()),
+        "{:?}",
+        sketch.short
+    );
+    assert!(close(sketch.long[SHORT_DIRECTIONS + 3], 2.0 / 3.0));
+    assert!(close(sketch.long[MAX_DIRECTIONS], 2.0 / 3.0), "{:?}", sketch.long);
+}
+
+#[test]
+fn many_vectors_get_the_sketches_that_each_gets_alone() {
+    let directions = orthonormal(50, &[(0..LENGTH).map(|x| x as f32 - 7.0).collect()]);
+    let basis = SketchBasis {
+        debiased: basis(directions.clone(), Vec::new(), 1.0),
+        cka: basis(orthonormal(20, &[]), Vec::new(), 1.0),
+    };
+    let vectors: Vec<_> = (1..6)
+        .map(|number| LayerVector {
+            lead: (0..LENGTH).map(|x| (x * number % 11) as f32 - 5.0).collect(),
+            tail: Vec::new(),
+        })
+        .collect();
+    let alone: Vec<_> = vectors.iter().map(|vector| basis.sketch(vector)).collect();
+    assert_eq!(basis.sketches(&vectors.iter().collect::<Vec<_>>()), alone);
+    assert_eq!(basis.sketches(&[]), []);
 }
 
 #[test]
@@ -117,8 +157,8 @@ fn the_basis_without_directions_knows_nothing_and_excludes_nothing() {
     };
     let sketch = empty.sketch(&vector);
     assert_eq!((sketch.debiased.cell, sketch.cka.cell), (0, 0));
-    assert!((sketch.cka.numbers[MAX_DIRECTIONS] - 1.0).abs() < 1e-5);
-    assert!(!empty.cka.has_cells() && empty.cka.surroundings(&sketch.cka.numbers).is_empty());
+    assert!((sketch.cka.long[MAX_DIRECTIONS] - 1.0).abs() < 1e-5);
+    assert!(!empty.cka.has_cells() && empty.cka.surroundings(&sketch.cka.short).is_empty());
 }
 
 #[test]
@@ -129,13 +169,13 @@ fn the_nearest_cells_come_first_and_each_is_listed_once() {
         .collect();
     let centres: Vec<f32> = axes
         .iter()
-        .flat_map(|axis| without_cells.sketch(&[axis]).numbers)
+        .flat_map(|axis| without_cells.sketch(&[axis]).short)
         .collect();
     let mut basis = basis(without_cells.directions, centres, 0.5);
     (basis.cell_shares[0], basis.cell_shares[8]) = (0.4, 0.6);
     let mut target = vec![0.0; LENGTH];
     (target[0], target[1]) = (0.3, 1.0);
-    let surroundings = basis.surroundings(&basis.sketch(&[&target]).numbers);
+    let surroundings = basis.surroundings(&basis.sketch(&[&target]).short);
     let mut cells = basis.nearest_cells(&surroundings, 1.5);
     assert!(
         cells[..RINGS].iter().all(|cell| (8..16).contains(cell)),

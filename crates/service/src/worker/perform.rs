@@ -349,9 +349,6 @@ impl JobRunner {
         if let Some(measurement) = measurement {
             write_vectors(&mut tx, &version, measurement, duplicate_of).await?;
         }
-        if changes_searches {
-            tx.bump_generation().await?;
-        }
         tx.commit().await?;
         if changes_searches {
             self.library.layers_written.notify_one();

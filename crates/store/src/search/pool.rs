@@ -1,10 +1,11 @@
 //! The candidates of a search and what is known of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
 use super::{SearchTarget, SearchWindow, Unproven};
+use crate::StoreError;
 use scv_domain::id::LayerId;
 use scv_domain::similarity::{LayerMatch, Matches};
 use scv_domain::vector::{CkaScores, Measure};
@@ -17,18 +18,20 @@ pub(super) struct Candidate {
     pub(super) layer: i64,
     /// Number of its layers in the scope.
     pub(super) layers: usize,
-    /// What it was ordered by: the negative inner product of its sketch with the ordering vector.
+    /// What it was listed by: the negative inner product of its short sketch with the ordering vector.
     pub(super) distance: f64,
+    /// What its layers can be expected to score, by their long sketches.
+    pub(super) estimate: f64,
     /// Its layers do not score higher.
     pub(super) bound: f64,
     pub(super) scores: Option<CkaScores>,
 }
 
-/// All candidates of a search, in the order in which they were listed.
+/// All candidates of a search, those first that can be expected to score highest.
 pub(super) struct Pool<'a> {
     window: &'a SearchWindow,
     candidates: Vec<Candidate>,
-    positions: HashMap<Uuid, usize>,
+    known: HashSet<Uuid>,
     scored: usize,
 }
 
@@ -44,20 +47,19 @@ impl<'a> Pool<'a> {
         Self {
             window,
             candidates: Vec::new(),
-            positions: HashMap::new(),
+            known: HashSet::new(),
             scored: 0,
         }
     }
 
     /// Adds the candidates that are new.
     pub(super) fn add(&mut self, listed: Vec<Candidate>) {
-        for candidate in listed {
-            let position = self.candidates.len();
-            self.positions.entry(candidate.sketch).or_insert_with(|| {
-                self.candidates.push(candidate);
-                position
-            });
-        }
+        let new = listed
+            .into_iter()
+            .filter(|candidate| self.known.insert(candidate.sketch));
+        self.candidates.extend(new);
+        self.candidates
+            .sort_by(|a, b| b.estimate.total_cmp(&a.estimate).then(a.layer.cmp(&b.layer)));
     }
 
     /// Number of candidates that were scored.
@@ -88,21 +90,22 @@ impl<'a> Pool<'a> {
         open.take(count).map(|candidate| candidate.layer).collect()
     }
 
-    /// Takes the scores of layers that were wanted. Those that have disappeared meanwhile are not candidates any more.
-    pub(super) fn put_scores(&mut self, wanted: &[i64], scores: &[(i64, CkaScores)]) {
-        let scores: HashMap<i64, CkaScores> = scores.iter().copied().collect();
-        let wanted: std::collections::HashSet<i64> = wanted.iter().copied().collect();
-        for candidate in self
-            .candidates
-            .iter_mut()
-            .filter(|candidate| wanted.contains(&candidate.layer))
-        {
-            match scores.get(&candidate.layer) {
-                Some(&found) => candidate.scores = Some(found),
-                None => candidate.bound = f64::NEG_INFINITY,
-            }
-            self.scored += 1;
+    /// Takes the scores of layers that were wanted.
+    ///
+    /// # Errors
+    /// A layer has none: it has been deleted since it was listed, and with it the number of layers of its sketch has changed.
+    pub(super) fn put_scores(&mut self, wanted: &[i64], scores: &[(i64, CkaScores)]) -> Result<(), StoreError> {
+        if scores.len() < wanted.len() {
+            return Err(StoreError::Overtaken);
         }
+        let scores: HashMap<i64, CkaScores> = scores.iter().copied().collect();
+        for candidate in &mut self.candidates {
+            if let Some(&found) = scores.get(&candidate.layer) {
+                candidate.scores = Some(found);
+                self.scored += 1;
+            }
+        }
+        Ok(())
     }
 
     /// The greatest bound of a candidate that can have a hit and was not scored.

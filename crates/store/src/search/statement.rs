@@ -5,17 +5,18 @@
 //! are not kept prepared: a plan for any value of a filter cannot distinguish one that keeps half of the layers from a rare one.
 
 use pgvector::HalfVector;
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::pool::{Candidate, tie_break};
 use super::{SearchScope, SearchTarget, SearchWindow, push_condition, widened};
-use crate::sketch_basis::partition;
+use crate::StoreError;
+use crate::sketch_basis::{long_partition, partition};
 use crate::template::{fill, push_filled};
 use crate::vector::parts;
-use crate::{Store, StoreError};
 use scv_domain::id::{LayerId, ProbeSetId, VersionId};
-use scv_domain::sketch::SKETCH_LENGTH;
+use scv_domain::sketch::Sketch;
 use scv_domain::vector::{CkaScores, Measure};
 
 const CANDIDATES: &str = include_str!("../../sql/candidates.sql");
@@ -62,38 +63,53 @@ impl Visited {
 /// Which sketches are asked for.
 pub(super) struct Ask<'a> {
     pub(super) measure: Measure,
-    /// The sketch whose inner product bounds a score.
-    pub(super) target: &'a [f32],
-    /// The vector whose inner product orders the sketches.
+    /// The sketches whose inner products bound a score.
+    pub(super) target: &'a Sketch,
+    /// The vector whose inner product orders the short sketches.
     pub(super) ordering: &'a [f32],
+    /// The vector whose inner product with a long sketch estimates the score.
+    pub(super) estimating: &'a [f32],
     pub(super) visited: &'a Visited,
-    /// Only sketches whose bound is at least this.
+    /// Only those whose short bound is at least this.
     pub(super) reaching: Option<f64>,
-    /// Only sketches at a greater distance than this.
+    /// Only those at a greater distance than this.
     pub(super) beyond: Option<f64>,
     pub(super) count: usize,
 }
 
-/// The statements on one basis and scope.
+/// The statements on one basis and scope, on one connection.
 pub(crate) struct Statements<'a> {
-    store: &'a Store,
+    connection: PoolConnection<Postgres>,
     basis: i64,
     probe_set: ProbeSetId,
     scope: &'a SearchScope,
 }
 
+/// What becomes of layers as far away as the last one that is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ties {
+    /// As many are listed as there is room for.
+    Cut,
+    /// All are listed.
+    Kept,
+}
+
 /// The sketches that were found for an [`Ask`].
 pub(super) struct Listing {
-    /// Nearest first.
     pub(super) candidates: Vec<Candidate>,
     /// Whether there are no more.
     pub(super) is_complete: bool,
 }
 
 impl<'a> Statements<'a> {
-    pub(crate) fn new(store: &'a Store, basis: i64, probe_set: ProbeSetId, scope: &'a SearchScope) -> Self {
+    pub(crate) fn new(
+        connection: PoolConnection<Postgres>,
+        basis: i64,
+        probe_set: ProbeSetId,
+        scope: &'a SearchScope,
+    ) -> Self {
         Self {
-            store,
+            connection,
             basis,
             probe_set,
             scope,
@@ -101,84 +117,89 @@ impl<'a> Statements<'a> {
     }
 
     /// Counts the layers of the scope.
-    pub(super) async fn count(&self) -> Result<usize, StoreError> {
+    pub(super) async fn count(&mut self) -> Result<usize, StoreError> {
         let mut query = fill(COUNT, &mut |query, placeholder| self.push(query, placeholder));
         let query = query.build_query_scalar().persistent(self.is_general());
-        let count: i64 = query.fetch_one(&self.store.pool).await?;
+        let count: i64 = query.fetch_one(&mut *self.connection).await?;
         Ok(count as usize)
     }
 
     /// PostgreSQL's estimate of that number.
-    pub(super) async fn estimate(&self) -> Result<usize, StoreError> {
+    pub(super) async fn estimate(&mut self) -> Result<usize, StoreError> {
         let mut query = fill(ESTIMATE, &mut |query, placeholder| self.push(query, placeholder));
         let query = query.build_query_scalar().persistent(self.is_general());
-        let plan: serde_json::Value = query.fetch_one(&self.store.pool).await?;
+        let plan: serde_json::Value = query.fetch_one(&mut *self.connection).await?;
         Ok(plan[0]["Plan"]["Plan Rows"].as_f64().unwrap_or(0.0) as usize)
     }
 
     /// Up to `limit` versions with layers in the scope, ordered by key.
-    pub(crate) async fn versions(&self, limit: usize) -> Result<Vec<VersionId>, StoreError> {
+    pub(crate) async fn versions(&mut self, limit: usize) -> Result<Vec<VersionId>, StoreError> {
         let mut query = fill(ADMITTED_VERSIONS, &mut |query, placeholder| match placeholder {
             "limit" => _ = query.push_bind(limit as i64),
             other => self.push(query, other),
         });
         let query = query.build_query_scalar().persistent(self.is_general());
-        let ids: Vec<i64> = query.fetch_all(&self.store.pool).await?;
+        let ids: Vec<i64> = query.fetch_all(&mut *self.connection).await?;
         Ok(ids.into_iter().map(VersionId).collect())
     }
 
     /// Counts the versions with layers in the scope.
-    pub(crate) async fn count_versions(&self) -> Result<usize, StoreError> {
+    pub(crate) async fn count_versions(&mut self) -> Result<usize, StoreError> {
         let mut query = fill(COUNT_VERSIONS, &mut |query, placeholder| self.push(query, placeholder));
         let query = query.build_query_scalar().persistent(self.is_general());
-        let count: i64 = query.fetch_one(&self.store.pool).await?;
+        let count: i64 = query.fetch_one(&mut *self.connection).await?;
         Ok(count as usize)
     }
 
-    /// The sketches that are asked for, nearest first.
+    /// The sketches that are asked for.
     ///
     /// Copies of one layer are at the same distance, and are listed together or not at all: otherwise the choice among them would
     /// be arbitrary. PostgreSQL sorts all rows if it has to keep those that tie with the last one. So these are left out, unless
     /// all tie.
-    pub(super) async fn candidates(&self, ask: &Ask<'_>) -> Result<Listing, StoreError> {
-        let mut listing = self.listing(ask, "limit").await?;
+    pub(super) async fn candidates(&mut self, ask: &Ask<'_>) -> Result<Listing, StoreError> {
+        let mut listing = self.listing(ask, Ties::Cut).await?;
         if !listing.is_complete {
-            let farthest = listing.candidates.last().map(|candidate| candidate.distance);
+            let distances = listing.candidates.iter().map(|candidate| candidate.distance);
+            let farthest = distances.reduce(f64::max);
             listing
                 .candidates
                 .retain(|candidate| Some(candidate.distance) < farthest);
             if listing.candidates.is_empty() {
-                return self.listing(ask, "with ties").await;
+                return self.listing(ask, Ties::Kept).await;
             }
         }
         Ok(listing)
     }
 
-    async fn listing(&self, ask: &Ask<'_>, limit: &str) -> Result<Listing, StoreError> {
+    async fn listing(&mut self, ask: &Ask<'_>, ties: Ties) -> Result<Listing, StoreError> {
+        let half = |numbers: &[f32]| HalfVector::from_f32_slice(numbers);
         let mut query = fill(CANDIDATES, &mut |query, placeholder| match placeholder {
             "sketch_column" => _ = query.push(sketch_column(ask.measure)),
-            "ordering" => _ = query.push_bind(HalfVector::from_f32_slice(ask.ordering)),
-            "target" => _ = query.push_bind(HalfVector::from_f32_slice(ask.target)),
+            "ordering" => _ = query.push_bind(half(ask.ordering)),
+            "estimating" => _ = query.push_bind(half(ask.estimating)),
+            "long_target" => _ = query.push_bind(half(&ask.target.long)),
+            "long_sketches" => _ = query.push(long_partition(self.basis)),
+            "basis" => _ = query.push(self.basis),
             "visited" => push_visited(query, ask.visited, ask.measure),
             "reaches" => push_reaching(query, ask),
-            "limit" if limit == "limit" => _ = query.push("limit ").push(ask.count),
+            "limit" if ties == Ties::Cut => _ = query.push("limit ").push(ask.count),
             "limit" => _ = query.push("fetch first ").push(ask.count).push(" rows with ties"),
             other => self.push(query, other),
         });
         let query = query.build_query_as().persistent(self.is_general());
-        let mut rows: Vec<(Uuid, i64, i64, f64, f64)> = query.fetch_all(&self.store.pool).await?;
-        rows.sort_by(|a, b| a.3.total_cmp(&b.3).then(a.1.cmp(&b.1)));
+        let rows: Vec<(Uuid, i64, i64, f64, f64, f64)> = query.fetch_all(&mut *self.connection).await?;
         let layers: i64 = rows.iter().map(|row| row.2).sum();
         Ok(Listing {
             is_complete: (layers as usize) < ask.count,
             candidates: rows
                 .into_iter()
-                .map(|(sketch, layer, layers, distance, bound_distance)| Candidate {
+                .map(|(sketch, layer, layers, distance, estimated, bounded)| Candidate {
                     sketch,
                     layer,
                     layers: layers as usize,
                     distance,
-                    bound: widened(-bound_distance),
+                    estimate: -estimated,
+                    bound: widened(-bounded),
                     scores: None,
                 })
                 .collect(),
@@ -187,7 +208,7 @@ impl<'a> Statements<'a> {
 
     /// The exact scores of layers with the target.
     pub(super) async fn scores(
-        &self,
+        &mut self,
         target: SearchTarget<'_>,
         layers: &[i64],
     ) -> Result<Vec<(i64, CkaScores)>, StoreError> {
@@ -196,7 +217,7 @@ impl<'a> Statements<'a> {
             "candidates" => _ = query.push_bind(layers.to_vec()),
             other => self.push(query, other),
         });
-        let rows: Vec<(i64, f64, f64)> = query.build_query_as().fetch_all(&self.store.pool).await?;
+        let rows: Vec<(i64, f64, f64)> = query.build_query_as().fetch_all(&mut *self.connection).await?;
         let scores = rows
             .into_iter()
             .map(|(layer, cka, debiased_cka)| (layer, CkaScores { cka, debiased_cka }));
@@ -205,7 +226,7 @@ impl<'a> Statements<'a> {
 
     /// The layers of sketches that several have, as many as a page can take.
     pub(super) async fn copies(
-        &self,
+        &mut self,
         target: SearchTarget<'_>,
         window: &SearchWindow,
         copied: &[&&Candidate],
@@ -239,13 +260,13 @@ impl<'a> Statements<'a> {
         Ok(query
             .build_query_as()
             .persistent(self.is_general())
-            .fetch_all(&self.store.pool)
+            .fetch_all(&mut *self.connection)
             .await?)
     }
 
     /// The sketches of a version's layers, of the kinds that the scope admits.
     pub(crate) async fn version_sketches(
-        &self,
+        &mut self,
         version: VersionId,
         measure: Measure,
     ) -> Result<Vec<Vec<f32>>, StoreError> {
@@ -257,13 +278,13 @@ impl<'a> Statements<'a> {
             "kinds" => _ = query.push("layer_kind = any(").push_bind(kinds.clone()).push(")"),
             other => self.push(query, other),
         });
-        let rows: Vec<HalfVector> = query.build_query_scalar().fetch_all(&self.store.pool).await?;
+        let rows: Vec<HalfVector> = query.build_query_scalar().fetch_all(&mut *self.connection).await?;
         Ok(rows.iter().map(to_f32).collect())
     }
 
     /// The versions with the layers nearest to a sketch, each with the estimated score of its best one.
     pub(crate) async fn nearest_versions(
-        &self,
+        &mut self,
         measure: Measure,
         ordering: &[f32],
         visited: &Visited,
@@ -277,7 +298,7 @@ impl<'a> Statements<'a> {
             other => self.push(query, other),
         });
         let query = query.build_query_as().persistent(self.is_general());
-        Ok(query.fetch_all(&self.store.pool).await?)
+        Ok(query.fetch_all(&mut *self.connection).await?)
     }
 
     /// Fills the placeholders that all statements share.
@@ -297,48 +318,53 @@ impl<'a> Statements<'a> {
 }
 
 /// The active basis of a probe set.
-pub(super) async fn active_basis(store: &Store, probe_set: ProbeSetId) -> Result<i64, StoreError> {
+pub(crate) async fn active_basis(connection: &mut PgConnection, probe_set: ProbeSetId) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar!(
         "select basis_id from sketch_basis where probe_set_id = $1 and state = 'ACTIVE'",
         probe_set.0,
     )
-    .fetch_one(&store.pool)
+    .fetch_one(connection)
     .await?)
 }
 
 /// The active basis of a probe set, and the sketch of a layer, if it has one.
 pub(super) async fn stored_sketch(
-    store: &Store,
+    connection: &mut PgConnection,
     probe_set: ProbeSetId,
     layer: LayerId,
     measure: Measure,
-) -> Result<(i64, Option<Vec<f32>>), StoreError> {
+) -> Result<(i64, Option<Sketch>), StoreError> {
     let row = sqlx::query!(
-        r#"select basis_id, debiased_sketch as "debiased_sketch?: HalfVector", cka_sketch as "cka_sketch?: HalfVector"
+        r#"select basis_id, case $3 when 'CKA' then short.cka_sketch else short.debiased_sketch end as "short!: HalfVector",
+                  case $3 when 'CKA' then long.cka_sketch else long.debiased_sketch end as "long!: HalfVector",
+                  case $3 when 'CKA' then cka_cell else debiased_cell end as "cell!"
              from sketch_basis
-             left join layer_sketch using (basis_id)
+             join layer_sketch as short using (basis_id)
+             join long_sketch as long using (basis_id, layer_id)
             where probe_set_id = $1
               and state = 'ACTIVE'
               and layer_id = $2"#,
         probe_set.0,
         layer.0,
+        measure.as_str(),
     )
-    .fetch_optional(&store.pool)
+    .fetch_optional(&mut *connection)
     .await?;
-    let Some(row) = row else {
-        return Ok((active_basis(store, probe_set).await?, None));
-    };
-    let sketch = match measure {
-        Measure::DebiasedCka => row.debiased_sketch,
-        Measure::Cka => row.cka_sketch,
-    };
-    Ok((row.basis_id, sketch.as_ref().map(to_f32)))
+    Ok(match row {
+        None => (active_basis(connection, probe_set).await?, None),
+        Some(row) => {
+            let sketch = Sketch {
+                short: to_f32(&row.short),
+                long: to_f32(&row.long),
+                cell: row.cell,
+            };
+            (row.basis_id, Some(sketch))
+        }
+    })
 }
 
 fn to_f32(sketch: &HalfVector) -> Vec<f32> {
-    let mut numbers: Vec<f32> = sketch.to_vec().into_iter().map(f32::from).collect();
-    numbers.resize(SKETCH_LENGTH, 0.0);
-    numbers
+    sketch.to_vec().into_iter().map(f32::from).collect()
 }
 
 fn push_visited(query: &mut QueryBuilder<Postgres>, visited: &Visited, measure: Measure) {
@@ -365,7 +391,7 @@ fn push_reaching(query: &mut QueryBuilder<Postgres>, ask: &Ask<'_>) {
         if let Some(distance) = distance {
             query.push(" and ").push(sketch_column(ask.measure)).push(" <#> ");
             query
-                .push_bind(HalfVector::from_f32_slice(ask.target))
+                .push_bind(HalfVector::from_f32_slice(&ask.target.short))
                 .push(operator)
                 .push_bind(distance);
         }
