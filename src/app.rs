@@ -7,6 +7,7 @@ use actix_web::dev::Server;
 use anyhow::{Context as _, bail};
 use graphile_worker::Worker;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
 use crate::http::Settings;
@@ -163,6 +164,8 @@ impl App {
 impl Jobs {
     /// Runs jobs until `shutdown`. A worker that fails is replaced, while the server keeps handling requests.
     async fn run(self, shutdown: &CancellationToken) {
+        // Its long computations must not delay the worker's heartbeat, and it has to end before the database is closed.
+        let _tending = AbortOnDropHandle::new(tokio::spawn(self.runner.clone().tend_sketches()));
         let mut worker = self.worker;
         loop {
             if let Err(error) = run_worker(&worker, shutdown).await {

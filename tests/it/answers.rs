@@ -165,6 +165,63 @@ async fn a_kept_answer_has_the_form_that_the_client_accepts() {
     server.stop().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_kept_answer_of_an_administrator_is_not_for_a_reader_of_the_same_account() {
+    let server = Server::start().await;
+    let owner = server.api.as_account("owner", "WRITE").await;
+    let input = json!({ "input": { "name": "theirs", "visibility": "PRIVATE" } });
+    owner
+        .data(
+            "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }",
+            input,
+        )
+        .await;
+    let administrator = server.api.as_account("other", "ADMIN").await;
+    let reader = server.api.as_account("other", "READ").await;
+    for _ in 0..2 {
+        assert_eq!(names(&administrator).await, ["theirs"]);
+        assert!(names(&reader).await.is_empty());
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mutation_is_executed_each_time_it_is_sent() {
+    let server = Server::start().await;
+    let create = "mutation { createModel(input: { name: \"a\" }) { model { name } } }";
+    server.api.data(create, json!({})).await;
+    let (code, _) = server.api.error(create, json!({})).await;
+    assert_eq!(code, "CONFLICT");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_names_its_document_has_it_cached_even_if_its_answer_could_be_kept() {
+    let server = Server::start().await;
+    let document = "{ models(first: 1) { totalCount } }";
+    let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(document));
+    let extensions = json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } });
+    let send = async |body: Value| -> Value {
+        let request = reqwest::Client::new().post(format!("{}/graphql", server.api.url));
+        request.json(&body).send().await.unwrap().json().await.unwrap()
+    };
+    let before = answers(&server.api, "entries").await;
+    let both = json!({ "query": document, "extensions": extensions });
+    let expected = json!({ "data": { "models": { "totalCount": 0 } } });
+    assert_eq!(send(both.clone()).await, expected);
+    assert_eq!(send(both).await, expected);
+    assert_eq!(answers(&server.api, "entries").await, before);
+    let named = json!({ "extensions": extensions });
+    assert_eq!(send(named.clone()).await, expected);
+    assert_eq!(send(named).await, expected);
+    assert_eq!(
+        answers(&server.api, "entries").await,
+        before + 1,
+        "its own answer is kept"
+    );
+    server.stop().await.unwrap();
+}
+
 fn urlencoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

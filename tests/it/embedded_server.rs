@@ -154,3 +154,34 @@ async fn data_survives_a_restart_a_kill_and_a_power_cut() {
         assert!(warning.contains("Recovered jobs from inactive workers"), "{warning}");
     }
 }
+
+#[tokio::test]
+async fn kept_answers_are_true_although_the_server_does_not_ask_its_database_for_changes() {
+    let installation = Installation::empty();
+    let mut server = Process::start(&installation).await;
+    let mut expected = Vec::new();
+    for number in 0..20 {
+        let name = format!("model {number:02}");
+        server.api.model(&name).await;
+        expected.push(name);
+        for _ in 0..2 {
+            let data = server
+                .api
+                .data("{ models(first: 100) { nodes { name } } }", json!({}))
+                .await;
+            let nodes = data["models"]["nodes"].as_array().unwrap();
+            let mut names: Vec<_> = nodes.iter().map(|node| node["name"].as_str().unwrap()).collect();
+            names.sort_unstable();
+            assert_eq!(names, expected);
+        }
+    }
+    let caches = "{ serverInfo { caches { name hits } } }";
+    let caches = server.api.data(caches, json!({})).await["serverInfo"]["caches"].take();
+    let of_answers = caches
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|cache| cache["name"] == "answers");
+    assert!(of_answers.unwrap()["hits"].as_f64().unwrap() >= 20.0, "{caches}");
+    assert!(server.terminate().success());
+}

@@ -67,22 +67,19 @@ impl Library {
         })
     }
 
-    /// Fits a new basis wherever the layers have outgrown the old one: now, and whenever layers have been written.
-    pub(super) fn tend_bases(&self) {
-        let library = self.for_jobs();
-        tokio::spawn(async move {
-            loop {
-                if let Err(error) = library.fit_outgrown_bases().await {
-                    tracing::warn!(
-                        error = format!("{error:#}"),
-                        "the sketches could not be fitted; trying again later"
-                    );
-                    tokio::time::sleep(RETRY_DELAY).await;
-                    continue;
-                }
-                library.layers_written.notified().await;
+    /// Fits a new basis wherever the layers have outgrown the old one: now, and whenever layers have been written. Never ends.
+    pub(super) async fn tend_bases(&self) {
+        loop {
+            if let Err(error) = self.fit_outgrown_bases().await {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "the sketches could not be fitted; trying again later"
+                );
+                tokio::time::sleep(RETRY_DELAY).await;
+                continue;
             }
-        });
+            self.layers_written.notified().await;
+        }
     }
 
     async fn fit_outgrown_bases(&self) -> Result<(), ServiceError> {

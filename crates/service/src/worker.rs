@@ -103,13 +103,17 @@ impl JobRunner {
         }
     }
 
+    /// Keeps the sketches fitted to the layers that jobs write. Never ends; what it is doing when it is dropped is done again later.
+    pub async fn tend_sketches(self) {
+        self.library.tend_bases().await;
+    }
+
     /// A worker ready to run. It takes one job at a time, because there is one device. If it gives no heartbeat for as long as
     /// `lease`, another worker takes its job over.
     ///
     /// # Errors
     /// The database fails.
     pub async fn worker(&self, lease: Duration) -> anyhow::Result<Worker> {
-        self.library.tend_bases();
         let heartbeat = lease / HEARTBEATS_PER_LEASE;
         let recovery = WorkerRecoveryConfig::default()
             .enabled(true)

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgTransaction, Postgres};
+use sqlx::{ConnectOptions as _, PgTransaction, Postgres};
 
 pub use analyst::AnalystError;
 pub use dataset::DatasetLock;
@@ -65,9 +65,6 @@ const MESSAGES: (&str, &str) = ("client_min_messages", "error");
 
 /// Concurrent connections of a worker: its claim, its heartbeat, and the listener for new entries.
 const QUEUE_CONNECTIONS: u32 = 4;
-
-/// Connections that nobody has used for longer are tested before their next statement.
-const TESTED_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// Slower statements are logged.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
@@ -122,16 +119,6 @@ impl Store {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(10))
-                // A test takes as long as a small statement, and connections seldom break while they are in use.
-                .test_before_acquire(false)
-                .before_acquire(|connection, used| {
-                    Box::pin(async move {
-                        if used.idle_for > TESTED_IDLE_TIME {
-                            connection.ping().await?;
-                        }
-                        Ok(true)
-                    })
-                })
         };
         let bounded = [("statement_timeout", statement_timeout.as_millis().to_string())];
         let requests = pool(connections).connect_with(options.clone().options(bounded)).await?;

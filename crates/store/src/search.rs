@@ -150,7 +150,8 @@ impl Store {
         scope: &SearchScope,
         window: &SearchWindow,
     ) -> Result<Matches, StoreError> {
-        // One connection for all statements: the pool tests each one that returns, which takes as long as a small statement.
+        // One connection for all statements: the pool tests it before it lends it and when it returns, which takes as long as two
+        // small statements.
         let mut connection = self.pool.acquire().await?;
         let Some((basis, sketch)) = self
             .target_sketch(&mut connection, target, probe_set, window.measure)
