@@ -41,7 +41,7 @@ impl std::str::FromStr for Kind {
             "blended" => Ok(Self::Blended),
             "noisy" => Ok(Self::Noisy),
             "real" => Ok(Self::Real),
-            other => anyhow::bail!("{other:?} is no kind of library: choose from blended, noisy and real"),
+            other => anyhow::bail!("unknown kind of library {other:?}: choose from blended, noisy and real"),
         }
     }
 }

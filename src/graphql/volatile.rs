@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Types all of whose fields show something else: jobs and their progress, who asks, or the state of the server.
+/// Types all of whose fields show something else: jobs and their progress, the caller, or the state of the server.
 pub const VOLATILE_TYPES: [&str; 6] = ["AuditEntry", "Cache", "Job", "ServerInfo", "Token", "Viewer"];
 
 /// Single fields of other types that do.
@@ -46,8 +46,8 @@ mod tests {
 
     use super::*;
 
-    /// What an answer can show that is kept. Whoever adds a type decides whether it shows only what is in the catalogue, or is a
-    /// function of it: then it belongs here, and otherwise into the lists above.
+    /// The types that a kept answer can show. A new type belongs here if all it shows is in the catalogue or computed from it, and
+    /// otherwise into the lists above.
     const LASTING_TYPES: &str = "ActivatingImage Attribution BlockError BlockKind BlockParameter BlockReport BlockSummary \
         Calibration CalibrationBin ChannelExemplars ChannelExemplarsConnection ChannelExemplarsEdge CkaMatrix Class \
         ClassReport ConfusionCell ConfusionCellConnection ConfusionCellEdge Dataset DatasetSplit \

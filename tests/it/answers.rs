@@ -1,4 +1,4 @@
-//! Answers that are kept: they are what a computation would give now, for whoever asks, in the form that the client accepts.
+//! Kept answers: they equal what a computation would give now, for the same caller, in the form that the client accepts.
 
 use std::time::Duration;
 

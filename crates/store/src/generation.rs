@@ -95,7 +95,7 @@ impl Generations {
             };
             let read = self.read().await.map_err(Arc::new);
             for caller in callers {
-                // A caller that does not wait any more is no error.
+                // The caller may have stopped waiting.
                 let _ = caller.send(read.clone().map_err(StoreError::Shared));
             }
         }

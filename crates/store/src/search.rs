@@ -36,7 +36,7 @@ use scv_domain::vector::{LayerVector, Measure};
 /// In scopes of up to this many layers, every result is proven.
 pub const PROVEN_LAYERS: usize = 20_000;
 
-/// Scopes of up to this many layers are visited as a whole by the search in SQL, whose statements are always planned anew.
+/// Scopes of up to this many layers are visited as a whole by the search in SQL.
 pub(super) const SCANNED_LAYERS: usize = 12_000;
 
 /// Layers in the cells that are visited for candidates.
