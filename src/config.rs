@@ -86,6 +86,15 @@ pub struct Config {
     #[arg(long, env = "SCV_SEARCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "64MiB", help_heading = "Service")]
     pub search_cache_bytes: u64,
 
+    /// Maximum size of the sketches that are kept in memory for searches, some 1,200 bytes a layer. Probe sets beyond it are
+    /// searched through the database
+    #[arg(long, env = "SCV_SKETCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "1GiB", help_heading = "Service")]
+    pub sketch_cache_bytes: u64,
+
+    /// Maximum size of the layer vectors that are kept in memory for searches, some 20 KB a layer on 100 probe images
+    #[arg(long, env = "SCV_VECTOR_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "512MiB", help_heading = "Service")]
+    pub vector_cache_bytes: u64,
+
     /// Base URL of an OpenAI-compatible endpoint that writes explanations, such as http://127.0.0.1:11434/v1. Without it,
     /// fixed rules write them. An API key is read from SCV_LLM_KEY
     #[arg(long, env = "SCV_LLM_URL", value_name = "URL", value_parser = endpoint, hide_env_values = true, help_heading = "Explanations")]

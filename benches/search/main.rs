@@ -25,7 +25,7 @@ use scv::config::Config;
 use scv_api::id::GlobalId as _;
 use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::vector::Measure;
-use scv_store::{Store, embedded};
+use scv_store::{Store, StoreSettings, embedded};
 use serde_json::{Value, json};
 use sqlx::ConnectOptions as _;
 use tokio_util::sync::CancellationToken;
@@ -93,7 +93,7 @@ async fn bench(kind: Kind, sizes: &[usize]) -> anyhow::Result<()> {
     .await?;
     let (api, shutdown) = (Api::new(app.address()), CancellationToken::new());
     let running = tokio::spawn(app.run(shutdown.clone()));
-    let outcome = match Store::connect(database.clone(), 2, Duration::from_secs(3_600)).await {
+    let outcome = match Store::connect(database.clone(), StoreSettings::for_writing(2)).await {
         Ok(store) => measure(kind, sizes, store, &api).await,
         Err(error) => Err(error.into()),
     };

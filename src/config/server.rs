@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use scv_llm::{Chat, ChatSetupError, LlmSettings};
 use scv_service::{ExplanationSettings, LibrarySettings};
-use scv_store::DatabaseSettings;
+use scv_store::{DatabaseSettings, StoreSettings};
 
 use super::{AccessChoice, Config, default_data_dir, machine_memory};
 use crate::shell;
@@ -41,6 +41,8 @@ impl Config {
         let caches = [
             ("--answer-cache-bytes", self.answer_cache_bytes),
             ("--search-cache-bytes", self.search_cache_bytes),
+            ("--sketch-cache-bytes", self.sketch_cache_bytes),
+            ("--vector-cache-bytes", self.vector_cache_bytes),
             ("--network-cache-bytes", self.network_cache_bytes),
             ("--probe-cache-bytes", self.probe_cache_bytes),
             ("--split-cache-bytes", self.split_cache_bytes),
@@ -78,9 +80,13 @@ impl Config {
     pub fn database(&self) -> DatabaseSettings {
         DatabaseSettings {
             url: self.database_url.clone(),
-            connections: self.database_connections,
-            // The request times out first, with a better message.
-            statement_timeout: Duration::from_secs(self.limits.timeout_seconds + 1),
+            store: StoreSettings {
+                connections: self.database_connections,
+                // The request times out first, with a better message.
+                statement_timeout: Duration::from_secs(self.limits.timeout_seconds + 1),
+                sketch_cache_bytes: self.sketch_cache_bytes,
+                vector_cache_bytes: self.vector_cache_bytes,
+            },
             data_dir: self.data_dir.clone(),
             postgres_dir: self.postgres_dir.clone(),
             cache_dir: self.cache_dir.clone(),

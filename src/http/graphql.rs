@@ -21,7 +21,7 @@ use super::socket;
 use crate::graphql::execute::{Caller, error_response};
 use scv_api::error::code;
 use scv_service::metrics::METRICS;
-use scv_service::{AnswerBody, Question};
+use scv_service::{AnswerBody, Question, QuestionForm};
 
 /// How often a stream of events sends a comment, so that proxies do not close it as idle.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(12);
@@ -50,7 +50,13 @@ async fn get(executor: web::Data<Executor>, origins: web::Data<Origins>, request
         Ok(caller) => caller,
         Err(error) => return refuse(format, &error),
     };
-    let asked = Asked::of(&request, format, &caller, request.query_string().to_owned().into());
+    let asked = Asked::of(
+        &request,
+        format,
+        &caller,
+        QuestionForm::QueryString,
+        request.query_string().to_owned().into(),
+    );
     if let Some(answer) = kept(&executor, asked.as_ref()).await {
         return uncacheable(answer);
     }
@@ -96,7 +102,7 @@ async fn post(executor: web::Data<Executor>, request: HttpRequest, payload: web:
     let received = ReceivedBody::read(&request, payload.into_inner(), executor.limits()).await;
     let (asked, requests) = match received {
         Ok(ReceivedBody::Json(text)) => {
-            let asked = Asked::of(&request, format, &caller, text.clone());
+            let asked = Asked::of(&request, format, &caller, QuestionForm::Json, text.clone());
             if let Some(answer) = kept(&executor, asked.as_ref()).await {
                 return answer;
             }
@@ -130,13 +136,20 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(request: &HttpRequest, format: ResponseFormat, caller: &Caller, text: web::Bytes) -> Option<Self> {
+    fn of(
+        request: &HttpRequest,
+        format: ResponseFormat,
+        caller: &Caller,
+        form: QuestionForm,
+        text: web::Bytes,
+    ) -> Option<Self> {
         let encoding = accepted_encoding(request);
         let question = Question {
             account: caller.access.account,
             scope: caller.access.scope,
             media_type: format.content_type(),
             encoding: encoding.map(|encoding| encoding.as_str()),
+            form,
             text,
         };
         (format != ResponseFormat::Events).then_some(Self { question, encoding })

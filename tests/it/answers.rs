@@ -166,6 +166,18 @@ async fn a_kept_answer_has_the_form_that_the_client_accepts() {
 }
 
 #[tokio::test]
+async fn a_body_with_the_text_of_an_address_is_not_given_its_kept_answer() {
+    let server = Server::start().await;
+    let text = format!("query={}", urlencoded("{models(first:1){totalCount}}"));
+    assert_eq!(server.api.get(&format!("/graphql?{text}")).await.status(), 200);
+    let client = reqwest::Client::new();
+    let request = client.post(format!("{}/graphql", server.api.url));
+    let request = request.header(CONTENT_TYPE, "application/json").body(text);
+    assert_eq!(request.send().await.unwrap().status(), 400);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_kept_answer_of_an_administrator_is_not_for_a_reader_of_the_same_account() {
     let server = Server::start().await;
     let owner = server.api.as_account("owner", "WRITE").await;

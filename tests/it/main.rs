@@ -26,6 +26,7 @@ mod language_model;
 mod lease;
 mod limits;
 mod migrations;
+mod mirrors;
 mod networks;
 mod observability;
 mod protocol;

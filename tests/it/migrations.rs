@@ -1,8 +1,6 @@
 //! Migrations of the databases of earlier releases.
 
-use std::time::Duration;
-
-use scv_store::Store;
+use scv_store::{Store, StoreSettings};
 use sqlx::migrate::Migrator;
 use sqlx::{ConnectOptions as _, Executor as _, PgConnection};
 
@@ -127,7 +125,7 @@ async fn the_search_function_in_sql_is_replaced_once_and_keeps_its_privileges() 
     let mut states: Vec<(String, String, bool, bool, bool)> = Vec::new();
     for is_migrated in [false, true, true] {
         if is_migrated {
-            let store = Store::connect(options.clone(), 1, Duration::from_secs(60))
+            let store = Store::connect(options.clone(), StoreSettings::for_writing(1))
                 .await
                 .unwrap();
             store.migrate().await.unwrap();

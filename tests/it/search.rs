@@ -331,7 +331,7 @@ pub const COPIES: &str = "
             insert into layer_sketch
                  select basis_id, theirs.layer_id, new_model, new_version, dataset_id, sketch_id, debiased_cell, cka_cell,
                         searchable, debiased_sketch, cka_sketch, layer_kind,
-                        (select tags from model where model_id = new_model), private_to, accuracy
+                        (select tags from model where model_id = new_model), private_to, accuracy, pg_current_xact_id()
                    from layer_sketch
                    join layer as mine using (layer_id)
                    join layer as theirs on theirs.version_id = new_version and theirs.index = mine.index
@@ -390,6 +390,7 @@ async fn large_library() -> (Server, PgConnection, String) {
 /// Makes changes of the tables visible to searches.
 async fn publish(database: &mut PgConnection) {
     for statement in [
+        "update layer_sketch set changed = pg_current_xact_id()",
         "update catalogue set generation = generation + 1",
         "analyze layer_sketch",
     ] {

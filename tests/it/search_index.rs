@@ -209,7 +209,8 @@ const ALIKE: &str = "
              select basis, layer_id, model_id, version_id, digits,
                     encode(substring(sha256(substring(vector_send(lead) from 5) || substring(vector_send(tail) from 5)) for 16),
                            'hex')::uuid,
-                    0, 0, true, none.sketch, none.sketch, 'ReLU', '{}'
+                    0, 0, true, none.sketch, none.sketch, 'ReLU', '{}', null, null,
+                    pg_current_xact_id()
                from layer_vector
                join layer using (layer_id)
                join version using (version_id)

@@ -9,7 +9,7 @@ use super::error::{ApiError, Result};
 use super::id::{GlobalId as _, decode_cursor, encode_cursor};
 use super::layer::{Layer, probe_set_for};
 use super::layer_match::{Measure, SimilarityFilter};
-use super::loader::{Generation, load, load_referenced};
+use super::loader::load_referenced;
 use super::raw_list::RawList;
 use super::version::Version;
 use scv_domain::comparison::{self, ComparedLayers, Comparison, SimilarVersionsQuery, VersionCursor};
@@ -154,9 +154,8 @@ pub(super) async fn similar_versions(
         first: page.limit,
         after: page.after,
     };
-    let generation = load(ctx, Generation).await?.unwrap_or_default();
     let library = ctx.data_unchecked::<Library>();
-    let matches = library.similar_versions(target, &query, generation).await?;
+    let matches = library.similar_versions(target, &query).await?;
     let facts = VersionSearchFacts {
         exact: matches.exact,
         target: target.clone(),

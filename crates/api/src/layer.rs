@@ -9,7 +9,7 @@ use super::error::{ApiError, Result};
 use super::id::{GlobalId, decode_cursor};
 use super::insight::{DEFAULT_CHANNELS, FeatureMap, channel_choice, image_of_dataset, maps_cost};
 use super::layer_match::{self, LayerMatchConnection, Measure, Search, SimilarityFilter};
-use super::loader::{DegenerateOn, ExemplarsOf, Generation, load, load_referenced};
+use super::loader::{DegenerateOn, ExemplarsOf, load, load_found_layer, load_origin, load_referenced};
 use super::number::non_negative;
 use super::synthesis::{self, ChannelExemplars, Synthesis};
 use super::version::Version;
@@ -200,8 +200,7 @@ impl Layer {
                 "`after` is a cursor of a search with another measure: omit it to start a new list",
             ));
         }
-        // Independent reads run concurrently: each costs a round trip to the database.
-        let (version, generation) = futures::try_join!(load_referenced(ctx, self.0.version_id), load(ctx, Generation))?;
+        let origin = load_origin(ctx, &self.0).await?;
         let request = SimilarityRequest {
             probe_set: probe_set.as_ref().map(ProbeSetId::decode).transpose()?,
             measure,
@@ -212,10 +211,10 @@ impl Layer {
         };
         let library = ctx.data_unchecked::<Library>();
         // Boxed, as other large ones are: the future of each field of a layer has room for the largest, and is copied.
-        let found = Box::pin(library.similar(&self.0, &version, &request, generation.unwrap_or_default())).await?;
-        let nodes = found.matches.hits.iter().map(|hit| load_referenced(ctx, hit.layer));
+        let found = Box::pin(library.similar(&self.0, origin, &request)).await?;
+        let nodes = found.matches.hits.iter().map(|hit| load_found_layer(ctx, hit.layer));
         let nodes = futures::future::try_join_all(nodes).await?;
-        let search = Search::new(self.0.id, request.on(found.probe_set), version);
+        let search = Search::new(self.0.id, request.on(found.probe_set), origin);
         Ok(layer_match::connection(
             search,
             &found.matches,

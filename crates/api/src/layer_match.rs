@@ -25,24 +25,24 @@ pub type LayerMatchConnection = Connection<String, Layer, SearchFacts, MatchScor
 pub(super) struct Search {
     target: LayerId,
     query: SimilarityQuery,
-    version: domain::Version,
+    origin: domain::VersionOrigin,
     /// Number of candidate layers, counted when it is first needed.
     candidate_count: OnceCell<usize>,
 }
 
 impl Search {
-    pub(super) fn new(target: LayerId, query: SimilarityQuery, version: domain::Version) -> Self {
+    pub(super) fn new(target: LayerId, query: SimilarityQuery, origin: domain::VersionOrigin) -> Self {
         Self {
             target,
             query,
-            version,
+            origin,
             candidate_count: OnceCell::new(),
         }
     }
 
     async fn candidate_count(&self, ctx: &Context<'_>) -> Result<usize> {
         let library = ctx.data_unchecked::<Library>();
-        let count = || Box::pin(library.count_admitted(&self.query, &self.version));
+        let count = || Box::pin(library.count_admitted(&self.query, self.origin));
         Ok(*self.candidate_count.get_or_try_init(count).await?)
     }
 }

@@ -10,7 +10,7 @@ use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
 use tokio_util::sync::CancellationToken;
 
-use super::error::{ApiError, Result};
+use super::error::Result;
 use scv_domain::access::Token;
 use scv_domain::dataset_record::{Dataset, ProbeSet, StoredSplit};
 use scv_domain::evaluation::{ConfusionCell, Evaluation, Mistake};
@@ -22,7 +22,7 @@ use scv_domain::page::{Page, Slice};
 use scv_domain::similarity::{MutualKnn, Significance};
 use scv_domain::synthesis::{Synthesis, SynthesisScope};
 use scv_domain::vector::Degenerate;
-use scv_domain::version::{Layer, Version, VersionChoice};
+use scv_domain::version::{Layer, Version, VersionChoice, VersionOrigin};
 use scv_service::{Library, ServiceError};
 use scv_store::{EvaluationKey, StoreError};
 
@@ -73,10 +73,10 @@ where
     S: Send + Sync + std::hash::Hash + Eq + Clone + std::fmt::Debug + 'static,
     Reader: Loader<HitKey<S>, Value = std::result::Result<V, ServiceError>, Error = Infallible>,
 {
-    let missing = anyhow::anyhow!("{key:?} was found but has no vector");
-    let found = ctx.data_unchecked::<DataLoader<Reader>>().load_one(key).await;
+    let found = ctx.data_unchecked::<DataLoader<Reader>>().load_one(key.clone()).await;
     let Ok(found) = found;
-    Ok(found.ok_or_else(|| ServiceError::internal(missing))??)
+    let missing = || ServiceError::internal(anyhow::anyhow!("{key:?} was found but has no vector"));
+    Ok(found.ok_or_else(missing)??)
 }
 
 macro_rules! load_hit_statistics {
@@ -130,9 +130,37 @@ where
     K: Send + Sync + std::hash::Hash + Eq + Clone + std::fmt::Debug + 'static,
     Reader: Loader<K, Error = Arc<StoreError>>,
 {
-    let missing = anyhow::anyhow!("{key:?} is referenced but missing");
-    let found = load(ctx, key).await?;
-    found.ok_or_else(|| ApiError::from(ServiceError::internal(missing)))
+    let found = load(ctx, key.clone()).await?;
+    let missing = || ServiceError::internal(anyhow::anyhow!("{key:?} is referenced but missing"));
+    Ok(found.ok_or_else(missing)?)
+}
+
+/// A layer that a search has found, from memory if it is kept.
+///
+/// # Errors
+/// As for [`load_referenced`].
+pub async fn load_found_layer(ctx: &Context<'_>, id: LayerId) -> Result<Layer> {
+    let library = ctx.data_unchecked::<Library>();
+    if let Some(layer) = library.kept_layer(id).await {
+        return Ok(layer);
+    }
+    let layer = load_referenced(ctx, id).await?;
+    library.keep_layer(&layer).await;
+    Ok(layer)
+}
+
+/// Where the version of a layer comes from, from memory if it is kept.
+///
+/// # Errors
+/// As for [`load_referenced`].
+pub async fn load_origin(ctx: &Context<'_>, layer: &Layer) -> Result<VersionOrigin> {
+    let library = ctx.data_unchecked::<Library>();
+    if let Some(origin) = library.kept_origin(layer) {
+        return Ok(origin);
+    }
+    let origin = load_referenced(ctx, layer.version_id).await?.origin();
+    library.keep_origin(origin);
+    Ok(origin)
 }
 
 macro_rules! load_by_id {
@@ -185,10 +213,6 @@ pub struct EvaluationsOf(pub VersionId);
 /// The probe sets on which a layer has no vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DegenerateOn(pub LayerId);
-
-/// The generation of the catalogue, which counts its changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Generation;
 
 /// All probe sets of a data set, the default first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -348,15 +372,6 @@ impl Loader<DegenerateOn> for Reader {
         Ok(grouped(found.into_iter().map(|(layer, probe_set, reason)| {
             (DegenerateOn(layer), (probe_set, reason))
         })))
-    }
-}
-
-impl Loader<Generation> for Reader {
-    type Value = i64;
-    type Error = Arc<StoreError>;
-
-    async fn load(&self, _: &[Generation]) -> std::result::Result<HashMap<Generation, i64>, Self::Error> {
-        Ok(HashMap::from([(Generation, self.library.store().generation().await?)]))
     }
 }
 

@@ -19,6 +19,7 @@ pub mod model;
 pub mod nearest;
 pub mod page;
 pub mod probe;
+pub mod simd;
 pub mod similarity;
 pub mod sketch;
 pub mod synthesis;

@@ -19,6 +19,11 @@
 //! angle to it. For a target at the angle θ to a centre, no sketch in the ring from a to b is nearer than the angle
 //! `max(θ - b, a - θ, 0)`, so whole cells can be excluded.
 
+mod fixed_point;
+
+pub use fixed_point::{FixedSketch, Prospect, SketchColumns};
+
+use super::simd::dot;
 use super::vector::{LayerVector, Measure};
 
 /// Maximum number of directions of a basis.
@@ -50,9 +55,6 @@ pub const RING_EDGES: [f64; RINGS] = [4.0, 7.0, 10.0, 14.0, 19.0, 26.0, 40.0, 18
 
 /// Number of rings around a centre.
 pub const RINGS: usize = 8;
-
-/// Numbers that are multiplied and added in single precision before the sum goes on in double precision.
-const BLOCK: usize = 128;
 
 /// Directions that many vectors are multiplied with at a time: 310 KB for 100 images.
 const BLOCK_DIRECTIONS: usize = 16;
@@ -367,27 +369,6 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
 /// The angle between two vectors in radians.
 fn angle(a: &[f32], b: &[f32]) -> f64 {
     (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()).clamp(-1.0, 1.0).acos()
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    let mut total = 0.0;
-    for (a, b) in a.chunks(BLOCK).zip(b.chunks(BLOCK)) {
-        let mut sums = [0.0_f32; 16];
-        let (a_blocks, b_blocks) = (a.chunks_exact(16), b.chunks_exact(16));
-        let rest: f32 = a_blocks
-            .remainder()
-            .iter()
-            .zip(b_blocks.remainder())
-            .map(|(a, b)| a * b)
-            .sum();
-        for (a, b) in a_blocks.zip(b_blocks) {
-            for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-                *sum += a * b;
-            }
-        }
-        total += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>() + f64::from(rest);
-    }
-    total
 }
 
 #[cfg(test)]

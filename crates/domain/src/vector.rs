@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::simd::dot_in_double as dot;
+
 /// A similarity measure of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -77,6 +79,37 @@ impl LayerVector {
     }
 }
 
+/// A layer vector with the length of its leading part, which each of its scores needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredVector {
+    vector: LayerVector,
+    lead_norm: f64,
+}
+
+impl ScoredVector {
+    /// Measures the leading part of a vector.
+    pub fn new(vector: LayerVector) -> Self {
+        let lead_norm = vector.lead_norm();
+        Self { vector, lead_norm }
+    }
+
+    /// Both scores with another vector of the same probe set.
+    pub fn scores(&self, other: &Self) -> CkaScores {
+        let lead = dot(&self.vector.lead, &other.vector.lead);
+        let tail = dot(&self.vector.tail, &other.vector.tail);
+        CkaScores {
+            // Rounding must not make two layers more similar than a layer is to itself.
+            cka: (lead + tail).min(1.0),
+            debiased_cka: (lead / (self.lead_norm * other.lead_norm)).clamp(-1.0, 1.0),
+        }
+    }
+
+    /// Bytes that it takes.
+    pub fn byte_count(&self) -> usize {
+        size_of::<Self>() + (self.vector.lead.len() + self.vector.tail.len()) * size_of::<f32>()
+    }
+}
+
 /// The similarity of two layers by both measures.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CkaScores {
@@ -84,10 +117,6 @@ pub struct CkaScores {
     pub cka: f64,
     /// Debiased CKA.
     pub debiased_cka: f64,
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    a.iter().zip(b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
 }
 
 /// Why a layer has no vector on a probe set.

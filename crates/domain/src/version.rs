@@ -44,6 +44,31 @@ pub struct Version {
     pub created_at: DateTime<Utc>,
 }
 
+/// Where a version comes from, which never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionOrigin {
+    /// Its key.
+    pub version: VersionId,
+    /// The model it belongs to.
+    pub model: ModelId,
+    /// The data set whose images and classes it is for.
+    pub dataset: DatasetId,
+    /// The format it was uploaded in.
+    pub format: ModelFormat,
+}
+
+impl Version {
+    /// Where it comes from.
+    pub fn origin(&self) -> VersionOrigin {
+        VersionOrigin {
+            version: self.id,
+            model: self.model_id,
+            dataset: self.dataset_id,
+            format: self.format,
+        }
+    }
+}
+
 /// How to read the file of a version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "SCREAMING_SNAKE_CASE")]

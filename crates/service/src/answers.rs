@@ -18,8 +18,19 @@ pub struct Question {
     pub media_type: &'static str,
     /// The encoding that the caller prefers, if it accepts one.
     pub encoding: Option<&'static str>,
+    /// How the text is to be read: the same one may be a query string and JSON.
+    pub form: QuestionForm,
     /// The text of the request: document, operation and variables as the caller wrote them.
     pub text: Bytes,
+}
+
+/// How the text of a request is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum QuestionForm {
+    /// The query string of an address.
+    QueryString,
+    /// A body in JSON.
+    Json,
 }
 
 /// An answer as it is sent.

@@ -8,23 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use moka::future::Cache;
 
 use super::ServiceError;
-
-/// How a cache is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CacheStatistics {
-    /// Its name.
-    pub name: &'static str,
-    /// Bytes of all its entries.
-    pub bytes: u64,
-    /// Maximum of `bytes`.
-    pub byte_limit: u64,
-    /// Number of entries.
-    pub entries: u64,
-    /// Lookups that found an entry, or waited for one that was being computed.
-    pub hits: u64,
-    /// Lookups that had to compute the entry.
-    pub misses: u64,
-}
+use scv_store::CacheStatistics;
 
 /// Entries by key. The least used are dropped first.
 pub(super) struct MeteredCache<K, V> {

@@ -88,7 +88,7 @@ impl Library {
         found.await.map_err(ServiceError::internal)
     }
 
-    /// The versions most similar to a version. `generation` is the catalogue's, read before.
+    /// The versions most similar to a version.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` if the version has no vectors on the probe set, and as for a search of layers.
@@ -97,10 +97,9 @@ impl Library {
         &self,
         target: &Version,
         query: &SimilarVersionsQuery,
-        generation: i64,
     ) -> Result<Arc<VersionMatches>, ServiceError> {
         let key = SearchKey {
-            generation,
+            generation: self.store.generation().await?,
             viewer: self.access.viewer(),
             target: SearchedFor::Version(target.id),
             query: serde_json::json!(query).to_string(),
@@ -128,7 +127,7 @@ impl Library {
     async fn version_scope(&self, target: &Version, query: &SimilarVersionsQuery) -> Result<SearchScope, ServiceError> {
         Ok(SearchScope {
             except_version: Some(target.id),
-            ..self.scope(&query.filter, Some(target)).await?
+            ..self.scope(&query.filter, Some(target.origin())).await?
         })
     }
 

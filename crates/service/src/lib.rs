@@ -16,6 +16,7 @@ mod export;
 mod facts;
 mod insight;
 mod job;
+mod lasting;
 mod match_statistics;
 mod network;
 mod picture;
@@ -34,8 +35,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use access::create_token;
-pub use answers::{AnswerBody, Question};
-pub use cache::CacheStatistics;
+pub use answers::{AnswerBody, Question, QuestionForm};
 pub use diff::VersionDiff;
 pub use error::{Fault, LookupKey, ServiceError};
 pub use explain::{ExplanationInProgress, ExplanationPart, ExplanationSettings};
@@ -47,6 +47,7 @@ pub use predict::{PredictRequest, Prediction};
 pub use probe::ProbeSetRequest;
 pub use scv_compute::onnx::file::NamedFile;
 pub use scv_compute::pytorch::{MappedBy, Mapping};
+pub use scv_store::CacheStatistics;
 pub use search::{ActivationMatches, SimilarityRequest};
 pub use search_cache::SimilarLayers;
 pub use synthesis::SynthesisRequest;
@@ -54,6 +55,7 @@ pub use version::{OnnxOptions, TrainRequest, UploadedNetwork, VersionRequest};
 
 use self::answers::AnswerCache;
 use self::cache::MeteredCache;
+use self::lasting::{LayerCache, OriginCache};
 use self::metrics::Snapshot;
 use self::search_cache::SearchCache;
 use scv_artifact::ArtifactStore;
@@ -95,6 +97,10 @@ pub struct Library {
     probes: MeteredCache<ProbeSetId, Images>,
     /// Probe sets that searches have used, by data set and requested id. A probe set never changes.
     probe_sets: moka::future::Cache<(DatasetId, Option<ProbeSetId>), ProbeSet>,
+    /// Layers that searches have found.
+    layers: LayerCache,
+    /// Where versions come from whose layers have been searched for.
+    origins: OriginCache,
     /// Images of splits.
     splits: MeteredCache<(DatasetId, Split), LabelledImages>,
     /// Top-activating images of the test split, for each member of a group of targets.
@@ -156,6 +162,8 @@ impl Library {
                 images.pixels.len() as u64
             }),
             probe_sets: moka::future::Cache::new(CACHED_PROBE_SETS),
+            layers: LayerCache::of_layers(),
+            origins: lasting::origin_cache(),
             splits: MeteredCache::new("splits", settings.split_cache_bytes, |_, split: &LabelledImages| {
                 split.images.pixels.len() as u64
             }),
@@ -224,7 +232,7 @@ impl Library {
 
     /// How its caches are used.
     pub async fn cache_statistics(&self) -> Vec<CacheStatistics> {
-        vec![
+        let mut caches = vec![
             self.answers.statistics().await,
             self.searches.statistics().await,
             self.explainer.explanations.statistics().await,
@@ -232,7 +240,10 @@ impl Library {
             self.probes.statistics().await,
             self.splits.statistics().await,
             self.exemplars.statistics().await,
-        ]
+            self.layers.statistics().await,
+        ];
+        caches.extend(self.store.cache_statistics());
+        caches
     }
 
     /// Waits for a permit to compute with many vectors. As many computations run at the same time as there are cores; others

@@ -13,7 +13,7 @@ use scv_compute::onnx::file::NamedFile;
 use scv_domain::id::{DatasetId, ProbeSetId};
 use scv_domain::similarity::{MatchCursor, Matches, SimilarityFilter, SimilarityQuery};
 use scv_domain::vector::{Degenerate, Measure};
-use scv_domain::version::{Layer, ModelFormat, Version};
+use scv_domain::version::{Layer, ModelFormat, VersionOrigin};
 use scv_store::{SearchScope, SearchTarget, SearchWindow};
 
 /// A search for the layers most similar to a target.
@@ -57,7 +57,7 @@ pub struct ActivationMatches {
 }
 
 impl Library {
-    /// The layers most similar to a layer of a version. `generation` is the catalogue's, read before.
+    /// The layers most similar to a layer of a version.
     ///
     /// # Errors
     /// `NOT_FOUND` for an unknown probe set; `BAD_USER_INPUT` for a probe set of another data set or one that the layer has
@@ -66,18 +66,17 @@ impl Library {
     pub async fn similar(
         &self,
         target: &Layer,
-        version: &Version,
+        origin: VersionOrigin,
         request: &SimilarityRequest,
-        generation: i64,
     ) -> Result<Arc<SimilarLayers>, ServiceError> {
         let key = SearchKey {
-            generation,
+            generation: self.store.generation().await?,
             viewer: self.access.viewer(),
             target: SearchedFor::Layer(target.id),
             query: serde_json::json!(request).to_string(),
         };
         let compute = async {
-            let found = self.find_similar(target, version, request).await?;
+            let found = self.find_similar(target, origin, request).await?;
             Ok(SearchResult::Layers(Arc::new(found)))
         };
         self.searches.get_or(key, compute).await?.layers()
@@ -86,16 +85,16 @@ impl Library {
     async fn find_similar(
         &self,
         target: &Layer,
-        version: &Version,
+        origin: VersionOrigin,
         request: &SimilarityRequest,
     ) -> Result<SimilarLayers, ServiceError> {
-        let probe_set = self.probe_set_of(version.dataset_id, request.probe_set).await?.id;
+        let probe_set = self.probe_set_of(origin.dataset, request.probe_set).await?.id;
         let query = request.on(probe_set);
-        let scope = self.scope(&query.filter, Some(version)).await?;
+        let scope = self.scope(&query.filter, Some(origin)).await?;
         let matches = self.search(SearchTarget::Layer(target.id), &query, &scope).await?;
         Ok(SimilarLayers {
             probe_set,
-            is_comparable: !matches.hits.is_empty() || self.is_comparable(target, version, probe_set).await?,
+            is_comparable: !matches.hits.is_empty() || self.is_comparable(target, origin, probe_set).await?,
             matches,
         })
     }
@@ -107,7 +106,7 @@ impl Library {
     async fn is_comparable(
         &self,
         layer: &Layer,
-        version: &Version,
+        origin: VersionOrigin,
         probe_set: ProbeSetId,
     ) -> Result<bool, ServiceError> {
         if !self.store.with_vector(&[(layer.id, probe_set)]).await?.is_empty() {
@@ -117,7 +116,7 @@ impl Library {
         if degenerate.iter().any(|(_, on, _)| *on == probe_set) {
             return Ok(false);
         }
-        let reason = if version.format == ModelFormat::Activations {
+        let reason = if origin.format == ModelFormat::Activations {
             "activations can be compared only on the probe set that they were computed on. Register activations on this \
              probe set as another version"
         } else {
@@ -134,8 +133,8 @@ impl Library {
     ///
     /// # Errors
     /// As for [`Library::similar`].
-    pub async fn count_admitted(&self, query: &SimilarityQuery, version: &Version) -> Result<usize, ServiceError> {
-        let scope = self.scope(&query.filter, Some(version)).await?;
+    pub async fn count_admitted(&self, query: &SimilarityQuery, origin: VersionOrigin) -> Result<usize, ServiceError> {
+        let scope = self.scope(&query.filter, Some(origin)).await?;
         Ok(self.store.count_scope(query.probe_set, &scope).await?)
     }
 
@@ -205,7 +204,7 @@ impl Library {
     pub(super) async fn scope(
         &self,
         filter: &SimilarityFilter,
-        target: Option<&Version>,
+        target: Option<VersionOrigin>,
     ) -> Result<SearchScope, ServiceError> {
         let better_than = match target {
             _ if !filter.better_than_target => None,
@@ -221,9 +220,7 @@ impl Library {
             names => Some(self.dataset_ids(names).await?),
         };
         Ok(SearchScope {
-            own_model: target
-                .filter(|_| !filter.include_own_model)
-                .map(|target| target.model_id),
+            own_model: target.filter(|_| !filter.include_own_model).map(|target| target.model),
             except_version: None,
             min_accuracy: filter.min_accuracy,
             better_than,
@@ -236,11 +233,11 @@ impl Library {
         })
     }
 
-    async fn accuracy_of(&self, version: &Version) -> Result<f64, ServiceError> {
-        let evaluations = self.store.evaluations_of(&[version.id]).await?;
+    async fn accuracy_of(&self, origin: VersionOrigin) -> Result<f64, ServiceError> {
+        let evaluations = self.store.evaluations_of(&[origin.version]).await?;
         let own = evaluations
             .iter()
-            .find(|evaluation| evaluation.dataset_id == version.dataset_id);
+            .find(|evaluation| evaluation.dataset_id == origin.dataset);
         own.map(|evaluation| evaluation.accuracy).ok_or_else(|| {
             ServiceError::bad_input(
                 "betterThanTarget needs the accuracy of the target's version, which has not been evaluated: \

@@ -147,7 +147,10 @@ impl Tx {
         self.put_confusion(version, dataset, report).await?;
         self.put_mistakes(version, dataset, report).await?;
         sqlx::query!(
-            "update layer_sketch set accuracy = $3 where version_id = $1 and dataset_id = $2",
+            "update layer_sketch
+                set accuracy = $3, changed = pg_current_xact_id()
+              where version_id = $1
+                and dataset_id = $2",
             version,
             dataset,
             report.accuracy,

@@ -173,12 +173,15 @@ impl Store {
     }
 }
 
-/// Counts a change in a transaction, and notifies every server when it commits. Returns the new generation. Other changes wait
-/// until the transaction ends, so this comes last in it.
-pub(super) async fn bump_generation(connection: &mut PgConnection) -> Result<i64, StoreError> {
+/// Counts a change in a transaction, and whether layers lose their vectors by it, and notifies every server when it commits.
+/// Returns the new generation. Other changes wait until the transaction ends, so this comes last in it.
+pub(super) async fn bump_generation(connection: &mut PgConnection, deletes: bool) -> Result<i64, StoreError> {
     let bumped = sqlx::query!(
-        r#"with bumped as (update catalogue set generation = generation + 1 returning generation)
-           select generation, pg_notify('scv_catalogue', generation::text)::text as notified from bumped"#
+        r#"with bumped as (
+                update catalogue set generation = generation + 1, deletions = deletions + $1::boolean::integer returning generation
+           )
+           select generation, pg_notify('scv_catalogue', generation::text)::text as notified from bumped"#,
+        deletes,
     )
     .fetch_one(connection)
     .await?;

@@ -35,7 +35,7 @@ impl NewSketch {
 
 /// The key that equal vectors share: the first half of the SHA-256 of their numbers, big-endian. Migration 0018 has the same
 /// definition in SQL.
-fn vector_key(vector: &LayerVector) -> Uuid {
+pub(super) fn vector_key(vector: &LayerVector) -> Uuid {
     let mut hasher = Sha256::new();
     for numbers in [&vector.lead, &vector.tail] {
         let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
@@ -94,9 +94,11 @@ pub(super) async fn insert_sketches(
               select $1, layer_id, debiased_long, cka_long from new
          )
          insert into layer_sketch (basis_id, layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell,
-                                   version_id, model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags)
+                                   version_id, model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags,
+                                   changed)
          select $1, layer_id, sketch_id, debiased_short, cka_short, debiased_cell, cka_cell, version_id, model_id,
-                version.dataset_id, model.private_to, evaluation.accuracy, model.deleted_at is null, layer.kind, model.tags
+                version.dataset_id, model.private_to, evaluation.accuracy, model.deleted_at is null, layer.kind, model.tags,
+                pg_current_xact_id()
            from new
            join layer using (layer_id)
            join version using (version_id)
@@ -142,9 +144,10 @@ pub(super) async fn insert_copied_sketches(
               on conflict do nothing
          )
          insert into layer_sketch (basis_id, layer_id, sketch_id, debiased_sketch, cka_sketch, debiased_cell, cka_cell,
-                                   version_id, model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags)
+                                   version_id, model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags,
+                                   changed)
          select $1, layer_id, sketch_id, debiased_short, cka_short, copied.debiased_cell, copied.cka_cell, version_id,
-                model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags
+                model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags, pg_current_xact_id()
            from copied
           order by position
          on conflict do nothing",

@@ -16,6 +16,7 @@ mod job;
 mod layer;
 mod layer_sketch;
 mod listen;
+mod mirror;
 mod model;
 mod nearest_versions;
 mod open;
@@ -27,14 +28,16 @@ mod synthesis;
 mod template;
 mod token;
 mod vector;
+mod vector_cache;
 mod version;
 mod version_deletion;
 
 use std::time::Duration;
 
 use sqlx::migrate::{Migrate as _, Migrator};
+use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgTransaction, Postgres};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgTransaction, Postgres};
 
 pub use analyst::AnalystError;
 pub use dataset::DatasetLock;
@@ -53,8 +56,10 @@ pub use version::{NewLayer, NewVersion};
 pub use version_deletion::VersionDeletion;
 
 use generation::{Generations, bump_generation};
+use mirror::Mirrors;
 use scv_domain::id::AccountId;
 use sketch_basis::BasisCache;
+use vector_cache::VectorCache;
 
 /// Settings of every connection for the search: its statements are short, and not worth compiling.
 const SEARCH_SETTINGS: [(&str, &str); 1] = [("jit", "off")];
@@ -65,6 +70,9 @@ const MESSAGES: (&str, &str) = ("client_min_messages", "error");
 
 /// Concurrent connections of a worker: its claim, its heartbeat, and the listener for new entries.
 const QUEUE_CONNECTIONS: u32 = 4;
+
+/// How long a connection that came back to its pool is used without another test.
+const TESTED_FOR: Duration = Duration::from_millis(50);
 
 /// Slower statements are logged.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
@@ -88,27 +96,68 @@ pub struct Store {
     /// What sketches are made with.
     bases: BasisCache,
     generations: Generations,
+    mirrors: Mirrors,
+    vectors: VectorCache,
+}
+
+/// How a store may use the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreSettings {
+    /// Maximum number of concurrent connections for requests.
+    pub connections: u32,
+    /// How long a statement for a request may take.
+    pub statement_timeout: Duration,
+    /// Bytes of the sketches in memory.
+    pub sketch_cache_bytes: u64,
+    /// Bytes of the vectors in memory.
+    pub vector_cache_bytes: u64,
+}
+
+impl StoreSettings {
+    /// Some connections that wait as long as it takes, and nothing in memory: for commands and benchmarks that write.
+    pub fn for_writing(connections: u32) -> Self {
+        Self {
+            connections,
+            statement_timeout: Duration::from_secs(3_600),
+            sketch_cache_bytes: 0,
+            vector_cache_bytes: 0,
+        }
+    }
+}
+
+/// How a cache is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheStatistics {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes of all its entries.
+    pub bytes: u64,
+    /// Maximum of `bytes`.
+    pub byte_limit: u64,
+    /// Number of entries.
+    pub entries: u64,
+    /// Lookups that found an entry, or waited for one that was being computed.
+    pub hits: u64,
+    /// Lookups that had to compute the entry, or to do without.
+    pub misses: u64,
 }
 
 /// Writes that become visible together. Dropped without [`Tx::commit`], it writes nothing.
 #[derive(Debug)]
 pub struct Tx {
     inner: PgTransaction<'static>,
+    /// Whether layers lose their vectors.
+    deletes: bool,
     bases: BasisCache,
     generations: Generations,
 }
 
 impl Store {
-    /// Connects with at most `connections` concurrent connections for requests, whose statements may take
-    /// `statement_timeout`.
+    /// Connects to a database.
     ///
     /// # Errors
     /// The server cannot be reached or refuses the connection.
-    pub async fn connect(
-        options: PgConnectOptions,
-        connections: u32,
-        statement_timeout: Duration,
-    ) -> Result<Self, StoreError> {
+    pub async fn connect(options: PgConnectOptions, settings: StoreSettings) -> Result<Self, StoreError> {
         // For operators: commands do not show this level to the user of a busy machine.
         let options = options.log_slow_statements(log::LevelFilter::Info, SLOW_STATEMENT);
         let options = options
@@ -119,12 +168,19 @@ impl Store {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(10))
+                .test_before_acquire(false)
+                .before_acquire(|connection, usage| Box::pin(test_if_idle(connection, usage)))
         };
-        let bounded = [("statement_timeout", statement_timeout.as_millis().to_string())];
-        let requests = pool(connections).connect_with(options.clone().options(bounded)).await?;
+        let bounded = [("statement_timeout", settings.statement_timeout.as_millis().to_string())];
+        let requests = pool(settings.connections)
+            .connect_with(options.clone().options(bounded))
+            .await?;
+        let work = pool(WORK_CONNECTIONS).connect_lazy_with(options.clone());
         Ok(Self {
+            mirrors: Mirrors::new(requests.clone(), work.clone(), settings.sketch_cache_bytes),
+            vectors: VectorCache::new(settings.vector_cache_bytes),
             queue: pool(QUEUE_CONNECTIONS).connect_lazy_with(options.clone()),
-            work: pool(WORK_CONNECTIONS).connect_lazy_with(options.clone()),
+            work,
             // On a connection of its own: kept answers do not wait until a search returns one.
             generations: Generations::new(pool(1).connect_lazy_with(options)),
             pool: requests,
@@ -182,6 +238,7 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(Tx {
             inner: self.pool.begin().await?,
+            deletes: false,
             bases: self.bases.clone(),
             generations: self.generations.clone(),
         })
@@ -196,6 +253,11 @@ impl Store {
         Ok(())
     }
 
+    /// How the sketches and the vectors in memory are used.
+    pub fn cache_statistics(&self) -> [CacheStatistics; 2] {
+        [self.mirrors.statistics(), self.vectors.statistics()]
+    }
+
     /// Closes all connections, waiting for those in use.
     pub async fn close(&self) {
         self.queue.close().await;
@@ -204,13 +266,23 @@ impl Store {
     }
 }
 
+/// Tests a connection that has been idle, so that a request does not get one that the database has closed meanwhile. The pool
+/// has tested it when it came back, and each test takes as long as a small statement.
+async fn test_if_idle(connection: &mut PgConnection, usage: PoolConnectionMetadata) -> sqlx::Result<bool> {
+    if usage.idle_for >= TESTED_FOR {
+        connection.ping().await?;
+    }
+    Ok(true)
+}
+
 impl Tx {
     /// Commits the writes, and counts them as a change of the catalogue.
     ///
     /// # Errors
     /// The database fails; nothing was written.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        let generation = bump_generation(self.connection()).await?;
+        let deletes = self.deletes;
+        let generation = bump_generation(self.connection(), deletes).await?;
         let commit = self.generations.committing();
         self.inner.commit().await?;
         commit.succeeded(generation);

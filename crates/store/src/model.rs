@@ -261,7 +261,7 @@ impl Tx {
         if row.is_some() && (changes.tags.is_some() || changes.visibility.is_some()) {
             sqlx::query!(
                 "update layer_sketch
-                    set tags = model.tags, private_to = model.private_to
+                    set tags = model.tags, private_to = model.private_to, changed = pg_current_xact_id()
                    from model
                   where model.model_id = $1
                     and layer_sketch.model_id = $1",
@@ -293,7 +293,7 @@ impl Tx {
         .await?;
         if row.is_some() {
             sqlx::query!(
-                "update layer_sketch set searchable = not $2 where model_id = $1",
+                "update layer_sketch set searchable = not $2, changed = pg_current_xact_id() where model_id = $1",
                 id.0,
                 deleted
             )

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::time::timeout;
 
 use super::embedded::{self, Cluster, EmbeddedError, PgvectorError, check_pgvector};
-use super::{Store, StoreError};
+use super::{Store, StoreError, StoreSettings};
 
 /// How long running statements may take to end when the server stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,10 +18,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct DatabaseSettings {
     /// URL of the user's own database; `None` for the embedded one.
     pub url: Option<String>,
-    /// Maximum number of concurrent connections for requests.
-    pub connections: u32,
-    /// Timeout of statements for requests.
-    pub statement_timeout: Duration,
+    /// How the store may use the machine.
+    pub store: StoreSettings,
     /// Folder of the embedded cluster.
     pub data_dir: PathBuf,
     /// PostgreSQL installation for the embedded cluster, if the user specifies one.
@@ -134,7 +132,7 @@ async fn prepare(
     settings: &DatabaseSettings,
     owns_catalogue: bool,
 ) -> Result<Store, OpenError> {
-    let store = match Store::connect(options.clone(), settings.connections, settings.statement_timeout).await {
+    let store = match Store::connect(options.clone(), settings.store).await {
         Ok(store) => store,
         // The pool retries, and its error does not say why it failed: one more attempt finds the reason.
         Err(error) => match options.connect().await {

@@ -11,26 +11,28 @@
 //! In scopes of up to [`PROVEN_LAYERS`] layers, and on request, the proof is always completed. In larger ones it ends after
 //! [`PROOF_LAYERS`] further layers, and the result says how far it came.
 
+mod in_database;
+mod in_memory;
 mod pool;
 mod scope;
+mod scoring;
 mod statement;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use pool::Pool;
+pub(super) use pool::Candidate;
 pub use scope::SearchScope;
 pub(super) use scope::push_condition;
-use sqlx::PgConnection;
-use statement::{Ask, Listing};
+pub(super) use scoring::FIRST_ROUND;
 pub(super) use statement::{Statements, Visited, active_basis};
 
 use super::sketch_basis::StoredBasis;
 use super::{Store, StoreError};
 use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::similarity::{MatchCursor, Matches};
-use scv_domain::sketch::{BOUND_SLACK, MeasureBasis, ReachingCell, Sketch, Surroundings};
+use scv_domain::sketch::{BOUND_SLACK, MeasureBasis, Surroundings};
 use scv_domain::vector::{LayerVector, Measure};
 
 /// In scopes of up to this many layers, every result is proven.
@@ -42,32 +44,11 @@ pub(super) const SCANNED_LAYERS: usize = 12_000;
 /// Layers in the cells that are visited for candidates.
 pub(super) const VISITED_LAYERS: usize = 4_000;
 
-/// Layers in the cells that are visited for candidates if a proof follows.
-const PROVEN_VISITED_LAYERS: usize = 1_000;
-
 /// Maximum number of layers in the cells that are visited where a filter admits few of them.
 pub(super) const MAX_VISITED_LAYERS: usize = 30_000;
 
-/// Further layers in the cells that are visited for the proof, unless it has to be completed.
-const PROOF_LAYERS: usize = 8_000;
-
 /// Minimum number of sketches that are listed as candidates.
 pub(super) const MIN_LISTED: usize = 256;
-
-/// Minimum number of sketches that are listed if a proof follows, which lists what can have a hit.
-const MIN_PROVEN_LISTED: usize = 64;
-
-/// Sketches that are listed at a time for the proof.
-const PROOF_LISTED: usize = 2_000;
-
-/// Exact scores of the first round. Each later one may have four times as many.
-pub(super) const FIRST_ROUND: usize = 24;
-
-/// Maximum number of exact scores, unless the proof has to be completed: for a page, and for each hit down to its end.
-const MAX_SCORES: (usize, usize) = (400, 4);
-
-/// Maximum number of exact scores in one statement.
-const MAX_ROUND: usize = 2_000;
 
 /// Number of hits, counted from the first, after which a search is always completed.
 const MAX_UNPROVEN_HITS: usize = 1_000;
@@ -121,6 +102,9 @@ impl Store {
     #[tracing::instrument(name = "store.count_scope", skip_all)]
     pub async fn count_scope(&self, probe_set: ProbeSetId, scope: &SearchScope) -> Result<usize, StoreError> {
         restarting(|| async move {
+            if let Some((_, table)) = self.mirrors.view(probe_set, self.generation().await?).await {
+                return Ok(table.count(scope));
+            }
             let (_, mut statements) = self.statements(probe_set, scope).await?;
             statements.count().await
         })
@@ -140,55 +124,16 @@ impl Store {
         scope: &SearchScope,
         window: &SearchWindow,
     ) -> Result<Matches, StoreError> {
-        restarting(|| self.search_once(target, probe_set, scope, window)).await
-    }
-
-    async fn search_once(
-        &self,
-        target: SearchTarget<'_>,
-        probe_set: ProbeSetId,
-        scope: &SearchScope,
-        window: &SearchWindow,
-    ) -> Result<Matches, StoreError> {
-        // One connection for all statements: the pool tests it before it lends it and when it returns, which takes as long as two
-        // small statements.
-        let mut connection = self.pool.acquire().await?;
-        let Some((basis, sketch)) = self
-            .target_sketch(&mut connection, target, probe_set, window.measure)
-            .await?
-        else {
-            return Ok(Matches::none());
-        };
-        let search = Search {
-            statements: Statements::new(connection, basis.id, probe_set, scope),
-            basis: basis.basis.of(window.measure),
-            layer_count: basis.layer_count,
-            sketch,
-            target,
-            scope,
-            window,
-        };
-        search.run().await
-    }
-
-    /// The active basis of a probe set, and the sketch of a target. `None` for a layer without a vector.
-    async fn target_sketch(
-        &self,
-        connection: &mut PgConnection,
-        target: SearchTarget<'_>,
-        probe_set: ProbeSetId,
-        measure: Measure,
-    ) -> Result<Option<(Arc<StoredBasis>, Sketch)>, StoreError> {
-        let (id, stored) = match target {
-            SearchTarget::Layer(layer) => statement::stored_sketch(connection, probe_set, layer, measure).await?,
-            SearchTarget::Vector(_) => (statement::active_basis(connection, probe_set).await?, None),
-        };
-        let basis = self.basis(connection, id).await?;
-        let sketch = match target {
-            SearchTarget::Layer(_) => stored,
-            SearchTarget::Vector(vector) => Some(basis.basis.sketch(vector).of(measure).clone()),
-        };
-        Ok(sketch.map(|sketch| (basis, sketch)))
+        restarting(|| async move {
+            match self.mirrors.view(probe_set, self.generation().await?).await {
+                Some((basis, table)) => {
+                    self.search_in_memory(basis, &table, target, probe_set, scope, window)
+                        .await
+                }
+                None => self.search_in_database(target, probe_set, scope, window).await,
+            }
+        })
+        .await
     }
 
     /// The active basis of a probe set, and the statements on it.
@@ -198,7 +143,7 @@ impl Store {
         scope: &'a SearchScope,
     ) -> Result<(Arc<StoredBasis>, Statements<'a>), StoreError> {
         let mut connection = self.pool.acquire().await?;
-        let id = statement::active_basis(&mut connection, probe_set).await?;
+        let id = active_basis(&mut connection, probe_set).await?;
         let basis = self.basis(&mut connection, id).await?;
         let statements = Statements::new(connection, basis.id, probe_set, scope);
         Ok((basis, statements))
@@ -223,224 +168,13 @@ where
 }
 
 /// The partition of a basis is dropped with it.
-fn is_overtaken(error: &StoreError) -> bool {
+pub(super) fn is_overtaken(error: &StoreError) -> bool {
     match error.innermost() {
         StoreError::Overtaken => true,
         StoreError::Database(error) => {
             error.as_database_error().and_then(|e| e.code()).as_deref() == Some(UNDEFINED_TABLE)
         }
         _ => false,
-    }
-}
-
-/// A search on one basis.
-struct Search<'a> {
-    statements: Statements<'a>,
-    basis: &'a MeasureBasis,
-    /// Number of layers of the probe set when the basis was fitted.
-    layer_count: usize,
-    sketch: Sketch,
-    target: SearchTarget<'a>,
-    scope: &'a SearchScope,
-    window: &'a SearchWindow,
-}
-
-/// The greatest score that a layer can have that was not scored. `None`: all layers that can be hits have been scored.
-type Unproven = Option<f64>;
-
-impl Search<'_> {
-    async fn run(mut self) -> Result<Matches, StoreError> {
-        let admitted = self.admitted().await?;
-        let must_prove = self.window.exact || admitted <= PROVEN_LAYERS || self.window.depth() > MAX_UNPROVEN_HITS;
-        let mut pool = Pool::new(self.window);
-        let surroundings = match self.basis.has_cells() {
-            true => self.basis.surroundings(&self.sketch.short),
-            false => Vec::new(),
-        };
-        // So few layers are found by the filter as fast as by cells.
-        let visited = match self.basis.has_cells() && admitted > PROVEN_VISITED_LAYERS {
-            true => Visited::Cells(self.nearest_cells(&surroundings, admitted, must_prove)),
-            false => Visited::All,
-        };
-        let left_out = self.list_candidates(&visited, &mut pool, must_prove).await?;
-        let budget = match must_prove {
-            true => usize::MAX,
-            false => MAX_SCORES.0 + MAX_SCORES.1 * self.window.depth(),
-        };
-        self.score(&mut pool, budget).await?;
-        // Fewer hits than requested: the scope may be far smaller than estimated.
-        let must_prove = must_prove || pool.threshold() == f64::NEG_INFINITY;
-        let listed = Listed { visited, left_out };
-        let unvisited = self.prove(listed, &surroundings, &mut pool, must_prove, budget).await?;
-        let unproven = pool.unscored_bound().into_iter().chain(unvisited).reduce(f64::max);
-        self.page(&pool, unproven).await
-    }
-
-    /// The number of layers in the scope, as estimated by PostgreSQL if that matters.
-    async fn admitted(&mut self) -> Result<usize, StoreError> {
-        if !self.basis.has_cells() || !self.scope.is_narrow() {
-            return Ok(self.layer_count);
-        }
-        self.statements.estimate().await
-    }
-
-    /// The cells to visit for candidates. If a proof follows, it finds what they miss.
-    fn nearest_cells(&self, surroundings: &[Surroundings], admitted: usize, must_prove: bool) -> Vec<i32> {
-        let layers = if must_prove {
-            PROVEN_VISITED_LAYERS
-        } else {
-            VISITED_LAYERS
-        };
-        nearest_cells(self.basis, surroundings, layers, admitted, self.layer_count)
-    }
-
-    /// Lists the sketches that come nearest to the target's. Returns the greatest bound of a visited layer that is not listed,
-    /// if there may be one.
-    async fn list_candidates(
-        &mut self,
-        visited: &Visited,
-        pool: &mut Pool<'_>,
-        must_prove: bool,
-    ) -> Result<Option<f64>, StoreError> {
-        let ordering = ordering(self.basis, &self.sketch.short);
-        // Cells are visited once more for the proof, and a scope that was visited as a whole need not be.
-        let least = match visited {
-            Visited::Cells(_) if must_prove => MIN_PROVEN_LISTED,
-            _ => MIN_LISTED,
-        };
-        let Listing {
-            candidates,
-            is_complete,
-        } = self
-            .statements
-            .candidates(&Ask {
-                measure: self.window.measure,
-                target: &self.sketch,
-                ordering: &ordering,
-                estimating: &self.basis.estimating(&self.sketch.long),
-                visited,
-                reaching: None,
-                beyond: None,
-                count: least.max(2 * self.window.depth()),
-            })
-            .await?;
-        let farthest = candidates.iter().map(|candidate| candidate.distance).reduce(f64::max);
-        pool.add(candidates);
-        Ok(match (is_complete, ordering == self.sketch.short) {
-            (true, _) => None,
-            (false, true) => farthest.map(|distance| widened(-distance)),
-            (false, false) => Some(1.0),
-        })
-    }
-
-    /// Computes exact scores, round by round, until no listed sketch is left that can have a hit or the budget is spent.
-    async fn score(&mut self, pool: &mut Pool<'_>, budget: usize) -> Result<(), StoreError> {
-        let mut round = FIRST_ROUND.max(self.window.depth() + self.window.depth() / 2);
-        loop {
-            let next = pool.next(round.min(MAX_ROUND).min(budget.saturating_sub(pool.scored())));
-            if next.is_empty() {
-                return Ok(());
-            }
-            let scores = self.statements.scores(self.target, &next).await?;
-            pool.put_scores(&next, &scores)?;
-            round *= 4;
-        }
-    }
-
-    /// Visits what can still have hits. Returns the greatest bound of a layer that was not visited, if there may be one.
-    async fn prove(
-        &mut self,
-        listed: Listed,
-        surroundings: &[Surroundings],
-        pool: &mut Pool<'_>,
-        must_prove: bool,
-        budget: usize,
-    ) -> Result<Unproven, StoreError> {
-        let threshold = pool.threshold();
-        let known: std::collections::HashSet<i32> = match (&listed.visited, listed.left_out) {
-            (Visited::All, None) => return Ok(None),
-            (Visited::All, Some(bound)) if bound < threshold => return Ok(None),
-            (Visited::Cells(visited), None) => visited.iter().copied().collect(),
-            (Visited::Cells(visited), Some(bound)) if bound < threshold => visited.iter().copied().collect(),
-            _ => Default::default(),
-        };
-        let (visited, mut unvisited) = match listed.visited {
-            Visited::All => (Visited::All, None),
-            Visited::Cells(_) => {
-                let mut cells = self.basis.reaching_cells(surroundings, threshold);
-                cells.retain(|cell| !known.contains(&cell.cell));
-                self.cells_to_prove(cells, must_prove)
-            }
-        };
-        if visited.is_empty() {
-            return Ok(unvisited);
-        }
-        let mut beyond = None;
-        loop {
-            let Listing {
-                candidates,
-                is_complete,
-            } = self
-                .statements
-                .candidates(&Ask {
-                    measure: self.window.measure,
-                    target: &self.sketch,
-                    ordering: &self.sketch.short,
-                    estimating: &self.basis.estimating(&self.sketch.long),
-                    visited: &visited,
-                    reaching: Some(pool.threshold()),
-                    beyond,
-                    count: PROOF_LISTED,
-                })
-                .await?;
-            let edge = candidates.iter().map(|candidate| candidate.distance).reduce(f64::max);
-            pool.add(candidates);
-            self.score(pool, budget).await?;
-            let Some(edge) = edge.filter(|edge| !is_complete && widened(-edge) >= pool.threshold()) else {
-                break;
-            };
-            if pool.scored() >= budget {
-                unvisited = unvisited.into_iter().chain([widened(-edge)]).reduce(f64::max);
-                break;
-            }
-            beyond = Some(edge);
-        }
-        Ok(unvisited.filter(|bound| *bound >= pool.threshold()))
-    }
-
-    /// The cells to visit for the proof, and the greatest bound of those that it would take too long to visit.
-    fn cells_to_prove(&self, mut cells: Vec<ReachingCell>, must_prove: bool) -> (Visited, Unproven) {
-        if must_prove {
-            // Most of the library is read faster as a whole than cell by cell.
-            if cells.iter().map(|cell| cell.share).sum::<f64>() > 0.5 {
-                return (Visited::All, None);
-            }
-            return (Visited::Cells(cells.iter().map(|cell| cell.cell).collect()), None);
-        }
-        cells.sort_by(|a, b| b.bound.total_cmp(&a.bound));
-        let most = PROOF_LAYERS as f64 / self.layer_count.max(1) as f64;
-        let (mut visited, mut reached, mut unvisited) = (Vec::new(), 0.0, None);
-        for cell in cells {
-            // One cell may hold very many copies of a layer, and cells that were empty cost next to nothing.
-            if visited.is_empty() || cell.share == 0.0 || reached + cell.share <= most {
-                visited.push(cell.cell);
-                reached += cell.share;
-            } else {
-                unvisited.get_or_insert(cell.bound);
-            }
-        }
-        (Visited::Cells(visited), unvisited)
-    }
-
-    /// The page that is requested.
-    async fn page(&mut self, pool: &Pool<'_>, unproven: Unproven) -> Result<Matches, StoreError> {
-        let top = pool.top();
-        let copied: Vec<_> = top.iter().filter(|candidate| candidate.layers > 1).collect();
-        let copies = match copied.as_slice() {
-            [] => Vec::new(),
-            copied => self.statements.copies(self.target, self.window, copied).await?,
-        };
-        Ok(pool.page(&top, &copies, self.target, unproven))
     }
 }
 
@@ -465,13 +199,6 @@ pub(super) fn nearest_cells(
     let share = (admitted.max(1) as f64 / of_all).min(1.0);
     let visited = (layers as f64 / share).min(MAX_VISITED_LAYERS as f64);
     basis.nearest_cells(surroundings, visited / of_all)
-}
-
-/// What the search for candidates has seen.
-struct Listed {
-    visited: Visited,
-    /// The greatest bound of a visited layer that is not listed, if there may be one.
-    left_out: Option<f64>,
 }
 
 /// What rounding can add to a bound that PostgreSQL computes from stored sketches.

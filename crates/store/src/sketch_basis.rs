@@ -84,6 +84,17 @@ impl Store {
         known_basis(&self.bases, connection, id).await
     }
 
+    /// A basis by key, for a caller without a connection.
+    ///
+    /// # Errors
+    /// As for [`Store::basis`].
+    pub(super) async fn known_basis(&self, id: i64) -> Result<Arc<StoredBasis>, StoreError> {
+        match self.bases.get(&id).await {
+            Some(known) => Ok(known),
+            None => self.basis(&mut *self.pool.acquire().await?, id).await,
+        }
+    }
+
     /// All probe sets, which have a basis each.
     ///
     /// # Errors

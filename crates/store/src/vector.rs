@@ -330,7 +330,7 @@ impl Tx {
         )
         .execute(self.connection())
         .await?;
-        sqlx::query!(
+        let removed = sqlx::query!(
             "with removed as (
                   delete from long_sketch
                    where layer_id = any($2)
@@ -344,6 +344,7 @@ impl Tx {
         )
         .execute(self.connection())
         .await?;
+        self.deletes |= removed.rows_affected() > 0;
         self.insert_degenerate(probe_set, layers).await?;
         let measured: Vec<_> = layers
             .iter()

@@ -50,6 +50,7 @@ impl Tx {
             return Ok(VersionDeletion::HasUnfinishedJob);
         }
         self.lock_sketches().await?;
+        self.deletes = true;
         for deletion in DELETIONS {
             sqlx::query(deletion).bind(id.0).execute(self.connection()).await?;
         }

@@ -97,6 +97,24 @@ proptest! {
         let bound = reaching.iter().find(|reaching| reaching.cell == cell).map(|reaching| reaching.bound);
         prop_assert!(bound.is_some_and(|bound| score(&a, &b).min(1.0) <= bound), "{cell}: {bound:?}");
     }
+
+    #[test]
+    fn the_score_is_never_above_the_bound_of_stored_sketches_in_fixed_point(
+        (a, b) in pair(), count in 0..=LENGTH, reflections in proptest::collection::vec(vector(), 0..3),
+    ) {
+        let basis = basis(orthonormal(count, &reflections), Vec::new(), 0.5);
+        let [of_a, of_b] = [&a, &b].map(|vector| {
+            let stored = |numbers: &[f32]| numbers.iter().map(|x| f16::from_f32(*x).to_f32()).collect::<Vec<_>>();
+            let sketch = basis.sketch(&[vector.as_slice()]);
+            FixedSketch::new(&stored(&sketch.short), &stored(&sketch.long))
+        });
+        let mut columns = SketchColumns::default();
+        columns.push(&of_b);
+        let (short, long) = (columns.short_prospects(&of_a, 0.5)[0], columns.long_prospect(0, &of_a, 0.5));
+        prop_assert!(score(&a, &b) <= f64::from(short.bound), "{} > {short:?}", score(&a, &b));
+        prop_assert!(score(&a, &b) <= long.bound, "{} > {long:?}", score(&a, &b));
+        prop_assert!(long.estimate <= long.bound && short.estimate <= short.bound);
+    }
 }
 
 #[test]

@@ -4,15 +4,15 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::{SearchTarget, SearchWindow, Unproven};
-use crate::StoreError;
+use super::{SearchTarget, SearchWindow};
+use crate::vector_cache::KeyedLayer;
 use scv_domain::id::LayerId;
 use scv_domain::similarity::{LayerMatch, Matches};
 use scv_domain::vector::{CkaScores, Measure};
 
 /// A sketch that was listed, for all layers that have it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Candidate {
+pub(crate) struct Candidate {
     pub(super) sketch: Uuid,
     /// The first of its layers.
     pub(super) layer: i64,
@@ -25,7 +25,46 @@ pub(super) struct Candidate {
     /// Its layers do not score higher.
     pub(super) bound: f64,
     pub(super) scores: Option<CkaScores>,
+    /// Its other layers in the scope, if they are known.
+    pub(super) copies: Vec<i64>,
 }
+
+impl Candidate {
+    /// The candidate of one layer.
+    pub(crate) fn single(sketch: Uuid, layer: i64, estimate: f64, bound: f64) -> Self {
+        Self {
+            sketch,
+            layer,
+            layers: 1,
+            distance: -bound,
+            estimate,
+            bound,
+            scores: None,
+            copies: Vec::new(),
+        }
+    }
+
+    /// The first of its layers.
+    #[cfg(test)]
+    pub(crate) fn layer(&self) -> i64 {
+        self.layer
+    }
+
+    /// Number of its layers.
+    #[cfg(test)]
+    pub(crate) fn layer_count(&self) -> usize {
+        self.layers
+    }
+
+    /// Adds another layer of the same sketch.
+    pub(crate) fn add_copy(&mut self, layer: i64) {
+        self.layers += 1;
+        self.copies.push(layer);
+    }
+}
+
+/// The greatest score that a layer can have that was not scored. `None`: all layers that can be hits have been scored.
+pub(super) type Unproven = Option<f64>;
 
 /// All candidates of a search, those first that can be expected to score highest.
 pub(super) struct Pool<'a> {
@@ -81,41 +120,37 @@ impl<'a> Pool<'a> {
     }
 
     /// Up to `count` layers whose scores are wanted next: those of unscored candidates that can have a hit.
-    pub(super) fn next(&self, count: usize) -> Vec<i64> {
-        let threshold = self.threshold();
-        let open = self
-            .candidates
-            .iter()
-            .filter(|candidate| candidate.scores.is_none() && candidate.bound >= threshold);
-        open.take(count).map(|candidate| candidate.layer).collect()
+    pub(super) fn next(&self, count: usize) -> Vec<KeyedLayer> {
+        let wanted = self.unscored().take(count);
+        wanted.map(|candidate| (candidate.sketch, candidate.layer)).collect()
     }
 
-    /// Takes the scores of layers that were wanted.
-    ///
-    /// # Errors
-    /// A layer has none: it has been deleted since it was listed, and with it the number of layers of its sketch has changed.
-    pub(super) fn put_scores(&mut self, wanted: &[i64], scores: &[(i64, CkaScores)]) -> Result<(), StoreError> {
-        if scores.len() < wanted.len() {
-            return Err(StoreError::Overtaken);
-        }
-        let scores: HashMap<i64, CkaScores> = scores.iter().copied().collect();
+    /// Takes the scores of layers that were wanted, in the same order.
+    pub(super) fn put_scores(&mut self, wanted: &[KeyedLayer], scores: &[CkaScores]) {
+        let scores: HashMap<Uuid, CkaScores> = wanted.iter().map(|(key, _)| *key).zip(scores.iter().copied()).collect();
         for candidate in &mut self.candidates {
-            if let Some(&found) = scores.get(&candidate.layer) {
+            if let Some(&found) = scores.get(&candidate.sketch) {
                 candidate.scores = Some(found);
                 self.scored += 1;
             }
         }
-        Ok(())
+    }
+
+    /// Number of candidates that can have a hit and were not scored.
+    pub(super) fn open(&self) -> usize {
+        self.unscored().count()
+    }
+
+    fn unscored(&self) -> impl Iterator<Item = &Candidate> {
+        let threshold = self.threshold();
+        self.candidates
+            .iter()
+            .filter(move |candidate| candidate.scores.is_none() && candidate.bound >= threshold)
     }
 
     /// The greatest bound of a candidate that can have a hit and was not scored.
     pub(super) fn unscored_bound(&self) -> Unproven {
-        let threshold = self.threshold();
-        let open = self
-            .candidates
-            .iter()
-            .filter(|candidate| candidate.scores.is_none() && candidate.bound >= threshold);
-        open.map(|candidate| candidate.bound).reduce(f64::max)
+        self.unscored().map(|candidate| candidate.bound).reduce(f64::max)
     }
 
     /// The candidates that the page and the hit after it can come from, best first.
@@ -147,6 +182,7 @@ impl<'a> Pool<'a> {
             let Some(scores) = candidate.scores else { continue };
             let own = match candidate.layers {
                 1 => vec![candidate.layer],
+                _ if !candidate.copies.is_empty() => [&[candidate.layer], candidate.copies.as_slice()].concat(),
                 _ => layers.remove(&candidate.sketch).unwrap_or_default(),
             };
             hits.extend(own.into_iter().map(|layer| Hit {

@@ -13,14 +13,12 @@ use super::pool::{Candidate, tie_break};
 use super::{SearchScope, SearchTarget, SearchWindow, push_condition, widened};
 use crate::StoreError;
 use crate::sketch_basis::{long_partition, partition};
-use crate::template::{fill, push_filled};
-use crate::vector::parts;
+use crate::template::fill;
 use scv_domain::id::{LayerId, ProbeSetId, VersionId};
 use scv_domain::sketch::Sketch;
-use scv_domain::vector::{CkaScores, Measure};
+use scv_domain::vector::Measure;
 
 const CANDIDATES: &str = include_str!("../../sql/candidates.sql");
-const SCORES: &str = include_str!("../../sql/scores.sql");
 const COPIES: &str = include_str!("../../sql/copies.sql");
 const NEAREST_VERSIONS: &str = include_str!("../../sql/nearest_versions.sql");
 
@@ -35,15 +33,6 @@ const COUNT_VERSIONS: &str = "select count(distinct version_id) from {layers} wh
 
 const VERSION_SKETCHES: &str =
     "select {sketch_column} from {layers} where version_id = {version} and {kinds} order by layer_id";
-
-/// The vector of a stored layer, copied to memory: read in place, it would be fetched for every candidate.
-const STORED_TARGET: &str = "select part, subvector(lead, 1, vector_dims(lead)) as lead, tail, lead_norm
-                               from layer_vector
-                              where probe_set_id = {probe_set}
-                                and layer_id = {layer}";
-
-const GIVEN_TARGET: &str =
-    "select * from unnest({numbers}, {leads}, {tails}, {norms}) as given (part, lead, tail, lead_norm)";
 
 /// Where layers are visited.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,15 +49,19 @@ impl Visited {
     }
 }
 
-/// Which sketches are asked for.
-pub(super) struct Ask<'a> {
+/// What sketches are compared with.
+pub(super) struct Sought {
     pub(super) measure: Measure,
     /// The sketches whose inner products bound a score.
-    pub(super) target: &'a Sketch,
+    pub(super) sketch: Sketch,
+    /// The vector whose inner product with a long sketch estimates the score.
+    pub(super) estimating: Vec<f32>,
+}
+
+/// Which sketches are asked for.
+pub(super) struct Ask<'a> {
     /// The vector whose inner product orders the short sketches.
     pub(super) ordering: &'a [f32],
-    /// The vector whose inner product with a long sketch estimates the score.
-    pub(super) estimating: &'a [f32],
     pub(super) visited: &'a Visited,
     /// Only those whose short bound is at least this.
     pub(super) reaching: Option<f64>,
@@ -116,6 +109,10 @@ impl<'a> Statements<'a> {
         }
     }
 
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
     /// Counts the layers of the scope.
     pub(super) async fn count(&mut self) -> Result<usize, StoreError> {
         let mut query = fill(COUNT, &mut |query, placeholder| self.push(query, placeholder));
@@ -156,8 +153,8 @@ impl<'a> Statements<'a> {
     /// Copies of one layer are at the same distance, and are listed together or not at all: otherwise the choice among them would
     /// be arbitrary. PostgreSQL sorts all rows if it has to keep those that tie with the last one. So these are left out, unless
     /// all tie.
-    pub(super) async fn candidates(&mut self, ask: &Ask<'_>) -> Result<Listing, StoreError> {
-        let mut listing = self.listing(ask, Ties::Cut).await?;
+    pub(super) async fn candidates(&mut self, sought: &Sought, ask: &Ask<'_>) -> Result<Listing, StoreError> {
+        let mut listing = self.listing(sought, ask, Ties::Cut).await?;
         if !listing.is_complete {
             let distances = listing.candidates.iter().map(|candidate| candidate.distance);
             let farthest = distances.reduce(f64::max);
@@ -165,23 +162,23 @@ impl<'a> Statements<'a> {
                 .candidates
                 .retain(|candidate| Some(candidate.distance) < farthest);
             if listing.candidates.is_empty() {
-                return self.listing(ask, Ties::Kept).await;
+                return self.listing(sought, ask, Ties::Kept).await;
             }
         }
         Ok(listing)
     }
 
-    async fn listing(&mut self, ask: &Ask<'_>, ties: Ties) -> Result<Listing, StoreError> {
+    async fn listing(&mut self, sought: &Sought, ask: &Ask<'_>, ties: Ties) -> Result<Listing, StoreError> {
         let half = |numbers: &[f32]| HalfVector::from_f32_slice(numbers);
         let mut query = fill(CANDIDATES, &mut |query, placeholder| match placeholder {
-            "sketch_column" => _ = query.push(sketch_column(ask.measure)),
+            "sketch_column" => _ = query.push(sketch_column(sought.measure)),
             "ordering" => _ = query.push_bind(half(ask.ordering)),
-            "estimating" => _ = query.push_bind(half(ask.estimating)),
-            "long_target" => _ = query.push_bind(half(&ask.target.long)),
+            "estimating" => _ = query.push_bind(half(&sought.estimating)),
+            "long_target" => _ = query.push_bind(half(&sought.sketch.long)),
             "long_sketches" => _ = query.push(long_partition(self.basis)),
             "basis" => _ = query.push(self.basis),
-            "visited" => push_visited(query, ask.visited, ask.measure),
-            "reaches" => push_reaching(query, ask),
+            "visited" => push_visited(query, ask.visited, sought.measure),
+            "reaches" => push_reaching(query, sought, ask),
             "limit" if ties == Ties::Cut => _ = query.push("limit ").push(ask.count),
             "limit" => _ = query.push("fetch first ").push(ask.count).push(" rows with ties"),
             other => self.push(query, other),
@@ -201,27 +198,10 @@ impl<'a> Statements<'a> {
                     estimate: -estimated,
                     bound: widened(-bounded),
                     scores: None,
+                    copies: Vec::new(),
                 })
                 .collect(),
         })
-    }
-
-    /// The exact scores of layers with the target.
-    pub(super) async fn scores(
-        &mut self,
-        target: SearchTarget<'_>,
-        layers: &[i64],
-    ) -> Result<Vec<(i64, CkaScores)>, StoreError> {
-        let mut query = fill(SCORES, &mut |query, placeholder| match placeholder {
-            "target" => push_target(query, target, self.probe_set),
-            "candidates" => _ = query.push_bind(layers.to_vec()),
-            other => self.push(query, other),
-        });
-        let rows: Vec<(i64, f64, f64)> = query.build_query_as().fetch_all(&mut *self.connection).await?;
-        let scores = rows
-            .into_iter()
-            .map(|(layer, cka, debiased_cka)| (layer, CkaScores { cka, debiased_cka }));
-        Ok(scores.collect())
     }
 
     /// The layers of sketches that several have, as many as a page can take.
@@ -327,15 +307,22 @@ pub(crate) async fn active_basis(connection: &mut PgConnection, probe_set: Probe
     .await?)
 }
 
+/// What is stored of a layer.
+pub(super) struct StoredSketch {
+    pub(super) sketch: Sketch,
+    /// The key of its vector.
+    pub(super) key: Uuid,
+}
+
 /// The active basis of a probe set, and the sketch of a layer, if it has one.
 pub(super) async fn stored_sketch(
     connection: &mut PgConnection,
     probe_set: ProbeSetId,
     layer: LayerId,
     measure: Measure,
-) -> Result<(i64, Option<Sketch>), StoreError> {
+) -> Result<(i64, Option<StoredSketch>), StoreError> {
     let row = sqlx::query!(
-        r#"select basis_id, case $3 when 'CKA' then short.cka_sketch else short.debiased_sketch end as "short!: HalfVector",
+        r#"select basis_id, sketch_id, case $3 when 'CKA' then short.cka_sketch else short.debiased_sketch end as "short!: HalfVector",
                   case $3 when 'CKA' then long.cka_sketch else long.debiased_sketch end as "long!: HalfVector",
                   case $3 when 'CKA' then cka_cell else debiased_cell end as "cell!"
              from sketch_basis
@@ -358,7 +345,8 @@ pub(super) async fn stored_sketch(
                 long: to_f32(&row.long),
                 cell: row.cell,
             };
-            (row.basis_id, Some(sketch))
+            let key = row.sketch_id;
+            (row.basis_id, Some(StoredSketch { sketch, key }))
         }
     })
 }
@@ -380,7 +368,7 @@ fn push_visited(query: &mut QueryBuilder<Postgres>, visited: &Visited, measure: 
     }
 }
 
-fn push_reaching(query: &mut QueryBuilder<Postgres>, ask: &Ask<'_>) {
+fn push_reaching(query: &mut QueryBuilder<Postgres>, sought: &Sought, ask: &Ask<'_>) {
     // Bounds are inner products with a margin, and inner products are negative distances.
     let most = ask
         .reaching
@@ -389,40 +377,13 @@ fn push_reaching(query: &mut QueryBuilder<Postgres>, ask: &Ask<'_>) {
     query.push("true");
     for (operator, distance) in [(" <= ", most), (" > ", ask.beyond)] {
         if let Some(distance) = distance {
-            query.push(" and ").push(sketch_column(ask.measure)).push(" <#> ");
+            query.push(" and ").push(sketch_column(sought.measure)).push(" <#> ");
             query
-                .push_bind(HalfVector::from_f32_slice(&ask.target.short))
+                .push_bind(HalfVector::from_f32_slice(&sought.sketch.short))
                 .push(operator)
                 .push_bind(distance);
         }
     }
-}
-
-fn push_target(query: &mut QueryBuilder<Postgres>, target: SearchTarget<'_>, probe_set: ProbeSetId) {
-    let vector = match target {
-        SearchTarget::Layer(layer) => {
-            return push_filled(query, STORED_TARGET, &mut |query, placeholder| match placeholder {
-                "probe_set" => _ = query.push(probe_set),
-                "layer" => _ = query.push_bind(layer.0),
-                other => unreachable!("{other}"),
-            });
-        }
-        SearchTarget::Vector(vector) => vector,
-    };
-    let (mut numbers, mut leads, mut tails, mut norms) = (vec![], vec![], vec![], vec![]);
-    for part in parts(vector) {
-        numbers.push(part.number);
-        leads.push(part.lead);
-        tails.push(part.tail);
-        norms.push(part.lead_norm);
-    }
-    push_filled(query, GIVEN_TARGET, &mut |query, placeholder| match placeholder {
-        "numbers" => _ = query.push_bind(std::mem::take(&mut numbers)),
-        "leads" => _ = query.push_bind(std::mem::take(&mut leads)),
-        "tails" => _ = query.push_bind(std::mem::take(&mut tails)),
-        "norms" => _ = query.push_bind(std::mem::take(&mut norms)),
-        other => unreachable!("{other}"),
-    });
 }
 
 fn sketch_column(measure: Measure) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::pool::Candidate;
+use super::pool::Pool;
 use super::*;
 use scv_domain::vector::CkaScores;
 
@@ -15,20 +15,16 @@ const WINDOW: SearchWindow = SearchWindow {
 };
 
 fn candidate(layer: i64, estimate: f64) -> Candidate {
-    Candidate {
-        sketch: uuid::Uuid::from_u128(layer as u128),
-        layer,
-        layers: 1,
-        distance: -estimate,
-        estimate,
-        bound: estimate + 0.1,
-        scores: None,
-    }
+    Candidate::single(key(layer), layer, estimate, estimate + 0.1)
 }
 
-fn scored(layer: i64, cka: f64) -> (i64, CkaScores) {
+fn key(layer: i64) -> uuid::Uuid {
+    uuid::Uuid::from_u128(layer as u128)
+}
+
+fn scores(cka: f64) -> CkaScores {
     let debiased_cka = cka;
-    (layer, CkaScores { cka, debiased_cka })
+    CkaScores { cka, debiased_cka }
 }
 
 #[test]
@@ -36,19 +32,12 @@ fn candidates_are_scored_in_the_order_of_their_estimates_until_no_bound_reaches_
     let mut pool = Pool::new(&WINDOW);
     pool.add(vec![candidate(1, 0.2), candidate(2, 0.9)]);
     pool.add(vec![candidate(3, 0.5), candidate(2, 0.9)]);
-    assert_eq!(pool.next(2), [2, 3]);
-    pool.put_scores(&[2, 3], &[scored(2, 0.8), scored(3, 0.55)]).unwrap();
+    let next = pool.next(2);
+    assert_eq!(next, [(key(2), 2), (key(3), 3)]);
+    pool.put_scores(&next, &[scores(0.8), scores(0.55)]);
     assert_eq!(pool.threshold(), 0.55, "of the hit after the page");
-    assert!(pool.next(2).is_empty(), "the bound of the last one is 0.3");
+    assert_eq!(pool.open(), 0, "the bound of the last one is 0.3");
     assert_eq!(pool.unscored_bound(), None);
-}
-
-#[test]
-fn a_search_begins_again_if_a_layer_that_stands_for_others_was_deleted() {
-    let mut pool = Pool::new(&WINDOW);
-    pool.add(vec![candidate(1, 0.2), candidate(2, 0.9)]);
-    let put = pool.put_scores(&[1, 2], &[scored(1, 0.2)]);
-    assert!(matches!(put, Err(StoreError::Overtaken)));
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn replace(
     sqlx::query!("update sketch_basis set state = 'ACTIVE' where basis_id = $1", id)
         .execute(&mut *tx)
         .await?;
-    let generation = bump_generation(&mut tx).await?;
+    let generation = bump_generation(&mut tx, false).await?;
     let commit = generations.committing();
     tx.commit().await?;
     commit.succeeded(generation);

@@ -1,0 +1,155 @@
+//! Sketches in fixed point: as exact as in half precision, and multiplied by whole registers on any processor.
+
+use super::{BOUND_SLACK, MAX_DIRECTIONS, SHORT_DIRECTIONS};
+use crate::simd::vectorized;
+
+/// Number of directions that only long sketches have coordinates in.
+const OTHER_DIRECTIONS: usize = MAX_DIRECTIONS - SHORT_DIRECTIONS;
+
+/// The number that stands for 1.
+const ONE: f64 = 32_767.0;
+
+/// What rounding can add to a score above a short bound.
+///
+/// A coordinate is rounded by half a step at most, a sketch of k coordinates by √k half steps, and both sketches of a product
+/// are. That comes on top of what half precision did to them when they were stored. The last tenth of a step covers bounds in
+/// single precision.
+const SHORT_SLACK: f64 = BOUND_SLACK + 8.1 / ONE;
+
+/// The same for a long bound.
+const LONG_SLACK: f64 = BOUND_SLACK + 16.1 / ONE;
+
+/// The sketches of one vector by one measure.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FixedSketch {
+    /// The coordinates of the short sketch.
+    leading: [i16; SHORT_DIRECTIONS],
+    /// The further coordinates of the long one.
+    other: [i16; OTHER_DIRECTIONS],
+    rests: Rests,
+}
+
+/// The lengths of what the directions miss of a vector.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rests {
+    short: f32,
+    long: f32,
+}
+
+/// The sketches of many layers by one measure. Scans read the leading coordinates and the rests only.
+#[derive(Debug, Default)]
+pub struct SketchColumns {
+    leading: Vec<[i16; SHORT_DIRECTIONS]>,
+    other: Vec<[i16; OTHER_DIRECTIONS]>,
+    rests: Vec<Rests>,
+}
+
+/// What the sketches of two vectors tell of their score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prospect<T> {
+    /// What the score can be expected to be.
+    pub estimate: T,
+    /// What the score does not exceed.
+    pub bound: T,
+}
+
+impl FixedSketch {
+    /// From the numbers of a short and a long sketch.
+    pub fn new(short: &[f32], long: &[f32]) -> Self {
+        let mut fixed = Self {
+            leading: [0; SHORT_DIRECTIONS],
+            other: [0; OTHER_DIRECTIONS],
+            rests: Rests { short: 1.0, long: 1.0 },
+        };
+        if let (Some((&short_rest, leading)), Some((&long_rest, all))) = (short.split_last(), long.split_last()) {
+            let other = all.get(SHORT_DIRECTIONS..).unwrap_or_default();
+            for (to, from) in fixed.leading.iter_mut().zip(leading) {
+                *to = fixed_point(*from);
+            }
+            for (to, from) in fixed.other.iter_mut().zip(other) {
+                *to = fixed_point(*from);
+            }
+            fixed.rests = Rests {
+                short: short_rest,
+                long: long_rest,
+            };
+        }
+        fixed
+    }
+}
+
+impl SketchColumns {
+    /// Bytes that each sketch takes.
+    pub const SKETCH_BYTES: usize =
+        size_of::<[i16; SHORT_DIRECTIONS]>() + size_of::<[i16; OTHER_DIRECTIONS]>() + size_of::<Rests>();
+
+    /// Adds a sketch in the next slot.
+    pub fn push(&mut self, sketch: &FixedSketch) {
+        self.leading.push(sketch.leading);
+        self.other.push(sketch.other);
+        self.rests.push(sketch.rests);
+    }
+
+    /// Replaces the sketch in a slot.
+    pub fn set(&mut self, slot: usize, sketch: &FixedSketch) {
+        self.leading[slot] = sketch.leading;
+        self.other[slot] = sketch.other;
+        self.rests[slot] = sketch.rests;
+    }
+
+    /// The sketch in a slot.
+    pub fn get(&self, slot: usize) -> FixedSketch {
+        FixedSketch {
+            leading: self.leading[slot],
+            other: self.other[slot],
+            rests: self.rests[slot],
+        }
+    }
+
+    /// What the short sketches tell, slot by slot. A rest cosine is the one that the basis expects.
+    pub fn short_prospects(&self, target: &FixedSketch, rest_cosine: f64) -> Vec<Prospect<f32>> {
+        vectorized(|| {
+            let layers = self.leading.iter().zip(&self.rests);
+            let prospects = layers.map(|(leading, rests)| {
+                let rest = f64::from(rests.short) * f64::from(target.rests.short);
+                let product = product(leading, &target.leading);
+                let Prospect { estimate, bound } = prospect(product, rest, rest_cosine, SHORT_SLACK);
+                Prospect {
+                    estimate: estimate as f32,
+                    bound: bound as f32,
+                }
+            });
+            prospects.collect()
+        })
+    }
+
+    /// What the long sketch in a slot tells.
+    pub fn long_prospect(&self, slot: usize, target: &FixedSketch, rest_cosine: f64) -> Prospect<f64> {
+        vectorized(|| {
+            let rest = f64::from(self.rests[slot].long) * f64::from(target.rests.long);
+            let leading = product(&self.leading[slot], &target.leading);
+            let other = product(&self.other[slot], &target.other);
+            prospect(leading + other, rest, rest_cosine, LONG_SLACK)
+        })
+    }
+}
+
+#[inline]
+fn prospect(product: f64, rest: f64, rest_cosine: f64, slack: f64) -> Prospect<f64> {
+    Prospect {
+        estimate: product + rest * rest_cosine,
+        bound: product + rest + slack,
+    }
+}
+
+fn fixed_point(coordinate: f32) -> i16 {
+    // The conversion saturates.
+    (f64::from(coordinate) * ONE).round() as i16
+}
+
+/// The inner product of coordinates. The sum cannot overflow, because neither sketch is longer than 1.
+#[inline]
+fn product<const LENGTH: usize>(a: &[i16; LENGTH], b: &[i16; LENGTH]) -> f64 {
+    let sum: i32 = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+    f64::from(sum) / (ONE * ONE)
+}

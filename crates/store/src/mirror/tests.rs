@@ -1,0 +1,201 @@
+use pgvector::HalfVector;
+use uuid::Uuid;
+
+use super::table::{RestCosines, StoredLayer, Table};
+use crate::search::SearchScope;
+use scv_domain::id::{AccountId, DatasetId, ModelId, VersionId};
+use scv_domain::sketch::{FixedSketch, LONG_LENGTH, SHORT_LENGTH};
+use scv_domain::vector::Measure;
+
+const REST_COSINES: RestCosines = RestCosines { short: 0.5, long: 0.5 };
+
+/// A long sketch of unit length with given coordinates, and the short one that belongs to it.
+fn sketches(coordinates: impl Fn(usize) -> f32) -> (Vec<f32>, Vec<f32>) {
+    let mut long: Vec<f32> = (0..LONG_LENGTH).map(coordinates).collect();
+    let length = long.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32;
+    long.iter_mut().for_each(|x| *x /= length);
+    let (leading, other) = long.split_at(SHORT_LENGTH - 1);
+    let rest = other.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32;
+    let short = [leading, &[rest]].concat();
+    (short, long)
+}
+
+/// Numbers from -1 to 1 that look random.
+fn noise(seed: u64, index: usize) -> f32 {
+    let mut state = (seed << 32 ^ index as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((state ^ (state >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
+fn layer(layer_id: i64, coordinates: impl Fn(usize) -> f32) -> StoredLayer {
+    let (short, long) = sketches(coordinates);
+    let half = |numbers: &[f32]| HalfVector::from_f32_slice(numbers);
+    StoredLayer {
+        layer_id,
+        sketch_id: Uuid::from_u128(layer_id as u128),
+        model_id: layer_id,
+        version_id: layer_id,
+        dataset_id: 1,
+        searchable: true,
+        layer_kind: "conv2d".to_owned(),
+        tags: Vec::new(),
+        private_to: None,
+        accuracy: None,
+        debiased_short: half(&short),
+        debiased_long: half(&long),
+        cka_short: half(&short),
+        cka_long: half(&long),
+    }
+}
+
+fn table(layers: impl IntoIterator<Item = StoredLayer>) -> Table {
+    let mut table = Table::new();
+    layers.into_iter().for_each(|layer| table.put(layer));
+    table
+}
+
+#[test]
+fn layers_that_tie_are_listed_together() {
+    let twin = |id| StoredLayer {
+        sketch_id: Uuid::max(),
+        ..layer(id, |index| noise(1, index))
+    };
+    let table = table(
+        (1..40)
+            .map(twin)
+            .chain((40..200).map(|id| layer(id, move |index| noise(id as u64, index)))),
+    );
+    let (_, sketch) = table.sketch(1, Measure::Cka).expect("it is there");
+    let scope = SearchScope::default();
+    let nearest = table.scan(Measure::Cka, sketch, REST_COSINES, &scope).nearest(3);
+    assert_eq!(nearest.len(), 1, "{nearest:?}");
+    assert_eq!(nearest[0].layer_count(), 39);
+}
+
+#[test]
+fn a_layer_that_is_put_again_replaces_what_was_known_of_it() {
+    let mut table = table((1..=3).map(|id| layer(id, |index| noise(1, index))));
+    table.put(StoredLayer {
+        searchable: false,
+        ..layer(2, |index| noise(2, index))
+    });
+    let moved = table.sketch(2, Measure::DebiasedCka).map(|(_, sketch)| sketch);
+    let (short, long) = sketches(|index| noise(2, index));
+    let rounded = |numbers: &[f32]| {
+        HalfVector::from_f32_slice(numbers)
+            .to_vec()
+            .into_iter()
+            .map(f32::from)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(moved, Some(FixedSketch::new(&rounded(&short), &rounded(&long))));
+    assert_eq!(table.count(&SearchScope::default()), 2);
+}
+
+#[test]
+fn layers_that_are_gone_are_not_found_and_come_back_when_they_are_put_again() {
+    let mut table = table((1..=3).map(|id| layer(id, |index| noise(1, index))));
+    table.retain(&[1, 3].into());
+    assert_eq!(table.count(&SearchScope::default()), 2);
+    assert!(table.sketch(2, Measure::Cka).is_none());
+    table.put(layer(2, |index| noise(1, index)));
+    assert_eq!(table.count(&SearchScope::default()), 3);
+    assert!(table.sketch(2, Measure::Cka).is_some());
+}
+
+#[test]
+fn each_part_of_a_scope_admits_what_it_names() {
+    let one = StoredLayer {
+        model_id: 10,
+        version_id: 100,
+        dataset_id: 5,
+        layer_kind: "linear".to_owned(),
+        tags: vec!["a".to_owned(), "b".to_owned()],
+        private_to: Some(7),
+        accuracy: Some(0.9),
+        ..layer(1, |index| noise(1, index))
+    };
+    let table = table([one, layer(2, |index| noise(2, index))]);
+    let all = SearchScope::default();
+    let only_two = [
+        SearchScope {
+            own_model: Some(ModelId(10)),
+            ..all.clone()
+        },
+        SearchScope {
+            except_version: Some(VersionId(100)),
+            ..all.clone()
+        },
+        SearchScope {
+            datasets: Some(vec![DatasetId(1)]),
+            ..all.clone()
+        },
+        SearchScope {
+            layer_kinds: vec!["conv2d".to_owned()],
+            ..all.clone()
+        },
+        SearchScope {
+            models: vec![ModelId(2), ModelId(3)],
+            ..all.clone()
+        },
+        SearchScope {
+            exclude_models: vec![ModelId(10)],
+            ..all.clone()
+        },
+        SearchScope {
+            viewer: Some(AccountId(8)),
+            ..all.clone()
+        },
+    ];
+    let only_one = [
+        SearchScope {
+            min_accuracy: Some(0.9),
+            ..all.clone()
+        },
+        SearchScope {
+            better_than: Some(0.8),
+            ..all.clone()
+        },
+        SearchScope {
+            tags: vec!["b".to_owned()],
+            ..all.clone()
+        },
+    ];
+    let none = [
+        SearchScope {
+            better_than: Some(0.9),
+            ..all.clone()
+        },
+        SearchScope {
+            tags: vec!["b".to_owned(), "c".to_owned()],
+            ..all.clone()
+        },
+        SearchScope {
+            datasets: Some(Vec::new()),
+            ..all.clone()
+        },
+    ];
+    let found = |scope: &SearchScope| {
+        let (_, sketch) = table.sketch(2, Measure::Cka).expect("it is there");
+        let mut found = table.scan(Measure::Cka, sketch, REST_COSINES, scope).reaching(-2.0);
+        found.sort_by_key(crate::search::Candidate::layer);
+        found.iter().map(crate::search::Candidate::layer).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&all), [1, 2]);
+    assert_eq!(
+        found(&SearchScope {
+            viewer: Some(AccountId(7)),
+            ..all.clone()
+        }),
+        [1, 2]
+    );
+    only_two
+        .iter()
+        .for_each(|scope| assert_eq!(found(scope), [2], "{scope:?}"));
+    only_one
+        .iter()
+        .for_each(|scope| assert_eq!(found(scope), [1], "{scope:?}"));
+    none.iter()
+        .for_each(|scope| assert_eq!(found(scope), [0; 0], "{scope:?}"));
+}

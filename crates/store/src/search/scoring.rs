@@ -1,0 +1,76 @@
+//! Exact scores, round by round.
+
+use std::sync::Arc;
+
+use sqlx::PgExecutor;
+
+use super::SearchWindow;
+use super::pool::Pool;
+use crate::StoreError;
+use crate::vector_cache::VectorCache;
+use scv_domain::id::ProbeSetId;
+use scv_domain::vector::ScoredVector;
+
+/// Exact scores of the first round. Each later one may have four times as many.
+pub(crate) const FIRST_ROUND: usize = 24;
+
+/// Maximum number of exact scores in one round.
+const MAX_ROUND: usize = 2_000;
+
+/// Maximum number of exact scores, unless the proof has to be completed: for a page, and for each hit down to its end.
+const MAX_SCORES: (usize, usize) = (400, 4);
+
+/// Scores candidates with a target.
+pub(super) struct Scoring<'a> {
+    vectors: &'a VectorCache,
+    probe_set: ProbeSetId,
+    target: Arc<ScoredVector>,
+    round: usize,
+    budget: usize,
+}
+
+impl<'a> Scoring<'a> {
+    pub(super) fn new(
+        vectors: &'a VectorCache,
+        probe_set: ProbeSetId,
+        target: Arc<ScoredVector>,
+        window: &SearchWindow,
+    ) -> Self {
+        Self {
+            vectors,
+            probe_set,
+            target,
+            round: FIRST_ROUND.max(window.depth() + window.depth() / 2),
+            budget: MAX_SCORES.0 + MAX_SCORES.1 * window.depth(),
+        }
+    }
+
+    /// Scores as many as the proof takes.
+    pub(super) fn lift_budget(&mut self) {
+        self.budget = usize::MAX;
+    }
+
+    /// How many more may be scored.
+    pub(super) fn remaining(&self, pool: &Pool<'_>) -> usize {
+        self.budget.saturating_sub(pool.scored())
+    }
+
+    /// Scores the next candidates that can have a hit. Returns false if there are none, or the budget is spent.
+    pub(super) async fn round(
+        &mut self,
+        database: impl PgExecutor<'_>,
+        pool: &mut Pool<'_>,
+    ) -> Result<bool, StoreError> {
+        let next = pool.next(self.round.min(MAX_ROUND).min(self.remaining(pool)));
+        if next.is_empty() {
+            return Ok(false);
+        }
+        self.round *= 4;
+        let scores = self
+            .vectors
+            .scores(database, self.probe_set, &self.target, &next)
+            .await?;
+        pool.put_scores(&next, &scores);
+        Ok(true)
+    }
+}

@@ -1,0 +1,191 @@
+//! Sketches in memory: a search that uses them finds what one through the database finds, after every change.
+
+use serde_json::{Value, json};
+
+use crate::caches::cache;
+use crate::search::fit_sketches;
+use crate::support::client::{Client, text};
+use crate::support::insight::layer_ids;
+use crate::support::networks::{initial_weights, perceptron, small_cnn};
+use crate::support::server::Server;
+
+/// A server, and another one for the same library that keeps nothing in memory.
+struct Pair {
+    server: Server,
+    plain: Server,
+    /// Layers that are searched for.
+    targets: Vec<String>,
+}
+
+const SEARCH: &str = "query($layer: ID!, $measure: Measure!, $first: Int!, $filter: SimilarityFilter) {
+    layer(id: $layer) { similar(first: $first, measure: $measure, filter: $filter) {
+        exact completeAbove totalCount pageInfo { hasNextPage } edges { rank cka debiasedCka node { id } } } } }";
+
+impl Pair {
+    async fn start() -> Self {
+        let server = Server::with(|config| config.answer_cache_bytes = 0).await;
+        let plain = Server::with(|config| {
+            config.database_url.clone_from(&server.config.database_url);
+            config.data_dir.clone_from(&server.config.data_dir);
+            config.answer_cache_bytes = 0;
+            config.search_cache_bytes = 0;
+            config.sketch_cache_bytes = 0;
+            config.vector_cache_bytes = 0;
+        })
+        .await;
+        Self {
+            server,
+            plain,
+            targets: Vec::new(),
+        }
+    }
+
+    fn api(&self) -> &Client {
+        &self.server.api
+    }
+
+    /// Registers a model with one version, and returns both.
+    async fn add(&mut self, input: Value, seed: u64) -> (String, String) {
+        let create = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }";
+        let model = self.api().data(create, json!({ "input": input })).await;
+        let model = text(&model["createModel"]["model"]["id"]);
+        let version = self
+            .api()
+            .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), seed))
+            .await;
+        let layers = layer_ids(self.api(), &version).await;
+        self.targets.extend(layers.into_iter().take(2));
+        (model, version)
+    }
+
+    async fn change(&self, mutation: &str, input: Value) {
+        let document = format!(
+            "mutation($input: {}Input!) {{ {mutation}(input: $input) {{ __typename }} }}",
+            capitalised(mutation)
+        );
+        self.api().data(&document, json!({ "input": input })).await;
+        self.assert_alike(mutation).await;
+    }
+
+    async fn assert_alike(&self, when: &str) {
+        let filters = [
+            json!(null),
+            json!({ "tags": ["red"] }),
+            json!({ "minAccuracy": 0.0 }),
+            json!({ "layerKinds": ["conv2d"], "includeOwnModel": true }),
+            json!({ "minScore": 0.5 }),
+        ];
+        for layer in &self.targets {
+            for (filter, first) in filters.iter().zip([5, 100, 100, 3, 100]) {
+                for measure in ["CKA", "DEBIASED_CKA"] {
+                    let variables = json!({ "layer": layer, "measure": measure, "first": first, "filter": filter });
+                    let found = self.server.api.execute(SEARCH, variables.clone()).await.unwrap();
+                    let expected = self.plain.api.execute(SEARCH, variables.clone()).await.unwrap();
+                    assert_eq!(found, expected, "after {when}: {variables}");
+                }
+            }
+        }
+    }
+
+    async fn stop(self) {
+        let used = cache(self.api(), "sketches").await;
+        assert!(used["hits"].as_f64().unwrap() > 0.0, "{used:#}");
+        assert!(used["bytes"].as_f64().unwrap() > 0.0, "{used:#}");
+        let used = cache(&self.plain.api, "sketches").await;
+        assert_eq!(used["hits"], 0.0, "{used:#}");
+        self.plain.stop().await.unwrap();
+        self.server.stop().await.unwrap();
+    }
+}
+
+fn capitalised(name: &str) -> String {
+    let (first, rest) = name.split_at(1);
+    first.to_uppercase() + rest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_in_memory_finds_what_one_through_the_database_finds_after_each_change() {
+    let mut pair = Pair::start().await;
+    let (first, _) = pair.add(json!({ "name": "first", "tags": ["red"] }), 1).await;
+    let (second, version) = pair.add(json!({ "name": "second" }), 2).await;
+    // The layers of this one have the vectors of the first one's.
+    pair.add(json!({ "name": "copy", "tags": ["red", "blue"] }), 1).await;
+    pair.assert_alike("three versions").await;
+    pair.change("updateModel", json!({ "id": second, "tags": ["red"] }))
+        .await;
+    pair.change("updateModel", json!({ "id": first, "visibility": "PRIVATE" }))
+        .await;
+    pair.change("deleteModel", json!({ "id": first })).await;
+    pair.change("restoreModel", json!({ "id": first })).await;
+    let evaluate = "mutation($input: EvaluateVersionInput!) { evaluateVersion(input: $input) { job { id } } }";
+    let job = pair
+        .api()
+        .data(evaluate, json!({ "input": { "versionId": version } }))
+        .await;
+    pair.api()
+        .wait_for_success(&text(&job["evaluateVersion"]["job"]["id"]))
+        .await;
+    pair.assert_alike("an evaluation").await;
+    let model = pair.api().model("other").await;
+    pair.api()
+        .push_and_wait(&model, perceptron(), initial_weights(&perceptron(), 3))
+        .await;
+    pair.assert_alike("another architecture").await;
+    fit_sketches(pair.api()).await;
+    pair.assert_alike("other sketches").await;
+    pair.targets.drain(2..4);
+    pair.change("deleteVersion", json!({ "id": version })).await;
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_find_private_layers_neither_in_memory_nor_through_the_database() {
+    let mut pair = Pair::start().await;
+    let (public, _) = pair.add(json!({ "name": "public" }), 1).await;
+    let owner = pair.server.api.as_account("owner", "WRITE").await;
+    let create = "mutation($input: CreateModelInput!) { createModel(input: $input) { model { id } } }";
+    let input = json!({ "name": "private", "visibility": "PRIVATE" });
+    let model = owner.data(create, json!({ "input": input })).await;
+    let model = text(&model["createModel"]["model"]["id"]);
+    owner
+        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 2))
+        .await;
+    let stranger = pair.server.api.as_account("stranger", "READ").await;
+    let variables = json!({ "layer": pair.targets[0], "measure": "CKA", "first": 100 });
+    let count = async |api: &Client| {
+        let data = api.data(SEARCH, variables.clone()).await;
+        let similar = &data["layer"]["similar"];
+        let hits = similar["edges"].as_array().unwrap().len();
+        assert_eq!(similar["totalCount"], hits, "{similar:#}");
+        hits
+    };
+    let change = "mutation($input: UpdateModelInput!) { updateModel(input: $input) { model { name } } }";
+    for visibility in ["PRIVATE", "PUBLIC", "PRIVATE"] {
+        let input = json!({ "id": model, "visibility": visibility });
+        owner.data(change, json!({ "input": input })).await;
+        let (seen, all) = (count(&stranger).await, count(&owner).await);
+        assert!(all > 0);
+        assert_eq!(seen, if visibility == "PUBLIC" { all } else { 0 });
+    }
+    assert!(!public.is_empty());
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_set_that_does_not_fit_in_memory_is_searched_through_the_database() {
+    let server = Server::with(|config| config.sketch_cache_bytes = 2_000).await;
+    let model = server.api.model("a").await;
+    let version = server
+        .api
+        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 1))
+        .await;
+    let layers = layer_ids(&server.api, &version).await;
+    let filter = json!({ "includeOwnModel": true });
+    let variables = json!({ "layer": layers[0], "measure": "CKA", "first": 1, "filter": filter });
+    let found = server.api.data(SEARCH, variables).await;
+    assert_eq!(found["layer"]["similar"]["edges"][0]["node"]["id"], layers[0]);
+    let used = cache(&server.api, "sketches").await;
+    assert_eq!(used["bytes"], 0.0, "{used:#}");
+    assert!(used["misses"].as_f64().unwrap() > 0.0, "{used:#}");
+    server.stop().await.unwrap();
+}
