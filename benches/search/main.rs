@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use api::{Api, SearchRequest, SearchResponse};
 use library::{Filler, TAG};
 use scv::app::App;
-use scv::config::Config;
+use scv::config::{Config, Limits};
 use scv_api::id::GlobalId as _;
 use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::vector::Measure;
@@ -88,6 +88,11 @@ async fn bench(kind: Kind, sizes: &[usize]) -> anyhow::Result<()> {
         database_url: Some(database.to_url_lossy().to_string()),
         listen: ([127, 0, 0, 1], 0).into(),
         device: "cpu".parse()?,
+        // Sketches of a large library take minutes to fit.
+        limits: Limits {
+            timeout_seconds: 3_600,
+            ..defaults.limits
+        },
         ..defaults
     })
     .await?;

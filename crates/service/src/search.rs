@@ -69,14 +69,15 @@ impl Library {
         origin: VersionOrigin,
         request: &SimilarityRequest,
     ) -> Result<Arc<SimilarLayers>, ServiceError> {
+        let generation = self.store.generation().await?;
         let key = SearchKey {
-            generation: self.store.generation().await?,
+            generation,
             viewer: self.access.viewer(),
             target: SearchedFor::Layer(target.id),
             query: serde_json::json!(request).to_string(),
         };
         let compute = async {
-            let found = self.find_similar(target, origin, request).await?;
+            let found = self.find_similar(target, origin, request, generation).await?;
             Ok(SearchResult::Layers(Arc::new(found)))
         };
         self.searches.get_or(key, compute).await?.layers()
@@ -87,11 +88,14 @@ impl Library {
         target: &Layer,
         origin: VersionOrigin,
         request: &SimilarityRequest,
+        generation: i64,
     ) -> Result<SimilarLayers, ServiceError> {
         let probe_set = self.probe_set_of(origin.dataset, request.probe_set).await?.id;
         let query = request.on(probe_set);
         let scope = self.scope(&query.filter, Some(origin)).await?;
-        let matches = self.search(SearchTarget::Layer(target.id), &query, &scope).await?;
+        let matches = self
+            .search(SearchTarget::Layer(target.id), &query, &scope, generation)
+            .await?;
         Ok(SimilarLayers {
             probe_set,
             is_comparable: !matches.hits.is_empty() || self.is_comparable(target, origin, probe_set).await?,
@@ -170,13 +174,16 @@ impl Library {
                 file.name
             )));
         }
+        let generation = self.store.generation().await?;
         let mut found = Vec::new();
         for MeasuredActivations { layer, vector } in measured {
             if layers.is_some_and(|names| !names.contains(&layer.name)) {
                 continue;
             }
             let matches = match &vector {
-                Ok(vector) => Ok(self.search(SearchTarget::Vector(vector), &query, &scope).await?),
+                Ok(vector) => Ok(self
+                    .search(SearchTarget::Vector(vector), &query, &scope, generation)
+                    .await?),
                 Err(degenerate) => Err(*degenerate),
             };
             found.push(ActivationMatches { layer, matches });
@@ -189,6 +196,7 @@ impl Library {
         target: SearchTarget<'_>,
         query: &SimilarityQuery,
         scope: &SearchScope,
+        generation: i64,
     ) -> Result<Matches, ServiceError> {
         let window = SearchWindow {
             measure: query.measure,
@@ -197,7 +205,10 @@ impl Library {
             after: query.after,
             limit: query.first,
         };
-        Ok(self.store.search(target, query.probe_set, scope, &window).await?)
+        Ok(self
+            .store
+            .search(target, query.probe_set, scope, &window, generation)
+            .await?)
     }
 
     /// What a filter admits, for a target of a version or for activations that are not stored.

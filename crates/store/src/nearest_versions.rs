@@ -22,7 +22,7 @@ impl Store {
         scope: &SearchScope,
         limit: usize,
     ) -> Result<Vec<VersionId>, StoreError> {
-        restarting(|| async move {
+        restarting(|_| async move {
             let (_, mut statements) = self.statements(probe_set, scope).await?;
             statements.versions(limit).await
         })
@@ -39,7 +39,7 @@ impl Store {
         probe_set: ProbeSetId,
         scope: &SearchScope,
     ) -> Result<usize, StoreError> {
-        restarting(|| async move {
+        restarting(|_| async move {
             let (_, mut statements) = self.statements(probe_set, scope).await?;
             statements.count_versions().await
         })
@@ -60,7 +60,7 @@ impl Store {
         measure: Measure,
         limit: usize,
     ) -> Result<Vec<VersionId>, StoreError> {
-        restarting(|| async move {
+        restarting(|_| async move {
             let (stored, mut statements) = self.statements(probe_set, scope).await?;
             let (basis, all) = (stored.basis.of(measure), stored.layer_count);
             let mut totals: HashMap<i64, f64> = HashMap::new();

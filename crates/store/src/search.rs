@@ -101,7 +101,7 @@ impl Store {
     /// The database fails.
     #[tracing::instrument(name = "store.count_scope", skip_all)]
     pub async fn count_scope(&self, probe_set: ProbeSetId, scope: &SearchScope) -> Result<usize, StoreError> {
-        restarting(|| async move {
+        restarting(|_| async move {
             if let Some((_, table)) = self.mirrors.view(probe_set, self.generation().await?).await {
                 return Ok(table.count(scope));
             }
@@ -111,8 +111,8 @@ impl Store {
         .await
     }
 
-    /// The hits of a window, best first. Equal scores are ordered by layer key, with the target itself first. A target
-    /// without a vector has no hits.
+    /// The hits of a window at a generation of the catalogue or a later one, best first. Equal scores are ordered by layer key,
+    /// with the target itself first. A target without a vector has no hits.
     ///
     /// # Errors
     /// The database fails.
@@ -123,9 +123,16 @@ impl Store {
         probe_set: ProbeSetId,
         scope: &SearchScope,
         window: &SearchWindow,
+        generation: i64,
     ) -> Result<Matches, StoreError> {
-        restarting(|| async move {
-            match self.mirrors.view(probe_set, self.generation().await?).await {
+        restarting(|attempt| async move {
+            // What was overtaken is looked for in the catalogue as it is now.
+            let generation = if attempt == 0 {
+                generation
+            } else {
+                self.generation().await?
+            };
+            match self.mirrors.view(probe_set, generation).await {
                 Some((basis, table)) => {
                     self.search_in_memory(basis, &table, target, probe_set, scope, window)
                         .await
@@ -150,18 +157,18 @@ impl Store {
     }
 }
 
-/// Runs statements on a basis, and again if what they read has been replaced or deleted meanwhile.
-pub(super) async fn restarting<T, F>(run: impl Fn() -> F) -> Result<T, StoreError>
+/// Runs a search, and again if what it reads has been replaced or deleted meanwhile. Gives it the number of earlier attempts.
+pub(super) async fn restarting<T, F>(run: impl Fn(usize) -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    for _ in 0..MAX_RESTARTS {
-        match run().await {
+    for attempt in 0..MAX_RESTARTS {
+        match run(attempt).await {
             Err(error) if is_overtaken(&error) => {}
             ran => return ran,
         }
     }
-    match run().await {
+    match run(MAX_RESTARTS).await {
         Err(error) if is_overtaken(&error) => Err(StoreError::Overtaken),
         ran => ran,
     }

@@ -46,7 +46,13 @@ impl JobRunner {
         };
         let store = &self.library.store;
         let near = store
-            .search(SearchTarget::Vector(last), probe_set, &scope, &window)
+            .search(
+                SearchTarget::Vector(last),
+                probe_set,
+                &scope,
+                &window,
+                store.generation().await?,
+            )
             .await?;
         let equal: Vec<LayerId> = near.hits.iter().map(|hit| hit.layer).collect();
         let mut versions: Vec<VersionId> = store
