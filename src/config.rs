@@ -87,7 +87,7 @@ pub struct Config {
     pub search_cache_bytes: u64,
 
     /// Maximum size of the sketches that are kept in memory for searches, some 1,200 bytes a layer. Probe sets beyond it are
-    /// searched through the database
+    /// searched through the database, as all are with 0
     #[arg(long, env = "SCV_SKETCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "1GiB", help_heading = "Service")]
     pub sketch_cache_bytes: u64,
 

@@ -374,9 +374,12 @@ pub const NOISE: [&str; 2] = [
         and layer_sketch.layer_id > (select max(layer_id) from layer where version_id = (select min(version_id) from layer))",
 ];
 
+/// Bytes of sketches in memory: searches go through memory, or through the database.
+const BOTH_WAYS: [u64; 2] = [1 << 30, 0];
+
 /// A library with 300 copies of the layers of its only model, and a layer of that model.
-async fn large_library() -> (Server, PgConnection, String) {
-    let server = Server::start().await;
+async fn large_library(sketch_cache_bytes: u64) -> (Server, PgConnection, String) {
+    let server = Server::with(|config| config.sketch_cache_bytes = sketch_cache_bytes).await;
     let target = add(&server.api, "target", &[], 1).await;
     let conv = layer(&server.api, &target, "4").await;
     let mut database = PgConnection::connect(server.config.database_url.as_deref().unwrap())
@@ -400,23 +403,25 @@ async fn publish(database: &mut PgConnection) {
 
 #[tokio::test]
 async fn paging_through_the_ties_of_a_large_library_repeats_and_drops_nothing() {
-    let (server, _database, conv) = large_library().await;
-    let api = &server.api;
-    // The 300 copies of the layer have equal scores: paging returns each of them once, however it was found.
-    let (mut seen, mut after) = (HashSet::new(), Value::Null);
-    for _ in 0..4 {
-        let page = similar(api, &conv, json!({ "first": 75, "after": after })).await;
-        for edge in edges(&page) {
-            assert_eq!(
-                edge["node"]["name"], "4",
-                "the copies of the layer have the highest scores: {edge:#}"
-            );
-            assert!(seen.insert(text(&edge["node"]["id"])), "{edge:#}");
+    for sketch_cache_bytes in BOTH_WAYS {
+        let (server, _database, conv) = large_library(sketch_cache_bytes).await;
+        let api = &server.api;
+        // The 300 copies of the layer have equal scores: paging returns each of them once, however it was found.
+        let (mut seen, mut after) = (HashSet::new(), Value::Null);
+        for _ in 0..4 {
+            let page = similar(api, &conv, json!({ "first": 75, "after": after })).await;
+            for edge in edges(&page) {
+                assert_eq!(
+                    edge["node"]["name"], "4",
+                    "the copies of the layer have the highest scores: {edge:#}"
+                );
+                assert!(seen.insert(text(&edge["node"]["id"])), "{edge:#}");
+            }
+            after = page["pageInfo"]["endCursor"].clone();
         }
-        after = page["pageInfo"]["endCursor"].clone();
+        assert_eq!(seen.len(), 300);
+        server.stop().await.unwrap();
     }
-    assert_eq!(seen.len(), 300);
-    server.stop().await.unwrap();
 }
 
 /// Fits the sketches of the digits' probe set to the layers that it has now.
@@ -431,48 +436,50 @@ pub async fn fit_sketches(api: &Client) {
 
 #[tokio::test]
 async fn a_large_library_is_searched_by_fitted_sketches_and_no_hit_is_missing() {
-    let (server, mut database, conv) = large_library().await;
-    let api = &server.api;
-    // Different noise for each copy: no two scores are equal.
-    for noise in NOISE {
-        sqlx::query(noise).execute(&mut database).await.unwrap();
+    for sketch_cache_bytes in BOTH_WAYS {
+        let (server, mut database, conv) = large_library(sketch_cache_bytes).await;
+        let api = &server.api;
+        // Different noise for each copy: no two scores are equal.
+        for noise in NOISE {
+            sqlx::query(noise).execute(&mut database).await.unwrap();
+        }
+        publish(&mut database).await;
+        let unfitted = similar(api, &conv, json!({ "first": 10 })).await;
+        assert_eq!(
+            (&unfitted["exact"], &unfitted["totalCount"]),
+            (&json!(true), &json!(2100))
+        );
+
+        fit_sketches(api).await;
+
+        let fitted = similar(api, &conv, json!({ "first": 10 })).await;
+        assert_eq!(
+            edges(&fitted),
+            edges(&unfitted),
+            "the directions do not change the hits"
+        );
+        let last = edges(&fitted)[9]["debiasedCka"].as_f64();
+        assert_eq!(
+            (&fitted["exact"], fitted["completeAbove"].as_f64()),
+            (&json!(true), last)
+        );
+        let demanded = similar(api, &conv, json!({ "first": 10, "exact": true })).await;
+        assert_eq!(edges(&demanded), edges(&fitted));
+
+        let rare = similar(api, &conv, json!({ "filter": { "tags": ["rare"] } })).await;
+        assert_eq!((&rare["exact"], edges(&rare).len()), (&json!(true), 7), "{rare:#}");
+        assert_eq!(rare["completeAbove"], -1.0, "the list is whole");
+        // None of them is among the nearest candidates.
+        let far = json!({ "layerKinds": ["Conv2d", "Linear", "BatchNorm2d", "MaxPool2d", "ReLU"], "tags": ["copy"] });
+        let far = similar(api, &conv, json!({ "filter": far, "first": 100 })).await;
+        assert_eq!((&far["exact"], edges(&far).len()), (&json!(true), 100));
+        server.stop().await.unwrap();
     }
-    publish(&mut database).await;
-    let unfitted = similar(api, &conv, json!({ "first": 10 })).await;
-    assert_eq!(
-        (&unfitted["exact"], &unfitted["totalCount"]),
-        (&json!(true), &json!(2100))
-    );
-
-    fit_sketches(api).await;
-
-    let fitted = similar(api, &conv, json!({ "first": 10 })).await;
-    assert_eq!(
-        edges(&fitted),
-        edges(&unfitted),
-        "the directions do not change the hits"
-    );
-    let last = edges(&fitted)[9]["debiasedCka"].as_f64();
-    assert_eq!(
-        (&fitted["exact"], fitted["completeAbove"].as_f64()),
-        (&json!(true), last)
-    );
-    let demanded = similar(api, &conv, json!({ "first": 10, "exact": true })).await;
-    assert_eq!(edges(&demanded), edges(&fitted));
-
-    let rare = similar(api, &conv, json!({ "filter": { "tags": ["rare"] } })).await;
-    assert_eq!((&rare["exact"], edges(&rare).len()), (&json!(true), 7), "{rare:#}");
-    assert_eq!(rare["completeAbove"], -1.0, "the list is whole");
-    // None of them is among the nearest candidates.
-    let far = json!({ "layerKinds": ["Conv2d", "Linear", "BatchNorm2d", "MaxPool2d", "ReLU"], "tags": ["copy"] });
-    let far = similar(api, &conv, json!({ "filter": far, "first": 100 })).await;
-    assert_eq!((&far["exact"], edges(&far).len()), (&json!(true), 100));
-    server.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_search_of_a_library_too_large_to_prove_every_hit_says_how_far_it_is_complete() {
-    let (server, mut database, conv) = large_library().await;
+    let (server, mut database, conv) = large_library(0).await;
     let api = &server.api;
     for noise in NOISE {
         sqlx::query(noise).execute(&mut database).await.unwrap();

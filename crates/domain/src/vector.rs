@@ -104,9 +104,15 @@ impl ScoredVector {
         }
     }
 
+    /// Number of its coordinates.
+    #[expect(clippy::len_without_is_empty, reason = "a vector is never empty")]
+    pub fn len(&self) -> usize {
+        self.vector.lead.len() + self.vector.tail.len()
+    }
+
     /// Bytes that it takes.
     pub fn byte_count(&self) -> usize {
-        size_of::<Self>() + (self.vector.lead.len() + self.vector.tail.len()) * size_of::<f32>()
+        size_of::<Self>() + self.len() * size_of::<f32>()
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) fn origin_cache() -> OriginCache {
 impl LayerCache {
     pub(super) fn of_layers() -> Self {
         Self::new("layers", LAYER_CACHE_BYTES, |_, layer: &Layer| {
-            let texts = layer.name.len() + layer.kind.len() + layer.parameters.to_string().len();
+            // A JSON value takes several times the memory of its text.
+            let texts = layer.name.len() + layer.kind.len() + 4 * layer.parameters.to_string().len();
             let shapes = (layer.input_shape.len() + layer.output_shape.len()) * size_of::<i32>();
             (size_of::<Layer>() + texts + shapes) as u64
         })

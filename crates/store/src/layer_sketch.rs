@@ -38,7 +38,10 @@ impl NewSketch {
 pub(super) fn vector_key(vector: &LayerVector) -> Uuid {
     let mut hasher = Sha256::new();
     for numbers in [&vector.lead, &vector.tail] {
-        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+        let mut bytes = Vec::with_capacity(size_of_val(numbers.as_slice()));
+        for number in numbers {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
         hasher.update(bytes);
     }
     let digest: [u8; 32] = hasher.finalize().into();
@@ -49,7 +52,7 @@ pub(super) fn vector_key(vector: &LayerVector) -> Uuid {
 }
 
 /// The columns of sketches to be written, as arrays.
-struct SketchColumns {
+struct NewColumns {
     layers: Vec<i64>,
     keys: Vec<Uuid>,
     short: [Vec<HalfVector>; 2],
@@ -57,7 +60,7 @@ struct SketchColumns {
     cells: [Vec<i32>; 2],
 }
 
-impl SketchColumns {
+impl NewColumns {
     fn of(sketches: &[NewSketch]) -> Self {
         let measures = [Measure::DebiasedCka, Measure::Cka];
         let column = |numbers: fn(&Sketch) -> &[f32]| {
@@ -82,7 +85,7 @@ pub(super) async fn insert_sketches(
     basis: i64,
     sketches: &[NewSketch],
 ) -> Result<(), StoreError> {
-    let columns = SketchColumns::of(sketches);
+    let columns = NewColumns::of(sketches);
     sqlx::query!(
         "with new as (
               select *
@@ -127,7 +130,7 @@ pub(super) async fn insert_copied_sketches(
     basis: i64,
     sketches: &[NewSketch],
 ) -> Result<(), StoreError> {
-    let columns = SketchColumns::of(sketches);
+    let columns = NewColumns::of(sketches);
     sqlx::query!(
         "with copied as (
               select new.*, version_id, model_id, dataset_id, private_to, accuracy, searchable, layer_kind, tags

@@ -77,7 +77,7 @@ const TESTED_FOR: Duration = Duration::from_millis(50);
 /// Slower statements are logged.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
 
-/// Concurrent connections of jobs: there is one device, and a job writes at its end.
+/// Concurrent connections of jobs: there is one device, and a job writes at its end. One more at a time reads sketches into memory.
 const WORK_CONNECTIONS: u32 = 4;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -87,7 +87,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 pub struct Store {
     /// Connections for requests. Their statements have a timeout.
     pool: PgPool,
-    /// Connections without a timeout: for migrations, jobs and index builds.
+    /// Connections without a timeout: for migrations, jobs, index builds, and for reading all sketches of a probe set.
     work: PgPool,
     /// Connections for the queue alone, so requests that wait for one another cannot delay the end of a job.
     queue: PgPool,

@@ -24,14 +24,17 @@ pub(super) use self::table::{RestCosines, Table};
 use crate::{CacheStatistics, StoreError};
 use scv_domain::id::ProbeSetId;
 
-/// How long a search waits for a mirror. After that it goes through the database.
+/// How long a search waits for a mirror, in all. After that it goes through the database.
 const MAX_WAIT: Duration = Duration::from_millis(100);
 
 /// How long a mirror that is not used keeps its memory if another one needs it.
 const MIN_IDLE: Duration = Duration::from_secs(60);
 
-/// How long a probe set that was too large stays without a mirror.
+/// How long a probe set stays without a mirror that was too large.
 const RETRY_DELAY: Duration = Duration::from_secs(60);
+
+/// How long a probe set stays without a mirror that could not be read.
+const FAILURE_DELAY: Duration = Duration::from_secs(5);
 
 /// The generation of a mirror that has not been read.
 const NEVER: i64 = i64::MIN;
@@ -49,6 +52,8 @@ struct Inner {
     runtime: Handle,
     byte_limit: u64,
     mirrors: Mutex<HashMap<ProbeSetId, Arc<Mirror>>>,
+    /// Held while all layers of a probe set are read, which is done for one at a time.
+    reading_all: tokio::sync::Mutex<()>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -57,21 +62,22 @@ struct Inner {
 #[derive(Debug)]
 struct Mirror {
     /// What it shows.
-    copy: Arc<RwLock<Option<Shown>>>,
+    shown: Arc<RwLock<Option<Shown>>>,
     /// The generation that it shows, or [`NEVER`].
     generation: AtomicI64,
     bytes: AtomicU64,
     /// Held while it is being read.
-    reading: tokio::sync::Mutex<()>,
+    turn: tokio::sync::Mutex<()>,
     times: Mutex<Times>,
 }
 
 #[derive(Debug)]
 struct Times {
     used: Instant,
-    /// When the reading of all layers began that is under way.
+    /// When the reading began that is under way.
     reading_since: Option<Instant>,
-    refused: Option<Instant>,
+    /// Until when it is not read.
+    refused_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -91,6 +97,7 @@ impl Mirrors {
             runtime: Handle::current(),
             byte_limit,
             mirrors: Mutex::default(),
+            reading_all: tokio::sync::Mutex::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }))
@@ -128,48 +135,51 @@ impl Mirrors {
             return None;
         }
         let mirror = self.mirror(probe_set);
-        if mirror.generation.load(Ordering::Acquire) < generation {
-            if !mirror.is_worth_waiting_for() {
-                return None;
-            }
-            // A task of its own, so that it goes on when the search no longer waits for it.
-            let refreshing = self.clone().refresh(probe_set, Arc::clone(&mirror), generation);
-            let refreshed = tokio::time::timeout(MAX_WAIT, self.0.runtime.spawn(refreshing)).await;
-            match refreshed {
-                Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error))) => {
-                    tracing::warn!(%probe_set, error = format!("{error:#}"), "the sketches could not be read into memory");
+        let view = async {
+            if mirror.generation.load(Ordering::Acquire) < generation {
+                if !mirror.is_worth_waiting_for() {
                     return None;
                 }
-                // It takes longer, or the server is stopping.
-                _ => return None,
+                // A task of its own, so that it goes on when the search no longer waits for it.
+                let refreshing = self.clone().refresh(probe_set, Arc::clone(&mirror), generation);
+                self.0.runtime.spawn(refreshing).await.ok()?;
             }
-        }
-        let copy = Arc::clone(&mirror.copy).read_owned().await;
-        let basis = copy.as_ref()?.moment.basis_id;
-        let view = OwnedRwLockReadGuard::try_map(copy, |copy| copy.as_ref().map(|copy| &copy.table)).ok()?;
-        Some((basis, view))
+            let shown = Arc::clone(&mirror.shown).read_owned().await;
+            // It may have been given up meanwhile.
+            let basis = shown
+                .as_ref()
+                .filter(|shown| shown.moment.generation >= generation)?
+                .moment
+                .basis_id;
+            let view = OwnedRwLockReadGuard::try_map(shown, |shown| shown.as_ref().map(|shown| &shown.table)).ok()?;
+            Some((basis, view))
+        };
+        tokio::time::timeout(MAX_WAIT, view).await.ok()?
     }
 
-    /// Brings a mirror up to a generation.
-    async fn refresh(self, probe_set: ProbeSetId, mirror: Arc<Mirror>, generation: i64) -> Result<(), StoreError> {
-        let _reading = mirror.reading.lock().await;
-        if mirror.generation.load(Ordering::Acquire) >= generation {
-            return Ok(());
+    /// Brings a mirror up to a generation, if it can be read.
+    async fn refresh(self, probe_set: ProbeSetId, mirror: Arc<Mirror>, generation: i64) {
+        let _turn = mirror.turn.lock().await;
+        if mirror.generation.load(Ordering::Acquire) >= generation || !mirror.may_be_read() {
+            return;
         }
-        if self.read_changes(probe_set, &mirror).await? {
-            return Ok(());
+        let reading = Reading::begin(&mirror);
+        let read = match self.read_changes(probe_set, &mirror).await {
+            Ok(false) => self.read_all(probe_set, &mirror).await,
+            read => read.map(|_| ()),
+        };
+        drop(reading);
+        if let Err(error) = read {
+            tracing::warn!(%probe_set, error = format!("{error:#}"), "the sketches could not be read into memory");
+            mirror.clear().await;
+            mirror.refuse_for(FAILURE_DELAY);
         }
-        mirror.times().reading_since = Some(Instant::now());
-        let read = self.read_all(probe_set, &mirror).await;
-        mirror.times().reading_since = None;
-        read
     }
 
     /// Takes over what has changed. Returns false if everything has to be read.
     async fn read_changes(&self, probe_set: ProbeSetId, mirror: &Mirror) -> Result<bool, StoreError> {
-        let since = match &*mirror.copy.read().await {
-            Some(copy) if !copy.table.is_wasteful() => copy.moment.clone(),
+        let since = match &*mirror.shown.read().await {
+            Some(shown) if !shown.table.is_wasteful() => shown.moment.clone(),
             _ => return Ok(false),
         };
         let mut connection = self.0.pool.acquire().await?;
@@ -184,8 +194,10 @@ impl Mirrors {
             true => None,
             false => Some(read::keys(&mut connection, moment.basis_id).await?),
         };
-        let mut copy = mirror.copy.write().await;
-        let Some(Shown { moment: shown, table }) = &mut *copy else {
+        // Searches that hold the mirror may wait for a connection.
+        drop(connection);
+        let mut shown = mirror.shown.write().await;
+        let Some(Shown { moment: then, table }) = &mut *shown else {
             return Ok(false);
         };
         for layer in layers {
@@ -194,30 +206,35 @@ impl Mirrors {
         if let Some(remaining) = remaining {
             table.retain(&remaining);
         }
-        *shown = moment;
-        if !self.make_room(probe_set, table.byte_count()) {
-            drop(copy);
-            mirror.clear().await;
-            return Ok(true);
-        }
+        *then = moment;
         mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
-        mirror.generation.store(shown.generation, Ordering::Release);
+        mirror.generation.store(then.generation, Ordering::Release);
+        let fits = self.make_room(probe_set, table.byte_count());
+        drop(shown);
+        if !fits {
+            mirror.clear().await;
+            mirror.refuse_for(RETRY_DELAY);
+        }
         Ok(true)
     }
 
     async fn read_all(&self, probe_set: ProbeSetId, mirror: &Mirror) -> Result<(), StoreError> {
         mirror.clear().await;
+        let _alone = self.0.reading_all.lock().await;
         let mut connection = self.0.work.acquire().await?;
         let layers = read::count(&mut connection, probe_set).await?;
-        if !self.make_room(probe_set, layers * Table::LAYER_BYTES as u64) {
-            mirror.times().refused = Some(Instant::now());
+        let bytes = (layers * Table::LAYER_BYTES) as u64;
+        if !self.make_room(probe_set, bytes) {
+            mirror.refuse_for(RETRY_DELAY);
             return Ok(());
         }
-        let (moment, table) = read::all(&mut connection, probe_set).await?;
-        let generation = moment.generation;
+        mirror.bytes.store(bytes, Ordering::Relaxed);
+        let (moment, table) = read::all(&mut connection, probe_set, layers).await?;
+        drop(connection);
+        let mut shown = mirror.shown.write().await;
         mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
-        *mirror.copy.write().await = Some(Shown { moment, table });
-        mirror.generation.store(generation, Ordering::Release);
+        mirror.generation.store(moment.generation, Ordering::Release);
+        *shown = Some(Shown { moment, table });
         Ok(())
     }
 
@@ -229,7 +246,7 @@ impl Mirrors {
             .filter(|(other, _)| **other != probe_set)
             .map(|(_, mirror)| Arc::clone(mirror))
             .collect();
-        others.sort_by_key(|mirror| mirror.times().used);
+        others.sort_by_cached_key(|mirror| mirror.times().used);
         let mut taken: u64 = others.iter().map(|mirror| mirror.bytes.load(Ordering::Relaxed)).sum();
         for mirror in others {
             if taken + bytes <= self.0.byte_limit {
@@ -237,10 +254,10 @@ impl Mirrors {
             }
             // One that is in use at this moment is left alone.
             let idle = mirror.times().used.elapsed() >= MIN_IDLE;
-            if idle && let Ok(mut copy) = mirror.copy.try_write() {
-                taken -= mirror.bytes.swap(0, Ordering::Relaxed);
+            if idle && let Ok(mut shown) = mirror.shown.try_write() {
+                taken = taken.saturating_sub(mirror.bytes.swap(0, Ordering::Relaxed));
                 mirror.generation.store(NEVER, Ordering::Release);
-                *copy = None;
+                *shown = None;
             }
         }
         taken + bytes <= self.0.byte_limit
@@ -260,36 +277,59 @@ impl Mirrors {
 impl Default for Mirror {
     fn default() -> Self {
         Self {
-            copy: Arc::default(),
+            shown: Arc::default(),
             generation: AtomicI64::new(NEVER),
             bytes: AtomicU64::new(0),
-            reading: tokio::sync::Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             times: Mutex::new(Times {
                 used: Instant::now(),
                 reading_since: None,
-                refused: None,
+                refused_until: None,
             }),
         }
     }
 }
 
 impl Mirror {
-    /// Not while all of its layers are being read, which takes longer, or if they were too many a short time ago.
+    /// Whether it will be there in time: a reading that has taken long takes longer.
     fn is_worth_waiting_for(&self) -> bool {
-        let times = self.times();
-        times.reading_since.is_none_or(|since| since.elapsed() < MAX_WAIT)
-            && times.refused.is_none_or(|refused| refused.elapsed() >= RETRY_DELAY)
+        let reading_since = self.times().reading_since;
+        self.may_be_read() && reading_since.is_none_or(|since| since.elapsed() < MAX_WAIT)
+    }
+
+    fn may_be_read(&self) -> bool {
+        self.times().refused_until.is_none_or(|until| until <= Instant::now())
+    }
+
+    fn refuse_for(&self, delay: Duration) {
+        self.times().refused_until = Some(Instant::now() + delay);
     }
 
     /// Gives up what it shows.
     async fn clear(&self) {
-        let mut copy = self.copy.write().await;
+        let mut shown = self.shown.write().await;
         self.generation.store(NEVER, Ordering::Release);
         self.bytes.store(0, Ordering::Relaxed);
-        *copy = None;
+        *shown = None;
     }
 
     fn times(&self) -> std::sync::MutexGuard<'_, Times> {
         self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A mirror is being read. Dropping it says that this has ended, however it did.
+struct Reading<'a>(&'a Mirror);
+
+impl<'a> Reading<'a> {
+    fn begin(mirror: &'a Mirror) -> Self {
+        mirror.times().reading_since = Some(Instant::now());
+        Self(mirror)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.times().reading_since = None;
     }
 }

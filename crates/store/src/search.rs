@@ -1,15 +1,15 @@
 //! The similarity search: candidates by their sketches, exact scores of those that can be hits, and a proof that none is
 //! missing.
 //!
-//! 1. *Candidates.* The cells around the target are visited, as many as hold some thousand layers, or the whole scope if it is
-//!    small. The short sketches that come nearest to the target's are listed, each once, however many layers have it.
-//! 2. *Scores.* Exact scores are computed in rounds, for those that can be expected to score highest first. A sketch whose
-//!    long bound is below the last hit's score cannot have a hit, and is left out.
-//! 3. *Proof.* The cells that have not been visited, and whose bound reaches the last hit's score, are visited for short
-//!    sketches whose own bound does. Once none is left that has not been scored, the hits are proven.
+//! 1. *Candidates.* The layers are listed whose short sketches come nearest to the target's, each vector once, however many
+//!    layers have it.
+//! 2. *Scores.* Exact scores are computed in rounds, for those that can be expected to score highest first. A layer whose long
+//!    bound is below the last hit's score cannot be a hit, and is left out.
+//! 3. *Proof.* All other layers are listed whose bounds reach the last hit's score. Once none is left that has not been scored, the
+//!    hits are proven.
 //!
 //! In scopes of up to [`PROVEN_LAYERS`] layers, and on request, the proof is always completed. In larger ones it ends after
-//! [`PROOF_LAYERS`] further layers, and the result says how far it came.
+//! some hundred scores, and the result says how far it came.
 
 mod in_database;
 mod in_memory;
@@ -134,7 +134,7 @@ impl Store {
             };
             match self.mirrors.view(probe_set, generation).await {
                 Some((basis, table)) => {
-                    self.search_in_memory(basis, &table, target, probe_set, scope, window)
+                    self.search_in_memory(basis, table, target, probe_set, scope, window)
                         .await
                 }
                 None => self.search_in_database(target, probe_set, scope, window).await,

@@ -46,11 +46,11 @@ pub struct SketchColumns {
 
 /// What the sketches of two vectors tell of their score.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Prospect<T> {
+pub struct Prospect {
     /// What the score can be expected to be.
-    pub estimate: T,
+    pub estimate: f32,
     /// What the score does not exceed.
-    pub bound: T,
+    pub bound: f32,
 }
 
 impl FixedSketch {
@@ -83,6 +83,15 @@ impl SketchColumns {
     pub const SKETCH_BYTES: usize =
         size_of::<[i16; SHORT_DIRECTIONS]>() + size_of::<[i16; OTHER_DIRECTIONS]>() + size_of::<Rests>();
 
+    /// Nothing, with room for sketches.
+    pub fn with_capacity(count: usize) -> Self {
+        Self {
+            leading: Vec::with_capacity(count),
+            other: Vec::with_capacity(count),
+            rests: Vec::with_capacity(count),
+        }
+    }
+
     /// Adds a sketch in the next slot.
     pub fn push(&mut self, sketch: &FixedSketch) {
         self.leading.push(sketch.leading);
@@ -106,25 +115,35 @@ impl SketchColumns {
         }
     }
 
-    /// What the short sketches tell, slot by slot. A rest cosine is the one that the basis expects.
-    pub fn short_prospects(&self, target: &FixedSketch, rest_cosine: f64) -> Vec<Prospect<f32>> {
+    /// What all short sketches tell, slot by slot. A rest cosine is the one that the basis expects.
+    pub fn short_prospects(&self, target: &FixedSketch, rest_cosine: f64) -> Vec<Prospect> {
         vectorized(|| {
-            let layers = self.leading.iter().zip(&self.rests);
-            let prospects = layers.map(|(leading, rests)| {
-                let rest = f64::from(rests.short) * f64::from(target.rests.short);
-                let product = product(leading, &target.leading);
-                let Prospect { estimate, bound } = prospect(product, rest, rest_cosine, SHORT_SLACK);
-                Prospect {
-                    estimate: estimate as f32,
-                    bound: bound as f32,
-                }
-            });
-            prospects.collect()
+            let slots = 0..self.leading.len();
+            slots
+                .map(|slot| self.short_prospect(slot, target, rest_cosine))
+                .collect()
         })
     }
 
+    /// What the short sketches in some slots tell.
+    pub fn short_prospects_in(&self, slots: &[u32], target: &FixedSketch, rest_cosine: f64) -> Vec<Prospect> {
+        vectorized(|| {
+            slots
+                .iter()
+                .map(|&slot| self.short_prospect(slot as usize, target, rest_cosine))
+                .collect()
+        })
+    }
+
+    #[inline]
+    fn short_prospect(&self, slot: usize, target: &FixedSketch, rest_cosine: f64) -> Prospect {
+        let rest = f64::from(self.rests[slot].short) * f64::from(target.rests.short);
+        let product = product(&self.leading[slot], &target.leading);
+        prospect(product, rest, rest_cosine, SHORT_SLACK)
+    }
+
     /// What the long sketch in a slot tells.
-    pub fn long_prospect(&self, slot: usize, target: &FixedSketch, rest_cosine: f64) -> Prospect<f64> {
+    pub fn long_prospect(&self, slot: usize, target: &FixedSketch, rest_cosine: f64) -> Prospect {
         vectorized(|| {
             let rest = f64::from(self.rests[slot].long) * f64::from(target.rests.long);
             let leading = product(&self.leading[slot], &target.leading);
@@ -135,10 +154,10 @@ impl SketchColumns {
 }
 
 #[inline]
-fn prospect(product: f64, rest: f64, rest_cosine: f64, slack: f64) -> Prospect<f64> {
+fn prospect(product: f64, rest: f64, rest_cosine: f64, slack: f64) -> Prospect {
     Prospect {
-        estimate: product + rest * rest_cosine,
-        bound: product + rest + slack,
+        estimate: (product + rest * rest_cosine) as f32,
+        bound: (product + rest + slack) as f32,
     }
 }
 

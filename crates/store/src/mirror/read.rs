@@ -21,6 +21,9 @@ pub(super) struct Moment {
     snapshot: String,
 }
 
+/// Maximum number of changed layers. To read all layers takes less time and memory than to read more changes.
+const MAX_CHANGES: usize = 5_000;
+
 /// What has changed since another moment.
 pub(super) struct Changes {
     pub(super) moment: Moment,
@@ -34,21 +37,25 @@ const MOMENT: &str = "select basis_id, generation, deletions, pg_current_snapsho
                          and state = 'ACTIVE'";
 
 /// The number of layers of the active basis.
-pub(super) async fn count(connection: &mut PgConnection, probe_set: ProbeSetId) -> Result<u64, StoreError> {
+pub(super) async fn count(connection: &mut PgConnection, probe_set: ProbeSetId) -> Result<usize, StoreError> {
     let basis = crate::search::active_basis(connection, probe_set).await?;
     let count = format!("select count(*) from {}", partition(basis));
     let count: i64 = sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(connection).await?;
-    Ok(count.cast_unsigned())
+    Ok(count as usize)
 }
 
-/// Reads all layers of a probe set.
-pub(super) async fn all(connection: &mut PgConnection, probe_set: ProbeSetId) -> Result<(Moment, Table), StoreError> {
+/// Reads all layers of a probe set, of which there are about so many.
+pub(super) async fn all(
+    connection: &mut PgConnection,
+    probe_set: ProbeSetId,
+    count: usize,
+) -> Result<(Moment, Table), StoreError> {
     let mut tx = connection.begin().await?;
     sqlx::query("set transaction isolation level repeatable read read only")
         .execute(&mut *tx)
         .await?;
     let moment: Moment = sqlx::query_as(MOMENT).bind(probe_set.0).fetch_one(&mut *tx).await?;
-    let mut table = Table::new();
+    let mut table = Table::with_capacity(count);
     {
         let mut layers =
             sqlx::query_as::<_, StoredLayer>(AssertSqlSafe(select_layers(moment.basis_id))).fetch(&mut *tx);
@@ -60,7 +67,9 @@ pub(super) async fn all(connection: &mut PgConnection, probe_set: ProbeSetId) ->
     Ok((moment, table))
 }
 
-/// Reads what has changed since another moment. `None` if the basis has been replaced.
+/// Reads what has changed since another moment. `None` if the basis has been replaced or too much has changed.
+///
+/// A restored database may name transactions that are still to come. Their rows were all there when the mirror was read.
 pub(super) async fn changes(
     connection: &mut PgConnection,
     probe_set: ProbeSetId,
@@ -73,7 +82,9 @@ pub(super) async fn changes(
                 array(select layer_id
                         from {partition}
                        where changed >= pg_snapshot_xmin($2::text::pg_snapshot)
-                         and not pg_visible_in_snapshot(changed, $2::text::pg_snapshot)) as changed
+                         and changed < pg_snapshot_xmax(pg_current_snapshot())
+                         and not pg_visible_in_snapshot(changed, $2::text::pg_snapshot)
+                       limit {MAX_CHANGES} + 1) as changed
            from moment"
     );
     let (basis_id, generation, deletions, snapshot, changed): (i64, i64, i64, String, Vec<i64>) =
@@ -88,7 +99,7 @@ pub(super) async fn changes(
         deletions,
         snapshot,
     };
-    if moment.basis_id != since.basis_id {
+    if moment.basis_id != since.basis_id || changed.len() > MAX_CHANGES {
         return Ok(None);
     }
     let layers = match changed.is_empty() {

@@ -70,10 +70,34 @@ pub(crate) struct Scan<'a> {
     table: &'a Table,
     sketch: FixedSketch,
     columns: &'a SketchColumns,
-    admission: Admission<'a>,
     rest_cosines: RestCosines,
-    /// What the short sketch of each layer tells.
-    prospects: Vec<Prospect<f32>>,
+    slots: Slots<'a>,
+    /// What the short sketches in these slots tell.
+    prospects: Vec<Prospect>,
+}
+
+/// The slots that a scan compares.
+enum Slots<'a> {
+    /// All of them. The scope admits most, so it is asked only for those that come near.
+    All(Admission<'a>),
+    /// Those of the layers that the scope admits.
+    Admitted(Vec<u32>),
+}
+
+impl Slots<'_> {
+    fn slot(&self, index: usize) -> usize {
+        match self {
+            Self::All(_) => index,
+            Self::Admitted(slots) => slots[index] as usize,
+        }
+    }
+}
+
+/// A layer whose bounds reach a score.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reached {
+    slot: usize,
+    prospect: Prospect,
 }
 
 impl Table {
@@ -81,12 +105,13 @@ impl Table {
     pub(super) const LAYER_BYTES: usize =
         size_of::<Facts>() + 2 * size_of::<(i64, u32)>() + 2 * SketchColumns::SKETCH_BYTES;
 
-    pub(super) fn new() -> Self {
+    /// An empty table with room for layers.
+    pub(super) fn with_capacity(layers: usize) -> Self {
         Self {
-            facts: Vec::new(),
-            slots: HashMap::new(),
-            debiased: SketchColumns::default(),
-            cka: SketchColumns::default(),
+            facts: Vec::with_capacity(layers),
+            slots: HashMap::with_capacity(layers),
+            debiased: SketchColumns::with_capacity(layers),
+            cka: SketchColumns::with_capacity(layers),
             kinds: Names::default(),
             tags: Names::default(),
         }
@@ -163,13 +188,23 @@ impl Table {
         scope: &'a SearchScope,
     ) -> Scan<'a> {
         let columns = self.columns(measure);
-        let prospects = columns.short_prospects(&sketch, rest_cosines.short);
+        let admission = Admission::new(self, scope);
+        let (slots, prospects) = if scope.is_narrow() {
+            let slots: Vec<u32> = (0..self.facts.len() as u32)
+                .filter(|slot| admission.admits(&self.facts[*slot as usize]))
+                .collect();
+            let prospects = columns.short_prospects_in(&slots, &sketch, rest_cosines.short);
+            (Slots::Admitted(slots), prospects)
+        } else {
+            let prospects = columns.short_prospects(&sketch, rest_cosines.short);
+            (Slots::All(admission), prospects)
+        };
         Scan {
             table: self,
             sketch,
             columns,
-            admission: Admission::new(self, scope),
             rest_cosines,
+            slots,
             prospects,
         }
     }
@@ -192,49 +227,79 @@ impl Scan<'_> {
     pub(crate) fn nearest(&self, count: usize) -> Vec<Candidate> {
         let mut nearest: Vec<(f32, usize)> = Vec::new();
         let (mut least, mut room) = (f32::NEG_INFINITY, 4 * count);
-        for (slot, Prospect { estimate, .. }) in self.prospects.iter().copied().enumerate() {
-            if estimate >= least && self.admission.admits(&self.table.facts[slot]) {
-                nearest.push((estimate, slot));
+        for (index, Prospect { estimate, .. }) in self.prospects.iter().copied().enumerate() {
+            if estimate >= least && self.admits(index) {
+                nearest.push((estimate, index));
                 if nearest.len() >= room {
-                    least = keep_greatest(&mut nearest, count);
+                    least = keep_greatest(&mut nearest, count, |found| found.0);
                     // Many may tie, and must not be looked at again for each one that follows.
                     room = 4 * count.max(nearest.len());
                 }
             }
         }
-        keep_greatest(&mut nearest, count);
-        self.candidates(nearest.into_iter().map(|(_, slot)| slot), f64::NEG_INFINITY)
+        keep_greatest(&mut nearest, count, |found| found.0);
+        self.candidates(nearest.into_iter().map(|(_, index)| self.reached(index)))
     }
 
     /// The admitted layers whose bounds reach a score.
-    pub(crate) fn reaching(&self, score: f64) -> Vec<Candidate> {
-        let reaching = self
-            .prospects
-            .iter()
-            .enumerate()
-            .filter(|(_, prospect)| f64::from(prospect.bound) >= score);
-        let slots = reaching
-            .map(|(slot, _)| slot)
-            .filter(|slot| self.admission.admits(&self.table.facts[*slot]));
-        self.candidates(slots, score)
+    pub(crate) fn reaching(&self, score: f64) -> Vec<Reached> {
+        let reaching = self.prospects.iter().enumerate();
+        let reaching = reaching.filter(|(_, prospect)| f64::from(prospect.bound) >= score);
+        let admitted = reaching.map(|(index, _)| index).filter(|index| self.admits(*index));
+        admitted
+            .map(|index| self.reached(index))
+            .filter(|reached| f64::from(reached.prospect.bound) >= score)
+            .collect()
     }
 
-    /// The candidates of some layers, one for all that share a vector. Those are left out whose long bound does not reach a
-    /// score.
-    fn candidates(&self, slots: impl Iterator<Item = usize>, score: f64) -> Vec<Candidate> {
+    /// The candidates of layers that were reached. If there are more than are wanted, those with the greatest estimates, and
+    /// the greatest bound of the others.
+    pub(crate) fn most_promising(&self, mut reached: Vec<Reached>, count: usize) -> (Vec<Candidate>, Option<f64>) {
+        let mut left_out = None;
+        if reached.len() > count {
+            let estimate = |reached: &Reached| reached.prospect.estimate;
+            let all = reached.clone();
+            let least = keep_greatest(&mut reached, count.max(1), estimate);
+            let others = all.iter().filter(|reached| estimate(reached) < least);
+            left_out = others
+                .map(|reached| reached.prospect.bound)
+                .reduce(f32::max)
+                .map(f64::from);
+        }
+        (self.candidates(reached.into_iter()), left_out)
+    }
+
+    fn admits(&self, index: usize) -> bool {
+        match &self.slots {
+            Slots::All(admission) => admission.admits(&self.table.facts[index]),
+            Slots::Admitted(_) => true,
+        }
+    }
+
+    /// What both sketches of a layer tell.
+    fn reached(&self, index: usize) -> Reached {
+        let slot = self.slots.slot(index);
+        let prospect = self.columns.long_prospect(slot, &self.sketch, self.rest_cosines.long);
+        let bound = prospect.bound.min(self.prospects[index].bound);
+        Reached {
+            slot,
+            prospect: Prospect { bound, ..prospect },
+        }
+    }
+
+    /// The candidates of layers, one for all that share a vector.
+    fn candidates(&self, reached: impl Iterator<Item = Reached>) -> Vec<Candidate> {
         let mut places: HashMap<Uuid, usize> = HashMap::new();
         let mut candidates: Vec<Candidate> = Vec::new();
-        for slot in slots {
-            let prospect = self.columns.long_prospect(slot, &self.sketch, self.rest_cosines.long);
-            let bound = prospect.bound.min(self.prospects[slot].bound.into());
-            if bound < score {
-                continue;
-            }
+        for Reached { slot, prospect } in reached {
             let facts = &self.table.facts[slot];
             let place = *places.entry(facts.sketch).or_insert(candidates.len());
             match candidates.get_mut(place) {
                 Some(candidate) => candidate.add_copy(facts.layer),
-                None => candidates.push(Candidate::single(facts.sketch, facts.layer, prospect.estimate, bound)),
+                None => {
+                    let (estimate, bound) = (prospect.estimate.into(), prospect.bound.into());
+                    candidates.push(Candidate::single(facts.sketch, facts.layer, estimate, bound));
+                }
             }
         }
         candidates
@@ -242,12 +307,13 @@ impl Scan<'_> {
 }
 
 /// Keeps the greatest, and what ties with the last of them. Returns the least that is kept, if any had to go.
-fn keep_greatest(found: &mut Vec<(f32, usize)>, count: usize) -> f32 {
+fn keep_greatest<T>(found: &mut Vec<T>, count: usize, estimate: impl Fn(&T) -> f32) -> f32 {
     if found.len() <= count {
         return f32::NEG_INFINITY;
     }
-    let (_, &mut (least, _), _) = found.select_nth_unstable_by(count - 1, |a, b| b.0.total_cmp(&a.0));
-    found.retain(|(estimate, _)| *estimate >= least);
+    let (_, last, _) = found.select_nth_unstable_by(count - 1, |a, b| estimate(b).total_cmp(&estimate(a)));
+    let least = estimate(last);
+    found.retain(|found| estimate(found) >= least);
     least
 }
 

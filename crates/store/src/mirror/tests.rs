@@ -2,7 +2,7 @@ use pgvector::HalfVector;
 use uuid::Uuid;
 
 use super::table::{RestCosines, StoredLayer, Table};
-use crate::search::SearchScope;
+use crate::search::{Candidate, SearchScope};
 use scv_domain::id::{AccountId, DatasetId, ModelId, VersionId};
 use scv_domain::sketch::{FixedSketch, LONG_LENGTH, SHORT_LENGTH};
 use scv_domain::vector::Measure;
@@ -50,7 +50,7 @@ fn layer(layer_id: i64, coordinates: impl Fn(usize) -> f32) -> StoredLayer {
 }
 
 fn table(layers: impl IntoIterator<Item = StoredLayer>) -> Table {
-    let mut table = Table::new();
+    let mut table = Table::with_capacity(0);
     layers.into_iter().for_each(|layer| table.put(layer));
     table
 }
@@ -71,6 +71,21 @@ fn layers_that_tie_are_listed_together() {
     let nearest = table.scan(Measure::Cka, sketch, REST_COSINES, &scope).nearest(3);
     assert_eq!(nearest.len(), 1, "{nearest:?}");
     assert_eq!(nearest[0].layer_count(), 39);
+}
+
+#[test]
+fn of_many_layers_the_most_promising_are_candidates_and_the_greatest_bound_of_the_others_is_known() {
+    let table = table((1..=500).map(|id| layer(id, move |index| noise(id as u64, index))));
+    let (_, sketch) = table.sketch(1, Measure::Cka).expect("it is there");
+    let scope = SearchScope::default();
+    let scan = table.scan(Measure::Cka, sketch, REST_COSINES, &scope);
+    let (all, none) = scan.most_promising(scan.reaching(-2.0), 500);
+    assert_eq!((all.len(), none), (500, None));
+    let (most, left_out) = scan.most_promising(scan.reaching(-2.0), 20);
+    assert_eq!(most.len(), 20);
+    let kept: Vec<i64> = most.iter().map(Candidate::layer).collect();
+    let others = all.iter().filter(|candidate| !kept.contains(&candidate.layer()));
+    assert_eq!(left_out, others.map(Candidate::bound).reduce(f64::max));
 }
 
 #[test]
@@ -178,9 +193,10 @@ fn each_part_of_a_scope_admits_what_it_names() {
     ];
     let found = |scope: &SearchScope| {
         let (_, sketch) = table.sketch(2, Measure::Cka).expect("it is there");
-        let mut found = table.scan(Measure::Cka, sketch, REST_COSINES, scope).reaching(-2.0);
-        found.sort_by_key(crate::search::Candidate::layer);
-        found.iter().map(crate::search::Candidate::layer).collect::<Vec<_>>()
+        let scan = table.scan(Measure::Cka, sketch, REST_COSINES, scope);
+        let (mut found, _) = scan.most_promising(scan.reaching(-2.0), usize::MAX);
+        found.sort_by_key(Candidate::layer);
+        found.iter().map(Candidate::layer).collect::<Vec<_>>()
     };
     assert_eq!(found(&all), [1, 2]);
     assert_eq!(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::pool::Pool;
 use super::scoring::Scoring;
 use super::{MAX_UNPROVEN_HITS, PROVEN_LAYERS, SearchScope, SearchTarget, SearchWindow};
-use crate::mirror::{RestCosines, Table};
+use crate::mirror::{RestCosines, View};
 use crate::{Store, StoreError};
 use scv_domain::id::ProbeSetId;
 use scv_domain::similarity::Matches;
@@ -14,14 +14,14 @@ use scv_domain::sketch::FixedSketch;
 use scv_domain::vector::ScoredVector;
 
 /// Minimum number of layers that are listed before there are scores.
-const MIN_LISTED: usize = 64;
+const MIN_NEAREST: usize = 64;
 
 impl Store {
     /// Searches in memory. A target without a vector has no hits.
     pub(super) async fn search_in_memory(
         &self,
         basis: i64,
-        table: &Table,
+        table: View,
         target: SearchTarget<'_>,
         probe_set: ProbeSetId,
         scope: &SearchScope,
@@ -50,19 +50,26 @@ impl Store {
             short: of_measure.short_rest_cosine.into(),
             long: of_measure.long_rest_cosine.into(),
         };
-        let scan = table.scan(window.measure, sketch, rest_cosines, scope);
         let mut scoring = Scoring::new(&self.vectors, probe_set, vector, window);
         let mut pool = Pool::new(window);
-        pool.add(scan.nearest(MIN_LISTED.max(2 * window.depth())));
+        let scan = table.scan(window.measure, sketch, rest_cosines, scope);
+        pool.add(scan.nearest(MIN_NEAREST.max(2 * window.depth())));
         scoring.round(&self.pool, &mut pool).await?;
-        pool.add(scan.reaching(pool.threshold()));
+        let reached = scan.reaching(pool.threshold());
         let must_prove = window.exact
             || window.depth() > MAX_UNPROVEN_HITS
-            || (pool.open() > scoring.remaining(&pool) && table.count(scope) <= PROVEN_LAYERS);
+            || (reached.len() > scoring.remaining(&pool) && table.count(scope) <= PROVEN_LAYERS);
         if must_prove {
             scoring.lift_budget();
         }
+        let (candidates, left_out) = scan.most_promising(reached, scoring.remaining(&pool));
+        drop(scan);
+        // Changes of the mirror wait no longer.
+        drop(table);
+        pool.add(candidates);
         while scoring.round(&self.pool, &mut pool).await? {}
-        Ok(pool.page(&pool.top(), &[], target, pool.unscored_bound()))
+        let left_out = left_out.filter(|bound| *bound >= pool.threshold());
+        let unproven = pool.unscored_bound().into_iter().chain(left_out).reduce(f64::max);
+        Ok(pool.page(&pool.top(), &[], target, unproven))
     }
 }

@@ -1,6 +1,6 @@
 //! The candidates of a search and what is known of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use uuid::Uuid;
 
@@ -50,6 +50,12 @@ impl Candidate {
         self.layer
     }
 
+    /// Its layers do not score higher.
+    #[cfg(test)]
+    pub(crate) fn bound(&self) -> f64 {
+        self.bound
+    }
+
     /// Number of its layers.
     #[cfg(test)]
     pub(crate) fn layer_count(&self) -> usize {
@@ -61,6 +67,15 @@ impl Candidate {
         self.layers += 1;
         self.copies.push(layer);
     }
+
+    /// Takes over the layers of a later listing of the same sketch, if it has more.
+    fn absorb(&mut self, later: Self) {
+        if later.layers > self.layers {
+            self.layers = later.layers;
+            self.copies = later.copies.into_iter().chain([later.layer]).collect();
+            self.copies.retain(|layer| *layer != self.layer);
+        }
+    }
 }
 
 /// The greatest score that a layer can have that was not scored. `None`: all layers that can be hits have been scored.
@@ -70,7 +85,6 @@ pub(super) type Unproven = Option<f64>;
 pub(super) struct Pool<'a> {
     window: &'a SearchWindow,
     candidates: Vec<Candidate>,
-    known: HashSet<Uuid>,
     scored: usize,
 }
 
@@ -86,17 +100,19 @@ impl<'a> Pool<'a> {
         Self {
             window,
             candidates: Vec::new(),
-            known: HashSet::new(),
             scored: 0,
         }
     }
 
-    /// Adds the candidates that are new.
+    /// Adds the candidates that are new, and the layers that are new of those that are known.
     pub(super) fn add(&mut self, listed: Vec<Candidate>) {
-        let new = listed
-            .into_iter()
-            .filter(|candidate| self.known.insert(candidate.sketch));
-        self.candidates.extend(new);
+        let mut listed: HashMap<Uuid, Candidate> = listed.into_iter().map(|found| (found.sketch, found)).collect();
+        for known in &mut self.candidates {
+            if let Some(found) = listed.remove(&known.sketch) {
+                known.absorb(found);
+            }
+        }
+        self.candidates.extend(listed.into_values());
         self.candidates
             .sort_by(|a, b| b.estimate.total_cmp(&a.estimate).then(a.layer.cmp(&b.layer)));
     }
@@ -134,11 +150,6 @@ impl<'a> Pool<'a> {
                 self.scored += 1;
             }
         }
-    }
-
-    /// Number of candidates that can have a hit and were not scored.
-    pub(super) fn open(&self) -> usize {
-        self.unscored().count()
     }
 
     fn unscored(&self) -> impl Iterator<Item = &Candidate> {

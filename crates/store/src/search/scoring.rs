@@ -14,8 +14,11 @@ use scv_domain::vector::ScoredVector;
 /// Exact scores of the first round. Each later one may have four times as many.
 pub(crate) const FIRST_ROUND: usize = 24;
 
-/// Maximum number of exact scores in one round.
-const MAX_ROUND: usize = 2_000;
+/// Maximum number of exact scores in one round, after which other requests have their turn.
+const MAX_ROUND: usize = 500;
+
+/// Maximum number of numbers of the vectors in one round: 32 MB.
+const MAX_ROUND_NUMBERS: usize = 8_000_000;
 
 /// Maximum number of exact scores, unless the proof has to be completed: for a page, and for each hit down to its end.
 const MAX_SCORES: (usize, usize) = (400, 4);
@@ -26,6 +29,7 @@ pub(super) struct Scoring<'a> {
     probe_set: ProbeSetId,
     target: Arc<ScoredVector>,
     round: usize,
+    max_round: usize,
     budget: usize,
 }
 
@@ -39,6 +43,7 @@ impl<'a> Scoring<'a> {
         Self {
             vectors,
             probe_set,
+            max_round: (MAX_ROUND_NUMBERS / target.len().max(1)).clamp(1, MAX_ROUND),
             target,
             round: FIRST_ROUND.max(window.depth() + window.depth() / 2),
             budget: MAX_SCORES.0 + MAX_SCORES.1 * window.depth(),
@@ -61,16 +66,17 @@ impl<'a> Scoring<'a> {
         database: impl PgExecutor<'_>,
         pool: &mut Pool<'_>,
     ) -> Result<bool, StoreError> {
-        let next = pool.next(self.round.min(MAX_ROUND).min(self.remaining(pool)));
+        let next = pool.next(self.round.min(self.max_round).min(self.remaining(pool)));
         if next.is_empty() {
             return Ok(false);
         }
-        self.round *= 4;
+        self.round = 4 * self.round.min(self.max_round);
         let scores = self
             .vectors
             .scores(database, self.probe_set, &self.target, &next)
             .await?;
         pool.put_scores(&next, &scores);
+        tokio::task::yield_now().await;
         Ok(true)
     }
 }

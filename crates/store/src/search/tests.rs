@@ -36,8 +36,22 @@ fn candidates_are_scored_in_the_order_of_their_estimates_until_no_bound_reaches_
     assert_eq!(next, [(key(2), 2), (key(3), 3)]);
     pool.put_scores(&next, &[scores(0.8), scores(0.55)]);
     assert_eq!(pool.threshold(), 0.55, "of the hit after the page");
-    assert_eq!(pool.open(), 0, "the bound of the last one is 0.3");
+    assert!(pool.next(2).is_empty(), "the bound of the last one is 0.3");
     assert_eq!(pool.unscored_bound(), None);
+}
+
+#[test]
+fn a_candidate_has_all_layers_of_its_listings() {
+    let window = SearchWindow { limit: 9, ..WINDOW };
+    let mut pool = Pool::new(&window);
+    pool.add(vec![candidate(1, 0.9)]);
+    let mut again = Candidate::single(key(1), 7, 0.9, 1.0);
+    again.add_copy(1);
+    again.add_copy(8);
+    pool.add(vec![again]);
+    pool.put_scores(&[(key(1), 1)], &[scores(0.9)]);
+    let page = pool.page(&pool.top(), &[], SearchTarget::Layer(LayerId(99)), None);
+    assert_eq!(page.hits.iter().map(|hit| hit.layer.0).collect::<Vec<_>>(), [1, 7, 8]);
 }
 
 #[tokio::test]
