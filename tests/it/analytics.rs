@@ -192,3 +192,27 @@ async fn private_models_are_hidden_from_analysts_even_in_the_errors_of_their_que
     assert!(error.contains("openx") && !error.contains("secret"), "{error}");
     server.stop().await.unwrap();
 }
+
+/// How far a score of PostgreSQL, which multiplies in single precision, may be from one of the API.
+const SCORE_TOLERANCE: f64 = 1e-6;
+
+/// Checks that two values are equal, except for the rounding of scores.
+fn assert_agree(found: &Value, expected: &Value, context: &str) {
+    match (found, expected) {
+        (Value::Array(all), Value::Array(others)) if all.len() == others.len() => {
+            all.iter()
+                .zip(others)
+                .for_each(|(one, other)| assert_agree(one, other, context));
+        }
+        (Value::Object(fields), Value::Object(others)) if fields.len() == others.len() => {
+            fields
+                .iter()
+                .for_each(|(name, one)| assert_agree(one, &others[name], context));
+        }
+        (Value::Number(one), Value::Number(other)) => {
+            let difference = one.as_f64().unwrap() - other.as_f64().unwrap();
+            assert!(difference.abs() <= SCORE_TOLERANCE, "{context}: {one} is not {other}");
+        }
+        _ => assert_eq!(found, expected, "{context}"),
+    }
+}

@@ -261,3 +261,20 @@ async fn a_probe_set_that_does_not_fit_in_memory_is_searched_through_the_databas
     assert!(used["misses"].as_f64().unwrap() > 0.0, "{used:#}");
     server.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_set_with_exactly_one_layer_finds_that_layer_and_no_other() {
+    let mut pair = Pair::start().await;
+    let model = pair.api().model("only").await;
+    let version = pair
+        .api()
+        .push_and_wait(&model, perceptron(), initial_weights(&perceptron(), 1))
+        .await;
+    let layers = layer_ids(pair.api(), &version).await;
+    assert_eq!(layers.len(), 1, "flattening is not a layer");
+    pair.targets = layers;
+    pair.assert_alike("one layer").await;
+    fit_sketches(pair.api()).await;
+    pair.assert_alike("a fit to one layer").await;
+    pair.stop().await;
+}
