@@ -72,10 +72,7 @@ impl LayerVector {
 
     /// Both scores with another vector of the same probe set.
     pub fn cka_scores(&self, other: &LayerVector) -> CkaScores {
-        CkaScores {
-            cka: self.cka(other),
-            debiased_cka: self.debiased_cka(other),
-        }
+        scores((self, self.lead_norm()), (other, other.lead_norm()))
     }
 }
 
@@ -95,13 +92,7 @@ impl ScoredVector {
 
     /// Both scores with another vector of the same probe set.
     pub fn scores(&self, other: &Self) -> CkaScores {
-        let lead = dot(&self.vector.lead, &other.vector.lead);
-        let tail = dot(&self.vector.tail, &other.vector.tail);
-        CkaScores {
-            // Rounding must not make two layers more similar than a layer is to itself.
-            cka: (lead + tail).min(1.0),
-            debiased_cka: (lead / (self.lead_norm * other.lead_norm)).clamp(-1.0, 1.0),
-        }
+        scores((&self.vector, self.lead_norm), (&other.vector, other.lead_norm))
     }
 
     /// Number of its coordinates.
@@ -113,6 +104,16 @@ impl ScoredVector {
     /// Bytes that it takes.
     pub fn byte_count(&self) -> usize {
         size_of::<Self>() + self.len() * size_of::<f32>()
+    }
+}
+
+/// Both scores of two vectors, each with the length of its leading part.
+fn scores((a, a_norm): (&LayerVector, f64), (b, b_norm): (&LayerVector, f64)) -> CkaScores {
+    let lead = dot(&a.lead, &b.lead);
+    CkaScores {
+        // Rounding must not make two layers more similar than a layer is to itself.
+        cka: (lead + dot(&a.tail, &b.tail)).min(1.0),
+        debiased_cka: (lead / (a_norm * b_norm)).clamp(-1.0, 1.0),
     }
 }
 

@@ -235,6 +235,6 @@ mod tests {
         let generations = owned(5);
         drop(generations.committing());
         generations.committing().succeeded(7);
-        assert!(generations.current().await.is_err(), "there is no database here");
+        assert!(generations.current().await.is_err(), "the database cannot be reached");
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A mirror is a copy and never the source. Before each search it is brought up to the generation of the catalogue at that
 //! moment, by the rows that have changed since it was read. While it is not there (it is being read for the first time, its
-//! basis has been replaced, or memory is short), searches go through the database and find the same.
+//! basis has been replaced, or memory is short), searches go through the database.
 
 mod read;
 mod table;
@@ -20,7 +20,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use self::read::{Changes, Moment};
-pub(super) use self::table::{RestCosines, Table};
+pub(super) use self::table::RestCosines;
+use self::table::Table;
 use crate::{CacheStatistics, StoreError};
 use scv_domain::id::ProbeSetId;
 
@@ -80,14 +81,22 @@ struct Times {
     refused_until: Option<Instant>,
 }
 
+/// What a mirror shows.
 #[derive(Debug)]
 pub(crate) struct Shown {
     moment: Moment,
-    table: Table,
+    pub(crate) table: Table,
+}
+
+impl Shown {
+    /// The key of the basis of its sketches.
+    pub(crate) fn basis(&self) -> i64 {
+        self.moment.basis_id
+    }
 }
 
 /// A mirror that does not change as long as this is held.
-pub(super) type View = OwnedRwLockReadGuard<Option<Shown>, Table>;
+pub(super) type View = OwnedRwLockReadGuard<Option<Shown>, Shown>;
 
 impl Mirrors {
     pub(super) fn new(pool: PgPool, work: PgPool, byte_limit: u64) -> Self {
@@ -122,15 +131,15 @@ impl Mirrors {
         }
     }
 
-    /// The layers of a probe set at a generation or a later one, with the key of their basis. `None` if they are not in memory.
-    pub(super) async fn view(&self, probe_set: ProbeSetId, generation: i64) -> Option<(i64, View)> {
+    /// The layers of a probe set at a generation or a later one. `None` if they are not in memory.
+    pub(super) async fn view(&self, probe_set: ProbeSetId, generation: i64) -> Option<View> {
         let view = self.fresh_view(probe_set, generation).await;
         let count = if view.is_some() { &self.0.hits } else { &self.0.misses };
         count.fetch_add(1, Ordering::Relaxed);
         view
     }
 
-    async fn fresh_view(&self, probe_set: ProbeSetId, generation: i64) -> Option<(i64, View)> {
+    async fn fresh_view(&self, probe_set: ProbeSetId, generation: i64) -> Option<View> {
         if self.0.byte_limit == 0 {
             return None;
         }
@@ -146,13 +155,8 @@ impl Mirrors {
             }
             let shown = Arc::clone(&mirror.shown).read_owned().await;
             // It may have been given up meanwhile.
-            let basis = shown
-                .as_ref()
-                .filter(|shown| shown.moment.generation >= generation)?
-                .moment
-                .basis_id;
-            let view = OwnedRwLockReadGuard::try_map(shown, |shown| shown.as_ref().map(|shown| &shown.table)).ok()?;
-            Some((basis, view))
+            let view = OwnedRwLockReadGuard::try_map(shown, Option::as_ref).ok()?;
+            (view.moment.generation >= generation).then_some(view)
         };
         tokio::time::timeout(MAX_WAIT, view).await.ok()?
     }

@@ -102,8 +102,8 @@ impl Store {
     #[tracing::instrument(name = "store.count_scope", skip_all)]
     pub async fn count_scope(&self, probe_set: ProbeSetId, scope: &SearchScope) -> Result<usize, StoreError> {
         restarting(|_| async move {
-            if let Some((_, table)) = self.mirrors.view(probe_set, self.generation().await?).await {
-                return Ok(table.count(scope));
+            if let Some(view) = self.mirrors.view(probe_set, self.generation().await?).await {
+                return Ok(view.table.count(scope));
             }
             let (_, mut statements) = self.statements(probe_set, scope).await?;
             statements.count().await
@@ -133,10 +133,7 @@ impl Store {
                 self.generation().await?
             };
             match self.mirrors.view(probe_set, generation).await {
-                Some((basis, table)) => {
-                    self.search_in_memory(basis, table, target, probe_set, scope, window)
-                        .await
-                }
+                Some(view) => self.search_in_memory(view, target, probe_set, scope, window).await,
                 None => self.search_in_database(target, probe_set, scope, window).await,
             }
         })

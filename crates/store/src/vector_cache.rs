@@ -12,7 +12,7 @@ use super::layer_sketch::vector_key;
 use super::vector::stored_vectors;
 use super::{CacheStatistics, StoreError};
 use scv_domain::id::ProbeSetId;
-use scv_domain::vector::{CkaScores, LayerVector, ScoredVector};
+use scv_domain::vector::{CkaScores, ScoredVector};
 
 /// Vectors by their keys, which are digests of their numbers. So none is ever out of date.
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ impl VectorCache {
         layers: &[i64],
     ) -> Result<HashMap<Uuid, Arc<ScoredVector>>, StoreError> {
         let vectors = stored_vectors(database, probe_set, layers).await?;
-        let keyed = vectors.into_iter().map(|(_, vector): (_, LayerVector)| {
+        let keyed = vectors.into_iter().map(|(_, vector)| {
             let (key, vector) = (vector_key(&vector), Arc::new(ScoredVector::new(vector)));
             self.vectors.insert(key, Arc::clone(&vector));
             (key, vector)

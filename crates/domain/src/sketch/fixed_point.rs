@@ -115,31 +115,22 @@ impl SketchColumns {
         }
     }
 
-    /// What all short sketches tell, slot by slot. A rest cosine is the one that the basis expects.
-    pub fn short_prospects(&self, target: &FixedSketch, rest_cosine: f64) -> Vec<Prospect> {
-        vectorized(|| {
-            let slots = 0..self.leading.len();
-            slots
-                .map(|slot| self.short_prospect(slot, target, rest_cosine))
-                .collect()
-        })
-    }
-
-    /// What the short sketches in some slots tell.
-    pub fn short_prospects_in(&self, slots: &[u32], target: &FixedSketch, rest_cosine: f64) -> Vec<Prospect> {
+    /// What the short sketches in some slots tell. A rest cosine is the one that the basis expects.
+    pub fn short_prospects(
+        &self,
+        slots: impl Iterator<Item = usize>,
+        target: &FixedSketch,
+        rest_cosine: f64,
+    ) -> Vec<Prospect> {
         vectorized(|| {
             slots
-                .iter()
-                .map(|&slot| self.short_prospect(slot as usize, target, rest_cosine))
+                .map(|slot| {
+                    let rest = f64::from(self.rests[slot].short) * f64::from(target.rests.short);
+                    let product = product(&self.leading[slot], &target.leading);
+                    prospect(product, rest, rest_cosine, SHORT_SLACK)
+                })
                 .collect()
         })
-    }
-
-    #[inline]
-    fn short_prospect(&self, slot: usize, target: &FixedSketch, rest_cosine: f64) -> Prospect {
-        let rest = f64::from(self.rests[slot].short) * f64::from(target.rests.short);
-        let product = product(&self.leading[slot], &target.leading);
-        prospect(product, rest, rest_cosine, SHORT_SLACK)
     }
 
     /// What the long sketch in a slot tells.

@@ -110,7 +110,7 @@ proptest! {
         });
         let mut columns = SketchColumns::default();
         columns.push(&of_b);
-        let (short, long) = (columns.short_prospects(&of_a, 0.5)[0], columns.long_prospect(0, &of_a, 0.5));
+        let (short, long) = (columns.short_prospects(0..1, &of_a, 0.5)[0], columns.long_prospect(0, &of_a, 0.5));
         prop_assert!(score(&a, &b) <= f64::from(short.bound), "{} > {short:?}", score(&a, &b));
         prop_assert!(score(&a, &b) <= f64::from(long.bound), "{} > {long:?}", score(&a, &b));
         prop_assert!(long.estimate <= long.bound && short.estimate <= short.bound);

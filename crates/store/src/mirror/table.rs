@@ -101,7 +101,7 @@ pub(crate) struct Reached {
 }
 
 impl Table {
-    /// Bytes that a layer takes: its facts, its place, and its sketches.
+    /// Size of a layer in bytes: what filters look at, the entry of its slot, and its sketches.
     pub(super) const LAYER_BYTES: usize =
         size_of::<Facts>() + 2 * size_of::<(i64, u32)>() + 2 * SketchColumns::SKETCH_BYTES;
 
@@ -193,10 +193,11 @@ impl Table {
             let slots: Vec<u32> = (0..self.facts.len() as u32)
                 .filter(|slot| admission.admits(&self.facts[*slot as usize]))
                 .collect();
-            let prospects = columns.short_prospects_in(&slots, &sketch, rest_cosines.short);
+            let admitted = slots.iter().map(|slot| *slot as usize);
+            let prospects = columns.short_prospects(admitted, &sketch, rest_cosines.short);
             (Slots::Admitted(slots), prospects)
         } else {
-            let prospects = columns.short_prospects(&sketch, rest_cosines.short);
+            let prospects = columns.short_prospects(0..self.facts.len(), &sketch, rest_cosines.short);
             (Slots::All(admission), prospects)
         };
         Scan {

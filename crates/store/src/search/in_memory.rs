@@ -20,17 +20,16 @@ impl Store {
     /// Searches in memory. A target without a vector has no hits.
     pub(super) async fn search_in_memory(
         &self,
-        basis: i64,
-        table: View,
+        view: View,
         target: SearchTarget<'_>,
         probe_set: ProbeSetId,
         scope: &SearchScope,
         window: &SearchWindow,
     ) -> Result<Matches, StoreError> {
-        let basis = self.known_basis(basis).await?;
+        let basis = self.known_basis(view.basis()).await?;
         let (sketch, vector) = match target {
             SearchTarget::Layer(layer) => {
-                let Some((key, sketch)) = table.sketch(layer.0, window.measure) else {
+                let Some((key, sketch)) = view.table.sketch(layer.0, window.measure) else {
                     return Ok(Matches::none());
                 };
                 (
@@ -52,20 +51,20 @@ impl Store {
         };
         let mut scoring = Scoring::new(&self.vectors, probe_set, vector, window);
         let mut pool = Pool::new(window);
-        let scan = table.scan(window.measure, sketch, rest_cosines, scope);
+        let scan = view.table.scan(window.measure, sketch, rest_cosines, scope);
         pool.add(scan.nearest(MIN_NEAREST.max(2 * window.depth())));
         scoring.round(&self.pool, &mut pool).await?;
         let reached = scan.reaching(pool.threshold());
         let must_prove = window.exact
             || window.depth() > MAX_UNPROVEN_HITS
-            || (reached.len() > scoring.remaining(&pool) && table.count(scope) <= PROVEN_LAYERS);
+            || (reached.len() > scoring.remaining(&pool) && view.table.count(scope) <= PROVEN_LAYERS);
         if must_prove {
             scoring.lift_budget();
         }
         let (candidates, left_out) = scan.most_promising(reached, scoring.remaining(&pool));
         drop(scan);
         // Changes of the mirror wait no longer.
-        drop(table);
+        drop(view);
         pool.add(candidates);
         while scoring.round(&self.pool, &mut pool).await? {}
         let left_out = left_out.filter(|bound| *bound >= pool.threshold());
