@@ -91,8 +91,9 @@ pub struct Config {
     #[arg(long, env = "SCV_SKETCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "1GiB", help_heading = "Service")]
     pub sketch_cache_bytes: u64,
 
-    /// Maximum size of the layer vectors that are kept in memory for searches, some 20 KB a layer on 100 probe images
-    #[arg(long, env = "SCV_VECTOR_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "512MiB", help_heading = "Service")]
+    /// Maximum size of the layer vectors that are kept in memory for searches, some 20 KB a layer on 100 probe images [default:
+    /// an eighth of the machine's memory]
+    #[arg(long, env = "SCV_VECTOR_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value_t = default_vector_cache_bytes(), hide_default_value = true, help_heading = "Service")]
     pub vector_cache_bytes: u64,
 
     /// Base URL of an OpenAI-compatible endpoint that writes explanations, such as http://127.0.0.1:11434/v1. Without it,
@@ -429,9 +430,20 @@ fn default_activation_bytes() -> u64 {
     machine_memory() / 2
 }
 
-/// Bytes of the machine's memory, or a modest number if they cannot be read.
+fn default_vector_cache_bytes() -> u64 {
+    machine_memory() / 8
+}
+
+/// Bytes of the memory of the machine, or of the container if that has less; a modest number if they cannot be read.
 fn machine_memory() -> u64 {
-    nix::sys::sysinfo::sysinfo().map_or(8 << 30, |system| system.ram_total())
+    let machine = nix::sys::sysinfo::sysinfo().map_or(8 << 30, |system| system.ram_total());
+    // The limits of both versions of control groups. A container sees its own at the root. Without a limit they hold a word, or
+    // more than any machine has.
+    let limits = ["memory.max", "memory/memory.limit_in_bytes"].into_iter();
+    let limits = limits.filter_map(|file| std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(file)).ok());
+    limits
+        .filter_map(|limit| limit.trim().parse().ok())
+        .fold(machine, u64::min)
 }
 
 fn place(of_root: &str, variable: &str, below_home: &str) -> PathBuf {

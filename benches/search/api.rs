@@ -3,15 +3,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use async_graphql::ID;
 use scv_api::id::GlobalId as _;
-use scv_domain::id::LayerId;
+use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::vector::Measure;
 use serde_json::{Value, json};
 
 const SEARCH: &str =
-    "query($layer: ID!, $first: Int, $after: String, $measure: Measure!, $filter: SimilarityFilter, $exact: Boolean!) {
+    "query($layer: ID!, $on: ID, $first: Int, $after: String, $measure: Measure!, $filter: SimilarityFilter, $exact: Boolean!) {
     layer(id: $layer) {
-      similar(first: $first, after: $after, measure: $measure, filter: $filter, exact: $exact) {
+      similar(probeSet: $on, first: $first, after: $after, measure: $measure, filter: $filter, exact: $exact) {
         exact completeAbove pageInfo { endCursor hasNextPage } edges { cka debiasedCka node { id name } }
       } } }";
 
@@ -38,9 +39,14 @@ pub(crate) struct SearchResponse {
     pub(crate) next: Option<String>,
 }
 
+const CREATE_PROBE_SET: &str =
+    "mutation($input: CreateProbeSetInput!) { createProbeSet(input: $input) { probeSet { id } } }";
+
 /// A client of the server.
 pub(crate) struct Api {
     url: String,
+    /// What searches compare on; the default probe set of the layer's data set if `None`.
+    probe_set: Option<ProbeSetId>,
     http: reqwest::Client,
 }
 
@@ -49,6 +55,7 @@ impl Api {
         scv_llm::use_ring();
         Self {
             url: format!("http://{address}/graphql"),
+            probe_set: None,
             http: reqwest::Client::new(),
         }
     }
@@ -60,13 +67,37 @@ impl Api {
         Ok(response["data"].take())
     }
 
+    /// Searches on another probe set from now on: one of so many images of the digits.
+    pub(crate) async fn use_probe_set(&mut self, images: usize) -> anyhow::Result<ProbeSetId> {
+        let input = json!({ "dataset": "digits", "imageCount": images });
+        let created = self.data(CREATE_PROBE_SET, json!({ "input": input })).await?;
+        let id = created["createProbeSet"]["probeSet"]["id"].as_str();
+        let id = ID(id.context("there is no probe set")?.to_owned());
+        let id = ProbeSetId::decode(&id).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        self.probe_set = Some(id);
+        Ok(id)
+    }
+
+    /// The number of vectors that the server has in memory.
+    pub(crate) async fn kept_vectors(&self) -> anyhow::Result<u64> {
+        let caches = self
+            .data("{ serverInfo { caches { name entries } } }", json!({}))
+            .await?["serverInfo"]["caches"]
+            .take();
+        let vectors = caches
+            .as_array()
+            .and_then(|all| all.iter().find(|one| one["name"] == "vectors"));
+        let entries = vectors.and_then(|vectors| vectors["entries"].as_f64());
+        Ok(entries.context("there is no cache of vectors")? as u64)
+    }
+
     pub(crate) async fn search(&self, request: &SearchRequest<'_>) -> anyhow::Result<SearchResponse> {
         let (measure, score) = match request.measure {
             Measure::DebiasedCka => ("DEBIASED_CKA", "debiasedCka"),
             Measure::Cka => ("CKA", "cka"),
         };
         let variables = json!({
-            "layer": request.target.encode(), "first": request.first, "after": request.after, "measure": measure,
+            "layer": request.target.encode(), "on": self.probe_set.map(ProbeSetId::encode), "first": request.first, "after": request.after, "measure": measure,
             "filter": request.filter, "exact": request.exact,
         });
         let started = Instant::now();

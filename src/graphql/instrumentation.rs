@@ -7,8 +7,8 @@ use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, N
 use async_graphql::{QueryPathSegment, ServerResult, Value, async_trait};
 use tokio::time::Instant;
 
-use super::response_budget::ResponseBudget;
 use super::volatile::Volatility;
+use scv_api::response_budget::ResponseBudget;
 use scv_service::metrics::METRICS;
 
 /// Times the resolvers of root fields, including their selections, and counts the size of all values.

@@ -10,7 +10,6 @@ pub mod limits;
 mod missing_codes;
 mod null_propagation;
 mod placeholder;
-mod response_budget;
 mod syntax;
 #[cfg(test)]
 mod tests;

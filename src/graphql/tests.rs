@@ -1,10 +1,11 @@
-//! Tests of the schema's crate: its codes, its ids and its costs.
+//! Tests of the schema's crate: its codes, its ids, its costs and its budget.
 
-use async_graphql::ID;
+use async_graphql::{ID, Value, value};
 
 use scv_api::cost::{MAX_COST, page_cost};
 use scv_api::error::{ApiError, code};
 use scv_api::id::{GlobalId as _, decode_key};
+use scv_api::response_budget::ResponseBudget;
 use scv_compute::error::{ComputeError, NodeError, OnnxError};
 use scv_domain::id::{LayerId, ModelId, VersionId};
 use scv_domain::job::JobStatus;
@@ -127,4 +128,18 @@ fn the_status_of_a_job_has_the_same_name_in_messages_and_in_the_schema() {
         let name = status.name();
         assert!(values.lines().any(|line| line.trim() == name), "{name}: {values}");
     }
+}
+
+#[test]
+fn a_response_that_uses_the_budget_exactly_does_not_exceed_it() {
+    // Four values of 24 bytes, a name of one and a text of four.
+    let (whole, value) = (4 * 24 + 1 + 4, value!({ "a": ["text", 1] }));
+    let budget = ResponseBudget::new(whole);
+    budget.count(&value);
+    assert!(!budget.is_exceeded(), "{budget:?}");
+    budget.count(&Value::Null);
+    assert!(budget.is_exceeded());
+    let budget = ResponseBudget::new(whole - 1);
+    budget.count(&value);
+    assert!(budget.is_exceeded());
 }

@@ -161,8 +161,8 @@ impl Executor {
         self.callers.library().keep_answer(question, generation, body).await;
     }
 
-    /// Executes a query or a mutation.
-    pub async fn execute(&self, caller: Caller, prepared: PreparedRequest) -> Executed {
+    /// Executes a query or a mutation. A generation of the catalogue is one that was read for this request.
+    pub async fn execute(&self, caller: Caller, prepared: PreparedRequest, generation: Option<i64>) -> Executed {
         let operation = match prepared.operation() {
             Some(OperationType::Query) => "query",
             Some(OperationType::Mutation) => "mutation",
@@ -171,21 +171,21 @@ impl Executor {
         };
         let received_at = prepared.received_at;
         let executed = match prepared.checked {
-            Ok(checked) => self.execute_checked(caller, checked).await,
+            Ok(checked) => self.execute_checked(caller, checked, generation).await,
             Err(response) => Executed::passing(*response),
         };
         METRICS.count_request(operation, first_code(&executed.response), received_at.elapsed());
         executed
     }
 
-    async fn execute_checked(&self, caller: Caller, checked: CheckedRequest) -> Executed {
+    async fn execute_checked(&self, caller: Caller, checked: CheckedRequest, generation: Option<i64>) -> Executed {
         // A queue would only add load. A client that is refused immediately can try another server, or retry later.
         let Ok(permit) = Arc::clone(&self.request_permits).try_acquire_owned() else {
             let busy = error_response(code::OVERLOADED, "the server is busy: try again in a moment");
             return Executed::passing(busy);
         };
         let (schema, limits) = (self.schema.clone(), self.limits);
-        let library = self.callers.library().on_behalf_of(caller.access);
+        let library = self.callers.library().on_behalf_of(caller.access).since(generation);
         let is_mutation = checked.operation() == Some(OperationType::Mutation);
         let execution = self.callers.runtime().spawn(in_span(async move {
             let _permit = permit;
@@ -224,7 +224,7 @@ impl Executor {
     pub fn execute_stream(&self, caller: Caller, prepared: PreparedRequest) -> BoxStream<'static, Response> {
         if prepared.operation() != Some(OperationType::Subscription) {
             let executor = self.clone();
-            return stream::once(async move { executor.execute(caller, prepared).await.response }).boxed();
+            return stream::once(async move { executor.execute(caller, prepared, None).await.response }).boxed();
         }
         match prepared.checked {
             Ok(checked) => self.subscribe(caller, checked, prepared.received_at),

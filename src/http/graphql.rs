@@ -121,7 +121,7 @@ async fn post(executor: web::Data<Executor>, request: HttpRequest, payload: web:
                 return refuse(format, &error);
             }
             let prepared = requests.into_iter().map(|request| executor.prepare(request));
-            let executed = join_all(prepared.map(|prepared| executor.execute(caller, prepared))).await;
+            let executed = join_all(prepared.map(|prepared| executor.execute(caller, prepared, None))).await;
             let responses: Vec<_> = executed.into_iter().map(|executed| executed.response).collect();
             format.batch_response(&responses)
         }
@@ -198,7 +198,7 @@ async fn respond(
     match format {
         ResponseFormat::Json | ResponseFormat::GraphqlResponse => {
             let generation = executor.generation_for(&prepared).await;
-            let executed = executor.execute(caller, prepared).await;
+            let executed = executor.execute(caller, prepared, generation).await;
             let kept = match (asked, generation) {
                 (Some(asked), Some(generation)) if executed.is_lasting => {
                     asked.keep(executor, generation, &executed.response).await

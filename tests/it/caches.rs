@@ -140,3 +140,34 @@ async fn the_images_of_a_probe_set_are_loaded_once() {
     assert_eq!(probes["bytes"], 6_400.0, "100 images of 8 by 8 pixels");
     server.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn the_layers_of_a_version_are_kept_once_they_are_there() {
+    let server = Server::with(|config| config.answer_cache_bytes = 0).await;
+    let api = &server.api;
+    let layers = async |version: &str| {
+        let query =
+            "query($id: ID!, $last: Int!) { version(id: $id) { status layers(last: $last) { nodes { name } } } }";
+        let variables = json!({ "id": version, "last": 2 });
+        let version = api.data(query, variables).await["version"].take();
+        (
+            text(&version["status"]),
+            version["layers"]["nodes"].as_array().unwrap().len(),
+        )
+    };
+    // The worker has something else to do first.
+    let before = api.endless_job().await;
+    let model = api.model("m").await;
+    let (version, job) = api
+        .try_push(&model, small_cnn(), initial_weights(&small_cnn(), 1))
+        .await
+        .unwrap();
+    assert_eq!(layers(&version).await, ("QUEUED".to_owned(), 0));
+    api.cancel(&before).await;
+    api.wait_for_success(&job).await;
+    assert_eq!(layers(&version).await, ("READY".to_owned(), 2));
+    let hits = cache(api, "layer pages").await["hits"].as_f64().unwrap();
+    assert_eq!(layers(&version).await, ("READY".to_owned(), 2));
+    assert_eq!(cache(api, "layer pages").await["hits"], hits + 1.0);
+    server.stop().await.unwrap();
+}

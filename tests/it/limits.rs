@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::support::client::{self, Client, first_error};
+use crate::support::networks::{initial_weights, small_cnn};
 use crate::support::server::Server;
 use crate::support::socket::Subscription;
 
@@ -397,5 +398,28 @@ async fn permutations_count_for_every_hit_of_a_page() {
     )
     .await;
     assert!(outcome(&server.api, &query(100, 10_000)).await.is_ok());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_size_of_a_response_counts_the_fields_of_listed_layers() {
+    let server = Server::with(|config| config.limits.response_bytes = 3_000).await;
+    let blocks = small_cnn();
+    let model = server.api.model("small").await;
+    let weights = initial_weights(&blocks, 1);
+    server.api.push_and_wait(&model, blocks, weights).await;
+    let layers = |selection: &str| {
+        format!("{{ model(name: \"small\") {{ version(number: 1) {{ layers {{ nodes {{ {selection} }} }} }} }} }}")
+    };
+    assert!(outcome(&server.api, &layers("name")).await.is_ok());
+    let aliases: String = (0..40).map(|index| format!("n{index}: name ")).collect();
+    for selection in [aliases.clone(), format!("{aliases} version {{ number }}")] {
+        let (code, message) = outcome(&server.api, &layers(&selection)).await.unwrap_err();
+        assert_eq!(
+            (code.as_str(), message.contains("3000 bytes")),
+            ("QUERY_TOO_COMPLEX", true),
+            "{message}"
+        );
+    }
     server.stop().await.unwrap();
 }

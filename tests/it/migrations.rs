@@ -67,6 +67,11 @@ async fn sketches_of_earlier_releases_are_replaced_and_equal_vectors_share_a_key
     let lengths = "select array_agg(vector_dims(lead) order by part) from layer_vector where layer_id = 1";
     let lengths: Vec<i32> = sqlx::query_scalar(lengths).fetch_one(&mut database).await.unwrap();
     assert_eq!(lengths, [vec![1_750; 9], vec![550]].concat());
+    // A server that reads the sketches for the first time takes those that were there before rows named their transaction.
+    let unseen = "select count(*) from layer_sketch
+                   where changed is null or not pg_visible_in_snapshot(changed, pg_current_snapshot())";
+    let unseen: i64 = sqlx::query_scalar(unseen).fetch_one(&mut database).await.unwrap();
+    assert_eq!(unseen, 0);
     let counts = "select array_agg(count order by probe_set_id)
                     from (select probe_set_id, count(distinct sketch_id)
                             from layer_sketch

@@ -1,6 +1,7 @@
 //! Sketches in memory: a search that uses them finds what one through the database finds, after every change.
 
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::caches::cache;
 use crate::search::{fit_sketches, models};
@@ -277,4 +278,122 @@ async fn a_probe_set_with_exactly_one_layer_finds_that_layer_and_no_other() {
     fit_sketches(pair.api()).await;
     pair.assert_alike("a fit to one layer").await;
     pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_whose_transaction_was_open_while_the_sketches_were_read() {
+    let mut pair = Pair::start().await;
+    let (model, _) = pair.add(json!({ "name": "first" }), 1).await;
+    pair.add(json!({ "name": "second" }), 2).await;
+    pair.assert_alike("two versions").await;
+    let url = pair.server.config.database_url.as_deref().unwrap();
+    let mut database = PgConnection::connect(url).await.unwrap();
+    let mut slow = database.begin().await.unwrap();
+    slow.execute("update layer_sketch set tags = '{red}', changed = pg_current_xact_id() where model_id = 2")
+        .await
+        .unwrap();
+    // Searches read what is there while the older transaction is open and a younger one has committed.
+    pair.change("updateModel", json!({ "id": model, "description": "other" }))
+        .await;
+    slow.execute("update catalogue set generation = generation + 1")
+        .await
+        .unwrap();
+    slow.commit().await.unwrap();
+    pair.assert_alike("the open transaction").await;
+    let variables = json!({ "layer": pair.targets[0], "measure": "CKA", "first": 100, "filter": { "tags": ["red"] } });
+    let found = pair.api().data(SEARCH, variables).await;
+    assert_eq!(found["layer"]["similar"]["totalCount"], 7);
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_probe_sets_that_do_not_fit_together_one_is_searched_through_the_database() {
+    // Seven layers fit, fourteen do not.
+    let server = Server::with(|config| config.sketch_cache_bytes = 12_000).await;
+    let model = server.api.model("a").await;
+    let version = server
+        .api
+        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 1))
+        .await;
+    let layers = layer_ids(&server.api, &version).await;
+    let create =
+        "mutation($input: CreateProbeSetInput!) { createProbeSet(input: $input) { probeSet { id } jobs { id } } }";
+    let input = json!({ "dataset": "digits", "imageCount": 20 });
+    let created = server.api.data(create, json!({ "input": input })).await["createProbeSet"].take();
+    server.api.wait_for_success(&text(&created["jobs"][0]["id"])).await;
+    let search = "query($layer: ID!, $on: ID) { layer(id: $layer) {
+        similar(first: 100, probeSet: $on, filter: { includeOwnModel: true }) { exact edges { node { id } } } } }";
+    for _ in 0..3 {
+        for on in [&Value::Null, &created["probeSet"]["id"]] {
+            let found = server.api.data(search, json!({ "layer": layers[0], "on": on })).await;
+            let similar = &found["layer"]["similar"];
+            assert_eq!(
+                (&similar["exact"], similar["edges"].as_array().unwrap().len()),
+                (&json!(true), 7)
+            );
+            assert_eq!(similar["edges"][0]["node"]["id"], layers[0]);
+        }
+    }
+    let used = cache(&server.api, "sketches").await;
+    assert_eq!(used["entries"], 1.0, "{used:#}");
+    assert!(used["bytes"].as_f64() <= used["byteLimit"].as_f64(), "{used:#}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_set_with_only_degenerate_layers_is_fitted_and_searched_and_finds_nothing() {
+    let mut pair = Pair::start().await;
+    let mut weights = initial_weights(&perceptron(), 1);
+    let header = u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
+    weights[8 + header..].fill(0);
+    let model = pair.api().model("zeros").await;
+    let version = pair.api().push_and_wait(&model, perceptron(), weights).await;
+    pair.targets = layer_ids(pair.api(), &version).await;
+    let search = "query($layer: ID!) { layer(id: $layer) { degenerate { reason } similar {
+        exact completeAbove totalCount edges { rank } } } }";
+    for when in ["before", "after"] {
+        for layer in &pair.targets {
+            let found = pair.api().data(search, json!({ "layer": layer })).await["layer"].take();
+            assert_eq!(found["degenerate"], json!([{ "reason": "CONSTANT" }]), "{when}");
+            assert_eq!(found["similar"]["edges"], json!([]), "{when}: {found:#}");
+        }
+        pair.assert_alike(when).await;
+        fit_sketches(pair.api()).await;
+    }
+    pair.plain.stop().await.unwrap();
+    pair.server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vectors_of_all_layers_are_read_into_memory_after_the_sketches() {
+    let mut pair = Pair::start().await;
+    let (_, version) = pair.add(json!({ "name": "a" }), 1).await;
+    pair.add(json!({ "name": "b" }), 2).await;
+    let other = Server::with(|config| {
+        config.database_url.clone_from(&pair.server.config.database_url);
+        config.data_dir.clone_from(&pair.server.config.data_dir);
+    })
+    .await;
+    // This search itself reads the vectors of one model only.
+    let filter =
+        json!({ "models": [model_of(&other.api, &version).await], "includeOwnModel": true, "minScore": 0.9999 });
+    let variables = json!({ "layer": pair.targets[0], "measure": "CKA", "first": 1, "filter": filter });
+    other.api.data(SEARCH, variables).await;
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while cache(&other.api, "vectors").await["entries"] != 14.0 {
+        assert!(
+            std::time::Instant::now() < end,
+            "{:#}",
+            cache(&other.api, "vectors").await
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    other.stop().await.unwrap();
+    pair.plain.stop().await.unwrap();
+    pair.server.stop().await.unwrap();
+}
+
+async fn model_of(api: &Client, version: &str) -> String {
+    let query = "query($id: ID!) { version(id: $id) { model { id } } }";
+    text(&api.data(query, json!({ "id": version })).await["version"]["model"]["id"])
 }

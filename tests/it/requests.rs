@@ -333,3 +333,49 @@ async fn a_nested_page_executes_a_statement_per_field_and_not_per_entry() {
     assert!(of_many.len() <= of_one.len(), "{of_one:#?}\n{of_many:#?}");
     server.stop().await.unwrap();
 }
+
+/// Layers are resolved in another way if all that is asked of them is plain.
+#[tokio::test]
+async fn a_layer_is_the_same_whether_or_not_all_its_selected_fields_are_plain() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let blocks = small_cnn();
+    let model = api.model("small").await;
+    api.push_and_wait(&model, blocks.clone(), initial_weights(&blocks, 1))
+        .await;
+    let plain = "id index name kind parameters inputShape outputShape parameterCount multiplyAccumulates __typename";
+    let layers = async |selection: &str, fragment: &str| {
+        let page = format!(
+            "{{ model(name: \"small\") {{ version(number: 1) {{ layers(first: 100) {{ nodes {{ {selection} }} }} }} }} }} {fragment}"
+        );
+        let found = api.data(&page, json!({})).await;
+        found["model"]["version"]["layers"]["nodes"].as_array().unwrap().clone()
+    };
+    let found = layers(plain, "").await;
+    assert!(found.len() > 3 && found[0]["outputShape"].is_array(), "{found:?}");
+    let mut with_another = layers(&format!("{plain} version {{ number }}"), "").await;
+    for layer in &mut with_another {
+        assert_eq!(
+            layer.as_object_mut().unwrap().remove("version"),
+            Some(json!({ "number": 1 }))
+        );
+    }
+    assert_eq!(found, with_another);
+    let on_layer = format!("fragment F on Layer {{ {plain} }}");
+    assert_eq!(
+        layers("id ... on Layer { name } ... { kind } ...F", &on_layer).await,
+        found
+    );
+    let aliased = layers(
+        "one: name two: name name name @skip(if: true) kind @include(if: false)",
+        "",
+    )
+    .await;
+    assert_eq!(aliased.len(), found.len());
+    for (layer, whole) in aliased.iter().zip(&found) {
+        let name = &whole["name"];
+        assert_eq!(layer, &json!({ "one": name, "two": name, "name": name }));
+    }
+    assert_eq!(layers("... on Node { id }", "").await.len(), found.len());
+    server.stop().await.unwrap();
+}

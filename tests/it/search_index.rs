@@ -136,6 +136,35 @@ async fn a_probe_set_without_layers_is_fitted_and_searched_like_any_other() {
 }
 
 #[tokio::test]
+async fn a_probe_set_whose_sketches_are_gone_is_an_error_and_not_an_empty_result() {
+    let server = Server::start().await;
+    push(&server, "a", 1).await;
+    push(&server, "b", 2).await;
+    let mut database = connection(&server).await;
+    let (keys, _) = bases(&mut database).await;
+    for statement in [
+        format!("drop table layer_sketch_{0}, long_sketch_{0}", keys[0]),
+        format!("delete from sketch_basis where basis_id = {}", keys[0]),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&mut database)
+            .await
+            .unwrap();
+        let generation = "update catalogue set generation = generation + 1";
+        sqlx::query(generation).execute(&mut database).await.unwrap();
+        let query =
+            "{ model(name: \"a\") { version(number: 1) { layers(first: 1) { nodes { similar { exact } } } } } }";
+        let (code, message) = server.api.error(query, json!({})).await;
+        assert_eq!(
+            (code.as_str(), message.contains("are missing")),
+            ("CONFLICT", true),
+            "{message}"
+        );
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_server_answers_right_while_another_one_replaces_the_sketches_that_it_knows() {
     let one = Server::start().await;
     let other = Server::with(|config| {

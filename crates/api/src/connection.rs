@@ -1,22 +1,64 @@
 //! Relay connections over slices. The total is counted only if it is requested.
 
-use async_graphql::connection::{Connection, CursorType, Edge, EmptyFields};
-use async_graphql::{Context, Object, OutputType};
+use std::borrow::Cow;
+
+use async_graphql::connection::{Edge, EmptyFields, PageInfo};
+use async_graphql::{Context, Object, TypeName};
 use serde::de::DeserializeOwned;
 
 use super::error::Result;
 use super::id::{decode_cursor, encode_cursor};
 use super::loader::{LayerCount, SynthesisCount, VersionCount, load};
+use super::plain::{Entries, ListEntry};
 use scv_domain::job::JobFilter;
 use scv_domain::model::ModelFilter;
 use scv_domain::page::{Page, Slice};
 use scv_service::Library;
 
-/// A connection of `N`.
-pub type ListConnection<N> = Connection<String, N, Total, EmptyFields>;
+/// A page of a list of `N`.
+pub struct ListConnection<N: ListEntry> {
+    edges: Vec<Edge<String, N, EmptyFields>>,
+    has_previous: bool,
+    has_next: bool,
+    total: Total,
+}
+
+impl<N: ListEntry> TypeName for ListConnection<N> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}Connection", N::type_name()).into()
+    }
+}
+
+#[Object(name_type)]
+impl<N: ListEntry> ListConnection<N> {
+    /// Information to aid in pagination.
+    async fn page_info(&self) -> PageInfo {
+        PageInfo {
+            has_previous_page: self.has_previous,
+            has_next_page: self.has_next,
+            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
+            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
+        }
+    }
+
+    /// A list of edges.
+    async fn edges(&self) -> &[Edge<String, N, EmptyFields>] {
+        &self.edges
+    }
+
+    /// A list of nodes.
+    async fn nodes(&self) -> Entries<'_, N> {
+        Entries(self.edges.iter().map(|edge| &edge.node).collect())
+    }
+
+    /// Number of entries in the whole list.
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i64> {
+        self.total.count(ctx).await
+    }
+}
 
 /// How the entries of a list are counted.
-#[derive(Debug, Clone, async_graphql::Description)]
+#[derive(Debug, Clone)]
 pub enum Total {
     /// Models that a filter admits.
     Models(ModelFilter),
@@ -36,10 +78,8 @@ pub enum Total {
     Known(usize),
 }
 
-#[Object(use_type_description)]
 impl Total {
-    /// Number of entries in the whole list.
-    async fn total_count(&self, ctx: &Context<'_>) -> Result<i64> {
+    async fn count(&self, ctx: &Context<'_>) -> Result<i64> {
         Ok(match self {
             Self::Models(filter) => ctx.data_unchecked::<Library>().store().count_models(filter).await?,
             Self::Jobs(filter) => ctx.data_unchecked::<Library>().store().count_jobs(filter).await?,
@@ -76,21 +116,22 @@ pub fn connection<T, N, C>(
     node: impl Fn(T) -> N,
 ) -> ListConnection<N>
 where
-    N: OutputType,
+    N: ListEntry,
     C: serde::Serialize,
-    String: CursorType,
 {
-    let mut connection = Connection::with_additional_fields(slice.has_previous, slice.has_next, total);
-    connection.edges = slice
-        .entries
-        .into_iter()
-        .map(|entry| Edge::new(encode_cursor(&cursor(&entry)), node(entry)))
-        .collect();
-    connection
+    let edges = slice.entries.into_iter();
+    ListConnection {
+        edges: edges
+            .map(|entry| Edge::new(encode_cursor(&cursor(&entry)), node(entry)))
+            .collect(),
+        has_previous: slice.has_previous,
+        has_next: slice.has_next,
+        total,
+    }
 }
 
 /// A page of a list that is in memory; the cursor of an entry is its position.
-pub fn connection_of_all<T: Clone, N: OutputType>(
+pub fn connection_of_all<T: Clone, N: ListEntry>(
     all: &[T],
     page: &Page<i32>,
     node: impl Fn(T) -> N,

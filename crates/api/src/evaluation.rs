@@ -11,6 +11,7 @@ use super::error::{ApiError, Result};
 use super::id::GlobalId as _;
 use super::loader::{ConfusionOf, MistakesOf, load, load_referenced};
 use super::picture::Picture;
+use super::plain::ListEntry;
 use super::raw_list::RawList;
 use scv_domain::dataset::Split;
 use scv_domain::evaluation as domain;
@@ -294,6 +295,8 @@ pub struct ConfusionCell {
     exemplar: Exemplar,
 }
 
+impl ListEntry for ConfusionCell {}
+
 /// A misclassified image.
 #[derive(Debug, SimpleObject)]
 pub struct Mistake {
@@ -304,6 +307,8 @@ pub struct Mistake {
     /// The image.
     image: Exemplar,
 }
+
+impl ListEntry for Mistake {}
 
 /// An image of the test split and the confidence of its classification.
 #[derive(Debug, async_graphql::Description)]

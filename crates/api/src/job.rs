@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use super::error::{ApiError, Result};
 use super::id::GlobalId;
 use super::loader::load_referenced;
+use super::plain::ListEntry;
 use super::version::{Failure, Version};
 use scv_domain::id::VersionId;
 use scv_domain::{job as domain, training};
@@ -13,6 +14,8 @@ use scv_domain::{job as domain, training};
 /// A background job. Jobs survive restarts of the server.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Job(pub domain::Job);
+
+impl ListEntry for Job {}
 
 #[Object(use_type_description)]
 impl Job {

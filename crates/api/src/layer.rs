@@ -11,6 +11,8 @@ use super::insight::{DEFAULT_CHANNELS, FeatureMap, channel_choice, image_of_data
 use super::layer_match::{self, LayerMatchConnection, Measure, Search, SimilarityFilter};
 use super::loader::{DegenerateOn, ExemplarsOf, load, load_found_layer, load_origin, load_referenced};
 use super::number::non_negative;
+use super::plain::ListEntry;
+use super::raw_list::RawList;
 use super::synthesis::{self, ChannelExemplars, Synthesis};
 use super::version::Version;
 use scv_domain::id::ProbeSetId;
@@ -23,6 +25,20 @@ use scv_service::{ImageChoice, Library, SimilarityRequest};
 /// A layer of a version: one operation of its network.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Layer(pub domain::Layer);
+
+impl ListEntry for Layer {
+    const PLAIN: &'static [&'static str] = &[
+        "id",
+        "index",
+        "name",
+        "kind",
+        "parameters",
+        "inputShape",
+        "outputShape",
+        "parameterCount",
+        "multiplyAccumulates",
+    ];
+}
 
 #[Object(use_type_description)]
 impl Layer {
@@ -52,13 +68,13 @@ impl Layer {
     }
 
     /// Shape of its input for one image.
-    async fn input_shape(&self) -> &[i32] {
-        &self.0.input_shape
+    async fn input_shape(&self) -> RawList<&[i32]> {
+        RawList(&self.0.input_shape)
     }
 
     /// Shape of its output for one image.
-    async fn output_shape(&self) -> &[i32] {
-        &self.0.output_shape
+    async fn output_shape(&self) -> RawList<&[i32]> {
+        RawList(&self.0.output_shape)
     }
 
     /// Number of trainable parameters.

@@ -355,8 +355,25 @@ macro_rules! load_pages {
 
 load_pages! {
     VersionsPage => Version, versions_pages;
-    LayersPage => Layer, layers_pages;
     SynthesesPage => Synthesis, syntheses_pages;
+}
+
+impl Loader<LayersPage> for Reader {
+    type Value = Slice<Layer>;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[LayersPage]) -> std::result::Result<HashMap<LayersPage, Slice<Layer>>, Self::Error> {
+        let mut pages = HashMap::new();
+        for (page, versions) in grouped(keys.iter().map(|key| (key.1.clone(), key.0))) {
+            let slices = self.library.layers_pages(&versions, &page).await?;
+            pages.extend(
+                slices
+                    .into_iter()
+                    .map(|(version, slice)| (LayersPage(version, page.clone()), slice)),
+            );
+        }
+        Ok(pages)
+    }
 }
 
 impl Loader<DegenerateOn> for Reader {

@@ -8,6 +8,7 @@ use super::cost::page_cost;
 use super::error::{ApiError, Result};
 use super::id::GlobalId;
 use super::loader::{AccountNameOf, ChosenVersion, VersionCount, VersionsPage, load};
+use super::plain::ListEntry;
 use super::version::Version;
 use scv_domain::model as domain;
 use scv_domain::version::VersionChoice;
@@ -15,6 +16,8 @@ use scv_domain::version::VersionChoice;
 /// A named series of versions of a network.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Model(pub domain::Model);
+
+impl ListEntry for Model {}
 
 #[Object(use_type_description)]
 impl Model {

@@ -11,6 +11,7 @@ use super::job::Job;
 use super::loader::{SynthesesPage, SynthesisCount, load, load_referenced};
 use super::number::non_negative;
 use super::picture::Picture;
+use super::plain::ListEntry;
 use super::version::Version;
 use scv_domain::dataset::Split;
 use scv_domain::exemplar::CHANNEL_EXEMPLARS;
@@ -23,6 +24,8 @@ use scv_service::{Library, StoredPicture, SynthesisRequest};
 /// maximisation).
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Synthesis(pub domain::Synthesis);
+
+impl ListEntry for Synthesis {}
 
 #[Object(use_type_description)]
 impl Synthesis {
@@ -116,6 +119,8 @@ pub struct ChannelExemplars {
     pub(super) images: Vec<domain::ImageActivation>,
     pub(super) version: VersionId,
 }
+
+impl ListEntry for ChannelExemplars {}
 
 #[Object(use_type_description)]
 impl ChannelExemplars {

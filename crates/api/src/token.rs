@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use super::error::Result;
 use super::id::GlobalId;
 use super::loader::{AccountNameOf, load};
+use super::plain::ListEntry;
 use scv_domain::access as domain;
 
 /// The caller of a request.
@@ -31,6 +32,8 @@ impl Viewer {
 /// An access token. Its secret is returned only once, when the token is created.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Token(pub domain::Token);
+
+impl ListEntry for Token {}
 
 #[Object(use_type_description)]
 impl Token {
@@ -90,6 +93,8 @@ pub enum TokenScope {
 /// An entry of the audit log: a mutation that was executed or forbidden.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct AuditEntry(pub domain::AuditEntry);
+
+impl ListEntry for AuditEntry {}
 
 #[Object(use_type_description)]
 impl AuditEntry {

@@ -18,6 +18,7 @@ use super::layer_match::{Measure, SimilarityFilter};
 use super::loader::{EvaluationsOf, LayerCount, LayersPage, load, load_referenced};
 use super::model::Model;
 use super::node;
+use super::plain::ListEntry;
 use super::synthesis::{self, Synthesis};
 use scv_domain::id::{ProbeSetId, VersionId};
 use scv_domain::synthesis::SynthesisScope;
@@ -28,6 +29,8 @@ use scv_service::{Library, ServiceError};
 /// A numbered, immutable version of a model.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct Version(pub domain::Version);
+
+impl ListEntry for Version {}
 
 #[Object(use_type_description)]
 impl Version {

@@ -12,8 +12,9 @@
 //! its last hit has proven its hits, whatever the directions are. Directions in which the library varies make the rests short
 //! and the bound tight.
 //!
-//! A layer has two sketches: a short one in the leading directions, which is read for every layer that a search visits, and a
-//! long one in all directions, which is read for those whose short one leaves them in question.
+//! A layer has two sketches: a short one in the leading directions, which is read for many layers, and a long one in all
+//! directions, which is read for those whose short one leaves them in question. In memory, the first directions of the short one
+//! make a narrow one, which is read for every layer.
 //!
 //! A basis also divides the sphere of short sketches into cells: the sketches nearest to one of its centres, by rings of their
 //! angle to it. For a target at the angle θ to a centre, no sketch in the ring from a to b is nearer than the angle
@@ -21,7 +22,7 @@
 
 mod fixed_point;
 
-pub use fixed_point::{FixedSketch, Prospect, SketchColumns};
+pub use fixed_point::{FixedSketch, Prospect, RestCosines, SketchColumns};
 
 use super::simd::dot;
 use super::vector::{LayerVector, Measure};

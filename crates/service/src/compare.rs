@@ -99,7 +99,7 @@ impl Library {
         query: &SimilarVersionsQuery,
     ) -> Result<Arc<VersionMatches>, ServiceError> {
         let key = SearchKey {
-            generation: self.store.generation().await?,
+            generation: self.generation().await?,
             viewer: self.access.viewer(),
             target: SearchedFor::Version(target.id),
             query: serde_json::json!(query).to_string(),

@@ -114,7 +114,7 @@ impl Library {
         let explainer = &self.explainer;
         let language = language.unwrap_or_else(|| explainer.language.clone());
         let model = explainer.chat.as_ref().map_or("", Chat::model);
-        let generation = self.store.generation().await?;
+        let generation = self.generation().await?;
         // Ranks are among the layers that the caller sees.
         let viewer = self.access.viewer();
         let key = serde_json::json!([generation, layer.id, other.id, language.as_str(), model, viewer]).to_string();

@@ -55,7 +55,7 @@ pub use version::{OnnxOptions, TrainRequest, UploadedNetwork, VersionRequest};
 
 use self::answers::AnswerCache;
 use self::cache::MeteredCache;
-use self::lasting::{LayerCache, OriginCache};
+use self::lasting::{LayerCache, LayerPageCache, OriginCache};
 use self::metrics::Snapshot;
 use self::search_cache::SearchCache;
 use scv_artifact::ArtifactStore;
@@ -99,6 +99,8 @@ pub struct Library {
     probe_sets: moka::future::Cache<(DatasetId, Option<ProbeSetId>), ProbeSet>,
     /// Layers that searches have found.
     layers: LayerCache,
+    /// Pages of the layers of versions.
+    layer_pages: LayerPageCache,
     /// Where versions come from whose layers have been searched for.
     origins: OriginCache,
     /// Images of splits.
@@ -115,6 +117,8 @@ pub struct Library {
     layers_written: Arc<tokio::sync::Notify>,
     /// The caller's access.
     access: Access,
+    /// The generation of the catalogue when the request began, if it was read.
+    generation_at_start: Option<i64>,
 }
 
 /// How much of the machine a library may take, and how explanations are written.
@@ -163,6 +167,7 @@ impl Library {
             }),
             probe_sets: moka::future::Cache::new(CACHED_PROBE_SETS),
             layers: LayerCache::of_layers(),
+            layer_pages: LayerPageCache::of_layer_pages(),
             origins: lasting::origin_cache(),
             splits: MeteredCache::new("splits", settings.split_cache_bytes, |_, split: &LabelledImages| {
                 split.images.pixels.len() as u64
@@ -177,6 +182,7 @@ impl Library {
             device_permits: Arc::new(Semaphore::new(1)),
             layers_written: Arc::default(),
             access: Access::FULL,
+            generation_at_start: None,
         }
     }
 
@@ -241,9 +247,26 @@ impl Library {
             self.splits.statistics().await,
             self.exemplars.statistics().await,
             self.layers.statistics().await,
+            self.layer_pages.statistics().await,
         ];
         caches.extend(self.store.cache_statistics());
         caches
+    }
+
+    /// The same library for a request without changes, for which a generation of the catalogue has been read.
+    pub fn since(self, generation: Option<i64>) -> Self {
+        Self {
+            generation_at_start: generation,
+            ..self
+        }
+    }
+
+    /// A generation that the catalogue has had since the request began: what is read from now on is at least as new.
+    async fn generation(&self) -> Result<i64, ServiceError> {
+        match self.generation_at_start {
+            Some(generation) => Ok(generation),
+            None => Ok(self.store.generation().await?),
+        }
     }
 
     /// Waits for a permit to compute with many vectors. As many computations run at the same time as there are cores; others

@@ -13,8 +13,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
-use tracing::Subscriber;
 use tracing::span::{Attributes, Id};
+use tracing::{Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -310,11 +310,18 @@ fn resident_bytes() -> i64 {
 #[derive(Debug, Clone, Copy)]
 pub struct StoreTimes;
 
+impl StoreTimes {
+    /// Whether this is a span that it measures.
+    pub fn measures(metadata: &Metadata<'_>) -> bool {
+        metadata.is_span() && metadata.name().starts_with(STORE_SPAN_PREFIX)
+    }
+}
+
 struct StartedAt(Instant);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for StoreTimes {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if attributes.metadata().name().starts_with(STORE_SPAN_PREFIX)
+        if Self::measures(attributes.metadata())
             && let Some(span) = context.span(id)
         {
             span.extensions_mut().insert(StartedAt(Instant::now()));

@@ -69,7 +69,7 @@ impl Library {
         origin: VersionOrigin,
         request: &SimilarityRequest,
     ) -> Result<Arc<SimilarLayers>, ServiceError> {
-        let generation = self.store.generation().await?;
+        let generation = self.generation().await?;
         let key = SearchKey {
             generation,
             viewer: self.access.viewer(),
@@ -174,7 +174,7 @@ impl Library {
                 file.name
             )));
         }
-        let generation = self.store.generation().await?;
+        let generation = self.generation().await?;
         let mut found = Vec::new();
         for MeasuredActivations { layer, vector } in measured {
             if layers.is_some_and(|names| !names.contains(&layer.name)) {

@@ -28,8 +28,11 @@ pub enum StoreError {
     /// A text contains a character that PostgreSQL cannot store.
     #[error("a text may not contain the character U+0000: leave it out")]
     Text,
-    /// What a search was reading was replaced or deleted, again and again.
-    #[error("the layers of the probe set changed again and again while they were searched: try again")]
+    /// What a search was reading was replaced or deleted, again and again, or is gone for good.
+    #[error(
+        "the layers of the probe set changed again and again while they were searched: try again. If that never \
+         helps, tables of their sketches are missing: restore the database from a backup"
+    )]
     Overtaken,
     /// An error that several callers get.
     #[error(transparent)]

@@ -72,7 +72,7 @@ const MESSAGES: (&str, &str) = ("client_min_messages", "error");
 const QUEUE_CONNECTIONS: u32 = 4;
 
 /// How long a connection that came back to its pool is used without another test.
-const TESTED_FOR: Duration = Duration::from_millis(50);
+const TESTED_FOR: Duration = Duration::from_millis(10);
 
 /// Slower statements are logged.
 const SLOW_STATEMENT: Duration = Duration::from_secs(1);
@@ -176,9 +176,15 @@ impl Store {
             .connect_with(options.clone().options(bounded))
             .await?;
         let work = pool(WORK_CONNECTIONS).connect_lazy_with(options.clone());
+        let vectors = VectorCache::new(settings.vector_cache_bytes);
         Ok(Self {
-            mirrors: Mirrors::new(requests.clone(), work.clone(), settings.sketch_cache_bytes),
-            vectors: VectorCache::new(settings.vector_cache_bytes),
+            mirrors: Mirrors::new(
+                requests.clone(),
+                work.clone(),
+                settings.sketch_cache_bytes,
+                vectors.clone(),
+            ),
+            vectors,
             queue: pool(QUEUE_CONNECTIONS).connect_lazy_with(options.clone()),
             work,
             // On a connection of its own: kept answers do not wait until a search returns one.

@@ -6,6 +6,7 @@
 //! basis has been replaced, or memory is short), searches go through the database.
 
 mod read;
+mod scan;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use self::read::{Changes, Moment};
-pub(super) use self::table::RestCosines;
 use self::table::Table;
+use crate::vector_cache::{KeyedLayer, VectorCache};
 use crate::{CacheStatistics, StoreError};
 use scv_domain::id::ProbeSetId;
 
@@ -52,6 +53,8 @@ struct Inner {
     work: PgPool,
     runtime: Handle,
     byte_limit: u64,
+    /// Gets the vectors of the layers that are read.
+    vectors: VectorCache,
     mirrors: Mutex<HashMap<ProbeSetId, Arc<Mirror>>>,
     /// Held while all layers of a probe set are read, which is done for one at a time.
     reading_all: tokio::sync::Mutex<()>,
@@ -99,12 +102,13 @@ impl Shown {
 pub(super) type View = OwnedRwLockReadGuard<Option<Shown>, Shown>;
 
 impl Mirrors {
-    pub(super) fn new(pool: PgPool, work: PgPool, byte_limit: u64) -> Self {
+    pub(super) fn new(pool: PgPool, work: PgPool, byte_limit: u64, vectors: VectorCache) -> Self {
         Self(Arc::new(Inner {
             pool,
             work,
             runtime: Handle::current(),
             byte_limit,
+            vectors,
             mirrors: Mutex::default(),
             reading_all: tokio::sync::Mutex::default(),
             hits: AtomicU64::new(0),
@@ -235,10 +239,15 @@ impl Mirrors {
         mirror.bytes.store(bytes, Ordering::Relaxed);
         let (moment, table) = read::all(&mut connection, probe_set, layers).await?;
         drop(connection);
+        let vectors = table.vectors();
         let mut shown = mirror.shown.write().await;
         mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
         mirror.generation.store(moment.generation, Ordering::Release);
         *shown = Some(Shown { moment, table });
+        drop(shown);
+        self.0
+            .runtime
+            .spawn(Arc::clone(&self.0).read_vectors(probe_set, vectors));
         Ok(())
     }
 
@@ -275,6 +284,19 @@ impl Mirrors {
 
     fn mirrors(&self) -> std::sync::MutexGuard<'_, HashMap<ProbeSetId, Arc<Mirror>>> {
         self.0.mirrors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Reads the vectors of layers into memory. A search that needs one earlier reads it itself.
+    async fn read_vectors(self: Arc<Self>, probe_set: ProbeSetId, layers: Vec<KeyedLayer>) {
+        let filled = self.vectors.fill(&self.work, probe_set, &layers).await;
+        // Ending is no failure.
+        if let Err(error) = filled
+            && !self.work.is_closed()
+        {
+            tracing::info!(%probe_set, error = format!("{error:#}"), "the vectors could not be read into memory");
+        }
     }
 }
 

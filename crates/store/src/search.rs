@@ -9,7 +9,7 @@
 //!    hits are proven.
 //!
 //! In scopes of up to [`PROVEN_LAYERS`] layers, and on request, the proof is always completed. In larger ones it ends after
-//! some hundred scores, and the result says how far it came.
+//! some hundred or thousand scores, and the result says how far it came.
 
 mod in_database;
 mod in_memory;

@@ -206,6 +206,11 @@ fn join_parts(rows: Vec<PartRow>) -> Vec<(LayerId, LayerVector)> {
             None => vectors.push((LayerId(row.layer_id), LayerVector { lead, tail })),
         }
     }
+    for (_, vector) in &mut vectors {
+        // They may stay in memory.
+        vector.lead.shrink_to_fit();
+        vector.tail.shrink_to_fit();
+    }
     vectors
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use moka::sync::Cache;
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::layer_sketch::vector_key;
@@ -19,6 +19,8 @@ use scv_domain::vector::{CkaScores, ScoredVector};
 pub(super) struct VectorCache {
     vectors: Cache<Uuid, Arc<ScoredVector>>,
     counts: Arc<Counts>,
+    /// Held while vectors are read ahead.
+    filling: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +28,9 @@ struct Counts {
     hits: AtomicU64,
     misses: AtomicU64,
 }
+
+/// Numbers of vectors that are read ahead in one statement: 4 MB.
+const FILL_NUMBERS: usize = 1_000_000;
 
 /// A layer, with the key of its vector.
 pub(super) type KeyedLayer = (Uuid, i64);
@@ -38,6 +43,7 @@ impl VectorCache {
                 .weigher(|_, vector: &Arc<ScoredVector>| vector.byte_count().try_into().unwrap_or(u32::MAX))
                 .build(),
             counts: Arc::default(),
+            filling: Arc::default(),
         }
     }
 
@@ -64,11 +70,11 @@ impl VectorCache {
         probe_set: ProbeSetId,
         layer: KeyedLayer,
     ) -> Result<Arc<ScoredVector>, StoreError> {
-        let mut found = self.vectors(database, probe_set, &[layer]).await?;
+        let (mut found, _) = self.vectors(database, probe_set, &[layer]).await?;
         found.pop().ok_or(StoreError::Overtaken)
     }
 
-    /// The scores of layers with a target, in the order of the layers.
+    /// The scores of layers with a target, in the order of the layers, and how many of their vectors were read in the database.
     ///
     /// # Errors
     /// [`StoreError::Overtaken`] if a layer has another vector by now, or none.
@@ -78,9 +84,44 @@ impl VectorCache {
         probe_set: ProbeSetId,
         target: &ScoredVector,
         layers: &[KeyedLayer],
-    ) -> Result<Vec<CkaScores>, StoreError> {
-        let vectors = self.vectors(database, probe_set, layers).await?;
-        Ok(vectors.iter().map(|vector| target.scores(vector)).collect())
+    ) -> Result<(Vec<CkaScores>, usize), StoreError> {
+        let (vectors, read) = self.vectors(database, probe_set, layers).await?;
+        Ok((vectors.iter().map(|vector| target.scores(vector)).collect(), read))
+    }
+
+    /// Reads the vectors of layers before searches need them, as long as there is room. One caller at a time does.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(super) async fn fill(
+        &self,
+        database: &PgPool,
+        probe_set: ProbeSetId,
+        layers: &[KeyedLayer],
+    ) -> Result<(), StoreError> {
+        let _alone = self.filling.lock().await;
+        let limit = self.vectors.policy().max_capacity().unwrap_or(u64::MAX);
+        // The first one tells how large they are.
+        let (mut batch, mut bytes) = (1, 1);
+        let mut rest = layers;
+        while !rest.is_empty() {
+            self.vectors.run_pending_tasks();
+            if self.vectors.weighted_size() + (batch * bytes) as u64 > limit {
+                break;
+            }
+            let (next, others) = rest.split_at(batch.min(rest.len()));
+            rest = others;
+            let missing = next.iter().filter(|(key, _)| !self.vectors.contains_key(key));
+            let missing: Vec<i64> = missing.map(|(_, layer)| *layer).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            if let Some(vector) = self.read(database, probe_set, &missing).await?.values().next() {
+                batch = (FILL_NUMBERS / vector.len()).max(1);
+                bytes = vector.byte_count();
+            }
+        }
+        Ok(())
     }
 
     async fn vectors(
@@ -88,7 +129,7 @@ impl VectorCache {
         database: impl PgExecutor<'_>,
         probe_set: ProbeSetId,
         layers: &[KeyedLayer],
-    ) -> Result<Vec<Arc<ScoredVector>>, StoreError> {
+    ) -> Result<(Vec<Arc<ScoredVector>>, usize), StoreError> {
         let kept: Vec<_> = layers.iter().map(|(key, _)| self.vectors.get(key)).collect();
         let missing: Vec<i64> = layers
             .iter()
@@ -107,7 +148,7 @@ impl VectorCache {
             .iter()
             .zip(kept)
             .map(|((key, _), kept)| kept.or_else(|| read.get(key).cloned()).ok_or(StoreError::Overtaken));
-        vectors.collect()
+        Ok((vectors.collect::<Result<_, _>>()?, missing.len()))
     }
 
     async fn read(

@@ -3,6 +3,9 @@
 use super::{BOUND_SLACK, MAX_DIRECTIONS, SHORT_DIRECTIONS};
 use crate::simd::vectorized;
 
+/// Number of leading directions that narrow sketches have coordinates in.
+const NARROW_DIRECTIONS: usize = 16;
+
 /// Number of directions that only long sketches have coordinates in.
 const OTHER_DIRECTIONS: usize = MAX_DIRECTIONS - SHORT_DIRECTIONS;
 
@@ -13,7 +16,7 @@ const ONE: f64 = 32_767.0;
 ///
 /// A coordinate is rounded by half a step at most, a sketch of k coordinates by √k half steps, and both sketches of a product
 /// are. That comes on top of what half precision did to them when they were stored. The last tenth of a step covers bounds in
-/// single precision.
+/// single precision. A narrow sketch is made of the coordinates of a short one, so its bound needs the same.
 const SHORT_SLACK: f64 = BOUND_SLACK + 8.1 / ONE;
 
 /// The same for a long bound.
@@ -36,9 +39,26 @@ struct Rests {
     long: f32,
 }
 
-/// The sketches of many layers by one measure. Scans read the leading coordinates and the rests only.
+/// The first coordinates of a sketch, and the length of the rest.
+#[derive(Debug, Clone, PartialEq)]
+struct NarrowSketch {
+    coordinates: [i16; NARROW_DIRECTIONS],
+    rest: f32,
+}
+
+/// The rest cosines that a basis expects: in short sketches and in long ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RestCosines {
+    /// In short sketches, and for want of a better number in narrow ones.
+    pub short: f64,
+    /// In long sketches.
+    pub long: f64,
+}
+
+/// The sketches of many layers by one measure. Scans read the narrow ones, and the others where those leave a layer in question.
 #[derive(Debug, Default)]
 pub struct SketchColumns {
+    narrow: Vec<NarrowSketch>,
     leading: Vec<[i16; SHORT_DIRECTIONS]>,
     other: Vec<[i16; OTHER_DIRECTIONS]>,
     rests: Vec<Rests>,
@@ -76,16 +96,28 @@ impl FixedSketch {
         }
         fixed
     }
+
+    fn narrow(&self) -> NarrowSketch {
+        let (first, others) = self.leading.split_at(NARROW_DIRECTIONS);
+        let mut coordinates = [0; NARROW_DIRECTIONS];
+        coordinates.copy_from_slice(first);
+        let squared: f64 = others.iter().map(|&x| (f64::from(x) / ONE).powi(2)).sum();
+        let rest = (squared + f64::from(self.rests.short).powi(2)).sqrt() as f32;
+        NarrowSketch { coordinates, rest }
+    }
 }
 
 impl SketchColumns {
     /// Bytes that each sketch takes.
-    pub const SKETCH_BYTES: usize =
-        size_of::<[i16; SHORT_DIRECTIONS]>() + size_of::<[i16; OTHER_DIRECTIONS]>() + size_of::<Rests>();
+    pub const SKETCH_BYTES: usize = size_of::<NarrowSketch>()
+        + size_of::<[i16; SHORT_DIRECTIONS]>()
+        + size_of::<[i16; OTHER_DIRECTIONS]>()
+        + size_of::<Rests>();
 
     /// Nothing, with room for sketches.
     pub fn with_capacity(count: usize) -> Self {
         Self {
+            narrow: Vec::with_capacity(count),
             leading: Vec::with_capacity(count),
             other: Vec::with_capacity(count),
             rests: Vec::with_capacity(count),
@@ -94,6 +126,7 @@ impl SketchColumns {
 
     /// Adds a sketch in the next slot.
     pub fn push(&mut self, sketch: &FixedSketch) {
+        self.narrow.push(sketch.narrow());
         self.leading.push(sketch.leading);
         self.other.push(sketch.other);
         self.rests.push(sketch.rests);
@@ -101,6 +134,7 @@ impl SketchColumns {
 
     /// Replaces the sketch in a slot.
     pub fn set(&mut self, slot: usize, sketch: &FixedSketch) {
+        self.narrow[slot] = sketch.narrow();
         self.leading[slot] = sketch.leading;
         self.other[slot] = sketch.other;
         self.rests[slot] = sketch.rests;
@@ -115,31 +149,54 @@ impl SketchColumns {
         }
     }
 
-    /// What the short sketches in some slots tell. A rest cosine is the one that the basis expects.
-    pub fn short_prospects(
+    /// What the narrow sketches in some slots tell.
+    pub fn narrow_prospects(
         &self,
         slots: impl Iterator<Item = usize>,
         target: &FixedSketch,
-        rest_cosine: f64,
+        rest_cosines: RestCosines,
     ) -> Vec<Prospect> {
+        let target = target.narrow();
         vectorized(|| {
-            slots
-                .map(|slot| {
-                    let rest = f64::from(self.rests[slot].short) * f64::from(target.rests.short);
-                    let product = product(&self.leading[slot], &target.leading);
-                    prospect(product, rest, rest_cosine, SHORT_SLACK)
+            let narrow = slots.map(|slot| &self.narrow[slot]);
+            narrow
+                .map(|sketch| {
+                    let rest = f64::from(sketch.rest) * f64::from(target.rest);
+                    let product = product(&sketch.coordinates, &target.coordinates);
+                    prospect(product, rest, rest_cosines.short, SHORT_SLACK)
                 })
                 .collect()
         })
     }
 
-    /// What the long sketch in a slot tells.
-    pub fn long_prospect(&self, slot: usize, target: &FixedSketch, rest_cosine: f64) -> Prospect {
+    /// The slots, of those given, whose short and long bounds reach a score, with what their long sketches tell.
+    pub fn reaching(
+        &self,
+        slots: impl Iterator<Item = usize>,
+        target: &FixedSketch,
+        rest_cosines: RestCosines,
+        score: f64,
+    ) -> Vec<(usize, Prospect)> {
         vectorized(|| {
-            let rest = f64::from(self.rests[slot].long) * f64::from(target.rests.long);
-            let leading = product(&self.leading[slot], &target.leading);
-            let other = product(&self.other[slot], &target.other);
-            prospect(leading + other, rest, rest_cosine, LONG_SLACK)
+            let mut reaching = Vec::new();
+            // A loop, because the compiler does not inline the steps of a collected iterator.
+            for slot in slots {
+                let rests = self.rests[slot];
+                let leading = product(&self.leading[slot], &target.leading);
+                let rest = f64::from(rests.short) * f64::from(target.rests.short);
+                let short = prospect(leading, rest, rest_cosines.short, SHORT_SLACK);
+                if f64::from(short.bound) < score {
+                    continue;
+                }
+                let other = product(&self.other[slot], &target.other);
+                let rest = f64::from(rests.long) * f64::from(target.rests.long);
+                let long = prospect(leading + other, rest, rest_cosines.long, LONG_SLACK);
+                let bound = long.bound.min(short.bound);
+                if f64::from(bound) >= score {
+                    reaching.push((slot, Prospect { bound, ..long }));
+                }
+            }
+            reaching
         })
     }
 }

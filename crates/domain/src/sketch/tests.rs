@@ -110,10 +110,14 @@ proptest! {
         });
         let mut columns = SketchColumns::default();
         columns.push(&of_b);
-        let (short, long) = (columns.short_prospects(0..1, &of_a, 0.5)[0], columns.long_prospect(0, &of_a, 0.5));
-        prop_assert!(score(&a, &b) <= f64::from(short.bound), "{} > {short:?}", score(&a, &b));
+        let cosines = RestCosines { short: 0.5, long: 0.5 };
+        let narrow = columns.narrow_prospects(0..1, &of_a, cosines)[0];
+        let (_, long) = columns.reaching(0..1, &of_a, cosines, -2.0)[0];
+        prop_assert!(score(&a, &b) <= f64::from(narrow.bound), "{} > {narrow:?}", score(&a, &b));
         prop_assert!(score(&a, &b) <= f64::from(long.bound), "{} > {long:?}", score(&a, &b));
-        prop_assert!(long.estimate <= long.bound && short.estimate <= short.bound);
+        prop_assert!(narrow.estimate <= narrow.bound);
+        prop_assert_eq!(columns.reaching(0..1, &of_a, cosines, long.bound.into()), [(0, long)]);
+        prop_assert_eq!(columns.reaching(0..1, &of_a, cosines, f64::from(long.bound) + 1e-6), []);
     }
 }
 

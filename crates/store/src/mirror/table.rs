@@ -7,8 +7,10 @@ use std::num::NonZeroI64;
 use pgvector::HalfVector;
 use uuid::Uuid;
 
-use crate::search::{Candidate, SearchScope};
-use scv_domain::sketch::{FixedSketch, Prospect, SketchColumns};
+use super::scan::{PART_LAYERS, Scan};
+use crate::search::SearchScope;
+use crate::vector_cache::KeyedLayer;
+use scv_domain::sketch::{FixedSketch, RestCosines, SketchColumns};
 use scv_domain::vector::Measure;
 
 /// A layer as it is stored.
@@ -56,48 +58,6 @@ pub(crate) struct Table {
     cka: SketchColumns,
     kinds: Names<String>,
     tags: Names<Vec<String>>,
-}
-
-/// The rest cosines of a basis: in short sketches and in long ones.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct RestCosines {
-    pub(crate) short: f64,
-    pub(crate) long: f64,
-}
-
-/// A scan of all layers for one target.
-pub(crate) struct Scan<'a> {
-    table: &'a Table,
-    sketch: FixedSketch,
-    columns: &'a SketchColumns,
-    rest_cosines: RestCosines,
-    slots: Slots<'a>,
-    /// What the short sketches in these slots tell.
-    prospects: Vec<Prospect>,
-}
-
-/// The slots that a scan compares.
-enum Slots<'a> {
-    /// All of them. The scope admits most, so it is asked only for those that come near.
-    All(Admission<'a>),
-    /// Those of the layers that the scope admits.
-    Admitted(Vec<u32>),
-}
-
-impl Slots<'_> {
-    fn slot(&self, index: usize) -> usize {
-        match self {
-            Self::All(_) => index,
-            Self::Admitted(slots) => slots[index] as usize,
-        }
-    }
-}
-
-/// A layer whose bounds reach a score.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reached {
-    slot: usize,
-    prospect: Prospect,
 }
 
 impl Table {
@@ -173,44 +133,49 @@ impl Table {
         self.facts.iter().filter(|facts| admission.admits(facts)).count()
     }
 
+    /// The vectors of all searchable layers, each with one of those that have it, in the order of the layers.
+    pub(super) fn vectors(&self) -> Vec<KeyedLayer> {
+        let searchable = self.facts.iter().filter(|facts| facts.is_searchable);
+        let vectors: HashMap<Uuid, i64> = searchable.map(|facts| (facts.sketch, facts.layer)).collect();
+        let mut vectors: Vec<KeyedLayer> = vectors.into_iter().collect();
+        vectors.sort_by_key(|(_, layer)| *layer);
+        vectors
+    }
+
     /// The sketch of a layer, and the key of its vector.
     pub(crate) fn sketch(&self, layer: i64, measure: Measure) -> Option<(Uuid, FixedSketch)> {
         let slot = *self.slots.get(&layer)? as usize;
         Some((self.facts[slot].sketch, self.columns(measure).get(slot)))
     }
 
-    /// Compares a target with all layers, by their short sketches.
+    /// Compares a target with all layers.
     pub(crate) fn scan<'a>(
         &'a self,
         measure: Measure,
-        sketch: FixedSketch,
+        target: FixedSketch,
         rest_cosines: RestCosines,
         scope: &'a SearchScope,
     ) -> Scan<'a> {
-        let columns = self.columns(measure);
-        let admission = Admission::new(self, scope);
-        let (slots, prospects) = if scope.is_narrow() {
-            let slots: Vec<u32> = (0..self.facts.len() as u32)
-                .filter(|slot| admission.admits(&self.facts[*slot as usize]))
-                .collect();
-            let admitted = slots.iter().map(|slot| *slot as usize);
-            let prospects = columns.short_prospects(admitted, &sketch, rest_cosines.short);
-            (Slots::Admitted(slots), prospects)
-        } else {
-            let prospects = columns.short_prospects(0..self.facts.len(), &sketch, rest_cosines.short);
-            (Slots::All(admission), prospects)
-        };
-        Scan {
-            table: self,
-            sketch,
-            columns,
-            rest_cosines,
-            slots,
-            prospects,
-        }
+        Scan::new(self, measure, target, rest_cosines, scope, PART_LAYERS)
     }
 
-    fn columns(&self, measure: Measure) -> &SketchColumns {
+    /// Number of slots, with those of layers that have been removed.
+    pub(super) fn slot_count(&self) -> usize {
+        self.facts.len()
+    }
+
+    /// The key of the vector of the layer in a slot, and that of the layer.
+    pub(super) fn vector(&self, slot: usize) -> KeyedLayer {
+        let facts = &self.facts[slot];
+        (facts.sketch, facts.layer)
+    }
+
+    /// Whether a scope admits the layer in a slot.
+    pub(super) fn admits(&self, admission: &Admission<'_>, slot: usize) -> bool {
+        admission.admits(&self.facts[slot])
+    }
+
+    pub(super) fn columns(&self, measure: Measure) -> &SketchColumns {
         match measure {
             Measure::DebiasedCka => &self.debiased,
             Measure::Cka => &self.cka,
@@ -223,103 +188,8 @@ fn fixed(short: &HalfVector, long: &HalfVector) -> FixedSketch {
     FixedSketch::new(&numbers(short), &numbers(long))
 }
 
-impl Scan<'_> {
-    /// The admitted layers with the greatest estimates by their short sketches: as many as are wanted, or more that tie.
-    pub(crate) fn nearest(&self, count: usize) -> Vec<Candidate> {
-        let mut nearest: Vec<(f32, usize)> = Vec::new();
-        let (mut least, mut room) = (f32::NEG_INFINITY, 4 * count);
-        for (index, Prospect { estimate, .. }) in self.prospects.iter().copied().enumerate() {
-            if estimate >= least && self.admits(index) {
-                nearest.push((estimate, index));
-                if nearest.len() >= room {
-                    least = keep_greatest(&mut nearest, count, |found| found.0);
-                    // Many may tie, and must not be looked at again for each one that follows.
-                    room = 4 * count.max(nearest.len());
-                }
-            }
-        }
-        keep_greatest(&mut nearest, count, |found| found.0);
-        self.candidates(nearest.into_iter().map(|(_, index)| self.reached(index)))
-    }
-
-    /// The admitted layers whose bounds reach a score.
-    pub(crate) fn reaching(&self, score: f64) -> Vec<Reached> {
-        let reaching = self.prospects.iter().enumerate();
-        let reaching = reaching.filter(|(_, prospect)| f64::from(prospect.bound) >= score);
-        let admitted = reaching.map(|(index, _)| index).filter(|index| self.admits(*index));
-        admitted
-            .map(|index| self.reached(index))
-            .filter(|reached| f64::from(reached.prospect.bound) >= score)
-            .collect()
-    }
-
-    /// The candidates of layers that were reached. If there are more than are wanted, those with the greatest estimates, and
-    /// the greatest bound of the others.
-    pub(crate) fn most_promising(&self, mut reached: Vec<Reached>, count: usize) -> (Vec<Candidate>, Option<f64>) {
-        let mut left_out = None;
-        if reached.len() > count {
-            let estimate = |reached: &Reached| reached.prospect.estimate;
-            let all = reached.clone();
-            let least = keep_greatest(&mut reached, count.max(1), estimate);
-            let others = all.iter().filter(|reached| estimate(reached) < least);
-            left_out = others
-                .map(|reached| reached.prospect.bound)
-                .reduce(f32::max)
-                .map(f64::from);
-        }
-        (self.candidates(reached.into_iter()), left_out)
-    }
-
-    fn admits(&self, index: usize) -> bool {
-        match &self.slots {
-            Slots::All(admission) => admission.admits(&self.table.facts[index]),
-            Slots::Admitted(_) => true,
-        }
-    }
-
-    /// What both sketches of a layer tell.
-    fn reached(&self, index: usize) -> Reached {
-        let slot = self.slots.slot(index);
-        let prospect = self.columns.long_prospect(slot, &self.sketch, self.rest_cosines.long);
-        let bound = prospect.bound.min(self.prospects[index].bound);
-        Reached {
-            slot,
-            prospect: Prospect { bound, ..prospect },
-        }
-    }
-
-    /// The candidates of layers, one for all that share a vector.
-    fn candidates(&self, reached: impl Iterator<Item = Reached>) -> Vec<Candidate> {
-        let mut places: HashMap<Uuid, usize> = HashMap::new();
-        let mut candidates: Vec<Candidate> = Vec::new();
-        for Reached { slot, prospect } in reached {
-            let facts = &self.table.facts[slot];
-            let place = *places.entry(facts.sketch).or_insert(candidates.len());
-            match candidates.get_mut(place) {
-                Some(candidate) => candidate.add_copy(facts.layer),
-                None => {
-                    let (estimate, bound) = (prospect.estimate.into(), prospect.bound.into());
-                    candidates.push(Candidate::single(facts.sketch, facts.layer, estimate, bound));
-                }
-            }
-        }
-        candidates
-    }
-}
-
-/// Keeps the greatest, and what ties with the last of them. Returns the least that is kept, if any had to go.
-fn keep_greatest<T>(found: &mut Vec<T>, count: usize, estimate: impl Fn(&T) -> f32) -> f32 {
-    if found.len() <= count {
-        return f32::NEG_INFINITY;
-    }
-    let (_, last, _) = found.select_nth_unstable_by(count - 1, |a, b| estimate(b).total_cmp(&estimate(a)));
-    let least = estimate(last);
-    found.retain(|found| estimate(found) >= least);
-    least
-}
-
 /// A scope, with its names as numbers of the table. It admits what the condition of the scope in SQL admits.
-struct Admission<'a> {
+pub(super) struct Admission<'a> {
     scope: &'a SearchScope,
     /// By number of a kind.
     kinds: Vec<bool>,
@@ -328,7 +198,7 @@ struct Admission<'a> {
 }
 
 impl<'a> Admission<'a> {
-    fn new(table: &Table, scope: &'a SearchScope) -> Self {
+    pub(super) fn new(table: &Table, scope: &'a SearchScope) -> Self {
         let admits_kind = |kind: &String| scope.layer_kinds.is_empty() || scope.layer_kinds.contains(kind);
         let admits_tags = |tags: &Vec<String>| scope.tags.iter().all(|tag| tags.contains(tag));
         Self {

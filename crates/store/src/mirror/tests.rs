@@ -1,10 +1,11 @@
 use pgvector::HalfVector;
 use uuid::Uuid;
 
-use super::table::{RestCosines, StoredLayer, Table};
+use super::scan::Scan;
+use super::table::{StoredLayer, Table};
 use crate::search::{Candidate, SearchScope};
 use scv_domain::id::{AccountId, DatasetId, ModelId, VersionId};
-use scv_domain::sketch::{FixedSketch, LONG_LENGTH, SHORT_LENGTH};
+use scv_domain::sketch::{FixedSketch, LONG_LENGTH, RestCosines, SHORT_LENGTH};
 use scv_domain::vector::Measure;
 
 const REST_COSINES: RestCosines = RestCosines { short: 0.5, long: 0.5 };
@@ -86,6 +87,35 @@ fn of_many_layers_the_most_promising_are_candidates_and_the_greatest_bound_of_th
     let kept: Vec<i64> = most.iter().map(Candidate::layer).collect();
     let others = all.iter().filter(|candidate| !kept.contains(&candidate.layer()));
     assert_eq!(left_out, others.map(Candidate::bound).reduce(f64::max));
+}
+
+#[test]
+fn a_scan_in_several_threads_finds_what_one_thread_finds() {
+    let table = table((1..=500).map(|id| {
+        // Every fifth layer has the vector of the one before.
+        let seed = if id % 5 == 0 { id - 1 } else { id };
+        StoredLayer {
+            sketch_id: Uuid::from_u128(seed as u128),
+            ..layer(id, move |index| noise(seed as u64, index))
+        }
+    }));
+    let narrow = SearchScope {
+        exclude_models: vec![ModelId(7)],
+        ..SearchScope::default()
+    };
+    for scope in [SearchScope::default(), narrow] {
+        let (_, sketch) = table.sketch(3, Measure::Cka).expect("it is there");
+        let scan = |part_layers| Scan::new(&table, Measure::Cka, sketch.clone(), REST_COSINES, &scope, part_layers);
+        let listed = |mut candidates: Vec<Candidate>| {
+            candidates.sort_by_key(Candidate::layer);
+            candidates
+        };
+        let (one, several) = (scan(1_000), scan(100));
+        assert_eq!(listed(several.nearest(20)), listed(one.nearest(20)));
+        let reached = |scan: &Scan<'_>| listed(scan.most_promising(scan.reaching(0.0), usize::MAX).0);
+        assert!(reached(&one).len() > 50);
+        assert_eq!(reached(&several), reached(&one));
+    }
 }
 
 #[test]

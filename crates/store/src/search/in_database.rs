@@ -236,7 +236,7 @@ impl DatabaseSearch<'_> {
             let Some(edge) = edge.filter(|edge| !is_complete && widened(-edge) >= pool.threshold()) else {
                 break;
             };
-            if self.scoring.remaining(pool) == 0 {
+            if self.scoring.remaining() == 0 {
                 unvisited = unvisited.into_iter().chain([widened(-edge)]).reduce(f64::max);
                 break;
             }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::pool::Pool;
 use super::scoring::Scoring;
 use super::{MAX_UNPROVEN_HITS, PROVEN_LAYERS, SearchScope, SearchTarget, SearchWindow};
-use crate::mirror::{RestCosines, View};
+use crate::mirror::View;
 use crate::{Store, StoreError};
 use scv_domain::id::ProbeSetId;
 use scv_domain::similarity::Matches;
-use scv_domain::sketch::FixedSketch;
+use scv_domain::sketch::{FixedSketch, RestCosines};
 use scv_domain::vector::ScoredVector;
 
 /// Minimum number of layers that are listed before there are scores.
@@ -57,11 +57,11 @@ impl Store {
         let reached = scan.reaching(pool.threshold());
         let must_prove = window.exact
             || window.depth() > MAX_UNPROVEN_HITS
-            || (reached.len() > scoring.remaining(&pool) && view.table.count(scope) <= PROVEN_LAYERS);
+            || (reached.len() > scoring.remaining() && view.table.count(scope) <= PROVEN_LAYERS);
         if must_prove {
             scoring.lift_budget();
         }
-        let (candidates, left_out) = scan.most_promising(reached, scoring.remaining(&pool));
+        let (candidates, left_out) = scan.most_promising(reached, scoring.remaining());
         drop(scan);
         // Changes of the mirror wait no longer.
         drop(view);

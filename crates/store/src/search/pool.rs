@@ -85,7 +85,6 @@ pub(super) type Unproven = Option<f64>;
 pub(super) struct Pool<'a> {
     window: &'a SearchWindow,
     candidates: Vec<Candidate>,
-    scored: usize,
 }
 
 /// A layer with its scores, and what orders layers of equal scores.
@@ -100,7 +99,6 @@ impl<'a> Pool<'a> {
         Self {
             window,
             candidates: Vec::new(),
-            scored: 0,
         }
     }
 
@@ -115,11 +113,6 @@ impl<'a> Pool<'a> {
         self.candidates.extend(listed.into_values());
         self.candidates
             .sort_by(|a, b| b.estimate.total_cmp(&a.estimate).then(a.layer.cmp(&b.layer)));
-    }
-
-    /// Number of candidates that were scored.
-    pub(super) fn scored(&self) -> usize {
-        self.scored
     }
 
     /// The score that a further layer must reach to change the page: that of the hit after the page, or the minimum score.
@@ -147,7 +140,6 @@ impl<'a> Pool<'a> {
         for candidate in &mut self.candidates {
             if let Some(&found) = scores.get(&candidate.sketch) {
                 candidate.scores = Some(found);
-                self.scored += 1;
             }
         }
     }

@@ -20,8 +20,12 @@ const MAX_ROUND: usize = 500;
 /// Maximum number of numbers of the vectors in one round: 32 MB.
 const MAX_ROUND_NUMBERS: usize = 8_000_000;
 
-/// Maximum number of exact scores, unless the proof has to be completed: for a page, and for each hit down to its end.
-const MAX_SCORES: (usize, usize) = (400, 4);
+/// What the exact scores of a search may cost unless its proof has to be completed: for any page, and for each hit down to its
+/// end. One from a vector in memory costs 1.
+const MAX_COST: (usize, usize) = (2_000, 20);
+
+/// What a score costs whose vector is read in the database.
+const READ_COST: usize = 5;
 
 /// Scores candidates with a target.
 pub(super) struct Scoring<'a> {
@@ -31,6 +35,7 @@ pub(super) struct Scoring<'a> {
     round: usize,
     max_round: usize,
     budget: usize,
+    spent: usize,
 }
 
 impl<'a> Scoring<'a> {
@@ -46,7 +51,8 @@ impl<'a> Scoring<'a> {
             max_round: (MAX_ROUND_NUMBERS / target.len().max(1)).clamp(1, MAX_ROUND),
             target,
             round: FIRST_ROUND.max(window.depth() + window.depth() / 2),
-            budget: MAX_SCORES.0 + MAX_SCORES.1 * window.depth(),
+            budget: MAX_COST.0 + MAX_COST.1 * window.depth(),
+            spent: 0,
         }
     }
 
@@ -55,9 +61,9 @@ impl<'a> Scoring<'a> {
         self.budget = usize::MAX;
     }
 
-    /// How many more may be scored.
-    pub(super) fn remaining(&self, pool: &Pool<'_>) -> usize {
-        self.budget.saturating_sub(pool.scored())
+    /// How many more may be scored, if their vectors are in memory.
+    pub(super) fn remaining(&self) -> usize {
+        self.budget.saturating_sub(self.spent)
     }
 
     /// Scores the next candidates that can have a hit. Returns false if there are none, or the budget is spent.
@@ -66,15 +72,16 @@ impl<'a> Scoring<'a> {
         database: impl PgExecutor<'_>,
         pool: &mut Pool<'_>,
     ) -> Result<bool, StoreError> {
-        let next = pool.next(self.round.min(self.max_round).min(self.remaining(pool)));
+        let next = pool.next(self.round.min(self.max_round).min(self.remaining()));
         if next.is_empty() {
             return Ok(false);
         }
         self.round = 4 * self.round.min(self.max_round);
-        let scores = self
+        let (scores, read) = self
             .vectors
             .scores(database, self.probe_set, &self.target, &next)
             .await?;
+        self.spent = self.spent.saturating_add(scores.len() + (READ_COST - 1) * read);
         pool.put_scores(&next, &scores);
         tokio::task::yield_now().await;
         Ok(true)

@@ -297,14 +297,20 @@ impl<'a> Statements<'a> {
     }
 }
 
-/// The active basis of a probe set.
+/// The active basis of a probe set, if its sketches are there: searches among none would find nothing and call it proven.
 pub(crate) async fn active_basis(connection: &mut PgConnection, probe_set: ProbeSetId) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar!(
-        "select basis_id from sketch_basis where probe_set_id = $1 and state = 'ACTIVE'",
+    sqlx::query_scalar!(
+        "select basis_id
+           from sketch_basis
+          where probe_set_id = $1
+            and state = 'ACTIVE'
+            and to_regclass('layer_sketch_' || basis_id) is not null
+            and to_regclass('long_sketch_' || basis_id) is not null",
         probe_set.0,
     )
-    .fetch_one(connection)
-    .await?)
+    .fetch_optional(connection)
+    .await?
+    .ok_or(StoreError::Overtaken)
 }
 
 /// What is stored of a layer.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use pgvector::Vector;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::task::JoinHandle;
 
 use super::{FittedBasis, long_partition, partition};
 use crate::generation::{Generations, bump_generation};
@@ -33,8 +34,8 @@ const SORTED_LAYERS: usize = 20_000;
 /// Layers whose sketches are written in one transaction, for which other writers wait.
 const BATCH_LAYERS: usize = 1_000;
 
-/// Numbers of vectors that are read at a time: 64 MB.
-const BATCH_NUMBERS: usize = 16_000_000;
+/// Numbers of vectors that are read at a time: 32 MB, twice while one batch is read and another one sketched.
+const BATCH_NUMBERS: usize = 8_000_000;
 
 impl Store {
     /// Begins to replace a basis, before it is fitted. `None` if another replacement is running, in whatever probe set.
@@ -259,23 +260,31 @@ async fn sketches_of(
         .first()
         .map_or(1, |(_, vector)| vector.lead.len() + vector.tail.len());
     let mut sketches = Vec::with_capacity(layers.len());
+    let mut sketching: Option<JoinHandle<Vec<NewSketch>>> = None;
     for batch in layers.chunks((BATCH_NUMBERS / length).max(1)) {
+        // The batch before is sketched meanwhile.
         let vectors = stored_vectors(&mut *connection, probe_set, batch).await?;
+        if let Some(before) = sketching.take() {
+            sketches.extend(finished(before).await?);
+        }
         let basis = Arc::clone(basis);
-        let sketching = tokio::task::spawn_blocking(move || {
+        sketching = Some(tokio::task::spawn_blocking(move || {
             let layers: Vec<_> = vectors.iter().map(|(layer, vector)| (*layer, vector)).collect();
             NewSketch::all(&layers, &basis)
-        });
-        match sketching.await {
-            Ok(batch) => sketches.extend(batch),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The runtime is shutting down.
-                Err(_) => return Err(StoreError::Busy),
-            },
-        }
+        }));
+    }
+    if let Some(last) = sketching {
+        sketches.extend(finished(last).await?);
     }
     Ok(sketches)
+}
+
+async fn finished(sketching: JoinHandle<Vec<NewSketch>>) -> Result<Vec<NewSketch>, StoreError> {
+    sketching.await.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        // The runtime is shutting down.
+        Err(_) => StoreError::Busy,
+    })
 }
 
 async fn run(connection: &mut PgConnection, statement: &str) -> Result<(), StoreError> {
