@@ -103,6 +103,15 @@ impl Pair {
     }
 }
 
+/// Registers a model with one version, and returns its layers.
+async fn layers_of_one_version(api: &Client) -> Vec<String> {
+    let model = api.model("a").await;
+    let version = api
+        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 1))
+        .await;
+    layer_ids(api, &version).await
+}
+
 fn capitalised(name: &str) -> String {
     let (first, rest) = name.split_at(1);
     first.to_uppercase() + rest
@@ -247,12 +256,7 @@ async fn strangers_find_private_layers_neither_in_memory_nor_through_the_databas
 #[tokio::test(flavor = "multi_thread")]
 async fn a_probe_set_that_does_not_fit_in_memory_is_searched_through_the_database() {
     let server = Server::with(|config| config.sketch_cache_bytes = 2_000).await;
-    let model = server.api.model("a").await;
-    let version = server
-        .api
-        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 1))
-        .await;
-    let layers = layer_ids(&server.api, &version).await;
+    let layers = layers_of_one_version(&server.api).await;
     let filter = json!({ "includeOwnModel": true });
     let variables = json!({ "layer": layers[0], "measure": "CKA", "first": 1, "filter": filter });
     let found = server.api.data(SEARCH, variables).await;
@@ -310,12 +314,7 @@ async fn a_change_is_seen_whose_transaction_was_open_while_the_sketches_were_rea
 async fn of_two_probe_sets_that_do_not_fit_together_one_is_searched_through_the_database() {
     // Seven layers fit, fourteen do not.
     let server = Server::with(|config| config.sketch_cache_bytes = 12_000).await;
-    let model = server.api.model("a").await;
-    let version = server
-        .api
-        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 1))
-        .await;
-    let layers = layer_ids(&server.api, &version).await;
+    let layers = layers_of_one_version(&server.api).await;
     let create =
         "mutation($input: CreateProbeSetInput!) { createProbeSet(input: $input) { probeSet { id } jobs { id } } }";
     let input = json!({ "dataset": "digits", "imageCount": 20 });

@@ -291,7 +291,7 @@ impl Inner {
     /// Reads the vectors of layers into memory. A search that needs one earlier reads it itself.
     async fn read_vectors(self: Arc<Self>, probe_set: ProbeSetId, layers: Vec<KeyedLayer>) {
         let filled = self.vectors.fill(&self.work, probe_set, &layers).await;
-        // Ending is no failure.
+        // A server that stops closes its connections, which needs no line in the log.
         if let Err(error) = filled
             && !self.work.is_closed()
         {

@@ -71,6 +71,10 @@ async fn a_search_begins_again_a_few_times_and_then_fails() {
     assert_eq!(restarting(|_| run(3)).await.unwrap(), 3);
     runs.set(0);
     let failed = restarting(|_| run(usize::MAX)).await.unwrap_err();
-    assert!(failed.to_string().contains("try again"), "{failed}");
+    assert!(failed.to_string().contains("try again."), "{failed}");
+    assert!(
+        failed.to_string().ends_with("restore the database from a backup"),
+        "{failed}"
+    );
     assert_eq!(runs.get(), MAX_RESTARTS + 1);
 }
