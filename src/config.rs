@@ -87,13 +87,13 @@ pub struct Config {
     pub search_cache_bytes: u64,
 
     /// Maximum size of the sketches that are kept in memory for searches, some 1,200 bytes a layer. Probe sets beyond it are
-    /// searched through the database, as all are with 0
-    #[arg(long, env = "SCV_SKETCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "1GiB", help_heading = "Service")]
+    /// searched through the database, as all are with 0 [default: an eighth of the machine's memory]
+    #[arg(long, env = "SCV_SKETCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value_t = default_search_memory(), hide_default_value = true, help_heading = "Service")]
     pub sketch_cache_bytes: u64,
 
-    /// Maximum size of the layer vectors that are kept in memory for searches, some 20 KB a layer on 100 probe images [default:
+    /// Maximum size of the layer vectors that are kept in memory for searches, some 25 KB a layer on 100 probe images [default:
     /// an eighth of the machine's memory]
-    #[arg(long, env = "SCV_VECTOR_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value_t = default_vector_cache_bytes(), hide_default_value = true, help_heading = "Service")]
+    #[arg(long, env = "SCV_VECTOR_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value_t = default_search_memory(), hide_default_value = true, help_heading = "Service")]
     pub vector_cache_bytes: u64,
 
     /// Base URL of an OpenAI-compatible endpoint that writes explanations, such as http://127.0.0.1:11434/v1. Without it,
@@ -430,7 +430,8 @@ fn default_activation_bytes() -> u64 {
     machine_memory() / 2
 }
 
-fn default_vector_cache_bytes() -> u64 {
+/// Sketches and vectors each.
+fn default_search_memory() -> u64 {
     machine_memory() / 8
 }
 

@@ -33,8 +33,10 @@ use tokio_util::sync::CancellationToken;
 use truth::Truth;
 use vectors::{Kind, Vectors};
 
-/// Vectors are in memory when no more have come for so long.
+/// Vectors are in memory when most are, and no more have come for so long.
 const SETTLED: Duration = Duration::from_secs(10);
+/// How long that may take.
+const MAX_WARM_UP: Duration = Duration::from_secs(600);
 /// Searches per cell of a table.
 const TARGETS: usize = 100;
 /// Searches per cell whose proof is demanded.
@@ -210,7 +212,8 @@ async fn warm_up(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
     api.search(&request).await?;
     let (mut kept, mut grown) = (0, Instant::now());
     // The vectors follow when all sketches have been read.
-    while grown.elapsed() < SETTLED {
+    while kept < layers.len() as u64 / 2 || grown.elapsed() < SETTLED {
+        anyhow::ensure!(started.elapsed() < MAX_WARM_UP, "only {kept} vectors came into memory");
         tokio::time::sleep(SETTLED / 20).await;
         let now = api.kept_vectors().await?;
         if now > kept {

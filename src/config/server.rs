@@ -156,6 +156,7 @@ mod tests {
             "--answer-cache-bytes is 3221225472 bytes, and this machine has 2147483648 bytes of memory: choose less"
         );
         let of_small_machine = Config {
+            sketch_cache_bytes: (512 << 20) / 8,
             vector_cache_bytes: (512 << 20) / 8,
             ..Config::defaults()
         };

@@ -1,10 +1,16 @@
 //! Layer vectors and their similarity scores.
 
+mod rounded;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::simd::dot_in_double as dot;
+use self::rounded::{Rounded, product};
+use super::simd::{dot_in_double as dot, vectorized};
 
 /// A similarity measure of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -76,23 +82,24 @@ impl LayerVector {
     }
 }
 
-/// A layer vector with the length of its leading part, which each of its scores needs.
+/// A layer vector with what its scores need: the length of its leading part, and its numbers in 8 bits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoredVector {
     vector: LayerVector,
     lead_norm: f64,
+    lead: Rounded<i8>,
+    tail: Rounded<i8>,
 }
 
 impl ScoredVector {
-    /// Measures the leading part of a vector.
+    /// Measures and rounds a vector.
     pub fn new(vector: LayerVector) -> Self {
-        let lead_norm = vector.lead_norm();
-        Self { vector, lead_norm }
-    }
-
-    /// Both scores with another vector of the same probe set.
-    pub fn scores(&self, other: &Self) -> CkaScores {
-        scores((&self.vector, self.lead_norm), (&other.vector, other.lead_norm))
+        Self {
+            lead_norm: vector.lead_norm(),
+            lead: Rounded::new(&vector.lead),
+            tail: Rounded::new(&vector.tail),
+            vector,
+        }
     }
 
     /// Number of its coordinates.
@@ -103,7 +110,66 @@ impl ScoredVector {
 
     /// Bytes that it takes.
     pub fn byte_count(&self) -> usize {
-        size_of::<Self>() + self.len() * size_of::<f32>()
+        size_of::<Self>() + self.len() * size_of::<f32>() + self.lead.byte_count() + self.tail.byte_count()
+    }
+}
+
+/// What the bound of a score is widened by: more than arithmetic in double precision adds, and what the length of a unit vector in
+/// single precision differs from 1 by.
+const BOUND_SLACK: f64 = 1e-6;
+
+/// A vector that others are scored with.
+#[derive(Debug, Clone)]
+pub struct TargetVector {
+    vector: Arc<ScoredVector>,
+    lead: Rounded<i16>,
+    tail: Rounded<i16>,
+}
+
+impl TargetVector {
+    /// Rounds a vector to 16 bits.
+    pub fn new(vector: Arc<ScoredVector>) -> Self {
+        Self {
+            lead: Rounded::new(&vector.vector.lead),
+            tail: Rounded::new(&vector.vector.tail),
+            vector,
+        }
+    }
+
+    /// Both scores with another vector of the same probe set.
+    pub fn scores(&self, other: &ScoredVector) -> CkaScores {
+        let own = &*self.vector;
+        scores((&own.vector, own.lead_norm), (&other.vector, other.lead_norm))
+    }
+
+    /// What the score with another vector does not exceed, by its numbers in 8 bits. NaN if a vector has no leading part.
+    ///
+    /// With a = a′ + e and b = b′ + f, a·b is a′·b′ + e·b′ + a·f, and by Cauchy and Schwarz the last two are at most
+    /// |e| (|b| + |f|) + |a| |f|.
+    pub fn bound(&self, other: &ScoredVector, measure: Measure) -> f64 {
+        let (a_norm, b_norm) = (self.vector.lead_norm, other.lead_norm);
+        let lead = vectorized(|| product(&self.lead, &other.lead));
+        let bound = match measure {
+            Measure::DebiasedCka => {
+                let (e, f) = (self.lead.error, other.lead.error);
+                (lead + e * (b_norm + f) + a_norm * f) / (a_norm * b_norm)
+            }
+            Measure::Cka => {
+                let tail = vectorized(|| product(&self.tail, &other.tail));
+                let (e, f) = (
+                    self.lead.error.hypot(self.tail.error),
+                    other.lead.error.hypot(other.tail.error),
+                );
+                lead + tail + e * (1.0 + f) + f
+            }
+        };
+        bound + BOUND_SLACK
+    }
+
+    /// Number of its coordinates.
+    #[expect(clippy::len_without_is_empty, reason = "a vector is never empty")]
+    pub fn len(&self) -> usize {
+        self.vector.len()
     }
 }
 

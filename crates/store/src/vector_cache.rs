@@ -12,7 +12,7 @@ use super::layer_sketch::vector_key;
 use super::vector::stored_vectors;
 use super::{CacheStatistics, StoreError};
 use scv_domain::id::ProbeSetId;
-use scv_domain::vector::{CkaScores, ScoredVector};
+use scv_domain::vector::{CkaScores, Measure, ScoredVector, TargetVector};
 
 /// Vectors by their keys, which are digests of their numbers. So none is ever out of date.
 #[derive(Debug, Clone)]
@@ -34,6 +34,14 @@ const FILL_NUMBERS: usize = 1_000_000;
 
 /// A layer, with the key of its vector.
 pub(super) type KeyedLayer = (Uuid, i64);
+
+/// What a search learns of a layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Verdict {
+    Scored(CkaScores),
+    /// It scores less than was asked for, and no more than this.
+    Below(f64),
+}
 
 impl VectorCache {
     pub(super) fn new(byte_limit: u64) -> Self {
@@ -63,7 +71,7 @@ impl VectorCache {
     /// The vector of one layer.
     ///
     /// # Errors
-    /// As for [`VectorCache::scores`].
+    /// As for [`VectorCache::verdicts`].
     pub(super) async fn vector(
         &self,
         database: impl PgExecutor<'_>,
@@ -74,19 +82,29 @@ impl VectorCache {
         found.pop().ok_or(StoreError::Overtaken)
     }
 
-    /// The scores of layers with a target, in the order of the layers, and how many of their vectors were read in the database.
+    /// The scores of layers with a target by a measure, as far as they can reach the least score that matters, in the order of the
+    /// layers, and how many of their vectors were read in the database.
     ///
     /// # Errors
     /// [`StoreError::Overtaken`] if a layer has another vector by now, or none.
-    pub(super) async fn scores(
+    pub(super) async fn verdicts(
         &self,
         database: impl PgExecutor<'_>,
         probe_set: ProbeSetId,
-        target: &ScoredVector,
+        (target, measure, least): (&TargetVector, Measure, f64),
         layers: &[KeyedLayer],
-    ) -> Result<(Vec<CkaScores>, usize), StoreError> {
+    ) -> Result<(Vec<Verdict>, usize), StoreError> {
         let (vectors, read) = self.vectors(database, probe_set, layers).await?;
-        Ok((vectors.iter().map(|vector| target.scores(vector)).collect(), read))
+        let verdicts = vectors.iter().map(|vector| {
+            if least > f64::NEG_INFINITY {
+                let bound = target.bound(vector, measure);
+                if bound < least {
+                    return Verdict::Below(bound);
+                }
+            }
+            Verdict::Scored(target.scores(vector))
+        });
+        Ok((verdicts.collect(), read))
     }
 
     /// Reads the vectors of layers before searches need them, as long as there is room. One caller at a time does.

@@ -9,6 +9,9 @@ const NARROW_DIRECTIONS: usize = 16;
 /// Number of directions that only long sketches have coordinates in.
 const OTHER_DIRECTIONS: usize = MAX_DIRECTIONS - SHORT_DIRECTIONS;
 
+/// Number of slots in a block of [`SketchColumns`].
+pub const LANES: usize = 16;
+
 /// The number that stands for 1.
 const ONE: f64 = 32_767.0;
 
@@ -46,6 +49,14 @@ struct NarrowSketch {
     rest: f32,
 }
 
+/// The narrow sketches in consecutive slots. Each has a lane of the registers that they are multiplied in.
+#[derive(Debug, Clone)]
+struct NarrowBlock {
+    /// By coordinate, then by lane.
+    coordinates: [[i16; LANES]; NARROW_DIRECTIONS],
+    rests: [f32; LANES],
+}
+
 /// The rest cosines that a basis expects: in short sketches and in long ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RestCosines {
@@ -58,10 +69,19 @@ pub struct RestCosines {
 /// The sketches of many layers by one measure. Scans read the narrow ones, and the others where those leave a layer in question.
 #[derive(Debug, Default)]
 pub struct SketchColumns {
-    narrow: Vec<NarrowSketch>,
+    narrow: Vec<NarrowBlock>,
     leading: Vec<[i16; SHORT_DIRECTIONS]>,
     other: Vec<[i16; OTHER_DIRECTIONS]>,
     rests: Vec<Rests>,
+}
+
+/// What narrow sketches tell, by slot. NaN for those that were not asked for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NarrowProspects {
+    /// What the scores can be expected to be.
+    pub estimates: Vec<f32>,
+    /// What the scores do not exceed.
+    pub bounds: Vec<f32>,
 }
 
 /// What the sketches of two vectors tell of their score.
@@ -109,7 +129,7 @@ impl FixedSketch {
 
 impl SketchColumns {
     /// Bytes that each sketch takes.
-    pub const SKETCH_BYTES: usize = size_of::<NarrowSketch>()
+    pub const SKETCH_BYTES: usize = size_of::<NarrowBlock>() / LANES
         + size_of::<[i16; SHORT_DIRECTIONS]>()
         + size_of::<[i16; OTHER_DIRECTIONS]>()
         + size_of::<Rests>();
@@ -117,7 +137,7 @@ impl SketchColumns {
     /// Nothing, with room for sketches.
     pub fn with_capacity(count: usize) -> Self {
         Self {
-            narrow: Vec::with_capacity(count),
+            narrow: Vec::with_capacity(count.div_ceil(LANES)),
             leading: Vec::with_capacity(count),
             other: Vec::with_capacity(count),
             rests: Vec::with_capacity(count),
@@ -126,7 +146,11 @@ impl SketchColumns {
 
     /// Adds a sketch in the next slot.
     pub fn push(&mut self, sketch: &FixedSketch) {
-        self.narrow.push(sketch.narrow());
+        let slot = self.leading.len();
+        if slot.is_multiple_of(LANES) {
+            self.narrow.push(NarrowBlock::EMPTY);
+        }
+        self.narrow[slot / LANES].set(slot % LANES, &sketch.narrow());
         self.leading.push(sketch.leading);
         self.other.push(sketch.other);
         self.rests.push(sketch.rests);
@@ -134,7 +158,7 @@ impl SketchColumns {
 
     /// Replaces the sketch in a slot.
     pub fn set(&mut self, slot: usize, sketch: &FixedSketch) {
-        self.narrow[slot] = sketch.narrow();
+        self.narrow[slot / LANES].set(slot % LANES, &sketch.narrow());
         self.leading[slot] = sketch.leading;
         self.other[slot] = sketch.other;
         self.rests[slot] = sketch.rests;
@@ -149,24 +173,36 @@ impl SketchColumns {
         }
     }
 
-    /// What the narrow sketches in some slots tell.
+    /// What the narrow sketches in consecutive slots tell, from the first slot of a block on: of those that are wanted.
     pub fn narrow_prospects(
         &self,
-        slots: impl Iterator<Item = usize>,
+        first_block: usize,
+        wanted: &[bool],
         target: &FixedSketch,
         rest_cosines: RestCosines,
-    ) -> Vec<Prospect> {
+    ) -> NarrowProspects {
         let target = target.narrow();
+        let blocks = self.narrow.iter().skip(first_block);
+        let mut prospects = NarrowProspects {
+            estimates: Vec::with_capacity(wanted.len()),
+            bounds: Vec::with_capacity(wanted.len()),
+        };
         vectorized(|| {
-            let narrow = slots.map(|slot| &self.narrow[slot]);
-            narrow
-                .map(|sketch| {
-                    let rest = f64::from(sketch.rest) * f64::from(target.rest);
-                    let product = product(&sketch.coordinates, &target.coordinates);
-                    prospect(product, rest, rest_cosines.short, SHORT_SLACK)
-                })
-                .collect()
-        })
+            for (wanted, block) in wanted.chunks(LANES).zip(blocks) {
+                let [mut estimates, mut bounds] = [[f32::NAN; LANES]; 2];
+                if wanted.contains(&true) {
+                    (estimates, bounds) = block.prospects(&target, rest_cosines.short as f32);
+                }
+                for ((estimate, bound), wanted) in estimates.iter_mut().zip(&mut bounds).zip(wanted) {
+                    if !wanted {
+                        (*estimate, *bound) = (f32::NAN, f32::NAN);
+                    }
+                }
+                prospects.estimates.extend_from_slice(&estimates[..wanted.len()]);
+                prospects.bounds.extend_from_slice(&bounds[..wanted.len()]);
+            }
+        });
+        prospects
     }
 
     /// The slots, of those given, whose short and long bounds reach a score, with what their long sketches tell.
@@ -198,6 +234,39 @@ impl SketchColumns {
             }
             reaching
         })
+    }
+}
+
+impl NarrowBlock {
+    const EMPTY: Self = Self {
+        coordinates: [[0; LANES]; NARROW_DIRECTIONS],
+        rests: [0.0; LANES],
+    };
+
+    fn set(&mut self, lane: usize, sketch: &NarrowSketch) {
+        for (lanes, coordinate) in self.coordinates.iter_mut().zip(sketch.coordinates) {
+            lanes[lane] = coordinate;
+        }
+        self.rests[lane] = sketch.rest;
+    }
+
+    /// The estimates and the bounds of all lanes.
+    #[inline]
+    fn prospects(&self, target: &NarrowSketch, rest_cosine: f32) -> ([f32; LANES], [f32; LANES]) {
+        let mut sums = [0_i32; LANES];
+        for (lanes, &of_target) in self.coordinates.iter().zip(&target.coordinates) {
+            for (sum, &coordinate) in sums.iter_mut().zip(lanes) {
+                *sum += i32::from(coordinate) * i32::from(of_target);
+            }
+        }
+        let [mut estimates, mut bounds] = [[0.0_f32; LANES]; 2];
+        for lane in 0..LANES {
+            let product = sums[lane] as f32 * (1.0 / (ONE * ONE)) as f32;
+            let rest = self.rests[lane] * target.rest;
+            estimates[lane] = product + rest * rest_cosine;
+            bounds[lane] = product + rest + SHORT_SLACK as f32;
+        }
+        (estimates, bounds)
     }
 }
 

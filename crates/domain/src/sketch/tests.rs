@@ -111,14 +111,56 @@ proptest! {
         let mut columns = SketchColumns::default();
         columns.push(&of_b);
         let cosines = RestCosines { short: 0.5, long: 0.5 };
-        let narrow = columns.narrow_prospects(0..1, &of_a, cosines)[0];
+        let narrow = columns.narrow_prospects(0, &[true], &of_a, cosines);
+        let (narrow_estimate, narrow_bound) = (narrow.estimates[0], narrow.bounds[0]);
         let (_, long) = columns.reaching(0..1, &of_a, cosines, -2.0)[0];
-        prop_assert!(score(&a, &b) <= f64::from(narrow.bound), "{} > {narrow:?}", score(&a, &b));
+        prop_assert!(score(&a, &b) <= f64::from(narrow_bound), "{} > {narrow_bound}", score(&a, &b));
         prop_assert!(score(&a, &b) <= f64::from(long.bound), "{} > {long:?}", score(&a, &b));
-        prop_assert!(narrow.estimate <= narrow.bound);
+        prop_assert!(narrow_estimate <= narrow_bound);
         prop_assert_eq!(columns.reaching(0..1, &of_a, cosines, long.bound.into()), [(0, long)]);
         prop_assert_eq!(columns.reaching(0..1, &of_a, cosines, f64::from(long.bound) + 1e-6), []);
     }
+}
+
+#[test]
+fn narrow_sketches_are_compared_in_every_slot_that_is_wanted() {
+    let basis = basis(orthonormal(LENGTH, &[]), Vec::new(), 0.5);
+    let sketches: Vec<FixedSketch> = (0..50)
+        .map(|seed| {
+            let vector: Vec<f32> = (0..LENGTH)
+                .map(|index| ((index * seed + seed) as f32).sin() + 0.1)
+                .collect();
+            let sketch = basis.sketch(&[&vector]);
+            FixedSketch::new(&sketch.short, &sketch.long)
+        })
+        .collect();
+    let cosines = RestCosines { short: 0.5, long: 0.5 };
+    let alone = |sketch: &FixedSketch, target: &FixedSketch| {
+        let mut columns = SketchColumns::default();
+        columns.push(sketch);
+        let narrow = columns.narrow_prospects(0, &[true], target, cosines);
+        (narrow.estimates[0], narrow.bounds[0])
+    };
+    let mut columns = SketchColumns::default();
+    sketches.iter().rev().for_each(|sketch| columns.push(sketch));
+    sketches
+        .iter()
+        .enumerate()
+        .for_each(|(slot, sketch)| columns.set(slot, sketch));
+    // From the second block on, so that the last block is cut off.
+    let wanted: Vec<bool> = (LANES..sketches.len())
+        .map(|slot| slot % 3 == 0 || slot >= 2 * LANES)
+        .collect();
+    let narrow = columns.narrow_prospects(1, &wanted, &sketches[7], cosines);
+    assert_eq!(narrow.estimates.len(), sketches.len() - LANES);
+    for (index, slot) in (LANES..sketches.len()).enumerate() {
+        let (estimate, bound) = (narrow.estimates[index], narrow.bounds[index]);
+        match wanted[index] {
+            true => assert_eq!((estimate, bound), alone(&sketches[slot], &sketches[7]), "{slot}"),
+            false => assert!(estimate.is_nan() && bound.is_nan(), "{slot}"),
+        }
+    }
+    assert_eq!(columns.get(20), sketches[20]);
 }
 
 #[test]

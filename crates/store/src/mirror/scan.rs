@@ -7,9 +7,9 @@ use std::thread;
 
 use uuid::Uuid;
 
-use super::table::{Admission, Table};
+use super::table::Table;
 use crate::search::{Candidate, SearchScope};
-use scv_domain::sketch::{FixedSketch, Prospect, RestCosines, SketchColumns};
+use scv_domain::sketch::{FixedSketch, LANES, NarrowProspects, Prospect, RestCosines, SketchColumns};
 use scv_domain::vector::Measure;
 
 /// Minimum number of layers that a thread is worth.
@@ -27,31 +27,13 @@ pub(crate) struct Scan<'a> {
     target: FixedSketch,
     columns: &'a SketchColumns,
     rest_cosines: RestCosines,
-    admission: Admission<'a>,
     parts: Vec<Part>,
 }
 
-/// Some layers, with what their narrow sketches tell. They are compared in a thread of their own.
+/// Some layers, with what their narrow sketches tell of those that the scope admits. They are compared in a thread of their own.
 struct Part {
-    slots: Slots,
-    prospects: Vec<Prospect>,
-}
-
-/// The slots that are compared.
-enum Slots {
-    /// All of a range. The scope admits most, so it is asked only for those that come near.
-    All(Range<usize>),
-    /// Those that the scope admits.
-    Admitted(Vec<u32>),
-}
-
-impl Slots {
-    fn slot(&self, index: usize) -> usize {
-        match self {
-            Self::All(range) => range.start + index,
-            Self::Admitted(slots) => slots[index] as usize,
-        }
-    }
+    first_slot: usize,
+    narrow: NarrowProspects,
 }
 
 /// A layer whose bounds reach a score.
@@ -68,24 +50,16 @@ impl<'a> Scan<'a> {
         measure: Measure,
         target: FixedSketch,
         rest_cosines: RestCosines,
-        scope: &'a SearchScope,
+        scope: &SearchScope,
         part_layers: usize,
     ) -> Self {
         let columns = table.columns(measure);
-        let admission = Admission::new(table, scope);
-        let parts = in_threads(&ranges(table.slot_count(), part_layers), |range| {
-            if scope.is_narrow() {
-                let slots: Vec<u32> = (range.start as u32..range.end as u32)
-                    .filter(|slot| table.admits(&admission, *slot as usize))
-                    .collect();
-                let admitted = slots.iter().map(|slot| *slot as usize);
-                let prospects = columns.narrow_prospects(admitted, &target, rest_cosines);
-                let slots = Slots::Admitted(slots);
-                Part { slots, prospects }
-            } else {
-                let prospects = columns.narrow_prospects(range.clone(), &target, rest_cosines);
-                let slots = Slots::All(range.clone());
-                Part { slots, prospects }
+        let parts = in_threads(&ranges(table.slot_count(), part_layers), |slots| {
+            let admitted = table.admitted(slots.clone(), scope);
+            let narrow = columns.narrow_prospects(slots.start / LANES, &admitted, &target, rest_cosines);
+            Part {
+                first_slot: slots.start,
+                narrow,
             }
         });
         Self {
@@ -93,7 +67,6 @@ impl<'a> Scan<'a> {
             target,
             columns,
             rest_cosines,
-            admission,
             parts,
         }
     }
@@ -101,7 +74,7 @@ impl<'a> Scan<'a> {
     /// The admitted layers with the greatest estimates, as far as narrow sketches tell: as many as are wanted, or more that tie.
     pub(crate) fn nearest(&self, count: usize) -> Vec<Candidate> {
         let listed = NARROW_FACTOR * count;
-        let nearest = in_threads(&self.parts, |part| self.nearest_of(part, listed));
+        let nearest = in_threads(&self.parts, |part| part.nearest(listed));
         let mut nearest = nearest.concat();
         keep_greatest(&mut nearest, listed, |found| found.0);
         let slots = nearest.into_iter().map(|(_, slot)| slot);
@@ -110,32 +83,13 @@ impl<'a> Scan<'a> {
         self.candidates(nearest)
     }
 
-    fn nearest_of(&self, part: &Part, count: usize) -> Vec<(f32, usize)> {
-        let mut nearest: Vec<(f32, usize)> = Vec::new();
-        let (mut least, mut room) = (f32::NEG_INFINITY, 4 * count);
-        for (index, Prospect { estimate, .. }) in part.prospects.iter().copied().enumerate() {
-            if estimate >= least && self.admits(part, index) {
-                nearest.push((estimate, part.slots.slot(index)));
-                if nearest.len() >= room {
-                    least = keep_greatest(&mut nearest, count, |found| found.0);
-                    // Many may tie, and must not be looked at again for each one that follows.
-                    room = 4 * count.max(nearest.len());
-                }
-            }
-        }
-        keep_greatest(&mut nearest, count, |found| found.0);
-        nearest
-    }
-
     /// The admitted layers whose bounds reach a score.
     pub(crate) fn reaching(&self, score: f64) -> Vec<Reached> {
         let reaching = in_threads(&self.parts, |part| {
-            let reaching = part.prospects.iter().enumerate();
-            let reaching = reaching.filter(|(_, prospect)| f64::from(prospect.bound) >= score);
-            let admitted = reaching
-                .map(|(index, _)| index)
-                .filter(|index| self.admits(part, *index));
-            self.reaching_of(admitted.map(|index| part.slots.slot(index)), score)
+            let bounds = part.narrow.bounds.iter().zip(part.first_slot..);
+            // Not those whose bound is not a number.
+            let reaching = bounds.filter(|(bound, _)| f64::from(**bound) >= score);
+            self.reaching_of(reaching.map(|(_, slot)| slot), score)
         });
         reaching.concat()
     }
@@ -163,19 +117,12 @@ impl<'a> Scan<'a> {
         (self.candidates(reached), left_out)
     }
 
-    fn admits(&self, part: &Part, index: usize) -> bool {
-        match &part.slots {
-            Slots::All(_) => self.table.admits(&self.admission, part.slots.slot(index)),
-            Slots::Admitted(_) => true,
-        }
-    }
-
     /// The candidates of layers, one for all that share a vector.
     fn candidates(&self, reached: Vec<Reached>) -> Vec<Candidate> {
         let mut places: HashMap<Uuid, usize> = HashMap::new();
         let mut candidates: Vec<Candidate> = Vec::new();
         for Reached { slot, prospect } in reached {
-            let (vector, layer) = self.table.vector(slot);
+            let (vector, layer) = self.table.layer(slot);
             let place = *places.entry(vector).or_insert(candidates.len());
             match candidates.get_mut(place) {
                 Some(candidate) => candidate.add_copy(layer),
@@ -189,12 +136,34 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Ranges of so many slots, one for each thread that is worth its cost.
+impl Part {
+    /// The estimates and slots of the layers with the greatest estimates.
+    fn nearest(&self, count: usize) -> Vec<(f32, usize)> {
+        let mut nearest: Vec<(f32, usize)> = Vec::new();
+        let (mut least, mut room) = (f32::NEG_INFINITY, 4 * count);
+        for (&estimate, slot) in self.narrow.estimates.iter().zip(self.first_slot..) {
+            // Not those whose estimate is not a number.
+            if estimate >= least {
+                nearest.push((estimate, slot));
+                if nearest.len() >= room {
+                    least = keep_greatest(&mut nearest, count, |found| found.0);
+                    // Many may tie, and must not be looked at again for each one that follows.
+                    room = 4 * count.max(nearest.len());
+                }
+            }
+        }
+        keep_greatest(&mut nearest, count, |found| found.0);
+        nearest
+    }
+}
+
+/// Ranges of so many slots, one for each thread that is worth its cost. Each begins with a block.
 fn ranges(slots: usize, part_layers: usize) -> Vec<Range<usize>> {
     static PROCESSORS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
     let parts = (slots / part_layers).clamp(1, MAX_PARTS.min(*PROCESSORS));
+    let blocks = slots.div_ceil(LANES);
     (0..parts)
-        .map(|part| part * slots / parts..(part + 1) * slots / parts)
+        .map(|part| part * blocks / parts * LANES..((part + 1) * blocks / parts * LANES).min(slots))
         .collect()
 }
 

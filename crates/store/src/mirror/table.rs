@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::num::NonZeroI64;
+use std::ops::Range;
 
 use pgvector::HalfVector;
 use uuid::Uuid;
@@ -32,26 +32,64 @@ pub(super) struct StoredLayer {
     pub(super) cka_long: HalfVector,
 }
 
-/// What filters look at, beside the keys of a layer and its vector.
-#[derive(Debug)]
+/// What filters look at, by slot. A filter reads only what it asks for.
+#[derive(Debug, Default)]
 struct Facts {
-    layer: i64,
-    sketch: Uuid,
-    model: i64,
-    version: i64,
-    dataset: i64,
-    private_to: Option<NonZeroI64>,
+    is_searchable: Vec<bool>,
+    models: Vec<i64>,
+    versions: Vec<i64>,
+    datasets: Vec<i64>,
+    /// 0 for public models.
+    private_to: Vec<i64>,
     /// NaN if there is none.
-    accuracy: f64,
-    kind: u32,
-    tags: u32,
-    is_searchable: bool,
+    accuracies: Vec<f64>,
+    kinds: Vec<u32>,
+    tags: Vec<u32>,
+}
+
+impl Facts {
+    /// Size of those of a layer in bytes.
+    const LAYER_BYTES: usize = size_of::<bool>() + 4 * size_of::<i64>() + size_of::<f64>() + 2 * size_of::<u32>();
+
+    fn with_capacity(layers: usize) -> Self {
+        Self {
+            is_searchable: Vec::with_capacity(layers),
+            models: Vec::with_capacity(layers),
+            versions: Vec::with_capacity(layers),
+            datasets: Vec::with_capacity(layers),
+            private_to: Vec::with_capacity(layers),
+            accuracies: Vec::with_capacity(layers),
+            kinds: Vec::with_capacity(layers),
+            tags: Vec::with_capacity(layers),
+        }
+    }
+
+    /// Sets those of a slot, which may be the next one.
+    fn put(&mut self, slot: usize, stored: &StoredLayer, kind: u32, tags: u32) {
+        put(&mut self.is_searchable, slot, stored.searchable);
+        put(&mut self.models, slot, stored.model_id);
+        put(&mut self.versions, slot, stored.version_id);
+        put(&mut self.datasets, slot, stored.dataset_id);
+        put(&mut self.private_to, slot, stored.private_to.unwrap_or(0));
+        put(&mut self.accuracies, slot, stored.accuracy.unwrap_or(f64::NAN));
+        put(&mut self.kinds, slot, kind);
+        put(&mut self.tags, slot, tags);
+    }
+}
+
+fn put<T>(column: &mut Vec<T>, slot: usize, value: T) {
+    match column.get_mut(slot) {
+        Some(known) => *known = value,
+        None => column.push(value),
+    }
 }
 
 /// The layers of a probe set, with their sketches by one basis.
 #[derive(Debug)]
 pub(crate) struct Table {
-    facts: Vec<Facts>,
+    /// The layer in each slot, with the key of its vector.
+    layers: Vec<KeyedLayer>,
+    facts: Facts,
     /// Where each layer stands.
     slots: HashMap<i64, u32>,
     debiased: SketchColumns,
@@ -61,14 +99,15 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Size of a layer in bytes: what filters look at, the entry of its slot, and its sketches.
+    /// Size of a layer in bytes: its keys, what filters look at, the entry of its slot, and its sketches.
     pub(super) const LAYER_BYTES: usize =
-        size_of::<Facts>() + 2 * size_of::<(i64, u32)>() + 2 * SketchColumns::SKETCH_BYTES;
+        size_of::<KeyedLayer>() + Facts::LAYER_BYTES + 2 * size_of::<(i64, u32)>() + 2 * SketchColumns::SKETCH_BYTES;
 
     /// An empty table with room for layers.
     pub(super) fn with_capacity(layers: usize) -> Self {
         Self {
-            facts: Vec::with_capacity(layers),
+            layers: Vec::with_capacity(layers),
+            facts: Facts::with_capacity(layers),
             slots: HashMap::with_capacity(layers),
             debiased: SketchColumns::with_capacity(layers),
             cka: SketchColumns::with_capacity(layers),
@@ -78,38 +117,24 @@ impl Table {
     }
 
     pub(crate) fn byte_count(&self) -> u64 {
-        (self.facts.len() * Self::LAYER_BYTES) as u64
+        (self.layers.len() * Self::LAYER_BYTES) as u64
     }
 
     /// Adds a layer, or replaces what is known of it.
     pub(super) fn put(&mut self, stored: StoredLayer) {
-        let facts = Facts {
-            layer: stored.layer_id,
-            sketch: stored.sketch_id,
-            model: stored.model_id,
-            version: stored.version_id,
-            dataset: stored.dataset_id,
-            private_to: stored.private_to.and_then(NonZeroI64::new),
-            accuracy: stored.accuracy.unwrap_or(f64::NAN),
-            kind: self.kinds.number(stored.layer_kind),
-            tags: self.tags.number(stored.tags),
-            is_searchable: stored.searchable,
-        };
+        let (kind, tags) = (self.kinds.number(&stored.layer_kind), self.tags.number(&stored.tags));
         let debiased = fixed(&stored.debiased_short, &stored.debiased_long);
         let cka = fixed(&stored.cka_short, &stored.cka_long);
-        match self.slots.get(&stored.layer_id) {
-            Some(&slot) => {
-                let slot = slot as usize;
-                self.facts[slot] = facts;
-                self.debiased.set(slot, &debiased);
-                self.cka.set(slot, &cka);
-            }
-            None => {
-                self.slots.insert(stored.layer_id, self.facts.len() as u32);
-                self.facts.push(facts);
-                self.debiased.push(&debiased);
-                self.cka.push(&cka);
-            }
+        let next = self.layers.len();
+        let slot = *self.slots.entry(stored.layer_id).or_insert(next as u32) as usize;
+        put(&mut self.layers, slot, (stored.sketch_id, stored.layer_id));
+        self.facts.put(slot, &stored, kind, tags);
+        if slot < next {
+            self.debiased.set(slot, &debiased);
+            self.cka.set(slot, &cka);
+        } else {
+            self.debiased.push(&debiased);
+            self.cka.push(&cka);
         }
     }
 
@@ -117,26 +142,27 @@ impl Table {
     pub(super) fn retain(&mut self, layers: &std::collections::HashSet<i64>) {
         self.slots.retain(|layer, slot| {
             let stays = layers.contains(layer);
-            self.facts[*slot as usize].is_searchable &= stays;
+            self.facts.is_searchable[*slot as usize] &= stays;
             stays
         });
     }
 
     /// Whether most slots are those of layers that have been removed.
     pub(super) fn is_wasteful(&self) -> bool {
-        self.facts.len() > 2 * self.slots.len() + 1_000
+        self.layers.len() > 2 * self.slots.len() + 1_000
     }
 
     /// Number of layers that a scope admits.
     pub(crate) fn count(&self, scope: &SearchScope) -> usize {
-        let admission = Admission::new(self, scope);
-        self.facts.iter().filter(|facts| admission.admits(facts)).count()
+        let admitted = self.admitted(0..self.layers.len(), scope);
+        admitted.into_iter().filter(|is_admitted| *is_admitted).count()
     }
 
     /// The vectors of all searchable layers, each with one of those that have it, in the order of the layers.
     pub(super) fn vectors(&self) -> Vec<KeyedLayer> {
-        let searchable = self.facts.iter().filter(|facts| facts.is_searchable);
-        let vectors: HashMap<Uuid, i64> = searchable.map(|facts| (facts.sketch, facts.layer)).collect();
+        let layers = self.layers.iter().zip(&self.facts.is_searchable);
+        let searchable = layers.filter(|(_, is_searchable)| **is_searchable);
+        let vectors: HashMap<Uuid, i64> = searchable.map(|(layer, _)| *layer).collect();
         let mut vectors: Vec<KeyedLayer> = vectors.into_iter().collect();
         vectors.sort_by_key(|(_, layer)| *layer);
         vectors
@@ -145,7 +171,7 @@ impl Table {
     /// The sketch of a layer, and the key of its vector.
     pub(crate) fn sketch(&self, layer: i64, measure: Measure) -> Option<(Uuid, FixedSketch)> {
         let slot = *self.slots.get(&layer)? as usize;
-        Some((self.facts[slot].sketch, self.columns(measure).get(slot)))
+        Some((self.layers[slot].0, self.columns(measure).get(slot)))
     }
 
     /// Compares a target with all layers.
@@ -161,18 +187,55 @@ impl Table {
 
     /// Number of slots, with those of layers that have been removed.
     pub(super) fn slot_count(&self) -> usize {
-        self.facts.len()
+        self.layers.len()
     }
 
-    /// The key of the vector of the layer in a slot, and that of the layer.
-    pub(super) fn vector(&self, slot: usize) -> KeyedLayer {
-        let facts = &self.facts[slot];
-        (facts.sketch, facts.layer)
+    /// The layer in a slot.
+    pub(super) fn layer(&self, slot: usize) -> KeyedLayer {
+        self.layers[slot]
     }
 
-    /// Whether a scope admits the layer in a slot.
-    pub(super) fn admits(&self, admission: &Admission<'_>, slot: usize) -> bool {
-        admission.admits(&self.facts[slot])
+    /// Whether a scope admits the layers in some slots, which the condition of the scope in SQL decides alike.
+    pub(super) fn admitted(&self, slots: Range<usize>, scope: &SearchScope) -> Vec<bool> {
+        let facts = &self.facts;
+        let mut admitted = Admitted(facts.is_searchable[slots.clone()].to_vec());
+        if let Some(own) = scope.own_model {
+            admitted.keep(&facts.models[slots.clone()], |model| *model != own.0);
+        }
+        if let Some(except) = scope.except_version {
+            admitted.keep(&facts.versions[slots.clone()], |version| *version != except.0);
+        }
+        if let Some(least) = scope.min_accuracy {
+            admitted.keep(&facts.accuracies[slots.clone()], |accuracy| *accuracy >= least);
+        }
+        if let Some(bound) = scope.better_than {
+            admitted.keep(&facts.accuracies[slots.clone()], |accuracy| *accuracy > bound);
+        }
+        if let Some(ids) = &scope.datasets {
+            let is_named = |dataset: &i64| ids.iter().any(|id| id.0 == *dataset);
+            admitted.keep(&facts.datasets[slots.clone()], is_named);
+        }
+        if !scope.layer_kinds.is_empty() {
+            let admits = self.kinds.each(|kind| scope.layer_kinds.contains(kind));
+            admitted.keep(&facts.kinds[slots.clone()], |kind| admits[*kind as usize]);
+        }
+        if !scope.models.is_empty() {
+            let is_named = |model: &i64| scope.models.iter().any(|id| id.0 == *model);
+            admitted.keep(&facts.models[slots.clone()], is_named);
+        }
+        if !scope.exclude_models.is_empty() {
+            let is_named = |model: &i64| scope.exclude_models.iter().any(|id| id.0 == *model);
+            admitted.keep(&facts.models[slots.clone()], |model| !is_named(model));
+        }
+        if !scope.tags.is_empty() {
+            let admits = self.tags.each(|tags| scope.tags.iter().all(|tag| tags.contains(tag)));
+            admitted.keep(&facts.tags[slots.clone()], |tags| admits[*tags as usize]);
+        }
+        if let Some(viewer) = scope.viewer {
+            let may_see = |owner: &i64| *owner == 0 || *owner == viewer.0;
+            admitted.keep(&facts.private_to[slots], may_see);
+        }
+        admitted.0
     }
 
     pub(super) fn columns(&self, measure: Measure) -> &SketchColumns {
@@ -188,44 +251,15 @@ fn fixed(short: &HalfVector, long: &HalfVector) -> FixedSketch {
     FixedSketch::new(&numbers(short), &numbers(long))
 }
 
-/// A scope, with its names as numbers of the table. It admits what the condition of the scope in SQL admits.
-pub(super) struct Admission<'a> {
-    scope: &'a SearchScope,
-    /// By number of a kind.
-    kinds: Vec<bool>,
-    /// By number of a set of tags.
-    tags: Vec<bool>,
-}
+/// The slots that are admitted by the conditions so far.
+struct Admitted(Vec<bool>);
 
-impl<'a> Admission<'a> {
-    pub(super) fn new(table: &Table, scope: &'a SearchScope) -> Self {
-        let admits_kind = |kind: &String| scope.layer_kinds.is_empty() || scope.layer_kinds.contains(kind);
-        let admits_tags = |tags: &Vec<String>| scope.tags.iter().all(|tag| tags.contains(tag));
-        Self {
-            scope,
-            kinds: table.kinds.by_number.iter().map(admits_kind).collect(),
-            tags: table.tags.by_number.iter().map(admits_tags).collect(),
+impl Admitted {
+    /// Adds a condition on a column.
+    fn keep<T>(&mut self, column: &[T], admits: impl Fn(&T) -> bool) {
+        for (is_admitted, value) in self.0.iter_mut().zip(column) {
+            *is_admitted = *is_admitted && admits(value);
         }
-    }
-
-    fn admits(&self, facts: &Facts) -> bool {
-        let scope = self.scope;
-        facts.is_searchable
-            && scope.own_model.is_none_or(|own| facts.model != own.0)
-            && scope.except_version.is_none_or(|version| facts.version != version.0)
-            && scope.min_accuracy.is_none_or(|least| facts.accuracy >= least)
-            && scope.better_than.is_none_or(|bound| facts.accuracy > bound)
-            && scope
-                .datasets
-                .as_ref()
-                .is_none_or(|ids| ids.iter().any(|id| id.0 == facts.dataset))
-            && self.kinds[facts.kind as usize]
-            && (scope.models.is_empty() || scope.models.iter().any(|id| id.0 == facts.model))
-            && !scope.exclude_models.iter().any(|id| id.0 == facts.model)
-            && self.tags[facts.tags as usize]
-            && scope
-                .viewer
-                .is_none_or(|viewer| facts.private_to.is_none_or(|owner| owner.get() == viewer.0))
     }
 }
 
@@ -246,13 +280,18 @@ impl<T> Default for Names<T> {
 }
 
 impl<T: Clone + Eq + Hash> Names<T> {
-    fn number(&mut self, value: T) -> u32 {
-        if let Some(&number) = self.numbers.get(&value) {
+    fn number(&mut self, value: &T) -> u32 {
+        if let Some(&number) = self.numbers.get(value) {
             return number;
         }
         let number = self.by_number.len() as u32;
         self.by_number.push(value.clone());
-        self.numbers.insert(value, number);
+        self.numbers.insert(value.clone(), number);
         number
+    }
+
+    /// Whether something holds of each value, by number.
+    fn each(&self, holds: impl Fn(&T) -> bool) -> Vec<bool> {
+        self.by_number.iter().map(holds).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::{SearchTarget, SearchWindow};
-use crate::vector_cache::KeyedLayer;
+use crate::vector_cache::{KeyedLayer, Verdict};
 use scv_domain::id::LayerId;
 use scv_domain::similarity::{LayerMatch, Matches};
 use scv_domain::vector::{CkaScores, Measure};
@@ -85,6 +85,18 @@ pub(super) type Unproven = Option<f64>;
 pub(super) struct Pool<'a> {
     window: &'a SearchWindow,
     candidates: Vec<Candidate>,
+    /// The highest scores, best first, with the numbers of layers that have them: no more than make up the page and the hit after
+    /// it.
+    best: Vec<(f64, usize)>,
+    /// Number of layers that have them.
+    best_layers: usize,
+}
+
+/// Candidates whose scores are wanted. They stay valid until the pool gets more.
+pub(super) struct Wanted {
+    places: Vec<usize>,
+    /// One layer of each.
+    pub(super) layers: Vec<KeyedLayer>,
 }
 
 /// A layer with its scores, and what orders layers of equal scores.
@@ -99,71 +111,107 @@ impl<'a> Pool<'a> {
         Self {
             window,
             candidates: Vec::new(),
+            best: Vec::new(),
+            best_layers: 0,
         }
     }
 
     /// Adds the candidates that are new, and the layers that are new of those that are known.
     pub(super) fn add(&mut self, listed: Vec<Candidate>) {
-        let mut listed: HashMap<Uuid, Candidate> = listed.into_iter().map(|found| (found.sketch, found)).collect();
-        for known in &mut self.candidates {
-            if let Some(found) = listed.remove(&known.sketch) {
-                known.absorb(found);
+        let known = self.candidates.iter().enumerate();
+        let known: HashMap<Uuid, usize> = known.map(|(place, candidate)| (candidate.sketch, place)).collect();
+        for candidate in listed {
+            match known.get(&candidate.sketch) {
+                Some(&place) => self.candidates[place].absorb(candidate),
+                None => self.candidates.push(candidate),
             }
         }
-        self.candidates.extend(listed.into_values());
         self.candidates
-            .sort_by(|a, b| b.estimate.total_cmp(&a.estimate).then(a.layer.cmp(&b.layer)));
+            .sort_unstable_by(|a, b| b.estimate.total_cmp(&a.estimate).then(a.layer.cmp(&b.layer)));
+        // A known one may have more layers now.
+        (self.best, self.best_layers) = (Vec::new(), 0);
+        for place in 0..self.candidates.len() {
+            self.rank(place);
+        }
+    }
+
+    /// Takes the score of a candidate among the best, if it has one and it is.
+    fn rank(&mut self, place: usize) {
+        let candidate = &self.candidates[place];
+        if candidate.scores.is_none() {
+            return;
+        }
+        let (score, layers) = (self.score(candidate), candidate.layers);
+        let depth = self.window.depth();
+        if self.best_layers >= depth && self.best.last().is_some_and(|(least, _)| score <= *least) {
+            return;
+        }
+        let rank = self.best.partition_point(|(better, _)| *better >= score);
+        self.best.insert(rank, (score, layers));
+        self.best_layers += layers;
+        while let Some(&(_, layers)) = self.best.last()
+            && self.best_layers - layers >= depth
+        {
+            self.best.pop();
+            self.best_layers -= layers;
+        }
     }
 
     /// The score that a further layer must reach to change the page: that of the hit after the page, or the minimum score.
     pub(super) fn threshold(&self) -> f64 {
         let least = self.window.min_score.unwrap_or(f64::NEG_INFINITY);
-        let mut missing = self.window.depth();
-        for candidate in self.by_score() {
-            if candidate.layers >= missing {
-                return self.score(candidate).max(least);
-            }
-            missing -= candidate.layers;
-        }
-        least
-    }
-
-    /// Up to `count` layers whose scores are wanted next: those of unscored candidates that can have a hit.
-    pub(super) fn next(&self, count: usize) -> Vec<KeyedLayer> {
-        let wanted = self.unscored().take(count);
-        wanted.map(|candidate| (candidate.sketch, candidate.layer)).collect()
-    }
-
-    /// Takes the scores of layers that were wanted, in the same order.
-    pub(super) fn put_scores(&mut self, wanted: &[KeyedLayer], scores: &[CkaScores]) {
-        let scores: HashMap<Uuid, CkaScores> = wanted.iter().map(|(key, _)| *key).zip(scores.iter().copied()).collect();
-        for candidate in &mut self.candidates {
-            if let Some(&found) = scores.get(&candidate.sketch) {
-                candidate.scores = Some(found);
-            }
+        match self.best.last() {
+            Some((score, _)) if self.best_layers >= self.window.depth() => score.max(least),
+            _ => least,
         }
     }
 
-    fn unscored(&self) -> impl Iterator<Item = &Candidate> {
+    /// Up to `count` candidates that have no score and can have a hit.
+    pub(super) fn next(&self, count: usize) -> Wanted {
+        let (places, layers) = self
+            .unscored()
+            .take(count)
+            .map(|(place, candidate)| (place, (candidate.sketch, candidate.layer)))
+            .unzip();
+        Wanted { places, layers }
+    }
+
+    /// Takes what is known now of candidates that were wanted, in the same order.
+    pub(super) fn put(&mut self, wanted: &Wanted, verdicts: &[Verdict]) {
+        for (&place, verdict) in wanted.places.iter().zip(verdicts) {
+            let candidate = &mut self.candidates[place];
+            match *verdict {
+                Verdict::Scored(scores) => {
+                    candidate.scores = Some(scores);
+                    self.rank(place);
+                }
+                Verdict::Below(bound) => candidate.bound = candidate.bound.min(bound),
+            }
+        }
+    }
+
+    fn unscored(&self) -> impl Iterator<Item = (usize, &Candidate)> {
         let threshold = self.threshold();
-        self.candidates
-            .iter()
-            .filter(move |candidate| candidate.scores.is_none() && candidate.bound >= threshold)
+        let candidates = self.candidates.iter().enumerate();
+        candidates.filter(move |(_, candidate)| candidate.scores.is_none() && candidate.bound >= threshold)
     }
 
     /// The greatest bound of a candidate that can have a hit and was not scored.
     pub(super) fn unscored_bound(&self) -> Unproven {
-        self.unscored().map(|candidate| candidate.bound).reduce(f64::max)
+        self.unscored().map(|(_, candidate)| candidate.bound).reduce(f64::max)
     }
 
     /// The candidates that the page and the hit after it can come from, best first.
     pub(super) fn top(&self) -> Vec<&Candidate> {
         let threshold = self.threshold();
-        let mut top = self.by_score();
-        top.retain(|candidate| self.score(candidate) >= threshold);
-        if let Some(after) = self.window.after {
-            top.retain(|candidate| self.score(candidate) <= after.score);
-        }
+        let end = self.window.after.map_or(f64::INFINITY, |after| after.score);
+        let mut top: Vec<_> = self
+            .candidates
+            .iter()
+            .filter(|candidate| candidate.scores.is_some())
+            .filter(|candidate| (threshold..=end).contains(&self.score(candidate)))
+            .collect();
+        top.sort_by(|a, b| self.score(b).total_cmp(&self.score(a)));
         top
     }
 
@@ -236,16 +284,6 @@ impl<'a> Pool<'a> {
             exact: is_proven,
             complete_above,
         }
-    }
-
-    fn by_score(&self) -> Vec<&Candidate> {
-        let mut scored: Vec<_> = self
-            .candidates
-            .iter()
-            .filter(|candidate| candidate.scores.is_some())
-            .collect();
-        scored.sort_by(|a, b| self.score(b).total_cmp(&self.score(a)));
-        scored
     }
 
     fn score(&self, candidate: &Candidate) -> f64 {

@@ -9,7 +9,7 @@ use super::pool::Pool;
 use crate::StoreError;
 use crate::vector_cache::VectorCache;
 use scv_domain::id::ProbeSetId;
-use scv_domain::vector::ScoredVector;
+use scv_domain::vector::{Measure, ScoredVector, TargetVector};
 
 /// Exact scores of the first round. Each later one may have four times as many.
 pub(crate) const FIRST_ROUND: usize = 24;
@@ -31,7 +31,8 @@ const READ_COST: usize = 5;
 pub(super) struct Scoring<'a> {
     vectors: &'a VectorCache,
     probe_set: ProbeSetId,
-    target: Arc<ScoredVector>,
+    target: TargetVector,
+    measure: Measure,
     round: usize,
     max_round: usize,
     budget: usize,
@@ -49,7 +50,8 @@ impl<'a> Scoring<'a> {
             vectors,
             probe_set,
             max_round: (MAX_ROUND_NUMBERS / target.len().max(1)).clamp(1, MAX_ROUND),
-            target,
+            target: TargetVector::new(target),
+            measure: window.measure,
             round: FIRST_ROUND.max(window.depth() + window.depth() / 2),
             budget: MAX_COST.0 + MAX_COST.1 * window.depth(),
             spent: 0,
@@ -73,16 +75,17 @@ impl<'a> Scoring<'a> {
         pool: &mut Pool<'_>,
     ) -> Result<bool, StoreError> {
         let next = pool.next(self.round.min(self.max_round).min(self.remaining()));
-        if next.is_empty() {
+        if next.layers.is_empty() {
             return Ok(false);
         }
         self.round = 4 * self.round.min(self.max_round);
-        let (scores, read) = self
+        let sought = (&self.target, self.measure, pool.threshold());
+        let (verdicts, read) = self
             .vectors
-            .scores(database, self.probe_set, &self.target, &next)
+            .verdicts(database, self.probe_set, sought, &next.layers)
             .await?;
-        self.spent = self.spent.saturating_add(scores.len() + (READ_COST - 1) * read);
-        pool.put_scores(&next, &scores);
+        self.spent = self.spent.saturating_add(verdicts.len() + (READ_COST - 1) * read);
+        pool.put(&next, &verdicts);
         tokio::task::yield_now().await;
         Ok(true)
     }

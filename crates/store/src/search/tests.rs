@@ -2,8 +2,9 @@
 
 use std::cell::Cell;
 
-use super::pool::Pool;
+use super::pool::{Pool, Wanted};
 use super::*;
+use crate::vector_cache::Verdict;
 use scv_domain::vector::CkaScores;
 
 const WINDOW: SearchWindow = SearchWindow {
@@ -22,9 +23,13 @@ fn key(layer: i64) -> uuid::Uuid {
     uuid::Uuid::from_u128(layer as u128)
 }
 
-fn scores(cka: f64) -> CkaScores {
+fn scored(cka: f64) -> Verdict {
     let debiased_cka = cka;
-    CkaScores { cka, debiased_cka }
+    Verdict::Scored(CkaScores { cka, debiased_cka })
+}
+
+fn layers(wanted: &Wanted) -> Vec<i64> {
+    wanted.layers.iter().map(|(_, layer)| *layer).collect()
 }
 
 #[test]
@@ -33,11 +38,53 @@ fn candidates_are_scored_in_the_order_of_their_estimates_until_no_bound_reaches_
     pool.add(vec![candidate(1, 0.2), candidate(2, 0.9)]);
     pool.add(vec![candidate(3, 0.5), candidate(2, 0.9)]);
     let next = pool.next(2);
-    assert_eq!(next, [(key(2), 2), (key(3), 3)]);
-    pool.put_scores(&next, &[scores(0.8), scores(0.55)]);
+    assert_eq!(layers(&next), [2, 3]);
+    pool.put(&next, &[scored(0.8), scored(0.55)]);
     assert_eq!(pool.threshold(), 0.55, "of the hit after the page");
-    assert!(pool.next(2).is_empty(), "the bound of the last one is 0.3");
+    assert!(layers(&pool.next(2)).is_empty(), "the bound of the last one is 0.3");
     assert_eq!(pool.unscored_bound(), None);
+}
+
+#[test]
+fn a_candidate_that_scores_less_than_was_asked_for_is_not_asked_for_again() {
+    let mut pool = Pool::new(&WINDOW);
+    pool.add((1..=4).map(|layer| candidate(layer, 0.9)).collect());
+    let next = pool.next(2);
+    pool.put(&next, &[scored(0.8), scored(0.7)]);
+    let next = pool.next(1);
+    assert_eq!(layers(&next), [3]);
+    pool.put(&next, &[Verdict::Below(0.65)]);
+    assert_eq!(layers(&pool.next(9)), [4]);
+    assert_eq!(pool.unscored_bound(), Some(1.0), "of the last one");
+}
+
+#[test]
+fn the_threshold_is_the_score_of_the_layer_after_the_page_however_many_have_it() {
+    let window = SearchWindow { limit: 3, ..WINDOW };
+    let mut pool = Pool::new(&window);
+    let mut copied = candidate(1, 0.9);
+    copied.add_copy(11);
+    copied.add_copy(12);
+    pool.add(vec![copied, candidate(2, 0.8), candidate(3, 0.7), candidate(4, 0.6)]);
+    let next = pool.next(4);
+    pool.put(&next, &[scored(0.5)]);
+    assert_eq!(pool.threshold(), f64::NEG_INFINITY, "three of four layers have scores");
+    let next = pool.next(4);
+    assert_eq!(layers(&next), [2, 3, 4]);
+    pool.put(&next, &[scored(0.1), scored(0.6), scored(0.2)]);
+    assert_eq!(pool.threshold(), 0.5, "of one of its three layers");
+    // One more layer of a candidate that has its score.
+    let mut again = Candidate::single(key(3), 31, 0.7, 0.8);
+    again.add_copy(3);
+    again.add_copy(32);
+    again.add_copy(33);
+    pool.add(vec![again]);
+    assert_eq!(pool.threshold(), 0.6);
+    let of_top = pool.top();
+    assert_eq!(
+        of_top.iter().map(|candidate| candidate.layer()).collect::<Vec<_>>(),
+        [3]
+    );
 }
 
 #[test]
@@ -49,7 +96,8 @@ fn a_candidate_has_all_layers_of_its_listings() {
     again.add_copy(1);
     again.add_copy(8);
     pool.add(vec![again]);
-    pool.put_scores(&[(key(1), 1)], &[scores(0.9)]);
+    let next = pool.next(1);
+    pool.put(&next, &[scored(0.9)]);
     let page = pool.page(&pool.top(), &[], SearchTarget::Layer(LayerId(99)), None);
     assert_eq!(page.hits.iter().map(|hit| hit.layer.0).collect::<Vec<_>>(), [1, 7, 8]);
 }
