@@ -26,12 +26,12 @@ pub struct LayerPair(comparison::LayerPair);
 impl LayerPair {
     /// The layer of the first version.
     async fn layer(&self, ctx: &Context<'_>) -> Result<Layer> {
-        load_referenced(ctx, self.0.layer).await.map(Layer)
+        load_referenced(ctx, self.0.layer).await.map(Layer::from)
     }
 
     /// The layer of the other version; for `redundantNeighbours`, the next layer of the same version.
     async fn other_layer(&self, ctx: &Context<'_>) -> Result<Layer> {
-        load_referenced(ctx, self.0.other).await.map(Layer)
+        load_referenced(ctx, self.0.other).await.map(Layer::from)
     }
 
     /// Their similarity, in the requested measure.
@@ -312,7 +312,7 @@ impl CkaMatrix {
 async fn layers(ctx: &Context<'_>, ids: &[LayerId]) -> Result<Vec<Layer>> {
     let layers = ids.iter().map(|id| load_referenced(ctx, *id));
     let layers = futures::future::try_join_all(layers).await?;
-    Ok(layers.into_iter().map(Layer).collect())
+    Ok(layers.into_iter().map(Layer::from).collect())
 }
 
 /// Compares two versions layer by layer.

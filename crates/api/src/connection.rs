@@ -17,7 +17,9 @@ use scv_service::Library;
 
 /// A page of a list of `N`.
 pub struct ListConnection<N: ListEntry> {
-    edges: Vec<Edge<String, N, EmptyFields>>,
+    nodes: Vec<N>,
+    /// The cursor of the node at an index. Most pages are read without.
+    cursor: Box<dyn Fn(usize) -> String + Send + Sync>,
     has_previous: bool,
     has_next: bool,
     total: Total,
@@ -36,19 +38,22 @@ impl<N: ListEntry> ListConnection<N> {
         PageInfo {
             has_previous_page: self.has_previous,
             has_next_page: self.has_next,
-            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
-            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
+            start_cursor: self.nodes.first().map(|_| (self.cursor)(0)),
+            end_cursor: self.nodes.last().map(|_| (self.cursor)(self.nodes.len() - 1)),
         }
     }
 
     /// A list of edges.
-    async fn edges(&self) -> &[Edge<String, N, EmptyFields>] {
-        &self.edges
+    async fn edges(&self) -> Vec<Edge<String, &N, EmptyFields>> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .map(|(index, node)| Edge::new((self.cursor)(index), node))
+            .collect()
     }
 
     /// A list of nodes.
     async fn nodes(&self) -> Entries<'_, N> {
-        Entries(self.edges.iter().map(|edge| &edge.node).collect())
+        Entries(self.nodes.iter().collect())
     }
 
     /// Number of entries in the whole list.
@@ -117,13 +122,12 @@ pub fn connection<T, N, C>(
 ) -> ListConnection<N>
 where
     N: ListEntry,
-    C: serde::Serialize,
+    C: serde::Serialize + Send + Sync + 'static,
 {
-    let edges = slice.entries.into_iter();
+    let cursors: Vec<C> = slice.entries.iter().map(cursor).collect();
     ListConnection {
-        edges: edges
-            .map(|entry| Edge::new(encode_cursor(&cursor(&entry)), node(entry)))
-            .collect(),
+        nodes: slice.entries.into_iter().map(node).collect(),
+        cursor: Box::new(move |index| encode_cursor(&cursors[index])),
         has_previous: slice.has_previous,
         has_next: slice.has_next,
         total,

@@ -28,8 +28,8 @@ impl From<scv_service::VersionDiff> for VersionDiff {
                 .into_iter()
                 .map(|(entry, scores)| LayerDiff {
                     change: entry.change.into(),
-                    layer: entry.layer.map(Layer),
-                    other_layer: entry.other_layer.map(Layer),
+                    layer: entry.layer.map(Layer::from),
+                    other_layer: entry.other_layer.map(Layer::from),
                     cka: scores.map(|scores| scores.cka),
                     debiased_cka: scores.map(|scores| scores.debiased_cka),
                     differences: entry.differences.into_iter().map(LayerDifference::from).collect(),

@@ -26,7 +26,8 @@ pub async fn explain(
     let language = language.map_err(|error: domain::LanguageError| ApiError::bad_input(error))?;
     let (layer, other) = futures::try_join!(find_layer(ctx, layer), find_layer(ctx, other))?;
     let library = ctx.data_unchecked::<Library>();
-    Ok(library.explain(layer.0, other.0, language).await?)
+    let [layer, other] = [layer, other].map(|layer| Arc::unwrap_or_clone(layer.0));
+    Ok(library.explain(layer, other, language).await?)
 }
 
 async fn find_layer(ctx: &Context<'_>, id: &ID) -> Result<Layer> {
@@ -74,12 +75,12 @@ impl Explanation {
 
     /// The first layer.
     async fn layer(&self, ctx: &Context<'_>) -> Result<Layer> {
-        load_referenced(ctx, self.0.layer).await.map(Layer)
+        load_referenced(ctx, self.0.layer).await.map(Layer::from)
     }
 
     /// The second layer.
     async fn other_layer(&self, ctx: &Context<'_>) -> Result<Layer> {
-        load_referenced(ctx, self.0.other_layer).await.map(Layer)
+        load_referenced(ctx, self.0.other_layer).await.map(Layer::from)
     }
 
     /// Linear CKA between the two layers, 0 to 1. Null if they cannot be compared.

@@ -1,5 +1,7 @@
 //! Layers.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Json, Object};
 
 use super::connection::{ListConnection, connection_of_all, page};
@@ -24,7 +26,13 @@ use scv_service::{ImageChoice, Library, SimilarityRequest};
 
 /// A layer of a version: one operation of its network.
 #[derive(Debug, Clone, async_graphql::Description)]
-pub struct Layer(pub domain::Layer);
+pub struct Layer(pub Arc<domain::Layer>);
+
+impl From<domain::Layer> for Layer {
+    fn from(layer: domain::Layer) -> Self {
+        Self(Arc::new(layer))
+    }
+}
 
 impl ListEntry for Layer {
     const PLAIN: &'static [&'static str] = &[

@@ -52,7 +52,7 @@ pub(super) fn connection(
     search: Search,
     matches: &Matches,
     has_vector: bool,
-    nodes: Vec<domain::Layer>,
+    nodes: Vec<Arc<domain::Layer>>,
 ) -> LayerMatchConnection {
     let (measure, has_previous) = (search.query.measure, search.query.after.is_some());
     let search = Arc::new(search);

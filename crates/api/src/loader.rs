@@ -139,12 +139,12 @@ where
 ///
 /// # Errors
 /// As for [`load_referenced`].
-pub async fn load_found_layer(ctx: &Context<'_>, id: LayerId) -> Result<Layer> {
+pub async fn load_found_layer(ctx: &Context<'_>, id: LayerId) -> Result<Arc<Layer>> {
     let library = ctx.data_unchecked::<Library>();
     if let Some(layer) = library.kept_layer(id).await {
         return Ok(layer);
     }
-    let layer = load_referenced(ctx, id).await?;
+    let layer = Arc::new(load_referenced(ctx, id).await?);
     library.keep_layer(&layer).await;
     Ok(layer)
 }
@@ -359,10 +359,13 @@ load_pages! {
 }
 
 impl Loader<LayersPage> for Reader {
-    type Value = Slice<Layer>;
+    type Value = Slice<Arc<Layer>>;
     type Error = Arc<StoreError>;
 
-    async fn load(&self, keys: &[LayersPage]) -> std::result::Result<HashMap<LayersPage, Slice<Layer>>, Self::Error> {
+    async fn load(
+        &self,
+        keys: &[LayersPage],
+    ) -> std::result::Result<HashMap<LayersPage, Slice<Arc<Layer>>>, Self::Error> {
         let mut pages = HashMap::new();
         for (page, versions) in grouped(keys.iter().map(|key| (key.1.clone(), key.0))) {
             let slices = self.library.layers_pages(&versions, &page).await?;

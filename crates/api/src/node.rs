@@ -72,7 +72,7 @@ pub(super) async fn version(ctx: &Context<'_>, id: VersionId) -> Result<Option<V
 
 /// A layer by key, unless its model is deleted.
 pub(super) async fn layer(ctx: &Context<'_>, id: LayerId) -> Result<Option<Layer>> {
-    Ok(load(ctx, ListedLayer(id)).await?.map(Layer))
+    Ok(load(ctx, ListedLayer(id)).await?.map(Layer::from))
 }
 
 /// A synthetic image by key, unless its model is deleted.

@@ -77,6 +77,15 @@ pub struct Slice<T> {
 }
 
 impl<T> Slice<T> {
+    /// The same part of a list of other entries.
+    pub fn map<U>(self, entry: impl FnMut(T) -> U) -> Slice<U> {
+        Slice {
+            entries: self.entries.into_iter().map(entry).collect(),
+            has_previous: self.has_previous,
+            has_next: self.has_next,
+        }
+    }
+
     /// A slice from rows in the direction of the page, with one row more than its limit if the list continues.
     ///
     /// The list also continues beyond a cursor, because the cursor names an entry. Whether that entry still exists is

@@ -17,13 +17,13 @@ const LAYER_CACHE_BYTES: u64 = 32 << 20;
 const KEPT_ORIGINS: u64 = 100_000;
 
 /// Layers by key.
-pub(super) type LayerCache = MeteredCache<LayerId, Layer>;
+pub(super) type LayerCache = MeteredCache<LayerId, Arc<Layer>>;
 
 /// A page of the layers of a version.
 type LayersKey = (VersionId, Page<i32>);
 
 /// Pages of the layers of versions. All layers of a version are written at once.
-pub(super) type LayerPageCache = MeteredCache<LayersKey, Arc<Slice<Layer>>>;
+pub(super) type LayerPageCache = MeteredCache<LayersKey, Arc<Slice<Arc<Layer>>>>;
 
 /// Origins of versions, by the key of the version.
 pub(super) type OriginCache = moka::sync::Cache<VersionId, VersionOrigin>;
@@ -34,14 +34,14 @@ pub(super) fn origin_cache() -> OriginCache {
 
 impl LayerCache {
     pub(super) fn of_layers() -> Self {
-        Self::new("layers", LAYER_CACHE_BYTES, |_, layer: &Layer| bytes(layer))
+        Self::new("layers", LAYER_CACHE_BYTES, |_, layer: &Arc<Layer>| bytes(layer))
     }
 }
 
 impl LayerPageCache {
     pub(super) fn of_layer_pages() -> Self {
-        Self::new("layer pages", LAYER_CACHE_BYTES, |_, page: &Arc<Slice<Layer>>| {
-            size_of::<LayersKey>() as u64 + page.entries.iter().map(bytes).sum::<u64>()
+        Self::new("layer pages", LAYER_CACHE_BYTES, |_, page: &Arc<Slice<Arc<Layer>>>| {
+            size_of::<LayersKey>() as u64 + page.entries.iter().map(|layer| bytes(layer)).sum::<u64>()
         })
     }
 }
@@ -55,15 +55,15 @@ fn bytes(layer: &Layer) -> u64 {
 
 impl Library {
     /// A layer that the caller has found, if it is kept.
-    pub async fn kept_layer(&self, id: LayerId) -> Option<Layer> {
+    pub async fn kept_layer(&self, id: LayerId) -> Option<Arc<Layer>> {
         let layer = self.layers.peek(&id).await;
         self.layers.count(layer.is_some());
         layer
     }
 
     /// Keeps a layer.
-    pub async fn keep_layer(&self, layer: &Layer) {
-        self.layers.insert(layer.id, layer.clone()).await;
+    pub async fn keep_layer(&self, layer: &Arc<Layer>) {
+        self.layers.insert(layer.id, Arc::clone(layer)).await;
     }
 
     /// A page of the layers of each of some versions that the caller has read, from memory where it is kept. Versions without
@@ -75,7 +75,7 @@ impl Library {
         &self,
         versions: &[VersionId],
         page: &Page<i32>,
-    ) -> Result<Vec<(VersionId, Slice<Layer>)>, StoreError> {
+    ) -> Result<Vec<(VersionId, Slice<Arc<Layer>>)>, StoreError> {
         let (mut found, mut missing) = (Vec::with_capacity(versions.len()), Vec::new());
         for &version in versions {
             let kept = self.layer_pages.peek(&(version, page.clone())).await;
@@ -87,6 +87,7 @@ impl Library {
         }
         if !missing.is_empty() {
             for (version, slice) in self.store.layers_pages(&missing, page).await? {
+                let slice = slice.map(Arc::new);
                 // A version that has no layers yet may get some.
                 if !slice.entries.is_empty() {
                     let key = (version, page.clone());

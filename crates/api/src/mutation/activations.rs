@@ -120,7 +120,7 @@ impl ActivationMatches {
             rank: hit.rank,
             cka: hit.cka,
             debiased_cka: hit.debiased_cka,
-            node: Layer(node),
+            node: node.into(),
         });
         Ok(Self {
             name,
