@@ -3,7 +3,7 @@
 //!
 //! `just bench-search [KIND] [layers…]` takes the kind of library (`blended`, `noisy` or `real`; the last needs the folder that
 //! `scripts/networks` prints in SCV_NETWORKS) and the sizes to measure at, in ascending order (default: blended, 10,000 and
-//! 100,000; a layer takes 21 KB on disk, as much in the memory of this program, and as much in that of the server). Libraries of
+//! 100,000; a layer takes 21 KB on disk, as much in the memory of this program, and 27 KB in that of the server). Libraries of
 //! more than 100,000 layers have 60 probe images instead of 100, and take a third of that. Every request is sent once, so that
 //! no response comes from the cache. Prints tables for docs/benchmarks.md.
 
@@ -212,7 +212,7 @@ async fn warm_up(api: &Api, layers: &[LayerId]) -> anyhow::Result<()> {
     api.search(&request).await?;
     let (mut kept, mut grown) = (0, Instant::now());
     // The vectors follow when all sketches have been read.
-    while kept < layers.len() as u64 / 2 || grown.elapsed() < SETTLED {
+    while kept < TARGETS.min(layers.len()) as u64 || grown.elapsed() < SETTLED {
         anyhow::ensure!(started.elapsed() < MAX_WARM_UP, "only {kept} vectors came into memory");
         tokio::time::sleep(SETTLED / 20).await;
         let now = api.kept_vectors().await?;

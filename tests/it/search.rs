@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use scv::config::Config;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -379,7 +380,11 @@ const BOTH_WAYS: [u64; 2] = [1 << 30, 0];
 
 /// A library with 300 copies of the layers of its only model, and a layer of that model.
 async fn large_library(sketch_cache_bytes: u64) -> (Server, PgConnection, String) {
-    let server = Server::with(|config| config.sketch_cache_bytes = sketch_cache_bytes).await;
+    large_library_with(|config| config.sketch_cache_bytes = sketch_cache_bytes).await
+}
+
+async fn large_library_with(configure: impl FnOnce(&mut Config)) -> (Server, PgConnection, String) {
+    let server = Server::with(configure).await;
     let target = add(&server.api, "target", &[], 1).await;
     let conv = layer(&server.api, &target, "4").await;
     let mut database = PgConnection::connect(server.config.database_url.as_deref().unwrap())
@@ -432,6 +437,21 @@ pub async fn fit_sketches(api: &Client) {
     let probe_set = data["dataset"]["probeSets"][0]["id"].clone();
     let fit = "mutation($id: ID!) { rebuildSearchIndex(input: { probeSetId: $id }) { layerCount } }";
     api.data(fit, json!({ "id": probe_set })).await;
+}
+
+#[tokio::test]
+async fn a_result_is_proven_even_if_every_vector_has_to_be_read() {
+    let (server, mut database, conv) = large_library_with(|config| config.vector_cache_bytes = 0).await;
+    for noise in NOISE {
+        sqlx::query(noise).execute(&mut database).await.unwrap();
+    }
+    publish(&mut database).await;
+    // Nothing is fitted, so no bound rules a layer out. The first search comes before the sketches are in memory.
+    for first in 10..13 {
+        let found = similar(&server.api, &conv, json!({ "first": first })).await;
+        assert_eq!((&found["exact"], &found["totalCount"]), (&json!(true), &json!(2100)));
+    }
+    server.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ impl ScoredVector {
 
 /// What the bound of a score is widened by: more than arithmetic in double precision adds, and what the length of a unit vector in
 /// single precision differs from 1 by.
-const BOUND_SLACK: f64 = 1e-6;
+const ROUNDING_SLACK: f64 = 1e-6;
 
 /// A vector that others are scored with.
 #[derive(Debug, Clone)]
@@ -142,7 +142,8 @@ impl TargetVector {
         scores((&own.vector, own.lead_norm), (&other.vector, other.lead_norm))
     }
 
-    /// What the score with another vector does not exceed, by its numbers in 8 bits. NaN if a vector has no leading part.
+    /// What the score with another vector does not exceed, by its numbers in 8 bits. NaN for debiased CKA if a vector has no
+    /// leading part.
     ///
     /// With a = a′ + e and b = b′ + f, a·b is a′·b′ + e·b′ + a·f, and by Cauchy and Schwarz the last two are at most
     /// |e| (|b| + |f|) + |a| |f|.
@@ -163,7 +164,7 @@ impl TargetVector {
                 lead + tail + e * (1.0 + f) + f
             }
         };
-        bound + BOUND_SLACK
+        bound + ROUNDING_SLACK
     }
 
     /// Number of its coordinates.

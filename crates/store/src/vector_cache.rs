@@ -95,15 +95,7 @@ impl VectorCache {
         layers: &[KeyedLayer],
     ) -> Result<(Vec<Verdict>, usize), StoreError> {
         let (vectors, read) = self.vectors(database, probe_set, layers).await?;
-        let verdicts = vectors.iter().map(|vector| {
-            if least > f64::NEG_INFINITY {
-                let bound = target.bound(vector, measure);
-                if bound < least {
-                    return Verdict::Below(bound);
-                }
-            }
-            Verdict::Scored(target.scores(vector))
-        });
+        let verdicts = vectors.iter().map(|vector| verdict(target, vector, measure, least));
         Ok((verdicts.collect(), read))
     }
 
@@ -182,5 +174,61 @@ impl VectorCache {
             (key, vector)
         });
         Ok(keyed.collect())
+    }
+}
+
+fn verdict(target: &TargetVector, vector: &ScoredVector, measure: Measure, least: f64) -> Verdict {
+    if least > f64::NEG_INFINITY {
+        let bound = target.bound(vector, measure);
+        // Not if it is not a number.
+        if bound < least {
+            return Verdict::Below(bound);
+        }
+    }
+    Verdict::Scored(target.scores(vector))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scv_domain::vector::LayerVector;
+
+    const PROBES: usize = 12;
+    const LEAD: usize = PROBES * (PROBES - 3) / 2;
+
+    fn vector(step: f32) -> ScoredVector {
+        let mut numbers: Vec<f32> = (0..LEAD + PROBES).map(|index| (index as f32 * step).sin()).collect();
+        let norm = numbers.iter().map(|x| x * x).sum::<f32>().sqrt();
+        numbers.iter_mut().for_each(|x| *x /= norm);
+        let tail = numbers.split_off(LEAD);
+        ScoredVector::new(LayerVector { lead: numbers, tail })
+    }
+
+    #[test]
+    fn a_vector_is_scored_unless_its_rounded_numbers_rule_it_out() {
+        let target = TargetVector::new(Arc::new(vector(0.3)));
+        let other = vector(1.7);
+        let scores = target.scores(&other);
+        for (measure, score) in [(Measure::Cka, scores.cka), (Measure::DebiasedCka, scores.debiased_cka)] {
+            let verdict = |least| verdict(&target, &other, measure, least);
+            assert_eq!(verdict(f64::NEG_INFINITY), Verdict::Scored(scores));
+            assert_eq!(verdict(score), Verdict::Scored(scores), "a tie is a hit");
+            let ruled_out = verdict(score + 0.1);
+            assert!(
+                matches!(ruled_out, Verdict::Below(bound) if score <= bound && bound < score + 0.1),
+                "{ruled_out:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_vector_whose_bound_is_not_a_number_is_scored() {
+        let empty = ScoredVector::new(LayerVector {
+            lead: vec![0.0; LEAD],
+            tail: vec![(1.0 / PROBES as f32).sqrt(); PROBES],
+        });
+        let target = TargetVector::new(Arc::new(vector(0.3)));
+        let verdict = verdict(&target, &empty, Measure::DebiasedCka, 0.5);
+        assert!(matches!(verdict, Verdict::Scored(_)), "{verdict:?}");
     }
 }

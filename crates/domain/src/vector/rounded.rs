@@ -1,6 +1,8 @@
-//! Layer vectors in few bits. They rule most layers out for a fifth of what whole vectors take to read.
+//! Layer vectors in few bits. They rule most layers out for a quarter of what whole vectors take to read.
 
-/// Numbers that share a step. The sum of so many products of 16 and 8 bits fits in 32 bits.
+use crate::simd::vectorized;
+
+/// Numbers that share a step. The sum of so many products of 16 and 8 bits fits in 32 bits: 512 · 32,767 · 127 is less than 2³¹.
 const BLOCK: usize = 512;
 
 /// Numbers as multiples of a step of their block, and how far off they are together.
@@ -27,8 +29,7 @@ impl Multiple for i8 {
     const MAX: f32 = Self::MAX as f32;
 
     fn nearest(number: f32) -> Self {
-        // The conversion saturates.
-        number.round() as Self
+        number.round_ties_even() as Self
     }
 
     fn number(self) -> f32 {
@@ -40,7 +41,7 @@ impl Multiple for i16 {
     const MAX: f32 = Self::MAX as f32;
 
     fn nearest(number: f32) -> Self {
-        number.round() as Self
+        number.round_ties_even() as Self
     }
 
     fn number(self) -> f32 {
@@ -53,19 +54,26 @@ impl<T: Multiple> Rounded<T> {
     pub(super) fn new(numbers: &[f32]) -> Self {
         let (mut multiples, mut steps) = (Vec::with_capacity(numbers.len()), Vec::new());
         let mut squared = 0.0;
-        for block in numbers.chunks(BLOCK) {
-            let greatest = block
-                .iter()
-                .fold(0.0_f32, |greatest, number| greatest.max(number.abs()));
-            // The least step is one that 1 can be divided by.
-            let step = (greatest / T::MAX).max(f32::MIN_POSITIVE);
-            for &number in block {
-                let multiple = T::nearest((number / step).clamp(-T::MAX, T::MAX));
-                squared += (f64::from(number) - f64::from(multiple.number()) * f64::from(step)).powi(2);
-                multiples.push(multiple);
+        vectorized(|| {
+            for block in numbers.chunks(BLOCK) {
+                let greatest = block
+                    .iter()
+                    .fold(0.0_f32, |greatest, number| greatest.max(number.abs()));
+                // Not zero, by which the numbers of an empty block would be divided.
+                let step = (greatest / T::MAX).max(f32::MIN_POSITIVE);
+                let mut sums = [0.0_f64; 16];
+                for numbers in block.chunks(sums.len()) {
+                    for (sum, &number) in sums.iter_mut().zip(numbers) {
+                        // Never the least integer, whose products could overflow.
+                        let multiple = T::nearest((number / step).clamp(-T::MAX, T::MAX));
+                        *sum += (f64::from(number) - f64::from(multiple.number()) * f64::from(step)).powi(2);
+                        multiples.push(multiple);
+                    }
+                }
+                squared += sums.iter().sum::<f64>();
+                steps.push(step);
             }
-            steps.push(step);
-        }
+        });
         Self {
             multiples: multiples.into(),
             steps: steps.into(),

@@ -195,7 +195,7 @@ impl Table {
         self.layers[slot]
     }
 
-    /// Whether a scope admits the layers in some slots, which the condition of the scope in SQL decides alike.
+    /// Whether a scope admits the layers in some slots. It admits what the condition of the scope in SQL admits.
     pub(super) fn admitted(&self, slots: Range<usize>, scope: &SearchScope) -> Vec<bool> {
         let facts = &self.facts;
         let mut admitted = Admitted(facts.is_searchable[slots.clone()].to_vec());

@@ -57,7 +57,7 @@ impl Store {
         let reached = scan.reaching(pool.threshold());
         let must_prove = window.exact
             || window.depth() > MAX_UNPROVEN_HITS
-            || (reached.len() > scoring.remaining() && view.table.count(scope) <= PROVEN_LAYERS);
+            || (scoring.may_not_suffice(reached.len()) && view.table.count(scope) <= PROVEN_LAYERS);
         if must_prove {
             scoring.lift_budget();
         }

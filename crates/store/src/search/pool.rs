@@ -118,14 +118,13 @@ impl<'a> Pool<'a> {
 
     /// Adds the candidates that are new, and the layers that are new of those that are known.
     pub(super) fn add(&mut self, listed: Vec<Candidate>) {
-        let known = self.candidates.iter().enumerate();
-        let known: HashMap<Uuid, usize> = known.map(|(place, candidate)| (candidate.sketch, place)).collect();
-        for candidate in listed {
-            match known.get(&candidate.sketch) {
-                Some(&place) => self.candidates[place].absorb(candidate),
-                None => self.candidates.push(candidate),
+        let mut listed: HashMap<Uuid, Candidate> = listed.into_iter().map(|found| (found.sketch, found)).collect();
+        for known in &mut self.candidates {
+            if let Some(found) = listed.remove(&known.sketch) {
+                known.absorb(found);
             }
         }
+        self.candidates.extend(listed.into_values());
         self.candidates
             .sort_unstable_by(|a, b| b.estimate.total_cmp(&a.estimate).then(a.layer.cmp(&b.layer)));
         // A known one may have more layers now.
@@ -142,6 +141,10 @@ impl<'a> Pool<'a> {
             return;
         }
         let (score, layers) = (self.score(candidate), candidate.layers);
+        // A score that is not a number is none.
+        if score.is_nan() {
+            return;
+        }
         let depth = self.window.depth();
         if self.best_layers >= depth && self.best.last().is_some_and(|(least, _)| score <= *least) {
             return;

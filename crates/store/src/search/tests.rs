@@ -71,7 +71,7 @@ fn the_threshold_is_the_score_of_the_layer_after_the_page_however_many_have_it()
     assert_eq!(pool.threshold(), f64::NEG_INFINITY, "three of four layers have scores");
     let next = pool.next(4);
     assert_eq!(layers(&next), [2, 3, 4]);
-    pool.put(&next, &[scored(0.1), scored(0.6), scored(0.2)]);
+    pool.put(&next, &[scored(f64::NAN), scored(0.6), scored(0.2)]);
     assert_eq!(pool.threshold(), 0.5, "of one of its three layers");
     // One more layer of a candidate that has its score.
     let mut again = Candidate::single(key(3), 31, 0.7, 0.8);
