@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use truth::Truth;
 use vectors::{Kind, Vectors};
 
-/// Vectors are in memory when most are, and no more have come for so long.
+/// Vectors are in memory when more are than the first search reads, and no more have come for so long.
 const SETTLED: Duration = Duration::from_secs(10);
 /// How long that may take.
 const MAX_WARM_UP: Duration = Duration::from_secs(600);
