@@ -34,7 +34,7 @@ pub(crate) async fn fill(folder: &Path, count: usize) -> anyhow::Result<()> {
     let database = open(&config.database()).await?;
     let probe_set = probe_set(&database.store).await?;
     let probes: Vec<usize> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
-    let vectors = Vectors::new(Kind::Blended, &probes, None)?;
+    let vectors = Vectors::new(Kind::Blended, &probes, None, count)?;
     let mut filler = Filler::new(database.store.clone(), probe_set, vectors);
     let mut grams = BufWriter::new(File::create(folder.join("grams.f32"))?);
     let filled = filler.fill(count, |vector| {

@@ -54,6 +54,10 @@ const PAGE: usize = 100;
 const PAGES: usize = 10;
 const MEASURES: [Measure; 2] = [Measure::DebiasedCka, Measure::Cka];
 
+/// As in the program that is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
     // Cargo passes `--bench` to the program.
     let arguments: Vec<String> = std::env::args()
@@ -130,7 +134,8 @@ async fn measure(kind: Kind, sizes: &[usize], store: Store, api: &mut Api) -> an
     let api = &*api;
     let probes: Vec<usize> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
     let networks = std::env::var_os("SCV_NETWORKS");
-    let vectors = Vectors::new(kind, &probes, networks.as_ref().map(Path::new))?;
+    let most = sizes.iter().copied().max().unwrap_or_default();
+    let vectors = Vectors::new(kind, &probes, networks.as_ref().map(Path::new), most)?;
     println!(
         "{kind:?} library, made of {} real layer vectors.\n",
         vectors.real_count()

@@ -49,10 +49,10 @@ impl std::str::FromStr for Kind {
 const SEEDS: u64 = 40;
 const WIDTHS: [u32; 4] = [4, 8, 16, 32];
 const ACTIVATIONS: [&str; 4] = ["ReLU", "ELU", "Tanh", "SiLU"];
-/// Trained networks of each data set, and the images that they are trained on.
-const TRAINED: u64 = 130;
+/// Images that a network is trained on.
 const TRAIN_IMAGES: usize = 3_000;
-const DATASETS: [(&str, &str); 2] = [("mnist", "mnist"), ("fashion", "fashion_mnist")];
+/// What the networks are trained on: the folder, the preset, and what the networks are drawn with.
+const DATASETS: [(&str, &str, u64); 2] = [("mnist", "mnist", 11), ("fashion", "fashion_mnist", 12)];
 
 /// An endless supply of layer vectors, or all layers of real networks.
 pub(crate) struct Vectors {
@@ -63,13 +63,15 @@ pub(crate) struct Vectors {
 }
 
 impl Vectors {
-    /// Vectors on the probe images of the digits, or on the first images of MNIST and Fashion-MNIST, which are in `networks`.
-    pub(crate) fn new(kind: Kind, probes: &[usize], networks: Option<&Path>) -> anyhow::Result<Self> {
+    /// Vectors on the probe images of the digits, or, for so many layers, on images of MNIST and Fashion-MNIST, which are in
+    /// `networks`.
+    pub(crate) fn new(kind: Kind, probes: &[usize], networks: Option<&Path>, count: usize) -> anyhow::Result<Self> {
         let real = match kind {
             Kind::Blended | Kind::Noisy => untrained(probes)?,
             Kind::Real => trained(
                 networks.context("real networks need the folder of scripts/networks")?,
                 probes.len(),
+                count,
             )?,
         };
         Ok(Self {
@@ -134,43 +136,62 @@ fn untrained(probes: &[usize]) -> anyhow::Result<Vec<LayerVector>> {
     Ok(vectors)
 }
 
-fn trained(networks: &Path, probe_count: usize) -> anyhow::Result<Vec<LayerVector>> {
-    let mut random = ChaCha8Rng::seed_from_u64(11);
+/// At least so many layers of trained networks, about as many for each data set. Each trains its networks in a thread of its own.
+fn trained(networks: &Path, probe_count: usize, count: usize) -> anyhow::Result<Vec<LayerVector>> {
+    let each = count.div_ceil(DATASETS.len());
+    let trained = std::thread::scope(|scope| {
+        let threads = DATASETS.map(|(folder, preset, seed)| {
+            let folder = networks.join(folder);
+            scope.spawn(move || trained_on(&folder, preset, seed, probe_count, each))
+        });
+        threads.map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a training panicked"))?)
+    });
+    trained
+        .into_iter()
+        .collect::<anyhow::Result<Vec<_>>>()
+        .map(|trained| trained.concat())
+}
+
+fn trained_on(
+    folder: &Path,
+    preset: &str,
+    seed: u64,
+    probe_count: usize,
+    count: usize,
+) -> anyhow::Result<Vec<LayerVector>> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut vectors = Vec::new();
-    for (folder, preset) in DATASETS {
-        let data = idx(&networks.join(folder), preset)?;
-        let train = data.split(Split::Train);
-        // Not among those that the networks are trained on.
-        let probes: Vec<usize> = (TRAIN_IMAGES..TRAIN_IMAGES + probe_count).collect();
-        let probes = train.images.select(&probes);
-        let chosen: Vec<usize> = (0..TRAIN_IMAGES).collect();
-        let few = LabelledImages {
-            images: train.images.select(&chosen),
-            labels: train.labels[..TRAIN_IMAGES].into(),
+    let data = idx(folder, preset)?;
+    let train = data.split(Split::Train);
+    // Not among those that the networks are trained on.
+    let probes: Vec<usize> = (TRAIN_IMAGES..TRAIN_IMAGES + probe_count).collect();
+    let probes = train.images.select(&probes);
+    let chosen: Vec<usize> = (0..TRAIN_IMAGES).collect();
+    let few = LabelledImages {
+        images: train.images.select(&chosen),
+        labels: train.labels[..TRAIN_IMAGES].into(),
+    };
+    while vectors.len() < count {
+        let blocks: Vec<Block> = serde_json::from_value(network(&mut random))?;
+        let graph = Arc::new(lower(&blocks, data.shape(), 10).map_err(|errors| anyhow::anyhow!("{errors:?}"))?);
+        let task = TrainTask {
+            graph: Arc::clone(&graph),
+            data: few.clone(),
+            statistics: data.statistics().clone(),
+            settings: TrainSettings {
+                epochs: random.random_range(1..=4),
+                batch_size: 64,
+                learning_rate: 0.002,
+                optimizer: Optimizer::Adam { weight_decay: 0.0 },
+                schedule: Schedule::Constant,
+                seed: random.random(),
+            },
+            classes: 10,
+            activation_limit: u64::MAX,
         };
-        for seed in 0..TRAINED {
-            let blocks: Vec<Block> = serde_json::from_value(network(&mut random))?;
-            let graph = Arc::new(lower(&blocks, data.shape(), 10).map_err(|errors| anyhow::anyhow!("{errors:?}"))?);
-            let epochs = random.random_range(1..=4);
-            let task = TrainTask {
-                graph: Arc::clone(&graph),
-                data: few.clone(),
-                statistics: data.statistics().clone(),
-                settings: TrainSettings {
-                    epochs,
-                    batch_size: 64,
-                    learning_rate: 0.002,
-                    optimizer: Optimizer::Adam { weight_decay: 0.0 },
-                    schedule: Schedule::Constant,
-                    seed,
-                },
-                classes: 10,
-                activation_limit: u64::MAX,
-            };
-            let trained = task.run(&DeviceContext::new(Device::Cpu), &Control::unwatched())?;
-            let weights = Weights::read(&trained.weights, &graph, &Device::Cpu)?;
-            vectors.extend(measure(Network::new(graph, weights), &probes, &data)?);
-        }
+        let trained = task.run(&DeviceContext::new(Device::Cpu), &Control::unwatched())?;
+        let weights = Weights::read(&trained.weights, &graph, &Device::Cpu)?;
+        vectors.extend(measure(Network::new(graph, weights), &probes, &data)?);
     }
     Ok(vectors)
 }

@@ -311,6 +311,34 @@ async fn a_change_is_seen_whose_transaction_was_open_while_the_sketches_were_rea
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rounded_vectors_make_room_for_the_sketches_of_another_probe_set() {
+    // The sketches of fourteen layers fit, and those of seven with the vectors of some.
+    let server = Server::with(|config| config.sketch_cache_bytes = 20_000).await;
+    let layers = layers_of_one_version(&server.api).await;
+    let create =
+        "mutation($input: CreateProbeSetInput!) { createProbeSet(input: $input) { probeSet { id } jobs { id } } }";
+    let input = json!({ "dataset": "digits", "imageCount": 20 });
+    let created = server.api.data(create, json!({ "input": input })).await["createProbeSet"].take();
+    server.api.wait_for_success(&text(&created["jobs"][0]["id"])).await;
+    let search = "query($layer: ID!, $on: ID) { layer(id: $layer) {
+        similar(first: 100, probeSet: $on, filter: { includeOwnModel: true }) { exact edges { node { id } } } } }";
+    for on in [&Value::Null, &created["probeSet"]["id"]] {
+        let found = server.api.data(search, json!({ "layer": layers[0], "on": on })).await;
+        let similar = &found["layer"]["similar"];
+        assert_eq!(
+            (&similar["exact"], similar["edges"].as_array().unwrap().len()),
+            (&json!(true), 7)
+        );
+        // Seven layers without vectors take less.
+        wait_for(&server.api, "sketches", "bytes", 13_000.0).await;
+    }
+    let used = cache(&server.api, "sketches").await;
+    assert_eq!(used["entries"], 2.0, "{used:#}");
+    assert!(used["bytes"].as_f64() <= used["byteLimit"].as_f64(), "{used:#}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_probe_sets_that_do_not_fit_together_one_is_searched_through_the_database() {
     // Seven layers fit, fourteen do not.
     let server = Server::with(|config| config.sketch_cache_bytes = 12_000).await;
@@ -377,19 +405,23 @@ async fn the_vectors_of_all_layers_are_read_into_memory_after_the_sketches() {
     let filter =
         json!({ "models": [model_of(&other.api, &version).await], "includeOwnModel": true, "minScore": 0.9999 });
     let variables = json!({ "layer": pair.targets[0], "measure": "CKA", "first": 1, "filter": filter });
+    other.api.data(SEARCH, variables.clone()).await;
+    wait_for(&other.api, "vectors", "entries", 14.0).await;
+    pair.add(json!({ "name": "c" }), 3).await;
     other.api.data(SEARCH, variables).await;
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while cache(&other.api, "vectors").await["entries"] != 14.0 {
-        assert!(
-            std::time::Instant::now() < end,
-            "{:#}",
-            cache(&other.api, "vectors").await
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    wait_for(&other.api, "vectors", "entries", 21.0).await;
     other.stop().await.unwrap();
     pair.plain.stop().await.unwrap();
     pair.server.stop().await.unwrap();
+}
+
+/// Waits until a cache has so many entries, or so many bytes.
+async fn wait_for(api: &Client, name: &str, field: &str, least: f64) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while cache(api, name).await[field].as_f64().unwrap() < least {
+        assert!(std::time::Instant::now() < end, "{:#}", cache(api, name).await);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 async fn model_of(api: &Client, version: &str) -> String {

@@ -22,7 +22,7 @@
 
 mod fixed_point;
 
-pub use fixed_point::{FixedSketch, LANES, NarrowProspects, Prospect, RestCosines, SketchColumns};
+pub use fixed_point::{FixedSketch, LANES, Prospect, RestCosines, SketchColumns};
 
 use super::simd::dot;
 use super::vector::{LayerVector, Measure};

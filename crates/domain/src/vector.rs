@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use self::rounded::{Rounded, product};
-use super::simd::{dot_in_double as dot, vectorized};
+use self::rounded::{Rounded, products};
+use super::simd::dot_in_double as dot;
 
 /// A similarity measure of layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -82,22 +82,18 @@ impl LayerVector {
     }
 }
 
-/// A layer vector with what its scores need: the length of its leading part, and its numbers in 8 bits.
+/// A layer vector with the length of its leading part, which its scores need.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoredVector {
     vector: LayerVector,
     lead_norm: f64,
-    lead: Rounded<i8>,
-    tail: Rounded<i8>,
 }
 
 impl ScoredVector {
-    /// Measures and rounds a vector.
+    /// Measures a vector.
     pub fn new(vector: LayerVector) -> Self {
         Self {
             lead_norm: vector.lead_norm(),
-            lead: Rounded::new(&vector.lead),
-            tail: Rounded::new(&vector.tail),
             vector,
         }
     }
@@ -110,11 +106,42 @@ impl ScoredVector {
 
     /// Bytes that it takes.
     pub fn byte_count(&self) -> usize {
-        size_of::<Self>() + self.len() * size_of::<f32>() + self.lead.byte_count() + self.tail.byte_count()
+        size_of::<Self>() + self.len() * size_of::<f32>()
     }
 }
 
-/// What the bound of a score is widened by: more than arithmetic in double precision adds, and what the length of a unit vector in
+/// A layer vector in 8 bits, which tell its score with another to about a hundredth.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoundedVector {
+    numbers: Rounded<i8>,
+    lead_norm: f64,
+}
+
+impl RoundedVector {
+    /// Rounds a vector.
+    pub fn new(vector: &ScoredVector) -> Self {
+        Self {
+            numbers: Rounded::new(&vector.vector),
+            lead_norm: vector.lead_norm,
+        }
+    }
+
+    /// Bytes that it takes, beside itself.
+    pub fn byte_count(&self) -> usize {
+        self.numbers.byte_count()
+    }
+}
+
+/// What a score lies between. Both are NaN if there is none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// The score is not below this.
+    pub lower: f64,
+    /// The score is not above this.
+    pub upper: f64,
+}
+
+/// What the bounds of a score are widened by: more than arithmetic in double precision adds, and what the length of a unit vector in
 /// single precision differs from 1 by.
 const ROUNDING_SLACK: f64 = 1e-6;
 
@@ -122,16 +149,14 @@ const ROUNDING_SLACK: f64 = 1e-6;
 #[derive(Debug, Clone)]
 pub struct TargetVector {
     vector: Arc<ScoredVector>,
-    lead: Rounded<i16>,
-    tail: Rounded<i16>,
+    numbers: Rounded<i16>,
 }
 
 impl TargetVector {
     /// Rounds a vector to 16 bits.
     pub fn new(vector: Arc<ScoredVector>) -> Self {
         Self {
-            lead: Rounded::new(&vector.vector.lead),
-            tail: Rounded::new(&vector.vector.tail),
+            numbers: Rounded::new(&vector.vector),
             vector,
         }
     }
@@ -142,29 +167,30 @@ impl TargetVector {
         scores((&own.vector, own.lead_norm), (&other.vector, other.lead_norm))
     }
 
-    /// What the score with another vector does not exceed, by its numbers in 8 bits. NaN for debiased CKA if a vector has no
-    /// leading part.
+    /// What the score with another vector of the same probe set lies between.
     ///
     /// With a = a′ + e and b = b′ + f, a·b is a′·b′ + e·b′ + a·f, and by Cauchy and Schwarz the last two are at most
     /// |e| (|b| + |f|) + |a| |f|.
-    pub fn bound(&self, other: &ScoredVector, measure: Measure) -> f64 {
+    pub fn bounds(&self, other: &RoundedVector, measure: Measure) -> Bounds {
         let (a_norm, b_norm) = (self.vector.lead_norm, other.lead_norm);
-        let lead = vectorized(|| product(&self.lead, &other.lead));
-        let bound = match measure {
+        let lead = self.vector.vector.lead.len();
+        let [lead, tail] = products(&self.numbers, &other.numbers, lead);
+        let ([e, e_tail], [f, f_tail]) = (self.numbers.errors, other.numbers.errors);
+        let (score, error) = match measure {
             Measure::DebiasedCka => {
-                let (e, f) = (self.lead.error, other.lead.error);
-                (lead + e * (b_norm + f) + a_norm * f) / (a_norm * b_norm)
+                let norms = a_norm * b_norm;
+                (lead / norms, (e * (b_norm + f) + a_norm * f) / norms)
             }
             Measure::Cka => {
-                let tail = vectorized(|| product(&self.tail, &other.tail));
-                let (e, f) = (
-                    self.lead.error.hypot(self.tail.error),
-                    other.lead.error.hypot(other.tail.error),
-                );
-                lead + tail + e * (1.0 + f) + f
+                let (e, f) = (e.hypot(e_tail), f.hypot(f_tail));
+                (lead + tail, e * (1.0 + f) + f)
             }
         };
-        bound + ROUNDING_SLACK
+        let error = error + ROUNDING_SLACK;
+        Bounds {
+            lower: score - error,
+            upper: score + error,
+        }
     }
 
     /// Number of its coordinates.

@@ -6,6 +6,7 @@
 //! basis has been replaced, or memory is short), searches go through the database.
 
 mod read;
+mod rounded;
 mod scan;
 mod table;
 #[cfg(test)]
@@ -21,10 +22,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use self::read::{Changes, Moment};
+pub(super) use self::scan::{Reached, Target, take_most_promising};
 use self::table::Table;
 use crate::vector_cache::{KeyedLayer, VectorCache};
 use crate::{CacheStatistics, StoreError};
 use scv_domain::id::ProbeSetId;
+use scv_domain::vector::RoundedVector;
 
 /// How long a search waits for a mirror, in all. After that it goes through the database.
 const MAX_WAIT: Duration = Duration::from_millis(100);
@@ -37,6 +40,12 @@ const RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// How long a probe set stays without a mirror that could not be read.
 const FAILURE_DELAY: Duration = Duration::from_secs(5);
+
+/// Numbers of vectors that are read in one statement: 4 MB.
+const VECTOR_NUMBERS: usize = 1_000_000;
+
+/// The part of the memory that rounded vectors leave free, for the sketches of new layers.
+const SPARE: u64 = 16;
 
 /// The generation of a mirror that has not been read.
 const NEVER: i64 = i64::MIN;
@@ -58,6 +67,8 @@ struct Inner {
     mirrors: Mutex<HashMap<ProbeSetId, Arc<Mirror>>>,
     /// Held while all layers of a probe set are read, which is done for one at a time.
     reading_all: tokio::sync::Mutex<()>,
+    /// Held while vectors are read, which is done for one at a time.
+    reading_vectors: tokio::sync::Mutex<()>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -111,6 +122,7 @@ impl Mirrors {
             vectors,
             mirrors: Mutex::default(),
             reading_all: tokio::sync::Mutex::default(),
+            reading_vectors: tokio::sync::Mutex::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         }))
@@ -121,10 +133,7 @@ impl Mirrors {
         let mirrors = self.mirrors();
         CacheStatistics {
             name: "sketches",
-            bytes: mirrors
-                .values()
-                .map(|mirror| mirror.bytes.load(Ordering::Relaxed))
-                .sum(),
+            bytes: total_bytes(mirrors.values()),
             byte_limit: self.0.byte_limit,
             entries: mirrors
                 .values()
@@ -185,7 +194,7 @@ impl Mirrors {
     }
 
     /// Takes over what has changed. Returns false if everything has to be read.
-    async fn read_changes(&self, probe_set: ProbeSetId, mirror: &Mirror) -> Result<bool, StoreError> {
+    async fn read_changes(&self, probe_set: ProbeSetId, mirror: &Arc<Mirror>) -> Result<bool, StoreError> {
         let since = match &*mirror.shown.read().await {
             Some(shown) if !shown.table.is_wasteful() => shown.moment.clone(),
             _ => return Ok(false),
@@ -208,25 +217,34 @@ impl Mirrors {
         let Some(Shown { moment: then, table }) = &mut *shown else {
             return Ok(false);
         };
+        let mut unread: Vec<_> = layers.iter().map(|layer| (layer.sketch_id, layer.layer_id)).collect();
         for layer in layers {
             table.put(layer);
         }
         if let Some(remaining) = remaining {
             table.retain(&remaining);
         }
+        unread.retain(|layer| table.is_unread(layer));
         *then = moment;
+        let mut fits = self.make_room(probe_set, table.byte_count());
+        if !fits {
+            table.clear_rounded();
+            unread = table.unread_vectors();
+            fits = self.make_room(probe_set, table.byte_count());
+        }
         mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
         mirror.generation.store(then.generation, Ordering::Release);
-        let fits = self.make_room(probe_set, table.byte_count());
         drop(shown);
-        if !fits {
+        if fits {
+            self.start_reading(probe_set, mirror, unread);
+        } else {
             mirror.clear().await;
             mirror.refuse_for(RETRY_DELAY);
         }
         Ok(true)
     }
 
-    async fn read_all(&self, probe_set: ProbeSetId, mirror: &Mirror) -> Result<(), StoreError> {
+    async fn read_all(&self, probe_set: ProbeSetId, mirror: &Arc<Mirror>) -> Result<(), StoreError> {
         mirror.clear().await;
         let _alone = self.0.reading_all.lock().await;
         let mut connection = self.0.work.acquire().await?;
@@ -239,19 +257,79 @@ impl Mirrors {
         mirror.bytes.store(bytes, Ordering::Relaxed);
         let (moment, table) = read::all(&mut connection, probe_set, layers).await?;
         drop(connection);
-        let vectors = table.vectors();
+        let unread = table.unread_vectors();
         let mut shown = mirror.shown.write().await;
         mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
         mirror.generation.store(moment.generation, Ordering::Release);
         *shown = Some(Shown { moment, table });
         drop(shown);
-        self.0
-            .runtime
-            .spawn(Arc::clone(&self.0).read_vectors(probe_set, vectors));
+        self.start_reading(probe_set, mirror, unread);
         Ok(())
     }
 
-    /// Makes room for the bytes of one mirror by giving up others that are idle. Returns false if it does not fit.
+    /// Reads the vectors of layers into memory, beside everything else.
+    fn start_reading(&self, probe_set: ProbeSetId, mirror: &Arc<Mirror>, layers: Vec<KeyedLayer>) {
+        if layers.is_empty() {
+            return;
+        }
+        let (mirrors, mirror) = (self.clone(), Arc::clone(mirror));
+        self.0.runtime.spawn(async move {
+            let read = mirrors.read_vectors(probe_set, &mirror, &layers).await;
+            // A server that stops closes its connections, which needs no line in the log.
+            if let Err(error) = read
+                && !mirrors.0.work.is_closed()
+            {
+                tracing::info!(%probe_set, error = format!("{error:#}"), "the vectors could not be read into memory");
+            }
+        });
+    }
+
+    /// Reads vectors as long as there is room for them in 8 bits.
+    async fn read_vectors(
+        &self,
+        probe_set: ProbeSetId,
+        mirror: &Mirror,
+        layers: &[KeyedLayer],
+    ) -> Result<(), StoreError> {
+        let _alone = self.0.reading_vectors.lock().await;
+        // The first one tells how long they are.
+        let (mut count, mut rest) = (1, layers);
+        while !rest.is_empty() {
+            let (next, others) = rest.split_at(count.min(rest.len()));
+            rest = others;
+            let vectors = self.0.vectors.read_ahead(&self.0.work, probe_set, next).await?;
+            if let Some(vector) = vectors.values().next() {
+                count = (VECTOR_NUMBERS / vector.len()).max(1);
+            }
+            let rounded = next
+                .iter()
+                .filter_map(|layer| Some((*layer, RoundedVector::new(vectors.get(&layer.0)?))));
+            if !self.keep_rounded(mirror, rounded.collect()).await {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps rounded vectors in a mirror. Returns false if they do not fit, or the mirror has been given up.
+    async fn keep_rounded(&self, mirror: &Mirror, vectors: Vec<(KeyedLayer, RoundedVector)>) -> bool {
+        let bytes: usize = vectors.iter().map(|(_, vector)| vector.byte_count()).sum();
+        let shown = mirror.shown.read().await;
+        let Some(Shown { table, .. }) = &*shown else {
+            return false;
+        };
+        if total_bytes(self.mirrors().values()) + bytes as u64 > self.0.byte_limit - self.0.byte_limit / SPARE {
+            return false;
+        }
+        for (layer, vector) in vectors {
+            table.put_rounded(layer, vector);
+        }
+        mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
+        true
+    }
+
+    /// Makes room for the bytes of one mirror. Others that are idle are given up, and if that is not enough, the rounded vectors
+    /// of all others. Returns false if it does not fit.
     fn make_room(&self, probe_set: ProbeSetId, bytes: u64) -> bool {
         let mut others: Vec<_> = self
             .mirrors()
@@ -260,20 +338,29 @@ impl Mirrors {
             .map(|(_, mirror)| Arc::clone(mirror))
             .collect();
         others.sort_by_cached_key(|mirror| mirror.times().used);
-        let mut taken: u64 = others.iter().map(|mirror| mirror.bytes.load(Ordering::Relaxed)).sum();
-        for mirror in others {
-            if taken + bytes <= self.0.byte_limit {
-                break;
-            }
-            // One that is in use at this moment is left alone.
+        let fits = || total_bytes(&others) + bytes <= self.0.byte_limit;
+        // Those that are in use at this moment are left alone.
+        for mirror in &others {
             let idle = mirror.times().used.elapsed() >= MIN_IDLE;
-            if idle && let Ok(mut shown) = mirror.shown.try_write() {
-                taken = taken.saturating_sub(mirror.bytes.swap(0, Ordering::Relaxed));
+            if !fits()
+                && idle
+                && let Ok(mut shown) = mirror.shown.try_write()
+            {
+                mirror.bytes.store(0, Ordering::Relaxed);
                 mirror.generation.store(NEVER, Ordering::Release);
                 *shown = None;
             }
         }
-        taken + bytes <= self.0.byte_limit
+        for mirror in &others {
+            if !fits()
+                && let Ok(mut shown) = mirror.shown.try_write()
+                && let Some(Shown { table, .. }) = &mut *shown
+            {
+                table.clear_rounded();
+                mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
+            }
+        }
+        fits()
     }
 
     fn mirror(&self, probe_set: ProbeSetId) -> Arc<Mirror> {
@@ -287,17 +374,10 @@ impl Mirrors {
     }
 }
 
-impl Inner {
-    /// Reads the vectors of layers into memory. A search that needs one earlier reads it itself.
-    async fn read_vectors(self: Arc<Self>, probe_set: ProbeSetId, layers: Vec<KeyedLayer>) {
-        let filled = self.vectors.fill(&self.work, probe_set, &layers).await;
-        // A server that stops closes its connections, which needs no line in the log.
-        if let Err(error) = filled
-            && !self.work.is_closed()
-        {
-            tracing::info!(%probe_set, error = format!("{error:#}"), "the vectors could not be read into memory");
-        }
-    }
+/// Bytes that mirrors take.
+fn total_bytes<'a>(mirrors: impl IntoIterator<Item = &'a Arc<Mirror>>) -> u64 {
+    let bytes = mirrors.into_iter().map(|mirror| mirror.bytes.load(Ordering::Relaxed));
+    bytes.sum()
 }
 
 impl Default for Mirror {

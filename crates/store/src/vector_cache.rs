@@ -12,15 +12,13 @@ use super::layer_sketch::vector_key;
 use super::vector::stored_vectors;
 use super::{CacheStatistics, StoreError};
 use scv_domain::id::ProbeSetId;
-use scv_domain::vector::{CkaScores, Measure, ScoredVector, TargetVector};
+use scv_domain::vector::{CkaScores, ScoredVector, TargetVector};
 
 /// Vectors by their keys, which are digests of their numbers. So none is ever out of date.
 #[derive(Debug, Clone)]
 pub(super) struct VectorCache {
     vectors: Cache<Uuid, Arc<ScoredVector>>,
     counts: Arc<Counts>,
-    /// Held while vectors are read ahead.
-    filling: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -29,19 +27,8 @@ struct Counts {
     misses: AtomicU64,
 }
 
-/// Numbers of vectors that are read ahead in one statement: 4 MB.
-const FILL_NUMBERS: usize = 1_000_000;
-
 /// A layer, with the key of its vector.
 pub(super) type KeyedLayer = (Uuid, i64);
-
-/// What a search learns of a layer.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Verdict {
-    Scored(CkaScores),
-    /// It scores less than was asked for, and no more than this.
-    Below(f64),
-}
 
 impl VectorCache {
     pub(super) fn new(byte_limit: u64) -> Self {
@@ -51,7 +38,6 @@ impl VectorCache {
                 .weigher(|_, vector: &Arc<ScoredVector>| vector.byte_count().try_into().unwrap_or(u32::MAX))
                 .build(),
             counts: Arc::default(),
-            filling: Arc::default(),
         }
     }
 
@@ -71,7 +57,7 @@ impl VectorCache {
     /// The vector of one layer.
     ///
     /// # Errors
-    /// As for [`VectorCache::verdicts`].
+    /// As for [`VectorCache::scores`].
     pub(super) async fn vector(
         &self,
         database: impl PgExecutor<'_>,
@@ -82,56 +68,49 @@ impl VectorCache {
         found.pop().ok_or(StoreError::Overtaken)
     }
 
-    /// The scores of layers with a target by a measure, as far as they can reach the least score that matters, in the order of the
-    /// layers, and how many of their vectors were read in the database.
+    /// The scores of layers with a target, in the order of the layers, and how many of their vectors were read in the database.
     ///
     /// # Errors
     /// [`StoreError::Overtaken`] if a layer has another vector by now, or none.
-    pub(super) async fn verdicts(
+    pub(super) async fn scores(
         &self,
         database: impl PgExecutor<'_>,
         probe_set: ProbeSetId,
-        (target, measure, least): (&TargetVector, Measure, f64),
+        target: &TargetVector,
         layers: &[KeyedLayer],
-    ) -> Result<(Vec<Verdict>, usize), StoreError> {
+    ) -> Result<(Vec<CkaScores>, usize), StoreError> {
         let (vectors, read) = self.vectors(database, probe_set, layers).await?;
-        let verdicts = vectors.iter().map(|vector| verdict(target, vector, measure, least));
-        Ok((verdicts.collect(), read))
+        let scores = vectors.iter().map(|vector| target.scores(vector));
+        Ok((scores.collect(), read))
     }
 
-    /// Reads the vectors of layers before searches need them, as long as there is room. One caller at a time does.
+    /// The vectors of layers, before searches need them. Those that are read are kept if there is room.
     ///
     /// # Errors
     /// The database fails.
-    pub(super) async fn fill(
+    pub(super) async fn read_ahead(
         &self,
         database: &PgPool,
         probe_set: ProbeSetId,
         layers: &[KeyedLayer],
-    ) -> Result<(), StoreError> {
-        let _alone = self.filling.lock().await;
-        let limit = self.vectors.policy().max_capacity().unwrap_or(u64::MAX);
-        // The first one tells how large they are.
-        let (mut batch, mut bytes) = (1, 1);
-        let mut rest = layers;
-        while !rest.is_empty() {
+    ) -> Result<HashMap<Uuid, Arc<ScoredVector>>, StoreError> {
+        let kept = layers
+            .iter()
+            .filter_map(|(key, _)| Some((*key, self.vectors.get(key)?)));
+        let mut vectors: HashMap<Uuid, Arc<ScoredVector>> = kept.collect();
+        let missing = layers.iter().filter(|(key, _)| !vectors.contains_key(key));
+        let missing: Vec<i64> = missing.map(|(_, layer)| *layer).collect();
+        if !missing.is_empty() {
+            let read = self.read(database, probe_set, &missing).await?;
             self.vectors.run_pending_tasks();
-            if self.vectors.weighted_size() + (batch * bytes) as u64 > limit {
-                break;
+            let bytes: usize = read.values().map(|vector| vector.byte_count()).sum();
+            let limit = self.vectors.policy().max_capacity().unwrap_or(u64::MAX);
+            if self.vectors.weighted_size().saturating_add(bytes as u64) <= limit {
+                self.keep(&read);
             }
-            let (next, others) = rest.split_at(batch.min(rest.len()));
-            rest = others;
-            let missing = next.iter().filter(|(key, _)| !self.vectors.contains_key(key));
-            let missing: Vec<i64> = missing.map(|(_, layer)| *layer).collect();
-            if missing.is_empty() {
-                continue;
-            }
-            if let Some(vector) = self.read(database, probe_set, &missing).await?.values().next() {
-                batch = (FILL_NUMBERS / vector.len()).max(1);
-                bytes = vector.byte_count();
-            }
+            vectors.extend(read);
         }
-        Ok(())
+        Ok(vectors)
     }
 
     async fn vectors(
@@ -154,6 +133,7 @@ impl VectorCache {
             true => HashMap::new(),
             false => self.read(database, probe_set, &missing).await?,
         };
+        self.keep(&read);
         let vectors = layers
             .iter()
             .zip(kept)
@@ -168,67 +148,15 @@ impl VectorCache {
         layers: &[i64],
     ) -> Result<HashMap<Uuid, Arc<ScoredVector>>, StoreError> {
         let vectors = stored_vectors(database, probe_set, layers).await?;
-        let keyed = vectors.into_iter().map(|(_, vector)| {
-            let (key, vector) = (vector_key(&vector), Arc::new(ScoredVector::new(vector)));
-            self.vectors.insert(key, Arc::clone(&vector));
-            (key, vector)
-        });
+        let keyed = vectors
+            .into_iter()
+            .map(|(_, vector)| (vector_key(&vector), Arc::new(ScoredVector::new(vector))));
         Ok(keyed.collect())
     }
-}
 
-fn verdict(target: &TargetVector, vector: &ScoredVector, measure: Measure, least: f64) -> Verdict {
-    if least > f64::NEG_INFINITY {
-        let bound = target.bound(vector, measure);
-        // Not if it is not a number.
-        if bound < least {
-            return Verdict::Below(bound);
+    fn keep(&self, read: &HashMap<Uuid, Arc<ScoredVector>>) {
+        for (key, vector) in read {
+            self.vectors.insert(*key, Arc::clone(vector));
         }
-    }
-    Verdict::Scored(target.scores(vector))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use scv_domain::vector::LayerVector;
-
-    const PROBES: usize = 12;
-    const LEAD: usize = PROBES * (PROBES - 3) / 2;
-
-    fn vector(step: f32) -> ScoredVector {
-        let mut numbers: Vec<f32> = (0..LEAD + PROBES).map(|index| (index as f32 * step).sin()).collect();
-        let norm = numbers.iter().map(|x| x * x).sum::<f32>().sqrt();
-        numbers.iter_mut().for_each(|x| *x /= norm);
-        let tail = numbers.split_off(LEAD);
-        ScoredVector::new(LayerVector { lead: numbers, tail })
-    }
-
-    #[test]
-    fn a_vector_is_scored_unless_its_rounded_numbers_rule_it_out() {
-        let target = TargetVector::new(Arc::new(vector(0.3)));
-        let other = vector(1.7);
-        let scores = target.scores(&other);
-        for (measure, score) in [(Measure::Cka, scores.cka), (Measure::DebiasedCka, scores.debiased_cka)] {
-            let verdict = |least| verdict(&target, &other, measure, least);
-            assert_eq!(verdict(f64::NEG_INFINITY), Verdict::Scored(scores));
-            assert_eq!(verdict(score), Verdict::Scored(scores), "a tie is a hit");
-            let ruled_out = verdict(score + 0.1);
-            assert!(
-                matches!(ruled_out, Verdict::Below(bound) if score <= bound && bound < score + 0.1),
-                "{ruled_out:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_vector_whose_bound_is_not_a_number_is_scored() {
-        let empty = ScoredVector::new(LayerVector {
-            lead: vec![0.0; LEAD],
-            tail: vec![(1.0 / PROBES as f32).sqrt(); PROBES],
-        });
-        let target = TargetVector::new(Arc::new(vector(0.3)));
-        let verdict = verdict(&target, &empty, Measure::DebiasedCka, 0.5);
-        assert!(matches!(verdict, Verdict::Scored(_)), "{verdict:?}");
     }
 }

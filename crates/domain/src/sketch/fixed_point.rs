@@ -1,7 +1,10 @@
 //! Sketches in fixed point: as exact as in half precision, and multiplied by whole registers on any processor.
 
+use std::array;
+
+use multiversion::multiversion;
+
 use super::{BOUND_SLACK, MAX_DIRECTIONS, SHORT_DIRECTIONS};
-use crate::simd::vectorized;
 
 /// Number of leading directions that narrow sketches have coordinates in.
 const NARROW_DIRECTIONS: usize = 16;
@@ -15,7 +18,7 @@ pub const LANES: usize = 16;
 /// The number that stands for 1.
 const ONE: f64 = 32_767.0;
 
-/// What rounding can add to a score above a short bound.
+/// How far rounding can take a score beyond a short bound.
 ///
 /// A coordinate is rounded by half a step at most, a sketch of k coordinates by √k half steps, and both sketches of a product
 /// are. That comes on top of what half precision did to them when they were stored. The last tenth of a step covers bounds in
@@ -75,22 +78,15 @@ pub struct SketchColumns {
     rests: Vec<Rests>,
 }
 
-/// What narrow sketches tell, by slot. NaN for those that were not asked for.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct NarrowProspects {
-    /// What the scores can be expected to be.
-    pub estimates: Vec<f32>,
-    /// What the scores do not exceed.
-    pub bounds: Vec<f32>,
-}
-
-/// What the sketches of two vectors tell of their score.
+/// What is known of the score of two vectors before it is computed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prospect {
     /// What the score can be expected to be.
     pub estimate: f32,
-    /// What the score does not exceed.
-    pub bound: f32,
+    /// The score is not below this.
+    pub lower: f32,
+    /// The score is not above this.
+    pub upper: f32,
 }
 
 impl FixedSketch {
@@ -173,39 +169,21 @@ impl SketchColumns {
         }
     }
 
-    /// What the narrow sketches in consecutive slots tell, from the first slot of a block on: of those that are wanted.
-    pub fn narrow_prospects(
+    /// What the scores of the sketches in consecutive blocks do not exceed, by their narrow sketches, block by block. `visit` sees
+    /// what they can be expected to be. Lanes that are not wanted have NaN.
+    pub fn narrow_bounds(
         &self,
         first_block: usize,
-        wanted: &[bool],
+        wanted: &[[bool; LANES]],
         target: &FixedSketch,
         rest_cosines: RestCosines,
-    ) -> NarrowProspects {
-        let target = target.narrow();
-        let blocks = self.narrow.iter().skip(first_block);
-        let mut prospects = NarrowProspects {
-            estimates: Vec::with_capacity(wanted.len()),
-            bounds: Vec::with_capacity(wanted.len()),
-        };
-        vectorized(|| {
-            for (wanted, block) in wanted.chunks(LANES).zip(blocks) {
-                let [mut estimates, mut bounds] = [[f32::NAN; LANES]; 2];
-                if wanted.contains(&true) {
-                    (estimates, bounds) = block.prospects(&target, rest_cosines.short as f32);
-                }
-                for ((estimate, bound), wanted) in estimates.iter_mut().zip(&mut bounds).zip(wanted) {
-                    if !wanted {
-                        (*estimate, *bound) = (f32::NAN, f32::NAN);
-                    }
-                }
-                prospects.estimates.extend_from_slice(&estimates[..wanted.len()]);
-                prospects.bounds.extend_from_slice(&bounds[..wanted.len()]);
-            }
-        });
-        prospects
+        visit: impl FnMut(&[f32; LANES]),
+    ) -> Vec<[f32; LANES]> {
+        let blocks = self.narrow.get(first_block..).unwrap_or_default();
+        narrow_bounds(blocks, wanted, &target.narrow(), rest_cosines.short as f32, visit)
     }
 
-    /// The slots, of those given, whose short and long bounds reach a score, with what their long sketches tell.
+    /// The slots, of those given, whose short and long bounds reach a score, with what their sketches tell.
     pub fn reaching(
         &self,
         slots: impl Iterator<Item = usize>,
@@ -213,28 +191,63 @@ impl SketchColumns {
         rest_cosines: RestCosines,
         score: f64,
     ) -> Vec<(usize, Prospect)> {
-        vectorized(|| {
-            let mut reaching = Vec::new();
-            // A loop, because the compiler does not inline the steps of a collected iterator.
-            for slot in slots {
-                let rests = self.rests[slot];
-                let leading = product(&self.leading[slot], &target.leading);
-                let rest = f64::from(rests.short) * f64::from(target.rests.short);
-                let short = prospect(leading, rest, rest_cosines.short, SHORT_SLACK);
-                if f64::from(short.bound) < score {
-                    continue;
-                }
-                let other = product(&self.other[slot], &target.other);
-                let rest = f64::from(rests.long) * f64::from(target.rests.long);
-                let long = prospect(leading + other, rest, rest_cosines.long, LONG_SLACK);
-                let bound = long.bound.min(short.bound);
-                if f64::from(bound) >= score {
-                    reaching.push((slot, Prospect { bound, ..long }));
-                }
-            }
-            reaching
-        })
+        reaching(self, slots, target, rest_cosines, score)
     }
+}
+
+#[multiversion(targets("x86_64+avx512bw+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn reaching(
+    columns: &SketchColumns,
+    slots: impl Iterator<Item = usize>,
+    target: &FixedSketch,
+    rest_cosines: RestCosines,
+    score: f64,
+) -> Vec<(usize, Prospect)> {
+    let mut reaching = Vec::new();
+    // A loop, because the compiler does not inline the steps of a collected iterator.
+    for slot in slots {
+        let rests = columns.rests[slot];
+        let leading = product(&columns.leading[slot], &target.leading);
+        let rest = f64::from(rests.short) * f64::from(target.rests.short);
+        let short = prospect(leading, rest, rest_cosines.short, SHORT_SLACK);
+        if f64::from(short.upper) < score {
+            continue;
+        }
+        let other = product(&columns.other[slot], &target.other);
+        let rest = f64::from(rests.long) * f64::from(target.rests.long);
+        let long = prospect(leading + other, rest, rest_cosines.long, LONG_SLACK);
+        let prospect = Prospect {
+            estimate: long.estimate,
+            lower: long.lower.max(short.lower),
+            upper: long.upper.min(short.upper),
+        };
+        if f64::from(prospect.upper) >= score {
+            reaching.push((slot, prospect));
+        }
+    }
+    reaching
+}
+
+#[multiversion(targets("x86_64+avx512bw+avx512dq+avx512vl+fma", "x86_64+avx2+fma"))]
+fn narrow_bounds(
+    blocks: &[NarrowBlock],
+    wanted: &[[bool; LANES]],
+    target: &NarrowSketch,
+    rest_cosine: f32,
+    mut visit: impl FnMut(&[f32; LANES]),
+) -> Vec<[f32; LANES]> {
+    let mut bounds = Vec::with_capacity(wanted.len());
+    for (block, wanted) in blocks.iter().zip(wanted) {
+        let (products, rests) = block.products(target);
+        let only_wanted = |value: f32, lane: usize| if wanted[lane] { value } else { f32::NAN };
+        visit(&array::from_fn(|lane| {
+            only_wanted(products[lane] + rests[lane] * rest_cosine, lane)
+        }));
+        bounds.push(array::from_fn(|lane| {
+            only_wanted(products[lane] + rests[lane] + SHORT_SLACK as f32, lane)
+        }));
+    }
+    bounds
 }
 
 impl NarrowBlock {
@@ -250,31 +263,25 @@ impl NarrowBlock {
         self.rests[lane] = sketch.rest;
     }
 
-    /// The estimates and the bounds of all lanes.
-    #[inline]
-    fn prospects(&self, target: &NarrowSketch, rest_cosine: f32) -> ([f32; LANES], [f32; LANES]) {
+    /// The inner products with the coordinates of a target in all lanes, and the products of the rests.
+    #[inline(always)]
+    fn products(&self, target: &NarrowSketch) -> ([f32; LANES], [f32; LANES]) {
         let mut sums = [0_i32; LANES];
         for (lanes, &of_target) in self.coordinates.iter().zip(&target.coordinates) {
-            for (sum, &coordinate) in sums.iter_mut().zip(lanes) {
-                *sum += i32::from(coordinate) * i32::from(of_target);
-            }
+            // Arrays as values: the compiler takes loops over them apart into single lanes.
+            sums = array::from_fn(|lane| sums[lane] + i32::from(lanes[lane]) * i32::from(of_target));
         }
-        let [mut estimates, mut bounds] = [[0.0_f32; LANES]; 2];
-        for lane in 0..LANES {
-            let product = sums[lane] as f32 * (1.0 / (ONE * ONE)) as f32;
-            let rest = self.rests[lane] * target.rest;
-            estimates[lane] = product + rest * rest_cosine;
-            bounds[lane] = product + rest + SHORT_SLACK as f32;
-        }
-        (estimates, bounds)
+        let products = sums.map(|sum| sum as f32 * (1.0 / (ONE * ONE)) as f32);
+        (products, self.rests.map(|rest| rest * target.rest))
     }
 }
 
-#[inline]
+#[inline(always)]
 fn prospect(product: f64, rest: f64, rest_cosine: f64, slack: f64) -> Prospect {
     Prospect {
         estimate: (product + rest * rest_cosine) as f32,
-        bound: (product + rest + slack) as f32,
+        lower: (product - rest - slack) as f32,
+        upper: (product + rest + slack) as f32,
     }
 }
 
@@ -284,7 +291,7 @@ fn fixed_point(coordinate: f32) -> i16 {
 }
 
 /// The inner product of coordinates. The sum cannot overflow, because neither sketch is longer than 1.
-#[inline]
+#[inline(always)]
 fn product<const LENGTH: usize>(a: &[i16; LENGTH], b: &[i16; LENGTH]) -> f64 {
     let sum: i32 = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
     f64::from(sum) / (ONE * ONE)

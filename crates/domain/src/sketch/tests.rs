@@ -5,6 +5,8 @@ use super::*;
 
 const LENGTH: usize = 120;
 
+const COSINES: RestCosines = RestCosines { short: 0.5, long: 0.5 };
+
 /// Orthonormal rows: the first coordinates, mixed by reflections.
 fn orthonormal(count: usize, reflections: &[Vec<f32>]) -> Vec<f32> {
     let mut rows: Vec<Vec<f64>> = (0..count)
@@ -68,6 +70,18 @@ fn basis(directions: Vec<f32>, centres: Vec<f32>, rest_cosine: f32) -> MeasureBa
     }
 }
 
+/// The estimates and bounds of narrow sketches.
+fn narrow(
+    columns: &SketchColumns,
+    first_block: usize,
+    wanted: &[[bool; LANES]],
+    target: &FixedSketch,
+) -> (Vec<f32>, Vec<f32>) {
+    let mut estimates = Vec::new();
+    let bounds = columns.narrow_bounds(first_block, wanted, target, COSINES, |block| estimates.extend(block));
+    (estimates, bounds.concat())
+}
+
 proptest! {
     #[test]
     fn no_score_exceeds_the_bound_of_two_stored_sketches(
@@ -99,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn the_score_is_never_above_the_bound_of_stored_sketches_in_fixed_point(
+    fn the_score_is_never_beyond_the_bounds_of_stored_sketches_in_fixed_point(
         (a, b) in pair(), count in 0..=LENGTH, reflections in proptest::collection::vec(vector(), 0..3),
     ) {
         let basis = basis(orthonormal(count, &reflections), Vec::new(), 0.5);
@@ -110,15 +124,15 @@ proptest! {
         });
         let mut columns = SketchColumns::default();
         columns.push(&of_b);
-        let cosines = RestCosines { short: 0.5, long: 0.5 };
-        let narrow = columns.narrow_prospects(0, &[true], &of_a, cosines);
-        let (narrow_estimate, narrow_bound) = (narrow.estimates[0], narrow.bounds[0]);
-        let (_, long) = columns.reaching(0..1, &of_a, cosines, -2.0)[0];
+        let (estimates, bounds) = narrow(&columns, 0, &[[true; LANES]], &of_a);
+        let (narrow_estimate, narrow_bound) = (estimates[0], bounds[0]);
+        let (_, long) = columns.reaching(0..1, &of_a, COSINES, -2.0)[0];
         prop_assert!(score(&a, &b) <= f64::from(narrow_bound), "{} > {narrow_bound}", score(&a, &b));
-        prop_assert!(score(&a, &b) <= f64::from(long.bound), "{} > {long:?}", score(&a, &b));
+        let all = f64::from(long.lower)..=f64::from(long.upper);
+        prop_assert!(all.contains(&score(&a, &b)), "{} is not in {long:?}", score(&a, &b));
         prop_assert!(narrow_estimate <= narrow_bound);
-        prop_assert_eq!(columns.reaching(0..1, &of_a, cosines, long.bound.into()), [(0, long)]);
-        prop_assert_eq!(columns.reaching(0..1, &of_a, cosines, f64::from(long.bound) + 1e-6), []);
+        prop_assert_eq!(columns.reaching(0..1, &of_a, COSINES, long.upper.into()), [(0, long)]);
+        prop_assert_eq!(columns.reaching(0..1, &of_a, COSINES, f64::from(long.upper) + 1e-6), []);
     }
 }
 
@@ -134,12 +148,11 @@ fn narrow_sketches_are_compared_in_every_slot_that_is_wanted() {
             FixedSketch::new(&sketch.short, &sketch.long)
         })
         .collect();
-    let cosines = RestCosines { short: 0.5, long: 0.5 };
     let alone = |sketch: &FixedSketch, target: &FixedSketch| {
         let mut columns = SketchColumns::default();
         columns.push(sketch);
-        let narrow = columns.narrow_prospects(0, &[true], target, cosines);
-        (narrow.estimates[0], narrow.bounds[0])
+        let (estimates, bounds) = narrow(&columns, 0, &[[true; LANES]], target);
+        (estimates[0], bounds[0])
     };
     let mut columns = SketchColumns::default();
     sketches.iter().rev().for_each(|sketch| columns.push(sketch));
@@ -147,15 +160,16 @@ fn narrow_sketches_are_compared_in_every_slot_that_is_wanted() {
         .iter()
         .enumerate()
         .for_each(|(slot, sketch)| columns.set(slot, sketch));
-    // From the second block on. One block is wanted in part, one not at all, and the last one is cut off.
-    let wanted: Vec<bool> = (LANES..sketches.len())
-        .map(|slot| (slot < 2 * LANES && slot % 3 == 0) || slot >= 3 * LANES)
+    // From the second block on. One is wanted in part, one not at all, and the last one is not full.
+    let is_wanted =
+        |slot: usize| (slot < 2 * LANES && slot.is_multiple_of(3)) || (3 * LANES..sketches.len()).contains(&slot);
+    let wanted: Vec<[bool; LANES]> = (1..4)
+        .map(|block| std::array::from_fn(|lane| is_wanted(block * LANES + lane)))
         .collect();
-    let narrow = columns.narrow_prospects(1, &wanted, &sketches[7], cosines);
-    assert_eq!(narrow.estimates.len(), sketches.len() - LANES);
-    for (index, slot) in (LANES..sketches.len()).enumerate() {
-        let (estimate, bound) = (narrow.estimates[index], narrow.bounds[index]);
-        match wanted[index] {
+    let (estimates, bounds) = narrow(&columns, 1, &wanted, &sketches[7]);
+    assert_eq!((estimates.len(), bounds.len()), (3 * LANES, 3 * LANES));
+    for ((slot, estimate), bound) in (LANES..).zip(estimates).zip(bounds) {
+        match is_wanted(slot) {
             true => assert_eq!((estimate, bound), alone(&sketches[slot], &sketches[7]), "{slot}"),
             false => assert!(estimate.is_nan() && bound.is_nan(), "{slot}"),
         }

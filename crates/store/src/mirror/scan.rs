@@ -9,11 +9,14 @@ use uuid::Uuid;
 
 use super::table::Table;
 use crate::search::{Candidate, SearchScope};
-use scv_domain::sketch::{FixedSketch, LANES, NarrowProspects, Prospect, RestCosines, SketchColumns};
-use scv_domain::vector::Measure;
+use scv_domain::sketch::{FixedSketch, LANES, Prospect, RestCosines, SketchColumns};
+use scv_domain::vector::{Bounds, Measure, TargetVector};
 
 /// Minimum number of layers that a thread is worth.
 pub(super) const PART_LAYERS: usize = 65_536;
+
+/// Minimum number of rounded vectors that a thread is worth.
+const PART_VECTORS: usize = 256;
 
 /// Maximum number of threads of one scan.
 const MAX_PARTS: usize = 8;
@@ -21,19 +24,43 @@ const MAX_PARTS: usize = 8;
 /// Layers that are listed by their narrow sketches for each that is wanted.
 const NARROW_FACTOR: usize = 16;
 
+/// What layers are compared with.
+#[derive(Debug, Clone)]
+pub(crate) struct Target<'a> {
+    /// The measure that they are compared by.
+    pub(crate) measure: Measure,
+    pub(crate) sketch: FixedSketch,
+    pub(crate) rest_cosines: RestCosines,
+    pub(crate) vector: &'a TargetVector,
+}
+
 /// A scan of all layers for one target.
 pub(crate) struct Scan<'a> {
     table: &'a Table,
-    target: FixedSketch,
     columns: &'a SketchColumns,
-    rest_cosines: RestCosines,
+    target: Target<'a>,
+    /// Number of layers that are listed before there are scores.
+    count: usize,
     parts: Vec<Part>,
 }
 
 /// Some layers, with what their narrow sketches tell of those that the scope admits. They are compared in a thread of their own.
 struct Part {
     first_slot: usize,
-    narrow: NarrowProspects,
+    /// By block and lane. NaN for layers that the scope does not admit.
+    bounds: Vec<[f32; LANES]>,
+    nearest: Nearest,
+}
+
+/// The layers with the greatest estimates.
+struct Nearest {
+    count: usize,
+    /// Their estimates and slots, with some that are no longer among them.
+    found: Vec<(f32, usize)>,
+    /// What a further layer has to reach.
+    least: f32,
+    /// How many may be found before those that are no longer among them have to go.
+    room: usize,
 }
 
 /// A layer whose bounds reach a score.
@@ -47,120 +74,176 @@ impl<'a> Scan<'a> {
     /// Compares a target with all layers, by their narrow sketches. Each thread gets at least `part_layers` of them.
     pub(super) fn new(
         table: &'a Table,
-        measure: Measure,
-        target: FixedSketch,
-        rest_cosines: RestCosines,
+        target: Target<'a>,
         scope: &SearchScope,
+        count: usize,
         part_layers: usize,
     ) -> Self {
-        let columns = table.columns(measure);
+        let columns = table.columns(target.measure);
         let parts = in_threads(&ranges(table.slot_count(), part_layers), |slots| {
             let admitted = table.admitted(slots.clone(), scope);
-            let narrow = columns.narrow_prospects(slots.start / LANES, &admitted, &target, rest_cosines);
+            let mut nearest = Nearest::new(NARROW_FACTOR * count);
+            let mut first_slots = slots.clone().step_by(LANES);
+            let bounds = columns.narrow_bounds(
+                slots.start / LANES,
+                &admitted,
+                &target.sketch,
+                target.rest_cosines,
+                |estimates| nearest.take(estimates, first_slots.next().unwrap_or(slots.end)),
+            );
+            nearest.keep_greatest();
             Part {
                 first_slot: slots.start,
-                narrow,
+                bounds,
+                nearest,
             }
         });
         Self {
             table,
-            target,
             columns,
-            rest_cosines,
+            target,
+            count,
             parts,
         }
     }
 
     /// The admitted layers with the greatest estimates, as far as narrow sketches tell: as many as are wanted, or more that tie.
-    pub(crate) fn nearest(&self, count: usize) -> Vec<Candidate> {
-        let listed = NARROW_FACTOR * count;
-        let nearest = in_threads(&self.parts, |part| part.nearest(listed));
-        let mut nearest = nearest.concat();
-        keep_greatest(&mut nearest, listed, |found| found.0);
+    pub(crate) fn nearest(&self) -> Vec<Candidate> {
+        let nearest = self.parts.iter().flat_map(|part| &part.nearest.found);
+        let mut nearest: Vec<_> = nearest.copied().collect();
+        keep_greatest(&mut nearest, NARROW_FACTOR * self.count, |found| found.0);
         let slots = nearest.into_iter().map(|(_, slot)| slot);
         let mut nearest = self.reaching_of(slots, f64::NEG_INFINITY);
-        keep_greatest(&mut nearest, count, |reached| reached.prospect.estimate);
-        self.candidates(nearest)
+        keep_greatest(&mut nearest, self.count, |reached| reached.prospect.estimate);
+        self.candidates(&nearest, f64::NEG_INFINITY)
     }
 
-    /// The admitted layers whose bounds reach a score.
+    /// The admitted layers whose sketches leave it possible that they reach a score.
     pub(crate) fn reaching(&self, score: f64) -> Vec<Reached> {
         let reaching = in_threads(&self.parts, |part| {
-            let bounds = part.narrow.bounds.iter().zip(part.first_slot..);
-            // Not those whose bound is not a number.
-            let reaching = bounds.filter(|(bound, _)| f64::from(**bound) >= score);
-            self.reaching_of(reaching.map(|(_, slot)| slot), score)
+            // No greater than the score, so that none is missed.
+            let least = (score as f32).next_down();
+            let blocks = part.bounds.iter().zip((part.first_slot..).step_by(LANES));
+            let reaching = blocks.filter(|(bounds, _)| reaches(bounds, least));
+            let lanes = reaching.flat_map(|(bounds, first)| bounds.iter().zip(first..));
+            let slots = lanes.filter(|(bound, _)| **bound >= least).map(|(_, slot)| slot);
+            self.reaching_of(slots, score)
         });
         reaching.concat()
     }
 
     fn reaching_of(&self, slots: impl Iterator<Item = usize>, score: f64) -> Vec<Reached> {
-        let reaching = self.columns.reaching(slots, &self.target, self.rest_cosines, score);
+        let reaching = self
+            .columns
+            .reaching(slots, &self.target.sketch, self.target.rest_cosines, score);
         let reaching = reaching.into_iter();
         reaching.map(|(slot, prospect)| Reached { slot, prospect }).collect()
     }
 
-    /// The candidates of layers that were reached. If there are more than are wanted, those with the greatest estimates, and
-    /// the greatest bound of the others.
-    pub(crate) fn most_promising(&self, mut reached: Vec<Reached>, count: usize) -> (Vec<Candidate>, Option<f64>) {
-        let mut left_out = None;
-        if reached.len() > count {
-            let estimate = |reached: &Reached| reached.prospect.estimate;
-            let all = reached.clone();
-            let least = keep_greatest(&mut reached, count.max(1), estimate);
-            let others = all.iter().filter(|reached| estimate(reached) < least);
-            left_out = others
-                .map(|reached| reached.prospect.bound)
-                .reduce(f32::max)
-                .map(f64::from);
-        }
-        (self.candidates(reached), left_out)
-    }
-
-    /// The candidates of layers, one for all that share a vector.
-    fn candidates(&self, reached: Vec<Reached>) -> Vec<Candidate> {
+    /// The candidates among layers that were reached: one for all that share a vector, if their rounded vectors leave it
+    /// possible that they reach a score.
+    pub(crate) fn candidates(&self, reached: &[Reached], score: f64) -> Vec<Candidate> {
+        let part_vectors = reached.len().div_ceil(part_count(reached.len(), PART_VECTORS)).max(1);
+        let parts: Vec<_> = reached.chunks(part_vectors).collect();
+        let reaching = in_threads(&parts, |part| {
+            let reaching = part.iter().filter(|reached| reached.bound() >= score);
+            let refined = reaching.map(|reached| self.refined(*reached));
+            refined.filter(|reached| reached.bound() >= score).collect::<Vec<_>>()
+        });
         let mut places: HashMap<Uuid, usize> = HashMap::new();
         let mut candidates: Vec<Candidate> = Vec::new();
-        for Reached { slot, prospect } in reached {
+        for Reached { slot, prospect } in reaching.into_iter().flatten() {
             let (vector, layer) = self.table.layer(slot);
             let place = *places.entry(vector).or_insert(candidates.len());
             match candidates.get_mut(place) {
                 Some(candidate) => candidate.add_copy(layer),
-                None => {
-                    let (estimate, bound) = (prospect.estimate.into(), prospect.bound.into());
-                    candidates.push(Candidate::single(vector, layer, estimate, bound));
-                }
+                None => candidates.push(Candidate::single(vector, layer, prospect)),
             }
         }
         candidates
     }
+
+    /// With what the rounded vector of a layer tells, if it has been read.
+    fn refined(&self, mut reached: Reached) -> Reached {
+        if let Some(vector) = self.table.rounded(reached.slot) {
+            let Bounds { lower, upper } = self.target.vector.bounds(vector, self.target.measure);
+            let prospect = &mut reached.prospect;
+            // Single precision must not narrow them. What is not a number changes nothing.
+            prospect.lower = prospect.lower.max((lower as f32).next_down());
+            prospect.upper = prospect.upper.min((upper as f32).next_up());
+            prospect.estimate = prospect.estimate.max(prospect.lower).min(prospect.upper);
+        }
+        reached
+    }
 }
 
-impl Part {
-    /// The estimates and slots of the layers with the greatest estimates.
-    fn nearest(&self, count: usize) -> Vec<(f32, usize)> {
-        let mut nearest: Vec<(f32, usize)> = Vec::new();
-        let (mut least, mut room) = (f32::NEG_INFINITY, 4 * count);
-        for (&estimate, slot) in self.narrow.estimates.iter().zip(self.first_slot..) {
-            // Not those whose estimate is not a number.
-            if estimate >= least {
-                nearest.push((estimate, slot));
-                if nearest.len() >= room {
-                    least = keep_greatest(&mut nearest, count, |found| found.0);
-                    // Many may tie, and must not be looked at again for each one that follows.
-                    room = 4 * count.max(nearest.len());
-                }
-            }
-        }
-        keep_greatest(&mut nearest, count, |found| found.0);
-        nearest
+impl Reached {
+    /// Its score is not above this.
+    pub(crate) fn bound(&self) -> f64 {
+        self.prospect.upper.into()
     }
+}
+
+/// Takes the layers with the greatest estimates out of those that were reached: as many as are wanted, or more that tie.
+pub(crate) fn take_most_promising(reached: &mut Vec<Reached>, count: usize) -> Vec<Reached> {
+    let estimate = |reached: &Reached| reached.prospect.estimate;
+    let mut promising = reached.clone();
+    let least = keep_greatest(&mut promising, count, estimate);
+    reached.retain(|reached| estimate(reached) < least);
+    promising
+}
+
+impl Nearest {
+    fn new(count: usize) -> Self {
+        Self {
+            count,
+            found: Vec::new(),
+            least: f32::NEG_INFINITY,
+            room: 4 * count,
+        }
+    }
+
+    /// Takes those of a block that are among them so far. Not those whose estimate is not a number.
+    #[inline(always)]
+    fn take(&mut self, estimates: &[f32; LANES], first_slot: usize) {
+        if reaches(estimates, self.least) {
+            self.insert(estimates, first_slot);
+        }
+    }
+
+    fn insert(&mut self, estimates: &[f32; LANES], first_slot: usize) {
+        let found = estimates.iter().copied().zip(first_slot..);
+        self.found.extend(found.filter(|(estimate, _)| *estimate >= self.least));
+        if self.found.len() >= self.room {
+            self.keep_greatest();
+            // Many may tie, and must not be looked at again for each one that follows.
+            self.room = 4 * self.count.max(self.found.len());
+        }
+    }
+
+    fn keep_greatest(&mut self) {
+        if self.found.len() > self.count {
+            self.least = keep_greatest(&mut self.found, self.count, |found| found.0);
+        }
+    }
+}
+
+/// Whether a number of a block is at least so great. One that is not a number is not. It looks at all of them, which takes less time
+/// than to stop at the first.
+#[inline(always)]
+fn reaches(block: &[f32; LANES], least: f32) -> bool {
+    block.iter().fold(false, |reaches, number| reaches | (*number >= least))
+}
+
+/// Number of threads for so many of something, of which each thread gets at least some.
+fn part_count(count: usize, least: usize) -> usize {
+    static PROCESSORS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
+    (count / least).clamp(1, MAX_PARTS.min(*PROCESSORS))
 }
 
 /// Ranges of so many slots, one for each thread that is worth its cost. Each begins with a block.
 fn ranges(slots: usize, part_layers: usize) -> Vec<Range<usize>> {
-    static PROCESSORS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
-    let parts = (slots / part_layers).clamp(1, MAX_PARTS.min(*PROCESSORS));
+    let parts = part_count(slots, part_layers);
     let blocks = slots.div_ceil(LANES);
     (0..parts)
         .map(|part| part * blocks / parts * LANES..((part + 1) * blocks / parts * LANES).min(slots))

@@ -7,11 +7,12 @@ use std::ops::Range;
 use pgvector::HalfVector;
 use uuid::Uuid;
 
-use super::scan::{PART_LAYERS, Scan};
+use super::rounded::RoundedColumn;
+use super::scan::{PART_LAYERS, Scan, Target};
 use crate::search::SearchScope;
 use crate::vector_cache::KeyedLayer;
-use scv_domain::sketch::{FixedSketch, RestCosines, SketchColumns};
-use scv_domain::vector::Measure;
+use scv_domain::sketch::{FixedSketch, LANES, SketchColumns};
+use scv_domain::vector::{Measure, RoundedVector};
 
 /// A layer as it is stored.
 #[derive(Debug, sqlx::FromRow)]
@@ -94,14 +95,18 @@ pub(crate) struct Table {
     slots: HashMap<i64, u32>,
     debiased: SketchColumns,
     cka: SketchColumns,
+    rounded: RoundedColumn,
     kinds: Names<String>,
     tags: Names<Vec<String>>,
 }
 
 impl Table {
-    /// Size of a layer in bytes: its keys, what filters look at, the entry of its slot, and its sketches.
-    pub(super) const LAYER_BYTES: usize =
-        size_of::<KeyedLayer>() + Facts::LAYER_BYTES + 2 * size_of::<(i64, u32)>() + 2 * SketchColumns::SKETCH_BYTES;
+    /// Size of a layer in bytes without its vector: its keys, what filters look at, the entry of its slot, and its sketches.
+    pub(super) const LAYER_BYTES: usize = size_of::<KeyedLayer>()
+        + Facts::LAYER_BYTES
+        + 2 * size_of::<(i64, u32)>()
+        + 2 * SketchColumns::SKETCH_BYTES
+        + RoundedColumn::SLOT_BYTES;
 
     /// An empty table with room for layers.
     pub(super) fn with_capacity(layers: usize) -> Self {
@@ -111,13 +116,14 @@ impl Table {
             slots: HashMap::with_capacity(layers),
             debiased: SketchColumns::with_capacity(layers),
             cka: SketchColumns::with_capacity(layers),
+            rounded: RoundedColumn::with_capacity(layers),
             kinds: Names::default(),
             tags: Names::default(),
         }
     }
 
     pub(crate) fn byte_count(&self) -> u64 {
-        (self.layers.len() * Self::LAYER_BYTES) as u64
+        (self.layers.len() * Self::LAYER_BYTES) as u64 + self.rounded.byte_count()
     }
 
     /// Adds a layer, or replaces what is known of it.
@@ -127,7 +133,11 @@ impl Table {
         let cka = fixed(&stored.cka_short, &stored.cka_long);
         let next = self.layers.len();
         let slot = *self.slots.entry(stored.layer_id).or_insert(next as u32) as usize;
-        put(&mut self.layers, slot, (stored.sketch_id, stored.layer_id));
+        let keyed = (stored.sketch_id, stored.layer_id);
+        if self.layers.get(slot).is_some_and(|known| *known != keyed) {
+            self.rounded.clear(slot);
+        }
+        put(&mut self.layers, slot, keyed);
         self.facts.put(slot, &stored, kind, tags);
         if slot < next {
             self.debiased.set(slot, &debiased);
@@ -135,14 +145,44 @@ impl Table {
         } else {
             self.debiased.push(&debiased);
             self.cka.push(&cka);
+            self.rounded.push();
         }
+    }
+
+    /// Takes the rounded vector of a layer, unless the layer is gone or has another vector by now.
+    pub(super) fn put_rounded(&self, layer: KeyedLayer, vector: RoundedVector) {
+        if let Some(slot) = self.slots.get(&layer.1).map(|slot| *slot as usize)
+            && self.layers[slot] == layer
+        {
+            self.rounded.set(slot, vector);
+        }
+    }
+
+    /// Whether the vector of a layer is still to be read.
+    pub(super) fn is_unread(&self, layer: &KeyedLayer) -> bool {
+        let slot = self.slots.get(&layer.1).map(|slot| *slot as usize);
+        slot.is_some_and(|slot| self.layers[slot] == *layer && self.rounded(slot).is_none())
+    }
+
+    /// Gives up all rounded vectors.
+    pub(super) fn clear_rounded(&mut self) {
+        self.rounded.clear_all();
+    }
+
+    /// The rounded vector of the layer in a slot, if it has been read.
+    #[inline]
+    pub(super) fn rounded(&self, slot: usize) -> Option<&RoundedVector> {
+        self.rounded.get(slot)
     }
 
     /// Removes the layers that are not among those given. Their slots stay, and nothing finds them.
     pub(super) fn retain(&mut self, layers: &std::collections::HashSet<i64>) {
         self.slots.retain(|layer, slot| {
             let stays = layers.contains(layer);
-            self.facts.is_searchable[*slot as usize] &= stays;
+            if !stays {
+                self.facts.is_searchable[*slot as usize] = false;
+                self.rounded.clear(*slot as usize);
+            }
             stays
         });
     }
@@ -155,14 +195,15 @@ impl Table {
     /// Number of layers that a scope admits.
     pub(crate) fn count(&self, scope: &SearchScope) -> usize {
         let admitted = self.admitted(0..self.layers.len(), scope);
-        admitted.into_iter().filter(|is_admitted| *is_admitted).count()
+        admitted.iter().flatten().filter(|is_admitted| **is_admitted).count()
     }
 
-    /// The vectors of all searchable layers, each with one of those that have it, in the order of the layers.
-    pub(super) fn vectors(&self) -> Vec<KeyedLayer> {
-        let layers = self.layers.iter().zip(&self.facts.is_searchable);
-        let searchable = layers.filter(|(_, is_searchable)| **is_searchable);
-        let vectors: HashMap<Uuid, i64> = searchable.map(|(layer, _)| *layer).collect();
+    /// The vectors of all searchable layers that have not been read, each with one of the layers that have it, in the order of the
+    /// layers.
+    pub(super) fn unread_vectors(&self) -> Vec<KeyedLayer> {
+        let layers = self.layers.iter().zip(&self.facts.is_searchable).enumerate();
+        let unread = layers.filter(|(slot, (_, is_searchable))| **is_searchable && self.rounded(*slot).is_none());
+        let vectors: HashMap<Uuid, i64> = unread.map(|(_, (layer, _))| *layer).collect();
         let mut vectors: Vec<KeyedLayer> = vectors.into_iter().collect();
         vectors.sort_by_key(|(_, layer)| *layer);
         vectors
@@ -174,15 +215,9 @@ impl Table {
         Some((self.layers[slot].0, self.columns(measure).get(slot)))
     }
 
-    /// Compares a target with all layers.
-    pub(crate) fn scan<'a>(
-        &'a self,
-        measure: Measure,
-        target: FixedSketch,
-        rest_cosines: RestCosines,
-        scope: &'a SearchScope,
-    ) -> Scan<'a> {
-        Scan::new(self, measure, target, rest_cosines, scope, PART_LAYERS)
+    /// Compares a target with all layers. So many are listed before there are scores.
+    pub(crate) fn scan<'a>(&'a self, target: Target<'a>, scope: &'a SearchScope, count: usize) -> Scan<'a> {
+        Scan::new(self, target, scope, count, PART_LAYERS)
     }
 
     /// Number of slots, with those of layers that have been removed.
@@ -195,10 +230,11 @@ impl Table {
         self.layers[slot]
     }
 
-    /// Whether a scope admits the layers in some slots. It admits what the condition of the scope in SQL admits.
-    pub(super) fn admitted(&self, slots: Range<usize>, scope: &SearchScope) -> Vec<bool> {
+    /// Whether a scope admits the layers in some slots, in blocks. It admits what the condition of the scope in SQL admits.
+    pub(super) fn admitted(&self, slots: Range<usize>, scope: &SearchScope) -> Vec<[bool; LANES]> {
         let facts = &self.facts;
-        let mut admitted = Admitted(facts.is_searchable[slots.clone()].to_vec());
+        let mut admitted = Admitted::all(slots.len());
+        admitted.keep(&facts.is_searchable[slots.clone()], |is_searchable| *is_searchable);
         if let Some(own) = scope.own_model {
             admitted.keep(&facts.models[slots.clone()], |model| *model != own.0);
         }
@@ -251,14 +287,27 @@ fn fixed(short: &HalfVector, long: &HalfVector) -> FixedSketch {
     FixedSketch::new(&numbers(short), &numbers(long))
 }
 
-/// The slots that are admitted by the conditions so far.
-struct Admitted(Vec<bool>);
+/// The slots that are admitted by the conditions so far, in blocks.
+struct Admitted(Vec<[bool; LANES]>);
 
 impl Admitted {
+    fn all(slots: usize) -> Self {
+        let mut blocks = vec![[true; LANES]; slots.div_ceil(LANES)];
+        if let Some(last) = blocks.last_mut()
+            && !slots.is_multiple_of(LANES)
+        {
+            last[slots % LANES..].fill(false);
+        }
+        Self(blocks)
+    }
+
     /// Adds a condition on a column.
     fn keep<T>(&mut self, column: &[T], admits: impl Fn(&T) -> bool) {
-        for (is_admitted, value) in self.0.iter_mut().zip(column) {
-            *is_admitted = *is_admitted && admits(value);
+        for (block, values) in self.0.iter_mut().zip(column.chunks(LANES)) {
+            // Without a branch, so that the compiler can look at several at a time.
+            for (is_admitted, value) in block.iter_mut().zip(values) {
+                *is_admitted &= admits(value);
+            }
         }
     }
 }

@@ -1,12 +1,18 @@
 use pgvector::HalfVector;
 use uuid::Uuid;
 
-use super::scan::Scan;
+use std::sync::Arc;
+
+use super::scan::{Reached, Scan, Target, take_most_promising};
 use super::table::{StoredLayer, Table};
 use crate::search::{Candidate, SearchScope};
 use scv_domain::id::{AccountId, DatasetId, ModelId, VersionId};
 use scv_domain::sketch::{FixedSketch, LONG_LENGTH, RestCosines, SHORT_LENGTH};
-use scv_domain::vector::Measure;
+use scv_domain::vector::{LayerVector, Measure, RoundedVector, ScoredVector, TargetVector};
+
+/// Probe images, and the length of the leading part of a vector.
+const PROBES: usize = 40;
+const LEAD: usize = PROBES * (PROBES - 3) / 2;
 
 const REST_COSINES: RestCosines = RestCosines { short: 0.5, long: 0.5 };
 
@@ -50,6 +56,35 @@ fn layer(layer_id: i64, coordinates: impl Fn(usize) -> f32) -> StoredLayer {
     }
 }
 
+/// A unit vector of noise.
+fn vector(seed: u64) -> ScoredVector {
+    let mut lead: Vec<f32> = (0..LEAD + PROBES).map(|index| noise(seed, index)).collect();
+    let length = lead.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt() as f32;
+    lead.iter_mut().for_each(|x| *x /= length);
+    let tail = lead.split_off(LEAD);
+    ScoredVector::new(LayerVector { lead, tail })
+}
+
+fn target_vector(seed: u64) -> TargetVector {
+    TargetVector::new(Arc::new(vector(seed)))
+}
+
+/// A layer of a table as a target, by CKA.
+fn target<'a>(table: &Table, layer: i64, vector: &'a TargetVector) -> Target<'a> {
+    let (_, sketch) = table.sketch(layer, Measure::Cka).expect("it is there");
+    Target {
+        measure: Measure::Cka,
+        sketch,
+        rest_cosines: REST_COSINES,
+        vector,
+    }
+}
+
+fn listed(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    candidates.sort_by_key(Candidate::layer);
+    candidates
+}
+
 fn table(layers: impl IntoIterator<Item = StoredLayer>) -> Table {
     let mut table = Table::with_capacity(0);
     layers.into_iter().for_each(|layer| table.put(layer));
@@ -67,26 +102,95 @@ fn layers_that_tie_are_listed_together() {
             .map(twin)
             .chain((40..200).map(|id| layer(id, move |index| noise(id as u64, index)))),
     );
-    let (_, sketch) = table.sketch(1, Measure::Cka).expect("it is there");
-    let scope = SearchScope::default();
-    let nearest = table.scan(Measure::Cka, sketch, REST_COSINES, &scope).nearest(3);
+    let (vector, scope) = (target_vector(1), SearchScope::default());
+    let nearest = table.scan(target(&table, 1, &vector), &scope, 3).nearest();
     assert_eq!(nearest.len(), 1, "{nearest:?}");
     assert_eq!(nearest[0].layer_count(), 39);
 }
 
 #[test]
-fn of_many_layers_the_most_promising_are_candidates_and_the_greatest_bound_of_the_others_is_known() {
-    let table = table((1..=500).map(|id| layer(id, move |index| noise(id as u64, index))));
-    let (_, sketch) = table.sketch(1, Measure::Cka).expect("it is there");
-    let scope = SearchScope::default();
-    let scan = table.scan(Measure::Cka, sketch, REST_COSINES, &scope);
-    let (all, none) = scan.most_promising(scan.reaching(-2.0), 500);
-    assert_eq!((all.len(), none), (500, None));
-    let (most, left_out) = scan.most_promising(scan.reaching(-2.0), 20);
-    assert_eq!(most.len(), 20);
-    let kept: Vec<i64> = most.iter().map(Candidate::layer).collect();
-    let others = all.iter().filter(|candidate| !kept.contains(&candidate.layer()));
-    assert_eq!(left_out, others.map(Candidate::bound).reduce(f64::max));
+fn of_many_layers_the_most_promising_are_taken_with_what_ties_with_them() {
+    // Two layers have each sketch.
+    let table = table((1..=500).map(|id| layer(id, move |index| noise(id as u64 / 2, index))));
+    let (vector, scope) = (target_vector(1), SearchScope::default());
+    let scan = table.scan(target(&table, 1, &vector), &scope, 1);
+    let mut others = scan.reaching(-2.0);
+    assert_eq!(others.len(), 500);
+    let taken = take_most_promising(&mut others, 20);
+    assert!((20..=21).contains(&taken.len()), "{}", taken.len());
+    assert_eq!(taken.len() + others.len(), 500);
+    let greatest = |of: &[Reached]| of.iter().map(Reached::bound).fold(f64::NEG_INFINITY, f64::max);
+    assert!(greatest(&taken) > greatest(&others));
+    assert_eq!(take_most_promising(&mut others, 500).len(), 500 - taken.len());
+    assert!(others.is_empty());
+}
+
+#[test]
+fn rounded_vectors_narrow_the_bounds_of_their_layers_and_rule_layers_out() {
+    // Sketches that tell nothing: all is in the rest.
+    let only_rest = |index: usize| f32::from(u8::from(index + 1 == LONG_LENGTH));
+    let mut layers = table((1..=9).map(|id| layer(id, only_rest)));
+    let (first, scope) = (target_vector(1), SearchScope::default());
+    let rounded = |seed| RoundedVector::new(&vector(seed));
+    let candidates = |table: &Table, score| {
+        let scan = table.scan(target(table, 1, &first), &scope, 1);
+        listed(scan.candidates(&scan.reaching(-2.0), score))
+    };
+    assert_eq!(candidates(&layers, 0.5).len(), 9, "sketches rule none out");
+    for id in 1..=8 {
+        layers.put_rounded((Uuid::from_u128(id), id as i64), rounded(id as u64));
+    }
+    let bytes = layers.byte_count();
+    // Layers that have another vector, or are not there.
+    layers.put_rounded((Uuid::from_u128(1), 9), rounded(9));
+    layers.put_rounded((Uuid::from_u128(10), 10), rounded(10));
+    assert_eq!(layers.byte_count(), bytes);
+    let known = candidates(&layers, -2.0);
+    for (candidate, seed) in known.iter().zip(1..=8) {
+        let score = first.scores(&vector(seed)).cka;
+        let (lower, upper) = candidate.bounds();
+        assert!(
+            lower <= score && score <= upper && upper - lower < 0.02,
+            "{score}: {candidate:?}"
+        );
+    }
+    let ids = |found: Vec<Candidate>| found.iter().map(Candidate::layer).collect::<Vec<_>>();
+    assert_eq!(
+        ids(candidates(&layers, 0.5)),
+        [1, 9],
+        "of the last one no vector is known"
+    );
+    layers.put(StoredLayer {
+        sketch_id: Uuid::from_u128(99),
+        ..layer(2, only_rest)
+    });
+    assert_eq!(ids(candidates(&layers, 0.5)), [1, 2, 9], "it has another vector now");
+    layers.clear_rounded();
+    assert_eq!(candidates(&layers, 0.5).len(), 9);
+    assert_eq!(layers.byte_count(), (9 * Table::LAYER_BYTES) as u64);
+}
+
+#[test]
+fn vectors_are_unread_until_one_layer_of_each_has_been_put() {
+    let twin = |id| StoredLayer {
+        sketch_id: Uuid::max(),
+        ..layer(id, |index| noise(1, index))
+    };
+    let hidden = StoredLayer {
+        searchable: false,
+        ..layer(4, |index| noise(4, index))
+    };
+    let table = table([twin(1), twin(2), layer(3, |index| noise(3, index)), hidden]);
+    let unread = table.unread_vectors();
+    assert_eq!(
+        unread.iter().map(|(vector, _)| *vector).collect::<Vec<_>>(),
+        [Uuid::max(), Uuid::from_u128(3)]
+    );
+    for layer in unread {
+        assert!(table.is_unread(&layer));
+        table.put_rounded(layer, RoundedVector::new(&vector(1)));
+        assert!(!table.is_unread(&layer));
+    }
 }
 
 #[test]
@@ -104,15 +208,11 @@ fn a_scan_in_several_threads_finds_what_one_thread_finds() {
         ..SearchScope::default()
     };
     for scope in [SearchScope::default(), narrow] {
-        let (_, sketch) = table.sketch(3, Measure::Cka).expect("it is there");
-        let scan = |part_layers| Scan::new(&table, Measure::Cka, sketch.clone(), REST_COSINES, &scope, part_layers);
-        let listed = |mut candidates: Vec<Candidate>| {
-            candidates.sort_by_key(Candidate::layer);
-            candidates
-        };
+        let vector = target_vector(3);
+        let scan = |part_layers| Scan::new(&table, target(&table, 3, &vector), &scope, 20, part_layers);
         let (one, several) = (scan(1_000), scan(100));
-        assert_eq!(listed(several.nearest(20)), listed(one.nearest(20)));
-        let reached = |scan: &Scan<'_>| listed(scan.most_promising(scan.reaching(0.0), usize::MAX).0);
+        assert_eq!(listed(several.nearest()), listed(one.nearest()));
+        let reached = |scan: &Scan<'_>| listed(scan.candidates(&scan.reaching(0.0), 0.0));
         assert!(reached(&one).len() > 50);
         assert_eq!(reached(&several), reached(&one));
     }
@@ -222,10 +322,9 @@ fn each_part_of_a_scope_admits_what_it_names() {
         },
     ];
     let found = |scope: &SearchScope| {
-        let (_, sketch) = table.sketch(2, Measure::Cka).expect("it is there");
-        let scan = table.scan(Measure::Cka, sketch, REST_COSINES, scope);
-        let (mut found, _) = scan.most_promising(scan.reaching(-2.0), usize::MAX);
-        found.sort_by_key(Candidate::layer);
+        let vector = target_vector(2);
+        let scan = table.scan(target(&table, 2, &vector), scope, 1);
+        let found = listed(scan.candidates(&scan.reaching(-2.0), -2.0));
         found.iter().map(Candidate::layer).collect::<Vec<_>>()
     };
     assert_eq!(found(&all), [1, 2]);

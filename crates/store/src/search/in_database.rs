@@ -10,7 +10,7 @@ use std::sync::Arc;
 use scv_domain::id::ProbeSetId;
 use scv_domain::similarity::Matches;
 use scv_domain::sketch::{MeasureBasis, ReachingCell, Surroundings};
-use scv_domain::vector::ScoredVector;
+use scv_domain::vector::{ScoredVector, TargetVector};
 
 use super::pool::{Pool, Unproven};
 use super::scoring::Scoring;
@@ -77,6 +77,7 @@ impl Store {
                 (basis, sketch, Arc::new(ScoredVector::new(vector.clone())))
             }
         };
+        let vector = TargetVector::new(vector);
         let search = DatabaseSearch {
             statements: Statements::new(connection, basis.id, probe_set, scope),
             basis: basis.basis.of(measure),
@@ -89,7 +90,7 @@ impl Store {
             target,
             scope,
             window,
-            scoring: Scoring::new(&self.vectors, probe_set, vector, window),
+            scoring: Scoring::new(&self.vectors, probe_set, &vector, window),
         };
         search.run().await
     }

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::{SearchTarget, SearchWindow};
-use crate::vector_cache::{KeyedLayer, Verdict};
+use crate::vector_cache::KeyedLayer;
 use scv_domain::id::LayerId;
 use scv_domain::similarity::{LayerMatch, Matches};
+use scv_domain::sketch::Prospect;
 use scv_domain::vector::{CkaScores, Measure};
 
 /// A sketch that was listed, for all layers that have it.
@@ -20,10 +21,12 @@ pub(crate) struct Candidate {
     pub(super) layers: usize,
     /// What it was listed by: the negative inner product of its short sketch with the ordering vector.
     pub(super) distance: f64,
-    /// What its layers can be expected to score, by their long sketches.
+    /// What its layers can be expected to score.
     pub(super) estimate: f64,
-    /// Its layers do not score higher.
-    pub(super) bound: f64,
+    /// Its layers do not score less.
+    pub(super) lower: f64,
+    /// Its layers do not score more.
+    pub(super) upper: f64,
     pub(super) scores: Option<CkaScores>,
     /// Its other layers in the scope, if they are known.
     pub(super) copies: Vec<i64>,
@@ -31,14 +34,16 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// The candidate of one layer.
-    pub(crate) fn single(sketch: Uuid, layer: i64, estimate: f64, bound: f64) -> Self {
+    pub(crate) fn single(sketch: Uuid, layer: i64, prospect: Prospect) -> Self {
+        let Prospect { estimate, lower, upper } = prospect;
         Self {
             sketch,
             layer,
             layers: 1,
-            distance: -bound,
-            estimate,
-            bound,
+            distance: -f64::from(upper),
+            estimate: estimate.into(),
+            lower: lower.into(),
+            upper: upper.into(),
             scores: None,
             copies: Vec::new(),
         }
@@ -50,10 +55,10 @@ impl Candidate {
         self.layer
     }
 
-    /// Its layers do not score higher.
+    /// What its layers score no less and no more than.
     #[cfg(test)]
-    pub(crate) fn bound(&self) -> f64 {
-        self.bound
+    pub(crate) fn bounds(&self) -> (f64, f64) {
+        (self.lower, self.upper)
     }
 
     /// Number of its layers.
@@ -68,8 +73,12 @@ impl Candidate {
         self.copies.push(layer);
     }
 
-    /// Takes over the layers of a later listing of the same sketch, if it has more.
+    /// Takes over what a later listing of the same sketch tells, and its layers, if it has more.
     fn absorb(&mut self, later: Self) {
+        if self.scores.is_none() {
+            self.lower = self.lower.max(later.lower);
+            self.upper = self.upper.min(later.upper);
+        }
         if later.layers > self.layers {
             self.layers = later.layers;
             self.copies = later.copies.into_iter().chain([later.layer]).collect();
@@ -85,11 +94,9 @@ pub(super) type Unproven = Option<f64>;
 pub(super) struct Pool<'a> {
     window: &'a SearchWindow,
     candidates: Vec<Candidate>,
-    /// The highest scores, best first, with the numbers of layers that have them: no more than make up the page and the hit after
-    /// it.
-    best: Vec<(f64, usize)>,
-    /// Number of layers that have them.
-    best_layers: usize,
+    /// The score that a further layer must reach to change the page: at most that of the hit after the page, and no less than the
+    /// minimum score.
+    threshold: f64,
 }
 
 /// Candidates whose scores are wanted. They stay valid until the pool gets more.
@@ -111,8 +118,7 @@ impl<'a> Pool<'a> {
         Self {
             window,
             candidates: Vec::new(),
-            best: Vec::new(),
-            best_layers: 0,
+            threshold: window.min_score.unwrap_or(f64::NEG_INFINITY),
         }
     }
 
@@ -127,46 +133,29 @@ impl<'a> Pool<'a> {
         self.candidates.extend(listed.into_values());
         self.candidates
             .sort_unstable_by(|a, b| b.estimate.total_cmp(&a.estimate).then(a.layer.cmp(&b.layer)));
-        // A known one may have more layers now.
-        (self.best, self.best_layers) = (Vec::new(), 0);
-        for place in 0..self.candidates.len() {
-            self.rank(place);
-        }
+        self.raise_threshold();
     }
 
-    /// Takes the score of a candidate among the best, if it has one and it is.
-    fn rank(&mut self, place: usize) {
-        let candidate = &self.candidates[place];
-        if candidate.scores.is_none() {
-            return;
-        }
-        let (score, layers) = (self.score(candidate), candidate.layers);
+    /// Takes account of what has become known of candidates: so many layers score no less than the hit after the page.
+    fn raise_threshold(&mut self) {
+        let candidates = self.candidates.iter();
         // A score that is not a number is none.
-        if score.is_nan() {
-            return;
-        }
-        let depth = self.window.depth();
-        if self.best_layers >= depth && self.best.last().is_some_and(|(least, _)| score <= *least) {
-            return;
-        }
-        let rank = self.best.partition_point(|(better, _)| *better >= score);
-        self.best.insert(rank, (score, layers));
-        self.best_layers += layers;
-        while let Some(&(_, layers)) = self.best.last()
-            && self.best_layers - layers >= depth
-        {
-            self.best.pop();
-            self.best_layers -= layers;
+        let reaching = candidates.filter(|candidate| candidate.lower >= self.threshold);
+        let mut lower: Vec<_> = reaching.map(|candidate| (candidate.lower, candidate.layers)).collect();
+        lower.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        let mut layers = 0;
+        let of_depth = lower.into_iter().find(|(_, of_candidate)| {
+            layers += of_candidate;
+            layers >= self.window.depth()
+        });
+        if let Some((least, _)) = of_depth {
+            self.threshold = least;
         }
     }
 
-    /// The score that a further layer must reach to change the page: that of the hit after the page, or the minimum score.
+    /// The score that a further layer must reach to change the page.
     pub(super) fn threshold(&self) -> f64 {
-        let least = self.window.min_score.unwrap_or(f64::NEG_INFINITY);
-        match self.best.last() {
-            Some((score, _)) if self.best_layers >= self.window.depth() => score.max(least),
-            _ => least,
-        }
+        self.threshold
     }
 
     /// Up to `count` candidates that have no score and can have a hit.
@@ -179,40 +168,39 @@ impl<'a> Pool<'a> {
         Wanted { places, layers }
     }
 
-    /// Takes what is known now of candidates that were wanted, in the same order.
-    pub(super) fn put(&mut self, wanted: &Wanted, verdicts: &[Verdict]) {
-        for (&place, verdict) in wanted.places.iter().zip(verdicts) {
+    /// Takes the scores of candidates that were wanted, in the same order.
+    pub(super) fn put(&mut self, wanted: &Wanted, scores: &[CkaScores]) {
+        for (&place, &scores) in wanted.places.iter().zip(scores) {
             let candidate = &mut self.candidates[place];
-            match *verdict {
-                Verdict::Scored(scores) => {
-                    candidate.scores = Some(scores);
-                    self.rank(place);
-                }
-                Verdict::Below(bound) => candidate.bound = candidate.bound.min(bound),
-            }
+            candidate.scores = Some(scores);
+            candidate.lower = of(scores, self.window.measure);
         }
+        self.raise_threshold();
     }
 
     fn unscored(&self) -> impl Iterator<Item = (usize, &Candidate)> {
-        let threshold = self.threshold();
         let candidates = self.candidates.iter().enumerate();
-        candidates.filter(move |(_, candidate)| candidate.scores.is_none() && candidate.bound >= threshold)
+        candidates.filter(|(_, candidate)| candidate.scores.is_none() && candidate.upper >= self.threshold)
     }
 
-    /// The greatest bound of a candidate that can have a hit and was not scored.
+    /// Number of candidates that have no score and can have a hit.
+    pub(super) fn unscored_count(&self) -> usize {
+        self.unscored().count()
+    }
+
+    /// The greatest bound of a candidate that has no score and can have a hit.
     pub(super) fn unscored_bound(&self) -> Unproven {
-        self.unscored().map(|(_, candidate)| candidate.bound).reduce(f64::max)
+        self.unscored().map(|(_, candidate)| candidate.upper).reduce(f64::max)
     }
 
     /// The candidates that the page and the hit after it can come from, best first.
     pub(super) fn top(&self) -> Vec<&Candidate> {
-        let threshold = self.threshold();
         let end = self.window.after.map_or(f64::INFINITY, |after| after.score);
         let mut top: Vec<_> = self
             .candidates
             .iter()
             .filter(|candidate| candidate.scores.is_some())
-            .filter(|candidate| (threshold..=end).contains(&self.score(candidate)))
+            .filter(|candidate| (self.threshold..=end).contains(&self.score(candidate)))
             .collect();
         top.sort_by(|a, b| self.score(b).total_cmp(&self.score(a)));
         top

@@ -1,7 +1,5 @@
 //! Exact scores, round by round.
 
-use std::sync::Arc;
-
 use sqlx::PgExecutor;
 
 use super::SearchWindow;
@@ -9,7 +7,7 @@ use super::pool::Pool;
 use crate::StoreError;
 use crate::vector_cache::VectorCache;
 use scv_domain::id::ProbeSetId;
-use scv_domain::vector::{Measure, ScoredVector, TargetVector};
+use scv_domain::vector::TargetVector;
 
 /// Candidates that are looked at in the first round. Each later one may have four times as many.
 pub(crate) const FIRST_ROUND: usize = 24;
@@ -31,8 +29,7 @@ const READ_COST: usize = 5;
 pub(super) struct Scoring<'a> {
     vectors: &'a VectorCache,
     probe_set: ProbeSetId,
-    target: TargetVector,
-    measure: Measure,
+    target: &'a TargetVector,
     round: usize,
     max_round: usize,
     budget: usize,
@@ -43,15 +40,14 @@ impl<'a> Scoring<'a> {
     pub(super) fn new(
         vectors: &'a VectorCache,
         probe_set: ProbeSetId,
-        target: Arc<ScoredVector>,
+        target: &'a TargetVector,
         window: &SearchWindow,
     ) -> Self {
         Self {
             vectors,
             probe_set,
             max_round: (MAX_ROUND_NUMBERS / target.len().max(1)).clamp(1, MAX_ROUND),
-            target: TargetVector::new(target),
-            measure: window.measure,
+            target,
             round: FIRST_ROUND.max(window.depth() + window.depth() / 2),
             budget: MAX_COST.0 + MAX_COST.1 * window.depth(),
             spent: 0,
@@ -84,13 +80,12 @@ impl<'a> Scoring<'a> {
             return Ok(false);
         }
         self.round = 4 * self.round.min(self.max_round);
-        let sought = (&self.target, self.measure, pool.threshold());
-        let (verdicts, read) = self
+        let (scores, read) = self
             .vectors
-            .verdicts(database, self.probe_set, sought, &next.layers)
+            .scores(database, self.probe_set, self.target, &next.layers)
             .await?;
-        self.spent = self.spent.saturating_add(verdicts.len() + (READ_COST - 1) * read);
-        pool.put(&next, &verdicts);
+        self.spent = self.spent.saturating_add(scores.len() + (READ_COST - 1) * read);
+        pool.put(&next, &scores);
         tokio::task::yield_now().await;
         Ok(true)
     }

@@ -196,7 +196,8 @@ impl<'a> Statements<'a> {
                     layers: layers as usize,
                     distance,
                     estimate: -estimated,
-                    bound: widened(-bounded),
+                    lower: f64::NEG_INFINITY,
+                    upper: widened(-bounded),
                     scores: None,
                     copies: Vec::new(),
                 })

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::pool::{Pool, Wanted};
 use super::*;
-use crate::vector_cache::Verdict;
+use scv_domain::sketch::Prospect;
 use scv_domain::vector::CkaScores;
 
 const WINDOW: SearchWindow = SearchWindow {
@@ -15,17 +15,23 @@ const WINDOW: SearchWindow = SearchWindow {
     limit: 1,
 };
 
-fn candidate(layer: i64, estimate: f64) -> Candidate {
-    Candidate::single(key(layer), layer, estimate, estimate + 0.1)
+/// A candidate whose score is the estimate, give or take an eighth.
+fn candidate(layer: i64, estimate: f32) -> Candidate {
+    candidate_of(layer, layer, estimate)
+}
+
+fn candidate_of(vector: i64, layer: i64, estimate: f32) -> Candidate {
+    let (lower, upper) = (estimate - 0.125, estimate + 0.125);
+    Candidate::single(key(vector), layer, Prospect { estimate, lower, upper })
 }
 
 fn key(layer: i64) -> uuid::Uuid {
     uuid::Uuid::from_u128(layer as u128)
 }
 
-fn scored(cka: f64) -> Verdict {
+fn scores(cka: f64) -> CkaScores {
     let debiased_cka = cka;
-    Verdict::Scored(CkaScores { cka, debiased_cka })
+    CkaScores { cka, debiased_cka }
 }
 
 fn layers(wanted: &Wanted) -> Vec<i64> {
@@ -35,27 +41,40 @@ fn layers(wanted: &Wanted) -> Vec<i64> {
 #[test]
 fn candidates_are_scored_in_the_order_of_their_estimates_until_no_bound_reaches_the_hits() {
     let mut pool = Pool::new(&WINDOW);
-    pool.add(vec![candidate(1, 0.2), candidate(2, 0.9)]);
-    pool.add(vec![candidate(3, 0.5), candidate(2, 0.9)]);
+    pool.add(vec![candidate(1, 0.25), candidate(2, 1.0)]);
+    pool.add(vec![candidate(3, 0.5), candidate(2, 1.0)]);
     let next = pool.next(2);
     assert_eq!(layers(&next), [2, 3]);
-    pool.put(&next, &[scored(0.8), scored(0.55)]);
+    pool.put(&next, &[scores(0.9), scores(0.55)]);
     assert_eq!(pool.threshold(), 0.55, "of the hit after the page");
-    assert!(layers(&pool.next(2)).is_empty(), "the bound of the last one is 0.3");
+    assert!(layers(&pool.next(2)).is_empty(), "the bound of the last one is 0.375");
     assert_eq!(pool.unscored_bound(), None);
 }
 
 #[test]
-fn a_candidate_that_scores_less_than_was_asked_for_is_not_asked_for_again() {
+fn bounds_rule_candidates_out_before_anything_is_scored() {
     let mut pool = Pool::new(&WINDOW);
-    pool.add((1..=4).map(|layer| candidate(layer, 0.9)).collect());
-    let next = pool.next(2);
-    pool.put(&next, &[scored(0.8), scored(0.7)]);
-    let next = pool.next(1);
-    assert_eq!(layers(&next), [3]);
-    pool.put(&next, &[Verdict::Below(0.65)]);
-    assert_eq!(layers(&pool.next(9)), [4]);
-    assert_eq!(pool.unscored_bound(), Some(1.0), "of the last one");
+    pool.add(
+        [1.0, 0.75, 0.625, 0.25]
+            .into_iter()
+            .zip(1..)
+            .map(|(estimate, layer)| candidate(layer, estimate))
+            .collect(),
+    );
+    assert_eq!(pool.threshold(), 0.625, "the second one scores no less");
+    assert_eq!(layers(&pool.next(9)), [1, 2, 3], "the bound of the last one is 0.375");
+    assert_eq!(pool.unscored_count(), 3);
+    // A later listing knows more of one of them.
+    pool.add(vec![Candidate::single(
+        key(3),
+        3,
+        Prospect {
+            estimate: 0.5,
+            lower: 0.5,
+            upper: 0.5,
+        },
+    )]);
+    assert_eq!(layers(&pool.next(9)), [1, 2]);
 }
 
 #[test]
@@ -65,21 +84,20 @@ fn the_threshold_is_the_score_of_the_layer_after_the_page_however_many_have_it()
     let mut copied = candidate(1, 0.9);
     copied.add_copy(11);
     copied.add_copy(12);
-    pool.add(vec![copied, candidate(2, 0.8), candidate(3, 0.7), candidate(4, 0.6)]);
+    pool.add(vec![copied]);
+    assert_eq!(pool.threshold(), f64::NEG_INFINITY, "three of four layers are known");
+    pool.add(vec![candidate(2, 0.8), candidate(3, 0.7), candidate(4, 0.6)]);
     let next = pool.next(4);
-    pool.put(&next, &[scored(0.5)]);
-    assert_eq!(pool.threshold(), f64::NEG_INFINITY, "three of four layers have scores");
-    let next = pool.next(4);
-    assert_eq!(layers(&next), [2, 3, 4]);
-    pool.put(&next, &[scored(f64::NAN), scored(0.6), scored(0.2)]);
-    assert_eq!(pool.threshold(), 0.5, "of one of its three layers");
-    // One more layer of a candidate that has its score.
-    let mut again = Candidate::single(key(3), 31, 0.7, 0.8);
+    assert_eq!(layers(&next), [1, 2, 3, 4]);
+    pool.put(&next, &[scores(0.7), scores(f64::NAN), scores(0.8), scores(0.2)]);
+    assert_eq!(pool.threshold(), 0.7, "of one of its three layers");
+    // More layers of a candidate that has its score.
+    let mut again = candidate_of(3, 31, 0.7);
     again.add_copy(3);
     again.add_copy(32);
     again.add_copy(33);
     pool.add(vec![again]);
-    assert_eq!(pool.threshold(), 0.6);
+    assert_eq!(pool.threshold(), 0.8);
     let of_top = pool.top();
     assert_eq!(
         of_top.iter().map(|candidate| candidate.layer()).collect::<Vec<_>>(),
@@ -88,16 +106,28 @@ fn the_threshold_is_the_score_of_the_layer_after_the_page_however_many_have_it()
 }
 
 #[test]
+fn the_threshold_is_never_below_the_minimum_score() {
+    let window = SearchWindow {
+        min_score: Some(0.95),
+        ..WINDOW
+    };
+    let mut pool = Pool::new(&window);
+    pool.add(vec![candidate(1, 1.0), candidate(2, 0.9), candidate(3, 0.75)]);
+    assert_eq!(pool.threshold(), 0.95);
+    assert_eq!(layers(&pool.next(9)), [1, 2], "the bound of the last one is 0.875");
+}
+
+#[test]
 fn a_candidate_has_all_layers_of_its_listings() {
     let window = SearchWindow { limit: 9, ..WINDOW };
     let mut pool = Pool::new(&window);
     pool.add(vec![candidate(1, 0.9)]);
-    let mut again = Candidate::single(key(1), 7, 0.9, 1.0);
+    let mut again = candidate_of(1, 7, 0.9);
     again.add_copy(1);
     again.add_copy(8);
     pool.add(vec![again]);
     let next = pool.next(1);
-    pool.put(&next, &[scored(0.9)]);
+    pool.put(&next, &[scores(0.9)]);
     let page = pool.page(&pool.top(), &[], SearchTarget::Layer(LayerId(99)), None);
     assert_eq!(page.hits.iter().map(|hit| hit.layer.0).collect::<Vec<_>>(), [1, 7, 8]);
 }
