@@ -86,7 +86,7 @@ pub struct Config {
     #[arg(long, env = "SCV_SEARCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "64MiB", help_heading = "Service")]
     pub search_cache_bytes: u64,
 
-    /// Maximum size of the sketches and rounded vectors that are kept in memory for searches: some 1,300 bytes a layer, and 5 KB
+    /// Maximum size of the sketches and rounded vectors that are kept in memory for searches: some 1,200 bytes a layer, and 5 KB
     /// more on 100 probe images if there is room. Probe sets whose sketches are larger are searched through the database, as all
     /// are with 0 [default: an eighth of the machine's memory]
     #[arg(long, env = "SCV_SKETCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value_t = default_search_memory(), hide_default_value = true, help_heading = "Service")]

@@ -126,9 +126,9 @@ impl RoundedVector {
         }
     }
 
-    /// Bytes that it takes, beside itself.
+    /// Bytes that it takes.
     pub fn byte_count(&self) -> usize {
-        self.numbers.byte_count()
+        size_of::<Self>() + self.numbers.byte_count()
     }
 }
 
@@ -217,6 +217,16 @@ pub struct CkaScores {
     pub cka: f64,
     /// Debiased CKA.
     pub debiased_cka: f64,
+}
+
+impl CkaScores {
+    /// The score by a measure.
+    pub fn of(&self, measure: Measure) -> f64 {
+        match measure {
+            Measure::DebiasedCka => self.debiased_cka,
+            Measure::Cka => self.cka,
+        }
+    }
 }
 
 /// Why a layer has no vector on a probe set.

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use sqlx::PgPool;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use uuid::Uuid;
 
 use self::read::{Changes, Moment};
 pub(super) use self::scan::{Reached, Target, take_most_promising};
@@ -35,7 +36,7 @@ const MAX_WAIT: Duration = Duration::from_millis(100);
 /// How long a mirror that is not used keeps its memory if another one needs it.
 const MIN_IDLE: Duration = Duration::from_secs(60);
 
-/// How long a probe set stays without a mirror that was too large.
+/// How long a probe set stays without a mirror that was too large, and a mirror without vectors that are missing.
 const RETRY_DELAY: Duration = Duration::from_secs(60);
 
 /// How long a probe set stays without a mirror that could not be read.
@@ -93,6 +94,8 @@ struct Times {
     reading_since: Option<Instant>,
     /// Until when it is not read.
     refused_until: Option<Instant>,
+    /// Since when some of its vectors are missing, for which there was no room, or which could not be read.
+    short_since: Option<Instant>,
 }
 
 /// What a mirror shows.
@@ -225,11 +228,15 @@ impl Mirrors {
             table.retain(&remaining);
         }
         unread.retain(|layer| table.is_unread(layer));
+        if mirror.may_read_the_rest() {
+            unread = table.unread();
+        }
         *then = moment;
-        let mut fits = self.make_room(probe_set, table.byte_count());
+        // Rounded vectors are given up before any sketches are.
+        let mut fits = self.bytes_of_others(probe_set) + table.byte_count() <= self.0.byte_limit;
         if !fits {
             table.clear_rounded();
-            unread = table.unread_vectors();
+            unread = table.unread();
             fits = self.make_room(probe_set, table.byte_count());
         }
         mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
@@ -257,7 +264,7 @@ impl Mirrors {
         mirror.bytes.store(bytes, Ordering::Relaxed);
         let (moment, table) = read::all(&mut connection, probe_set, layers).await?;
         drop(connection);
-        let unread = table.unread_vectors();
+        let unread = table.unread();
         let mut shown = mirror.shown.write().await;
         mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
         mirror.generation.store(moment.generation, Ordering::Release);
@@ -274,7 +281,10 @@ impl Mirrors {
         }
         let (mirrors, mirror) = (self.clone(), Arc::clone(mirror));
         self.0.runtime.spawn(async move {
-            let read = mirrors.read_vectors(probe_set, &mirror, &layers).await;
+            let read = mirrors.read_vectors(probe_set, &mirror, layers).await;
+            if read.is_err() {
+                mirror.times().short_since = Some(Instant::now());
+            }
             // A server that stops closes its connections, which needs no line in the log.
             if let Err(error) = read
                 && !mirrors.0.work.is_closed()
@@ -289,11 +299,16 @@ impl Mirrors {
         &self,
         probe_set: ProbeSetId,
         mirror: &Mirror,
-        layers: &[KeyedLayer],
+        mut layers: Vec<KeyedLayer>,
     ) -> Result<(), StoreError> {
         let _alone = self.0.reading_vectors.lock().await;
+        // Others may have been read meanwhile.
+        match &*mirror.shown.read().await {
+            Some(Shown { table, .. }) => layers.retain(|layer| table.is_unread(layer)),
+            None => return Ok(()),
+        }
         // The first one tells how long they are.
-        let (mut count, mut rest) = (1, layers);
+        let (mut count, mut rest) = (1, layers.as_slice());
         while !rest.is_empty() {
             let (next, others) = rest.split_at(count.min(rest.len()));
             rest = others;
@@ -301,35 +316,55 @@ impl Mirrors {
             if let Some(vector) = vectors.values().next() {
                 count = (VECTOR_NUMBERS / vector.len()).max(1);
             }
-            let rounded = next
+            let mut sharing: HashMap<Uuid, Vec<KeyedLayer>> = HashMap::new();
+            for layer in next {
+                sharing.entry(layer.0).or_default().push(*layer);
+            }
+            let rounded = vectors
                 .iter()
-                .filter_map(|layer| Some((*layer, RoundedVector::new(vectors.get(&layer.0)?))));
+                .filter_map(|(key, vector)| Some((sharing.remove(key)?, RoundedVector::new(vector))));
             if !self.keep_rounded(mirror, rounded.collect()).await {
+                mirror.times().short_since = Some(Instant::now());
                 break;
             }
         }
         Ok(())
     }
 
-    /// Keeps rounded vectors in a mirror. Returns false if they do not fit, or the mirror has been given up.
-    async fn keep_rounded(&self, mirror: &Mirror, vectors: Vec<(KeyedLayer, RoundedVector)>) -> bool {
-        let bytes: usize = vectors.iter().map(|(_, vector)| vector.byte_count()).sum();
+    /// Keeps rounded vectors in a mirror, each with the layers that have it. Returns false if not all of them fit, or the mirror
+    /// has been given up.
+    async fn keep_rounded(&self, mirror: &Mirror, vectors: Vec<(Vec<KeyedLayer>, RoundedVector)>) -> bool {
         let shown = mirror.shown.read().await;
         let Some(Shown { table, .. }) = &*shown else {
             return false;
         };
-        if total_bytes(self.mirrors().values()) + bytes as u64 > self.0.byte_limit - self.0.byte_limit / SPARE {
-            return false;
-        }
-        for (layer, vector) in vectors {
-            table.put_rounded(layer, vector);
+        let limit = self.0.byte_limit - self.0.byte_limit / SPARE;
+        let mut room = limit.saturating_sub(total_bytes(self.mirrors().values()));
+        let all = vectors.len();
+        let fitting = vectors.into_iter().take_while(|(_, vector)| {
+            let bytes = vector.byte_count() as u64;
+            let fits = bytes <= room;
+            room = room.saturating_sub(bytes);
+            fits
+        });
+        let mut kept = 0;
+        for (layers, vector) in fitting {
+            table.put_rounded(&layers, vector);
+            kept += 1;
         }
         mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
-        true
+        kept == all
     }
 
-    /// Makes room for the bytes of one mirror. Others that are idle are given up, and if that is not enough, the rounded vectors
-    /// of all others. Returns false if it does not fit.
+    /// Bytes that all mirrors but one take.
+    fn bytes_of_others(&self, probe_set: ProbeSetId) -> u64 {
+        let mirrors = self.mirrors();
+        let others = mirrors.iter().filter(|(other, _)| **other != probe_set);
+        total_bytes(others.map(|(_, mirror)| mirror))
+    }
+
+    /// Makes room for the bytes of one mirror: others give up their rounded vectors, and if that is not enough, those that are idle
+    /// are given up. Returns false if it does not fit.
     fn make_room(&self, probe_set: ProbeSetId, bytes: u64) -> bool {
         let mut others: Vec<_> = self
             .mirrors()
@@ -341,6 +376,16 @@ impl Mirrors {
         let fits = || total_bytes(&others) + bytes <= self.0.byte_limit;
         // Those that are in use at this moment are left alone.
         for mirror in &others {
+            if !fits()
+                && let Ok(mut shown) = mirror.shown.try_write()
+                && let Some(Shown { table, .. }) = &mut *shown
+            {
+                table.clear_rounded();
+                mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
+                mirror.times().short_since = Some(Instant::now());
+            }
+        }
+        for mirror in &others {
             let idle = mirror.times().used.elapsed() >= MIN_IDLE;
             if !fits()
                 && idle
@@ -349,15 +394,6 @@ impl Mirrors {
                 mirror.bytes.store(0, Ordering::Relaxed);
                 mirror.generation.store(NEVER, Ordering::Release);
                 *shown = None;
-            }
-        }
-        for mirror in &others {
-            if !fits()
-                && let Ok(mut shown) = mirror.shown.try_write()
-                && let Some(Shown { table, .. }) = &mut *shown
-            {
-                table.clear_rounded();
-                mirror.bytes.store(table.byte_count(), Ordering::Relaxed);
             }
         }
         fits()
@@ -391,6 +427,7 @@ impl Default for Mirror {
                 used: Instant::now(),
                 reading_since: None,
                 refused_until: None,
+                short_since: None,
             }),
         }
     }
@@ -409,6 +446,14 @@ impl Mirror {
 
     fn refuse_for(&self, delay: Duration) {
         self.times().refused_until = Some(Instant::now() + delay);
+    }
+
+    /// Whether it is time to try again to read the vectors that are missing.
+    fn may_read_the_rest(&self) -> bool {
+        self.times()
+            .short_since
+            .take_if(|since| since.elapsed() >= RETRY_DELAY)
+            .is_some()
     }
 
     /// Gives up what it shows.

@@ -98,8 +98,10 @@ impl VectorCache {
             .iter()
             .filter_map(|(key, _)| Some((*key, self.vectors.get(key)?)));
         let mut vectors: HashMap<Uuid, Arc<ScoredVector>> = kept.collect();
+        // One layer of each.
         let missing = layers.iter().filter(|(key, _)| !vectors.contains_key(key));
-        let missing: Vec<i64> = missing.map(|(_, layer)| *layer).collect();
+        let missing: HashMap<Uuid, i64> = missing.copied().collect();
+        let missing: Vec<i64> = missing.into_values().collect();
         if !missing.is_empty() {
             let read = self.read(database, probe_set, &missing).await?;
             self.vectors.run_pending_tasks();

@@ -70,8 +70,20 @@ pub struct RestCosines {
 }
 
 /// The sketches of many layers by one measure. Scans read the narrow ones, and the others where those leave a layer in question.
+///
+/// They lie in chunks, so that they can grow without being moved. Allocators also serve chunks of this size from the large pages
+/// of the system, which a scan reads in half the time.
 #[derive(Debug, Default)]
 pub struct SketchColumns {
+    chunks: Vec<Chunk>,
+}
+
+/// Number of slots in a chunk.
+const CHUNK: usize = 4_096;
+
+/// The sketches in consecutive slots.
+#[derive(Debug)]
+struct Chunk {
     narrow: Vec<NarrowBlock>,
     leading: Vec<[i16; SHORT_DIRECTIONS]>,
     other: Vec<[i16; OTHER_DIRECTIONS]>,
@@ -130,42 +142,31 @@ impl SketchColumns {
         + size_of::<[i16; OTHER_DIRECTIONS]>()
         + size_of::<Rests>();
 
-    /// Nothing, with room for sketches.
-    pub fn with_capacity(count: usize) -> Self {
-        Self {
-            narrow: Vec::with_capacity(count.div_ceil(LANES)),
-            leading: Vec::with_capacity(count),
-            other: Vec::with_capacity(count),
-            rests: Vec::with_capacity(count),
-        }
-    }
-
     /// Adds a sketch in the next slot.
     pub fn push(&mut self, sketch: &FixedSketch) {
-        let slot = self.leading.len();
-        if slot.is_multiple_of(LANES) {
-            self.narrow.push(NarrowBlock::EMPTY);
+        match self.chunks.last_mut() {
+            Some(last) if last.rests.len() < CHUNK => last.push(sketch),
+            _ => {
+                // The first one grows, because most probe sets have few layers.
+                let mut next = Chunk::with_capacity(if self.chunks.is_empty() { 0 } else { CHUNK });
+                next.push(sketch);
+                self.chunks.push(next);
+            }
         }
-        self.narrow[slot / LANES].set(slot % LANES, &sketch.narrow());
-        self.leading.push(sketch.leading);
-        self.other.push(sketch.other);
-        self.rests.push(sketch.rests);
     }
 
     /// Replaces the sketch in a slot.
     pub fn set(&mut self, slot: usize, sketch: &FixedSketch) {
-        self.narrow[slot / LANES].set(slot % LANES, &sketch.narrow());
-        self.leading[slot] = sketch.leading;
-        self.other[slot] = sketch.other;
-        self.rests[slot] = sketch.rests;
+        self.chunks[slot / CHUNK].set(slot % CHUNK, sketch);
     }
 
     /// The sketch in a slot.
     pub fn get(&self, slot: usize) -> FixedSketch {
+        let (chunk, slot) = (&self.chunks[slot / CHUNK], slot % CHUNK);
         FixedSketch {
-            leading: self.leading[slot],
-            other: self.other[slot],
-            rests: self.rests[slot],
+            leading: chunk.leading[slot],
+            other: chunk.other[slot],
+            rests: chunk.rests[slot],
         }
     }
 
@@ -177,10 +178,25 @@ impl SketchColumns {
         wanted: &[[bool; LANES]],
         target: &FixedSketch,
         rest_cosines: RestCosines,
-        visit: impl FnMut(&[f32; LANES]),
+        mut visit: impl FnMut(&[f32; LANES]),
     ) -> Vec<[f32; LANES]> {
-        let blocks = self.narrow.get(first_block..).unwrap_or_default();
-        narrow_bounds(blocks, wanted, &target.narrow(), rest_cosines.short as f32, visit)
+        const BLOCKS: usize = CHUNK / LANES;
+        let (target, rest_cosine) = (target.narrow(), rest_cosines.short as f32);
+        let mut bounds = Vec::with_capacity(wanted.len());
+        let mut first = first_block % BLOCKS;
+        for chunk in self.chunks.iter().skip(first_block / BLOCKS) {
+            let wanted = &wanted[bounds.len()..];
+            narrow_bounds(
+                &chunk.narrow[first..],
+                wanted,
+                &target,
+                rest_cosine,
+                &mut bounds,
+                &mut visit,
+            );
+            first = 0;
+        }
+        bounds
     }
 
     /// The slots, of those given, whose short and long bounds reach a score, with what their sketches tell.
@@ -206,14 +222,15 @@ fn reaching(
     let mut reaching = Vec::new();
     // A loop, because the compiler does not inline the steps of a collected iterator.
     for slot in slots {
-        let rests = columns.rests[slot];
-        let leading = product(&columns.leading[slot], &target.leading);
+        let (chunk, place) = (&columns.chunks[slot / CHUNK], slot % CHUNK);
+        let rests = chunk.rests[place];
+        let leading = product(&chunk.leading[place], &target.leading);
         let rest = f64::from(rests.short) * f64::from(target.rests.short);
         let short = prospect(leading, rest, rest_cosines.short, SHORT_SLACK);
         if f64::from(short.upper) < score {
             continue;
         }
-        let other = product(&columns.other[slot], &target.other);
+        let other = product(&chunk.other[place], &target.other);
         let rest = f64::from(rests.long) * f64::from(target.rests.long);
         let long = prospect(leading + other, rest, rest_cosines.long, LONG_SLACK);
         let prospect = Prospect {
@@ -234,9 +251,9 @@ fn narrow_bounds(
     wanted: &[[bool; LANES]],
     target: &NarrowSketch,
     rest_cosine: f32,
-    mut visit: impl FnMut(&[f32; LANES]),
-) -> Vec<[f32; LANES]> {
-    let mut bounds = Vec::with_capacity(wanted.len());
+    bounds: &mut Vec<[f32; LANES]>,
+    visit: &mut impl FnMut(&[f32; LANES]),
+) {
     for (block, wanted) in blocks.iter().zip(wanted) {
         let (products, rests) = block.products(target);
         let only_wanted = |value: f32, lane: usize| if wanted[lane] { value } else { f32::NAN };
@@ -247,7 +264,35 @@ fn narrow_bounds(
             only_wanted(products[lane] + rests[lane] + SHORT_SLACK as f32, lane)
         }));
     }
-    bounds
+}
+
+impl Chunk {
+    fn with_capacity(slots: usize) -> Self {
+        Self {
+            narrow: Vec::with_capacity(slots / LANES),
+            leading: Vec::with_capacity(slots),
+            other: Vec::with_capacity(slots),
+            rests: Vec::with_capacity(slots),
+        }
+    }
+
+    fn push(&mut self, sketch: &FixedSketch) {
+        let slot = self.rests.len();
+        if slot.is_multiple_of(LANES) {
+            self.narrow.push(NarrowBlock::EMPTY);
+        }
+        self.narrow[slot / LANES].set(slot % LANES, &sketch.narrow());
+        self.leading.push(sketch.leading);
+        self.other.push(sketch.other);
+        self.rests.push(sketch.rests);
+    }
+
+    fn set(&mut self, slot: usize, sketch: &FixedSketch) {
+        self.narrow[slot / LANES].set(slot % LANES, &sketch.narrow());
+        self.leading[slot] = sketch.leading;
+        self.other[slot] = sketch.other;
+        self.rests[slot] = sketch.rests;
+    }
 }
 
 impl NarrowBlock {
@@ -280,6 +325,7 @@ impl NarrowBlock {
 fn prospect(product: f64, rest: f64, rest_cosine: f64, slack: f64) -> Prospect {
     Prospect {
         estimate: (product + rest * rest_cosine) as f32,
+        // The rests are two vectors whose inner product is between plus and minus the product of their lengths.
         lower: (product - rest - slack) as f32,
         upper: (product + rest + slack) as f32,
     }

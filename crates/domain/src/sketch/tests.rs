@@ -178,6 +178,44 @@ fn narrow_sketches_are_compared_in_every_slot_that_is_wanted() {
 }
 
 #[test]
+fn sketches_are_compared_across_the_chunks_that_they_lie_in() {
+    let basis = basis(orthonormal(LENGTH, &[]), Vec::new(), 0.5);
+    let sketch = |seed: usize| {
+        let vector: Vec<f32> = (0..LENGTH)
+            .map(|index| ((index * seed + seed) as f32).sin() + 0.1)
+            .collect();
+        let sketch = basis.sketch(&[&vector]);
+        FixedSketch::new(&sketch.short, &sketch.long)
+    };
+    // More than two chunks, in which every hundredth slot has a sketch of its own.
+    let (mut columns, usual) = (SketchColumns::default(), sketch(1));
+    (0..10_000).for_each(|_| columns.push(&usual));
+    let special = (0..10_000).step_by(100).map(|slot| (slot, sketch(slot + 2)));
+    let special: Vec<(usize, FixedSketch)> = special.collect();
+    special.iter().for_each(|(slot, sketch)| columns.set(*slot, sketch));
+    let target = sketch(7);
+    let alone = |sketch: &FixedSketch| {
+        let mut columns = SketchColumns::default();
+        columns.push(sketch);
+        let (estimates, bounds) = narrow(&columns, 0, &[[true; LANES]], &target);
+        (
+            estimates[0],
+            bounds[0],
+            columns.reaching(0..1, &target, COSINES, -2.0)[0].1,
+        )
+    };
+    let first = 20 * LANES;
+    let (estimates, bounds) = narrow(&columns, 20, &vec![[true; LANES]; 10_000 / LANES - 20], &target);
+    assert_eq!((estimates.len(), bounds.len()), (10_000 - first, 10_000 - first));
+    let reaching = columns.reaching(first..10_000, &target, COSINES, -2.0);
+    for (slot, sketch) in special.iter().filter(|(slot, _)| *slot >= first) {
+        let found = (estimates[slot - first], bounds[slot - first], reaching[slot - first].1);
+        assert_eq!(found, alone(sketch), "{slot}");
+        assert_eq!(columns.get(*slot), *sketch);
+    }
+}
+
+#[test]
 fn a_sketch_is_a_unit_vector_of_the_coordinates_and_the_length_of_the_rest() {
     let basis = basis(orthonormal(2, &[]), Vec::new(), 1.0);
     let mut vector = vec![0.0; LENGTH];

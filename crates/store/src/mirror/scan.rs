@@ -156,7 +156,7 @@ impl<'a> Scan<'a> {
             let (vector, layer) = self.table.layer(slot);
             let place = *places.entry(vector).or_insert(candidates.len());
             match candidates.get_mut(place) {
-                Some(candidate) => candidate.add_copy(layer),
+                Some(candidate) => candidate.add_copy(layer, prospect),
                 None => candidates.push(Candidate::single(vector, layer, prospect)),
             }
         }
@@ -181,6 +181,12 @@ impl Reached {
     /// Its score is not above this.
     pub(crate) fn bound(&self) -> f64 {
         self.prospect.upper.into()
+    }
+
+    /// What its score can be expected to be.
+    #[cfg(test)]
+    pub(crate) fn estimate(&self) -> f32 {
+        self.prospect.estimate
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::ops::Range;
+use std::sync::Arc;
 
 use pgvector::HalfVector;
 use uuid::Uuid;
@@ -114,8 +115,8 @@ impl Table {
             layers: Vec::with_capacity(layers),
             facts: Facts::with_capacity(layers),
             slots: HashMap::with_capacity(layers),
-            debiased: SketchColumns::with_capacity(layers),
-            cka: SketchColumns::with_capacity(layers),
+            debiased: SketchColumns::default(),
+            cka: SketchColumns::default(),
             rounded: RoundedColumn::with_capacity(layers),
             kinds: Names::default(),
             tags: Names::default(),
@@ -149,19 +150,22 @@ impl Table {
         }
     }
 
-    /// Takes the rounded vector of a layer, unless the layer is gone or has another vector by now.
-    pub(super) fn put_rounded(&self, layer: KeyedLayer, vector: RoundedVector) {
-        if let Some(slot) = self.slots.get(&layer.1).map(|slot| *slot as usize)
-            && self.layers[slot] == layer
-        {
-            self.rounded.set(slot, vector);
-        }
+    /// Takes the rounded vector of some layers. Not for those that are gone, or have another vector by now.
+    pub(super) fn put_rounded(&self, layers: &[KeyedLayer], vector: RoundedVector) {
+        let vector = Arc::new(vector);
+        let slots = layers.iter().filter_map(|layer| self.slot(layer));
+        slots.for_each(|slot| self.rounded.set(slot, &vector));
+    }
+
+    /// Where a layer stands, if it still has this vector.
+    fn slot(&self, layer: &KeyedLayer) -> Option<usize> {
+        let slot = *self.slots.get(&layer.1)? as usize;
+        (self.layers[slot] == *layer).then_some(slot)
     }
 
     /// Whether the vector of a layer is still to be read.
     pub(super) fn is_unread(&self, layer: &KeyedLayer) -> bool {
-        let slot = self.slots.get(&layer.1).map(|slot| *slot as usize);
-        slot.is_some_and(|slot| self.layers[slot] == *layer && self.rounded(slot).is_none())
+        self.slot(layer).is_some_and(|slot| self.rounded(slot).is_none())
     }
 
     /// Gives up all rounded vectors.
@@ -172,7 +176,7 @@ impl Table {
     /// The rounded vector of the layer in a slot, if it has been read.
     #[inline]
     pub(super) fn rounded(&self, slot: usize) -> Option<&RoundedVector> {
-        self.rounded.get(slot)
+        self.rounded.get(slot).map(Arc::as_ref)
     }
 
     /// Removes the layers that are not among those given. Their slots stay, and nothing finds them.
@@ -198,15 +202,13 @@ impl Table {
         admitted.iter().flatten().filter(|is_admitted| **is_admitted).count()
     }
 
-    /// The vectors of all searchable layers that have not been read, each with one of the layers that have it, in the order of the
-    /// layers.
-    pub(super) fn unread_vectors(&self) -> Vec<KeyedLayer> {
+    /// All searchable layers whose vectors are still to be read, in order.
+    pub(super) fn unread(&self) -> Vec<KeyedLayer> {
         let layers = self.layers.iter().zip(&self.facts.is_searchable).enumerate();
         let unread = layers.filter(|(slot, (_, is_searchable))| **is_searchable && self.rounded(*slot).is_none());
-        let vectors: HashMap<Uuid, i64> = unread.map(|(_, (layer, _))| *layer).collect();
-        let mut vectors: Vec<KeyedLayer> = vectors.into_iter().collect();
-        vectors.sort_by_key(|(_, layer)| *layer);
-        vectors
+        let mut unread: Vec<KeyedLayer> = unread.map(|(_, (layer, _))| *layer).collect();
+        unread.sort_unstable_by_key(|(_, layer)| *layer);
+        unread
     }
 
     /// The sketch of a layer, and the key of its vector.

@@ -1,7 +1,7 @@
+use std::sync::Arc;
+
 use pgvector::HalfVector;
 use uuid::Uuid;
-
-use std::sync::Arc;
 
 use super::scan::{Reached, Scan, Target, take_most_promising};
 use super::table::{StoredLayer, Table};
@@ -119,8 +119,9 @@ fn of_many_layers_the_most_promising_are_taken_with_what_ties_with_them() {
     let taken = take_most_promising(&mut others, 20);
     assert!((20..=21).contains(&taken.len()), "{}", taken.len());
     assert_eq!(taken.len() + others.len(), 500);
-    let greatest = |of: &[Reached]| of.iter().map(Reached::bound).fold(f64::NEG_INFINITY, f64::max);
-    assert!(greatest(&taken) > greatest(&others));
+    let estimates = |of: &[Reached]| of.iter().map(Reached::estimate).collect::<Vec<_>>();
+    let least = estimates(&taken).into_iter().fold(f32::INFINITY, f32::min);
+    assert!(estimates(&others).into_iter().all(|estimate| estimate < least));
     assert_eq!(take_most_promising(&mut others, 500).len(), 500 - taken.len());
     assert!(others.is_empty());
 }
@@ -138,12 +139,12 @@ fn rounded_vectors_narrow_the_bounds_of_their_layers_and_rule_layers_out() {
     };
     assert_eq!(candidates(&layers, 0.5).len(), 9, "sketches rule none out");
     for id in 1..=8 {
-        layers.put_rounded((Uuid::from_u128(id), id as i64), rounded(id as u64));
+        layers.put_rounded(&[(Uuid::from_u128(id), id as i64)], rounded(id as u64));
     }
     let bytes = layers.byte_count();
     // Layers that have another vector, or are not there.
-    layers.put_rounded((Uuid::from_u128(1), 9), rounded(9));
-    layers.put_rounded((Uuid::from_u128(10), 10), rounded(10));
+    layers.put_rounded(&[(Uuid::from_u128(1), 9)], rounded(9));
+    layers.put_rounded(&[(Uuid::from_u128(10), 10)], rounded(10));
     assert_eq!(layers.byte_count(), bytes);
     let known = candidates(&layers, -2.0);
     for (candidate, seed) in known.iter().zip(1..=8) {
@@ -171,7 +172,7 @@ fn rounded_vectors_narrow_the_bounds_of_their_layers_and_rule_layers_out() {
 }
 
 #[test]
-fn vectors_are_unread_until_one_layer_of_each_has_been_put() {
+fn a_rounded_vector_is_counted_once_however_many_layers_share_it() {
     let twin = |id| StoredLayer {
         sketch_id: Uuid::max(),
         ..layer(id, |index| noise(1, index))
@@ -180,16 +181,47 @@ fn vectors_are_unread_until_one_layer_of_each_has_been_put() {
         searchable: false,
         ..layer(4, |index| noise(4, index))
     };
-    let table = table([twin(1), twin(2), layer(3, |index| noise(3, index)), hidden]);
-    let unread = table.unread_vectors();
-    assert_eq!(
-        unread.iter().map(|(vector, _)| *vector).collect::<Vec<_>>(),
-        [Uuid::max(), Uuid::from_u128(3)]
-    );
-    for layer in unread {
-        assert!(table.is_unread(&layer));
-        table.put_rounded(layer, RoundedVector::new(&vector(1)));
-        assert!(!table.is_unread(&layer));
+    let mut table = table([twin(1), twin(2), layer(3, |index| noise(3, index)), hidden]);
+    let empty = table.byte_count();
+    let unread = table.unread();
+    assert_eq!(unread, [(Uuid::max(), 1), (Uuid::max(), 2), (Uuid::from_u128(3), 3)]);
+    let shared = RoundedVector::new(&vector(1));
+    let bytes = shared.byte_count() as u64;
+    table.put_rounded(&unread[..2], shared);
+    assert_eq!(table.byte_count(), empty + bytes);
+    assert_eq!(table.unread(), unread[2..]);
+    table.put_rounded(&unread[2..], RoundedVector::new(&vector(3)));
+    assert_eq!((table.byte_count(), table.unread().len()), (empty + 2 * bytes, 0));
+    table.retain(&[2, 3, 4].into());
+    assert_eq!(table.byte_count(), empty + 2 * bytes, "another layer has the vector");
+    table.retain(&[3, 4].into());
+    assert_eq!(table.byte_count(), empty + bytes);
+}
+
+#[test]
+fn what_is_known_of_one_copy_of_a_vector_is_known_of_all() {
+    let only_rest = |index: usize| f32::from(u8::from(index + 1 == LONG_LENGTH));
+    let twin = |id| StoredLayer {
+        sketch_id: Uuid::max(),
+        ..layer(id, only_rest)
+    };
+    let table = table([twin(1), twin(2), twin(3)]);
+    table.put_rounded(&[(Uuid::max(), 2)], RoundedVector::new(&vector(2)));
+    for measure in [Measure::Cka, Measure::DebiasedCka] {
+        let (first, scope) = (target_vector(1), SearchScope::default());
+        let target = Target {
+            measure,
+            ..target(&table, 1, &first)
+        };
+        let scan = table.scan(target, &scope, 1);
+        let found = scan.candidates(&scan.reaching(-2.0), -2.0);
+        let (lower, upper) = found[0].bounds();
+        let score = first.scores(&vector(2)).of(measure);
+        assert!(
+            lower <= score && score <= upper && upper - lower < 0.02,
+            "{score}: {found:?}"
+        );
+        assert_eq!((found.len(), found[0].layer_count()), (1, 3));
     }
 }
 

@@ -18,7 +18,7 @@ const MIN_NEAREST: usize = 64;
 
 /// Layers whose rounded vectors are compared at a time, after which other requests have their turn: at first, and at most. The
 /// first ones raise the score that the others must reach.
-const PART: (usize, usize) = (1_024, 16_384);
+const PART: (usize, usize) = (1_024, 131_072);
 
 impl Store {
     /// Searches in memory. A target without a vector has no hits.

@@ -9,7 +9,7 @@ use crate::vector_cache::KeyedLayer;
 use scv_domain::id::LayerId;
 use scv_domain::similarity::{LayerMatch, Matches};
 use scv_domain::sketch::Prospect;
-use scv_domain::vector::{CkaScores, Measure};
+use scv_domain::vector::CkaScores;
 
 /// A sketch that was listed, for all layers that have it.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,17 +67,23 @@ impl Candidate {
         self.layers
     }
 
-    /// Adds another layer of the same sketch.
-    pub(crate) fn add_copy(&mut self, layer: i64) {
+    /// Adds another layer of the same sketch, and what is known of its score, which is the same.
+    pub(crate) fn add_copy(&mut self, layer: i64, prospect: Prospect) {
         self.layers += 1;
         self.copies.push(layer);
+        self.narrow(prospect.lower.into(), prospect.upper.into());
     }
 
-    /// Takes over what a later listing of the same sketch tells, and its layers, if it has more.
+    fn narrow(&mut self, lower: f64, upper: f64) {
+        self.lower = self.lower.max(lower);
+        self.upper = self.upper.min(upper);
+    }
+
+    /// Takes over what a later listing of the same sketch tells, and its layers, if it has more. Every listing has all layers of a
+    /// sketch, except those that cannot be hits.
     fn absorb(&mut self, later: Self) {
         if self.scores.is_none() {
-            self.lower = self.lower.max(later.lower);
-            self.upper = self.upper.min(later.upper);
+            self.narrow(later.lower, later.upper);
         }
         if later.layers > self.layers {
             self.layers = later.layers;
@@ -173,7 +179,7 @@ impl<'a> Pool<'a> {
         for (&place, &scores) in wanted.places.iter().zip(scores) {
             let candidate = &mut self.candidates[place];
             candidate.scores = Some(scores);
-            candidate.lower = of(scores, self.window.measure);
+            candidate.lower = scores.of(self.window.measure);
         }
         self.raise_threshold();
     }
@@ -236,13 +242,14 @@ impl<'a> Pool<'a> {
         if let Some(after) = after {
             let end = (after.score, tie_break(target, after.layer.0));
             hits.retain(|hit| {
-                let score = of(hit.scores, measure);
+                let score = hit.scores.of(measure);
                 score < end.0 || (score == end.0 && hit.tie_break > end.1)
             });
         }
         hits.sort_by(|a, b| {
-            of(b.scores, measure)
-                .total_cmp(&of(a.scores, measure))
+            b.scores
+                .of(measure)
+                .total_cmp(&a.scores.of(measure))
                 .then(a.tie_break.cmp(&b.tie_break))
         });
         let has_next = hits.len() > self.window.limit;
@@ -280,14 +287,7 @@ impl<'a> Pool<'a> {
     fn score(&self, candidate: &Candidate) -> f64 {
         candidate
             .scores
-            .map_or(f64::NEG_INFINITY, |scores| of(scores, self.window.measure))
-    }
-}
-
-fn of(scores: CkaScores, measure: Measure) -> f64 {
-    match measure {
-        Measure::DebiasedCka => scores.debiased_cka,
-        Measure::Cka => scores.cka,
+            .map_or(f64::NEG_INFINITY, |scores| scores.of(self.window.measure))
     }
 }
 

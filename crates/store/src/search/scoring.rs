@@ -9,16 +9,16 @@ use crate::vector_cache::VectorCache;
 use scv_domain::id::ProbeSetId;
 use scv_domain::vector::TargetVector;
 
-/// Candidates that are looked at in the first round. Each later one may have four times as many.
+/// Candidates that are scored in the first round. Each later one may have four times as many.
 pub(crate) const FIRST_ROUND: usize = 24;
 
-/// Maximum number of candidates that are looked at in one round, after which other requests have their turn.
+/// Maximum number of candidates that are scored in one round, after which other requests have their turn.
 const MAX_ROUND: usize = 500;
 
 /// Maximum number of numbers of the vectors in one round: 32 MB.
 const MAX_ROUND_NUMBERS: usize = 8_000_000;
 
-/// What the candidates that a search looks at may cost unless its proof has to be completed: for any page, and for each hit down to its
+/// What the candidates that a search scores may cost unless its proof has to be completed: for any page, and for each hit down to its
 /// end. One whose vector is in memory costs 1.
 const MAX_COST: (usize, usize) = (2_000, 20);
 
@@ -54,22 +54,22 @@ impl<'a> Scoring<'a> {
         }
     }
 
-    /// Looks at as many as the proof takes.
+    /// Scores as many as the proof takes.
     pub(super) fn lift_budget(&mut self) {
         self.budget = usize::MAX;
     }
 
-    /// How many more may be looked at, if their vectors are in memory.
+    /// How many more may be scored, if their vectors are in memory.
     pub(super) fn remaining(&self) -> usize {
         self.budget.saturating_sub(self.spent)
     }
 
-    /// Whether it may not be possible to look at so many more: none of their vectors may be in memory.
+    /// Whether it may not be possible to score so many more: none of their vectors may be in memory.
     pub(super) fn may_not_suffice(&self, count: usize) -> bool {
         count.saturating_mul(READ_COST) > self.remaining()
     }
 
-    /// Looks at the next candidates that can have a hit. Returns false if there are none, or the budget is spent.
+    /// Scores the next candidates that can have a hit. Returns false if there are none, or the budget is spent.
     pub(super) async fn round(
         &mut self,
         database: impl PgExecutor<'_>,

@@ -21,8 +21,12 @@ fn candidate(layer: i64, estimate: f32) -> Candidate {
 }
 
 fn candidate_of(vector: i64, layer: i64, estimate: f32) -> Candidate {
+    Candidate::single(key(vector), layer, prospect(estimate))
+}
+
+fn prospect(estimate: f32) -> Prospect {
     let (lower, upper) = (estimate - 0.125, estimate + 0.125);
-    Candidate::single(key(vector), layer, Prospect { estimate, lower, upper })
+    Prospect { estimate, lower, upper }
 }
 
 fn key(layer: i64) -> uuid::Uuid {
@@ -82,8 +86,9 @@ fn the_threshold_is_the_score_of_the_layer_after_the_page_however_many_have_it()
     let window = SearchWindow { limit: 3, ..WINDOW };
     let mut pool = Pool::new(&window);
     let mut copied = candidate(1, 0.9);
-    copied.add_copy(11);
-    copied.add_copy(12);
+    let wide = prospect(0.9);
+    copied.add_copy(11, wide);
+    copied.add_copy(12, wide);
     pool.add(vec![copied]);
     assert_eq!(pool.threshold(), f64::NEG_INFINITY, "three of four layers are known");
     pool.add(vec![candidate(2, 0.8), candidate(3, 0.7), candidate(4, 0.6)]);
@@ -93,9 +98,9 @@ fn the_threshold_is_the_score_of_the_layer_after_the_page_however_many_have_it()
     assert_eq!(pool.threshold(), 0.7, "of one of its three layers");
     // More layers of a candidate that has its score.
     let mut again = candidate_of(3, 31, 0.7);
-    again.add_copy(3);
-    again.add_copy(32);
-    again.add_copy(33);
+    for layer in [3, 32, 33] {
+        again.add_copy(layer, prospect(0.7));
+    }
     pool.add(vec![again]);
     assert_eq!(pool.threshold(), 0.8);
     let of_top = pool.top();
@@ -123,8 +128,9 @@ fn a_candidate_has_all_layers_of_its_listings() {
     let mut pool = Pool::new(&window);
     pool.add(vec![candidate(1, 0.9)]);
     let mut again = candidate_of(1, 7, 0.9);
-    again.add_copy(1);
-    again.add_copy(8);
+    for layer in [1, 8] {
+        again.add_copy(layer, prospect(0.9));
+    }
     pool.add(vec![again]);
     let next = pool.next(1);
     pool.put(&next, &[scores(0.9)]);
