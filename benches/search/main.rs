@@ -44,7 +44,7 @@ const DEMANDED: usize = 25;
 /// What scores in single precision may differ by from those of the server.
 const TOLERANCE: f64 = 2e-6;
 const HITS: usize = 10;
-/// The last layers of a library, which are written when the sketches have been fitted.
+/// The last layers of a library, which are written when the sketches have been fitted: so many, or a fifth of a smaller one.
 const WRITTEN_LAST: usize = 2_000;
 /// The cells whose targets are searched with either measure before anything is timed.
 const WARM_UP_CELLS: std::ops::Range<usize> = 13..15;
@@ -149,7 +149,7 @@ async fn measure(kind: Kind, sizes: &[usize], store: Store, api: &mut Api) -> an
             truth.add(vector);
             Ok(())
         };
-        let first = size.saturating_sub(WRITTEN_LAST);
+        let first = size - WRITTEN_LAST.min(size / 5);
         let before = filler.layers.len();
         let writing = filler.fill(first, &mut add).await?;
         let rate = (filler.layers.len() - before) as f64 / writing.as_secs_f64();
