@@ -310,25 +310,37 @@ async fn a_change_is_seen_whose_transaction_was_open_while_the_sketches_were_rea
     pair.stop().await;
 }
 
+/// Creates a second probe set, on which all layers are measured.
+async fn other_probe_set(api: &Client) -> Value {
+    let create =
+        "mutation($input: CreateProbeSetInput!) { createProbeSet(input: $input) { probeSet { id } jobs { id } } }";
+    let input = json!({ "dataset": "digits", "imageCount": 20 });
+    let mut created = api.data(create, json!({ "input": input })).await["createProbeSet"].take();
+    api.wait_for_success(&text(&created["jobs"][0]["id"])).await;
+    created["probeSet"]["id"].take()
+}
+
+/// Searches on a probe set, and expects a proven list of all seven layers. Returns the hits.
+async fn search_on(api: &Client, layer: &Value, probe_set: &Value) -> Value {
+    let search = "query($layer: ID!, $on: ID) { layer(id: $layer) {
+        similar(first: 100, probeSet: $on, filter: { includeOwnModel: true }) { exact edges { node { id } } } } }";
+    let mut found = api.data(search, json!({ "layer": layer, "on": probe_set })).await;
+    let similar = &mut found["layer"]["similar"];
+    assert_eq!(
+        (&similar["exact"], similar["edges"].as_array().unwrap().len()),
+        (&json!(true), 7)
+    );
+    similar["edges"].take()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rounded_vectors_make_room_for_the_sketches_of_another_probe_set() {
     // The sketches of fourteen layers fit, and those of seven with the vectors of some.
     let server = Server::with(|config| config.sketch_cache_bytes = 20_000).await;
     let layers = layers_of_one_version(&server.api).await;
-    let create =
-        "mutation($input: CreateProbeSetInput!) { createProbeSet(input: $input) { probeSet { id } jobs { id } } }";
-    let input = json!({ "dataset": "digits", "imageCount": 20 });
-    let created = server.api.data(create, json!({ "input": input })).await["createProbeSet"].take();
-    server.api.wait_for_success(&text(&created["jobs"][0]["id"])).await;
-    let search = "query($layer: ID!, $on: ID) { layer(id: $layer) {
-        similar(first: 100, probeSet: $on, filter: { includeOwnModel: true }) { exact edges { node { id } } } } }";
-    for on in [&Value::Null, &created["probeSet"]["id"]] {
-        let found = server.api.data(search, json!({ "layer": layers[0], "on": on })).await;
-        let similar = &found["layer"]["similar"];
-        assert_eq!(
-            (&similar["exact"], similar["edges"].as_array().unwrap().len()),
-            (&json!(true), 7)
-        );
+    let other = other_probe_set(&server.api).await;
+    for on in [&Value::Null, &other] {
+        search_on(&server.api, &json!(layers[0]), on).await;
         // Seven layers without vectors take less.
         wait_for(&server.api, "sketches", "bytes", 12_500.0).await;
     }
@@ -344,22 +356,11 @@ async fn of_two_probe_sets_that_do_not_fit_together_one_is_searched_through_the_
     // Seven layers fit, fourteen do not.
     let server = Server::with(|config| config.sketch_cache_bytes = 12_000).await;
     let layers = layers_of_one_version(&server.api).await;
-    let create =
-        "mutation($input: CreateProbeSetInput!) { createProbeSet(input: $input) { probeSet { id } jobs { id } } }";
-    let input = json!({ "dataset": "digits", "imageCount": 20 });
-    let created = server.api.data(create, json!({ "input": input })).await["createProbeSet"].take();
-    server.api.wait_for_success(&text(&created["jobs"][0]["id"])).await;
-    let search = "query($layer: ID!, $on: ID) { layer(id: $layer) {
-        similar(first: 100, probeSet: $on, filter: { includeOwnModel: true }) { exact edges { node { id } } } } }";
+    let other = other_probe_set(&server.api).await;
     for _ in 0..3 {
-        for on in [&Value::Null, &created["probeSet"]["id"]] {
-            let found = server.api.data(search, json!({ "layer": layers[0], "on": on })).await;
-            let similar = &found["layer"]["similar"];
-            assert_eq!(
-                (&similar["exact"], similar["edges"].as_array().unwrap().len()),
-                (&json!(true), 7)
-            );
-            assert_eq!(similar["edges"][0]["node"]["id"], layers[0]);
+        for on in [&Value::Null, &other] {
+            let edges = search_on(&server.api, &json!(layers[0]), on).await;
+            assert_eq!(edges[0]["node"]["id"], layers[0]);
         }
     }
     let used = cache(&server.api, "sketches").await;
