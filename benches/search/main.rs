@@ -3,9 +3,9 @@
 //!
 //! `just bench-search [KIND] [layers…]` takes the kind of library (`blended`, `noisy` or `real`; the last needs the folder that
 //! `scripts/networks` prints in SCV_NETWORKS) and the sizes to measure at, in ascending order (default: blended, 10,000 and
-//! 100,000; a layer takes 21 KB on disk, as much in the memory of this program, and 27 KB in that of the server). Libraries of
-//! more than 100,000 layers have 60 probe images instead of 100, and take a third of that. Every request is sent once, so that
-//! no response comes from the cache. Prints tables for docs/benchmarks.md.
+//! 100,000). Each layer needs 21 KB on disk and 48 KB of memory: 21 KB for this program and 27 KB for the server. Libraries of more
+//! than 100,000 layers have 60 probe images instead of 100, and each of their layers needs a third of that. This program sends every
+//! request once, so that no response comes from the cache. It prints tables for docs/benchmarks.md.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 

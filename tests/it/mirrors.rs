@@ -345,9 +345,7 @@ async fn rounded_vectors_make_room_for_the_sketches_of_another_probe_set() {
         wait_for(&server.api, "sketches", "bytes", 12_500.0).await;
     }
     wait_for(&server.api, "sketches", "entries", 2.0).await;
-    let used = cache(&server.api, "sketches").await;
-    assert_eq!(used["entries"], 2.0, "{used:#}");
-    assert!(used["bytes"].as_f64() <= used["byteLimit"].as_f64(), "{used:#}");
+    assert_sketches_in_memory(&server.api, 2.0).await;
     server.stop().await.unwrap();
 }
 
@@ -363,9 +361,7 @@ async fn of_two_probe_sets_that_do_not_fit_together_one_is_searched_through_the_
             assert_eq!(edges[0]["node"]["id"], layers[0]);
         }
     }
-    let used = cache(&server.api, "sketches").await;
-    assert_eq!(used["entries"], 1.0, "{used:#}");
-    assert!(used["bytes"].as_f64() <= used["byteLimit"].as_f64(), "{used:#}");
+    assert_sketches_in_memory(&server.api, 1.0).await;
     server.stop().await.unwrap();
 }
 
@@ -415,6 +411,13 @@ async fn the_vectors_of_all_layers_are_read_into_memory_after_the_sketches() {
     other.stop().await.unwrap();
     pair.plain.stop().await.unwrap();
     pair.server.stop().await.unwrap();
+}
+
+/// So many probe sets have sketches in memory, and they take no more than they may.
+async fn assert_sketches_in_memory(api: &Client, probe_sets: f64) {
+    let used = cache(api, "sketches").await;
+    assert_eq!(used["entries"], probe_sets, "{used:#}");
+    assert!(used["bytes"].as_f64() <= used["byteLimit"].as_f64(), "{used:#}");
 }
 
 /// Waits until a cache has so many entries, or so many bytes.

@@ -441,7 +441,12 @@ pub async fn fit_sketches(api: &Client) {
 
 #[tokio::test]
 async fn a_result_is_proven_even_if_every_vector_has_to_be_read() {
-    let (server, mut database, conv) = large_library_with(|config| config.vector_cache_bytes = 0).await;
+    let (server, mut database, conv) = large_library_with(|config| {
+        config.vector_cache_bytes = 0;
+        // Room for the sketches of all layers, and for next to no rounded vectors.
+        config.sketch_cache_bytes = 2_800_000;
+    })
+    .await;
     for noise in NOISE {
         sqlx::query(noise).execute(&mut database).await.unwrap();
     }
