@@ -33,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 use truth::Truth;
 use vectors::{Kind, Vectors};
 
+/// How often the server is asked whether a search index has been rebuilt.
+const POLLING_INTERVAL: Duration = Duration::from_millis(100);
 /// Vectors are in memory when more are than the first search reads, and no more have come for so long.
 const SETTLED: Duration = Duration::from_secs(10);
 /// How long that may take.
@@ -178,16 +180,17 @@ async fn measure(kind: Kind, sizes: &[usize], store: Store, api: &mut Api) -> an
 /// Fits the sketches to the layers that there are.
 async fn fit(api: &Api, probe_set: ProbeSetId) -> anyhow::Result<()> {
     let started = Instant::now();
-    let query =
-        "mutation($input: RebuildSearchIndexInput!) { rebuildSearchIndex(input: $input) { layerCount byteCount } }";
-    let index = api
-        .data(query, json!({ "input": { "probeSetId": probe_set.encode() } }))
-        .await?;
+    let id = json!({ "id": probe_set.encode() });
+    let begin = "mutation($id: ID!) { rebuildSearchIndex(input: { probeSetId: $id }) { probeSet { id } } }";
+    api.data(begin, id.clone()).await?;
+    let state = "query($id: ID!) { node(id: $id) { ... on ProbeSet { searchIndex { rebuilding } } } }";
+    while api.data(state, id.clone()).await?["node"]["searchIndex"]["rebuilding"] == true {
+        tokio::time::sleep(POLLING_INTERVAL).await;
+    }
     let seconds = started.elapsed().as_secs_f64();
-    println!(
-        "Sketches fitted and replaced in {seconds:.1} s: {}",
-        index["rebuildSearchIndex"]
-    );
+    let size = "query($id: ID!) { node(id: $id) { ... on ProbeSet { searchIndex { layerCount byteCount } } } }";
+    let index = api.data(size, id).await?["node"]["searchIndex"].take();
+    println!("Sketches fitted and replaced in {seconds:.1} s: {index}");
     Ok(())
 }
 

@@ -1,6 +1,10 @@
 //! `scv reindex`
 
+use std::time::Duration;
+
+use anyhow::bail;
 use clap::Args;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -8,6 +12,9 @@ use super::client::Client;
 use super::dataset::unknown;
 use super::table::table;
 use super::terminal::Terminal;
+
+/// How often the server is asked whether it has finished.
+const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Fit the search indexes of data sets to their layers
 ///
@@ -94,32 +101,70 @@ async fn datasets(client: &Client) -> anyhow::Result<Vec<Dataset>> {
     Ok(data.datasets)
 }
 
+/// Rebuilds an index, and returns when it is complete.
 async fn rebuild(client: &Client, dataset: &Dataset, probe_set: &ProbeSet) -> anyhow::Result<Rebuilt> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Data {
-        rebuild_search_index: Payload,
+    let before = state(client, probe_set).await?;
+    let query = "mutation($input: RebuildSearchIndexInput!) { rebuildSearchIndex(input: $input) { probeSet { id } } }";
+    let input = json!({ "input": { "probeSetId": probe_set.id } });
+    client.query::<serde::de::IgnoredAny>(query, input).await?;
+    let mut after = state(client, probe_set).await?;
+    while after.rebuilding {
+        tokio::time::sleep(INTERVAL).await;
+        after = state(client, probe_set).await?;
     }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Payload {
-        layer_count: u64,
-        byte_count: u64,
+    if after.fitted_at == before.fitted_at {
+        bail!(
+            "the index for {} images of {} was not rebuilt: the server's log says why",
+            probe_set.image_count,
+            dataset.name
+        );
     }
-    let query = "mutation($input: RebuildSearchIndexInput!) {
-        rebuildSearchIndex(input: $input) { layerCount byteCount } }";
-    let data: Data = client
-        .query(query, json!({ "input": { "probeSetId": probe_set.id } }))
-        .await?;
-    let Payload {
-        layer_count,
-        byte_count,
-    } = data.rebuild_search_index;
+    let (layers, bytes) = size(client, probe_set).await?;
     Ok(Rebuilt {
         dataset: dataset.name.clone(),
         probe_set: probe_set.id.clone(),
         images: probe_set.image_count,
-        layers: layer_count,
-        bytes: byte_count,
+        layers,
+        bytes,
     })
+}
+
+#[derive(Debug, Deserialize)]
+struct Node<T> {
+    node: Indexed<T>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Indexed<T> {
+    search_index: T,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct State {
+    fitted_at: String,
+    rebuilding: bool,
+}
+
+async fn state(client: &Client, probe_set: &ProbeSet) -> anyhow::Result<State> {
+    search_index(client, probe_set, "fittedAt rebuilding").await
+}
+
+/// Its number of layers, and of bytes.
+async fn size(client: &Client, probe_set: &ProbeSet) -> anyhow::Result<(u64, u64)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Size {
+        layer_count: u64,
+        byte_count: u64,
+    }
+    let size: Size = search_index(client, probe_set, "layerCount byteCount").await?;
+    Ok((size.layer_count, size.byte_count))
+}
+
+async fn search_index<T: DeserializeOwned>(client: &Client, probe_set: &ProbeSet, fields: &str) -> anyhow::Result<T> {
+    let query = format!("query($id: ID!) {{ node(id: $id) {{ ... on ProbeSet {{ searchIndex {{ {fields} }} }} }} }}");
+    let data: Node<T> = client.query(&query, json!({ "id": probe_set.id })).await?;
+    Ok(data.node.search_index)
 }

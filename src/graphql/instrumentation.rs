@@ -48,7 +48,7 @@ impl Extension for Instrumentation {
         if let (Some(budget), Some(value)) = (budget, &value)
             && is_leaf
         {
-            budget.count(value);
+            budget.count([value]);
         }
         Ok(value)
     }

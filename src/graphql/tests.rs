@@ -135,11 +135,11 @@ fn a_response_that_uses_the_budget_exactly_does_not_exceed_it() {
     // Four values of 24 bytes, a name of one and a text of four.
     let (whole, value) = (4 * 24 + 1 + 4, value!({ "a": ["text", 1] }));
     let budget = ResponseBudget::new(whole);
-    budget.count(&value);
+    budget.count([&value]);
     assert!(!budget.is_exceeded(), "{budget:?}");
-    budget.count(&Value::Null);
+    budget.count([&Value::Null]);
     assert!(budget.is_exceeded());
     let budget = ResponseBudget::new(whole - 1);
-    budget.count(&value);
+    budget.count([&value]);
     assert!(budget.is_exceeded());
 }

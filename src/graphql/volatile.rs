@@ -4,7 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Types all of whose fields show something else: jobs and their progress, the caller, or the state of the server.
-pub const VOLATILE_TYPES: [&str; 6] = ["AuditEntry", "Cache", "Job", "ServerInfo", "Token", "Viewer"];
+pub const VOLATILE_TYPES: [&str; 7] = [
+    "AuditEntry",
+    "Cache",
+    "Job",
+    "SearchIndex",
+    "ServerInfo",
+    "Token",
+    "Viewer",
+];
 
 /// Single fields of other types that do.
 pub const VOLATILE_FIELDS: [(&str, &str); 6] = [

@@ -16,10 +16,11 @@ use super::error::HttpError;
 use super::executor::{Executor, Permit, PreparedRequest};
 use super::origin::Origins;
 use super::request::{GraphqlRequest, ReceivedBody, from_query_string, has_files};
-use super::response_format::{Body, ResponseFormat};
+use super::response_format::ResponseFormat;
 use super::socket;
 use crate::graphql::execute::{Caller, error_response};
 use scv_api::error::code;
+use scv_api::response::to_json;
 use scv_service::metrics::METRICS;
 use scv_service::{AnswerBody, Question, QuestionForm};
 
@@ -157,8 +158,8 @@ impl Asked {
 
     /// Keeps a response, and returns it.
     async fn keep(self, executor: &Executor, generation: i64, response: &Response) -> Option<HttpResponse> {
-        let body = serde_json::to_vec(&Body(response)).ok()?;
-        let (encoding, bytes) = encoded(self.encoding, body.into()).await.ok()?;
+        let body = to_json(response).ok()?;
+        let (encoding, bytes) = encoded(self.encoding, body).await.ok()?;
         let body = AnswerBody {
             encoding: encoding.map(|encoding| encoding.as_str()),
             bytes,
@@ -225,8 +226,8 @@ fn events(
 ) -> impl Stream<Item = serde_json::Result<web::Bytes>> + use<> {
     let responses = executor.execute_stream(caller, prepared);
     let events = responses.map(|response| {
-        let body = serde_json::to_string(&Body(&response))?;
-        Ok(web::Bytes::from(format!("event: next\ndata: {body}\n\n")))
+        let body = to_json(&response)?;
+        Ok([b"event: next\ndata: ".as_slice(), &body, b"\n\n"].concat().into())
     });
     // A server that stops has not sent every event. Without `complete`, the client subscribes again, at another server.
     let shutdown = executor.shutdown().clone();

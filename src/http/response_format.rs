@@ -2,15 +2,16 @@
 //!
 //! This follows the GraphQL over HTTP specification (draft of 2025).
 
+use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{Accept, Header as _, Quality};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
-use async_graphql::{Response, Value};
+use async_graphql::Response;
 use mime::Mime;
-use serde::Serialize;
-use serde::ser::SerializeMap as _;
 
 use scv_api::error::{code, first_code};
+use scv_api::response::{is_executed, to_json};
 
 /// The format of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,22 +58,26 @@ impl ResponseFormat {
 
     /// The response to a request.
     pub fn response(self, response: &Response) -> HttpResponse {
-        HttpResponse::build(self.status(response))
-            .content_type(self.content_type())
-            .json(Body(response))
+        self.with_body(self.status(response), to_json(response))
     }
 
     /// The responses to a batch, in the order of its requests.
     pub fn batch_response(self, responses: &[Response]) -> HttpResponse {
-        let bodies: Vec<Body<'_>> = responses.iter().map(Body).collect();
-        HttpResponse::Ok().content_type(self.content_type()).json(bodies)
+        let bodies: serde_json::Result<Vec<_>> = responses.iter().map(to_json).collect();
+        let list = bodies.map(|bodies| [b"[".as_slice(), &bodies.join(b",".as_slice()), b"]"].concat().into());
+        self.with_body(StatusCode::OK, list)
     }
 
     /// The response to a request that is refused, with a status that does not depend on the format.
     pub fn refusal(self, status: StatusCode, response: &Response) -> HttpResponse {
-        HttpResponse::build(status)
-            .content_type(self.content_type())
-            .json(Body(response))
+        self.with_body(status, to_json(response))
+    }
+
+    fn with_body(self, status: StatusCode, body: serde_json::Result<Bytes>) -> HttpResponse {
+        match body {
+            Ok(body) => HttpResponse::build(status).content_type(self.content_type()).body(body),
+            Err(error) => HttpResponse::from_error(JsonPayloadError::Serialize(error)),
+        }
     }
 
     fn status(self, response: &Response) -> StatusCode {
@@ -85,44 +90,12 @@ impl ResponseFormat {
     }
 }
 
-/// Whether the request was executed. Errors of its document, its variables or its complexity have no path.
-fn is_executed(response: &Response) -> bool {
-    response.data != Value::Null
-        || response.errors.is_empty()
-        || response.errors.iter().any(|error| !error.path.is_empty())
-}
-
 /// The code of the error that kept a request from being executed.
 fn refusal_code(response: &Response) -> Option<&str> {
     if is_executed(response) {
         None
     } else {
         first_code(response)
-    }
-}
-
-/// A response as JSON. It has `data` only if the request was executed.
-pub struct Body<'a>(pub &'a Response);
-
-impl Serialize for Body<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Response {
-            data,
-            extensions,
-            errors,
-            ..
-        } = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        if !errors.is_empty() {
-            map.serialize_entry("errors", errors)?;
-        }
-        if is_executed(self.0) {
-            map.serialize_entry("data", data)?;
-        }
-        if !extensions.is_empty() {
-            map.serialize_entry("extensions", extensions)?;
-        }
-        map.end()
     }
 }
 

@@ -434,9 +434,8 @@ pub async fn fit_sketches(api: &Client) {
     let data = api
         .data("{ dataset(name: \"digits\") { probeSets { id } } }", json!({}))
         .await;
-    let probe_set = data["dataset"]["probeSets"][0]["id"].clone();
-    let fit = "mutation($id: ID!) { rebuildSearchIndex(input: { probeSetId: $id }) { layerCount } }";
-    api.data(fit, json!({ "id": probe_set })).await;
+    api.rebuild_search_index(&text(&data["dataset"]["probeSets"][0]["id"]))
+        .await;
 }
 
 #[tokio::test]

@@ -7,7 +7,9 @@ use super::error::Result;
 use super::id::GlobalId;
 use super::loader::{ProbeSetsOf, SplitsOf, load, load_referenced};
 use super::raw_list::RawList;
-use scv_domain::{dataset as names, dataset_record as domain};
+use scv_domain::id::ProbeSetId;
+use scv_domain::{dataset as names, dataset_record as domain, similarity};
+use scv_service::Library;
 
 /// A set of labelled images of one shape, with class names.
 #[derive(Debug, Clone, async_graphql::Description)]
@@ -152,5 +154,46 @@ impl ProbeSet {
     /// When it was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
+    }
+
+    /// Its search index. For administrators only.
+    async fn search_index(&self, ctx: &Context<'_>) -> Result<SearchIndex> {
+        let index = ctx.data_unchecked::<Library>().search_index(self.0.id).await?;
+        Ok(SearchIndex {
+            probe_set: self.0.id,
+            index,
+        })
+    }
+}
+
+/// What searches on a probe set compare layers by.
+#[derive(Debug, async_graphql::Description)]
+pub struct SearchIndex {
+    probe_set: ProbeSetId,
+    index: similarity::SearchIndex,
+}
+
+#[Object(use_type_description)]
+impl SearchIndex {
+    /// When it was fitted to the layers that there were.
+    async fn fitted_at(&self) -> DateTime<Utc> {
+        self.index.fitted_at
+    }
+
+    /// Whether another one is being made, which will replace it.
+    async fn rebuilding(&self) -> bool {
+        self.index.is_being_rebuilt
+    }
+
+    /// Number of layers that searches can find.
+    async fn layer_count(&self, ctx: &Context<'_>) -> Result<i64> {
+        let store = ctx.data_unchecked::<Library>().store();
+        Ok(store.search_index_layer_count(self.probe_set).await?)
+    }
+
+    /// Size on disk in bytes, including the indexes for filters.
+    async fn byte_count(&self, ctx: &Context<'_>) -> Result<i64> {
+        let store = ctx.data_unchecked::<Library>().store();
+        Ok(store.search_index_byte_count(self.probe_set).await?)
     }
 }

@@ -27,6 +27,7 @@ mod picture;
 mod plain;
 mod query;
 mod raw_list;
+pub mod response;
 pub mod response_budget;
 mod subscription;
 mod synthesis;

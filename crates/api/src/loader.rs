@@ -265,7 +265,12 @@ impl Loader<ListedLayer> for Reader {
     async fn load(&self, keys: &[ListedLayer]) -> std::result::Result<HashMap<ListedLayer, Layer>, Self::Error> {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
         let layers = self.library.store().listed_layers(&ids).await?;
-        Ok(layers.into_iter().map(|layer| (ListedLayer(layer.id), layer)).collect())
+        let layers = layers.into_iter().map(|(layer, origin)| {
+            // Searches ask for it next.
+            self.library.keep_origin(origin);
+            (ListedLayer(layer.id), layer)
+        });
+        Ok(layers.collect())
     }
 }
 

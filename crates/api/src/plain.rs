@@ -34,25 +34,26 @@ impl<T: ListEntry> OutputType for Entries<'_, T> {
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
-        let mut fields = Vec::new();
+        let mut fields = IndexMap::new();
         if !collect_plain::<T>(ctx, &ctx.item.node, &mut fields) {
             return self.0.resolve(ctx, field).await;
         }
         let budget = ctx.data_opt::<ResponseBudget>();
+        // A copy of an object has the hashes of its keys, so they are computed once.
+        let empty: IndexMap<Name, Value> = fields.keys().map(|key| (key.clone(), Value::Null)).collect();
         let mut objects = Vec::with_capacity(self.0.len());
         for (index, entry) in self.0.iter().enumerate() {
             let ctx = ctx.with_index(index);
-            let mut object = IndexMap::with_capacity(fields.len());
-            for field in &fields {
-                let value = match field.node.name.node.as_str() {
+            let mut object = empty.clone();
+            for (field, value) in fields.values().zip(object.values_mut()) {
+                let resolved = match field.node.name.node.as_str() {
                     TYPENAME => Some(Value::String(T::type_name().into_owned())),
                     _ => entry.resolve_field(&ctx.with_field(field)).await?,
                 };
-                let value = value.unwrap_or_default();
-                if let Some(budget) = budget {
-                    budget.count(&value);
-                }
-                object.insert(field.node.response_key().node.clone(), value);
+                *value = resolved.unwrap_or_default();
+            }
+            if let Some(budget) = budget {
+                budget.count(object.values());
             }
             objects.push(Value::Object(object));
             if budget.is_some_and(ResponseBudget::is_exceeded) {
@@ -66,17 +67,18 @@ impl<T: ListEntry> OutputType for Entries<'_, T> {
 
 const TYPENAME: &str = "__typename";
 
-/// Collects the selected fields. Returns false if one is not plain, or if a directive decides about it.
+/// Collects the selected fields, by their names in the response. Returns false if one is not plain, or if a directive decides
+/// about it.
 fn collect_plain<'a, T: ListEntry>(
     ctx: &ContextSelectionSet<'a>,
     selected: &'a SelectionSet,
-    fields: &mut Vec<&'a Positioned<Field>>,
+    fields: &mut IndexMap<Name, &'a Positioned<Field>>,
 ) -> bool {
     selected.items.iter().all(|selection| match &selection.node {
         Selection::Field(field) => {
             let name = field.node.name.node.as_str();
             let is_plain = name == TYPENAME || T::PLAIN.contains(&name);
-            fields.push(field);
+            fields.insert(field.node.response_key().node.clone(), field);
             is_plain && field.node.directives.is_empty()
         }
         Selection::FragmentSpread(spread) => {

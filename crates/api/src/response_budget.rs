@@ -1,7 +1,7 @@
 //! Limits the size of a response while it is computed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_graphql::Value;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,8 @@ const VALUE_BYTES: usize = 24;
 /// before the response grows further.
 #[derive(Debug, Clone)]
 pub struct ResponseBudget {
-    remaining: Arc<AtomicUsize>,
+    /// Less than none once it is exceeded.
+    remaining: Arc<AtomicI64>,
     exceeded: CancellationToken,
 }
 
@@ -21,7 +22,7 @@ impl ResponseBudget {
     /// A budget of this many bytes.
     pub fn new(bytes: usize) -> Self {
         Self {
-            remaining: Arc::new(AtomicUsize::new(bytes)),
+            remaining: Arc::new(AtomicI64::new(number(bytes))),
             exceeded: CancellationToken::new(),
         }
     }
@@ -33,24 +34,20 @@ impl ResponseBudget {
 
     /// Whether the response has exceeded the budget.
     pub fn is_exceeded(&self) -> bool {
-        self.exceeded.is_cancelled()
+        self.remaining.load(Ordering::Relaxed) < 0
     }
 
-    /// Counts a value that has no fields of its own.
-    pub fn count(&self, value: &Value) {
-        self.take(bytes(value));
-    }
-
-    fn take(&self, bytes: usize) {
-        let taken = self
-            .remaining
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |remaining| {
-                remaining.checked_sub(bytes)
-            });
-        if taken.is_err() {
+    /// Counts values that have no fields of their own.
+    pub fn count<'v>(&self, values: impl IntoIterator<Item = &'v Value>) {
+        let bytes = number(values.into_iter().map(bytes).sum());
+        if self.remaining.fetch_sub(bytes, Ordering::Relaxed) < bytes {
             self.exceeded.cancel();
         }
     }
+}
+
+fn number(bytes: usize) -> i64 {
+    bytes.try_into().unwrap_or(i64::MAX)
 }
 
 /// The approximate size of a value in bytes.

@@ -1,5 +1,6 @@
 //! Queries and results of the similarity search.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::id::{LayerId, ModelId, ProbeSetId};
@@ -58,13 +59,13 @@ pub struct MatchCursor {
     pub layer: LayerId,
 }
 
-/// The sketches of a probe set, after they were replaced.
+/// The search index of a probe set: the sketches of its layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SearchIndex {
-    /// Number of layers that can be found.
-    pub layers: i64,
-    /// Size on disk in bytes, including the indexes that filters use.
-    pub bytes: i64,
+    /// When it was fitted to the layers that there were.
+    pub fitted_at: DateTime<Utc>,
+    /// Whether another one is being made, which will replace it.
+    pub is_being_rebuilt: bool,
 }
 
 /// A hit of a search.

@@ -10,7 +10,7 @@ use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::similarity::SearchIndex;
 use scv_domain::sketch::{SHORT_DIRECTIONS, SHORT_LENGTH, SketchBasis};
 use scv_domain::vector::{LayerVector, Measure};
-use scv_store::{BasisFit, FittedBasis, Store};
+use scv_store::{BasisFit, FittedBasis, Replacement, Store};
 
 /// Fewer layers are scored as a whole. No more are needed: a search for versions ranks them by sketches from the 51st version.
 const MIN_FITTED_LAYERS: usize = 50;
@@ -49,22 +49,38 @@ const LIBRARY_GROWTH: usize = 2;
 const RETRY_DELAY: Duration = Duration::from_secs(60);
 
 impl Library {
-    /// Fits a new basis to a probe set and replaces the sketches of all its layers, whether it needs it or not. This goes on
-    /// to the end even if the caller stops waiting.
+    /// Begins to fit a new basis to a probe set and to replace the sketches of all its layers, whether it needs it or not. This
+    /// takes minutes for a million layers, and goes on by itself: see [`Library::search_index`].
     ///
     /// # Errors
     /// `NOT_FOUND` for the probe set, `CONFLICT` if a basis is being replaced already.
-    pub async fn rebuild_search_index(&self, probe_set: ProbeSetId) -> Result<SearchIndex, ServiceError> {
+    pub async fn rebuild_search_index(&self, probe_set: ProbeSetId) -> Result<(), ServiceError> {
         self.require(Scope::Admin)?;
         if self.store.probe_sets_by_id(&[probe_set]).await?.is_empty() {
             return Err(ServiceError::not_found("probe set", probe_set));
         }
+        let Some(replacement) = self.store.begin_replacement(probe_set).await? else {
+            return Err(ServiceError::Conflict(
+                "a search index is being rebuilt already: wait until that has finished".to_owned(),
+            ));
+        };
         let library = self.for_jobs();
-        let rebuilt = tokio::spawn(async move { library.fit_basis(probe_set).await });
-        let index = rebuilt.await.map_err(ServiceError::internal)??;
-        index.ok_or_else(|| {
-            ServiceError::Conflict("a search index is being rebuilt already: wait until that has finished".to_owned())
-        })
+        tokio::spawn(async move {
+            if let Err(error) = library.replace_basis(probe_set, replacement).await {
+                tracing::warn!(%probe_set, error = format!("{error:#}"), "the search index could not be rebuilt");
+            }
+        });
+        Ok(())
+    }
+
+    /// The search index of a probe set.
+    ///
+    /// # Errors
+    /// `FORBIDDEN` unless for administrators, because it counts private layers too; `NOT_FOUND` for the probe set.
+    pub async fn search_index(&self, probe_set: ProbeSetId) -> Result<SearchIndex, ServiceError> {
+        self.require(Scope::Admin)?;
+        let index = self.store.search_index(probe_set).await?;
+        index.ok_or_else(|| ServiceError::not_found("probe set", probe_set))
     }
 
     /// Fits a new basis wherever the layers have outgrown the old one: now, and whenever layers have been written. Never ends.
@@ -85,23 +101,24 @@ impl Library {
     async fn fit_outgrown_bases(&self) -> Result<(), ServiceError> {
         for probe_set in self.store.probe_sets_with_basis().await? {
             if is_outgrown(&self.store.basis_fit(probe_set, REST_SAMPLE).await?) {
-                self.fit_basis(probe_set).await?;
+                // Another server may be at it.
+                if let Some(replacement) = self.store.begin_replacement(probe_set).await? {
+                    self.replace_basis(probe_set, replacement).await?;
+                }
             }
         }
         Ok(())
     }
 
-    /// Fits a basis to the layers of a probe set and replaces the old one. `None` if one is being replaced already.
-    async fn fit_basis(&self, probe_set: ProbeSetId) -> Result<Option<SearchIndex>, ServiceError> {
+    /// Fits a basis to the layers of a probe set and replaces the old one.
+    async fn replace_basis(&self, probe_set: ProbeSetId, replacement: Replacement) -> Result<(), ServiceError> {
         let started = std::time::Instant::now();
-        let Some(replacement) = self.store.begin_replacement().await? else {
-            return Ok(None);
-        };
         let fitted = self.fitted(probe_set).await?;
         let fitting = started.elapsed();
-        let index = replacement.finish(probe_set, fitted).await?;
-        tracing::info!(%probe_set, layers = index.layers, ?fitting, total = ?started.elapsed(), "replaced the sketches");
-        Ok(Some(index))
+        let layers = fitted.layer_count;
+        replacement.finish(fitted).await?;
+        tracing::info!(%probe_set, layers, ?fitting, total = ?started.elapsed(), "replaced the sketches");
+        Ok(())
     }
 
     async fn fitted(&self, probe_set: ProbeSetId) -> Result<FittedBasis, ServiceError> {

@@ -1,10 +1,10 @@
 //! Layers.
 
-use super::rows::{raw, slices};
+use super::rows::{RowContext, raw, slices};
 use super::{Store, StoreError};
-use scv_domain::id::{LayerId, VersionId};
+use scv_domain::id::{DatasetId, LayerId, ModelId, VersionId};
 use scv_domain::page::{Page, Slice};
-use scv_domain::version::Layer;
+use scv_domain::version::{Layer, VersionOrigin};
 
 struct LayerRow {
     layer_id: i64,
@@ -59,28 +59,52 @@ impl Store {
         Ok(rows.into_iter().map(Layer::from).collect())
     }
 
-    /// Layers by key that the viewer may see and whose models are not deleted.
+    /// Layers by key that the viewer may see and whose models are not deleted, each with where its version comes from.
     ///
     /// # Errors
-    /// The database fails.
+    /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.listed_layers", skip_all)]
-    pub async fn listed_layers(&self, ids: &[LayerId]) -> Result<Vec<Layer>, StoreError> {
-        let rows = sqlx::query_as!(
-            LayerRow,
-            // Subqueries, because a join would take longer to plan than to run.
-            "select layer_id, version_id, index, name, kind, parameters, input_shape, output_shape, parameter_count,
-                    multiply_accumulates
+    pub async fn listed_layers(&self, ids: &[LayerId]) -> Result<Vec<(Layer, VersionOrigin)>, StoreError> {
+        let rows = sqlx::query!(
+            "select layer_id, version_id, index, name, kind, parameters, input_shape, output_shape, layer.parameter_count,
+                    layer.multiply_accumulates, model_id, dataset_id, format
                from layer
+               join version using (version_id)
               where layer_id = any($1)
                 and (select deleted_at is null and ($2::bigint is null or private_to is null or private_to = $2)
                        from model
-                      where model_id = (select model_id from version where version_id = layer.version_id))",
+                      where model_id = version.model_id)",
             &raw(ids, |id| id.0),
             self.viewer(),
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(rows.into_iter().map(Layer::from).collect())
+        let layers = rows.into_iter().map(|row| {
+            let row_context = RowContext {
+                table: "version",
+                row: row.version_id,
+            };
+            let origin = VersionOrigin {
+                version: VersionId(row.version_id),
+                model: ModelId(row.model_id),
+                dataset: DatasetId(row.dataset_id),
+                format: row_context.enum_value("format", &row.format)?,
+            };
+            let layer = LayerRow {
+                layer_id: row.layer_id,
+                version_id: row.version_id,
+                index: row.index,
+                name: row.name,
+                kind: row.kind,
+                parameters: row.parameters,
+                input_shape: row.input_shape,
+                output_shape: row.output_shape,
+                parameter_count: row.parameter_count,
+                multiply_accumulates: row.multiply_accumulates,
+            };
+            Ok((Layer::from(layer), origin))
+        });
+        layers.collect()
     }
 
     /// The same page of the layers of each of several versions, by index, in a single statement.

@@ -211,6 +211,26 @@ impl Client {
         self.train(&model, small_cnn(), json!({ "epochs": 1_000 })).await
     }
 
+    /// Rebuilds the search index of a probe set, and returns its size.
+    pub async fn rebuild_search_index(&self, probe_set: &str) -> Value {
+        let rebuild = "mutation($id: ID!) { rebuildSearchIndex(input: { probeSetId: $id }) { probeSet { id } } }";
+        let state = "query($id: ID!) { node(id: $id) { ... on ProbeSet {
+            searchIndex { fittedAt rebuilding layerCount byteCount } } } }";
+        let index = async || self.data(state, json!({ "id": probe_set })).await["node"]["searchIndex"].take();
+        let before = index().await;
+        self.data(rebuild, json!({ "id": probe_set })).await;
+        let end = Instant::now() + JOB_TIMEOUT;
+        loop {
+            let after = index().await;
+            if after["rebuilding"] == false {
+                assert_ne!(after["fittedAt"], before["fittedAt"], "the rebuild failed");
+                return after;
+            }
+            assert!(Instant::now() < end, "the rebuild does not end: {after:#}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Requests the cancellation of a job.
     pub async fn cancel(&self, job: &str) {
         let cancel = "mutation($id: ID!) { cancelJob(input: { id: $id }) { job { id } } }";

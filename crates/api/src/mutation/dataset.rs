@@ -16,7 +16,6 @@ use scv_domain::dataset::DatasetName;
 use scv_domain::id::ProbeSetId;
 use scv_domain::image::ChannelStatistics;
 use scv_domain::probe::{DEFAULT_PROBE_SEED, DEFAULT_PROBES, ProbeRequest};
-use scv_domain::similarity::SearchIndex;
 use scv_service::{Library, ProbeSetRequest};
 
 /// Mutations of data sets and probe sets.
@@ -71,21 +70,19 @@ impl DatasetMutation {
         })
     }
 
-    /// Fits the search index of a probe set to its layers and returns when it is complete, which takes minutes for a million
-    /// layers. Searches and writes continue in the meantime. The server does this by itself as the library grows, so it is
-    /// useful only after many layers were deleted.
+    /// Begins to fit the search index of a probe set to its layers, which takes minutes for a million layers. Searches and
+    /// writes continue in the meantime. It has finished when `searchIndex.rebuilding` is false, and succeeded if
+    /// `searchIndex.fittedAt` has changed. The server does this by itself as the library grows, so it is useful only after many
+    /// layers were deleted.
     async fn rebuild_search_index(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The index to rebuild.")] input: RebuildSearchIndexInput,
     ) -> Result<RebuildSearchIndexPayload> {
         let id = ProbeSetId::decode(&input.probe_set_id)?;
-        let SearchIndex { layers, bytes } = ctx.data_unchecked::<Library>().rebuild_search_index(id).await?;
-        Ok(RebuildSearchIndexPayload {
-            probe_set: load_referenced(ctx, id).await.map(ProbeSet)?,
-            layer_count: layers,
-            byte_count: bytes,
-        })
+        ctx.data_unchecked::<Library>().rebuild_search_index(id).await?;
+        let probe_set = load_referenced(ctx, id).await.map(ProbeSet)?;
+        Ok(RebuildSearchIndexPayload { probe_set })
     }
 }
 
@@ -161,15 +158,11 @@ pub struct RebuildSearchIndexInput {
     probe_set_id: ID,
 }
 
-/// The rebuilt index.
+/// The probe set whose index is being rebuilt.
 #[derive(Debug, SimpleObject)]
 pub struct RebuildSearchIndexPayload {
     /// The probe set.
     probe_set: ProbeSet,
-    /// Number of layers in the index.
-    layer_count: i64,
-    /// Size on disk in bytes, including the indexes for filters.
-    byte_count: i64,
 }
 
 fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetSource> {

@@ -15,6 +15,7 @@ use super::{FittedBasis, long_partition, partition};
 use crate::generation::{Generations, bump_generation};
 use crate::layer_sketch::{NewSketch, insert_copied_sketches};
 use crate::rows::enum_name;
+use crate::search::{active_basis, restarting};
 use crate::vector::stored_vectors;
 use crate::{Store, StoreError};
 use scv_domain::id::ProbeSetId;
@@ -24,6 +25,12 @@ use scv_domain::vector::Measure;
 
 /// Only one replacement at a time may use that much memory and time, in whatever probe set.
 const REPLACEMENT_LOCK: &str = "select pg_try_advisory_lock(hashtext('scv sketch basis'))";
+
+/// Held meanwhile, so that others see which probe set it is.
+const PROBE_SET_LOCK: &str = "select pg_advisory_lock(hashtext('scv search index ' || $1::bigint))";
+
+/// Whether no replacement holds it: this does not, because a shared lock of one statement ends with it.
+const IS_PROBE_SET_FREE: &str = "select pg_try_advisory_xact_lock_shared(hashtext('scv search index ' || $1::bigint))";
 
 /// Waits for transactions that write sketches, and keeps new ones waiting.
 const EXCLUSIVE_LOCK: &str = "select pg_advisory_xact_lock(hashtext('scv sketches'))";
@@ -38,19 +45,89 @@ const BATCH_LAYERS: usize = 1_000;
 const BATCH_NUMBERS: usize = 8_000_000;
 
 impl Store {
-    /// Begins to replace a basis, before it is fitted. `None` if another replacement is running, in whatever probe set.
+    /// Begins to replace the basis of a probe set, before it is fitted. `None` if another replacement is running, in whatever
+    /// probe set.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn begin_replacement(&self) -> Result<Option<Replacement>, StoreError> {
-        // Detached, so that its lock does not return to the pool.
+    pub async fn begin_replacement(&self, probe_set: ProbeSetId) -> Result<Option<Replacement>, StoreError> {
+        // Detached, so that its locks do not return to the pool.
         let mut connection = self.work.acquire().await?.detach();
         let locked: bool = sqlx::query_scalar(REPLACEMENT_LOCK).fetch_one(&mut connection).await?;
-        let generations = self.generations.clone();
-        Ok(locked.then_some(Replacement {
+        if !locked {
+            return Ok(None);
+        }
+        sqlx::query(PROBE_SET_LOCK)
+            .bind(probe_set.0)
+            .execute(&mut connection)
+            .await?;
+        Ok(Some(Replacement {
             connection,
-            generations,
+            probe_set,
+            generations: self.generations.clone(),
         }))
+    }
+
+    /// The search index of a probe set, if there is such a probe set.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn search_index(&self, probe_set: ProbeSetId) -> Result<Option<SearchIndex>, StoreError> {
+        // Before the basis is read: one that has been replaced must not look like one that nobody replaces.
+        let is_free: bool = sqlx::query_scalar(IS_PROBE_SET_FREE)
+            .bind(probe_set.0)
+            .fetch_one(&self.pool)
+            .await?;
+        let fitted_at = sqlx::query_scalar!(
+            "select created_at from sketch_basis where probe_set_id = $1 and state = 'ACTIVE'",
+            probe_set.0,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(fitted_at.map(|fitted_at| SearchIndex {
+            fitted_at,
+            is_being_rebuilt: !is_free,
+        }))
+    }
+
+    /// Number of layers in the search index of a probe set: those that can be found.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn search_index_layer_count(&self, probe_set: ProbeSetId) -> Result<i64, StoreError> {
+        self.of_partitions(probe_set, |short, _| {
+            format!("select count(*) from {short} where searchable")
+        })
+        .await
+    }
+
+    /// Size of the search index of a probe set on disk in bytes, including the indexes that filters use.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn search_index_byte_count(&self, probe_set: ProbeSetId) -> Result<i64, StoreError> {
+        self.of_partitions(probe_set, |short, long| {
+            format!("select pg_total_relation_size('{short}') + pg_total_relation_size('{long}')")
+        })
+        .await
+    }
+
+    /// A number that a statement reads, which is given the names of the partitions of the active basis.
+    async fn of_partitions(
+        &self,
+        probe_set: ProbeSetId,
+        statement: impl Fn(String, String) -> String,
+    ) -> Result<i64, StoreError> {
+        let statement = &statement;
+        restarting(|_| async move {
+            let mut connection = self.pool.acquire().await?;
+            let basis = active_basis(&mut connection, probe_set).await?;
+            let statement = statement(partition(basis), long_partition(basis));
+            Ok(sqlx::query_scalar(AssertSqlSafe(statement))
+                .fetch_one(&mut *connection)
+                .await?)
+        })
+        .await
     }
 }
 
@@ -58,19 +135,19 @@ impl Store {
 #[derive(Debug)]
 pub struct Replacement {
     connection: PgConnection,
+    probe_set: ProbeSetId,
     generations: Generations,
 }
 
 impl Replacement {
-    /// Replaces the basis of a probe set. Concurrent searches do not wait, and writes only for single batches.
+    /// Replaces the basis. Concurrent searches do not wait, and writes only for single batches.
     ///
     /// # Errors
     /// The database fails. The old basis stays in use.
     #[tracing::instrument(name = "store.replace_basis", skip_all)]
-    pub async fn finish(mut self, probe_set: ProbeSetId, fitted: FittedBasis) -> Result<SearchIndex, StoreError> {
-        let index = replace(&mut self.connection, &self.generations, probe_set, fitted).await?;
-        self.connection.close().await?;
-        Ok(index)
+    pub async fn finish(mut self, fitted: FittedBasis) -> Result<(), StoreError> {
+        replace(&mut self.connection, &self.generations, self.probe_set, fitted).await?;
+        Ok(self.connection.close().await?)
     }
 }
 
@@ -79,14 +156,14 @@ async fn replace(
     generations: &Generations,
     probe_set: ProbeSetId,
     fitted: FittedBasis,
-) -> Result<SearchIndex, StoreError> {
+) -> Result<(), StoreError> {
     remove(connection, "BUILDING", probe_set).await?;
     drop_orphans(connection).await?;
     let id = insert_building(connection, probe_set, &fitted).await?;
     write_sketches(connection, probe_set, id, &Arc::new(fitted.basis)).await?;
-    let (partition, long) = (partition(id), long_partition(id));
-    run(connection, &format!("vacuum analyze {partition}")).await?;
-    run(connection, &format!("vacuum analyze {long}")).await?;
+    for partition in [partition(id), long_partition(id)] {
+        run(connection, &format!("vacuum analyze {partition}")).await?;
+    }
 
     let mut tx = connection.begin().await?;
     sqlx::query(EXCLUSIVE_LOCK).execute(&mut *tx).await?;
@@ -104,14 +181,7 @@ async fn replace(
     tx.commit().await?;
     commit.succeeded(generation);
 
-    drop_orphans(connection).await?;
-    let facts = format!(
-        "select count(*) filter (where searchable),
-                pg_total_relation_size('{partition}') + pg_total_relation_size('{long}')
-           from {partition}"
-    );
-    let (layers, bytes) = sqlx::query_as(AssertSqlSafe(facts)).fetch_one(connection).await?;
-    Ok(SearchIndex { layers, bytes })
+    drop_orphans(connection).await
 }
 
 /// Deletes the bases of a probe set that are in a state. Their partitions stay.
