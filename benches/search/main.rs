@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use api::{Api, SearchRequest, SearchResponse};
 use library::{Filler, TAG};
 use scv::app::App;
-use scv::config::{Config, Limits};
+use scv::config::Config;
 use scv_api::id::GlobalId as _;
 use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::vector::Measure;
@@ -104,11 +104,6 @@ async fn bench(kind: Kind, sizes: &[usize]) -> anyhow::Result<()> {
         // All sketches and all vectors fit into memory.
         sketch_cache_bytes: u64::MAX,
         vector_cache_bytes: u64::MAX,
-        // Sketches of a large library take minutes to fit.
-        limits: Limits {
-            timeout_seconds: 3_600,
-            ..defaults.limits
-        },
         ..defaults
     })
     .await?;

@@ -106,6 +106,26 @@ async fn sketches_are_replaced_by_one_caller_at_a_time() {
     server.stop().await.unwrap();
 }
 
+#[tokio::test]
+async fn everybody_sees_whether_an_index_is_being_rebuilt_on_whatever_server() {
+    let server = Server::start().await;
+    let (id, mut database) = (probe_set(&server).await, connection(&server).await);
+    let reader = server.api.as_account("reader", "READ").await;
+    let query = "query($id: ID!) { node(id: $id) { ... on ProbeSet { searchIndex { rebuilding } } } }";
+    for (statement, expected) in [
+        (
+            "select pg_advisory_lock(hashtext('scv search index ' || probe_set_id)) from probe_set",
+            true,
+        ),
+        ("select pg_advisory_unlock_all()", false),
+    ] {
+        sqlx::query(statement).execute(&mut database).await.unwrap();
+        let index = reader.data(query, json!({ "id": id })).await["node"]["searchIndex"].take();
+        assert_eq!(index["rebuilding"], expected);
+    }
+    server.stop().await.unwrap();
+}
+
 /// The names of the models among the hits of the first layer of a model, and whether they are proven.
 async fn hits(server: &Server, model: &str) -> (Vec<String>, bool) {
     let query = "query($name: String!) { model(name: $name) { version(alias: \"latest\") { layers(first: 1) { nodes {

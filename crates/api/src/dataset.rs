@@ -156,7 +156,7 @@ impl ProbeSet {
         self.0.created_at
     }
 
-    /// Its search index. For administrators only.
+    /// Its search index.
     async fn search_index(&self, ctx: &Context<'_>) -> Result<SearchIndex> {
         let index = ctx.data_unchecked::<Library>().search_index(self.0.id).await?;
         Ok(SearchIndex {
@@ -185,7 +185,7 @@ impl SearchIndex {
         self.index.is_being_rebuilt
     }
 
-    /// Number of layers that searches can find.
+    /// Number of layers that the caller's searches can find.
     async fn layer_count(&self, ctx: &Context<'_>) -> Result<i64> {
         let store = ctx.data_unchecked::<Library>().store();
         Ok(store.search_index_layer_count(self.probe_set).await?)

@@ -169,6 +169,14 @@ async fn search_results_contain_only_what_the_caller_may_see() {
             "{similar:#}"
         );
     }
+    let index = "{ dataset(name: \"digits\") { probeSets { searchIndex { layerCount } } } }";
+    let count = async |api: &Client| {
+        let data = api.data(index, json!({})).await;
+        data["dataset"]["probeSets"][0]["searchIndex"]["layerCount"]
+            .as_i64()
+            .unwrap()
+    };
+    assert!(count(&library.stranger).await < count(&library.owner).await);
     // The next search finds a model that became public, and does not find one that became private again.
     let change = "mutation($input: UpdateModelInput!) { updateModel(input: $input) { model { visibility owner } } }";
     for visibility in ["PUBLIC", "PRIVATE"] {

@@ -1,6 +1,7 @@
 //! The commands by noun: models, versions, data sets, layers, and the server itself.
 
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::{ask, document, error, file, push_and_wait, stderr, text};
 use crate::support::idx;
@@ -219,5 +220,32 @@ async fn plural_nouns_are_understood_and_unknown_commands_are_not() {
     let output = ask(&server, &["model", "lst"]).await;
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("list"), "{}", stderr(&output));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn reindex_returns_when_the_index_is_complete_and_fails_if_it_was_not_rebuilt() {
+    let server = Server::start().await;
+    push_and_wait(&server, "a", 1).await;
+    let rebuilt = document(&server, &["reindex"]).await;
+    assert_eq!(
+        (&rebuilt[0]["dataset"], &rebuilt[0]["layers"]),
+        (&json!("digits"), &json!(7))
+    );
+    assert!(rebuilt[0]["bytes"].as_i64().unwrap() > 0, "{rebuilt:#}");
+
+    let url = server.config.database_url.as_deref().unwrap();
+    let mut database = PgConnection::connect(url).await.unwrap();
+    let basis: i64 = sqlx::query_scalar("select basis_id from sketch_basis")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    let drop = format!("drop table layer_sketch_{basis}, long_sketch_{basis}");
+    sqlx::query(AssertSqlSafe(drop)).execute(&mut database).await.unwrap();
+    let message = error(&server, 1, &["reindex"]).await;
+    assert!(
+        message.contains("images of digits was not rebuilt: the server's log says why"),
+        "{message}"
+    );
     server.stop().await.unwrap();
 }

@@ -90,13 +90,19 @@ impl Store {
         }))
     }
 
-    /// Number of layers in the search index of a probe set: those that can be found.
+    /// Number of layers in the search index of a probe set that the viewer can find.
     ///
     /// # Errors
     /// The database fails.
     pub async fn search_index_layer_count(&self, probe_set: ProbeSetId) -> Result<i64, StoreError> {
+        let viewer = self.viewer().map_or("null".to_owned(), |viewer| viewer.to_string());
         self.of_partitions(probe_set, |short, _| {
-            format!("select count(*) from {short} where searchable")
+            format!(
+                "select count(*)
+                   from {short}
+                  where searchable
+                    and ({viewer} is null or private_to is null or private_to = {viewer})"
+            )
         })
         .await
     }
