@@ -49,7 +49,6 @@ struct Rebuilt {
     probe_set: String,
     images: usize,
     layers: u64,
-    bytes: u64,
 }
 
 impl Reindex {
@@ -71,21 +70,13 @@ impl Reindex {
             }
         }
         let rows = all.iter().map(|index| {
-            let Rebuilt {
-                dataset,
-                images,
-                layers,
-                bytes,
-                ..
-            } = index;
             vec![
-                dataset.clone(),
-                images.to_string(),
-                layers.to_string(),
-                indicatif::HumanBytes(*bytes).to_string(),
+                index.dataset.clone(),
+                index.images.to_string(),
+                index.layers.to_string(),
             ]
         });
-        let text = table(&["data set", ">probe images", ">layers", ">size"], rows);
+        let text = table(&["data set", ">probe images", ">layers"], rows);
         terminal.print(&all, text)
     }
 }
@@ -119,13 +110,11 @@ async fn rebuild(client: &Client, dataset: &Dataset, probe_set: &ProbeSet) -> an
             dataset.name
         );
     }
-    let (layers, bytes) = size(client, probe_set).await?;
     Ok(Rebuilt {
         dataset: dataset.name.clone(),
         probe_set: probe_set.id.clone(),
         images: probe_set.image_count,
-        layers,
-        bytes,
+        layers: layer_count(client, probe_set).await?,
     })
 }
 
@@ -151,16 +140,14 @@ async fn state(client: &Client, probe_set: &ProbeSet) -> anyhow::Result<State> {
     search_index(client, probe_set, "fittedAt rebuilding").await
 }
 
-/// Its number of layers, and of bytes.
-async fn size(client: &Client, probe_set: &ProbeSet) -> anyhow::Result<(u64, u64)> {
+async fn layer_count(client: &Client, probe_set: &ProbeSet) -> anyhow::Result<u64> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Size {
         layer_count: u64,
-        byte_count: u64,
     }
-    let size: Size = search_index(client, probe_set, "layerCount byteCount").await?;
-    Ok((size.layer_count, size.byte_count))
+    let size: Size = search_index(client, probe_set, "layerCount").await?;
+    Ok(size.layer_count)
 }
 
 async fn search_index<T: DeserializeOwned>(client: &Client, probe_set: &ProbeSet, fields: &str) -> anyhow::Result<T> {

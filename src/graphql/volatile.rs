@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Types all of whose fields show something else: jobs and their progress, the caller, or the state of the server.
+/// Types all of whose fields show something else: jobs and their progress, the caller, or the state of the server or of search
+/// indexes.
 pub const VOLATILE_TYPES: [&str; 7] = [
     "AuditEntry",
     "Cache",

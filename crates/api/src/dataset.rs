@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::error::Result;
 use super::id::GlobalId;
-use super::loader::{ProbeSetsOf, SplitsOf, load, load_referenced};
+use super::loader::{ProbeSetsOf, SearchIndexOf, SplitsOf, load, load_referenced};
 use super::raw_list::RawList;
 use scv_domain::id::ProbeSetId;
 use scv_domain::{dataset as names, dataset_record as domain, similarity};
@@ -158,11 +158,9 @@ impl ProbeSet {
 
     /// Its search index.
     async fn search_index(&self, ctx: &Context<'_>) -> Result<SearchIndex> {
-        let index = ctx.data_unchecked::<Library>().search_index(self.0.id).await?;
-        Ok(SearchIndex {
-            probe_set: self.0.id,
-            index,
-        })
+        let probe_set = self.0.id;
+        let index = load_referenced(ctx, SearchIndexOf(probe_set)).await?;
+        Ok(SearchIndex { probe_set, index })
     }
 }
 
@@ -175,25 +173,19 @@ pub struct SearchIndex {
 
 #[Object(use_type_description)]
 impl SearchIndex {
-    /// When it was fitted to the layers that there were.
+    /// When it was last fitted to the layers of the probe set, or created.
     async fn fitted_at(&self) -> DateTime<Utc> {
         self.index.fitted_at
     }
 
-    /// Whether another one is being made, which will replace it.
+    /// Whether it is being rebuilt. Searches use the old one until then.
     async fn rebuilding(&self) -> bool {
         self.index.is_being_rebuilt
     }
 
     /// Number of layers that the caller's searches can find.
-    async fn layer_count(&self, ctx: &Context<'_>) -> Result<i64> {
-        let store = ctx.data_unchecked::<Library>().store();
-        Ok(store.search_index_layer_count(self.probe_set).await?)
-    }
-
-    /// Size on disk in bytes, including the indexes for filters.
-    async fn byte_count(&self, ctx: &Context<'_>) -> Result<i64> {
-        let store = ctx.data_unchecked::<Library>().store();
-        Ok(store.search_index_byte_count(self.probe_set).await?)
+    async fn layer_count(&self, ctx: &Context<'_>) -> Result<usize> {
+        let library = ctx.data_unchecked::<Library>();
+        Ok(library.count_searchable(self.probe_set).await?)
     }
 }

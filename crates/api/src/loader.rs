@@ -19,7 +19,7 @@ use scv_domain::id::{AccountId, DatasetId, JobId, LayerId, ModelId, ProbeSetId, 
 use scv_domain::job::Job;
 use scv_domain::model::Model;
 use scv_domain::page::{Page, Slice};
-use scv_domain::similarity::{MutualKnn, Significance};
+use scv_domain::similarity::{MutualKnn, SearchIndex, Significance};
 use scv_domain::synthesis::{Synthesis, SynthesisScope};
 use scv_domain::vector::Degenerate;
 use scv_domain::version::{Layer, Version, VersionChoice, VersionOrigin};
@@ -214,6 +214,10 @@ pub struct EvaluationsOf(pub VersionId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DegenerateOn(pub LayerId);
 
+/// The search index of a probe set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SearchIndexOf(pub ProbeSetId);
+
 /// All probe sets of a data set, the default first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ProbeSetsOf(pub DatasetId);
@@ -336,6 +340,7 @@ load_single! {
     LayerCount => i64, count_layers;
     SynthesisCount => i64, count_syntheses;
     AccountNameOf => String, account_names;
+    SearchIndexOf => SearchIndex, search_indexes;
 }
 
 /// Loaders of a page per key. The parents in one list request the same page, so one statement suffices unless the

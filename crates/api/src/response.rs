@@ -12,11 +12,11 @@ pub fn is_executed(response: &Response) -> bool {
         || response.errors.iter().any(|error| !error.path.is_empty())
 }
 
-/// A response as JSON, with `data` only if the request was executed. A page has thousands of values, and code of other crates is
-/// compiled where it is called: here it is optimised for speed, in the server for size.
+/// A response as JSON, with `data` only if the request was executed. A page has thousands of values, and generic code is compiled
+/// in the crate that uses it: in this one for speed, in the server for size.
 ///
 /// # Errors
-/// An object of a scalar has keys that are no text.
+/// `serde_json` fails, which no response makes it do.
 pub fn to_json(response: &Response) -> serde_json::Result<Bytes> {
     serde_json::to_vec(&Body(response)).map(Bytes::from)
 }

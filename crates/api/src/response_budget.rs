@@ -13,7 +13,7 @@ const VALUE_BYTES: usize = 24;
 /// before the response grows further.
 #[derive(Debug, Clone)]
 pub struct ResponseBudget {
-    /// Less than none once it is exceeded.
+    /// Negative once it is exceeded.
     remaining: Arc<AtomicI64>,
     exceeded: CancellationToken,
 }

@@ -62,7 +62,7 @@ pub struct MatchCursor {
 /// The search index of a probe set: the sketches of its layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SearchIndex {
-    /// When it was fitted to the layers that there were.
+    /// When it was last fitted to the layers of the probe set, or created.
     pub fitted_at: DateTime<Utc>,
     /// Whether another one is being made, which will replace it.
     pub is_being_rebuilt: bool,

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::{Library, ServiceError};
 use scv_compute::control::Control;
 use scv_compute::sketch::{FitCentres, FitDirections};
 use scv_domain::access::Scope;
 use scv_domain::id::{LayerId, ProbeSetId};
-use scv_domain::similarity::SearchIndex;
 use scv_domain::sketch::{SHORT_DIRECTIONS, SHORT_LENGTH, SketchBasis};
 use scv_domain::vector::{LayerVector, Measure};
-use scv_store::{BasisFit, FittedBasis, Replacement, Store};
+use scv_store::{BasisFit, FittedBasis, Replacement, SearchScope, Store};
 
 /// Fewer layers are scored as a whole. No more are needed: a search for versions ranks them by sketches from the 51st version.
 const MIN_FITTED_LAYERS: usize = 50;
@@ -50,7 +51,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(60);
 
 impl Library {
     /// Begins to fit a new basis to a probe set and to replace the sketches of all its layers, whether it needs it or not. This
-    /// takes minutes for a million layers, and goes on by itself: see [`Library::search_index`].
+    /// takes minutes for a million layers, and goes on by itself: see [`Store::search_indexes`].
     ///
     /// # Errors
     /// `NOT_FOUND` for the probe set, `CONFLICT` if a basis is being replaced already.
@@ -61,25 +62,37 @@ impl Library {
         }
         let Some(replacement) = self.store.begin_replacement(probe_set).await? else {
             return Err(ServiceError::Conflict(
-                "a search index is being rebuilt already: wait until that has finished".to_owned(),
+                "a search index is being rebuilt already, of this probe set or another one: wait until that has finished"
+                    .to_owned(),
             ));
         };
         let library = self.for_jobs();
-        tokio::spawn(async move {
-            if let Err(error) = library.replace_basis(probe_set, replacement).await {
-                tracing::warn!(%probe_set, error = format!("{error:#}"), "the search index could not be rebuilt");
+        let replacing = tokio::spawn(async move { library.replace_basis(probe_set, replacement).await });
+        tokio::spawn(
+            async move {
+                let failure = match replacing.await {
+                    Ok(replaced) => replaced.err(),
+                    Err(panic) => Some(ServiceError::internal(panic)),
+                };
+                if let Some(error) = failure {
+                    tracing::warn!(%probe_set, error = format!("{error:#}"), "the search index could not be rebuilt");
+                }
             }
-        });
+            .in_current_span(),
+        );
         Ok(())
     }
 
-    /// The search index of a probe set.
+    /// Number of layers that searches of the caller can find on a probe set.
     ///
     /// # Errors
-    /// `NOT_FOUND` for the probe set.
-    pub async fn search_index(&self, probe_set: ProbeSetId) -> Result<SearchIndex, ServiceError> {
-        let index = self.store.search_index(probe_set).await?;
-        index.ok_or_else(|| ServiceError::not_found("probe set", probe_set))
+    /// The database fails.
+    pub async fn count_searchable(&self, probe_set: ProbeSetId) -> Result<usize, ServiceError> {
+        let scope = SearchScope {
+            viewer: self.access.viewer(),
+            ..SearchScope::default()
+        };
+        Ok(self.store.count_scope(probe_set, &scope).await?)
     }
 
     /// Fits a new basis wherever the layers have outgrown the old one: now, and whenever layers have been written. Never ends.
@@ -114,9 +127,9 @@ impl Library {
         let started = std::time::Instant::now();
         let fitted = self.fitted(probe_set).await?;
         let fitting = started.elapsed();
-        let layers = fitted.layer_count;
+        let fitted_layers = fitted.layer_count;
         replacement.finish(fitted).await?;
-        tracing::info!(%probe_set, layers, ?fitting, total = ?started.elapsed(), "replaced the sketches");
+        tracing::info!(%probe_set, fitted_layers, ?fitting, total = ?started.elapsed(), "replaced the sketches");
         Ok(())
     }
 

@@ -232,7 +232,6 @@ async fn reindex_returns_when_the_index_is_complete_and_fails_if_it_was_not_rebu
         (&rebuilt[0]["dataset"], &rebuilt[0]["layers"]),
         (&json!("digits"), &json!(7))
     );
-    assert!(rebuilt[0]["bytes"].as_i64().unwrap() > 0, "{rebuilt:#}");
 
     let url = server.config.database_url.as_deref().unwrap();
     let mut database = PgConnection::connect(url).await.unwrap();

@@ -211,11 +211,11 @@ impl Client {
         self.train(&model, small_cnn(), json!({ "epochs": 1_000 })).await
     }
 
-    /// Rebuilds the search index of a probe set, and returns its size.
+    /// Rebuilds the search index of a probe set, and returns it.
     pub async fn rebuild_search_index(&self, probe_set: &str) -> Value {
         let rebuild = "mutation($id: ID!) { rebuildSearchIndex(input: { probeSetId: $id }) { probeSet { id } } }";
         let state = "query($id: ID!) { node(id: $id) { ... on ProbeSet {
-            searchIndex { fittedAt rebuilding layerCount byteCount } } } }";
+            searchIndex { fittedAt rebuilding layerCount } } } }";
         let index = async || self.data(state, json!({ "id": probe_set })).await["node"]["searchIndex"].take();
         let before = index().await;
         self.data(rebuild, json!({ "id": probe_set })).await;

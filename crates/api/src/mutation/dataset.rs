@@ -72,8 +72,8 @@ impl DatasetMutation {
 
     /// Begins to fit the search index of a probe set to its layers, which takes minutes for a million layers. Searches and
     /// writes continue in the meantime. It has finished when `searchIndex.rebuilding` is false, and succeeded if
-    /// `searchIndex.fittedAt` has changed. The server does this by itself as the library grows, so it is useful only after many
-    /// layers were deleted.
+    /// `searchIndex.fittedAt` differs from before. Only one index is rebuilt at a time, of whatever probe set. The server does
+    /// this by itself as the library grows, so it is useful only after many layers were deleted.
     async fn rebuild_search_index(
         &self,
         ctx: &Context<'_>,

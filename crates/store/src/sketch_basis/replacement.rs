@@ -5,6 +5,7 @@
 //! are dropped. Searches use whichever basis is active when they begin. What an interrupted replacement has left is removed by
 //! the next one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use pgvector::Vector;
@@ -14,8 +15,7 @@ use tokio::task::JoinHandle;
 use super::{FittedBasis, long_partition, partition};
 use crate::generation::{Generations, bump_generation};
 use crate::layer_sketch::{NewSketch, insert_copied_sketches};
-use crate::rows::enum_name;
-use crate::search::{active_basis, restarting};
+use crate::rows::{enum_name, raw};
 use crate::vector::stored_vectors;
 use crate::{Store, StoreError};
 use scv_domain::id::ProbeSetId;
@@ -29,8 +29,10 @@ const REPLACEMENT_LOCK: &str = "select pg_try_advisory_lock(hashtext('scv sketch
 /// Held meanwhile, so that others see which probe set it is.
 const PROBE_SET_LOCK: &str = "select pg_advisory_lock(hashtext('scv search index ' || $1::bigint))";
 
-/// Whether no replacement holds it: this does not, because a shared lock of one statement ends with it.
-const IS_PROBE_SET_FREE: &str = "select pg_try_advisory_xact_lock_shared(hashtext('scv search index ' || $1::bigint))";
+/// The probe sets whose basis is being replaced. The shared locks that this takes of others end with the statement.
+const LOCKED_PROBE_SETS: &str = "select id
+                                   from unnest($1::bigint[]) as id
+                                  where not pg_try_advisory_xact_lock_shared(hashtext('scv search index ' || id))";
 
 /// Waits for transactions that write sketches, and keeps new ones waiting.
 const EXCLUSIVE_LOCK: &str = "select pg_advisory_xact_lock(hashtext('scv sketches'))";
@@ -68,72 +70,36 @@ impl Store {
         }))
     }
 
-    /// The search index of a probe set, if there is such a probe set.
+    /// The search indexes of probe sets.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn search_index(&self, probe_set: ProbeSetId) -> Result<Option<SearchIndex>, StoreError> {
-        // Before the basis is read: one that has been replaced must not look like one that nobody replaces.
-        let is_free: bool = sqlx::query_scalar(IS_PROBE_SET_FREE)
-            .bind(probe_set.0)
-            .fetch_one(&self.pool)
-            .await?;
-        let fitted_at = sqlx::query_scalar!(
-            "select created_at from sketch_basis where probe_set_id = $1 and state = 'ACTIVE'",
-            probe_set.0,
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(fitted_at.map(|fitted_at| SearchIndex {
-            fitted_at,
-            is_being_rebuilt: !is_free,
-        }))
-    }
-
-    /// Number of layers in the search index of a probe set that the viewer can find.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn search_index_layer_count(&self, probe_set: ProbeSetId) -> Result<i64, StoreError> {
-        let viewer = self.viewer().map_or("null".to_owned(), |viewer| viewer.to_string());
-        self.of_partitions(probe_set, |short, _| {
-            format!(
-                "select count(*)
-                   from {short}
-                  where searchable
-                    and ({viewer} is null or private_to is null or private_to = {viewer})"
-            )
-        })
-        .await
-    }
-
-    /// Size of the search index of a probe set on disk in bytes, including the indexes that filters use.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn search_index_byte_count(&self, probe_set: ProbeSetId) -> Result<i64, StoreError> {
-        self.of_partitions(probe_set, |short, long| {
-            format!("select pg_total_relation_size('{short}') + pg_total_relation_size('{long}')")
-        })
-        .await
-    }
-
-    /// A number that a statement reads, which is given the names of the partitions of the active basis.
-    async fn of_partitions(
+    pub async fn search_indexes(
         &self,
-        probe_set: ProbeSetId,
-        statement: impl Fn(String, String) -> String,
-    ) -> Result<i64, StoreError> {
-        let statement = &statement;
-        restarting(|_| async move {
-            let mut connection = self.pool.acquire().await?;
-            let basis = active_basis(&mut connection, probe_set).await?;
-            let statement = statement(partition(basis), long_partition(basis));
-            Ok(sqlx::query_scalar(AssertSqlSafe(statement))
-                .fetch_one(&mut *connection)
-                .await?)
-        })
-        .await
+        probe_sets: &[ProbeSetId],
+    ) -> Result<Vec<(ProbeSetId, SearchIndex)>, StoreError> {
+        let keys = raw(probe_sets, |id| id.0);
+        // The locks are read first. In the other order, a rebuild that ends in between would look like one that failed.
+        let rebuilt: HashSet<i64> = sqlx::query_scalar(LOCKED_PROBE_SETS)
+            .bind(&keys)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .collect();
+        let rows = sqlx::query!(
+            "select probe_set_id, created_at from sketch_basis where probe_set_id = any($1) and state = 'ACTIVE'",
+            &keys,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let indexes = rows.into_iter().map(|row| {
+            let index = SearchIndex {
+                fitted_at: row.created_at,
+                is_being_rebuilt: rebuilt.contains(&row.probe_set_id),
+            };
+            (ProbeSetId(row.probe_set_id), index)
+        });
+        Ok(indexes.collect())
     }
 }
 
@@ -149,11 +115,13 @@ impl Replacement {
     /// Replaces the basis. Concurrent searches do not wait, and writes only for single batches.
     ///
     /// # Errors
-    /// The database fails. The old basis stays in use.
+    /// The database fails, and the old basis stays in use.
     #[tracing::instrument(name = "store.replace_basis", skip_all)]
     pub async fn finish(mut self, fitted: FittedBasis) -> Result<(), StoreError> {
         replace(&mut self.connection, &self.generations, self.probe_set, fitted).await?;
-        Ok(self.connection.close().await?)
+        // Closing gives the right back. If that fails, the connection is gone already.
+        let _ = self.connection.close().await;
+        Ok(())
     }
 }
 
@@ -187,7 +155,11 @@ async fn replace(
     tx.commit().await?;
     commit.succeeded(generation);
 
-    drop_orphans(connection).await
+    // The next replacement tries again.
+    if let Err(error) = drop_orphans(connection).await {
+        tracing::warn!(%probe_set, error = format!("{error:#}"), "old sketches could not be removed");
+    }
+    Ok(())
 }
 
 /// Deletes the bases of a probe set that are in a state. Their partitions stay.
