@@ -127,9 +127,8 @@ impl Library {
         let started = std::time::Instant::now();
         let fitted = self.fitted(probe_set).await?;
         let fitting = started.elapsed();
-        let fitted_layers = fitted.layer_count;
         replacement.finish(fitted).await?;
-        tracing::info!(%probe_set, fitted_layers, ?fitting, total = ?started.elapsed(), "replaced the sketches");
+        tracing::info!(%probe_set, ?fitting, total = ?started.elapsed(), "replaced the sketches of the search index");
         Ok(())
     }
 
