@@ -1,7 +1,5 @@
 //! Replacing the sketches of a probe set while they are used.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
@@ -112,29 +110,21 @@ async fn any_server_says_that_an_index_is_being_rebuilt_until_it_is_complete() {
     let (one, other) = two_servers().await;
     let (id, mut database) = (probe_set(&one).await, connection(&one).await);
     let reader = other.api.as_account("reader", "READ").await;
-    let query = "query($id: ID!) { node(id: $id) { ... on ProbeSet { searchIndex { fittedAt rebuilding } } } }";
-    let index = async || reader.data(query, json!({ "id": id })).await["node"]["searchIndex"].take();
-    let before = index().await;
+    let before = reader.search_index(&id).await;
     assert_eq!(before["rebuilding"], false);
-    // Whoever writes sketches waits for this lock.
+    // A rebuild waits for this lock before it writes sketches.
     let lock = "select pg_advisory_lock(hashtext('scv sketches'))";
     sqlx::query(lock).execute(&mut database).await.unwrap();
     one.api.data(REBUILD, json!({ "id": id })).await;
+    let during = reader.search_index(&id).await;
     assert_eq!(
-        index().await,
-        json!({ "fittedAt": before["fittedAt"], "rebuilding": true })
+        (&during["fittedAt"], &during["rebuilding"]),
+        (&before["fittedAt"], &json!(true))
     );
     assert_eq!(other.api.error(REBUILD, json!({ "id": id })).await.0, "CONFLICT");
     let unlock = "select pg_advisory_unlock_all()";
     sqlx::query(unlock).execute(&mut database).await.unwrap();
-    let end = Instant::now() + Duration::from_secs(60);
-    let mut after = index().await;
-    while after["rebuilding"] == true {
-        assert!(Instant::now() < end, "the rebuild does not end");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        after = index().await;
-    }
-    assert_ne!(after["fittedAt"], before["fittedAt"]);
+    reader.wait_for_rebuild(&id, &before).await;
     other.stop().await.unwrap();
     one.stop().await.unwrap();
 }

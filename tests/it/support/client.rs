@@ -214,14 +214,23 @@ impl Client {
     /// Rebuilds the search index of a probe set, and returns it.
     pub async fn rebuild_search_index(&self, probe_set: &str) -> Value {
         let rebuild = "mutation($id: ID!) { rebuildSearchIndex(input: { probeSetId: $id }) { probeSet { id } } }";
-        let state = "query($id: ID!) { node(id: $id) { ... on ProbeSet {
-            searchIndex { fittedAt rebuilding layerCount } } } }";
-        let index = async || self.data(state, json!({ "id": probe_set })).await["node"]["searchIndex"].take();
-        let before = index().await;
+        let before = self.search_index(probe_set).await;
         self.data(rebuild, json!({ "id": probe_set })).await;
+        self.wait_for_rebuild(probe_set, &before).await
+    }
+
+    /// The search index of a probe set.
+    pub async fn search_index(&self, probe_set: &str) -> Value {
+        let query = "query($id: ID!) { node(id: $id) { ... on ProbeSet {
+            searchIndex { fittedAt rebuilding layerCount } } } }";
+        self.data(query, json!({ "id": probe_set })).await["node"]["searchIndex"].take()
+    }
+
+    /// Waits until a search index has been rebuilt, and returns the new one.
+    pub async fn wait_for_rebuild(&self, probe_set: &str, before: &Value) -> Value {
         let end = Instant::now() + JOB_TIMEOUT;
         loop {
-            let after = index().await;
+            let after = self.search_index(probe_set).await;
             if after["rebuilding"] == false {
                 assert_ne!(after["fittedAt"], before["fittedAt"], "the rebuild failed");
                 return after;
