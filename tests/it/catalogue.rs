@@ -304,3 +304,27 @@ async fn a_version_is_selected_by_number_or_alias() {
     }
     server.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_layer_is_selected_by_name_or_index() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("m").await;
+    api.push_and_wait(&model, perceptron(), initial_weights(&perceptron(), 1))
+        .await;
+    let query = "{ model(name: \"m\") { version(number: 1) { layers { nodes { index name } }
+                   named: layer(name: \"1\") { index name } numbered: layer(index: 0) { index name }
+                   unnamed: layer(name: \"\") { index } after: layer(index: 9) { index } before: layer(index: -1) { index } } } }";
+    let seen = api.data(query, json!({})).await["model"]["version"].take();
+    let layers = &seen["layers"]["nodes"];
+    assert_eq!(seen["named"], layers[1]);
+    assert_eq!(seen["numbered"], layers[0]);
+    for missing in ["unnamed", "after", "before"] {
+        assert_eq!(seen[missing], Value::Null, "{missing}");
+    }
+    for arguments in ["", "(name: \"1\", index: 1)"] {
+        let query = format!("{{ model(name: \"m\") {{ version(number: 1) {{ layer{arguments} {{ id }} }} }} }}");
+        assert_eq!(api.error(&query, json!({})).await.0, "BAD_USER_INPUT", "{arguments}");
+    }
+    server.stop().await.unwrap();
+}

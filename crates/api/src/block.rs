@@ -160,10 +160,32 @@ impl From<domain::BlockSummary> for BlockSummary {
 pub struct BlockKind {
     /// Its name.
     name: String,
+    /// The group that it belongs to.
+    category: BlockCategory,
     /// What it does, in one sentence.
     summary: String,
     /// Its parameters.
     parameters: Vec<BlockParameter>,
+}
+
+/// A group of block kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "domain::Category")]
+pub enum BlockCategory {
+    /// Convolutions and transposed convolutions.
+    Convolution,
+    /// Pooling, which makes images smaller.
+    Pooling,
+    /// Padding, which makes images larger at their edges.
+    Padding,
+    /// Normalisation and dropout, which help training.
+    Normalization,
+    /// Layers that lead from images to scores.
+    Dense,
+    /// Functions of single values.
+    Activation,
+    /// Groups of blocks.
+    Group,
 }
 
 /// A parameter of a block kind.
@@ -173,6 +195,9 @@ pub struct BlockParameter {
     name: String,
     /// Description of its allowed values.
     values: String,
+    /// Its allowed values as a JSON Schema: types, bounds, options. A list of two numbers, for example, is
+    /// `{"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 64}, "minItems": 2, "maxItems": 2}`.
+    json_schema: Json<serde_json::Value>,
     /// Whether it is required.
     required: bool,
     /// Its default value. Null for required parameters, and if the default depends on other parameters or on the input.
@@ -187,6 +212,7 @@ pub fn kinds() -> Vec<BlockKind> {
         .iter()
         .map(|kind| BlockKind {
             name: kind.name.to_owned(),
+            category: kind.category.into(),
             summary: kind.summary.to_owned(),
             parameters: kind
                 .parameters
@@ -194,6 +220,7 @@ pub fn kinds() -> Vec<BlockKind> {
                 .map(|parameter| BlockParameter {
                     name: parameter.name.to_owned(),
                     values: parameter.value.to_string(),
+                    json_schema: Json(parameter.value.json_schema()),
                     required: parameter.is_required(),
                     default: parameter.default_value().map(Json),
                     description: parameter.description.to_owned(),

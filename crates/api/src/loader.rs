@@ -250,6 +250,10 @@ pub struct VersionsPage(pub ModelId, pub Page<i32>);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayersPage(pub VersionId, pub Page<i32>);
 
+/// A layer of a version by its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NamedLayer(pub VersionId, pub String);
+
 /// A page of the synthetic images of a version or a layer, by key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SynthesesPage(pub SynthesisScope, pub Page<i64>);
@@ -386,6 +390,20 @@ impl Loader<LayersPage> for Reader {
             );
         }
         Ok(pages)
+    }
+}
+
+impl Loader<NamedLayer> for Reader {
+    type Value = Layer;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[NamedLayer]) -> std::result::Result<HashMap<NamedLayer, Layer>, Self::Error> {
+        let names: Vec<_> = keys.iter().map(|key| (key.0, key.1.as_str())).collect();
+        let layers = self.library.store().layers_by_name(&names).await?;
+        Ok(layers
+            .into_iter()
+            .map(|layer| (NamedLayer(layer.version_id, layer.name.clone()), layer))
+            .collect())
     }
 }
 

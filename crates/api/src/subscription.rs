@@ -1,18 +1,19 @@
 //! The subscriptions.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_graphql::{Context, ID, Subscription};
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use super::error::Result;
+use super::error::{ApiError, Result};
 use super::explanation::{ExplanationChunk, explain};
 use super::id::GlobalId;
 use super::job::Job;
 use scv_domain::id::JobId;
 use scv_domain::job as domain;
-use scv_service::{JobFeed, Library};
+use scv_service::{JobFeed, Library, ServiceError};
 
 /// How often a job is read again without a notification: notifications may be lost while the database is unreachable.
 const REREAD_INTERVAL: Duration = Duration::from_secs(5);
@@ -45,6 +46,18 @@ impl Subscription {
         Ok(stream::unfold(watch, JobWatch::next).map(|job| job.map(Job)))
     }
 
+    /// Every job of a model that the caller can see, after each change. The subscription has no job that does not change, and never
+    /// completes: read `jobs` first. It fails if the caller falls too far behind; then read `jobs` again and subscribe again.
+    async fn jobs(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = Result<Job>> + use<>> {
+        let library = ctx.data_unchecked::<Library>().clone();
+        let notifications = ctx.data_unchecked::<JobFeed>().subscribe();
+        let changes = stream::unfold((library, notifications), async |(library, mut notifications)| {
+            let jobs = next_changes(&library, &mut notifications).await?;
+            Some((stream::iter(jobs), (library, notifications)))
+        });
+        Ok(changes.flatten().map(|job| job.map(Job)))
+    }
+
     /// An explanation of why two layers may compute the same, piece by piece as a language model writes it. The last
     /// chunk has the whole explanation.
     async fn explanation(
@@ -61,6 +74,29 @@ impl Subscription {
         let parts = explaining.parts();
         Ok(parts.map(|part| part.map(ExplanationChunk::from).map_err(Into::into)))
     }
+}
+
+/// The jobs that have changed since, as far as the caller can see them; `None` once the server shuts down. Waits for a change.
+async fn next_changes(library: &Library, notifications: &mut Receiver<JobId>) -> Option<Vec<Result<domain::Job>>> {
+    let mut changed = HashSet::new();
+    match notifications.recv().await {
+        Ok(id) => changed.insert(id),
+        Err(RecvError::Lagged(_)) => return Some(vec![Err(fell_behind())]),
+        Err(RecvError::Closed) => return None,
+    };
+    // Those that wait already are read together.
+    while let Ok(id) = notifications.try_recv() {
+        changed.insert(id);
+    }
+    let changed: Vec<_> = changed.into_iter().collect();
+    match library.store().jobs_by_id(&changed).await {
+        Ok(jobs) => Some(jobs.into_iter().map(Ok).collect()),
+        Err(error) => Some(vec![Err(error.into())]),
+    }
+}
+
+fn fell_behind() -> ApiError {
+    ServiceError::Overloaded.into()
 }
 
 struct JobWatch {

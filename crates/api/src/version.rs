@@ -8,19 +8,20 @@ use super::connection::{ListConnection, Total, connection, empty_slice, page};
 use super::cost::{list_cost, page_cost};
 use super::dataset::{Dataset, ProbeSet, Split, as_written};
 use super::diff::VersionDiff;
-use super::error::Result;
+use super::error::{ApiError, Result};
 use super::evaluation::Evaluation;
 use super::id::GlobalId;
 use super::insight::{AttributionSettings, ImageAttributions, attribute, attribution_cost, image_of_dataset};
 use super::job::EpochReport;
 use super::layer::Layer;
 use super::layer_match::{Measure, SimilarityFilter};
-use super::loader::{EvaluationsOf, LayerCount, LayersPage, load, load_referenced};
+use super::loader::{EvaluationsOf, LayerCount, LayersPage, NamedLayer, load, load_referenced};
 use super::model::Model;
 use super::node;
 use super::plain::ListEntry;
 use super::synthesis::{self, Synthesis};
 use scv_domain::id::{ProbeSetId, VersionId};
+use scv_domain::page::Page;
 use scv_domain::synthesis::SynthesisScope;
 use scv_domain::version as domain;
 use scv_domain::{evaluation, image};
@@ -106,6 +107,26 @@ impl Version {
             |layer| layer.index,
             Layer,
         ))
+    }
+
+    /// A layer by its name or its index. Null if there is none, or not yet. Of several layers with one name, it is the first.
+    async fn layer(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its name.")] name: Option<String>,
+        #[graphql(desc = "Its index in execution order, from 0.")] index: Option<i32>,
+    ) -> Result<Option<Layer>> {
+        match (name, index) {
+            (Some(name), None) => Ok(load(ctx, NamedLayer(self.0.id, name)).await?.map(Layer::from)),
+            (None, Some(index)) => {
+                // The page that begins behind the layer before it.
+                let page = Page::new(Some(1), index.checked_sub(1), None, None)?;
+                let slice = load(ctx, LayersPage(self.0.id, page)).await?;
+                let layer = slice.and_then(|slice| slice.entries.into_iter().next());
+                Ok(layer.filter(|layer| layer.index == index).map(Layer))
+            }
+            _ => Err(ApiError::bad_input("specify exactly one of `name` and `index`")),
+        }
     }
 
     /// The differences between this version and another: layers that were added, removed or changed, and their

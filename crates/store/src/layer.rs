@@ -145,6 +145,28 @@ impl Store {
         Ok(slices(&layers, page, |layer| layer.version_id))
     }
 
+    /// Layers of versions by their names. Of several with one name, the first.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.layers_by_name", skip_all)]
+    pub async fn layers_by_name(&self, names: &[(VersionId, &str)]) -> Result<Vec<Layer>, StoreError> {
+        let rows = sqlx::query_as!(
+            LayerRow,
+            "select distinct on (layer.version_id, layer.name)
+                    layer_id, layer.version_id, index, layer.name, kind, parameters, input_shape, output_shape,
+                    parameter_count, multiply_accumulates
+               from unnest($1::bigint[], $2::text[]) as wanted (version_id, name)
+               join layer on layer.version_id = wanted.version_id and layer.name = wanted.name
+              order by layer.version_id, layer.name, index",
+            &raw(names, |(version, _)| version.0),
+            &raw(names, |(_, name)| (*name).to_owned()),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(Layer::from).collect())
+    }
+
     /// Counts the layers of each version. Versions without layers are left out.
     ///
     /// # Errors

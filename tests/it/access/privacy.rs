@@ -371,6 +371,49 @@ async fn jobs_of_a_private_model_are_listed_for_its_owner_and_administrators_onl
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_feed_of_jobs_has_those_of_private_models_for_their_owner_alone() {
+    let server = Server::start().await;
+    let (owner, stranger) = (
+        server.api.as_account("owner", "WRITE").await,
+        server.api.as_account("stranger", "WRITE").await,
+    );
+    let feed = "subscription { jobs { id status version { model { name } } } }";
+    let mut of_owner = Subscription::start(&owner, feed, json!({})).await;
+    let mut of_stranger = Subscription::start(&stranger, feed, json!({})).await;
+    // Both have begun once they have seen a job, which may take several changes.
+    let begin = owner.model("begin").await;
+    for feed in [&mut of_owner, &mut of_stranger] {
+        tokio::select! {
+            event = feed.next() => assert_eq!(event.unwrap()["data"]["jobs"]["version"]["model"]["name"], "begin"),
+            never = owner.keep_jobs_changing(&begin) => match never {},
+        }
+    }
+    for (model, visibility) in [("secret", "PRIVATE"), ("public", "PUBLIC")] {
+        let created = format!(
+            "mutation {{ createModel(input: {{ name: \"{model}\", visibility: {visibility} }}) {{ model {{ id }} }} }}"
+        );
+        let model = text(&owner.data(&created, json!({})).await["createModel"]["model"]["id"]);
+        let job = owner
+            .push(&model, perceptron(), initial_weights(&perceptron(), 1))
+            .await;
+        owner.wait_for_success(&job).await;
+    }
+    let mut seen = [BTreeSet::new(), BTreeSet::new()];
+    for (feed, seen) in [&mut of_owner, &mut of_stranger].into_iter().zip(&mut seen) {
+        loop {
+            let job = feed.next().await.unwrap()["data"]["jobs"].take();
+            let model = text(&job["version"]["model"]["name"]);
+            seen.insert(model.clone());
+            if model == "public" && job["status"] == "SUCCEEDED" {
+                break;
+            }
+        }
+    }
+    assert!(seen[0].contains("secret") && !seen[1].contains("secret"), "{seen:?}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_private_original_does_not_hide_a_public_one() {
     let server = Server::start().await;
     let (owner, stranger) = (

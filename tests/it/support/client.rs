@@ -6,7 +6,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::multipart::{Form, Part};
 use serde_json::{Map, Value, json};
 
-use super::networks::small_cnn;
+use super::networks::{initial_weights, perceptron, small_cnn};
 
 /// How long a job may take: twenty times as long as it takes on a busy machine.
 const JOB_TIMEOUT: Duration = Duration::from_secs(120);
@@ -209,6 +209,14 @@ impl Client {
     pub async fn endless_job(&self) -> String {
         let model = self.model("endless").await;
         self.train(&model, small_cnn(), json!({ "epochs": 1_000 })).await
+    }
+
+    /// Adds versions to a model for as long as it is awaited, so that jobs change.
+    pub async fn keep_jobs_changing(&self, model: &str) -> std::convert::Infallible {
+        loop {
+            self.push(model, perceptron(), initial_weights(&perceptron(), 1)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Rebuilds the search index of a probe set, and returns it.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::catalogue::{KindSpec, Layer, LayerLowering, Lowering, Rule};
+use super::catalogue::{Category, KindSpec, Layer, LayerLowering, Lowering, Rule};
 use super::draft::Draft;
 use super::error::{ErrorRule, Problem};
 use super::parameter::{ParameterSpec, ParameterType};
@@ -14,12 +14,14 @@ const BETA: ParameterType = ParameterType::Number { min: 1e-6, max: 1e6 };
 pub(super) fn kinds() -> Vec<KindSpec> {
     vec![
         KindSpec {
+            category: Category::Activation,
             name: "ReLU",
             summary: "`max(x, 0)`.",
             parameters: vec![ParameterSpec::inplace()],
             lowering: element_wise(&[], |_, _| computes(Activation::Relu)),
         },
         KindSpec {
+            category: Category::Activation,
             name: "LeakyReLU",
             summary: "`x` above zero, `negative_slope * x` below.",
             parameters: vec![
@@ -33,6 +35,7 @@ pub(super) fn kinds() -> Vec<KindSpec> {
             }),
         },
         KindSpec {
+            category: Category::Activation,
             name: "ELU",
             summary: "`x` above zero, `alpha * (exp(x) - 1)` below.",
             parameters: vec![number("alpha", 1.0, "Scale below zero."), ParameterSpec::inplace()],
@@ -43,6 +46,7 @@ pub(super) fn kinds() -> Vec<KindSpec> {
             }),
         },
         KindSpec {
+            category: Category::Activation,
             name: "GELU",
             summary: "`x` times the standard normal cumulative distribution function of `x`.",
             parameters: vec![ParameterSpec::optional(
@@ -58,24 +62,28 @@ pub(super) fn kinds() -> Vec<KindSpec> {
             }),
         },
         KindSpec {
+            category: Category::Activation,
             name: "SiLU",
             summary: "`x * sigmoid(x)`, also called swish.",
             parameters: vec![ParameterSpec::inplace()],
             lowering: element_wise(&[], |_, _| computes(Activation::Silu)),
         },
         KindSpec {
+            category: Category::Activation,
             name: "Sigmoid",
             summary: "`1 / (1 + exp(-x))`.",
             parameters: Vec::new(),
             lowering: element_wise(&[], |_, _| computes(Activation::Sigmoid)),
         },
         KindSpec {
+            category: Category::Activation,
             name: "Tanh",
             summary: "The hyperbolic tangent.",
             parameters: Vec::new(),
             lowering: element_wise(&[], |_, _| computes(Activation::Tanh)),
         },
         KindSpec {
+            category: Category::Activation,
             name: "Hardtanh",
             summary: "`x` clipped to an interval.",
             parameters: vec![
@@ -89,12 +97,14 @@ pub(super) fn kinds() -> Vec<KindSpec> {
             }),
         },
         KindSpec {
+            category: Category::Activation,
             name: "ReLU6",
             summary: "`x` clipped to the interval from 0 to 6.",
             parameters: vec![ParameterSpec::inplace()],
             lowering: element_wise(&[], |_, _| computes(Activation::Hardtanh { min: 0.0, max: 6.0 })),
         },
         KindSpec {
+            category: Category::Activation,
             name: "Softplus",
             summary: "`log(1 + exp(beta * x)) / beta`, a smooth ReLU.",
             parameters: vec![

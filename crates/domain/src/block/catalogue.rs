@@ -25,9 +25,30 @@ static KINDS: LazyLock<Vec<KindSpec>> = LazyLock::new(|| {
     .collect()
 });
 
+/// A group of block kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    /// Convolutions and transposed convolutions.
+    Convolution,
+    /// Pooling, which makes images smaller.
+    Pooling,
+    /// Padding, which makes images larger at their edges.
+    Padding,
+    /// Normalisation and dropout, which help training.
+    Normalization,
+    /// Layers that lead from images to scores.
+    Dense,
+    /// Functions of single values.
+    Activation,
+    /// Groups of blocks.
+    Group,
+}
+
 /// The specification of one kind of block.
 #[derive(Debug)]
 pub struct KindSpec {
+    /// The group that it belongs to.
+    pub category: Category,
     /// Its name, which is that of the PyTorch module.
     pub name: &'static str,
     /// What it does, in a sentence.

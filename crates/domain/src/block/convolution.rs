@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering, product, weight_and_bias};
+use super::catalogue::{Category, Input, KindSpec, Layer, LayerLowering, Lowering, product, weight_and_bias};
 use super::draft::Draft;
 use super::error::{ErrorRule, Problem, format_shape};
 use super::parameter::{ParameterSpec, ParameterType};
@@ -18,6 +18,7 @@ pub(super) fn kinds() -> Vec<KindSpec> {
 
 fn conv2d() -> KindSpec {
     KindSpec {
+        category: Category::Convolution,
         name: "Conv2d",
         summary: "Slides learned kernels over the image and sums the products.",
         parameters: vec![

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::MAX_DIMENSION;
-use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering, product, weight_and_bias};
+use super::catalogue::{Category, Input, KindSpec, Layer, LayerLowering, Lowering, product, weight_and_bias};
 use super::draft::Draft;
 use super::error::{ErrorRule, Problem};
 use super::parameter::{ParameterSpec, ParameterType};
@@ -18,6 +18,7 @@ pub(super) fn kinds() -> Vec<KindSpec> {
 
 fn flatten() -> KindSpec {
     KindSpec {
+        category: Category::Dense,
         name: "Flatten",
         summary: "Flattens dimensions into one, as `Linear` needs.",
         parameters: vec![
@@ -45,6 +46,7 @@ fn flatten() -> KindSpec {
 
 fn linear() -> KindSpec {
     KindSpec {
+        category: Category::Dense,
         name: "Linear",
         summary: "Computes weighted sums of all input features; put `Flatten` before it.",
         parameters: vec![
@@ -76,6 +78,7 @@ fn linear() -> KindSpec {
 
 fn softmax() -> KindSpec {
     KindSpec {
+        category: Category::Dense,
         name: "Softmax",
         summary: "Turns scores into probabilities that sum to 1. As the last block, it is left out of the loss.",
         parameters: vec![ParameterSpec::optional(

@@ -33,7 +33,7 @@ mod transpose;
 mod walk;
 mod window;
 
-pub use catalogue::{KindSpec, catalogue, catalogue_markdown};
+pub use catalogue::{Category, KindSpec, catalogue, catalogue_markdown};
 pub use error::{BlockError, ErrorRule};
 pub use lower::{BlockReport, BlockSummary, lower, report};
 pub use parameter::{ParameterDefault, ParameterSpec, ParameterType};

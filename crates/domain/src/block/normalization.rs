@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::MAX_DIMENSION;
-use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering};
+use super::catalogue::{Category, Input, KindSpec, Layer, LayerLowering, Lowering};
 use super::draft::Draft;
 use super::error::{ErrorRule, Problem};
 use super::parameter::{ParameterSpec, ParameterType};
@@ -15,6 +15,7 @@ pub(super) fn kinds() -> Vec<KindSpec> {
 
 fn batch_norm2d() -> KindSpec {
     KindSpec {
+        category: Category::Normalization,
         name: "BatchNorm2d",
         summary: "Normalises each channel to mean 0 and deviation 1, then applies a learned scale and offset.",
         parameters: vec![
@@ -61,6 +62,7 @@ fn batch_norm2d() -> KindSpec {
 
 fn dropout() -> KindSpec {
     KindSpec {
+        category: Category::Normalization,
         name: "Dropout",
         summary: "Zeroes random values in training and scales up the rest; does nothing otherwise.",
         parameters: vec![

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::MAX_DIMENSION;
-use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering, Rule};
+use super::catalogue::{Category, Input, KindSpec, Layer, LayerLowering, Lowering, Rule};
 use super::draft::Draft;
 use super::error::{ErrorRule, Problem, format_shape};
 use super::parameter::{ParameterSpec, ParameterType};
@@ -17,6 +17,7 @@ pub(super) fn kinds() -> Vec<KindSpec> {
 
 fn reflection_pad2d() -> KindSpec {
     KindSpec {
+        category: Category::Padding,
         name: "ReflectionPad2d",
         summary: "Mirrors the image at its border; the border itself is not repeated.",
         parameters: vec![padding(0, "Left, right, top, bottom; smaller than the image.")],
@@ -26,6 +27,7 @@ fn reflection_pad2d() -> KindSpec {
 
 fn replication_pad2d() -> KindSpec {
     KindSpec {
+        category: Category::Padding,
         name: "ReplicationPad2d",
         summary: "Repeats the border of the image.",
         parameters: vec![padding(0, "Left, right, top, bottom.")],
@@ -35,6 +37,7 @@ fn replication_pad2d() -> KindSpec {
 
 fn zero_pad2d() -> KindSpec {
     KindSpec {
+        category: Category::Padding,
         name: "ZeroPad2d",
         summary: "Adds zeros around the image, or crops it.",
         parameters: vec![constant_padding()],
@@ -44,6 +47,7 @@ fn zero_pad2d() -> KindSpec {
 
 fn constant_pad2d() -> KindSpec {
     KindSpec {
+        category: Category::Padding,
         name: "ConstantPad2d",
         summary: "Adds a constant around the image, or crops it.",
         parameters: vec![

@@ -158,6 +158,36 @@ impl ParameterType {
         Self::Either(vec![self, other])
     }
 
+    /// The values as a JSON Schema.
+    pub fn json_schema(&self) -> Value {
+        match self {
+            Self::Boolean => json!({ "type": "boolean" }),
+            Self::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
+            number if *number == Self::ANY_NUMBER => json!({ "type": "number" }),
+            Self::Number { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
+            Self::Choice(options) => json!({ "enum": options }),
+            Self::Null => json!({ "type": "null" }),
+            Self::Each { count, of } => {
+                let items = of.json_schema();
+                let list = json!({ "type": "array", "items": items, "minItems": count, "maxItems": count });
+                let mut types = of.schemas_outside_lists();
+                types.push(list);
+                json!({ "anyOf": types })
+            }
+            Self::Either(types) => json!({ "anyOf": types.iter().map(Self::json_schema).collect::<Vec<_>>() }),
+            Self::Blocks => json!({ "type": "array", "items": { "type": "object" } }),
+        }
+    }
+
+    /// Those of its types that may stand for all elements of a list. `null` may not.
+    fn schemas_outside_lists(&self) -> Vec<Value> {
+        match self {
+            Self::Null => Vec::new(),
+            Self::Either(types) => types.iter().flat_map(Self::schemas_outside_lists).collect(),
+            other => vec![other.json_schema()],
+        }
+    }
+
     /// The canonical form of a value, or the rule it breaks.
     ///
     /// Numbers become floats, and a list of equal values becomes a single value, so that equal layers

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::MAX_DIMENSION;
-use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering};
+use super::catalogue::{Category, Input, KindSpec, Layer, LayerLowering, Lowering};
 use super::draft::Draft;
 use super::error::{ErrorRule, Problem, format_shape};
 use super::parameter::{ParameterSpec, ParameterType};
@@ -18,6 +18,7 @@ pub(super) fn kinds() -> Vec<KindSpec> {
 
 fn max_pool2d() -> KindSpec {
     KindSpec {
+        category: Category::Pooling,
         name: "MaxPool2d",
         summary: "Takes the maximum of each window.",
         parameters: vec![
@@ -43,6 +44,7 @@ fn max_pool2d() -> KindSpec {
 
 fn avg_pool2d() -> KindSpec {
     KindSpec {
+        category: Category::Pooling,
         name: "AvgPool2d",
         summary: "Takes the mean of each window.",
         parameters: vec![
@@ -78,6 +80,7 @@ fn avg_pool2d() -> KindSpec {
 
 fn adaptive_avg_pool2d() -> KindSpec {
     KindSpec {
+        category: Category::Pooling,
         name: "AdaptiveAvgPool2d",
         summary: "Takes means over windows chosen to give a specified output size.",
         parameters: vec![ParameterSpec::required(

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::catalogue::{KindSpec, Lowering};
+use super::catalogue::{Category, KindSpec, Lowering};
 use super::parameter::{ParameterSpec, ParameterType};
 
 /// Name of the kind, and of the node that sums its branches.
@@ -10,6 +10,7 @@ pub(super) const RESIDUAL: &str = "Residual";
 
 pub(super) fn kinds() -> Vec<KindSpec> {
     vec![KindSpec {
+        category: Category::Group,
         name: RESIDUAL,
         summary: "Runs two lists of blocks on the same input and adds their outputs: `main(x) + shortcut(x)`.",
         parameters: vec![

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::MAX_DIMENSION;
-use super::catalogue::{Input, KindSpec, Layer, LayerLowering, Lowering, product, weight_and_bias};
+use super::catalogue::{Category, Input, KindSpec, Layer, LayerLowering, Lowering, product, weight_and_bias};
 use super::convolution::{
     bias, check_groups_divide_input, check_groups_divide_output, check_in_channels, dilation, groups, in_channels,
     kernel_size, out_channels, padding_mode, stride,
@@ -22,6 +22,7 @@ pub(super) fn kinds() -> Vec<KindSpec> {
 
 fn conv_transpose2d() -> KindSpec {
     KindSpec {
+        category: Category::Convolution,
         name: "ConvTranspose2d",
         summary: "Spreads each pixel over a learned kernel: the gradient of a convolution, used to upsample.",
         parameters: vec![

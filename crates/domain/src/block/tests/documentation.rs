@@ -100,3 +100,30 @@ fn kinds_are_unique_and_every_kind_and_parameter_is_described() {
         }
     }
 }
+
+#[test]
+fn a_json_schema_says_what_values_a_parameter_may_have() {
+    let schema = |kind: &str, parameter: &str| {
+        let kind = catalogue().iter().find(|spec| spec.name == kind).unwrap();
+        let spec = kind.parameters.iter().find(|spec| spec.name == parameter).unwrap();
+        spec.value.json_schema()
+    };
+    assert_eq!(schema("Linear", "bias"), json!({ "type": "boolean" }));
+    let size = json!({ "type": "integer", "minimum": 1, "maximum": MAX_DIMENSION });
+    let sizes = json!({ "type": "array", "items": size, "minItems": 2, "maxItems": 2 });
+    assert_eq!(schema("Conv2d", "out_channels")["type"], "integer");
+    assert_eq!(schema("Conv2d", "kernel_size"), json!({ "anyOf": [size, sizes] }));
+    // `null` stands for a size that stays, and only within a list.
+    let output = schema("AdaptiveAvgPool2d", "output_size");
+    let alternatives = output["anyOf"].as_array().unwrap();
+    assert_eq!(alternatives.len(), 2, "{output}");
+    assert_eq!(alternatives[0]["type"], "integer");
+    assert_eq!(alternatives[1]["items"]["anyOf"][1], json!({ "type": "null" }));
+    let modes = schema("Conv2d", "padding_mode");
+    assert!(modes["enum"].as_array().unwrap().contains(&json!("zeros")), "{modes}");
+    for parameter in catalogue().iter().flat_map(|kind| &kind.parameters) {
+        let schema = parameter.value.json_schema();
+        let is_said = ["type", "anyOf", "enum"].iter().any(|key| schema.get(key).is_some());
+        assert!(is_said, "{}: {schema}", parameter.name);
+    }
+}
