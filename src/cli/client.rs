@@ -237,9 +237,15 @@ impl Client {
         &self.option
     }
 
+    /// The address of the web page.
+    pub(super) fn page(&self) -> &Url {
+        &self.server
+    }
+
     /// The address that opens GraphiQL with a query about a layer.
     pub(super) fn graphiql(&self, query: &str, layer: &str) -> Url {
         let mut address = self.server.clone();
+        address.set_path("/graphiql");
         address
             .query_pairs_mut()
             .append_pair("query", query)

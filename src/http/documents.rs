@@ -1,5 +1,5 @@
-//! Persisted documents, which requests name instead of sending them: the trusted documents of a server, or documents
-//! that clients have sent before.
+//! Persisted documents, which requests name instead of sending them: those of the page, the trusted documents of a server, or
+//! documents that clients have sent before.
 //!
 //! Automatic persisted queries are Apollo's protocol. `documentId` is defined by the appendix on persisted documents of
 //! the GraphQL over HTTP specification.
@@ -14,6 +14,7 @@ use async_graphql::{Request, Response, Value};
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
+use super::page;
 use crate::graphql::execute::error_response;
 use scv_api::error::code;
 
@@ -28,8 +29,16 @@ const PERSISTED_QUERY_NOT_FOUND: &str = "PersistedQueryNotFound";
 
 /// Documents by the name that requests use for them.
 #[derive(Debug, Clone)]
-pub enum Documents {
-    /// Only these documents may be executed.
+pub struct Documents {
+    /// Those of the page, by their SHA-256 hashes. They are part of the program, so every server executes them.
+    page: Arc<HashMap<String, String>>,
+    others: Others,
+}
+
+/// Which documents may be executed beside those of the page.
+#[derive(Debug, Clone)]
+enum Others {
+    /// Only these.
     Trusted(Arc<HashMap<String, String>>),
     /// Any document may be executed. Clients can have one cached under its SHA-256 hash.
     Any(Cache<String, Arc<str>>),
@@ -39,7 +48,9 @@ impl Documents {
     /// Any document may be executed.
     pub fn any() -> Self {
         let bytes = |name: &String, document: &Arc<str>| (name.len() + document.len()).try_into().unwrap_or(u32::MAX);
-        Self::Any(Cache::builder().max_capacity(CACHE_BYTES).weigher(bytes).build())
+        Self::of(Others::Any(
+            Cache::builder().max_capacity(CACHE_BYTES).weigher(bytes).build(),
+        ))
     }
 
     /// Only the documents of a JSON file may be executed. The file holds an object that maps names to documents.
@@ -57,12 +68,23 @@ impl Documents {
                 .map_err(anyhow::Error::from)
                 .with_context(|| format!("{}: the document {name:?} is invalid", file.display()))?;
         }
-        Ok(Self::Trusted(Arc::new(documents)))
+        Ok(Self::of(Others::Trusted(Arc::new(documents))))
+    }
+
+    fn of(others: Others) -> Self {
+        let page: Option<HashMap<String, String>> =
+            page::documents().and_then(|json| serde_json::from_slice(&json).ok());
+        let page = page.unwrap_or_default().into_iter();
+        let page = page.map(|(name, document)| (without_prefix(&name).to_owned(), document));
+        Self {
+            page: Arc::new(page.collect()),
+            others,
+        }
     }
 
     /// Whether a request has its document cached.
     pub fn registers(&self, request: &Request) -> bool {
-        matches!(self, Self::Any(_)) && !request.query.is_empty() && document_name(request).is_some()
+        matches!(self.others, Others::Any(_)) && !request.query.is_empty() && document_name(request).is_some()
     }
 
     /// Adds the document to a request that only names it.
@@ -72,8 +94,13 @@ impl Documents {
     pub fn complete(&self, mut request: Request) -> Result<Request, Box<Response>> {
         let refuse = |code, message: &str| Err(Box::new(error_response(code, message)));
         let name = document_name(&request);
-        match (self, name) {
-            (Self::Trusted(documents), Some(name)) => {
+        let of_page = name.as_ref().and_then(|name| self.page.get(without_prefix(name)));
+        if let Some(document) = of_page.filter(|_| request.query.is_empty()) {
+            request.query.clone_from(document);
+            return Ok(request);
+        }
+        match (&self.others, name) {
+            (Others::Trusted(documents), Some(name)) => {
                 match documents.get(&name).or_else(|| documents.get(without_prefix(&name))) {
                     Some(document) => request.query.clone_from(document),
                     None => {
@@ -84,18 +111,18 @@ impl Documents {
                     }
                 }
             }
-            (Self::Trusted(_), None) => {
+            (Others::Trusted(_), None) => {
                 return refuse(
                     code::FORBIDDEN,
                     "this server executes only trusted documents: name one with `documentId`",
                 );
             }
-            (Self::Any(_), None) => {}
-            (Self::Any(cache), Some(name)) if request.query.is_empty() => match cache.get(without_prefix(&name)) {
+            (Others::Any(_), None) => {}
+            (Others::Any(cache), Some(name)) if request.query.is_empty() => match cache.get(without_prefix(&name)) {
                 Some(document) => request.query = document.to_string(),
                 None => return refuse(code::NOT_FOUND, PERSISTED_QUERY_NOT_FOUND),
             },
-            (Self::Any(cache), Some(name)) => {
+            (Others::Any(cache), Some(name)) => {
                 let own = hex::encode(Sha256::digest(request.query.as_bytes()));
                 if own != without_prefix(&name) {
                     return refuse(

@@ -1,4 +1,4 @@
-//! GraphiQL at `/`: a page for trying queries, embedded in the program, without files from other hosts.
+//! GraphiQL at `/graphiql`: a page for trying queries, embedded in the program, without files from other hosts.
 //!
 //! `assets/graphiql/README.md` says where the files come from.
 
@@ -70,7 +70,7 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
 /// Adds the routes of the page and of its files.
 pub fn configure(config: &mut web::ServiceConfig) {
     config
-        .route("/", get_or_head().to(page))
+        .route("/graphiql", get_or_head().to(page))
         .route(&format!("/{}/{{file}}", *FOLDER), get_or_head().to(file));
 }
 
@@ -139,8 +139,8 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn the_page_is_at_the_root() {
-        let response = get("/?query=%7B%20serverInfo%20%7D", "identity").await;
+    async fn the_page_is_at_its_address() {
+        let response = get("/graphiql?query=%7B%20serverInfo%20%7D", "identity").await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(header_of(&response, header::CONTENT_TYPE), "text/html; charset=utf-8");
         assert_eq!(header_of(&response, header::CACHE_CONTROL), "no-cache");

@@ -14,6 +14,7 @@ mod graphql;
 mod health;
 mod not_found;
 mod origin;
+pub mod page;
 mod picture;
 mod request;
 mod request_id;
@@ -98,6 +99,7 @@ pub fn server(
             .wrap(DefaultHeaders::new().add((header::X_CONTENT_TYPE_OPTIONS, "nosniff")))
             .wrap(origins.cors())
             .wrap(from_fn(request_id::identify))
+            .configure(page::configure)
             .configure(graphiql::configure)
             .configure(graphql::configure)
             .configure(export::configure)

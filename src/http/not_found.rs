@@ -3,17 +3,23 @@
 use actix_web::http::header::ContentType;
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::page::{is_navigation, page};
+
 /// The paths of the server. Pictures and downloads are left out: their addresses come from the API.
 const PATHS: &str = "\
-  /         GraphiQL, a page for trying queries
-  /graphql  the GraphQL API
-  /healthz  whether the process responds
-  /readyz   whether the database responds too
-  /metrics  metrics for Prometheus
+  /          the web page
+  /graphiql  GraphiQL, a page for trying queries
+  /graphql   the GraphQL API
+  /healthz   whether the process responds
+  /readyz    whether the database responds too
+  /metrics   metrics for Prometheus
 ";
 
-/// Lists the paths that exist.
+/// Lists the paths that exist. For a browser it is the page, which knows more of them.
 pub async fn not_found(request: HttpRequest) -> HttpResponse {
+    if is_navigation(&request) {
+        return page(request).await;
+    }
     HttpResponse::NotFound()
         .content_type(ContentType::plaintext())
         .body(format!(
@@ -43,7 +49,7 @@ mod tests {
             text.starts_with("this server has nothing at /nope. It has:\n"),
             "{text}"
         );
-        for path in ["/graphql", "/healthz", "/readyz", "/metrics"] {
+        for path in ["/graphiql", "/graphql", "/healthz", "/readyz", "/metrics"] {
             assert!(text.contains(path), "{path}: {text}");
         }
     }

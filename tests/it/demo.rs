@@ -38,6 +38,8 @@ async fn the_demonstration_needs_no_settings_and_trains_only_once() {
         assert_eq!(first[part], second[part], "{part}");
     }
 
+    let page = reqwest::get(second["page"].as_str().unwrap()).await.unwrap();
+    assert!(page.text().await.unwrap().contains("<title>SCV</title>"));
     let playground: reqwest::Url = second["playground"].as_str().unwrap().parse().unwrap();
     let parameter = |name| {
         playground

@@ -29,6 +29,7 @@ mod migrations;
 mod mirrors;
 mod networks;
 mod observability;
+mod page;
 mod protocol;
 mod reproducibility;
 mod requests;

@@ -18,9 +18,14 @@ use crate::support::server::Server;
 use crate::support::socket::Subscription;
 
 #[tokio::test]
-async fn the_playground_and_the_health_endpoints_are_served() {
+async fn the_pages_and_the_health_endpoints_are_served() {
     let server = Server::start().await;
-    for (path, words) in [("/", "GraphiQL"), ("/healthz", "alive"), ("/readyz", "ready")] {
+    for (path, words) in [
+        ("/", "SCV"),
+        ("/graphiql", "GraphiQL"),
+        ("/healthz", "alive"),
+        ("/readyz", "ready"),
+    ] {
         let response = reqwest::get(format!("{}{path}", server.api.url)).await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
         assert!(response.text().await.unwrap().contains(words), "{path}");
@@ -311,13 +316,14 @@ async fn a_nested_page_executes_a_statement_per_field_and_not_per_entry() {
              version(alias: \"best\") {{ number }}
              versions(first: 5) {{ totalCount nodes {{ number accuracy evaluation {{ dataset {{ name }} }}
                dataset {{ name splits {{ imageCount }} probeSets {{ contentHash dataset {{ name }} }} }}
+               layer(name: \"1\") {{ kind }}
                layers(first: 5) {{ totalCount nodes {{ name degenerate {{ reason }} version {{ model {{ name }} }} }} }}
              }} }} }} }} }}"
     );
     let (response, executed) = statements(api, &page).await;
     assert_eq!(response["models"]["nodes"].as_array().unwrap().len(), MODELS as usize);
-    // All fields above except the plain columns: name, number, imageCount, contentHash and reason.
-    let fields = 17;
+    // All fields above except the plain columns: name, number, imageCount, contentHash, kind and reason.
+    let fields = 18;
     // On a busy machine the entries of a field come in several batches, but never one by one.
     let mut repeats: BTreeMap<&str, u64> = BTreeMap::new();
     for statement in &executed {

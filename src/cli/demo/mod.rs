@@ -78,6 +78,8 @@ struct Report {
     /// The option with which the demo uses this directory again.
     #[serde(skip)]
     demo_option: String,
+    /// The URL of the web page, if the server keeps running.
+    page: Option<String>,
     /// The URL of GraphiQL with a query, if the server keeps running.
     playground: Option<String>,
 }
@@ -133,6 +135,7 @@ impl Demo {
         }
         let report = Report {
             search: similar(client, &request).await?,
+            page: self.serve.then(|| client.page().to_string()),
             playground: self.serve.then(|| client.graphiql(QUERY, &request.layer).to_string()),
             networks,
             trained,
@@ -173,19 +176,19 @@ impl Report {
         );
         let _ = write!(text, "\n\n{}", compare::to_text(&self.pairs));
         let data_dir = &self.data_dir;
-        match &self.playground {
-            Some(address) => {
+        match (&self.page, &self.playground) {
+            (Some(page), Some(query)) => {
                 let _ = write!(
                     text,
-                    "\n\nTry it yourself:\n  in a browser: {address}\n  in another terminal: {} search plain-2 5 --kind Conv2d --tag residual{}",
+                    "\n\nTry it yourself:\n  in a browser: {page}\n  as a query: {query}\n  in another terminal: {} search plain-2 5 --kind Conv2d --tag residual{}",
                     shell::word(&program()),
                     client.option()
                 );
             }
-            None => {
+            _ => {
                 let _ = write!(
                     text,
-                    "\n\nEverything is stored. To keep the server running, with queries to try: {0} demo --serve{2}\n\
+                    "\n\nEverything is stored. To keep the server running, and see it in a browser: {0} demo --serve{2}\n\
                      To start a server on the same library: {0} serve --data-dir {1}",
                     shell::word(&program()),
                     shell::word(data_dir),

@@ -1,0 +1,77 @@
+// Walks through the page by clicks and by keys: `node walk.mjs SERVER`.
+import assert from "node:assert/strict";
+import { assertHeading, withPage } from "./page.mjs";
+
+const [server] = process.argv.slice(2);
+
+await withPage(server, async (page) => {
+	const link = (name) => page.locator("#screen").getByRole("link", { name, exact: true }).first().click();
+	const path = () => new URL(page.url()).pathname + new URL(page.url()).search;
+
+	// From the front to a pair of layers.
+	await page.goto("/");
+	await link("plain");
+	await assertHeading(page, "plain");
+	await link("version 1");
+	await assertHeading(page, "plain, version 1");
+	await link("0");
+	await assertHeading(page, "Layer 0 (Conv2d)");
+	await page.getByLabel("Measure").selectOption("CKA");
+	await page.getByLabel("Kind").fill("Linear");
+	await page.waitForURL("**?*kind=Linear*");
+	assert.match(path(), /measure=CKA/);
+	const hits = page.getByRole("row").filter({ hasText: "wide" });
+	await hits.filter({ hasText: "Linear" }).first().waitFor();
+	await page.waitForFunction(() => !document.querySelector("main").innerText.includes("AvgPool2d"));
+
+	// The address is the state: a reload keeps it, and back leads to where one was.
+	const filtered = path();
+	await page.reload();
+	await assertHeading(page, "Layer 0 (Conv2d)");
+	assert.equal(path(), filtered);
+	assert.equal(await page.getByLabel("Measure").inputValue(), "CKA");
+	await page.goBack();
+	await assertHeading(page, "plain, version 1");
+	await link("Evaluation");
+	await page.getByRole("gridcell", { name: /^1 taken for 1/ }).click();
+	await page.waitForURL("**actual=1*");
+	await page.keyboard.press("ArrowRight");
+	await page.keyboard.press("Enter");
+	await page.getByRole("heading", { name: "1 taken for 2" }).waitFor();
+	await page.reload();
+	await page.getByRole("heading", { name: "1 taken for 2" }).waitFor();
+
+	// The keys: palette, filter, rows, go.
+	await page.keyboard.press("Control+k");
+	await page.getByPlaceholder("Name of a model or a screen").fill("wid");
+	await page.getByRole("menuitem", { name: /^wide/ }).waitFor();
+	await page.keyboard.press("ArrowDown");
+	await page.keyboard.press("Enter");
+	await assertHeading(page, "wide");
+	await page.keyboard.press("g");
+	await page.keyboard.press("l");
+	await assertHeading(page, "Library");
+	await page.keyboard.press("/");
+	await page.keyboard.type("pla");
+	await page.waitForURL("**?name=pla");
+	await page.getByText("1 model", { exact: true }).waitFor();
+	await page.keyboard.press("Escape");
+	await page.keyboard.press("j");
+	await page.keyboard.press("Enter");
+	await assertHeading(page, "plain");
+	await page.keyboard.press("?");
+	await page.getByRole("dialog", { name: "Keys" }).waitFor();
+	await page.keyboard.press("Escape");
+	await page.getByRole("dialog").waitFor({ state: "detached" });
+
+	// Two versions, by the map of their layers.
+	await page.goto("/compare?a=plain&b=wide");
+	const map = page.getByRole("grid", { name: "Similarity of all pairs of layers" });
+	await map.focus();
+	await page.keyboard.press("ArrowDown");
+	await page.keyboard.press("ArrowRight");
+	await page.keyboard.press("Enter");
+	await page.waitForURL("**row=1&column=1*");
+	await page.getByRole("complementary").getByRole("link", { name: "layer 1" }).first().click();
+	await assertHeading(page, /^Layer 1 /);
+});

@@ -1,0 +1,61 @@
+//! The web page, in a real browser against a whole server.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::server::Server;
+
+/// Runs a script of `tests/browser`, which must succeed.
+async fn browse(arguments: &[&str]) {
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let result = tokio::task::spawn_blocking(move || {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/browser");
+        Command::new(script).args(arguments).output().unwrap()
+    });
+    let output = result.await.unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A server with two trained networks.
+async fn server_with_networks() -> Server {
+    let server = Server::start().await;
+    let api = &server.api;
+    let plain = include_str!("../../examples/plain.json");
+    let wide = include_str!("../../examples/wide.json");
+    for (name, blocks) in [("plain", plain), ("wide", wide)] {
+        let blocks = serde_json::from_str(blocks).unwrap();
+        let model = api.model(name).await;
+        api.train_and_wait(&model, blocks, json!({ "epochs": 3 })).await;
+    }
+    server
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_screen_opens_by_its_address_and_everybody_can_use_it() {
+    let server = server_with_networks().await;
+    browse(&["screens", &server.api.url]).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_walks_from_the_front_to_a_pair_of_layers_by_clicks_and_by_keys() {
+    let server = server_with_networks().await;
+    browse(&["walk", &server.api.url]).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_shown_as_text_whatever_they_contain() {
+    let server = Server::start().await;
+    server.api.model("plain").await;
+    let name = "<b>bold</b> \"quoted\" 'model' \u{202E}right to left\u{202C} 🦀 &amp;";
+    server.api.model(name).await;
+    browse(&["text", &server.api.url, name]).await;
+    server.stop().await.unwrap();
+}

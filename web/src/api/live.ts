@@ -1,0 +1,104 @@
+import { createClient } from "graphql-ws";
+import { useSyncExternalStore } from "react";
+import { graphql } from "../gql";
+import type { TypedDocumentString } from "../gql/graphql";
+import { queries } from "./queries";
+import { type GraphqlError, RequestError } from "./request";
+
+const JOBS_CHANGED = graphql(`
+	subscription JobsChanged {
+		jobs {
+			id
+			status
+			progress
+		}
+	}
+`);
+
+/** Waits between attempts to connect, in milliseconds; the last one is repeated. */
+const WAITS = [250, 500, 1_000, 2_000, 5_000];
+
+const url = new URL("/graphql/ws", window.location.href);
+url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+
+/** One socket for everything that is live. It connects when something listens. */
+const client = createClient({
+	url: url.href,
+	retryAttempts: Number.POSITIVE_INFINITY,
+	shouldRetry: () => true,
+	retryWait: async (attempt) => {
+		const milliseconds = WAITS[Math.min(attempt, WAITS.length - 1)];
+		await new Promise((resolve) => setTimeout(resolve, milliseconds));
+	},
+	// After a lost connection, changes may have been missed: read first, then listen.
+	on: { connected: (_socket, _payload, wasRetry) => wasRetry && void queries.invalidateQueries() },
+});
+
+/** The events of a subscription until it ends or is left. */
+export function subscribe<Data, Variables extends Record<string, unknown>>(
+	document: TypedDocumentString<Data, Variables>,
+	variables: Variables,
+	sink: { next: (data: Data) => void; error: (error: Error) => void; complete: () => void },
+): () => void {
+	// As in requests over HTTP, but the protocol requires a query.
+	const named = { query: "", extensions: { documentId: document.__meta__?.hash } };
+	return client.subscribe<Data>(
+		{ ...(import.meta.env.DEV ? { query: document.toString() } : named), variables },
+		{
+			next: ({ data, errors }) => {
+				const [error] = errors ?? [];
+				if (error) sink.error(new RequestError(error.message, String(error.extensions?.code ?? "INTERNAL")));
+				else if (data) sink.next(data);
+			},
+			error: (reason) => sink.error(problem(reason)),
+			complete: sink.complete,
+		},
+	);
+}
+
+/** What ended a subscription: errors of the server, or an event of the socket. */
+function problem(reason: unknown): Error {
+	const [error] = Array.isArray(reason) ? (reason as GraphqlError[]) : [];
+	return error
+		? new RequestError(error.message, error.extensions?.code ?? "INTERNAL")
+		: new RequestError("The connection was lost.", "OFFLINE");
+}
+
+const ENDED = new Set(["SUCCEEDED", "FAILED", "CANCELLED"]);
+
+let changes = 0;
+const watchers = new Set<() => void>();
+let stop: (() => void) | null = null;
+
+function watch(watcher: () => void): () => void {
+	watchers.add(watcher);
+	const ended = () => {
+		stop = null;
+	};
+	stop ??= subscribe(
+		JOBS_CHANGED,
+		{},
+		{
+			next: ({ jobs }) => {
+				changes += 1;
+				// What a job wrote may be anywhere.
+				if (ENDED.has(jobs.status)) void queries.invalidateQueries();
+				for (const notify of watchers) notify();
+			},
+			error: () => void queries.invalidateQueries(),
+			complete: ended,
+		},
+	);
+	return () => {
+		watchers.delete(watcher);
+		if (watchers.size === 0) {
+			stop?.();
+			stop = null;
+		}
+	};
+}
+
+/** A number that changes whenever a job does. */
+export function useJobFeed(): number {
+	return useSyncExternalStore(watch, () => changes);
+}

@@ -1,0 +1,70 @@
+import {
+	type InfiniteData,
+	QueryClient,
+	type UseInfiniteQueryResult,
+	type UseQueryResult,
+	useInfiniteQuery,
+	useMutation,
+	useQuery,
+} from "@tanstack/react-query";
+import type { TypedDocumentString } from "../gql/graphql";
+import { RequestError, request } from "./request";
+
+/** How long an answer is shown without asking again. The server keeps answers, so asking again is cheap. */
+const FRESH_MILLISECONDS = 5_000;
+
+/** Errors that may pass by themselves. */
+const PASSING = new Set(["OFFLINE", "OVERLOADED", "TIMEOUT"]);
+
+export const queries = new QueryClient({
+	defaultOptions: {
+		queries: {
+			staleTime: FRESH_MILLISECONDS,
+			placeholderData: (before: unknown) => before,
+			retry: (failures, error) => failures < 2 && error instanceof RequestError && PASSING.has(error.code),
+		},
+	},
+});
+
+/** The answer to a document. Old data stays while new data loads. */
+export function useDocument<Data, Variables>(
+	document: TypedDocumentString<Data, Variables>,
+	variables: Variables,
+	options: { enabled?: boolean } = {},
+): UseQueryResult<Data> {
+	return useQuery({
+		queryKey: [document.__meta__?.hash, variables],
+		queryFn: ({ signal }) => request(document, variables, signal),
+		...options,
+	});
+}
+
+/** A page of a list, as the API gives it. */
+export interface Page {
+	pageInfo: { hasNextPage: boolean; endCursor?: string | null };
+}
+
+/** The pages of a list, which are read one after the other. */
+export function usePages<Data, Variables extends { after?: string | null | undefined }>(
+	document: TypedDocumentString<Data, Variables>,
+	variables: Omit<Variables, "after">,
+	page: (data: Data) => Page | null | undefined,
+): UseInfiniteQueryResult<InfiniteData<Data>> {
+	return useInfiniteQuery({
+		queryKey: [document.__meta__?.hash, variables],
+		queryFn: ({ pageParam, signal }) => request(document, { ...variables, after: pageParam } as Variables, signal),
+		initialPageParam: null as string | null,
+		getNextPageParam: (last: Data) => {
+			const info = page(last)?.pageInfo;
+			return info?.hasNextPage ? (info.endCursor ?? null) : null;
+		},
+	});
+}
+
+/** A change, after which everything that is shown is read again: what a change shows in may be anywhere. */
+export function useChange<Data, Variables>(document: TypedDocumentString<Data, Variables>) {
+	return useMutation({
+		mutationFn: (variables: Variables) => request(document, variables),
+		onSuccess: () => queries.invalidateQueries(),
+	});
+}

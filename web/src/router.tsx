@@ -1,0 +1,69 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import * as search from "./search";
+import { NoSuchPage } from "./shell/NoSuchPage";
+import { Shell } from "./shell/Shell";
+import { Problem } from "./ui/Problem";
+
+const root = createRootRoute({ component: Shell });
+
+const library = createRoute({
+	getParentRoute: () => root,
+	path: "/",
+	validateSearch: search.library,
+	component: lazyRouteComponent(() => import("./screens/library/Library")),
+});
+
+const model = createRoute({
+	getParentRoute: () => root,
+	path: "/models/$model",
+	component: lazyRouteComponent(() => import("./screens/model/Model")),
+});
+
+const version = createRoute({
+	getParentRoute: () => root,
+	path: "/models/$model/versions/$number",
+	validateSearch: search.version,
+	component: lazyRouteComponent(() => import("./screens/version/Version")),
+});
+
+const layer = createRoute({
+	getParentRoute: () => root,
+	path: "/models/$model/versions/$number/layers/$layer",
+	validateSearch: search.layer,
+	component: lazyRouteComponent(() => import("./screens/layer/Layer")),
+});
+
+const compare = createRoute({
+	getParentRoute: () => root,
+	path: "/compare",
+	validateSearch: search.compare,
+	component: lazyRouteComponent(() => import("./screens/compare/Compare")),
+});
+
+const datasets = createRoute({
+	getParentRoute: () => root,
+	path: "/datasets",
+	component: lazyRouteComponent(() => import("./screens/datasets/Datasets")),
+});
+
+const jobs = createRoute({
+	getParentRoute: () => root,
+	path: "/jobs",
+	validateSearch: search.jobs,
+	component: lazyRouteComponent(() => import("./screens/jobs/Jobs")),
+});
+
+export const router = createRouter({
+	routeTree: root.addChildren([library, model, version, layer, compare, datasets, jobs]),
+	defaultNotFoundComponent: NoSuchPage,
+	defaultErrorComponent: ({ error, reset }) => (
+		<Problem error={error instanceof Error ? error : new Error(String(error))} retry={reset} />
+	),
+	scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+	interface Register {
+		router: typeof router;
+	}
+}

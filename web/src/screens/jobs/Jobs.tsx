@@ -1,0 +1,163 @@
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { useCallback, useEffect } from "react";
+import { useJobFeed } from "../../api/live";
+import { useChange, usePages } from "../../api/queries";
+import { graphql } from "../../gql";
+import type { JobsQuery } from "../../gql/graphql";
+import { JOB_STATES, type JobsSearch } from "../../search";
+import { Answer, Empty } from "../../ui/Answer";
+import { Filters, SelectFilter } from "../../ui/Filters";
+import { moment, words } from "../../ui/format";
+import { Problem } from "../../ui/Problem";
+import { type Column, Rows } from "../../ui/Rows";
+import { Title } from "../../ui/Title";
+
+const JOBS = graphql(`
+	query Jobs($after: String, $statuses: [JobStatus!]!) {
+		jobs(first: 100, after: $after, filter: { statuses: $statuses }) {
+			totalCount
+			pageInfo {
+				hasNextPage
+				endCursor
+			}
+			nodes {
+				id
+				kind
+				status
+				phase
+				progress
+				createdAt
+				failure {
+					message
+				}
+				version {
+					id
+					number
+					model {
+						id
+						name
+					}
+				}
+			}
+		}
+	}
+`);
+
+const CANCEL = graphql(`
+	mutation CancelJob($input: CancelJobInput!) {
+		cancelJob(input: $input) {
+			job {
+				id
+				status
+			}
+		}
+	}
+`);
+
+const RETRY = graphql(`
+	mutation RetryJob($input: RetryJobInput!) {
+		retryJob(input: $input) {
+			job {
+				id
+				status
+			}
+		}
+	}
+`);
+
+type Job = JobsQuery["jobs"]["nodes"][number];
+
+const route = getRouteApi("/jobs");
+
+/** What runs in the background, what waits and what failed. */
+export default function Jobs() {
+	const { status } = route.useSearch();
+	const navigate = route.useNavigate();
+	const jobs = usePages(JOBS, { statuses: status ? [status] : [] }, (data) => data.jobs);
+	const { fetchNextPage, hasNextPage, isFetchingNextPage, refetch } = jobs;
+	const change = useJobFeed();
+	useEffect(() => {
+		if (change > 0) void refetch();
+	}, [change, refetch]);
+	const more = useCallback(() => {
+		if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
+	}, [fetchNextPage, hasNextPage, isFetchingNextPage]);
+	const cancel = useChange(CANCEL);
+	const retry = useChange(RETRY);
+	const error = cancel.error ?? retry.error;
+	const columns: readonly Column<Job>[] = [
+		{
+			name: "Version",
+			cell: ({ version }) => (
+				<Link
+					to="/models/$model/versions/$number"
+					params={{ model: version.model.name, number: String(version.number) }}
+				>
+					<bdi>{version.model.name}</bdi>, version {version.number}
+				</Link>
+			),
+		},
+		{ name: "Work", width: "9rem", cell: ({ kind }) => words(kind) },
+		{
+			name: "State",
+			cell: ({ status, phase, progress, failure }) =>
+				status === "RUNNING" ? (
+					<>
+						<progress value={progress} aria-label="Progress" /> {words(phase)}
+					</>
+				) : (
+					<span title={failure?.message}>
+						{words(status)}
+						{failure && `: ${failure.message}`}
+					</span>
+				),
+		},
+		{ name: "Created", rank: 3, width: "11rem", cell: ({ createdAt }) => moment(createdAt) },
+		{
+			name: "Action",
+			width: "6rem",
+			cell: ({ id, status }) =>
+				status === "QUEUED" || status === "RUNNING" ? (
+					<button type="button" onClick={() => cancel.mutate({ input: { id } })}>
+						Cancel
+					</button>
+				) : status === "FAILED" || status === "CANCELLED" ? (
+					<button type="button" onClick={() => retry.mutate({ input: { id } })}>
+						Retry
+					</button>
+				) : null,
+		},
+	];
+	return (
+		<>
+			<Title>Jobs</Title>
+			<Filters>
+				<SelectFilter
+					label="State"
+					value={status ?? ""}
+					options={[["", "any"], ...JOB_STATES.map((name) => [name, words(name)] as const)]}
+					onChange={(name) =>
+						void navigate({ search: name ? { status: name as NonNullable<JobsSearch["status"]> } : {}, replace: true })
+					}
+				/>
+			</Filters>
+			{error && <Problem error={error} />}
+			<Answer query={jobs} rows={8}>
+				{({ pages }) => {
+					const rows = pages.flatMap((page) => page.jobs.nodes);
+					if (rows.length === 0) return <Empty>There are no such jobs.</Empty>;
+					return (
+						<Rows
+							label="Jobs"
+							columns={columns}
+							rows={rows}
+							rowKey={(job) => job.id}
+							total={pages[0]?.jobs.totalCount}
+							onEnd={more}
+						/>
+					);
+				}}
+			</Answer>
+		</>
+	);
+}

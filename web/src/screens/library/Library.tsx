@@ -1,0 +1,177 @@
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { useCallback } from "react";
+import { useDocument, usePages } from "../../api/queries";
+import { graphql } from "../../gql";
+import type { LibraryQuery } from "../../gql/graphql";
+import type { LibrarySearch } from "../../search";
+import { Answer, Empty } from "../../ui/Answer";
+import { Filters, SelectFilter, TextFilter } from "../../ui/Filters";
+import { moment, NONE, percent } from "../../ui/format";
+import { type Column, Rows } from "../../ui/Rows";
+import { Tags } from "../../ui/Tags";
+import { Title } from "../../ui/Title";
+
+const MODELS = graphql(`
+	query Library($after: String, $filter: ModelFilter, $order: ModelOrder) {
+		models(first: 100, after: $after, filter: $filter, orderBy: $order) {
+			totalCount
+			pageInfo {
+				hasNextPage
+				endCursor
+			}
+			nodes {
+				id
+				name
+				tags
+				owner
+				visibility
+				createdAt
+				best: version(alias: "best") {
+					id
+					number
+					accuracy
+					dataset {
+						id
+						name
+					}
+				}
+				versions {
+					totalCount
+				}
+			}
+		}
+	}
+`);
+
+const DATASETS = graphql(`
+	query DatasetNames {
+		datasets {
+			id
+			name
+		}
+	}
+`);
+
+type Model = LibraryQuery["models"]["nodes"][number];
+
+const COLUMNS: readonly Column<Model>[] = [
+	{
+		name: "Model",
+		cell: ({ name }) => (
+			<Link to="/models/$model" params={{ model: name }}>
+				<bdi>{name}</bdi>
+			</Link>
+		),
+	},
+	{ name: "Tags", rank: 2, cell: ({ tags }) => <Tags tags={tags} /> },
+	{ name: "Data set", rank: 2, width: "9rem", cell: ({ best }) => best?.dataset.name ?? NONE },
+	{ name: "Best accuracy", isNumber: true, width: "9.5rem", cell: ({ best }) => percent(best?.accuracy) },
+	{ name: "Versions", isNumber: true, rank: 2, width: "7rem", cell: ({ versions }) => versions.totalCount },
+	{
+		name: "Owner",
+		rank: 3,
+		width: "9rem",
+		cell: ({ owner, visibility }) => `${owner ?? "everyone"}${visibility === "PRIVATE" ? ", private" : ""}`,
+	},
+	{ name: "Registered", rank: 3, width: "11rem", cell: ({ createdAt }) => moment(createdAt) },
+];
+
+const ORDERS = { newest: ["CREATED_AT", "DESC"], oldest: ["CREATED_AT", "ASC"], name: ["NAME", "ASC"] } as const;
+
+const route = getRouteApi("/");
+
+/** All models. */
+export default function Library() {
+	const search = route.useSearch();
+	const navigate = route.useNavigate();
+	const [field, direction] = ORDERS[search.order ?? "newest"];
+	const models = usePages(
+		MODELS,
+		{
+			filter: {
+				nameContains: search.name ?? null,
+				tags: search.tag ? [search.tag] : [],
+				datasets: search.dataset ? [search.dataset] : [],
+				deleted: search.deleted ?? false,
+			},
+			order: { field, direction },
+		},
+		(data) => data.models,
+	);
+	const datasets = useDocument(DATASETS, {});
+	const set = (change: Partial<Record<keyof LibrarySearch, unknown>>) =>
+		void navigate({ search: (before) => ({ ...before, ...change }) as LibrarySearch, replace: true });
+	const { fetchNextPage, hasNextPage, isFetchingNextPage } = models;
+	const more = useCallback(() => {
+		if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
+	}, [fetchNextPage, hasNextPage, isFetchingNextPage]);
+	const isFiltered = Object.keys(search).some((name) => name !== "order");
+	return (
+		<>
+			<Title>Library</Title>
+			<Filters>
+				<TextFilter label="Name" value={search.name ?? ""} onChange={(name) => set({ name: name || undefined })} />
+				<TextFilter label="Tag" value={search.tag ?? ""} onChange={(tag) => set({ tag: tag || undefined })} />
+				<SelectFilter
+					label="Data set"
+					value={search.dataset ?? ""}
+					options={[["", "any"], ...(datasets.data?.datasets ?? []).map(({ name }) => [name, name] as const)]}
+					onChange={(dataset) => set({ dataset: dataset || undefined })}
+				/>
+				<SelectFilter
+					label="Order"
+					value={search.order ?? "newest"}
+					options={[
+						["newest", "newest first"],
+						["oldest", "oldest first"],
+						["name", "by name"],
+					]}
+					onChange={(order) => set({ order: order === "newest" ? undefined : order })}
+				/>
+				<label>
+					<input
+						type="checkbox"
+						checked={search.deleted ?? false}
+						onChange={(event) => set({ deleted: event.target.checked || undefined })}
+					/>{" "}
+					deleted models
+				</label>
+			</Filters>
+			<Answer query={models} rows={12}>
+				{({ pages }) => {
+					const rows = pages.flatMap((page) => page.models.nodes);
+					const total = pages[0]?.models.totalCount ?? rows.length;
+					if (rows.length > 0) {
+						return (
+							<>
+								<p className="quiet" role="status">
+									{total === 1 ? "1 model" : `${total} models`}
+								</p>
+								<Rows
+									label="Models"
+									columns={COLUMNS}
+									rows={rows}
+									rowKey={(model) => model.id}
+									total={total}
+									onEnd={more}
+								/>
+							</>
+						);
+					}
+					return isFiltered ? (
+						<Empty>
+							No model matches the filter.{" "}
+							<button type="button" onClick={() => void navigate({ search: {} })}>
+								Show all models
+							</button>
+						</Empty>
+					) : (
+						<Empty command="scv train --model plain --dataset digits --blocks examples/plain.json">
+							The library has no models yet. Train one:
+						</Empty>
+					);
+				}}
+			</Answer>
+		</>
+	);
+}

@@ -1,0 +1,177 @@
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { useState } from "react";
+import { useDocument } from "../../api/queries";
+import { graphql } from "../../gql";
+import type { ModelQuery } from "../../gql/graphql";
+import { NotFound } from "../../shell/NoSuchPage";
+import { Answer, Empty } from "../../ui/Answer";
+import { Facts } from "../../ui/Facts";
+import { compact, moment, NONE, percent, words } from "../../ui/format";
+import { Scrolls } from "../../ui/Scrolls";
+import { Tags } from "../../ui/Tags";
+import { Title } from "../../ui/Title";
+import { EditModel } from "./EditModel";
+import "./Model.css";
+
+const MODEL = graphql(`
+	query Model($name: String!) {
+		model(name: $name) {
+			id
+			name
+			description
+			tags
+			owner
+			visibility
+			createdAt
+			best: version(alias: "best") {
+				id
+				number
+			}
+			latest: version(alias: "latest") {
+				id
+				number
+			}
+			versions(last: 100) {
+				totalCount
+				nodes {
+					id
+					number
+					status
+					format
+					accuracy
+					parameterCount
+					multiplyAccumulates
+					createdAt
+					dataset {
+						id
+						name
+					}
+					failure {
+						message
+					}
+					duplicateOf {
+						id
+						number
+						model {
+							id
+							name
+						}
+					}
+				}
+			}
+		}
+	}
+`);
+
+export type Model = NonNullable<ModelQuery["model"]>;
+
+const route = getRouteApi("/models/$model");
+
+/** A model and its versions. */
+export default function ModelScreen() {
+	const { model: name } = route.useParams();
+	const model = useDocument(MODEL, { name });
+	const [isEditing, setEditing] = useState(false);
+	return (
+		<Answer query={model} rows={8}>
+			{({ model }) =>
+				model ? (
+					<>
+						<Title
+							path={<Link to="/">Library</Link>}
+							actions={
+								<button type="button" onClick={() => setEditing(true)}>
+									Edit
+								</button>
+							}
+						>
+							{model.name}
+						</Title>
+						{model.description && (
+							<p className="description" dir="auto">
+								{model.description}
+							</p>
+						)}
+						<Facts>
+							{{
+								Tags: model.tags.length > 0 ? <Tags tags={model.tags} /> : NONE,
+								Owner: model.owner ?? "everyone",
+								"Seen by": model.visibility === "PRIVATE" ? "its owner" : "everyone",
+								Registered: moment(model.createdAt),
+							}}
+						</Facts>
+						<Versions model={model} />
+						{isEditing && <EditModel model={model} onClose={() => setEditing(false)} />}
+					</>
+				) : (
+					<NotFound>{`There is no model ${name}`}</NotFound>
+				)
+			}
+		</Answer>
+	);
+}
+
+function Versions({ model }: { model: Model }) {
+	const { nodes, totalCount } = model.versions;
+	if (nodes.length === 0) {
+		return (
+			<Empty command={`scv push --model '${model.name.replaceAll("'", "'\\''")}' --dataset digits network.onnx`}>
+				This model has no versions yet. Add one:
+			</Empty>
+		);
+	}
+	const newestFirst = [...nodes].reverse();
+	return (
+		<section aria-labelledby="versions">
+			<h2 id="versions">
+				{totalCount === 1 ? "1 version" : `${totalCount} versions`}
+				{totalCount > nodes.length && `, the newest ${nodes.length} shown`}
+			</h2>
+			<Scrolls label="Versions">
+				<table className="list">
+					<thead>
+						<tr>
+							<th scope="col">Version</th>
+							<th scope="col">Status</th>
+							<th scope="col">Data set</th>
+							<th scope="col" className="number">
+								Accuracy
+							</th>
+							<th scope="col" className="number">
+								Parameters
+							</th>
+							<th scope="col" className="number">
+								Operations
+							</th>
+							<th scope="col">Format</th>
+							<th scope="col">Registered</th>
+						</tr>
+					</thead>
+					<tbody>
+						{newestFirst.map((version) => (
+							<tr key={version.id} data-row>
+								<td>
+									<Link
+										to="/models/$model/versions/$number"
+										params={{ model: model.name, number: String(version.number) }}
+									>
+										version {version.number}
+									</Link>
+									{version.number === model.latest?.number && <span className="tag">latest</span>}
+									{version.number === model.best?.number && <span className="tag">best</span>}
+								</td>
+								<td title={version.failure?.message}>{words(version.status)}</td>
+								<td>{version.dataset.name}</td>
+								<td className="number">{percent(version.accuracy)}</td>
+								<td className="number">{compact(version.parameterCount)}</td>
+								<td className="number">{compact(version.multiplyAccumulates)}</td>
+								<td>{words(version.format)}</td>
+								<td>{moment(version.createdAt)}</td>
+							</tr>
+						))}
+					</tbody>
+				</table>
+			</Scrolls>
+		</section>
+	);
+}

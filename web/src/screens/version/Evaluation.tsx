@@ -1,0 +1,274 @@
+import { useEffect } from "react";
+import { useChange, useDocument, usePages } from "../../api/queries";
+import { graphql } from "../../gql";
+import { Answer, Empty } from "../../ui/Answer";
+import { Facts } from "../../ui/Facts";
+import { integer, moment, NONE, percent } from "../../ui/format";
+import { Picture } from "../../ui/Picture";
+import { Problem } from "../../ui/Problem";
+import { Scrolls } from "../../ui/Scrolls";
+import { Calibration } from "./Calibration";
+import { type Cell, Confusion } from "./Confusion";
+import type { NamedVersion } from "./Version";
+import "./Evaluation.css";
+
+const EVALUATION = graphql(`
+	query Evaluation($version: ID!) {
+		version(id: $version) {
+			id
+			trainingCurve
+			evaluation {
+				accuracy
+				loss
+				imageCount
+				topFiveAccuracy
+				createdAt
+				dataset {
+					id
+					classNames
+				}
+				classes {
+					class {
+						index
+						name
+					}
+					imageCount
+					precision
+					recall
+					f1
+				}
+				calibration {
+					expectedCalibrationError
+					bins {
+						lower
+						upper
+						accuracy
+						confidence
+						imageCount
+					}
+				}
+				mistakes(first: 24) {
+					nodes {
+						actual {
+							name
+						}
+						predicted {
+							name
+						}
+						image {
+							index
+							confidence
+							picture {
+								url
+								width
+								height
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+`);
+
+const CELLS = graphql(`
+	query ConfusionCells($version: ID!, $after: String) {
+		version(id: $version) {
+			id
+			evaluation {
+				confusionCells(first: 100, after: $after) {
+					pageInfo {
+						hasNextPage
+						endCursor
+					}
+					nodes {
+						actual {
+							index
+						}
+						predicted {
+							index
+						}
+						imageCount
+						exemplar {
+							index
+							confidence
+							picture {
+								url
+								width
+								height
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+`);
+
+const EVALUATE = graphql(`
+	mutation Evaluate($input: EvaluateVersionInput!) {
+		evaluateVersion(input: $input) {
+			job {
+				id
+			}
+		}
+	}
+`);
+
+/** How well a version classifies the test images of its data set. */
+export function Evaluation({ version }: NamedVersion) {
+	const found = useDocument(EVALUATION, { version: version.id });
+	return (
+		<Answer query={found} rows={8}>
+			{({ version: answer }) => {
+				const evaluation = answer?.evaluation;
+				if (!evaluation) return <NotEvaluated version={version.id} isReady={version.status === "READY"} />;
+				return (
+					<>
+						<Facts>
+							{{
+								Accuracy: percent(evaluation.accuracy),
+								"Top five": percent(evaluation.topFiveAccuracy),
+								"Mean cross-entropy": `${evaluation.loss.toFixed(3)} nats`,
+								"Test images": integer(evaluation.imageCount),
+								"Calibration error": percent(evaluation.calibration?.expectedCalibrationError),
+								Evaluated: moment(evaluation.createdAt),
+							}}
+						</Facts>
+						<section aria-labelledby="confusion">
+							<h2 id="confusion">What it takes for what</h2>
+							<p className="quiet">
+								A row for each true class, a column for each predicted one. Each cell shows the image that was
+								classified with the highest confidence.
+							</p>
+							<Cells version={version.id} classNames={evaluation.dataset.classNames} />
+						</section>
+						{evaluation.mistakes && <Mistakes mistakes={evaluation.mistakes.nodes} />}
+						{evaluation.calibration && <Calibration bins={evaluation.calibration.bins} />}
+						{evaluation.classes && <Classes classes={evaluation.classes} />}
+						{answer.trainingCurve && (
+							<section aria-labelledby="training">
+								<h2 id="training">Training</h2>
+								<img className="plot" src={answer.trainingCurve} alt="Loss and accuracy by training epoch" />
+							</section>
+						)}
+					</>
+				);
+			}}
+		</Answer>
+	);
+}
+
+function Cells({ version, classNames }: { version: string; classNames: readonly string[] }) {
+	const cells = usePages(CELLS, { version }, (data) => data.version?.evaluation?.confusionCells);
+	const { fetchNextPage, hasNextPage, isFetchingNextPage } = cells;
+	useEffect(() => {
+		if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
+	}, [fetchNextPage, hasNextPage, isFetchingNextPage]);
+	return (
+		<Answer query={cells} rows={10}>
+			{({ pages }) => {
+				const all: Cell[] = pages.flatMap((page) => page.version?.evaluation?.confusionCells?.nodes ?? []);
+				return <Confusion cells={all} classNames={classNames} />;
+			}}
+		</Answer>
+	);
+}
+
+function NotEvaluated({ version, isReady }: { version: string; isReady: boolean }) {
+	const evaluate = useChange(EVALUATE);
+	return (
+		<Empty>
+			This version is not evaluated.{" "}
+			{isReady && (
+				<button
+					type="button"
+					className="primary"
+					disabled={evaluate.isPending || evaluate.isSuccess}
+					onClick={() => evaluate.mutate({ input: { versionId: version } })}
+				>
+					{evaluate.isSuccess ? "Evaluating" : "Evaluate"}
+				</button>
+			)}
+			{evaluate.error && <Problem error={evaluate.error} />}
+		</Empty>
+	);
+}
+
+interface ClassReport {
+	class: { index: number; name: string };
+	imageCount: number;
+	precision?: number | null;
+	recall?: number | null;
+	f1?: number | null;
+}
+
+function Classes({ classes }: { classes: readonly ClassReport[] }) {
+	return (
+		<section aria-labelledby="classes">
+			<h2 id="classes">Classes</h2>
+			<Scrolls label="Classes">
+				<table className="list narrow">
+					<thead>
+						<tr>
+							<th scope="col">Class</th>
+							<th scope="col" className="number">
+								Images
+							</th>
+							<th scope="col" className="number">
+								Precision
+							</th>
+							<th scope="col" className="number">
+								Recall
+							</th>
+							<th scope="col" className="number">
+								F1
+							</th>
+						</tr>
+					</thead>
+					<tbody>
+						{classes.map((report) => (
+							<tr key={report.class.index}>
+								<td>
+									<bdi>{report.class.name}</bdi>
+								</td>
+								<td className="number">{report.imageCount}</td>
+								<td className="number">{percent(report.precision)}</td>
+								<td className="number">{percent(report.recall)}</td>
+								<td className="number">{report.f1 == null ? NONE : report.f1.toFixed(3)}</td>
+							</tr>
+						))}
+					</tbody>
+				</table>
+			</Scrolls>
+		</section>
+	);
+}
+
+interface Mistake {
+	actual: { name: string };
+	predicted: { name: string };
+	image: { index: number; confidence: number; picture: { url: string; width: number; height: number } };
+}
+
+function Mistakes({ mistakes }: { mistakes: readonly Mistake[] }) {
+	return (
+		<section aria-labelledby="mistakes">
+			<h2 id="mistakes">Surest mistakes</h2>
+			{mistakes.length === 0 && <p>Every test image was classified correctly.</p>}
+			<ul className="pictures">
+				{mistakes.map(({ actual, predicted, image }) => (
+					<li key={image.index}>
+						<Picture {...image.picture} alt={`Test image ${image.index}`} />
+						<span>
+							<bdi>{actual.name}</bdi> taken for <bdi>{predicted.name}</bdi>
+						</span>
+						<span className="quiet">
+							image {image.index}, {percent(image.confidence)}
+						</span>
+					</li>
+				))}
+			</ul>
+		</section>
+	);
+}

@@ -1,0 +1,124 @@
+/**
+ * The state of each screen that stands in its address. What an address does not have, or has wrongly, is left out, so that old links
+ * still open.
+ */
+type Raw = Record<string, unknown>;
+
+export interface LibrarySearch {
+	name?: string;
+	tag?: string;
+	dataset?: string;
+	order?: "name" | "oldest";
+	deleted?: true;
+}
+
+const VERSION_TABS = ["network", "evaluation", "relatives", "files"] as const;
+
+export interface VersionSearch {
+	tab?: (typeof VERSION_TABS)[number];
+	/** The true and the predicted class of the selected cell. */
+	actual?: number;
+	predicted?: number;
+}
+
+const MEASURES = ["DEBIASED_CKA", "CKA"] as const;
+
+const LAYER_TABS = ["similar", "channels", "maps"] as const;
+
+export interface LayerSearch {
+	tab?: (typeof LAYER_TABS)[number];
+	/** The index of the test image that feature maps are of. */
+	image?: number;
+	measure?: (typeof MEASURES)[number];
+	minAccuracy?: number;
+	kind?: string;
+	dataset?: string;
+	ownModel?: true;
+}
+
+export interface CompareSearch {
+	a?: string;
+	b?: string;
+	measure?: (typeof MEASURES)[number];
+	/** The selected cell of the map: indices of its row and column. */
+	row?: number;
+	column?: number;
+}
+
+export const JOB_STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] as const;
+
+export interface JobsSearch {
+	status?: (typeof JOB_STATES)[number];
+}
+
+export function library(raw: Raw): LibrarySearch {
+	return present({
+		name: text(raw.name),
+		tag: text(raw.tag),
+		dataset: text(raw.dataset),
+		order: choice(raw.order, ["name", "oldest"] as const),
+		deleted: flag(raw.deleted),
+	});
+}
+
+export function version(raw: Raw): VersionSearch {
+	return present({
+		tab: choice(raw.tab, VERSION_TABS),
+		actual: index(raw.actual),
+		predicted: index(raw.predicted),
+	});
+}
+
+export function layer(raw: Raw): LayerSearch {
+	return present({
+		tab: choice(raw.tab, LAYER_TABS),
+		image: index(raw.image),
+		measure: choice(raw.measure, MEASURES),
+		minAccuracy: share(raw.minAccuracy),
+		kind: text(raw.kind),
+		dataset: text(raw.dataset),
+		ownModel: flag(raw.ownModel),
+	});
+}
+
+export function compare(raw: Raw): CompareSearch {
+	return present({
+		a: text(raw.a),
+		b: text(raw.b),
+		measure: choice(raw.measure, MEASURES),
+		row: index(raw.row),
+		column: index(raw.column),
+	});
+}
+
+export function jobs(raw: Raw): JobsSearch {
+	return present({ status: choice(raw.status, JOB_STATES) });
+}
+
+function text(value: unknown): string | undefined {
+	// The router reads 7 as a number, and a name may be one.
+	return typeof value === "string" || typeof value === "number" ? String(value) || undefined : undefined;
+}
+
+function choice<Known extends string>(value: unknown, known: readonly Known[]): Known | undefined {
+	return known.find((name) => name === value);
+}
+
+function index(value: unknown): number | undefined {
+	return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
+}
+
+function share(value: unknown): number | undefined {
+	return typeof value === "number" && value >= 0 && value <= 1 ? value : undefined;
+}
+
+function flag(value: unknown): true | undefined {
+	return value === true ? true : undefined;
+}
+
+type Present<State> = { [Name in keyof State]?: Exclude<State[Name], undefined> };
+
+/** Without the members that have no value. */
+function present<State extends object>(state: State): Present<State> {
+	return Object.fromEntries(Object.entries(state).filter(([, value]) => value !== undefined)) as Present<State>;
+}

@@ -1,0 +1,65 @@
+import { Link } from "@tanstack/react-router";
+import { useEffect } from "react";
+import { useJobFeed } from "../api/live";
+import { useDocument } from "../api/queries";
+import { graphql } from "../gql";
+import { words } from "../ui/format";
+import "./JobTray.css";
+
+const RUNNING = graphql(`
+	query RunningJobs {
+		jobs(first: 20, filter: { statuses: [QUEUED, RUNNING] }) {
+			totalCount
+			nodes {
+				id
+				kind
+				phase
+				progress
+				version {
+					id
+					number
+					model {
+						id
+						name
+					}
+				}
+			}
+		}
+	}
+`);
+
+/** What runs at the moment, live. */
+export function Jobs() {
+	const running = useDocument(RUNNING, {});
+	const { refetch } = running;
+	const change = useJobFeed();
+	useEffect(() => {
+		if (change > 0) void refetch();
+	}, [change, refetch]);
+	const jobs = running.data?.jobs;
+	if (!jobs || jobs.totalCount === 0) return null;
+	return (
+		<details className="tray">
+			<summary aria-label={`${jobs.totalCount} jobs under way`}>
+				<progress value={Math.max(...jobs.nodes.map((job) => job.progress))} aria-label="Progress" /> {jobs.totalCount}
+			</summary>
+			<ul>
+				{jobs.nodes.map(({ id, kind, phase, progress, version }) => (
+					<li key={id}>
+						<Link
+							to="/models/$model/versions/$number"
+							params={{ model: version.model.name, number: String(version.number) }}
+						>
+							<bdi>{version.model.name}</bdi>:{version.number}
+						</Link>{" "}
+						<span className="quiet">
+							{words(kind)}, {words(phase)}
+						</span>
+						<progress value={progress} aria-label={`Progress of ${version.model.name}`} />
+					</li>
+				))}
+			</ul>
+			<Link to="/jobs">All jobs</Link>
+		</details>
+	);
+}

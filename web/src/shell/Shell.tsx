@@ -1,0 +1,74 @@
+import { Link, Outlet, useRouterState } from "@tanstack/react-router";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
+import { Help } from "./Help";
+import { Jobs } from "./JobTray";
+import { useKeys } from "./keys";
+import "./Shell.css";
+
+// It is loaded when it is opened.
+const Palette = lazy(() => import("./Palette"));
+
+/** The screens that the bar leads to. */
+const SCREENS = [
+	{ to: "/", name: "Library" },
+	{ to: "/compare", name: "Compare" },
+	{ to: "/datasets", name: "Data sets" },
+	{ to: "/jobs", name: "Jobs" },
+] as const;
+
+/** What stands around every screen: the bar, the palette, the help. */
+export function Shell() {
+	const [opened, setOpened] = useState<"palette" | "help" | null>(null);
+	const close = () => setOpened(null);
+	useKeys({ palette: () => setOpened("palette"), help: () => setOpened("help") });
+	return (
+		<>
+			<a className="skip" href="#screen">
+				Skip to the content
+			</a>
+			<header className="bar">
+				<Link to="/" className="brand" aria-label="SCV: library">
+					SCV
+				</Link>
+				<nav aria-label="Screens">
+					{SCREENS.map(({ to, name }) => (
+						<Link key={to} to={to} activeOptions={{ exact: to === "/" }}>
+							{name}
+						</Link>
+					))}
+					<a href="/graphiql">GraphiQL</a>
+				</nav>
+				<button type="button" className="search" onClick={() => setOpened("palette")}>
+					Find <kbd>Ctrl K</kbd>
+				</button>
+				<Jobs />
+				<button type="button" aria-label="Keyboard help" onClick={() => setOpened("help")}>
+					?
+				</button>
+			</header>
+			<Screen />
+			{opened === "palette" && (
+				<Suspense>
+					<Palette onClose={close} />
+				</Suspense>
+			)}
+			{opened === "help" && <Help onClose={close} />}
+		</>
+	);
+}
+
+/** The screen itself. The focus follows when another one comes, so that screen readers begin at its start. */
+function Screen() {
+	const path = useRouterState({ select: (state) => state.resolvedLocation?.pathname });
+	const place = useRef<HTMLElement>(null);
+	const shown = useRef(path);
+	useEffect(() => {
+		if (shown.current !== undefined && shown.current !== path) place.current?.focus();
+		shown.current = path;
+	}, [path]);
+	return (
+		<main id="screen" ref={place} tabIndex={-1}>
+			<Outlet />
+		</main>
+	);
+}

@@ -1,0 +1,75 @@
+import { useNavigate } from "@tanstack/react-router";
+import { useEffect } from "react";
+
+/** The keys of the page, as the help lists them. */
+export const KEYS = [
+	["Ctrl K", "find a model or a screen"],
+	["/", "go to the filter"],
+	["Esc", "leave the filter"],
+	["j, k", "next, previous row"],
+	["Enter", "open"],
+	["g l", "library"],
+	["g c", "compare"],
+	["g d", "data sets"],
+	["g j", "jobs"],
+	["?", "this list"],
+] as const;
+
+const SCREEN_OF_LETTER = { l: "/", c: "/compare", d: "/datasets", j: "/jobs" } as const;
+
+/** How long the letter after `g` may take. */
+const PAUSE_MILLISECONDS = 1_500;
+
+/** Listens to the keys that work on every screen. */
+export function useKeys(open: { palette: () => void; help: () => void }) {
+	const navigate = useNavigate();
+	useEffect(() => {
+		let goPressedAt = Number.NEGATIVE_INFINITY;
+		const listen = (event: KeyboardEvent) => {
+			if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+				event.preventDefault();
+				open.palette();
+				return;
+			}
+			if (event.ctrlKey || event.metaKey || event.altKey) return;
+			if (isTyping(event.target)) {
+				if (event.key === "Escape") (event.target as HTMLElement).blur();
+				return;
+			}
+			const isSecond = event.timeStamp - goPressedAt < PAUSE_MILLISECONDS;
+			goPressedAt = Number.NEGATIVE_INFINITY;
+			const screen = SCREEN_OF_LETTER[event.key as keyof typeof SCREEN_OF_LETTER];
+			if (isSecond && screen) {
+				void navigate({ to: screen });
+			} else if (event.key === "g") {
+				goPressedAt = event.timeStamp;
+			} else if (event.key === "?") {
+				open.help();
+			} else if (event.key === "/") {
+				event.preventDefault();
+				document.querySelector<HTMLElement>("[data-filter]")?.focus();
+			} else if (event.key === "j" || event.key === "k") {
+				moveRow(event.key === "j" ? 1 : -1);
+			}
+		};
+		document.addEventListener("keydown", listen);
+		return () => document.removeEventListener("keydown", listen);
+	}, [navigate, open]);
+}
+
+function isTyping(target: EventTarget | null): boolean {
+	return (
+		target instanceof HTMLElement &&
+		target.closest("input, textarea, select, [contenteditable], [role=dialog]") !== null
+	);
+}
+
+/** Moves the focus to the link of the next or previous row. */
+function moveRow(step: 1 | -1) {
+	const links = [...document.querySelectorAll<HTMLElement>("[data-row] a")].filter(
+		(link) => link.closest("[data-row]")?.querySelector("a") === link,
+	);
+	const current = document.activeElement?.closest("[data-row]")?.querySelector("a");
+	const place = current ? links.indexOf(current) + step : 0;
+	links[Math.max(0, place)]?.focus();
+}

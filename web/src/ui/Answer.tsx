@@ -1,0 +1,51 @@
+import type { UseQueryResult } from "@tanstack/react-query";
+import type { ReactNode } from "react";
+import { Problem } from "./Problem";
+import "./Answer.css";
+
+interface AnswerProps<Data> {
+	query: Pick<UseQueryResult<Data>, "data" | "error" | "isPlaceholderData"> & { refetch: () => unknown };
+	/** Rows of the skeleton that stands for what loads. */
+	rows?: number;
+	children: (data: Data) => ReactNode;
+}
+
+/** What a query answered; until then, a skeleton; in its place, its error. */
+export function Answer<Data>({ query, rows = 3, children }: AnswerProps<Data>) {
+	if (query.error) return <Problem error={query.error} retry={() => void query.refetch()} />;
+	if (query.data === undefined) return <Skeleton rows={rows} />;
+	return (
+		<div className="answer" aria-busy={query.isPlaceholderData}>
+			{children(query.data)}
+		</div>
+	);
+}
+
+/** The place of something that loads. */
+export function Skeleton({ rows }: { rows: number }) {
+	const bars = Array.from({ length: rows }, (_, row) => row);
+	return (
+		<div className="skeleton" role="status" aria-label="Loading">
+			{bars.map((row) => (
+				<div key={row} />
+			))}
+		</div>
+	);
+}
+
+/** Says that there is nothing, and how to change that. */
+export function Empty({ children, command }: { children: ReactNode; command?: string }) {
+	return (
+		<div className="empty">
+			<p>{children}</p>
+			{command && (
+				<p>
+					<code>{command}</code>{" "}
+					<button type="button" onClick={() => void navigator.clipboard.writeText(command)}>
+						Copy
+					</button>
+				</p>
+			)}
+		</div>
+	);
+}

@@ -1,0 +1,77 @@
+import { type ReactNode, useEffect, useId, useRef, useState } from "react";
+import "./Filters.css";
+
+/** How long the reader may pause while typing. */
+const PAUSE_MILLISECONDS = 200;
+
+/** The filters of a list. `/` leads to the first one. */
+export function Filters({ children }: { children: ReactNode }) {
+	return (
+		<search className="filters">
+			<fieldset>
+				<legend className="visually-hidden">Filters</legend>
+				{children}
+			</fieldset>
+		</search>
+	);
+}
+
+interface FilterProps {
+	label: string;
+	value: string;
+	onChange: (value: string) => void;
+}
+
+/** A filter that is typed. It applies when the typing pauses. */
+export function TextFilter({
+	label,
+	value,
+	onChange,
+	...input
+}: FilterProps & { type?: "number"; placeholder?: string }) {
+	const id = useId();
+	const [typed, setTyped] = useState(value);
+	const timer = useRef(0);
+	useEffect(() => setTyped(value), [value]);
+	const type = (text: string) => {
+		setTyped(text);
+		clearTimeout(timer.current);
+		timer.current = window.setTimeout(() => onChange(text.trim()), PAUSE_MILLISECONDS);
+	};
+	return (
+		<span>
+			<label htmlFor={id}>{label}</label>
+			<input
+				id={id}
+				value={typed}
+				onChange={(event) => type(event.target.value)}
+				data-filter
+				autoComplete="off"
+				step="any"
+				{...input}
+			/>
+		</span>
+	);
+}
+
+/** A filter of which one option is chosen. */
+export function SelectFilter({
+	label,
+	value,
+	onChange,
+	options,
+}: FilterProps & { options: readonly (readonly [string, string])[] }) {
+	const id = useId();
+	return (
+		<span>
+			<label htmlFor={id}>{label}</label>
+			<select id={id} value={value} onChange={(event) => onChange(event.target.value)}>
+				{options.map(([option, name]) => (
+					<option key={option} value={option}>
+						{name}
+					</option>
+				))}
+			</select>
+		</span>
+	);
+}
