@@ -193,11 +193,14 @@ mod tests {
                 header_of(&plain, header::CACHE_CONTROL).contains("immutable"),
                 "{reference}"
             );
+            let plain = server::read_body(plain).await;
             let compressed = get(&reference, "*/*", "gzip, br").await;
-            assert_eq!(header_of(&compressed, header::CONTENT_ENCODING), "br", "{reference}");
-            let lengths = [plain, compressed].map(server::read_body);
-            let lengths = futures::future::join_all(lengths).await;
-            assert!(lengths[1].len() < lengths[0].len() / 2, "{reference}");
+            // What fits into a packet would not gain.
+            let is_small = plain.len() < 1_400;
+            let encoding = header_of(&compressed, header::CONTENT_ENCODING);
+            assert_eq!(encoding, if is_small { "" } else { "br" }, "{reference}");
+            let compressed = server::read_body(compressed).await;
+            assert!(is_small || compressed.len() < plain.len() / 2, "{reference}");
         }
         assert_eq!(
             get("/assets/page/none.js", "*/*", "br").await.status(),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, text};
-use crate::support::networks::{initial_weights, perceptron};
+use crate::support::networks::{initial_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 
 const MODEL: &str = "id name description tags visibility createdAt deletedAt versions { totalCount }";
@@ -310,7 +310,7 @@ async fn a_layer_is_selected_by_name_or_index() {
     let server = Server::start().await;
     let api = &server.api;
     let model = api.model("m").await;
-    api.push_and_wait(&model, perceptron(), initial_weights(&perceptron(), 1))
+    api.push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 1))
         .await;
     let query = "{ model(name: \"m\") { version(number: 1) { layers { nodes { index name } }
                    named: layer(name: \"1\") { index name } numbered: layer(index: 0) { index name }

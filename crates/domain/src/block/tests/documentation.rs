@@ -5,6 +5,7 @@ use super::super::{
     catalogue, catalogue_markdown, report,
 };
 use super::*;
+use serde_json::json;
 
 const PAGE: &str = include_str!("../../../../../docs/blocks.md");
 
