@@ -151,6 +151,12 @@ bench-insight *args: setup
     cargo build --locked --release
     scripts/bench_insight "$@"
 
+# Take the pictures of docs/page.md again, in a real browser
+page-pictures: setup
+    scripts/web
+    cargo build --locked
+    scripts/page_pictures
+
 # Write docs/gallery.md and its pictures again, from networks trained on MNIST and Fashion-MNIST
 gallery: setup
     cargo build --locked --release

@@ -24,6 +24,8 @@
     fetcher: GraphiQL.createFetcher({
       url: httpUrl.href,
       subscriptionUrl: webSocketUrl.href,
+      // With it, a request may belong to the session of the web page.
+      headers: { "graphql-preflight": "1" },
     }),
     query: given("query"),
     variables: given("variables"),

@@ -1,4 +1,4 @@
-//! Identifies callers by their tokens, and counts their requests. On an open server, callers need no token.
+//! Identifies callers by their tokens or sessions, and counts their requests. On an open server, callers need neither.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -15,17 +15,18 @@ use tokio::runtime::Handle;
 
 use super::error::HttpError;
 use super::request_id::in_span;
+use super::session::session_of;
 use crate::config::Limits;
 use crate::graphql::execute::Caller;
-use scv_domain::access::Access;
+use scv_domain::access::{Access, Secret};
 use scv_domain::id::TokenId;
 use scv_service::{Library, ServiceError};
 
 /// Clients whose requests are counted. Beyond this number, clients that have been idle are forgotten.
 const MAX_COUNTED_CLIENTS: usize = 10_000;
 
-/// How long an unused token is remembered as a valid one.
-const KNOWN_TOKEN_TTL: Duration = Duration::from_secs(600);
+/// How long an unused credential is remembered as a valid one.
+const KNOWN_CREDENTIAL_TTL: Duration = Duration::from_secs(600);
 
 /// Identifies callers and applies the rate limit.
 #[derive(Clone)]
@@ -37,8 +38,8 @@ pub struct Callers {
     /// Origins whose host names requests may use, if the server is open only because no other machine reaches it.
     allowed_origins: Option<Arc<Vec<String>>>,
     rate_limiter: Option<Arc<DefaultKeyedRateLimiter<Client>>>,
-    /// Digests of tokens that were valid recently.
-    known_tokens: Cache<[u8; 32], ()>,
+    /// Digests of tokens and of secrets of sessions that were valid recently.
+    known_credentials: Cache<[u8; 32], ()>,
 }
 
 /// The unit to which rate limits and quotas apply.
@@ -48,6 +49,43 @@ pub enum Client {
     Token(TokenId),
     /// Every caller without a known token from this address. Of an IPv6 address, only the /64 network counts.
     Address(Option<IpAddr>),
+}
+
+/// What a caller identifies itself with.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// A token.
+    Token(Secret),
+    /// The session of a browser.
+    Session(Secret),
+}
+
+impl Credential {
+    /// That of a request. A token goes before a session.
+    ///
+    /// # Errors
+    /// The request has a session, and may come from a page of another site.
+    pub fn of(request: &HttpRequest) -> Result<Option<Self>, HttpError> {
+        let authorization = request.headers().get(header::AUTHORIZATION);
+        match authorization.map(|value| value.to_str().unwrap_or_default()) {
+            Some(authorization) => Ok(Self::of_authorization(authorization)),
+            None => Ok(session_of(request)?.map(Self::Session)),
+        }
+    }
+
+    /// The token in the value of an `Authorization` header.
+    pub fn of_authorization(value: &str) -> Option<Self> {
+        let (scheme, secret) = value.split_once(' ')?;
+        let secret = secret.trim();
+        // A script whose token variable is unset sends an empty one.
+        let is_token = scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty();
+        is_token.then(|| Self::Token(secret.to_owned().into()))
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        let (Self::Token(secret) | Self::Session(secret)) = self;
+        Sha256::digest(secret.reveal()).into()
+    }
 }
 
 impl Client {
@@ -81,9 +119,9 @@ impl Callers {
             is_open,
             allowed_origins: allowed_origins.map(Arc::new),
             rate_limiter: rate.map(|rate| Arc::new(RateLimiter::keyed(Quota::per_minute(rate)))),
-            known_tokens: Cache::builder()
+            known_credentials: Cache::builder()
                 .max_capacity(MAX_COUNTED_CLIENTS as u64)
-                .time_to_idle(KNOWN_TOKEN_TTL)
+                .time_to_idle(KNOWN_CREDENTIAL_TTL)
                 .build(),
         }
     }
@@ -105,9 +143,8 @@ impl Callers {
     /// is exceeded.
     pub async fn identify(&self, request: &HttpRequest) -> Result<Caller, HttpError> {
         self.check_host(request)?;
-        let authorization = request.headers().get(header::AUTHORIZATION);
-        let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
-        self.authenticate(authorization, peer_address(request)).await
+        self.authenticate(Credential::of(request)?.as_ref(), peer_address(request))
+            .await
     }
 
     /// Checks the host name of a request to a server that is open only to its own machine. This prevents DNS rebinding,
@@ -139,41 +176,35 @@ impl Callers {
         ))))
     }
 
-    /// Identifies a caller by the value of the `Authorization` header and counts the request.
+    /// Identifies a caller by its credential and counts the request.
     ///
-    /// A request with a token that was not used recently also counts for the address, because the token may be a guess.
-    /// A known token does not depend on the address, which may be that of a proxy with many clients.
+    /// A request with a credential that was not used recently also counts for the address, because the credential may be a guess.
+    /// A known one does not depend on the address, which may be that of a proxy with many clients.
     ///
     /// # Errors
-    /// The token is invalid, or missing where one is required, or the rate limit is exceeded.
+    /// The credential is invalid, or missing where one is required, or the rate limit is exceeded.
     pub async fn authenticate(
         &self,
-        authorization: Option<&str>,
+        credential: Option<&Credential>,
         address: Option<IpAddr>,
     ) -> Result<Caller, HttpError> {
-        let secret = authorization.and_then(|value| {
-            let (scheme, secret) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| secret.trim().to_owned())
-        });
-        // A script whose token variable is unset sends an empty one.
-        let secret = secret.filter(|secret| !secret.is_empty());
-        let access = match secret {
-            Some(secret) => {
-                let digest = Sha256::digest(&secret).into();
-                if !self.known_tokens.contains_key(&digest) {
+        let access = match credential {
+            Some(credential) => {
+                let digest = credential.digest();
+                if !self.known_credentials.contains_key(&digest) {
                     // Before the database is queried.
                     self.count_from(address)?;
                 }
-                let library = self.library.clone();
-                let lookup = self
-                    .runtime
-                    .spawn(in_span(async move { library.authenticate(&secret).await }));
-                let access = lookup.await.map_err(ServiceError::internal).flatten();
+                let access = self.access_of(credential.clone()).await;
                 match &access {
-                    Ok(_) => self.known_tokens.insert(digest, ()),
-                    Err(_) => self.known_tokens.invalidate(&digest),
+                    Ok(_) => self.known_credentials.insert(digest, ()),
+                    Err(_) => self.known_credentials.invalidate(&digest),
                 }
-                access?
+                match (access, credential) {
+                    // Nobody has to sign in to an open server, nor to sign out.
+                    (Err(ServiceError::Unauthenticated(_)), Credential::Session(_)) if self.is_open => Access::FULL,
+                    (access, _) => access?,
+                }
             }
             None if self.is_open => {
                 self.count_from(address)?;
@@ -190,6 +221,18 @@ impl Callers {
             self.count(Client::Token(token))?;
         }
         Ok(Caller { access, address })
+    }
+
+    async fn access_of(&self, credential: Credential) -> Result<Access, ServiceError> {
+        let library = self.library.clone();
+        let lookup = async move {
+            match credential {
+                Credential::Token(secret) => library.authenticate(secret.reveal()).await,
+                Credential::Session(secret) => library.authenticate_session(secret.reveal()).await,
+            }
+        };
+        let found = self.runtime.spawn(in_span(lookup)).await;
+        found.map_err(ServiceError::internal).flatten()
     }
 
     /// Counts further requests of a caller, such as those of a batch.

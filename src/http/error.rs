@@ -52,6 +52,16 @@ impl HttpError {
         .into()
     }
 
+    /// A page of another site may have sent the request, on behalf of a browser that has signed in.
+    pub fn foreign_session() -> Self {
+        ServiceError::Forbidden(
+            "a session is only for the pages of this server: they send `GraphQL-Preflight: 1` with every request that is not a \
+             GET. Other programs send `Authorization: Bearer scv_…`"
+                .to_owned(),
+        )
+        .into()
+    }
+
     /// The request is malformed.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code::BAD_USER_INPUT, message)

@@ -19,6 +19,7 @@ mod picture;
 mod request;
 mod request_id;
 mod response_format;
+mod session;
 mod socket;
 
 use std::io;
@@ -102,6 +103,7 @@ pub fn server(
             .configure(page::configure)
             .configure(graphiql::configure)
             .configure(graphql::configure)
+            .configure(session::configure)
             .configure(export::configure)
             .configure(picture::configure)
             .configure(health::configure)

@@ -16,13 +16,8 @@ impl Origins {
     /// page merely embeds a response, for example as an image, the browser does not send the page's origin, but it does
     /// say whether the site is another one.
     pub fn allows(&self, request: &HttpRequest) -> bool {
-        let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let Some(origin) = text("origin") else {
-            let is_foreign = matches!(text("sec-fetch-site"), Some("cross-site" | "same-site"));
-            return !is_foreign && !request.headers().contains_key(header::ORIGIN);
-        };
-        let is_own = origin.split_once("://").map(|(_, host)| host) == text("host");
-        is_own || self.0.iter().any(|allowed| allowed == origin)
+        let origin = text(request, "origin");
+        is_of_own_page(request) || origin.is_some_and(|origin| self.0.iter().any(|allowed| allowed == origin))
     }
 
     /// The CORS headers for browsers that send requests for pages of other origins.
@@ -34,6 +29,21 @@ impl Origins {
             .max_age(PREFLIGHT_MAX_AGE_SECONDS);
         self.0.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
     }
+}
+
+/// Whether a request comes from no page, or from a page of this server.
+pub fn is_of_own_page(request: &HttpRequest) -> bool {
+    match text(request, "origin") {
+        Some(origin) => origin.split_once("://").map(|(_, host)| host) == text(request, "host"),
+        None => {
+            let is_foreign = matches!(text(request, "sec-fetch-site"), Some("cross-site" | "same-site"));
+            !is_foreign && !request.headers().contains_key(header::ORIGIN)
+        }
+    }
+}
+
+fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
 #[cfg(test)]

@@ -204,9 +204,14 @@ pub fn has_files(request: &HttpRequest) -> bool {
     content_type.is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"multipart/"))
 }
 
-fn check_preflight_header(request: &HttpRequest) -> Result<(), HttpError> {
+/// Whether a request has a header that pages of other sites cannot send.
+pub fn has_preflight_header(request: &HttpRequest) -> bool {
     let has_header = |name: &&str| request.headers().get(*name).is_some_and(|value| !value.is_empty());
-    if PREFLIGHT_HEADERS.iter().any(has_header) {
+    PREFLIGHT_HEADERS.iter().any(has_header)
+}
+
+fn check_preflight_header(request: &HttpRequest) -> Result<(), HttpError> {
+    if has_preflight_header(request) {
         Ok(())
     } else {
         Err(HttpError::bad_request(

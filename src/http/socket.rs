@@ -19,7 +19,7 @@ use futures::stream::{self, BoxStream, Stream};
 use serde_json::{Value, json};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 
-use super::caller::peer_address;
+use super::caller::{Credential, peer_address};
 use super::documents::DOCUMENT_ID;
 use super::error::HttpError;
 use super::executor::{Executor, SEND_TIMEOUT};
@@ -72,11 +72,11 @@ pub async fn subscribe(
         .max_frame_size(MAX_MESSAGE_BYTES)
         .aggregate_continuations()
         .max_continuation_size(MAX_MESSAGE_BYTES);
-    let authorization = request.headers().get(header::AUTHORIZATION);
-    let init = ConnectionInit {
-        authorization: authorization.and_then(|value| Some(value.to_str().ok()?.to_owned())),
-        address,
+    let credential = match Credential::of(&request) {
+        Ok(credential) => credential,
+        Err(error) => return Ok(error.to_text_response()),
     };
+    let init = ConnectionInit { credential, address };
     let connection = serve_connection(Executor::clone(&executor), init, session, messages);
     actix_web::rt::spawn(async move {
         connection.await;
@@ -88,7 +88,7 @@ pub async fn subscribe(
 /// How a client identifies itself when it opens a connection.
 #[derive(Debug, Clone)]
 struct ConnectionInit {
-    authorization: Option<String>,
+    credential: Option<Credential>,
     address: Option<IpAddr>,
 }
 
@@ -114,8 +114,11 @@ impl async_graphql::Executor for ConnectionExecutor {
         let executor = self.0.clone();
         // Authenticated for each request, because the token may have expired since the connection was opened.
         let responses = async move {
-            let authorization = init.authorization.as_deref();
-            match executor.callers().authenticate(authorization, init.address).await {
+            match executor
+                .callers()
+                .authenticate(init.credential.as_ref(), init.address)
+                .await
+            {
                 Ok(caller) => executor.execute_stream(caller, executor.prepare(request)),
                 Err(error) => stream::iter([error_response(error.code, &error.message)]).boxed(),
             }
@@ -222,12 +225,11 @@ async fn serve_connection(
                 .iter()
                 .find_map(|name| payload[*name].as_str());
             let init = ConnectionInit {
-                authorization: member.map(str::to_owned).or(init.authorization),
+                credential: member.map_or(init.credential, Credential::of_authorization),
                 ..init
             };
-            let authorization = init.authorization.as_deref();
             callers
-                .authenticate(authorization, init.address)
+                .authenticate(init.credential.as_ref(), init.address)
                 .await
                 .map_err(|error| {
                     is_denied.store(error.code == code::UNAUTHENTICATED, Ordering::Relaxed);

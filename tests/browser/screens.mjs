@@ -19,6 +19,7 @@ const SCREENS = [
 	["/compare", "Compare two versions", "Enter two versions"],
 	["/compare?a=plain&b=wide:1&row=0&column=0", "Compare two versions", "Pair"],
 	["/datasets", "Data sets", "10 classes"],
+	["/settings", "Settings", "This server is open"],
 	["/jobs", "Jobs", "version 1"],
 	["/models/nobody", "There is no model nobody", "library"],
 	["/models/plain/versions/7", "There is no version 7 of plain", "library"],

@@ -1,4 +1,4 @@
-// Unpacks Chromium, so that scripts that start at the same time find it.
+// Unpacks Chromium: `scripts/browser` does this once.
 import chromium from "@sparticuz/chromium";
 
 await chromium.executablePath();

@@ -5,6 +5,7 @@ mod network;
 mod privacy;
 mod rate_limits;
 mod scopes;
+mod sessions;
 mod tokens;
 pub mod walk;
 

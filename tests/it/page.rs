@@ -2,8 +2,11 @@
 
 use std::process::Command;
 
+use scv::config::AccessChoice;
 use serde_json::json;
 
+use crate::support::client::text;
+use crate::support::networks::small_cnn;
 use crate::support::server::Server;
 
 /// Runs a script of `tests/browser`, which must succeed.
@@ -58,4 +61,25 @@ async fn names_are_shown_as_text_whatever_they_contain() {
     server.api.model(name).await;
     browse(&["text", &server.api.url, name]).await;
     server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_signs_in_with_a_token_and_sees_what_it_allows() {
+    let open = Server::start().await;
+    let owner = open.api.as_account("owner", "WRITE").await;
+    let other = open.api.as_account("other", "READ").await;
+    owner.model("public").await;
+    let create = "mutation { createModel(input: { name: \"secret\", visibility: PRIVATE }) { model { id } } }";
+    let model = text(&owner.data(create, json!({})).await["createModel"]["model"]["id"]);
+    owner.train_and_wait(&model, small_cnn(), json!({ "epochs": 2 })).await;
+    let server = Server::with(|config| {
+        config.database_url.clone_from(&open.config.database_url);
+        config.data_dir.clone_from(&open.config.data_dir);
+        config.access = Some(AccessChoice::Tokens);
+    })
+    .await;
+    let tokens = [owner.token.unwrap(), other.token.unwrap()];
+    browse(&["session", &server.api.url, &tokens[0], &tokens[1]]).await;
+    server.stop().await.unwrap();
+    open.stop().await.unwrap();
 }

@@ -53,8 +53,14 @@ const jobs = createRoute({
 	component: lazyRouteComponent(() => import("./screens/jobs/Jobs")),
 });
 
+const settings = createRoute({
+	getParentRoute: () => root,
+	path: "/settings",
+	component: lazyRouteComponent(() => import("./screens/settings/Settings")),
+});
+
 export const router = createRouter({
-	routeTree: root.addChildren([library, model, version, layer, compare, datasets, jobs]),
+	routeTree: root.addChildren([library, model, version, layer, compare, datasets, jobs, settings]),
 	defaultNotFoundComponent: NoSuchPage,
 	defaultErrorComponent: ({ error, reset }) => (
 		<Problem error={error instanceof Error ? error : new Error(String(error))} retry={reset} />

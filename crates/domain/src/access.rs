@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::id::{AccountId, AuditEntryId, TokenId};
+use super::id::{AccountId, AuditEntryId, SessionId, TokenId};
 use super::model::Model;
 use super::text::{AccountName, Description};
 
@@ -51,6 +51,8 @@ pub struct Access {
     pub account: Option<AccountId>,
     /// The token the caller authenticated with.
     pub token: Option<TokenId>,
+    /// The session that stands for the token, if the caller is a browser that has signed in.
+    pub session: Option<SessionId>,
     /// What the caller may do.
     pub scope: Scope,
 }
@@ -60,6 +62,7 @@ impl Access {
     pub const FULL: Self = Self {
         account: None,
         token: None,
+        session: None,
         scope: Scope::Admin,
     };
 
@@ -68,6 +71,7 @@ impl Access {
         Self {
             account,
             token: None,
+            session: None,
             scope: Scope::Read,
         }
     }
@@ -190,6 +194,7 @@ mod tests {
         let access = |scope| Access {
             account: Some(AccountId(7)),
             token: None,
+            session: None,
             scope,
         };
         let changes = |scope, owner| model(owner).map(|model| access(scope).can_change(&model));
@@ -212,6 +217,7 @@ mod tests {
             Access {
                 account,
                 token: None,
+                session: None,
                 scope,
             }
             .viewer()

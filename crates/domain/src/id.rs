@@ -34,6 +34,8 @@ keys! {
     AccountId,
     /// A token of an account.
     TokenId,
+    /// A browser that has signed in with a token.
+    SessionId,
     /// An entry of the audit log.
     AuditEntryId,
 }

@@ -1,6 +1,7 @@
 //! Access: tokens, what they allow, and the audit log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::TryRng as _;
 use rand::rngs::SysRng;
@@ -15,6 +16,9 @@ use scv_store::{Store, TokenDigest};
 
 /// The prefix of secrets: someone who finds one knows what it is.
 const PREFIX: &str = "scv_";
+
+/// How long a browser stays signed in, unless its token ends before.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// Random bytes of a secret.
 const SECRET_BYTES: usize = 32;
@@ -53,15 +57,59 @@ impl Library {
         Ok(Access {
             account: Some(token.account_id),
             token: Some(token.id),
+            session: None,
             scope: token.scope,
         })
     }
 
-    /// Whether the token of an access is still valid.
+    /// The access that a session's secret gives.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` if the session has ended or expired, or its token has.
+    pub async fn authenticate_session(&self, secret: &str) -> Result<Access, ServiceError> {
+        let access = self.store.session_access(&digest(secret)).await?;
+        access.ok_or_else(|| {
+            ServiceError::Unauthenticated("the session has ended: sign in again, with a token that is valid".to_owned())
+        })
+    }
+
+    /// Begins a session that stands for the caller's token. Its secret is returned only here.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` for a caller without a token.
+    pub async fn begin_session(&self) -> Result<Secret, ServiceError> {
+        let token = self.access.token.ok_or_else(|| {
+            ServiceError::Unauthenticated(
+                "a token is required to sign in: send `Authorization: Bearer scv_…`".to_owned(),
+            )
+        })?;
+        let secret = new_secret()?;
+        let digest = digest(&secret);
+        self.store.insert_session(token, &digest, SESSION_LIFETIME).await?;
+        Ok(Secret::from(secret))
+    }
+
+    /// Ends the session of the caller, if there is one.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn end_session(&self) -> Result<(), ServiceError> {
+        if let Some(session) = self.access.session {
+            self.store.delete_session(session).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the token of an access is still valid, and its session if it has one.
     ///
     /// # Errors
     /// The database fails.
     pub async fn is_still_valid(&self, access: Access) -> Result<bool, ServiceError> {
+        if let Some(session) = access.session
+            && !self.store.has_session(session).await?
+        {
+            return Ok(false);
+        }
         match access.token {
             Some(token) => Ok(self.store.is_token_valid(token).await?),
             None => Ok(true),

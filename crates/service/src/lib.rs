@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use access::create_token;
+pub use access::{SESSION_LIFETIME, create_token};
 pub use answers::{AnswerBody, Question, QuestionForm};
 pub use diff::VersionDiff;
 pub use error::{Fault, LookupKey, ServiceError};

@@ -23,6 +23,7 @@ mod open;
 mod probe;
 mod rows;
 mod search;
+mod session;
 mod sketch_basis;
 mod synthesis;
 mod template;

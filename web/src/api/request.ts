@@ -50,7 +50,12 @@ async function send(body: string, signal: AbortSignal | null): Promise<Response>
 	try {
 		return await fetch("/graphql", {
 			method: "POST",
-			headers: { "content-type": "application/json", accept: "application/graphql-response+json" },
+			// The last one cannot be sent by pages of other sites, so the server takes the session's cookie with it.
+			headers: {
+				"content-type": "application/json",
+				accept: "application/graphql-response+json",
+				"graphql-preflight": "1",
+			},
 			body,
 			signal,
 		});

@@ -28,6 +28,7 @@ const SCREENS = [
 	{ name: "Compare two versions", to: "/compare" },
 	{ name: "Data sets", to: "/datasets" },
 	{ name: "Jobs", to: "/jobs" },
+	{ name: "Settings", to: "/settings" },
 ] as const;
 
 /** Finds models and screens by their names. */

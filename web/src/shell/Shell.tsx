@@ -14,6 +14,7 @@ const SCREENS = [
 	{ to: "/compare", name: "Compare" },
 	{ to: "/datasets", name: "Data sets" },
 	{ to: "/jobs", name: "Jobs" },
+	{ to: "/settings", name: "Settings" },
 ] as const;
 
 /** What stands around every screen: the bar, the palette, the help. */

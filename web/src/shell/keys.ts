@@ -12,10 +12,11 @@ export const KEYS = [
 	["g c", "compare"],
 	["g d", "data sets"],
 	["g j", "jobs"],
+	["g s", "settings"],
 	["?", "this list"],
 ] as const;
 
-const SCREEN_OF_LETTER = { l: "/", c: "/compare", d: "/datasets", j: "/jobs" } as const;
+const SCREEN_OF_LETTER = { l: "/", c: "/compare", d: "/datasets", j: "/jobs", s: "/settings" } as const;
 
 /** How long the letter after `g` may take. */
 const PAUSE_MILLISECONDS = 1_500;

@@ -1,19 +1,28 @@
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Problem } from "./Problem";
+import { Title } from "./Title";
 import "./Answer.css";
 
 interface AnswerProps<Data> {
 	query: Pick<UseQueryResult<Data>, "data" | "error" | "isPlaceholderData"> & { refetch: () => unknown };
+	/** The heading of the screen until its own one is there, if this is the whole screen. */
+	title?: string;
 	/** Rows of the skeleton that stands for what loads. */
 	rows?: number;
 	children: (data: Data) => ReactNode;
 }
 
 /** What a query answered; until then, a skeleton; in its place, its error. */
-export function Answer<Data>({ query, rows = 3, children }: AnswerProps<Data>) {
-	if (query.error) return <Problem error={query.error} retry={() => void query.refetch()} />;
-	if (query.data === undefined) return <Skeleton rows={rows} />;
+export function Answer<Data>({ query, title, rows = 3, children }: AnswerProps<Data>) {
+	if (query.error || query.data === undefined) {
+		return (
+			<>
+				{title && <Title>{title}</Title>}
+				{query.error ? <Problem error={query.error} retry={() => void query.refetch()} /> : <Skeleton rows={rows} />}
+			</>
+		);
+	}
 	return (
 		<div className="answer" aria-busy={query.isPlaceholderData}>
 			{children(query.data)}

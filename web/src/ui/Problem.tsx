@@ -1,9 +1,9 @@
 import { RequestError } from "../api/request";
+import { SignIn } from "../shell/SignIn";
 import "./Problem.css";
 
 /** What the reader can do about an error, by its code. */
 const ADVICE: Record<string, string> = {
-	UNAUTHENTICATED: "Sign in with a token, then try again.",
 	FORBIDDEN: "Your token does not allow this.",
 	QUERY_TOO_COMPLEX: "Narrow the selection, then try again.",
 	OVERLOADED: "The server is busy.",
@@ -18,6 +18,7 @@ export function Problem({ error, retry }: { error: Error; retry?: () => void }) 
 	return (
 		<div className="problem" role="alert" data-code={code}>
 			<p>{error.message}</p>
+			{code === "UNAUTHENTICATED" && <SignIn />}
 			{ADVICE[code] && <p className="quiet">{ADVICE[code]}</p>}
 			{retryAfter !== null && <p className="quiet">Try again in {retryAfter} seconds.</p>}
 			{code === "INTERNAL" && requestId && (

@@ -50,6 +50,8 @@ const USER: &str = "scv";
 
 /// How long a server may take to accept connections, and how long if it reports that it is recovering from a crash.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the last messages of a server that has ended may take to be written.
+const LOG_DELAY: Duration = Duration::from_secs(2);
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// PostgreSQL's error code while it starts or recovers (`cannot_connect_now`).
@@ -182,11 +184,10 @@ impl Starting<'_> {
                 Ok(connection) => return Ok(connection),
                 Err(error) => error,
             };
-            let log = || log::last_lines(self.messages, self.cluster);
             if let Some(status) = self.postmaster.exit_status() {
                 return Err(EmbeddedError::Ended {
                     status: status.to_string(),
-                    log: log(),
+                    log: self.last_log().await,
                 });
             }
             let recovering = error
@@ -197,8 +198,20 @@ impl Starting<'_> {
             if begin.elapsed() > limit {
                 return Err(EmbeddedError::TooSlow {
                     seconds: limit.as_secs(),
-                    log: log(),
+                    log: log::last_lines(self.messages, self.cluster),
                 });
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// The last lines of the log of a server that has ended. Another process writes them, which may end a little later.
+    async fn last_log(&self) -> String {
+        let end = Instant::now() + LOG_DELAY;
+        loop {
+            let log = log::last_lines(self.messages, self.cluster);
+            if Instant::now() > end || ["FATAL", "PANIC"].iter().any(|severity| log.contains(severity)) {
+                return log;
             }
             sleep(POLL_INTERVAL).await;
         }

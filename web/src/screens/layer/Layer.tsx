@@ -55,7 +55,7 @@ export default function LayerScreen() {
 	const { tab = "similar" } = route.useSearch();
 	const found = useDocument(LAYER, { model: modelName, number: Number(number) || 0, layer: layerName });
 	return (
-		<Answer query={found} rows={8}>
+		<Answer query={found} title={`Layer ${layerName}`} rows={8}>
 			{({ model }) => {
 				const layer = model?.version?.layer;
 				if (!model || !layer) {

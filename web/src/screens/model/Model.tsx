@@ -73,7 +73,7 @@ export default function ModelScreen() {
 	const model = useDocument(MODEL, { name });
 	const [isEditing, setEditing] = useState(false);
 	return (
-		<Answer query={model} rows={8}>
+		<Answer query={model} title={name} rows={8}>
 			{({ model }) =>
 				model ? (
 					<>

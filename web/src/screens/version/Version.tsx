@@ -70,7 +70,7 @@ export default function VersionScreen() {
 	const nothing = <NotFound>{`There is no version ${number} of ${model}`}</NotFound>;
 	if (!isNumber(number)) return nothing;
 	return (
-		<Answer query={found} rows={8}>
+		<Answer query={found} title={`${model}, version ${number}`} rows={8}>
 			{({ model }) => {
 				const version = model?.version;
 				if (!version) return nothing;
