@@ -16,7 +16,7 @@ const config: CodegenConfig = {
 				enumsAsTypes: true,
 				useTypeImports: true,
 				strictScalars: true,
-				scalars: { DateTime: "string", JSON: "unknown", Upload: "File" },
+				scalars: { DateTime: "string", JSON: "unknown", Upload: "Blob" },
 			},
 		},
 	},

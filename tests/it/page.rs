@@ -54,6 +54,13 @@ async fn one_walks_from_the_front_to_a_pair_of_layers_by_clicks_and_by_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_draws_a_digit_and_sees_what_two_networks_make_of_it() {
+    let server = server_with_networks().await;
+    browse(&["try", &server.api.url]).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_are_shown_as_text_whatever_they_contain() {
     let server = Server::start().await;
     server.api.model("plain").await;

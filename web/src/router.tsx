@@ -40,6 +40,13 @@ const compare = createRoute({
 	component: lazyRouteComponent(() => import("./screens/compare/Compare")),
 });
 
+const tryOut = createRoute({
+	getParentRoute: () => root,
+	path: "/try",
+	validateSearch: search.tryOut,
+	component: lazyRouteComponent(() => import("./screens/try/Try")),
+});
+
 const datasets = createRoute({
 	getParentRoute: () => root,
 	path: "/datasets",
@@ -60,7 +67,7 @@ const settings = createRoute({
 });
 
 export const router = createRouter({
-	routeTree: root.addChildren([library, model, version, layer, compare, datasets, jobs, settings]),
+	routeTree: root.addChildren([library, model, version, layer, compare, tryOut, datasets, jobs, settings]),
 	defaultNotFoundComponent: NoSuchPage,
 	defaultErrorComponent: ({ error, reset }) => (
 		<Problem error={error instanceof Error ? error : new Error(String(error))} retry={reset} />

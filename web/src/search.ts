@@ -45,6 +45,12 @@ export interface CompareSearch {
 	column?: number;
 }
 
+export interface TrySearch {
+	/** Two versions, such as `plain:1`. */
+	a?: string;
+	b?: string;
+}
+
 export const JOB_STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] as const;
 
 export interface JobsSearch {
@@ -89,6 +95,10 @@ export function compare(raw: Raw): CompareSearch {
 		row: index(raw.row),
 		column: index(raw.column),
 	});
+}
+
+export function tryOut(raw: Raw): TrySearch {
+	return present({ a: text(raw.a), b: text(raw.b) });
 }
 
 export function jobs(raw: Raw): JobsSearch {

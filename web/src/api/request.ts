@@ -46,30 +46,51 @@ export async function request<Data, Variables>(
 	return content.data as Data;
 }
 
-async function send(body: string, signal: AbortSignal | null): Promise<Response> {
+async function send(body: string | FormData, signal: AbortSignal | null): Promise<Response> {
+	// The last one cannot be sent by pages of other sites, so the server takes the session's cookie with it.
+	const headers = { accept: "application/graphql-response+json", "graphql-preflight": "1" };
+	// The browser itself names the boundary of a form.
+	const type = typeof body === "string" ? { "content-type": "application/json" } : {};
 	try {
-		return await fetch("/graphql", {
-			method: "POST",
-			// The last one cannot be sent by pages of other sites, so the server takes the session's cookie with it.
-			headers: {
-				"content-type": "application/json",
-				accept: "application/graphql-response+json",
-				"graphql-preflight": "1",
-			},
-			body,
-			signal,
-		});
+		return await fetch("/graphql", { method: "POST", headers: { ...headers, ...type }, body, signal });
 	} catch (error) {
 		if (signal?.aborted) throw error;
 		throw new RequestError("The server cannot be reached.", "OFFLINE");
 	}
 }
 
-function body<Data, Variables>(document: TypedDocumentString<Data, Variables>, variables: Variables): string {
-	// The server was built with the page and knows its documents by their hashes; while the page is developed, it does not.
-	return import.meta.env.DEV
-		? JSON.stringify({ query: document.toString(), variables })
-		: JSON.stringify({ documentId: document.__meta__?.hash, variables });
+/** A request as JSON, or as a form if its variables have files (the GraphQL multipart request specification). */
+function body<Data, Variables>(
+	document: TypedDocumentString<Data, Variables>,
+	variables: Variables,
+): string | FormData {
+	const files: { path: string; file: Blob }[] = [];
+	const operations = JSON.stringify({ ...named(document), variables: withoutFiles(variables, "variables", files) });
+	if (files.length === 0) return operations;
+	const form = new FormData();
+	form.append("operations", operations);
+	form.append("map", JSON.stringify(Object.fromEntries(files.map(({ path }, index) => [index, [path]]))));
+	for (const [index, { file }] of files.entries()) form.append(String(index), file);
+	return form;
+}
+
+/** The server was built with the page and knows its documents by their hashes; while the page is developed, it does not. */
+function named<Data, Variables>(document: TypedDocumentString<Data, Variables>) {
+	return import.meta.env.DEV ? { query: document.toString() } : { documentId: document.__meta__?.hash };
+}
+
+/** Variables with null in the place of files, which are collected with their paths. */
+export function withoutFiles(value: unknown, path: string, files: { path: string; file: Blob }[]): unknown {
+	if (value instanceof Blob) {
+		files.push({ path, file: value });
+		return null;
+	}
+	if (Array.isArray(value)) return value.map((entry, index) => withoutFiles(entry, `${path}.${index}`, files));
+	if (typeof value === "object" && value !== null) {
+		const members = Object.entries(value);
+		return Object.fromEntries(members.map(([name, member]) => [name, withoutFiles(member, `${path}.${name}`, files)]));
+	}
+	return value;
 }
 
 function codeOfStatus(status: number): string {

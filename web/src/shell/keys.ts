@@ -10,13 +10,14 @@ export const KEYS = [
 	["Enter", "open"],
 	["g l", "library"],
 	["g c", "compare"],
+	["g t", "try an image"],
 	["g d", "data sets"],
 	["g j", "jobs"],
 	["g s", "settings"],
 	["?", "this list"],
 ] as const;
 
-const SCREEN_OF_LETTER = { l: "/", c: "/compare", d: "/datasets", j: "/jobs", s: "/settings" } as const;
+const SCREEN_OF_LETTER = { l: "/", c: "/compare", d: "/datasets", j: "/jobs", t: "/try", s: "/settings" } as const;
 
 /** How long the letter after `g` may take. */
 const PAUSE_MILLISECONDS = 1_500;

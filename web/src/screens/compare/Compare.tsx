@@ -7,8 +7,8 @@ import { Facts } from "../../ui/Facts";
 import { Filters, SelectFilter, TextFilter } from "../../ui/Filters";
 import { percent, score } from "../../ui/format";
 import { Title } from "../../ui/Title";
+import { parseVersionName, type VersionName } from "../../ui/versionName";
 import { Matrix, type Place } from "./Matrix";
-import { parseVersionName, type VersionName } from "./versionName";
 import "./Compare.css";
 
 const ENDS = graphql(`

@@ -1,0 +1,75 @@
+import { type PointerEvent, useRef } from "react";
+
+/** Pixels of each side of the pad, and of the pen. Networks see far smaller images. */
+const SIDE = 280;
+const PEN = 22;
+
+/** How often the drawing is passed on while one draws. */
+const INTERVAL_MILLISECONDS = 120;
+
+/** A pad to draw on, in black on white as on paper. */
+export function Pad({ onDraw }: { onDraw: (image: Blob | null) => void }) {
+	const canvas = useRef<HTMLCanvasElement>(null);
+	const passedOnAt = useRef(0);
+	const passOn = () => {
+		passedOnAt.current = performance.now();
+		canvas.current?.toBlob((image) => image && onDraw(image), "image/png");
+	};
+	const at = (event: PointerEvent) => {
+		const box = event.currentTarget.getBoundingClientRect();
+		const scale = SIDE / box.width;
+		return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale] as const;
+	};
+	const begin = (event: PointerEvent) => {
+		event.currentTarget.setPointerCapture(event.pointerId);
+		const context = canvas.current?.getContext("2d");
+		if (!context) return;
+		context.lineWidth = PEN;
+		context.lineCap = "round";
+		context.lineJoin = "round";
+		context.beginPath();
+		context.moveTo(...at(event));
+		draw(event);
+	};
+	const draw = (event: PointerEvent) => {
+		const context = canvas.current?.getContext("2d");
+		if (!context || !event.currentTarget.hasPointerCapture(event.pointerId)) return;
+		context.lineTo(...at(event));
+		context.stroke();
+		if (performance.now() - passedOnAt.current > INTERVAL_MILLISECONDS) passOn();
+	};
+	const clear = () => {
+		const context = canvas.current?.getContext("2d");
+		if (!context) return;
+		context.fillStyle = "#fff";
+		context.fillRect(0, 0, SIDE, SIDE);
+		onDraw(null);
+	};
+	const prepare = (element: HTMLCanvasElement | null) => {
+		canvas.current = element;
+		const context = element?.getContext("2d");
+		if (!context) return;
+		context.fillStyle = "#fff";
+		context.fillRect(0, 0, SIDE, SIDE);
+	};
+	return (
+		<div>
+			<canvas
+				ref={prepare}
+				width={SIDE}
+				height={SIDE}
+				className="pad"
+				role="img"
+				aria-label="Pad to draw on"
+				onPointerDown={begin}
+				onPointerMove={draw}
+				onPointerUp={passOn}
+			/>
+			<p>
+				<button type="button" onClick={clear}>
+					Clear
+				</button>
+			</p>
+		</div>
+	);
+}

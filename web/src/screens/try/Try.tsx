@@ -1,0 +1,231 @@
+import { useMutation } from "@tanstack/react-query";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { type DragEvent, useEffect, useState } from "react";
+import { useDocument } from "../../api/queries";
+import { request } from "../../api/request";
+import { graphql } from "../../gql";
+import type { TrySearch } from "../../search";
+import { Answer, Empty } from "../../ui/Answer";
+import { Filters, TextFilter } from "../../ui/Filters";
+import { percent } from "../../ui/format";
+import { Picture } from "../../ui/Picture";
+import { Problem } from "../../ui/Problem";
+import { Title } from "../../ui/Title";
+import { parseVersionName } from "../../ui/versionName";
+import { Pad } from "./Pad";
+import { useLatest } from "./useLatest";
+import "./Try.css";
+
+const CHOSEN = graphql(`
+	query VersionToTry($model: String!, $number: Int, $alias: String) {
+		model(name: $model) {
+			id
+			name
+			version(number: $number, alias: $alias) {
+				id
+				number
+				accuracy
+				dataset {
+					id
+					name
+				}
+			}
+		}
+	}
+`);
+
+const PREDICT = graphql(`
+	mutation Predict($input: PredictInput!) {
+		predict(input: $input) {
+			predictions {
+				class {
+					index
+					name
+				}
+				probability
+			}
+			preparedImage {
+				url
+				width
+				height
+			}
+			preprocessingSteps
+		}
+	}
+`);
+
+const ATTRIBUTE = graphql(`
+	mutation Attribute($input: AttributeImageInput!) {
+		attributeImage(input: $input) {
+			attribution {
+				class {
+					name
+				}
+				overlay {
+					url
+					width
+					height
+				}
+			}
+		}
+	}
+`);
+
+/** The most likely classes that are shown. */
+const SHOWN = 5;
+
+const route = getRouteApi("/try");
+
+/** What one or two versions make of a drawing or of an image. */
+export default function Try() {
+	const { a = "", b = "" } = route.useSearch();
+	const navigate = route.useNavigate();
+	const [image, setImage] = useState<Blob | null>(null);
+	const set = (change: Partial<Record<keyof TrySearch, unknown>>) =>
+		void navigate({ search: (before) => ({ ...before, ...change }) as TrySearch, replace: true });
+	const names = [a, b].filter((name) => name !== "");
+	const drop = (event: DragEvent) => {
+		event.preventDefault();
+		setImage(event.dataTransfer.files[0] ?? null);
+	};
+	return (
+		<>
+			<Title>Try an image</Title>
+			<Filters>
+				<TextFilter
+					label="Version"
+					value={a}
+					placeholder="model or model:version"
+					onChange={(name) => set({ a: name || undefined })}
+				/>
+				<TextFilter
+					label="Beside it"
+					value={b}
+					placeholder="another one"
+					onChange={(name) => set({ b: name || undefined })}
+				/>
+			</Filters>
+			{names.length === 0 ? (
+				<Empty>
+					Enter the name of a model, such as <code>plain-1</code>. The <Link to="/">library</Link> lists what there is.
+				</Empty>
+			) : (
+				<section className="try" aria-label="Image" onDragOver={(event) => event.preventDefault()} onDrop={drop}>
+					<div>
+						<Pad onDraw={setImage} />
+						<label className="field">
+							<span>or choose, photograph or drop an image</span>
+							<input
+								type="file"
+								accept="image/png,image/jpeg"
+								onChange={(event) => setImage(event.target.files?.[0] ?? null)}
+							/>
+						</label>
+					</div>
+					{names.map((name) => (
+						<Chosen key={name} name={name} image={image} />
+					))}
+				</section>
+			)}
+		</>
+	);
+}
+
+function Chosen({ name, image }: { name: string; image: Blob | null }) {
+	const parsed = parseVersionName(name);
+	const chosen = useDocument(CHOSEN, {
+		model: parsed?.model ?? "",
+		number: parsed?.number ?? null,
+		alias: parsed?.number ? null : "latest",
+	});
+	return (
+		<div className="tried">
+			<Answer query={chosen} rows={5}>
+				{({ model }) =>
+					model?.version ? (
+						<>
+							<h2>
+								<Link
+									to="/models/$model/versions/$number"
+									params={{ model: model.name, number: String(model.version.number) }}
+								>
+									<bdi>{model.name}</bdi>, version {model.version.number}
+								</Link>
+							</h2>
+							<Prediction version={model.version.id} image={image} />
+						</>
+					) : (
+						<Empty>
+							There is no version <bdi>{name}</bdi>.
+						</Empty>
+					)
+				}
+			</Answer>
+		</div>
+	);
+}
+
+function Prediction({ version, image }: { version: string; image: Blob | null }) {
+	const { answer, error, put } = useLatest((image: Blob) => request(PREDICT, { input: { versionId: version, image } }));
+	const attribute = useMutation({
+		mutationFn: (image: Blob) =>
+			request(ATTRIBUTE, {
+				input: { versionId: version, image, settings: { method: "SMOOTH_GRAD" } },
+			}),
+	});
+	const { reset } = attribute;
+	// biome-ignore lint/correctness/useExhaustiveDependencies: another version is asked anew
+	useEffect(() => {
+		reset();
+		void put(image);
+	}, [image, version, put, reset]);
+	if (error) return <Problem error={error} />;
+	if (!answer || !image) return <p className="quiet">Draw something, or choose an image.</p>;
+	const { predictions, preparedImage, preprocessingSteps } = answer.predict;
+	const attribution = attribute.data?.attributeImage.attribution;
+	return (
+		<>
+			<ol className="predictions" aria-live="polite" aria-label="Most likely classes">
+				{predictions.slice(0, SHOWN).map(({ class: { index, name }, probability }) => (
+					<li key={index}>
+						<bdi>{name}</bdi>
+						<meter value={probability} aria-label={`Probability of ${name}`} />
+						<span className="number">{percent(probability)}</span>
+					</li>
+				))}
+			</ol>
+			<div className="seen">
+				<figure>
+					<Picture {...preparedImage} alt="The image as the network sees it" />
+					<figcaption>as the network sees it</figcaption>
+				</figure>
+				{attribution ? (
+					<figure>
+						<Picture
+							{...attribution.overlay}
+							alt={`The pixels that speak for ${attribution.class.name} and against it`}
+						/>
+						<figcaption>
+							for <bdi>{attribution.class.name}</bdi> red, against it blue
+						</figcaption>
+					</figure>
+				) : (
+					<button type="button" disabled={attribute.isPending} onClick={() => attribute.mutate(image)}>
+						Which pixels matter?
+					</button>
+				)}
+			</div>
+			{attribute.error && <Problem error={attribute.error} />}
+			{preprocessingSteps.length > 0 && (
+				<details>
+					<summary>What was done to the image</summary>
+					<ul>
+						{preprocessingSteps.map((step) => (
+							<li key={step}>{step}</li>
+						))}
+					</ul>
+				</details>
+			)}
+		</>
+	);
+}
