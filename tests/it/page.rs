@@ -61,6 +61,14 @@ async fn one_draws_a_digit_and_sees_what_two_networks_make_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_builds_breaks_mends_and_trains_a_network_by_mouse_and_by_keyboard() {
+    let server = server_with_networks().await;
+    let plain = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/plain.json");
+    browse(&["build", &server.api.url, plain]).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_are_shown_as_text_whatever_they_contain() {
     let server = Server::start().await;
     server.api.model("plain").await;

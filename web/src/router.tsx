@@ -40,6 +40,12 @@ const compare = createRoute({
 	component: lazyRouteComponent(() => import("./screens/compare/Compare")),
 });
 
+const build = createRoute({
+	getParentRoute: () => root,
+	path: "/build",
+	component: lazyRouteComponent(() => import("./screens/build/Build")),
+});
+
 const tryOut = createRoute({
 	getParentRoute: () => root,
 	path: "/try",
@@ -67,7 +73,7 @@ const settings = createRoute({
 });
 
 export const router = createRouter({
-	routeTree: root.addChildren([library, model, version, layer, compare, tryOut, datasets, jobs, settings]),
+	routeTree: root.addChildren([library, model, version, layer, compare, build, tryOut, datasets, jobs, settings]),
 	defaultNotFoundComponent: NoSuchPage,
 	defaultErrorComponent: ({ error, reset }) => (
 		<Problem error={error instanceof Error ? error : new Error(String(error))} retry={reset} />

@@ -26,6 +26,7 @@ const FOUND = graphql(`
 const SCREENS = [
 	{ name: "Library", to: "/" },
 	{ name: "Compare two versions", to: "/compare" },
+	{ name: "Build a network", to: "/build" },
 	{ name: "Try an image", to: "/try" },
 	{ name: "Data sets", to: "/datasets" },
 	{ name: "Jobs", to: "/jobs" },

@@ -12,6 +12,7 @@ const Palette = lazy(() => import("./Palette"));
 const SCREENS = [
 	{ to: "/", name: "Library" },
 	{ to: "/compare", name: "Compare" },
+	{ to: "/build", name: "Build" },
 	{ to: "/try", name: "Try" },
 	{ to: "/datasets", name: "Data sets" },
 	{ to: "/jobs", name: "Jobs" },

@@ -10,6 +10,7 @@ export const KEYS = [
 	["Enter", "open"],
 	["g l", "library"],
 	["g c", "compare"],
+	["g b", "build a network"],
 	["g t", "try an image"],
 	["g d", "data sets"],
 	["g j", "jobs"],
@@ -17,7 +18,15 @@ export const KEYS = [
 	["?", "this list"],
 ] as const;
 
-const SCREEN_OF_LETTER = { l: "/", c: "/compare", d: "/datasets", j: "/jobs", t: "/try", s: "/settings" } as const;
+const SCREEN_OF_LETTER = {
+	l: "/",
+	c: "/compare",
+	d: "/datasets",
+	j: "/jobs",
+	t: "/try",
+	b: "/build",
+	s: "/settings",
+} as const;
 
 /** How long the letter after `g` may take. */
 const PAUSE_MILLISECONDS = 1_500;

@@ -11,9 +11,9 @@ import { percent } from "../../ui/format";
 import { Picture } from "../../ui/Picture";
 import { Problem } from "../../ui/Problem";
 import { Title } from "../../ui/Title";
+import { useLatest } from "../../ui/useLatest";
 import { parseVersionName } from "../../ui/versionName";
 import { Pad } from "./Pad";
-import { useLatest } from "./useLatest";
 import "./Try.css";
 
 const CHOSEN = graphql(`

@@ -1,0 +1,63 @@
+import { useState } from "react";
+import { words } from "../../ui/format";
+import { useDraft } from "./draft";
+
+interface Kind {
+	name: string;
+	category: string;
+	summary: string;
+	parameters: readonly { name: string; required: boolean }[];
+}
+
+/** What required parameters begin with, so that a new block is seldom wrong. */
+const FIRST_VALUE: Record<string, unknown> = { kernel_size: 3, out_channels: 16, out_features: 64, padding: 1 };
+
+/** The kinds of blocks by category. A click, or Enter, adds one behind the selected block. */
+export function Kinds({ kinds }: { kinds: readonly Kind[] }) {
+	const [sought, setSought] = useState("");
+	const add = useDraft((draft) => draft.add);
+	const found = kinds.filter(({ name }) => name.toLowerCase().includes(sought.trim().toLowerCase()));
+	const categories = [...new Set(found.map(({ category }) => category))];
+	const addKind = ({ name, parameters }: Kind) => {
+		const required = parameters.filter(({ required, name }) => required && name in FIRST_VALUE);
+		const values = Object.fromEntries(required.map(({ name }) => [name, FIRST_VALUE[name]]));
+		add({
+			kind: name,
+			...(required.length > 0 ? { parameters: values } : {}),
+			...(name === "Residual" ? { main: [] } : {}),
+		});
+	};
+	return (
+		<section className="kinds" aria-labelledby="kinds">
+			<h2 id="kinds">Blocks</h2>
+			<input
+				type="search"
+				aria-label="Find a kind of block"
+				placeholder="Find"
+				value={sought}
+				onChange={(event) => setSought(event.target.value)}
+				onKeyDown={(event) => {
+					const [first] = found;
+					if (event.key === "Enter" && first) addKind(first);
+				}}
+				data-filter
+			/>
+			{categories.map((category) => (
+				<div key={category}>
+					<h3>{words(category)}</h3>
+					<ul>
+						{found
+							.filter((kind) => kind.category === category)
+							.map((kind) => (
+								<li key={kind.name}>
+									<button type="button" title={kind.summary} onClick={() => addKind(kind)}>
+										{kind.name}
+									</button>
+								</li>
+							))}
+					</ul>
+				</div>
+			))}
+		</section>
+	);
+}

@@ -1,0 +1,201 @@
+import { useMutation } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { useEffect, useState } from "react";
+import { useJobFeed } from "../../api/live";
+import { useChange, useDocument } from "../../api/queries";
+import { request } from "../../api/request";
+import { graphql } from "../../gql";
+import type { BlockInput } from "../../gql/graphql";
+import { percent, words } from "../../ui/format";
+import { Problem } from "../../ui/Problem";
+import { useDraft } from "./draft";
+
+const MODEL = graphql(`
+	query ModelToTrain($name: String!) {
+		model(name: $name) {
+			id
+		}
+	}
+`);
+
+const CREATE = graphql(`
+	mutation CreateModel($input: CreateModelInput!) {
+		createModel(input: $input) {
+			model {
+				id
+			}
+		}
+	}
+`);
+
+const TRAIN = graphql(`
+	mutation TrainVersion($input: TrainVersionInput!) {
+		trainVersion(input: $input) {
+			job {
+				id
+			}
+			version {
+				id
+				number
+			}
+		}
+	}
+`);
+
+const PROGRESS = graphql(`
+	query TrainingProgress($job: ID!) {
+		job(id: $job) {
+			id
+			status
+			phase
+			progress
+			failure {
+				message
+			}
+			epochs {
+				epoch
+				loss
+				accuracy
+			}
+		}
+	}
+`);
+
+const STOP = graphql(`
+	mutation StopTraining($input: CancelJobInput!) {
+		cancelJob(input: $input) {
+			job {
+				id
+			}
+		}
+	}
+`);
+
+interface Started {
+	job: string;
+	model: string;
+	number: number;
+}
+
+/** Trains the network as a version of a model, and shows how it goes. */
+export function Train({ isValid }: { isValid: boolean }) {
+	const { blocks, dataset } = useDraft();
+	const [model, setModel] = useState("");
+	const [epochs, setEpochs] = useState(10);
+	const [learningRate, setLearningRate] = useState(0.001);
+	const [started, setStarted] = useState<Started | null>(null);
+	const train = useMutation({
+		mutationFn: async () => {
+			const name = model.trim();
+			const known = (await request(MODEL, { name })).model;
+			const { id } = known ?? (await request(CREATE, { input: { name, description: "", tags: [] } })).createModel.model;
+			const input = {
+				modelId: id,
+				dataset,
+				blocks: blocks as BlockInput[],
+				settings: {
+					epochs,
+					learningRate,
+					batchSize: 64,
+					optimizer: "ADAM",
+					schedule: "CONSTANT",
+					seed: 0,
+					weightDecay: 0,
+				},
+			} as const;
+			const { job, version } = (await request(TRAIN, { input })).trainVersion;
+			return { job: job.id, model: name, number: version.number };
+		},
+		onSuccess: setStarted,
+	});
+	return (
+		<section className="train" aria-labelledby="train">
+			<h2 id="train">Train</h2>
+			<form
+				onSubmit={(event) => {
+					event.preventDefault();
+					train.mutate();
+				}}
+			>
+				<label className="field">
+					<span>Model, new or known</span>
+					<input value={model} required maxLength={128} onChange={(event) => setModel(event.target.value)} />
+				</label>
+				<label className="field">
+					<span>Epochs</span>
+					<input
+						type="number"
+						min={1}
+						max={1000}
+						value={epochs}
+						onChange={(event) => setEpochs(event.target.valueAsNumber)}
+					/>
+				</label>
+				<label className="field">
+					<span>Learning rate</span>
+					<input
+						type="number"
+						min={0}
+						max={10}
+						step="any"
+						value={learningRate}
+						onChange={(event) => setLearningRate(event.target.valueAsNumber)}
+					/>
+				</label>
+				<button type="submit" className="primary" disabled={!isValid || train.isPending}>
+					Train
+				</button>
+				{!isValid && blocks.length > 0 && <p className="quiet">The network has faults: mend them first.</p>}
+			</form>
+			{train.error && <Problem error={train.error} />}
+			{started && <Progress started={started} />}
+		</section>
+	);
+}
+
+function Progress({ started: { job: id, model, number } }: { started: Started }) {
+	const found = useDocument(PROGRESS, { job: id });
+	const stop = useChange(STOP);
+	const { refetch } = found;
+	const change = useJobFeed();
+	useEffect(() => {
+		if (change > 0) void refetch();
+	}, [change, refetch]);
+	const job = found.data?.job;
+	if (!job) return null;
+	const last = job.epochs.at(-1);
+	const isUnderWay = job.status === "QUEUED" || job.status === "RUNNING";
+	return (
+		<div className="progress" role="status">
+			<p>
+				{isUnderWay ? words(job.phase) : words(job.status)}
+				{last && `, epoch ${last.epoch}: loss ${last.loss.toFixed(3)}, training accuracy ${percent(last.accuracy)}`}
+			</p>
+			{isUnderWay && <progress value={job.progress} aria-label="Progress of the training" />}
+			{job.epochs.length > 1 && <Curve losses={job.epochs.map((epoch) => epoch.loss)} />}
+			{job.failure && <p className="fault">{job.failure.message}</p>}
+			<p>
+				{isUnderWay && (
+					<button type="button" disabled={stop.isPending} onClick={() => stop.mutate({ input: { id } })}>
+						Cancel
+					</button>
+				)}{" "}
+				<Link to="/models/$model/versions/$number" params={{ model, number: String(number) }}>
+					Open <bdi>{model}</bdi>, version {number}
+				</Link>
+			</p>
+		</div>
+	);
+}
+
+/** The loss by epoch. */
+function Curve({ losses }: { losses: readonly number[] }) {
+	const most = Math.max(...losses);
+	const points = losses.map((loss, index) => `${(200 * index) / (losses.length - 1)},${58 - (56 * loss) / most}`);
+	return (
+		<svg className="curve" viewBox="0 0 200 60" role="img" aria-label="Loss by epoch">
+			<title>Loss by epoch</title>
+			<polyline points={points.join(" ")} />
+		</svg>
+	);
+}
