@@ -21,6 +21,11 @@ await withPage(
 		await page.mouse.move(x, y + 240, { steps: 10 });
 		await page.mouse.up();
 		assert.equal(await predictions.count(), 2);
+		const drawn = await page.getByRole("img", { name: "Pad to draw on" }).evaluate((canvas) => {
+			const { data } = canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1);
+			return data[0];
+		});
+		assert.ok(drawn < 50, "the drawing stays while the answers come");
 		const first = predictions.first().getByRole("listitem").first();
 		await first.filter({ hasText: /^[0-9]/ }).waitFor();
 

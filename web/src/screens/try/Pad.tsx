@@ -1,4 +1,4 @@
-import { type PointerEvent, useRef } from "react";
+import { type PointerEvent, useEffect, useRef } from "react";
 
 /** Pixels of each side of the pad, and of the pen. Networks see far smaller images. */
 const SIDE = 280;
@@ -38,24 +38,16 @@ export function Pad({ onDraw }: { onDraw: (image: Blob | null) => void }) {
 		context.stroke();
 		if (performance.now() - passedOnAt.current > INTERVAL_MILLISECONDS) passOn();
 	};
+	// Once: what is drawn stays while the answers come.
+	useEffect(() => whiten(canvas.current), []);
 	const clear = () => {
-		const context = canvas.current?.getContext("2d");
-		if (!context) return;
-		context.fillStyle = "#fff";
-		context.fillRect(0, 0, SIDE, SIDE);
+		whiten(canvas.current);
 		onDraw(null);
-	};
-	const prepare = (element: HTMLCanvasElement | null) => {
-		canvas.current = element;
-		const context = element?.getContext("2d");
-		if (!context) return;
-		context.fillStyle = "#fff";
-		context.fillRect(0, 0, SIDE, SIDE);
 	};
 	return (
 		<div>
 			<canvas
-				ref={prepare}
+				ref={canvas}
 				width={SIDE}
 				height={SIDE}
 				className="pad"
@@ -72,4 +64,11 @@ export function Pad({ onDraw }: { onDraw: (image: Blob | null) => void }) {
 			</p>
 		</div>
 	);
+}
+
+function whiten(canvas: HTMLCanvasElement | null) {
+	const context = canvas?.getContext("2d");
+	if (!context) return;
+	context.fillStyle = "#fff";
+	context.fillRect(0, 0, SIDE, SIDE);
 }
