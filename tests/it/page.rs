@@ -1,21 +1,22 @@
 //! The web page, in a real browser against a whole server.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use scv::config::AccessChoice;
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::support::client::text;
 use crate::support::networks::small_cnn;
 use crate::support::server::Server;
 
+/// Runs the scripts of `tests/browser`.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/browser");
+
 /// Runs a script of `tests/browser`, which must succeed.
 async fn browse(arguments: &[&str]) {
     let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-    let result = tokio::task::spawn_blocking(move || {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/browser");
-        Command::new(script).args(arguments).output().unwrap()
-    });
+    let result = tokio::task::spawn_blocking(move || Command::new(SCRIPT).args(arguments).output().unwrap());
     let output = result.await.unwrap();
     assert!(
         output.status.success(),
@@ -66,6 +67,43 @@ async fn one_builds_breaks_mends_and_trains_a_network_by_mouse_and_by_keyboard()
     let plain = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/plain.json");
     browse(&["build", &server.api.url, plain]).await;
     server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_restarts_is_followed_again_without_a_reload() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let first = Server::with(|config| config.data_dir = data_dir.path().to_owned()).await;
+    let model = first.api.model("plain").await;
+    first
+        .api
+        .train_and_wait(&model, small_cnn(), json!({ "epochs": 1 }))
+        .await;
+    let address = first.api.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let mut script = tokio::process::Command::new(SCRIPT)
+        .args(["restart", &first.api.url])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(script.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("watching"));
+
+    let database_url = first.config.database_url.clone();
+    first.stop().await.unwrap();
+    let second = Server::with(|config| {
+        config.listen = address;
+        config.data_dir = data_dir.path().to_owned();
+        config.database_url = database_url;
+    })
+    .await;
+    let model = second.api.model("late").await;
+    second
+        .api
+        .train_and_wait(&model, small_cnn(), json!({ "epochs": 1 }))
+        .await;
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("seen"));
+    assert!(script.wait().await.unwrap().success());
+    second.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
