@@ -67,8 +67,10 @@ impl Credential {
     /// The request has a session, and may come from a page of another site.
     pub fn of(request: &HttpRequest) -> Result<Option<Self>, HttpError> {
         let authorization = request.headers().get(header::AUTHORIZATION);
-        match authorization.map(|value| value.to_str().unwrap_or_default()) {
-            Some(authorization) => Ok(Self::of_authorization(authorization)),
+        let authorization = authorization.map(|value| value.to_str().unwrap_or_default());
+        // A proxy may have asked for a password of its own.
+        match authorization.and_then(Self::of_authorization) {
+            Some(token) => Ok(Some(token)),
             None => Ok(session_of(request)?.map(Self::Session)),
         }
     }

@@ -56,7 +56,7 @@ impl HttpError {
     pub fn foreign_session() -> Self {
         ServiceError::Forbidden(
             "a session is only for the pages of this server: they send `GraphQL-Preflight: 1` with every request that is not a \
-             GET. Other programs send `Authorization: Bearer scv_…`"
+             GET, and a proxy has to pass the `Host` header on. Other programs send `Authorization: Bearer scv_…`"
                 .to_owned(),
         )
         .into()

@@ -42,7 +42,8 @@ pub fn is_of_own_page(request: &HttpRequest) -> bool {
     }
 }
 
-fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
+/// A header as text.
+pub fn text<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 

@@ -5,13 +5,15 @@
 //! session counts only in requests of this server's own pages, and where something may change, only with a header that other pages
 //! cannot send.
 
+use std::net::IpAddr;
+
 use actix_web::cookie::{Cookie, SameSite, time};
 use actix_web::http::{Method, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::error::HttpError;
 use super::gateway::LibraryGateway;
-use super::origin::is_of_own_page;
+use super::origin::{is_of_own_page, text};
 use super::request::has_preflight_header;
 use scv_domain::access::Secret;
 use scv_service::SESSION_LIFETIME;
@@ -34,10 +36,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 /// # Errors
 /// The request may come from a page of another site.
 pub fn session_of(request: &HttpRequest) -> Result<Option<Secret>, HttpError> {
-    let cookie = request
-        .cookie(SECURE_NAME)
-        .or_else(|| request.cookie(&plain_name(request)));
-    let Some(cookie) = cookie.filter(|cookie| !cookie.value().is_empty()) else {
+    let Some(cookie) = session_cookie(request).filter(|cookie| !cookie.value().is_empty()) else {
         return Ok(None);
     };
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
@@ -69,7 +68,10 @@ async fn end(gateway: web::Data<LibraryGateway>, request: HttpRequest) -> HttpRe
         .run(&request, async move |library| library.end_session().await)
         .await;
     let mut response = match ended {
-        Ok(()) => HttpResponse::NoContent().finish(),
+        // What the browser has kept of private pictures and files goes too.
+        Ok(()) => HttpResponse::NoContent()
+            .insert_header(("clear-site-data", "\"cache\""))
+            .finish(),
         Err(error) => error.to_text_response(),
     };
     if is_of_own_page(&request) {
@@ -85,13 +87,29 @@ async fn other_method() -> HttpResponse {
         .finish()
 }
 
+/// The cookie of a session. That for TLS counts only from pages that came over TLS, and the other one not over TLS, where somebody else
+/// could have set it: browsers send `Sec-Fetch-Site` only over TLS, and to their own machine.
+fn session_cookie(request: &HttpRequest) -> Option<Cookie<'static>> {
+    let secure = request.cookie(SECURE_NAME);
+    let is_tls_page = text(request, "origin").is_none_or(|origin| origin.starts_with("https://"));
+    let may_be_plain = text(request, "sec-fetch-site").is_none() || is_own_machine(request);
+    let plain = || request.cookie(&plain_name(request)).filter(|_| may_be_plain);
+    secure.filter(|_| is_tls_page).or_else(plain)
+}
+
+/// Whether the browser asks its own machine, by the name of the host.
+fn is_own_machine(request: &HttpRequest) -> bool {
+    let host = text(request, "host").unwrap_or_default();
+    let name = host
+        .rsplit_once(':')
+        .map_or(host, |(name, _)| name)
+        .trim_matches(['[', ']']);
+    name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
 fn cookie(request: &HttpRequest, secret: &str, seconds: u64) -> Cookie<'static> {
     // The server itself speaks HTTP, but the page may have come through a proxy with TLS. The browser knows.
-    let origin = request
-        .headers()
-        .get(header::ORIGIN)
-        .and_then(|origin| origin.to_str().ok());
-    let is_secure = origin.is_some_and(|origin| origin.starts_with("https://"));
+    let is_secure = text(request, "origin").is_some_and(|origin| origin.starts_with("https://"));
     let name = if is_secure {
         SECURE_NAME.to_owned()
     } else {
@@ -108,7 +126,7 @@ fn cookie(request: &HttpRequest, secret: &str, seconds: u64) -> Cookie<'static> 
 
 /// The name of the cookie without TLS. It has the port, because browsers send the cookies of a host to all its ports.
 fn plain_name(request: &HttpRequest) -> String {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = text(request, "host");
     let port = host
         .and_then(|host| host.rsplit_once(':'))
         .map_or("80", |(_, port)| port);

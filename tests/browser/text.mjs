@@ -28,4 +28,17 @@ await withPage(server, async (page) => {
 	await page.getByRole("button", { name: "Save" }).click();
 	await page.getByRole("alert").waitFor();
 	assert.equal(await page.getByLabel("Name", { exact: true }).inputValue(), "plain");
+	await page.getByRole("button", { name: "Cancel" }).click();
+
+	// It is deleted after a second word, and comes back.
+	await page.getByRole("button", { name: "Edit" }).click();
+	await page.getByRole("button", { name: "Delete the model" }).click();
+	await page.getByRole("button", { name: `Yes, delete ${renamed}` }).click();
+	await assertHeading(page, "Library");
+	await page.getByText("1 model", { exact: true }).waitFor();
+	await page.getByLabel("deleted models").check();
+	await page.getByRole("row").filter({ hasText: renamed }).getByRole("button", { name: "Restore" }).click();
+	await page.getByText("No model matches the filter.").waitFor();
+	await page.getByLabel("deleted models").uncheck();
+	await page.getByText("2 models", { exact: true }).waitFor();
 });

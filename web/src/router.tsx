@@ -16,12 +16,15 @@ const library = createRoute({
 const model = createRoute({
 	getParentRoute: () => root,
 	path: "/models/$model",
+	// Another model is another screen, which shows nothing of the one before.
+	remountDeps: ({ params }) => params,
 	component: lazyRouteComponent(() => import("./screens/model/Model")),
 });
 
 const version = createRoute({
 	getParentRoute: () => root,
 	path: "/models/$model/versions/$number",
+	remountDeps: ({ params }) => params,
 	validateSearch: search.version,
 	component: lazyRouteComponent(() => import("./screens/version/Version")),
 });
@@ -29,6 +32,7 @@ const version = createRoute({
 const layer = createRoute({
 	getParentRoute: () => root,
 	path: "/models/$model/versions/$number/layers/$layer",
+	remountDeps: ({ params }) => params,
 	validateSearch: search.layer,
 	component: lazyRouteComponent(() => import("./screens/layer/Layer")),
 });

@@ -78,7 +78,9 @@ impl Library {
     /// # Errors
     /// `UNAUTHENTICATED` for a caller without a token.
     pub async fn begin_session(&self) -> Result<Secret, ServiceError> {
-        let token = self.access.token.ok_or_else(|| {
+        // A session does not beget others, which would outlive it.
+        let token = self.access.token.filter(|_| self.access.session.is_none());
+        let token = token.ok_or_else(|| {
             ServiceError::Unauthenticated(
                 "a token is required to sign in: send `Authorization: Bearer scv_…`".to_owned(),
             )

@@ -146,6 +146,9 @@ async fn pages_of_other_sites_cannot_use_begin_or_end_a_session() {
     }
     let viewer = with_cookie(library.viewer()).header(PREFLIGHT.0, PREFLIGHT.1);
     assert_eq!(json_of(viewer).await["data"]["viewer"]["account"], "owner");
+    // A session does not begin others.
+    let again = with_cookie(client::http().post(library.url("/session"))).header(PREFLIGHT.0, PREFLIGHT.1);
+    assert_eq!(again.send().await.unwrap().status(), 401);
     library.stop().await;
 }
 
@@ -194,6 +197,25 @@ async fn behind_tls_the_cookie_is_for_tls_and_this_host_alone() {
         .header("cookie", cookie_of(&response))
         .header(PREFLIGHT.0, PREFLIGHT.1);
     assert_eq!(json_of(viewer).await["data"]["viewer"]["account"], "owner");
+    // Without TLS, the cookie that other hosts and connections without TLS can set counts for nothing over TLS, nor the other way round.
+    let plain = library.cookie().await;
+    let (_, secret) = plain.split_once('=').unwrap();
+    let over_tls = library
+        .viewer()
+        .header("host", "scv.example.com")
+        .header("sec-fetch-site", "same-origin");
+    let over_tls = over_tls
+        .header("cookie", format!("scv-80={secret}"))
+        .header(PREFLIGHT.0, PREFLIGHT.1);
+    assert_eq!(over_tls.send().await.unwrap().status(), 401);
+    let without_tls = library
+        .viewer()
+        .header("host", "scv.example.com")
+        .header("origin", "http://scv.example.com");
+    let without_tls = without_tls
+        .header("cookie", cookie_of(&response))
+        .header(PREFLIGHT.0, PREFLIGHT.1);
+    assert_eq!(without_tls.send().await.unwrap().status(), 401);
     library.stop().await;
 }
 

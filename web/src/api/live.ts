@@ -1,5 +1,5 @@
 import { createClient } from "graphql-ws";
-import { useSyncExternalStore } from "react";
+import { useEffect, useRef, useSyncExternalStore } from "react";
 import { graphql } from "../gql";
 import type { TypedDocumentString } from "../gql/graphql";
 import { queries } from "./queries";
@@ -18,6 +18,9 @@ const JOBS_CHANGED = graphql(`
 /** Waits between attempts to connect, in milliseconds; the last one is repeated. */
 const WAITS = [250, 500, 1_000, 2_000, 5_000];
 
+/** The code with which the server closes the socket of somebody whom it does not know. */
+const REFUSED = 4403;
+
 const url = new URL("/graphql/ws", window.location.href);
 url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
 
@@ -25,7 +28,8 @@ url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
 const client = createClient({
 	url: url.href,
 	retryAttempts: Number.POSITIVE_INFINITY,
-	shouldRetry: () => true,
+	// Not where the server refuses the reader: signing in loads the page again.
+	shouldRetry: (event) => !(event instanceof CloseEvent && event.code === REFUSED),
 	retryWait: async (attempt) => {
 		const milliseconds = WAITS[Math.min(attempt, WAITS.length - 1)];
 		await new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -72,23 +76,7 @@ let stop: (() => void) | null = null;
 
 function watch(watcher: () => void): () => void {
 	watchers.add(watcher);
-	const ended = () => {
-		stop = null;
-	};
-	stop ??= subscribe(
-		JOBS_CHANGED,
-		{},
-		{
-			next: ({ jobs }) => {
-				changes += 1;
-				// What a job wrote may be anywhere.
-				if (ENDED.has(jobs.status)) void queries.invalidateQueries();
-				for (const notify of watchers) notify();
-			},
-			error: () => void queries.invalidateQueries(),
-			complete: ended,
-		},
-	);
+	stop ??= listen();
 	return () => {
 		watchers.delete(watcher);
 		if (watchers.size === 0) {
@@ -98,7 +86,53 @@ function watch(watcher: () => void): () => void {
 	};
 }
 
+function listen(): () => void {
+	// What came before may have been missed.
+	const again = (error?: Error) => {
+		stop = null;
+		if (error instanceof RequestError && error.code === "UNAUTHENTICATED") return;
+		setTimeout(() => {
+			if (watchers.size > 0) stop ??= listen();
+			void queries.invalidateQueries();
+		}, WAITS.at(-1));
+	};
+	return subscribe(
+		JOBS_CHANGED,
+		{},
+		{
+			next: ({ jobs }) => {
+				changes += 1;
+				// What a job wrote may be anywhere.
+				if (ENDED.has(jobs.status)) void queries.invalidateQueries();
+				for (const notify of watchers) notify();
+			},
+			error: again,
+			complete: again,
+		},
+	);
+}
+
 /** A number that changes whenever a job does. */
-export function useJobFeed(): number {
+function useJobFeed(): number {
 	return useSyncExternalStore(watch, () => changes);
+}
+
+/** Reads again when a job has changed: one reading at a time, and once more if something changed meanwhile. */
+export function useJobChanges(read: (options: { cancelRefetch: boolean }) => Promise<unknown>) {
+	const change = useJobFeed();
+	const state = useRef({ isReading: false, isOutdated: false });
+	useEffect(() => {
+		const { current } = state;
+		if (change === 0) return;
+		current.isOutdated = true;
+		if (current.isReading) return;
+		current.isReading = true;
+		void (async () => {
+			while (current.isOutdated) {
+				current.isOutdated = false;
+				await read({ cancelRefetch: false });
+			}
+			current.isReading = false;
+		})();
+	}, [change, read]);
 }

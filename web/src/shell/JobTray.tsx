@@ -1,6 +1,5 @@
 import { Link } from "@tanstack/react-router";
-import { useEffect } from "react";
-import { useJobFeed } from "../api/live";
+import { useJobChanges } from "../api/live";
 import { useDocument } from "../api/queries";
 import { graphql } from "../gql";
 import { words } from "../ui/format";
@@ -32,10 +31,7 @@ const RUNNING = graphql(`
 export function Jobs() {
 	const running = useDocument(RUNNING, {});
 	const { refetch } = running;
-	const change = useJobFeed();
-	useEffect(() => {
-		if (change > 0) void refetch();
-	}, [change, refetch]);
+	useJobChanges(refetch);
 	const jobs = running.data?.jobs;
 	if (!jobs || jobs.totalCount === 0) return null;
 	return (

@@ -15,16 +15,19 @@ interface AnswerProps<Data> {
 
 /** What a query answered; until then, a skeleton; in its place, its error. */
 export function Answer<Data>({ query, title, rows = 3, children }: AnswerProps<Data>) {
-	if (query.error || query.data === undefined) {
+	const problem = query.error && <Problem error={query.error} retry={() => void query.refetch()} />;
+	if (query.data === undefined) {
 		return (
 			<>
 				{title && <Title>{title}</Title>}
-				{query.error ? <Problem error={query.error} retry={() => void query.refetch()} /> : <Skeleton rows={rows} />}
+				{problem ?? <Skeleton rows={rows} />}
 			</>
 		);
 	}
+	// What is there stays, also what the reader has typed into it.
 	return (
 		<div className="answer" aria-busy={query.isPlaceholderData}>
+			{problem}
 			{children(query.data)}
 		</div>
 	);

@@ -32,11 +32,18 @@ export function TextFilter({
 	const id = useId();
 	const [typed, setTyped] = useState(value);
 	const timer = useRef(0);
-	useEffect(() => setTyped(value), [value]);
+	// The value may come from elsewhere, but must not replace what is being typed.
+	useEffect(() => {
+		if (timer.current === 0) setTyped((typed) => (typed.trim() === value ? typed : value));
+	}, [value]);
+	useEffect(() => () => clearTimeout(timer.current), []);
 	const type = (text: string) => {
 		setTyped(text);
 		clearTimeout(timer.current);
-		timer.current = window.setTimeout(() => onChange(text.trim()), PAUSE_MILLISECONDS);
+		timer.current = window.setTimeout(() => {
+			timer.current = 0;
+			onChange(text.trim());
+		}, PAUSE_MILLISECONDS);
 	};
 	return (
 		<span>

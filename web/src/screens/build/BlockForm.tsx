@@ -96,6 +96,8 @@ function Field({ parameter, value, error, onChange }: FieldProps) {
 	const [typed, setTyped] = useState(written(value));
 	const preset = parameter.default == null ? "" : written(parameter.default);
 	const described = `${parameter.description} ${parameter.values}.`;
+	// The value may have changed elsewhere, as by undoing.
+	const shown = written(read(typed)) === written(value) ? typed : written(value);
 	const change = (text: string) => {
 		setTyped(text);
 		onChange(read(text));
@@ -107,7 +109,7 @@ function Field({ parameter, value, error, onChange }: FieldProps) {
 				{parameter.required && " *"}
 			</label>
 			{options ? (
-				<select id={id} value={typed} title={described} onChange={(event) => change(event.target.value)}>
+				<select id={id} value={shown} title={described} onChange={(event) => change(event.target.value)}>
 					<option value="">{preset === "" ? "" : `${preset} (default)`}</option>
 					{options.map((option) => (
 						<option key={option}>{option}</option>
@@ -116,7 +118,7 @@ function Field({ parameter, value, error, onChange }: FieldProps) {
 			) : (
 				<input
 					id={id}
-					value={typed}
+					value={shown}
 					title={described}
 					placeholder={preset}
 					aria-invalid={error !== undefined}

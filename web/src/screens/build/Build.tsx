@@ -76,7 +76,9 @@ export default function Build() {
 	const kinds = useDocument(KINDS, {});
 	const [isJson, setJson] = useState(false);
 	const report = useReport();
-	const valid = report.answer?.validateBlocks.valid ?? false;
+	// An answer about the network as it was says nothing of where its blocks are now.
+	const isCurrent = report.question?.blocks === blocks && report.question.dataset === dataset;
+	const valid = isCurrent && (report.answer?.validateBlocks.valid ?? false);
 	return (
 		<>
 			<Title
@@ -111,7 +113,7 @@ export default function Build() {
 								/>
 							</Filters>
 							{report.error && <Problem error={report.error} />}
-							{checked && (
+							{checked && isCurrent && (
 								<Facts>
 									{{
 										Output: checked.outputShape ? shape(checked.outputShape) : "unknown",
@@ -123,14 +125,14 @@ export default function Build() {
 							)}
 							<div className="build">
 								<Kinds kinds={blockKinds} />
-								<Tree errors={checked?.errors ?? []} layers={checked?.layers ?? []} />
+								<Tree errors={(isCurrent && checked?.errors) || []} layers={(isCurrent && checked?.layers) || []} />
 								<div>
 									{block && (
 										<BlockForm
 											key={selected}
 											block={block}
 											kind={blockKinds.find(({ name }) => name === block.kind)}
-											errors={(checked?.errors ?? []).filter(({ path }) => path === selected)}
+											errors={((isCurrent && checked?.errors) || []).filter(({ path }) => path === selected)}
 										/>
 									)}
 									<Train isValid={valid} />
@@ -145,7 +147,7 @@ export default function Build() {
 	);
 }
 
-/** What the server says of the network as it is. Answers that have been overtaken are not shown. */
+/** What the server says of the network as it is. */
 function useReport() {
 	const { blocks, dataset } = useDraft();
 	const { put, ...report } = useLatest((question: { blocks: BlockInput[]; dataset: string }) =>

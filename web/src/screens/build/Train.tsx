@@ -1,7 +1,7 @@
 import { useMutation } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
-import { useJobFeed } from "../../api/live";
+import { useState } from "react";
+import { useJobChanges } from "../../api/live";
 import { useChange, useDocument } from "../../api/queries";
 import { request } from "../../api/request";
 import { graphql } from "../../gql";
@@ -145,7 +145,7 @@ export function Train({ isValid }: { isValid: boolean }) {
 				<button type="submit" className="primary" disabled={!isValid || train.isPending}>
 					Train
 				</button>
-				{!isValid && blocks.length > 0 && <p className="quiet">The network has faults: mend them first.</p>}
+				{!isValid && blocks.length > 0 && <p className="quiet">The network has faults. Correct them first.</p>}
 			</form>
 			{train.error && <Problem error={train.error} />}
 			{started && <Progress started={started} />}
@@ -157,10 +157,7 @@ function Progress({ started: { job: id, model, number } }: { started: Started })
 	const found = useDocument(PROGRESS, { job: id });
 	const stop = useChange(STOP);
 	const { refetch } = found;
-	const change = useJobFeed();
-	useEffect(() => {
-		if (change > 0) void refetch();
-	}, [change, refetch]);
+	useJobChanges(refetch);
 	const job = found.data?.job;
 	if (!job) return null;
 	const last = job.epochs.at(-1);

@@ -20,8 +20,9 @@ interface Draft {
 }
 
 export const useDraft = create<Draft>()(
-	temporal(
-		persist(
+	// What is kept is what is shown, also after undoing.
+	persist(
+		temporal(
 			(set, get) => ({
 				dataset: "digits",
 				blocks: [],
@@ -51,8 +52,8 @@ export const useDraft = create<Draft>()(
 					if (moved) set({ blocks: moved.blocks, selected: moved.path });
 				},
 			}),
-			{ name: "scv-draft", partialize: ({ dataset, blocks }) => ({ dataset, blocks }) },
+			{ partialize: ({ blocks, selected }) => ({ blocks, selected }), equality: (a, b) => a.blocks === b.blocks },
 		),
-		{ partialize: ({ blocks, selected }) => ({ blocks, selected }), equality: (a, b) => a.blocks === b.blocks },
+		{ name: "scv-draft", partialize: ({ dataset, blocks }) => ({ dataset, blocks }) },
 	),
 );

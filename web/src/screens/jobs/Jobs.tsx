@@ -1,6 +1,6 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { useCallback, useEffect } from "react";
-import { useJobFeed } from "../../api/live";
+import { useCallback } from "react";
+import { useJobChanges } from "../../api/live";
 import { useChange, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { JobsQuery } from "../../gql/graphql";
@@ -75,10 +75,7 @@ export default function Jobs() {
 	const navigate = route.useNavigate();
 	const jobs = usePages(JOBS, { statuses: status ? [status] : [] }, (data) => data.jobs);
 	const { fetchNextPage, hasNextPage, isFetchingNextPage, refetch } = jobs;
-	const change = useJobFeed();
-	useEffect(() => {
-		if (change > 0) void refetch();
-	}, [change, refetch]);
+	useJobChanges(refetch);
 	const more = useCallback(() => {
 		if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
 	}, [fetchNextPage, hasNextPage, isFetchingNextPage]);

@@ -1,12 +1,13 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useCallback } from "react";
-import { useDocument, usePages } from "../../api/queries";
+import { useChange, useDocument, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { LibraryQuery } from "../../gql/graphql";
 import type { LibrarySearch } from "../../search";
 import { Answer, Empty } from "../../ui/Answer";
 import { Filters, SelectFilter, TextFilter } from "../../ui/Filters";
 import { moment, NONE, percent } from "../../ui/format";
+import { Problem } from "../../ui/Problem";
 import { type Column, Rows } from "../../ui/Rows";
 import { Tags } from "../../ui/Tags";
 import { Title } from "../../ui/Title";
@@ -48,6 +49,16 @@ const DATASETS = graphql(`
 		datasets {
 			id
 			name
+		}
+	}
+`);
+
+const RESTORE = graphql(`
+	mutation RestoreModel($input: RestoreModelInput!) {
+		restoreModel(input: $input) {
+			model {
+				id
+			}
 		}
 	}
 `);
@@ -105,6 +116,21 @@ export default function Library() {
 	const more = useCallback(() => {
 		if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
 	}, [fetchNextPage, hasNextPage, isFetchingNextPage]);
+	const restore = useChange(RESTORE);
+	// A deleted model has no screen.
+	const deletedColumns: readonly Column<Model>[] = [
+		{ name: "Model", cell: ({ name }) => <bdi>{name}</bdi> },
+		...COLUMNS.slice(1, -1),
+		{
+			name: "Action",
+			width: "7rem",
+			cell: ({ id }) => (
+				<button type="button" disabled={restore.isPending} onClick={() => restore.mutate({ input: { id } })}>
+					Restore
+				</button>
+			),
+		},
+	];
 	const isFiltered = Object.keys(search).some((name) => name !== "order");
 	return (
 		<>
@@ -137,6 +163,7 @@ export default function Library() {
 					deleted models
 				</label>
 			</Filters>
+			{restore.error && <Problem error={restore.error} />}
 			<Answer query={models} rows={12}>
 				{({ pages }) => {
 					const rows = pages.flatMap((page) => page.models.nodes);
@@ -149,7 +176,7 @@ export default function Library() {
 								</p>
 								<Rows
 									label="Models"
-									columns={COLUMNS}
+									columns={search.deleted ? deletedColumns : COLUMNS}
 									rows={rows}
 									rowKey={(model) => model.id}
 									total={total}

@@ -33,6 +33,7 @@ export function EditModel({ model, onClose }: { model: Model; onClose: () => voi
 	const [description, setDescription] = useState(model.description);
 	const [tags, setTags] = useState(model.tags.join(", "));
 	const [visibility, setVisibility] = useState(model.visibility);
+	const [isSure, setSure] = useState(false);
 	const navigate = useNavigate();
 	const update = useChange(UPDATE);
 	const remove = useChange(DELETE);
@@ -89,8 +90,12 @@ export function EditModel({ model, onClose }: { model: Model; onClose: () => voi
 					<button type="button" onClick={onClose}>
 						Cancel
 					</button>
-					<button type="button" onClick={() => void erase().catch(() => {})} disabled={remove.isPending}>
-						Delete the model
+					<button
+						type="button"
+						onClick={() => (isSure ? void erase().catch(() => {}) : setSure(true))}
+						disabled={remove.isPending}
+					>
+						{isSure ? `Yes, delete ${model.name}` : "Delete the model"}
 					</button>
 				</p>
 				<p className="quiet">A deleted model can be restored from the library's list of deleted models.</p>
