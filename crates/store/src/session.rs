@@ -1,4 +1,4 @@
-//! Browsers that have signed in. This is no change of the catalogue, so answers that are kept stay.
+//! Browsers that have signed in. Sessions do not change the catalogue, so kept answers stay.
 
 use std::time::Duration;
 

@@ -7,6 +7,7 @@ import {
 	useMutation,
 	useQuery,
 } from "@tanstack/react-query";
+import { useCallback, useEffect } from "react";
 import type { TypedDocumentString } from "../gql/graphql";
 import { RequestError, request } from "./request";
 
@@ -59,6 +60,21 @@ export function usePages<Data, Variables extends { after?: string | null | undef
 			return info?.hasNextPage ? (info.endCursor ?? null) : null;
 		},
 	});
+}
+
+type Pages = Pick<UseInfiniteQueryResult, "fetchNextPage" | "hasNextPage" | "isFetchingNextPage">;
+
+/** Reads the next page, unless it is the last or is being read. */
+export function useMore({ fetchNextPage, hasNextPage, isFetchingNextPage }: Pages): () => void {
+	return useCallback(() => {
+		if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
+	}, [fetchNextPage, hasNextPage, isFetchingNextPage]);
+}
+
+/** Reads all pages, one after the other. */
+export function useAll(pages: Pages) {
+	const more = useMore(pages);
+	useEffect(more, [more]);
 }
 
 /** A change, after which everything that is shown is read again: what a change shows in may be anywhere. */

@@ -6,6 +6,7 @@ import { graphql } from "../gql";
 import { Dialog } from "../ui/Dialog";
 import { percent } from "../ui/format";
 import { Problem } from "../ui/Problem";
+import { SCREENS } from "./screens";
 import "./Palette.css";
 
 const FOUND = graphql(`
@@ -23,23 +24,13 @@ const FOUND = graphql(`
 	}
 `);
 
-const SCREENS = [
-	{ name: "Library", to: "/" },
-	{ name: "Compare two versions", to: "/compare" },
-	{ name: "Build a network", to: "/build" },
-	{ name: "Try an image", to: "/try" },
-	{ name: "Data sets", to: "/datasets" },
-	{ name: "Jobs", to: "/jobs" },
-	{ name: "Settings", to: "/settings" },
-] as const;
-
 /** Finds models and screens by their names. */
 export default function Palette({ onClose }: { onClose: () => void }) {
 	const [text, setText] = useState("");
 	const sought = useDeferredValue(text.trim());
 	const navigate = useNavigate();
 	const found = useDocument(FOUND, { text: sought });
-	const screens = SCREENS.filter(({ name }) => name.toLowerCase().includes(sought.toLowerCase()));
+	const screens = SCREENS.filter(({ purpose }) => purpose.toLowerCase().includes(sought.toLowerCase()));
 	const open = (go: () => Promise<void>) => {
 		onClose();
 		void go();
@@ -61,9 +52,9 @@ export default function Palette({ onClose }: { onClose: () => void }) {
 							<span className="quiet">model{best && `, ${percent(best.accuracy)}`}</span>
 						</MenuItem>
 					))}
-					{screens.map(({ name, to }) => (
-						<MenuItem key={to} textValue={name} onAction={() => open(() => navigate({ to }))}>
-							{name}
+					{screens.map(({ purpose, to }) => (
+						<MenuItem key={to} textValue={purpose} onAction={() => open(() => navigate({ to }))}>
+							{purpose}
 							<span className="quiet">screen</span>
 						</MenuItem>
 					))}

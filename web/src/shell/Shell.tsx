@@ -3,21 +3,11 @@ import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Help } from "./Help";
 import { Jobs } from "./JobTray";
 import { useKeys } from "./keys";
+import { SCREENS } from "./screens";
 import "./Shell.css";
 
 // It is loaded when it is opened.
 const Palette = lazy(() => import("./Palette"));
-
-/** The screens that the bar leads to. */
-const SCREENS = [
-	{ to: "/", name: "Library" },
-	{ to: "/compare", name: "Compare" },
-	{ to: "/build", name: "Build" },
-	{ to: "/try", name: "Try" },
-	{ to: "/datasets", name: "Data sets" },
-	{ to: "/jobs", name: "Jobs" },
-	{ to: "/settings", name: "Settings" },
-] as const;
 
 /** What stands around every screen: the bar, the palette, the help. */
 export function Shell() {

@@ -1,32 +1,17 @@
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
+import { SCREENS } from "./screens";
 
 /** The keys of the page, as the help lists them. */
-export const KEYS = [
+export const KEYS: readonly (readonly [string, string])[] = [
 	["Ctrl K", "find a model or a screen"],
 	["/", "go to the filter"],
 	["Esc", "leave the filter"],
 	["j, k", "next, previous row"],
 	["Enter", "open"],
-	["g l", "library"],
-	["g c", "compare"],
-	["g b", "build a network"],
-	["g t", "try an image"],
-	["g d", "data sets"],
-	["g j", "jobs"],
-	["g s", "settings"],
+	...SCREENS.map(({ letter, purpose }) => [`g ${letter}`, purpose.toLowerCase()] as const),
 	["?", "this list"],
-] as const;
-
-const SCREEN_OF_LETTER = {
-	l: "/",
-	c: "/compare",
-	d: "/datasets",
-	j: "/jobs",
-	t: "/try",
-	b: "/build",
-	s: "/settings",
-} as const;
+];
 
 /** How long the letter after `g` may take. */
 const PAUSE_MILLISECONDS = 1_500;
@@ -49,9 +34,9 @@ export function useKeys(open: { palette: () => void; help: () => void }) {
 			}
 			const isSecond = event.timeStamp - goPressedAt < PAUSE_MILLISECONDS;
 			goPressedAt = Number.NEGATIVE_INFINITY;
-			const screen = SCREEN_OF_LETTER[event.key as keyof typeof SCREEN_OF_LETTER];
+			const screen = SCREENS.find(({ letter }) => letter === event.key);
 			if (isSecond && screen) {
-				void navigate({ to: screen });
+				void navigate({ to: screen.to });
 			} else if (event.key === "g") {
 				goPressedAt = event.timeStamp;
 			} else if (event.key === "?") {

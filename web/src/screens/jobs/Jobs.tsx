@@ -1,7 +1,6 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { useCallback } from "react";
 import { useJobChanges } from "../../api/live";
-import { useChange, usePages } from "../../api/queries";
+import { useChange, useMore, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { JobsQuery } from "../../gql/graphql";
 import { JOB_STATES, type JobsSearch } from "../../search";
@@ -74,11 +73,9 @@ export default function Jobs() {
 	const { status } = route.useSearch();
 	const navigate = route.useNavigate();
 	const jobs = usePages(JOBS, { statuses: status ? [status] : [] }, (data) => data.jobs);
-	const { fetchNextPage, hasNextPage, isFetchingNextPage, refetch } = jobs;
+	const { refetch } = jobs;
 	useJobChanges(refetch);
-	const more = useCallback(() => {
-		if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
-	}, [fetchNextPage, hasNextPage, isFetchingNextPage]);
+	const more = useMore(jobs);
 	const cancel = useChange(CANCEL);
 	const retry = useChange(RETRY);
 	const error = cancel.error ?? retry.error;

@@ -40,7 +40,7 @@ export function Explanation({ layer, other }: { layer: string; other: string }) 
 			{
 				next: ({ explanation: { text, explanation } }) =>
 					setState((before) =>
-						// The last part has the whole, which rules may have written anew.
+						// The last part has the whole, which rules may have written in place of the parts.
 						explanation
 							? { text: explanation.text, by: author(explanation), error: null }
 							: { ...before, text: before.text + (text ?? "") },

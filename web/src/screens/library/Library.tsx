@@ -1,6 +1,5 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { useCallback } from "react";
-import { useChange, useDocument, usePages } from "../../api/queries";
+import { useChange, useDocument, useMore, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { LibraryQuery } from "../../gql/graphql";
 import type { LibrarySearch } from "../../search";
@@ -112,10 +111,7 @@ export default function Library() {
 	const datasets = useDocument(DATASETS, {});
 	const set = (change: Partial<Record<keyof LibrarySearch, unknown>>) =>
 		void navigate({ search: (before) => ({ ...before, ...change }) as LibrarySearch, replace: true });
-	const { fetchNextPage, hasNextPage, isFetchingNextPage } = models;
-	const more = useCallback(() => {
-		if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
-	}, [fetchNextPage, hasNextPage, isFetchingNextPage]);
+	const more = useMore(models);
 	const restore = useChange(RESTORE);
 	// A deleted model has no screen.
 	const deletedColumns: readonly Column<Model>[] = [

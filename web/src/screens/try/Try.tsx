@@ -174,7 +174,7 @@ function Prediction({ version, image }: { version: string; image: Blob | null })
 			}),
 	});
 	const { reset } = attribute;
-	// biome-ignore lint/correctness/useExhaustiveDependencies: another version is asked anew
+	// biome-ignore lint/correctness/useExhaustiveDependencies: another version has to be asked too
 	useEffect(() => {
 		reset();
 		void put(image);

@@ -1,5 +1,4 @@
-import { useEffect } from "react";
-import { useChange, useDocument, usePages } from "../../api/queries";
+import { useAll, useChange, useDocument, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer, Empty } from "../../ui/Answer";
 import { Facts } from "../../ui/Facts";
@@ -161,10 +160,7 @@ export function Evaluation({ version }: NamedVersion) {
 
 function Cells({ version, classNames }: { version: string; classNames: readonly string[] }) {
 	const cells = usePages(CELLS, { version }, (data) => data.version?.evaluation?.confusionCells);
-	const { fetchNextPage, hasNextPage, isFetchingNextPage } = cells;
-	useEffect(() => {
-		if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
-	}, [fetchNextPage, hasNextPage, isFetchingNextPage]);
+	useAll(cells);
 	return (
 		<Answer query={cells} rows={10}>
 			{({ pages }) => {

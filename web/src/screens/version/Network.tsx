@@ -1,6 +1,5 @@
 import { Link } from "@tanstack/react-router";
-import { useEffect } from "react";
-import { useDocument, usePages } from "../../api/queries";
+import { useAll, useDocument, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { LayersQuery } from "../../gql/graphql";
 import { Answer, Empty } from "../../ui/Answer";
@@ -61,10 +60,7 @@ type Layer = NonNullable<LayersQuery["version"]>["layers"]["nodes"][number];
 export function Network({ model, version }: NamedVersion) {
 	const layers = usePages(LAYERS, { version: version.id }, (data) => data.version?.layers);
 	// Bars show the share of the whole, so all pages are read. A version has some thousand layers at most.
-	const { fetchNextPage, hasNextPage, isFetchingNextPage } = layers;
-	useEffect(() => {
-		if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
-	}, [fetchNextPage, hasNextPage, isFetchingNextPage]);
+	useAll(layers);
 	return (
 		<>
 			{version.status === "READY" && <Redundant model={model} version={version} />}
