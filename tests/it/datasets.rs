@@ -64,6 +64,46 @@ async fn the_digits_exist_after_the_first_start() {
 }
 
 #[tokio::test]
+async fn the_images_of_a_split_are_listed_by_class() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let query = "query($split: Split!, $class: Int, $after: String) { dataset(name: \"digits\") {
+                   images(split: $split, class: $class, first: 100, after: $after) { totalCount
+                     pageInfo { hasNextPage endCursor } nodes { index split class { index name } picture { url } } } } }";
+    let mut variables = json!({ "split": "TRAIN", "class": 3 });
+    let first = api.data(query, variables.clone()).await["dataset"]["images"].take();
+    assert_eq!(first["pageInfo"]["hasNextPage"], true);
+    variables["after"] = first["pageInfo"]["endCursor"].clone();
+    let second = api.data(query, variables).await["dataset"]["images"].take();
+    let threes = [
+        first["nodes"].as_array().unwrap().clone(),
+        second["nodes"].as_array().unwrap().clone(),
+    ]
+    .concat();
+    assert_eq!(json!(threes.len()), first["totalCount"]);
+    let indices: Vec<_> = threes.iter().map(|image| image["index"].as_u64().unwrap()).collect();
+    assert!(indices.is_sorted_by(|a, b| a < b), "{indices:?}");
+    for image in &threes {
+        assert_eq!(image["class"], json!({ "index": 3, "name": "3" }));
+        assert_eq!(image["split"], "TRAIN");
+    }
+    let all = api.data(query, json!({ "split": "TEST" })).await["dataset"]["images"]["totalCount"].take();
+    assert_eq!(all, 355);
+
+    let one = "query($index: Int!) { dataset(name: \"digits\") { image(split: TRAIN, index: $index) { index class { name } picture { url } } } }";
+    let image = api.data(one, json!({ "index": indices[5] })).await["dataset"]["image"].take();
+    assert_eq!(image["picture"], threes[5]["picture"]);
+    assert_eq!(image["class"]["name"], "3");
+    let beyond = api.data(one, json!({ "index": 1_000_000 })).await;
+    assert_eq!(beyond["dataset"]["image"], Value::Null);
+    let (code, message) = api.error(query, json!({ "split": "TEST", "class": 10 })).await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    assert_eq!(message, "class 10 of data set digits is out of range (0–9)");
+    assert_eq!(api.error(one, json!({ "index": -1 })).await.0, "BAD_USER_INPUT");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn raw_and_gzipped_files_make_the_same_data_set_and_the_same_probe_set() {
     let server = Server::start().await;
     let api = &server.api;

@@ -108,6 +108,49 @@ async fn confusion_cells_calibration_and_mistakes_agree_with_the_confusion_matri
 }
 
 #[tokio::test]
+async fn every_image_of_a_cell_is_listed_with_the_most_confident_first() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (version, found) = evaluated(api).await;
+    let query = "query($id: ID!, $actual: Int!, $predicted: Int!, $after: String) { version(id: $id) { evaluation {
+                   images(actual: $actual, predicted: $predicted, first: 7, after: $after) {
+                     totalCount pageInfo { hasNextPage endCursor } nodes { index confidence picture { width } } } } } }";
+    let mut listed = Vec::new();
+    for cell in list(&found["evaluation"]["confusionCells"]["nodes"]) {
+        let mut variables =
+            json!({ "id": version, "actual": cell["actual"]["index"], "predicted": cell["predicted"]["index"] });
+        let mut images = Vec::new();
+        loop {
+            let page = api.data(query, variables.clone()).await["version"]["evaluation"]["images"].take();
+            assert_eq!(page["totalCount"], cell["imageCount"]);
+            images.extend_from_slice(list(&page["nodes"]));
+            if page["pageInfo"]["hasNextPage"] == false {
+                break;
+            }
+            variables["after"] = page["pageInfo"]["endCursor"].clone();
+        }
+        assert_eq!(images.len() as u64, cell["imageCount"].as_u64().unwrap());
+        let confidences: Vec<f64> = images.iter().map(|image| number(&image["confidence"])).collect();
+        assert!(confidences.is_sorted_by(|a, b| a >= b), "{confidences:?}");
+        assert_eq!(
+            (&images[0]["index"], &images[0]["confidence"]),
+            (&cell["exemplar"]["index"], &cell["exemplar"]["confidence"])
+        );
+        listed.extend(images.iter().map(|image| image["index"].as_u64().unwrap()));
+    }
+    listed.sort_unstable();
+    let split: Vec<u64> = (0..found["evaluation"]["imageCount"].as_u64().unwrap()).collect();
+    assert_eq!(listed, split, "each image of the split is in one cell");
+
+    let mut empty = json!({ "id": version, "actual": 3, "predicted": 60_000 });
+    let page = api.data(query, empty.clone()).await["version"]["evaluation"]["images"].take();
+    assert_eq!((&page["totalCount"], &page["nodes"]), (&json!(0), &json!([])));
+    empty["predicted"] = json!(-1);
+    assert_eq!(api.error(query, empty).await.0, "BAD_USER_INPUT");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn plots_and_pictures_of_an_evaluation_have_urls() {
     let server = Server::start().await;
     let api = &server.api;

@@ -73,6 +73,50 @@ async fn an_exported_onnx_file_is_imported_with_the_same_layers() {
 }
 
 #[tokio::test]
+async fn the_inputs_of_layers_are_the_edges_of_the_network() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("residual").await;
+    let convolution = json!({ "kind": "Conv2d", "parameters": { "out_channels": 1, "kernel_size": 3, "padding": 1 } });
+    let blocks = json!([
+        { "kind": "Residual", "main": [convolution, { "kind": "ReLU" }] },
+        { "kind": "Flatten" },
+        { "kind": "Linear", "parameters": { "out_features": 10 } },
+    ]);
+    let version = api
+        .push_and_wait(&model, blocks.clone(), initial_weights(&blocks, 1))
+        .await;
+    let query = "query($id: ID!) { version(id: $id) { layers { nodes { index name inputs } } downloads { onnx } } }";
+    let found = api.data(query, json!({ "id": version })).await["version"].take();
+    // The sum reads the image too, and the Flatten before the last layer is no layer.
+    let expected = json!([
+        { "index": 0, "name": "0.main.0", "inputs": [-1] },
+        { "index": 1, "name": "0.main.1", "inputs": [0] },
+        { "index": 2, "name": "0", "inputs": [1, -1] },
+        { "index": 3, "name": "2", "inputs": [2] },
+    ]);
+    assert_eq!(found["layers"]["nodes"], expected);
+
+    let onnx = api.download(text(&found["downloads"]["onnx"]).as_str()).await;
+    let input = json!({ "modelId": model, "dataset": "digits" });
+    let imported = api.create_version_and_wait(input, &[("input.onnx", &onnx)]).await;
+    let of_file = api.data(query, json!({ "id": imported["version"]["id"] })).await["version"].take();
+    let edges = |version: &Value| -> Vec<Value> {
+        let layers = version["layers"]["nodes"].as_array().unwrap();
+        layers.iter().map(|layer| layer["inputs"].clone()).collect()
+    };
+    assert_eq!(edges(&of_file), edges(&found));
+
+    let input = json!({ "modelId": model, "dataset": "digits" });
+    let computed = api
+        .create_version_and_wait(input, &[("input.activations", &activations(100, 1.0))])
+        .await;
+    let unknown = api.data(query, json!({ "id": computed["version"]["id"] })).await["version"].take();
+    assert_eq!(edges(&unknown), [Value::Null, Value::Null]);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_onnx_file_with_unsupported_operators_is_refused_with_every_node() {
     let server = Server::start().await;
     let api = &server.api;

@@ -314,16 +314,17 @@ async fn a_nested_page_executes_a_statement_per_field_and_not_per_entry() {
     let page = format!(
         "{{ models(first: {MODELS}) {{ totalCount nodes {{ name
              version(alias: \"best\") {{ number }}
-             versions(first: 5) {{ totalCount nodes {{ number accuracy evaluation {{ dataset {{ name }} }}
+             versions(first: 5) {{ totalCount nodes {{ number accuracy
+               evaluation {{ dataset {{ name }} images(actual: 1, predicted: 1) {{ totalCount nodes {{ index }} }} }}
                dataset {{ name splits {{ imageCount }} probeSets {{ contentHash dataset {{ name }} }} }}
                layer(name: \"1\") {{ kind }}
-               layers(first: 5) {{ totalCount nodes {{ name degenerate {{ reason }} version {{ model {{ name }} }} }} }}
+               layers(first: 5) {{ totalCount nodes {{ name inputs degenerate {{ reason }} version {{ model {{ name }} }} }} }}
              }} }} }} }} }}"
     );
     let (response, executed) = statements(api, &page).await;
     assert_eq!(response["models"]["nodes"].as_array().unwrap().len(), MODELS as usize);
-    // All fields above except the plain columns: name, number, imageCount, contentHash, kind and reason.
-    let fields = 18;
+    // All fields above except the plain columns: name, number, imageCount, contentHash, kind, index, inputs and reason.
+    let fields = 19;
     // On a busy machine the entries of a field come in several batches, but never one by one.
     let mut repeats: BTreeMap<&str, u64> = BTreeMap::new();
     for statement in &executed {

@@ -3,11 +3,17 @@
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
-use super::error::Result;
+use super::connection::{ListConnection, connection_of_all, page};
+use super::cost::page_cost;
+use super::error::{ApiError, Result};
+use super::evaluation::Class;
 use super::id::GlobalId;
 use super::loader::{ProbeSetsOf, SearchIndexOf, SplitsOf, load, load_referenced};
+use super::number::non_negative;
+use super::picture::Picture;
+use super::plain::ListEntry;
 use super::raw_list::RawList;
-use scv_domain::id::ProbeSetId;
+use scv_domain::id::{DatasetId, ProbeSetId};
 use scv_domain::{dataset as names, dataset_record as domain, similarity};
 use scv_service::Library;
 
@@ -69,6 +75,51 @@ impl Dataset {
             .collect())
     }
 
+    /// The images of a split, in its order.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a choice of images and a page of them, as the schema writes them"
+    )]
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    async fn images(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The split.", default_with = "Split::Test")] split: Split,
+        #[graphql(desc = "Return only images of the class of this index.")] class: Option<u16>,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
+    ) -> Result<ListConnection<DatasetImage>> {
+        let page = page(first, after, last, before)?;
+        if let Some(class) = class {
+            check_class(&self.0, class)?;
+        }
+        let split = names::Split::from(split);
+        let classes = Box::pin(ctx.data_unchecked::<Library>().image_classes(self.0.id, split)).await?;
+        let indices = 0..classes.len();
+        let chosen: Vec<usize> = match class {
+            Some(class) => indices.filter(|&index| classes[index] == class).collect(),
+            None => indices.collect(),
+        };
+        Ok(connection_of_all(&chosen, &page, |index| {
+            self.image_at(split, index, classes[index])
+        }))
+    }
+
+    /// An image of a split. Null if the split has fewer images.
+    async fn image(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its index in the split, from 0.")] index: i32,
+        #[graphql(desc = "The split.", default_with = "Split::Test")] split: Split,
+    ) -> Result<Option<DatasetImage>> {
+        let index = non_negative("index", index)?;
+        let split = names::Split::from(split);
+        let classes = Box::pin(ctx.data_unchecked::<Library>().image_classes(self.0.id, split)).await?;
+        Ok(classes.get(index).map(|&class| self.image_at(split, index, class)))
+    }
+
     /// Its probe sets, the default one first.
     async fn probe_sets(&self, ctx: &Context<'_>) -> Result<Vec<ProbeSet>> {
         Ok(load(ctx, ProbeSetsOf(self.0.id))
@@ -82,6 +133,66 @@ impl Dataset {
     /// When it was imported.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
+    }
+}
+
+impl Dataset {
+    fn image_at(&self, split: names::Split, index: usize, class: u16) -> DatasetImage {
+        DatasetImage {
+            dataset: self.0.id,
+            split,
+            index,
+            class: Class::of(class, &self.0.class_names),
+        }
+    }
+}
+
+/// Checks that a data set has a class of an index.
+fn check_class(dataset: &domain::Dataset, class: u16) -> Result<()> {
+    let classes = dataset.class_names.len();
+    if usize::from(class) < classes {
+        return Ok(());
+    }
+    Err(ApiError::bad_input(format!(
+        "class {class} of data set {} is out of range (0–{})",
+        dataset.name,
+        classes.saturating_sub(1)
+    )))
+}
+
+/// An image of a data set.
+#[derive(Debug, Clone, async_graphql::Description)]
+pub struct DatasetImage {
+    dataset: DatasetId,
+    split: names::Split,
+    index: usize,
+    class: Class,
+}
+
+impl ListEntry for DatasetImage {}
+
+#[Object(use_type_description)]
+impl DatasetImage {
+    /// Its index in the split, from 0.
+    async fn index(&self) -> usize {
+        self.index
+    }
+
+    /// The split that it belongs to.
+    async fn split(&self) -> Split {
+        self.split.into()
+    }
+
+    /// Its class.
+    async fn class(&self) -> &Class {
+        &self.class
+    }
+
+    /// The image; small images are enlarged.
+    async fn picture(&self, ctx: &Context<'_>) -> Result<Picture> {
+        let library = ctx.data_unchecked::<Library>();
+        let picture = library.dataset_picture(self.dataset, self.split, self.index);
+        Ok(Picture(Box::pin(picture).await?))
     }
 }
 

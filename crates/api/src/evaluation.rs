@@ -4,12 +4,12 @@ use async_graphql::{Context, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 
 use super::compare::PictureFormat;
-use super::connection::{ListConnection, connection_of_all, page};
+use super::connection::{ListConnection, Total, connection, connection_of_all, empty_slice, page};
 use super::cost::page_cost;
 use super::dataset::Dataset;
 use super::error::{ApiError, Result};
 use super::id::GlobalId as _;
-use super::loader::{ConfusionOf, MistakesOf, load, load_referenced};
+use super::loader::{CellImagesPage, ConfusionOf, MistakesOf, load, load_referenced};
 use super::picture::Picture;
 use super::plain::ListEntry;
 use super::raw_list::RawList;
@@ -18,6 +18,7 @@ use scv_domain::evaluation as domain;
 use scv_domain::evaluation::{MAX_DENSE_CLASSES, class_count, class_name, class_reports, expected_calibration_error};
 use scv_domain::id::DatasetId;
 use scv_service::{EvaluationPlot, Library};
+use scv_store::CellKey;
 
 /// The evaluation of a version on the test split of a data set. Some fields are null for evaluations that an earlier
 /// release computed; `evaluateVersion` computes them again.
@@ -140,6 +141,45 @@ impl Evaluation {
             predicted: Class::of(mistake.predicted, &names),
             image: Exemplar::of(mistake.image, self.0.dataset_id),
         })))
+    }
+
+    /// The images of a cell of the confusion matrix, with the highest confidence first. Null for an evaluation by an earlier
+    /// release.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a cell and a page of it, as the schema writes them"
+    )]
+    async fn images(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Index of the true class.")] actual: u16,
+        #[graphql(desc = "Index of the predicted class.")] predicted: u16,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
+    ) -> Result<Option<ListConnection<Exemplar>>> {
+        let page = page(first, after, last, before)?;
+        if !self.0.details.as_ref().is_some_and(|details| details.has_predictions) {
+            return Ok(None);
+        }
+        let cell = CellKey {
+            evaluation: (self.0.version_id, self.0.dataset_id),
+            actual,
+            predicted,
+        };
+        let slice = load(ctx, CellImagesPage(cell, page.clone())).await?;
+        let cells = self.cells(ctx).await?.unwrap_or_default();
+        let cell = cells
+            .iter()
+            .find(|cell| (cell.actual, cell.predicted) == (actual, predicted));
+        Ok(Some(connection(
+            slice.unwrap_or_else(|| empty_slice(&page)),
+            Total::Known(cell.map_or(0, |cell| cell.image_count)),
+            |found| found.rank,
+            |found| Exemplar::of(found.image, self.0.dataset_id),
+        )))
     }
 
     /// URL path on this server of a plot of the evaluation.
@@ -316,6 +356,8 @@ pub struct Exemplar {
     image: domain::Exemplar,
     dataset: DatasetId,
 }
+
+impl ListEntry for Exemplar {}
 
 impl Exemplar {
     fn of(image: domain::Exemplar, dataset: DatasetId) -> Self {

@@ -45,6 +45,7 @@ impl ListEntry for Layer {
         "outputShape",
         "parameterCount",
         "multiplyAccumulates",
+        "inputs",
     ];
 }
 
@@ -93,6 +94,12 @@ impl Layer {
     /// Number of multiply-accumulate operations for one image; a whole number.
     async fn multiply_accumulates(&self) -> f64 {
         self.0.multiply_accumulates as f64
+    }
+
+    /// Indices of the layers whose outputs it reads, and -1 for the image: the edges of the network's graph. Operations that are
+    /// no layers are passed through. Null for activations, and for a version that an earlier release registered.
+    async fn inputs(&self) -> Option<RawList<&[i32]>> {
+        self.0.inputs.as_deref().map(RawList)
     }
 
     /// The version it belongs to.

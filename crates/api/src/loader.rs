@@ -24,7 +24,7 @@ use scv_domain::synthesis::{Synthesis, SynthesisScope};
 use scv_domain::vector::Degenerate;
 use scv_domain::version::{Layer, Version, VersionChoice, VersionOrigin};
 use scv_service::{Library, ServiceError};
-use scv_store::{EvaluationKey, StoreError};
+use scv_store::{CellImage, CellKey, EvaluationKey, StoreError};
 
 /// How long a batch waits for more keys. It waits only until its task is scheduled; by then all fields of a level have
 /// usually added their keys. If a batch starts too early, two statements read what one could. A nested query waits at
@@ -250,6 +250,10 @@ pub struct VersionsPage(pub ModelId, pub Page<i32>);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LayersPage(pub VersionId, pub Page<i32>);
 
+/// A page of the images of a cell of a confusion matrix, by rank.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CellImagesPage(pub CellKey, pub Page<i64>);
+
 /// A layer of a version by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NamedLayer(pub VersionId, pub String);
@@ -370,6 +374,7 @@ macro_rules! load_pages {
 load_pages! {
     VersionsPage => Version, versions_pages;
     SynthesesPage => Synthesis, syntheses_pages;
+    CellImagesPage => CellImage, cell_images_pages;
 }
 
 impl Loader<LayersPage> for Reader {

@@ -58,6 +58,8 @@ pub struct EvaluationDetails {
     pub top_five_accuracy: f64,
     /// See [`Report::calibration`].
     pub calibration: Vec<CalibrationBin>,
+    /// Whether the prediction for each image was kept, which an older release did not do.
+    pub has_predictions: bool,
 }
 
 /// The class probabilities of logits, which must be finite.
@@ -122,6 +124,19 @@ pub struct Report {
     /// The images misclassified with the highest confidence, at most [`MAX_MISTAKES`]; ties keep the order of the
     /// split.
     pub mistakes: Vec<Mistake>,
+    /// What each image of the split was taken for, in the order of the split.
+    pub predictions: Vec<Prediction>,
+}
+
+/// What an image was taken for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prediction {
+    /// Index of the true class.
+    pub actual: u16,
+    /// Index of the predicted class.
+    pub predicted: u16,
+    /// The probability of the predicted class.
+    pub confidence: f64,
 }
 
 /// A cell of the confusion matrix: the images of one true class and one predicted class.
@@ -245,7 +260,7 @@ pub fn class_reports(cells: &[ConfusionCell], named: usize) -> Vec<ClassReport> 
 /// Accumulates classifications into a [`Report`].
 #[derive(Debug, Default)]
 pub struct Tally {
-    image_count: usize,
+    predictions: Vec<Prediction>,
     correct: usize,
     in_top: usize,
     loss: f64,
@@ -258,11 +273,15 @@ impl Tally {
     /// Counts the next image of the split.
     pub fn add(&mut self, label: u16, classification: &Classification) {
         let image = Exemplar {
-            index: self.image_count,
+            index: self.predictions.len(),
             confidence: classification.confidence,
         };
         let is_correct = classification.predicted == label;
-        self.image_count += 1;
+        self.predictions.push(Prediction {
+            actual: label,
+            predicted: classification.predicted,
+            confidence: classification.confidence,
+        });
         self.correct += usize::from(is_correct);
         self.in_top += usize::from(classification.label_rank < TOP_CLASSES);
         self.loss += classification.loss;
@@ -298,7 +317,7 @@ impl Tally {
     /// The report of all images added so far.
     pub fn report(mut self) -> Report {
         self.drop_less_confident_mistakes();
-        let images = self.image_count.max(1) as f64;
+        let images = self.predictions.len().max(1) as f64;
         let bins = self
             .bins
             .iter()
@@ -317,13 +336,14 @@ impl Tally {
                 exemplar,
             });
         Report {
-            image_count: self.image_count,
+            image_count: self.predictions.len(),
             accuracy: self.correct as f64 / images,
             top_five_accuracy: self.in_top as f64 / images,
             loss: self.loss / images,
             cells: cells.collect(),
             calibration: bins.collect(),
             mistakes: self.mistakes,
+            predictions: self.predictions,
         }
     }
 

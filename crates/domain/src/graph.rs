@@ -153,6 +153,29 @@ impl Graph {
         self.nodes.iter().enumerate().filter(|(_, node)| node.is_layer)
     }
 
+    /// For each layer, the layers whose outputs it reads, by their positions among the layers, and `None` for the image. Nodes
+    /// that are no layers pass on what they read; constants are left out. Each occurs once, in the order of the inputs.
+    pub fn layer_inputs(&self) -> Vec<Vec<Option<usize>>> {
+        // For each value, the layers that it comes from.
+        let mut sources: Vec<Vec<Option<usize>>> = vec![vec![None]];
+        let mut inputs = Vec::new();
+        for node in &self.nodes {
+            let mut read = Vec::new();
+            for source in node.inputs.iter().flat_map(|input| &sources[input.0]) {
+                if !read.contains(source) {
+                    read.push(*source);
+                }
+            }
+            if node.is_layer {
+                sources.push(vec![Some(inputs.len())]);
+                inputs.push(read);
+            } else {
+                sources.push(read);
+            }
+        }
+        inputs
+    }
+
     /// All weights and buffers with their keys, in the order of PyTorch's state dict.
     pub fn parameters(&self) -> impl Iterator<Item = (String, &Parameter)> {
         self.nodes

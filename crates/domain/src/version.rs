@@ -180,4 +180,10 @@ pub struct Layer {
     pub parameter_count: i64,
     /// Multiply-accumulates for one image.
     pub multiply_accumulates: i64,
+    /// Indices of the layers whose outputs it reads, [`IMAGE_INPUT`] for the image. `None` if only its activations are known,
+    /// or if an older release registered it.
+    pub inputs: Option<Vec<i32>>,
 }
+
+/// What stands for the image among the inputs of a layer.
+pub const IMAGE_INPUT: i32 = -1;

@@ -1,5 +1,7 @@
 //! Data sets: importing them, and reading their images back.
 
+use std::sync::Arc;
+
 use super::{Library, ServiceError, StoredPicture};
 use scv_artifact::{ArtifactError, SplitKeys};
 use scv_dataset::{DIGITS_NAME, digits};
@@ -110,6 +112,14 @@ impl Library {
         }
         let raster = Raster::from_planes(images.shape, images.image(index));
         self.pictures.put(raster.enlarged()).await
+    }
+
+    /// The class index of each image of a split, in order.
+    ///
+    /// # Errors
+    /// The artifact store or the database fails.
+    pub async fn image_classes(&self, dataset: DatasetId, split: Split) -> Result<Arc<[u16]>, ServiceError> {
+        Ok(self.split_images(dataset, split).await?.labels)
     }
 
     /// The images of a split, read from the artifact store.

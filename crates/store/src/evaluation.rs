@@ -1,12 +1,33 @@
 //! Evaluations with their confusion matrices and most confident mistakes.
 
-use super::rows::{RowContext, raw};
+use super::rows::{RowContext, raw, slices};
 use super::{Store, StoreError, Tx};
 use scv_domain::evaluation::{ConfusionCell, Evaluation, EvaluationDetails, Exemplar, Mistake, NewEvaluation, Report};
 use scv_domain::id::{DatasetId, VersionId};
+use scv_domain::page::{Page, Slice};
 
 /// The key of an evaluation.
 pub type EvaluationKey = (VersionId, DatasetId);
+
+/// The key of a cell of a confusion matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CellKey {
+    /// The evaluation.
+    pub evaluation: EvaluationKey,
+    /// Index of the true class.
+    pub actual: u16,
+    /// Index of the predicted class.
+    pub predicted: u16,
+}
+
+/// An image of a cell of a confusion matrix.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CellImage {
+    /// Its position among the images of the cell by descending confidence, from 1.
+    pub rank: i64,
+    /// The image.
+    pub image: Exemplar,
+}
 
 impl Store {
     /// Evaluations of versions on all data sets.
@@ -16,9 +37,10 @@ impl Store {
     #[tracing::instrument(name = "store.evaluations_of", skip_all)]
     pub async fn evaluations_of(&self, versions: &[VersionId]) -> Result<Vec<Evaluation>, StoreError> {
         let rows = sqlx::query!(
-            "select version_id, dataset_id, accuracy, loss, image_count, top_five_accuracy, calibration, created_at
-               from evaluation
-              where version_id = any($1)",
+            r#"select version_id, dataset_id, accuracy, loss, image_count, top_five_accuracy, calibration, created_at,
+                      actual is not null as "has_predictions!"
+                 from evaluation
+                where version_id = any($1)"#,
             &raw(versions, |id| id.0),
         )
         .fetch_all(&self.pool)
@@ -34,6 +56,7 @@ impl Store {
                     Some((top_five_accuracy, calibration)) => Some(EvaluationDetails {
                         top_five_accuracy,
                         calibration: row_context.json("calibration", calibration)?,
+                        has_predictions: row.has_predictions,
                     }),
                 };
                 Ok(Evaluation {
@@ -115,6 +138,65 @@ impl Store {
         });
         Ok(mistakes.collect())
     }
+
+    /// The same page of the images of several cells of confusion matrices, by descending confidence, in a single statement.
+    /// Images that tie keep the order of the split. Cells of evaluations without predictions are left out, as empty ones are.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.cell_images_pages", skip_all)]
+    pub async fn cell_images_pages(
+        &self,
+        cells: &[CellKey],
+        page: &Page<i64>,
+    ) -> Result<Vec<(CellKey, Slice<CellImage>)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select version_id as "version_id!", dataset_id as "dataset_id!", wanted.actual as "actual!",
+                      wanted.predicted as "predicted!", rank as "rank!", image as "image!", ranked.confidence as "confidence!"
+                 from unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[])
+                      as wanted (version_id, dataset_id, actual, predicted)
+                 join evaluation using (version_id, dataset_id)
+                cross join lateral (
+                      select *
+                        from (select given.*, row_number() over (order by given.confidence desc, image) as rank
+                                from unnest(evaluation.actual, evaluation.predicted, evaluation.confidence)
+                                     with ordinality as given (actual, predicted, confidence, image)
+                               where given.actual = wanted.actual
+                                 and given.predicted = wanted.predicted) as cell
+                       where ($5::bigint is null or rank > $5)
+                         and ($6::bigint is null or rank < $6)
+                       order by case when $7 then -rank else rank end
+                       limit $8) as ranked
+                order by 1, 2, 3, 4, case when $7 then -rank else rank end"#,
+            &raw(cells, |cell| cell.evaluation.0.0),
+            &raw(cells, |cell| cell.evaluation.1.0),
+            &raw(cells, |cell| i32::from(cell.actual)),
+            &raw(cells, |cell| i32::from(cell.predicted)),
+            page.after,
+            page.before,
+            page.from_end,
+            page.limit as i64 + 1,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let images = rows.into_iter().map(|row| {
+            let cell = CellKey {
+                evaluation: (VersionId(row.version_id), DatasetId(row.dataset_id)),
+                actual: row.actual as u16,
+                predicted: row.predicted as u16,
+            };
+            let image = Exemplar {
+                index: row.image as usize - 1,
+                confidence: row.confidence,
+            };
+            (cell, CellImage { rank: row.rank, image })
+        });
+        let images: Vec<_> = images.collect();
+        let pages = slices(&images, page, |(cell, _)| *cell).into_iter();
+        Ok(pages
+            .map(|(cell, slice)| (cell, slice.map(|(_, image)| image)))
+            .collect())
+    }
 }
 
 impl Tx {
@@ -128,11 +210,13 @@ impl Tx {
         let report = &evaluation.report;
         self.lock_sketches().await?;
         sqlx::query!(
-            "insert into evaluation (version_id, dataset_id, accuracy, loss, image_count, top_five_accuracy, calibration)
-             values ($1, $2, $3, $4, $5, $6, $7)
+            "insert into evaluation (version_id, dataset_id, accuracy, loss, image_count, top_five_accuracy, calibration,
+                                     actual, predicted, confidence)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              on conflict (version_id, dataset_id)
              do update set accuracy = excluded.accuracy, loss = excluded.loss, image_count = excluded.image_count,
                            top_five_accuracy = excluded.top_five_accuracy, calibration = excluded.calibration,
+                           actual = excluded.actual, predicted = excluded.predicted, confidence = excluded.confidence,
                            created_at = now()",
             version,
             dataset,
@@ -141,6 +225,9 @@ impl Tx {
             report.image_count as i32,
             report.top_five_accuracy,
             serde_json::json!(report.calibration),
+            &raw(&report.predictions, |image| i32::from(image.actual)),
+            &raw(&report.predictions, |image| i32::from(image.predicted)),
+            &raw(&report.predictions, |image| image.confidence),
         )
         .execute(self.connection())
         .await?;

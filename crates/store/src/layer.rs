@@ -17,6 +17,7 @@ struct LayerRow {
     output_shape: Vec<i32>,
     parameter_count: i64,
     multiply_accumulates: i64,
+    inputs: Option<Vec<i32>>,
 }
 
 impl From<LayerRow> for Layer {
@@ -32,6 +33,7 @@ impl From<LayerRow> for Layer {
             output_shape: row.output_shape,
             parameter_count: row.parameter_count,
             multiply_accumulates: row.multiply_accumulates,
+            inputs: row.inputs,
         }
     }
 }
@@ -46,7 +48,7 @@ impl Store {
         let rows = sqlx::query_as!(
             LayerRow,
             "select layer_id, version_id, index, name, kind, parameters, input_shape, output_shape, parameter_count,
-                    multiply_accumulates
+                    multiply_accumulates, inputs
                from layer
               where layer_id = any($1)
                 and ($2::bigint is null
@@ -67,7 +69,7 @@ impl Store {
     pub async fn listed_layers(&self, ids: &[LayerId]) -> Result<Vec<(Layer, VersionOrigin)>, StoreError> {
         let rows = sqlx::query!(
             "select layer_id, version_id, index, name, kind, parameters, input_shape, output_shape, layer.parameter_count,
-                    layer.multiply_accumulates, model_id, dataset_id, format
+                    layer.multiply_accumulates, inputs, model_id, dataset_id, format
                from layer
                join version using (version_id)
               where layer_id = any($1)
@@ -101,6 +103,7 @@ impl Store {
                 output_shape: row.output_shape,
                 parameter_count: row.parameter_count,
                 multiply_accumulates: row.multiply_accumulates,
+                inputs: row.inputs,
             };
             Ok((Layer::from(layer), origin))
         });
@@ -122,7 +125,8 @@ impl Store {
             r#"select page.layer_id as "layer_id!", page.version_id as "version_id!", page.index as "index!",
                       page.name as "name!", page.kind as "kind!", page.parameters as "parameters!",
                       page.input_shape as "input_shape!", page.output_shape as "output_shape!",
-                      page.parameter_count as "parameter_count!", page.multiply_accumulates as "multiply_accumulates!"
+                      page.parameter_count as "parameter_count!", page.multiply_accumulates as "multiply_accumulates!",
+                      page.inputs
                  from unnest($1::bigint[]) as wanted (version_id)
                 cross join lateral (
                       select *
@@ -155,7 +159,7 @@ impl Store {
             LayerRow,
             "select distinct on (layer.version_id, layer.name)
                     layer_id, layer.version_id, index, layer.name, kind, parameters, input_shape, output_shape,
-                    parameter_count, multiply_accumulates
+                    parameter_count, multiply_accumulates, inputs
                from unnest($1::bigint[], $2::text[]) as wanted (version_id, name)
                join layer on layer.version_id = wanted.version_id and layer.name = wanted.name
               order by layer.version_id, layer.name, index",

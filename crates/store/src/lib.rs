@@ -43,7 +43,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgTransaction, Po
 pub use analyst::AnalystError;
 pub use dataset::DatasetLock;
 pub use error::StoreError;
-pub use evaluation::EvaluationKey;
+pub use evaluation::{CellImage, CellKey, EvaluationKey};
 pub use job::{NewJob, TASK};
 pub use listen::Notifications;
 pub use model::ModelCursor;

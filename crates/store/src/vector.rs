@@ -272,16 +272,18 @@ impl Tx {
                     "index": layer.index, "name": layer.name, "kind": layer.kind, "parameters": layer.parameters,
                     "input_shape": layer.input_shape, "output_shape": layer.output_shape,
                     "parameter_count": layer.parameter_count, "multiply_accumulates": layer.multiply_accumulates,
+                    "inputs": layer.inputs,
                 })
             })
             .collect();
         sqlx::query!(
             "insert into layer (version_id, index, name, kind, parameters, input_shape, output_shape, parameter_count,
-                                multiply_accumulates)
+                                multiply_accumulates, inputs)
              select $1, new.*
                from jsonb_to_recordset($2)
                     as new (index integer, name text, kind text, parameters jsonb, input_shape integer[],
-                            output_shape integer[], parameter_count bigint, multiply_accumulates bigint)
+                            output_shape integer[], parameter_count bigint, multiply_accumulates bigint,
+                            inputs integer[])
              on conflict (version_id, index) do nothing",
             version.0,
             serde_json::Value::Array(rows),

@@ -99,6 +99,8 @@ pub struct NewLayer {
     pub parameter_count: i64,
     /// Multiply-accumulate operations per image.
     pub multiply_accumulates: i64,
+    /// See [`scv_domain::version::Layer::inputs`].
+    pub inputs: Option<Vec<i32>>,
 }
 
 impl Store {

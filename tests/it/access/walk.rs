@@ -198,7 +198,7 @@ impl<'a> Walk<'a> {
         let required = arguments.iter().filter(|argument| is_required(argument));
         let mut given: Vec<String> = required
             .map(|argument| match argument["name"].as_str().unwrap() {
-                "image" => "image: 0".to_owned(),
+                index @ ("image" | "index" | "actual" | "predicted") => format!("{index}: 0"),
                 "kind" => "kind: CONFUSION_MATRIX".to_owned(),
                 "with" => format!("with: {:?}", self.version),
                 other => panic!(

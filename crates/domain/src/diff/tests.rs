@@ -16,6 +16,7 @@ fn layer(index: usize, kind: &str, channels: i32) -> Layer {
         output_shape: vec![channels, 8, 8],
         parameter_count: 0,
         multiply_accumulates: 0,
+        inputs: None,
     }
 }
 

@@ -19,6 +19,7 @@ fn layer(id: i64, name: &str, kind: &str) -> Layer {
         output_shape: vec![16, 8, 8],
         parameter_count: 100,
         multiply_accumulates: 1_000,
+        inputs: None,
     }
 }
 

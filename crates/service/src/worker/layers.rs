@@ -2,6 +2,7 @@
 
 use scv_compute::activations::ActivationLayer;
 use scv_domain::graph::Graph;
+use scv_domain::version::IMAGE_INPUT;
 use scv_store::NewLayer;
 
 fn row_shape(shape: &[usize]) -> Vec<i32> {
@@ -19,6 +20,7 @@ pub(super) fn activation_layer_row(index: usize, layer: ActivationLayer) -> NewL
         output_shape: row_shape(&layer.shape),
         parameter_count: 0,
         multiply_accumulates: 0,
+        inputs: None,
     }
 }
 
@@ -26,8 +28,9 @@ pub(super) fn activation_layer_row(index: usize, layer: ActivationLayer) -> NewL
 pub(super) fn layer_rows(graph: &Graph) -> Vec<NewLayer> {
     graph
         .layers()
+        .zip(graph.layer_inputs())
         .enumerate()
-        .map(|(index, (_, node))| NewLayer {
+        .map(|(index, ((_, node), inputs))| NewLayer {
             index: index as i32,
             name: node.path.clone(),
             kind: node.kind.to_owned(),
@@ -39,6 +42,12 @@ pub(super) fn layer_rows(graph: &Graph) -> Vec<NewLayer> {
             output_shape: row_shape(&node.image_shape()),
             parameter_count: node.parameter_count() as i64,
             multiply_accumulates: node.multiply_accumulates as i64,
+            inputs: Some(
+                inputs
+                    .into_iter()
+                    .map(|layer| layer.map_or(IMAGE_INPUT, |layer| layer as i32))
+                    .collect(),
+            ),
         })
         .collect()
 }

@@ -64,6 +64,37 @@ fn a_residual_network_becomes_nodes_in_execution_order() {
 }
 
 #[test]
+fn layers_read_other_layers_through_what_is_no_layer() {
+    let graph = graph(residual_network());
+    let names: Vec<&str> = graph.layers().map(|(_, node)| node.path.as_str()).collect();
+    let name = |layer: &Option<usize>| layer.map_or("image", |layer| names[layer]);
+    let edges = graph.layer_inputs();
+    let edges: Vec<(&str, Vec<&str>)> = names
+        .iter()
+        .zip(&edges)
+        .map(|(&layer, inputs)| (layer, inputs.iter().map(name).collect()))
+        .collect();
+    let expected = [
+        ("0", vec!["image"]),
+        ("1", vec!["0"]),
+        ("2", vec!["1"]),
+        ("3.main.0", vec!["2"]),
+        ("3.main.1", vec!["3.main.0"]),
+        ("3", vec!["3.main.1", "2"]),
+        ("4.main.0", vec!["3"]),
+        ("4.main.1.main.0", vec!["4.main.0"]),
+        ("4.main.1", vec!["4.main.1.main.0", "4.main.0"]),
+        ("4.shortcut.0", vec!["3"]),
+        ("4", vec!["4.main.1", "4.shortcut.0"]),
+        ("5", vec!["4"]),
+        // The Flatten in between only arranges the numbers.
+        ("7", vec!["5"]),
+        ("8", vec!["7"]),
+    ];
+    assert_eq!(edges, expected);
+}
+
+#[test]
 fn the_logits_are_the_input_of_a_final_softmax() {
     let with_softmax = graph(residual_network());
     assert_eq!(with_softmax.logits, ValueId(14));
