@@ -1,18 +1,7 @@
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, useEffect, useRef } from "react";
+import { useEffect, useRef } from "react";
+import { Cells, type Column, Heads } from "./columns";
 import "./Rows.css";
-
-/** A column of a table of rows. */
-export interface Column<Row> {
-	name: string;
-	/** Whether it holds numbers, which stand at the end of the cell. */
-	isNumber?: boolean;
-	/** How important it is where there is little room: 1 always stays, 2 and 3 are left out in narrow windows. */
-	rank?: 1 | 2 | 3;
-	/** The width as CSS writes it; without one, what is left. */
-	width?: string;
-	cell: (row: Row) => ReactNode;
-}
 
 interface RowsProps<Row> {
 	label: string;
@@ -48,11 +37,7 @@ export function Rows<Row>({ label, columns, rows, rowKey, total, onEnd }: RowsPr
 		<table ref={place} className="rows" aria-label={label} aria-rowcount={(total ?? rows.length) + 1}>
 			<thead>
 				<tr aria-rowindex={1}>
-					{columns.map((column) => (
-						<th key={column.name} scope="col" style={{ width: column.width }} className={classes(column)}>
-							{column.name}
-						</th>
-					))}
+					<Heads columns={columns} />
 				</tr>
 			</thead>
 			<tbody>
@@ -61,11 +46,7 @@ export function Rows<Row>({ label, columns, rows, rowKey, total, onEnd }: RowsPr
 					const row = rows[index] as Row;
 					return (
 						<tr key={rowKey(row)} aria-rowindex={index + 2} data-row={index}>
-							{columns.map((column) => (
-								<td key={column.name} className={classes(column)}>
-									{column.cell(row)}
-								</td>
-							))}
+							<Cells columns={columns} row={row} />
 						</tr>
 					);
 				})}
@@ -81,8 +62,4 @@ function Spacer({ height, span }: { height: number; span: number }) {
 			<td colSpan={span} style={{ height, padding: 0, border: 0 }} />
 		</tr>
 	) : null;
-}
-
-function classes<Row>(column: Column<Row>): string {
-	return `${column.isNumber ? "number" : ""} rank-${column.rank ?? 1}`;
 }

@@ -5,10 +5,11 @@ import { graphql } from "../../gql";
 import type { JobsQuery } from "../../gql/graphql";
 import { JOB_STATES, type JobsSearch } from "../../search";
 import { Answer, Empty } from "../../ui/Answer";
+import type { Column } from "../../ui/columns";
 import { Filters, SelectFilter } from "../../ui/Filters";
 import { moment, words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
-import { type Column, Rows } from "../../ui/Rows";
+import { Rows } from "../../ui/Rows";
 import { Title } from "../../ui/Title";
 
 const JOBS = graphql(`

@@ -1,13 +1,15 @@
-import { getRouteApi, Link } from "@tanstack/react-router";
-import { Fragment, useState } from "react";
+import { getRouteApi } from "@tanstack/react-router";
+import { useState } from "react";
 import { useDocument, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { SimilarityFilter, SimilarQuery } from "../../gql/graphql";
 import type { LayerSearch } from "../../search";
 import { Answer, Empty } from "../../ui/Answer";
+import type { Column } from "../../ui/columns";
 import { Filters, SelectFilter, TextFilter } from "../../ui/Filters";
 import { percent, score } from "../../ui/format";
-import { Scrolls } from "../../ui/Scrolls";
+import { LayerLink, VersionLink } from "../../ui/links";
+import { Table } from "../../ui/Table";
 import { Explanation } from "./Explanation";
 import type { Layer } from "./Layer";
 import { proof } from "./proof";
@@ -73,7 +75,7 @@ const CHANCE = graphql(`
 	}
 `);
 
-type Hits = NonNullable<SimilarQuery["layer"]>["similar"];
+type Hit = NonNullable<SimilarQuery["layer"]>["similar"]["edges"][number];
 
 const route = getRouteApi("/models/$model/versions/$number/layers/$layer");
 
@@ -149,7 +151,7 @@ export function Similar({ layer }: { layer: Layer }) {
 							<p className="proof" role="status">
 								{proof(last)}
 							</p>
-							<Table edges={edges} layer={layer.id} measure={measure} filter={filter} />
+							<HitTable edges={edges} layer={layer.id} measure={measure} filter={filter} />
 							{similar.hasNextPage && (
 								<button
 									type="button"
@@ -168,103 +170,72 @@ export function Similar({ layer }: { layer: Layer }) {
 }
 
 interface TableProps {
-	edges: Hits["edges"];
+	edges: readonly Hit[];
 	layer: string;
 	measure: "DEBIASED_CKA" | "CKA";
 	filter: SimilarityFilter;
 }
 
-function Table({ edges, layer, measure, filter }: TableProps) {
+function HitTable({ edges, layer, measure, filter }: TableProps) {
 	const chance = useDocument(CHANCE, { layer, measure, filter });
 	const [explained, setExplained] = useState<string | null>(null);
 	const chances = new Map((chance.data?.layer?.similar.edges ?? []).map((edge) => [edge.node.id, edge]));
+	const columns: readonly Column<Hit>[] = [
+		{ name: "Rank", isNumber: true, cell: ({ rank }) => rank },
+		{
+			name: "Layer",
+			cell: ({ node: { name, version } }) => (
+				<LayerLink model={version.model.name} number={version.number} layer={name} />
+			),
+		},
+		{
+			name: "Model",
+			cell: ({ node: { version } }) => <VersionLink model={version.model.name} number={version.number} />,
+		},
+		{ name: "Kind", cell: ({ node }) => node.kind },
+		{ name: "Debiased CKA", isNumber: true, cell: ({ debiasedCka }) => <strong>{score(debiasedCka)}</strong> },
+		{ name: "CKA", isNumber: true, cell: ({ cka }) => score(cka) },
+		{ name: "Accuracy", isNumber: true, cell: ({ node }) => percent(node.version.accuracy) },
+		{
+			name: "p",
+			hint: "How likely a debiased CKA this high is by chance, corrected for the number of layers searched",
+			isNumber: true,
+			cell: ({ node }) => {
+				const significance = chances.get(node.id)?.significance;
+				return significance && probability(significance.correctedPValue);
+			},
+		},
+		{
+			name: "Common neighbours",
+			hint: "Share of each probe image's nearest neighbours that are the same in both layers, and the share expected by chance",
+			isNumber: true,
+			cell: ({ node }) => {
+				const common = chances.get(node.id)?.mutualKnn;
+				return common && `${percent(common.overlap)}, by chance ${percent(common.expectedByChance)}`;
+			},
+		},
+		{
+			name: "Explanation",
+			isNameHidden: true,
+			cell: ({ node }) => (
+				<button
+					type="button"
+					aria-expanded={explained === node.id}
+					onClick={() => setExplained(explained === node.id ? null : node.id)}
+				>
+					Why?
+				</button>
+			),
+		},
+	];
 	return (
-		<Scrolls label="Similar layers">
-			<table className="list">
-				<thead>
-					<tr>
-						<th scope="col" className="number">
-							Rank
-						</th>
-						<th scope="col">Layer</th>
-						<th scope="col">Model</th>
-						<th scope="col">Kind</th>
-						<th scope="col" className="number">
-							Debiased CKA
-						</th>
-						<th scope="col" className="number">
-							CKA
-						</th>
-						<th scope="col" className="number">
-							Accuracy
-						</th>
-						<th scope="col" className="number">
-							<abbr title="How likely a debiased CKA this high is by chance, corrected for the number of layers searched">
-								p
-							</abbr>
-						</th>
-						<th scope="col" className="number">
-							<abbr title="Share of each probe image's nearest neighbours that are the same in both layers, and the share expected by chance">
-								Common neighbours
-							</abbr>
-						</th>
-						<th scope="col">
-							<span className="visually-hidden">Explanation</span>
-						</th>
-					</tr>
-				</thead>
-				<tbody>
-					{edges.map(({ rank, cka, debiasedCka, node }) => {
-						const { model, number, accuracy } = node.version;
-						const version = { model: model.name, number: String(number) };
-						const { significance, mutualKnn } = chances.get(node.id) ?? {};
-						return (
-							<Fragment key={node.id}>
-								<tr data-row>
-									<td className="number">{rank}</td>
-									<td>
-										<Link to="/models/$model/versions/$number/layers/$layer" params={{ ...version, layer: node.name }}>
-											<bdi>{node.name}</bdi>
-										</Link>
-									</td>
-									<td>
-										<Link to="/models/$model/versions/$number" params={version}>
-											<bdi>{model.name}</bdi>, version {number}
-										</Link>
-									</td>
-									<td>{node.kind}</td>
-									<td className="number">
-										<strong>{score(debiasedCka)}</strong>
-									</td>
-									<td className="number">{score(cka)}</td>
-									<td className="number">{percent(accuracy)}</td>
-									<td className="number">{significance && probability(significance.correctedPValue)}</td>
-									<td className="number">
-										{mutualKnn && `${percent(mutualKnn.overlap)}, by chance ${percent(mutualKnn.expectedByChance)}`}
-									</td>
-									<td>
-										<button
-											type="button"
-											aria-expanded={explained === node.id}
-											onClick={() => setExplained(explained === node.id ? null : node.id)}
-										>
-											Why?
-										</button>
-									</td>
-								</tr>
-								{explained === node.id && (
-									<tr>
-										<td colSpan={10} className="explained">
-											<Explanation layer={layer} other={node.id} />
-										</td>
-									</tr>
-								)}
-							</Fragment>
-						);
-					})}
-				</tbody>
-			</table>
-		</Scrolls>
+		<Table
+			label="Similar layers"
+			columns={columns}
+			rows={edges}
+			rowKey={({ node }) => node.id}
+			below={({ node }) => explained === node.id && <Explanation layer={layer} other={node.id} />}
+		/>
 	);
 }
 

@@ -4,10 +4,11 @@ import { graphql } from "../../gql";
 import type { LibraryQuery } from "../../gql/graphql";
 import type { LibrarySearch } from "../../search";
 import { Answer, Empty } from "../../ui/Answer";
+import type { Column } from "../../ui/columns";
 import { Filters, SelectFilter, TextFilter } from "../../ui/Filters";
 import { moment, NONE, percent } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
-import { type Column, Rows } from "../../ui/Rows";
+import { Rows } from "../../ui/Rows";
 import { Tags } from "../../ui/Tags";
 import { Title } from "../../ui/Title";
 

@@ -5,9 +5,11 @@ import { graphql } from "../../gql";
 import type { ModelQuery } from "../../gql/graphql";
 import { NotFound } from "../../shell/NoSuchPage";
 import { Answer, Empty } from "../../ui/Answer";
+import type { Column } from "../../ui/columns";
 import { Facts } from "../../ui/Facts";
 import { compact, moment, NONE, percent, words } from "../../ui/format";
-import { Scrolls } from "../../ui/Scrolls";
+import { VersionLink } from "../../ui/links";
+import { Table } from "../../ui/Table";
 import { Tags } from "../../ui/Tags";
 import { Title } from "../../ui/Title";
 import { EditModel } from "./EditModel";
@@ -64,6 +66,8 @@ const MODEL = graphql(`
 `);
 
 export type Model = NonNullable<ModelQuery["model"]>;
+
+type Version = Model["versions"]["nodes"][number];
 
 const route = getRouteApi("/models/$model");
 
@@ -127,51 +131,31 @@ function Versions({ model }: { model: Model }) {
 				{totalCount === 1 ? "1 version" : `${totalCount} versions`}
 				{totalCount > nodes.length && `, the newest ${nodes.length} shown`}
 			</h2>
-			<Scrolls label="Versions">
-				<table className="list">
-					<thead>
-						<tr>
-							<th scope="col">Version</th>
-							<th scope="col">Status</th>
-							<th scope="col">Data set</th>
-							<th scope="col" className="number">
-								Accuracy
-							</th>
-							<th scope="col" className="number">
-								Parameters
-							</th>
-							<th scope="col" className="number">
-								Operations
-							</th>
-							<th scope="col">Format</th>
-							<th scope="col">Registered</th>
-						</tr>
-					</thead>
-					<tbody>
-						{newestFirst.map((version) => (
-							<tr key={version.id} data-row>
-								<td>
-									<Link
-										to="/models/$model/versions/$number"
-										params={{ model: model.name, number: String(version.number) }}
-									>
-										version {version.number}
-									</Link>
-									{version.number === model.latest?.number && <span className="tag">latest</span>}
-									{version.number === model.best?.number && <span className="tag">best</span>}
-								</td>
-								<td title={version.failure?.message}>{words(version.status)}</td>
-								<td>{version.dataset.name}</td>
-								<td className="number">{percent(version.accuracy)}</td>
-								<td className="number">{compact(version.parameterCount)}</td>
-								<td className="number">{compact(version.multiplyAccumulates)}</td>
-								<td>{words(version.format)}</td>
-								<td>{moment(version.createdAt)}</td>
-							</tr>
-						))}
-					</tbody>
-				</table>
-			</Scrolls>
+			<Table label="Versions" columns={columns(model)} rows={newestFirst} rowKey={(version) => version.id} />
 		</section>
 	);
+}
+
+function columns({ name, latest, best }: Model): readonly Column<Version>[] {
+	return [
+		{
+			name: "Version",
+			cell: ({ number }) => (
+				<>
+					<VersionLink model={name} number={number}>
+						version {number}
+					</VersionLink>
+					{number === latest?.number && <span className="tag">latest</span>}
+					{number === best?.number && <span className="tag">best</span>}
+				</>
+			),
+		},
+		{ name: "Status", cell: ({ status, failure }) => <span title={failure?.message}>{words(status)}</span> },
+		{ name: "Data set", cell: ({ dataset }) => dataset.name },
+		{ name: "Accuracy", isNumber: true, cell: ({ accuracy }) => percent(accuracy) },
+		{ name: "Parameters", isNumber: true, cell: ({ parameterCount }) => compact(parameterCount) },
+		{ name: "Operations", isNumber: true, cell: ({ multiplyAccumulates }) => compact(multiplyAccumulates) },
+		{ name: "Format", cell: ({ format }) => words(format) },
+		{ name: "Registered", cell: ({ createdAt }) => moment(createdAt) },
+	];
 }

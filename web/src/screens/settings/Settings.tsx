@@ -2,12 +2,14 @@ import { useMutation } from "@tanstack/react-query";
 import { useDocument } from "../../api/queries";
 import { signOut } from "../../api/session";
 import { graphql } from "../../gql";
+import type { SettingsQuery } from "../../gql/graphql";
 import { SignIn } from "../../shell/SignIn";
 import { Answer } from "../../ui/Answer";
+import type { Column } from "../../ui/columns";
 import { Facts } from "../../ui/Facts";
 import { integer, percent, words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
-import { Scrolls } from "../../ui/Scrolls";
+import { Table } from "../../ui/Table";
 import { Title } from "../../ui/Title";
 
 const SETTINGS = graphql(`
@@ -30,6 +32,20 @@ const SETTINGS = graphql(`
 		}
 	}
 `);
+
+type Cache = SettingsQuery["serverInfo"]["caches"][number];
+
+const CACHES: readonly Column<Cache>[] = [
+	{ name: "Cache", cell: ({ name }) => name },
+	{ name: "Entries", isNumber: true, cell: ({ entries }) => integer(entries) },
+	{ name: "Megabytes", isNumber: true, cell: ({ bytes }) => integer(Math.round(bytes / 1e6)) },
+	{ name: "Limit", isNumber: true, cell: ({ byteLimit }) => integer(Math.round(byteLimit / 1e6)) },
+	{
+		name: "Served from it",
+		isNumber: true,
+		cell: ({ hits, misses }) => percent(hits + misses > 0 ? hits / (hits + misses) : null),
+	},
+];
 
 /** Who one is, and what the server does. */
 export default function Settings() {
@@ -64,38 +80,7 @@ export default function Settings() {
 						<section aria-labelledby="server">
 							<h2 id="server">Server</h2>
 							<Facts>{{ Version: serverInfo.version, Device: serverInfo.device }}</Facts>
-							<Scrolls label="Caches">
-								<table className="list narrow">
-									<thead>
-										<tr>
-											<th scope="col">Cache</th>
-											<th scope="col" className="number">
-												Entries
-											</th>
-											<th scope="col" className="number">
-												Megabytes
-											</th>
-											<th scope="col" className="number">
-												Limit
-											</th>
-											<th scope="col" className="number">
-												Served from it
-											</th>
-										</tr>
-									</thead>
-									<tbody>
-										{serverInfo.caches.map(({ name, bytes, byteLimit, entries, hits, misses }) => (
-											<tr key={name}>
-												<td>{name}</td>
-												<td className="number">{integer(entries)}</td>
-												<td className="number">{integer(Math.round(bytes / 1e6))}</td>
-												<td className="number">{integer(Math.round(byteLimit / 1e6))}</td>
-												<td className="number">{percent(hits + misses > 0 ? hits / (hits + misses) : null)}</td>
-											</tr>
-										))}
-									</tbody>
-								</table>
-							</Scrolls>
+							<Table label="Caches" columns={CACHES} rows={serverInfo.caches} rowKey={({ name }) => name} isNarrow />
 						</section>
 					</>
 				)}

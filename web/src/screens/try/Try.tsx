@@ -1,38 +1,20 @@
 import { useMutation } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { type DragEvent, useEffect, useState } from "react";
-import { useDocument } from "../../api/queries";
 import { request } from "../../api/request";
 import { graphql } from "../../gql";
 import type { TrySearch } from "../../search";
-import { Answer, Empty } from "../../ui/Answer";
+import { Empty } from "../../ui/Answer";
 import { Filters, TextFilter } from "../../ui/Filters";
 import { percent } from "../../ui/format";
+import { VersionLink } from "../../ui/links";
+import { NamedVersion } from "../../ui/NamedVersion";
 import { Picture } from "../../ui/Picture";
 import { Problem } from "../../ui/Problem";
 import { Title } from "../../ui/Title";
 import { useLatest } from "../../ui/useLatest";
-import { parseVersionName } from "../../ui/versionName";
 import { Pad } from "./Pad";
 import "./Try.css";
-
-const CHOSEN = graphql(`
-	query VersionToTry($model: String!, $number: Int, $alias: String) {
-		model(name: $model) {
-			id
-			name
-			version(number: $number, alias: $alias) {
-				id
-				number
-				accuracy
-				dataset {
-					id
-					name
-				}
-			}
-		}
-	}
-`);
 
 const PREDICT = graphql(`
 	mutation Predict($input: PredictInput!) {
@@ -123,45 +105,22 @@ export default function Try() {
 						</label>
 					</div>
 					{names.map((name) => (
-						<Chosen key={name} name={name} image={image} />
+						<div key={name} className="tried">
+							<NamedVersion name={name}>
+								{({ model, number, id }) => (
+									<>
+										<h2>
+											<VersionLink model={model} number={number} />
+										</h2>
+										<Prediction version={id} image={image} />
+									</>
+								)}
+							</NamedVersion>
+						</div>
 					))}
 				</section>
 			)}
 		</>
-	);
-}
-
-function Chosen({ name, image }: { name: string; image: Blob | null }) {
-	const parsed = parseVersionName(name);
-	const chosen = useDocument(CHOSEN, {
-		model: parsed?.model ?? "",
-		number: parsed?.number ?? null,
-		alias: parsed?.number ? null : "latest",
-	});
-	return (
-		<div className="tried">
-			<Answer query={chosen} rows={5}>
-				{({ model }) =>
-					model?.version ? (
-						<>
-							<h2>
-								<Link
-									to="/models/$model/versions/$number"
-									params={{ model: model.name, number: String(model.version.number) }}
-								>
-									<bdi>{model.name}</bdi>, version {model.version.number}
-								</Link>
-							</h2>
-							<Prediction version={model.version.id} image={image} />
-						</>
-					) : (
-						<Empty>
-							There is no version <bdi>{name}</bdi>.
-						</Empty>
-					)
-				}
-			</Answer>
-		</div>
 	);
 }
 

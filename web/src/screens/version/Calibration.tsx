@@ -1,5 +1,6 @@
+import type { Column } from "../../ui/columns";
 import { integer, percent } from "../../ui/format";
-import { Scrolls } from "../../ui/Scrolls";
+import { Table } from "../../ui/Table";
 
 interface Bin {
 	lower: number;
@@ -9,48 +10,25 @@ interface Bin {
 	imageCount: number;
 }
 
+const COLUMNS: readonly Column<Bin>[] = [
+	{ name: "Confidence from, to", cell: ({ lower, upper }) => `${percent(lower)}, ${percent(upper)}` },
+	{ name: "Images", isNumber: true, cell: ({ imageCount }) => integer(imageCount) },
+	{ name: "Mean confidence", isNumber: true, cell: ({ confidence }) => percent(confidence) },
+	{ name: "Accuracy", isNumber: true, cell: ({ accuracy }) => percent(accuracy) },
+	{
+		name: "Accuracy as a bar",
+		isNameHidden: true,
+		cell: ({ accuracy }) => <meter value={accuracy ?? 0} aria-label="Accuracy" />,
+	},
+];
+
 /** How well confidence agrees with accuracy. */
 export function Calibration({ bins }: { bins: readonly Bin[] }) {
 	const filled = bins.filter((bin) => bin.imageCount > 0);
 	return (
 		<section aria-labelledby="calibration">
 			<h2 id="calibration">Confidence and accuracy</h2>
-			<Scrolls label="Confidence and accuracy">
-				<table className="list narrow">
-					<thead>
-						<tr>
-							<th scope="col">Confidence from, to</th>
-							<th scope="col" className="number">
-								Images
-							</th>
-							<th scope="col" className="number">
-								Mean confidence
-							</th>
-							<th scope="col" className="number">
-								Accuracy
-							</th>
-							<th scope="col">
-								<span className="visually-hidden">Accuracy as a bar</span>
-							</th>
-						</tr>
-					</thead>
-					<tbody>
-						{filled.map((bin) => (
-							<tr key={bin.lower}>
-								<td>
-									{percent(bin.lower)}, {percent(bin.upper)}
-								</td>
-								<td className="number">{integer(bin.imageCount)}</td>
-								<td className="number">{percent(bin.confidence)}</td>
-								<td className="number">{percent(bin.accuracy)}</td>
-								<td>
-									<meter value={bin.accuracy ?? 0} aria-label="Accuracy" />
-								</td>
-							</tr>
-						))}
-					</tbody>
-				</table>
-			</Scrolls>
+			<Table label="Confidence and accuracy" columns={COLUMNS} rows={filled} rowKey={({ lower }) => lower} isNarrow />
 		</section>
 	);
 }

@@ -1,11 +1,12 @@
 import { useAll, useChange, useDocument, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer, Empty } from "../../ui/Answer";
+import type { Column } from "../../ui/columns";
 import { Facts } from "../../ui/Facts";
 import { integer, moment, NONE, percent } from "../../ui/format";
 import { Picture } from "../../ui/Picture";
 import { Problem } from "../../ui/Problem";
-import { Scrolls } from "../../ui/Scrolls";
+import { Table } from "../../ui/Table";
 import { Calibration } from "./Calibration";
 import { type Cell, Confusion } from "./Confusion";
 import type { NamedVersion } from "./Version";
@@ -199,44 +200,19 @@ interface ClassReport {
 	f1?: number | null;
 }
 
+const CLASSES: readonly Column<ClassReport>[] = [
+	{ name: "Class", cell: ({ class: { name } }) => <bdi>{name}</bdi> },
+	{ name: "Images", isNumber: true, cell: ({ imageCount }) => imageCount },
+	{ name: "Precision", isNumber: true, cell: ({ precision }) => percent(precision) },
+	{ name: "Recall", isNumber: true, cell: ({ recall }) => percent(recall) },
+	{ name: "F1", isNumber: true, cell: ({ f1 }) => (f1 == null ? NONE : f1.toFixed(3)) },
+];
+
 function Classes({ classes }: { classes: readonly ClassReport[] }) {
 	return (
 		<section aria-labelledby="classes">
 			<h2 id="classes">Classes</h2>
-			<Scrolls label="Classes">
-				<table className="list narrow">
-					<thead>
-						<tr>
-							<th scope="col">Class</th>
-							<th scope="col" className="number">
-								Images
-							</th>
-							<th scope="col" className="number">
-								Precision
-							</th>
-							<th scope="col" className="number">
-								Recall
-							</th>
-							<th scope="col" className="number">
-								F1
-							</th>
-						</tr>
-					</thead>
-					<tbody>
-						{classes.map((report) => (
-							<tr key={report.class.index}>
-								<td>
-									<bdi>{report.class.name}</bdi>
-								</td>
-								<td className="number">{report.imageCount}</td>
-								<td className="number">{percent(report.precision)}</td>
-								<td className="number">{percent(report.recall)}</td>
-								<td className="number">{report.f1 == null ? NONE : report.f1.toFixed(3)}</td>
-							</tr>
-						))}
-					</tbody>
-				</table>
-			</Scrolls>
+			<Table label="Classes" columns={CLASSES} rows={classes} rowKey={(report) => report.class.index} isNarrow />
 		</section>
 	);
 }

@@ -3,8 +3,9 @@ import { useAll, useDocument, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { LayersQuery } from "../../gql/graphql";
 import { Answer, Empty } from "../../ui/Answer";
+import type { Column } from "../../ui/columns";
 import { compact, score, shape } from "../../ui/format";
-import { type Column, Rows } from "../../ui/Rows";
+import { Rows } from "../../ui/Rows";
 import type { NamedVersion } from "./Version";
 
 const LAYERS = graphql(`

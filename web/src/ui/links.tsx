@@ -1,0 +1,29 @@
+import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+
+interface VersionPlace {
+	model: string;
+	number: number;
+}
+
+/** A link to a version. Without content of its own, it has the version's name. */
+export function VersionLink({ model, number, children }: VersionPlace & { children?: ReactNode }) {
+	return (
+		<Link to="/models/$model/versions/$number" params={{ model, number: String(number) }}>
+			{children ?? (
+				<>
+					<bdi>{model}</bdi>, version {number}
+				</>
+			)}
+		</Link>
+	);
+}
+
+/** A link to a layer of a version. */
+export function LayerLink({ model, number, layer }: VersionPlace & { layer: string }) {
+	return (
+		<Link to="/models/$model/versions/$number/layers/$layer" params={{ model, number: String(number), layer }}>
+			<bdi>{layer}</bdi>
+		</Link>
+	);
+}
