@@ -3,6 +3,7 @@ import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import { Help } from "./Help";
 import { Jobs } from "./JobTray";
 import { useKeys } from "./keys";
+import { MarkBar } from "./MarkBar";
 import { SCREENS } from "./screens";
 import "./Shell.css";
 
@@ -40,6 +41,7 @@ export function Shell() {
 				</button>
 			</header>
 			<Screen />
+			<MarkBar />
 			{opened === "palette" && (
 				<Suspense>
 					<Palette onClose={close} />

@@ -1,5 +1,6 @@
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
+import { comparison, useMarks } from "../marks";
 import { SCREENS } from "./screens";
 
 /** The keys of the page, as the help lists them. */
@@ -9,6 +10,8 @@ export const KEYS: readonly (readonly [string, string])[] = [
 	["Esc", "leave the filter"],
 	["j, k", "next, previous row"],
 	["Enter", "open"],
+	["c", "mark the version for comparison, or take its mark away"],
+	["c, Enter", "compare, once two are marked"],
 	...SCREENS.map(({ letter, purpose }) => [`g ${letter}`, purpose.toLowerCase()] as const),
 	["?", "this list"],
 ];
@@ -21,6 +24,7 @@ export function useKeys(open: { palette: () => void; help: () => void }) {
 	const navigate = useNavigate();
 	useEffect(() => {
 		let goPressedAt = Number.NEGATIVE_INFINITY;
+		let isMarking = false;
 		const listen = (event: KeyboardEvent) => {
 			if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
 				event.preventDefault();
@@ -34,11 +38,19 @@ export function useKeys(open: { palette: () => void; help: () => void }) {
 			}
 			const isSecond = event.timeStamp - goPressedAt < PAUSE_MILLISECONDS;
 			goPressedAt = Number.NEGATIVE_INFINITY;
+			const wasMarking = isMarking || isMark(event.target);
+			isMarking = false;
 			const screen = SCREENS.find(({ letter }) => letter === event.key);
+			const target = comparison(useMarks.getState().names);
 			if (isSecond && screen) {
 				void navigate({ to: screen.to });
 			} else if (event.key === "g") {
 				goPressedAt = event.timeStamp;
+			} else if (event.key === "c") {
+				isMarking = mark();
+			} else if (event.key === "Enter" && wasMarking && target) {
+				event.preventDefault();
+				void navigate(target);
 			} else if (event.key === "?") {
 				open.help();
 			} else if (event.key === "/") {
@@ -56,8 +68,20 @@ export function useKeys(open: { palette: () => void; help: () => void }) {
 function isTyping(target: EventTarget | null): boolean {
 	return (
 		target instanceof HTMLElement &&
-		target.closest("input, textarea, select, [contenteditable], [role=dialog]") !== null
+		target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], [role=dialog]") !== null
 	);
+}
+
+function isMark(target: EventTarget | null): boolean {
+	return target instanceof HTMLElement && "mark" in target.dataset;
+}
+
+/** Marks the version of the current row, or else that of the screen. Says whether there is one. */
+function mark(): boolean {
+	const row = document.activeElement?.closest("[data-row]");
+	const box = (row ?? document).querySelector<HTMLElement>(row ? "[data-mark]" : ".title [data-mark]");
+	box?.click();
+	return box !== null;
 }
 
 /** Moves the focus to the link of the next or previous row. */

@@ -9,6 +9,7 @@ import type { Column } from "../../ui/columns";
 import { Filters, SelectFilter, TextFilter } from "../../ui/Filters";
 import { percent, score } from "../../ui/format";
 import { LayerLink, VersionLink } from "../../ui/links";
+import { markColumn } from "../../ui/Mark";
 import { Table } from "../../ui/Table";
 import { Explanation } from "./Explanation";
 import type { Layer } from "./Layer";
@@ -227,6 +228,7 @@ function HitTable({ edges, layer, measure, filter }: TableProps) {
 				</button>
 			),
 		},
+		markColumn(({ node: { version } }) => ({ model: version.model.name, number: version.number })),
 	];
 	return (
 		<Table

@@ -7,6 +7,7 @@ import { Answer, Empty } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
 import { Filters, SelectFilter, TextFilter } from "../../ui/Filters";
 import { moment, NONE, percent } from "../../ui/format";
+import { markColumn } from "../../ui/Mark";
 import { Problem } from "../../ui/Problem";
 import { Rows } from "../../ui/Rows";
 import { Tags } from "../../ui/Tags";
@@ -35,6 +36,10 @@ const MODELS = graphql(`
 						id
 						name
 					}
+				}
+				latest: version(alias: "latest") {
+					id
+					number
 				}
 				versions {
 					totalCount
@@ -85,6 +90,11 @@ const COLUMNS: readonly Column<Model>[] = [
 		cell: ({ owner, visibility }) => `${owner ?? "everyone"}${visibility === "PRIVATE" ? ", private" : ""}`,
 	},
 	{ name: "Registered", rank: 3, width: "11rem", cell: ({ createdAt }) => moment(createdAt) },
+	// Of a model that is not evaluated, the latest version.
+	markColumn(({ name, best, latest }) => {
+		const version = best ?? latest;
+		return version ? { model: name, number: version.number } : null;
+	}),
 ];
 
 const ORDERS = { newest: ["CREATED_AT", "DESC"], oldest: ["CREATED_AT", "ASC"], name: ["NAME", "ASC"] } as const;

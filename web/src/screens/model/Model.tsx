@@ -9,6 +9,7 @@ import type { Column } from "../../ui/columns";
 import { Facts } from "../../ui/Facts";
 import { compact, moment, NONE, percent, words } from "../../ui/format";
 import { VersionLink } from "../../ui/links";
+import { markColumn } from "../../ui/Mark";
 import { Table } from "../../ui/Table";
 import { Tags } from "../../ui/Tags";
 import { Title } from "../../ui/Title";
@@ -157,5 +158,6 @@ function columns({ name, latest, best }: Model): readonly Column<Version>[] {
 		{ name: "Operations", isNumber: true, cell: ({ multiplyAccumulates }) => compact(multiplyAccumulates) },
 		{ name: "Format", cell: ({ format }) => words(format) },
 		{ name: "Registered", cell: ({ createdAt }) => moment(createdAt) },
+		markColumn(({ number }) => ({ model: name, number })),
 	];
 }

@@ -3,6 +3,7 @@ import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer, Empty } from "../../ui/Answer";
 import { percent, score } from "../../ui/format";
+import { Mark } from "../../ui/Mark";
 import type { NamedVersion } from "./Version";
 
 const RELATIVES = graphql(`
@@ -76,6 +77,7 @@ export function Relatives({ model, version }: NamedVersion) {
 										>
 											compare
 										</Link>
+										<Mark model={node.model.name} number={node.number} />
 									</div>
 									<details>
 										<summary>layers that match</summary>

@@ -6,6 +6,7 @@ import { NotFound } from "../../shell/NoSuchPage";
 import { Answer } from "../../ui/Answer";
 import { Facts } from "../../ui/Facts";
 import { compact, moment, percent, words } from "../../ui/format";
+import { Mark } from "../../ui/Mark";
 import { Tabs } from "../../ui/Tabs";
 import { Title } from "../../ui/Title";
 import { Evaluation } from "./Evaluation";
@@ -87,9 +88,12 @@ export default function VersionScreen() {
 								</>
 							}
 							actions={
-								<Link className="button" to="/compare" search={{ a: `${model.name}:${version.number}` }}>
-									Compare
-								</Link>
+								<>
+									<Mark model={model.name} number={version.number} isTextShown />
+									<Link className="button" to="/compare" search={{ a: `${model.name}:${version.number}` }}>
+										Compare
+									</Link>
+								</>
 							}
 						>
 							{`${model.name}, version ${version.number}`}
