@@ -18,6 +18,8 @@ const SCREENS = [
 	["/models/plain/versions/1/layers/0?tab=maps&image=3", "Layer 0 (Conv2d)", "the image"],
 	["/compare", "Compare two versions", "Enter two versions"],
 	["/compare?a=plain&b=wide:1&row=0&column=0", "Compare two versions", "Pair"],
+	["/compare?a=plain&b=wide:1&tab=structure&measure=CKA", "Compare two versions", "Only in wide:1"],
+	["/compare?a=plain&b=wide:1&tab=evaluations", "Compare two versions", "F1 of each class"],
 	["/build", "Build a network", "convolution"],
 	["/try", "Try an image", "Enter the name"],
 	["/try?a=plain&b=nobody", "Try an image", "Draw something"],

@@ -44,7 +44,7 @@ await withPage(server, async (page) => {
 	// The keys: palette, filter, rows, go.
 	await page.keyboard.press("Control+k");
 	await page.getByPlaceholder("Name of a model or a screen").fill("wid");
-	await page.getByRole("menuitem", { name: /^wide/ }).waitFor();
+	await page.getByRole("menuitem", { name: /^plain/ }).waitFor({ state: "detached" });
 	await page.keyboard.press("ArrowDown");
 	await page.keyboard.press("Enter");
 	await assertHeading(page, "wide");
@@ -74,4 +74,47 @@ await withPage(server, async (page) => {
 	await page.waitForURL("**row=1&column=1*");
 	await page.getByRole("complementary").getByRole("link", { name: "layer 1" }).first().click();
 	await assertHeading(page, /^Layer 1 /);
+
+	// Their structure and their evaluations, which keep what is compared.
+	await page.goto("/compare?a=plain&b=wide:1&measure=CKA&row=1&column=1");
+	await link("Structure");
+	await page.waitForURL("**tab=structure*");
+	assert.match(path(), /a=plain&b=wide/);
+	assert.match(path(), /measure=CKA/);
+	await page.getByRole("row").filter({ hasText: /Conv2d.*Conv2d.*changed.*out_channels/ }).first().waitFor();
+	await link("Evaluations");
+	const accuracy = page.getByRole("row").filter({ hasText: "Accuracy" });
+	await accuracy.filter({ hasText: /[+−±][0-9.]+ points/ }).waitFor();
+	await page.getByRole("heading", { name: "F1 of each class" }).waitFor();
+	await page.reload();
+	await accuracy.waitFor();
+
+	const isComparison = ({ pathname, searchParams }) =>
+		`${pathname} ${searchParams.get("a")} ${searchParams.get("b")}` === "/compare plain:1 wide:1";
+
+	// Two marks, by the key in a list and by the mouse on a version, and Enter compares them.
+	const marks = page.getByRole("region", { name: "Marked for comparison" });
+	await page.goto("/");
+	await page.getByRole("link", { name: "plain", exact: true }).focus();
+	await page.keyboard.press("c");
+	await marks.getByText("plain:1").waitFor();
+	assert.ok(await page.getByLabel("Mark plain:1 for comparison").isChecked());
+	await page.reload();
+	await marks.getByText("plain:1").waitFor();
+	await page.goto("/models/wide/versions/1");
+	await page.getByLabel("Mark for comparison").check();
+	await marks.getByRole("link", { name: "Compare" }).waitFor();
+	await page.keyboard.press("Enter");
+	await page.waitForURL(isComparison);
+	await map.waitFor();
+	await page.goto("/models/wide/versions/1");
+	await assertHeading(page, "wide, version 1");
+	await page.getByRole("heading", { level: 1 }).click();
+	await page.keyboard.press("c");
+	await marks.getByText("Mark another version").waitFor();
+	await page.keyboard.press("c");
+	await page.keyboard.press("Enter");
+	await page.waitForURL(isComparison);
+	await marks.getByRole("button", { name: "Clear" }).click();
+	await marks.waitFor({ state: "detached" });
 });

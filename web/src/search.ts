@@ -23,23 +23,28 @@ export interface VersionSearch {
 
 const MEASURES = ["DEBIASED_CKA", "CKA"] as const;
 
+export type Measure = (typeof MEASURES)[number];
+
 const LAYER_TABS = ["similar", "channels", "maps"] as const;
 
 export interface LayerSearch {
 	tab?: (typeof LAYER_TABS)[number];
 	/** The index of the test image that feature maps are of. */
 	image?: number;
-	measure?: (typeof MEASURES)[number];
+	measure?: Measure;
 	minAccuracy?: number;
 	kind?: string;
 	dataset?: string;
 	ownModel?: true;
 }
 
+const COMPARE_TABS = ["map", "structure", "evaluations"] as const;
+
 export interface CompareSearch {
+	tab?: (typeof COMPARE_TABS)[number];
 	a?: string;
 	b?: string;
-	measure?: (typeof MEASURES)[number];
+	measure?: Measure;
 	/** The selected cell of the map: indices of its row and column. */
 	row?: number;
 	column?: number;
@@ -89,6 +94,7 @@ export function layer(raw: Raw): LayerSearch {
 
 export function compare(raw: Raw): CompareSearch {
 	return present({
+		tab: choice(raw.tab, COMPARE_TABS),
 		a: text(raw.a),
 		b: text(raw.b),
 		measure: choice(raw.measure, MEASURES),

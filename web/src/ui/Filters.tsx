@@ -1,4 +1,5 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
+import type { Measure } from "../search";
 import "./Filters.css";
 
 /** How long the reader may pause while typing. */
@@ -80,5 +81,20 @@ export function SelectFilter({
 				))}
 			</select>
 		</span>
+	);
+}
+
+/** The measure of similarity. The default one needs no word in an address. */
+export function MeasureFilter({ value, onChange }: { value: Measure; onChange: (measure: "CKA" | undefined) => void }) {
+	return (
+		<SelectFilter
+			label="Measure"
+			value={value}
+			options={[
+				["DEBIASED_CKA", "debiased CKA"],
+				["CKA", "CKA"],
+			]}
+			onChange={(name) => onChange(name === "CKA" ? name : undefined)}
+		/>
 	);
 }

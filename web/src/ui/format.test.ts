@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { compact, percent, shape, words } from "./format";
+import { compact, percent, shape, signed, words } from "./format";
 
 test("numbers are short and keep their meaning", () => {
 	expect(compact(1_234_567)).toBe("1.23M");
@@ -8,6 +8,12 @@ test("numbers are short and keep their meaning", () => {
 	expect(percent(0)).toBe("0.0%");
 	expect(percent(null)).toBe("–");
 	expect(shape([16, 8, 8])).toBe("16 × 8 × 8");
+});
+
+test("a difference has a sign", () => {
+	expect(signed(1.25, 1)).toBe("+1.3");
+	expect(signed(-0.0421, 3)).toBe("−0.042");
+	expect(signed(-0.0004, 3)).toBe("±0.000");
 });
 
 test("names of the API become words", () => {

@@ -25,6 +25,13 @@ export function score(value: number): string {
 	return value.toFixed(3);
 }
 
+/** A difference, always with its sign. */
+export function signed(value: number, digits: number): string {
+	const text = Math.abs(value).toFixed(digits);
+	if (Number(text) === 0) return `±${text}`;
+	return `${value > 0 ? "+" : "−"}${text}`;
+}
+
 /** The shape of an activation or image. */
 export function shape(sizes: readonly number[]): string {
 	return sizes.join(" × ");

@@ -19,11 +19,11 @@ export function VersionLink({ model, number, children }: VersionPlace & { childr
 	);
 }
 
-/** A link to a layer of a version. */
-export function LayerLink({ model, number, layer }: VersionPlace & { layer: string }) {
+/** A link to a layer of a version. Without content of its own, it has the layer's name. */
+export function LayerLink({ model, number, layer, children }: VersionPlace & { layer: string; children?: ReactNode }) {
 	return (
 		<Link to="/models/$model/versions/$number/layers/$layer" params={{ model, number: String(number), layer }}>
-			<bdi>{layer}</bdi>
+			{children ?? <bdi>{layer}</bdi>}
 		</Link>
 	);
 }

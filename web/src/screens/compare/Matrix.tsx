@@ -1,6 +1,7 @@
 import { interpolateViridis } from "d3-scale-chromatic";
 import { type KeyboardEvent, type MouseEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { score } from "../../ui/format";
+import { Axis } from "./Axis";
 import "./Matrix.css";
 
 /** A cell of a matrix. */
@@ -9,9 +10,15 @@ export interface Place {
 	column: number;
 }
 
+/** The layers along a side of a map, and what they belong to. */
+interface Side {
+	title: string;
+	names: readonly string[];
+}
+
 interface MatrixProps {
-	rows: readonly string[];
-	columns: readonly string[];
+	rows: Side;
+	columns: Side;
 	/** By row, then by column. */
 	scores: readonly (readonly number[])[];
 	/** Cells that a line is drawn through. */
@@ -28,9 +35,11 @@ const MAP = 760;
 const LEAP = 10;
 
 /** A map of scores. The arrows move a cross-hair, Enter and a click select the cell under it. */
-export function Matrix({ rows, columns, scores, path, selected, onSelect }: MatrixProps) {
+export function Matrix({ rows: rowSide, columns: columnSide, scores, path, selected, onSelect }: MatrixProps) {
+	const [rows, columns] = [rowSide.names, columnSide.names];
 	const canvas = useRef<HTMLCanvasElement>(null);
 	const label = useId();
+	const [map, shown] = useSize();
 	const [place, setPlace] = useState<Place>(selected ?? { row: 0, column: 0 });
 	const cell = Math.min(CELL, MAP / Math.max(rows.length, columns.length));
 	const [width, height] = [cell * columns.length, cell * rows.length];
@@ -86,8 +95,10 @@ export function Matrix({ rows, columns, scores, path, selected, onSelect }: Matr
 		height: `${100 / rows.length}%`,
 	});
 	return (
-		<figure className="matrix" style={{ maxWidth: width }}>
+		<figure className="matrix" style={{ gridTemplateColumns: `auto auto minmax(0, ${width}px)` }}>
+			<Axis {...rowSide} direction="row" pixels={shown.height} />
 			<div
+				ref={map}
 				role="grid"
 				aria-label="Similarity of all pairs of layers"
 				aria-rowcount={rows.length}
@@ -116,6 +127,7 @@ export function Matrix({ rows, columns, scores, path, selected, onSelect }: Matr
 					/>
 				</div>
 			</div>
+			<Axis {...columnSide} direction="column" pixels={shown.width} />
 			<figcaption>
 				<span>{text}</span>
 				<span className="scale" aria-hidden="true">
@@ -124,6 +136,19 @@ export function Matrix({ rows, columns, scores, path, selected, onSelect }: Matr
 			</figcaption>
 		</figure>
 	);
+}
+
+/** The size of an element on the screen, which follows the window. */
+function useSize() {
+	const place = useRef<HTMLDivElement>(null);
+	const [size, setSize] = useState({ width: 0, height: 0 });
+	useEffect(() => {
+		if (!place.current) return;
+		const observer = new ResizeObserver(([entry]) => entry && setSize(entry.contentRect));
+		observer.observe(place.current);
+		return () => observer.disconnect();
+	}, []);
+	return [place, size] as const;
 }
 
 /** A picture with a pixel for each score. */

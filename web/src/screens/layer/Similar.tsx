@@ -3,10 +3,10 @@ import { useState } from "react";
 import { useDocument, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { SimilarityFilter, SimilarQuery } from "../../gql/graphql";
-import type { LayerSearch } from "../../search";
+import type { LayerSearch, Measure } from "../../search";
 import { Answer, Empty } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
-import { Filters, SelectFilter, TextFilter } from "../../ui/Filters";
+import { Filters, MeasureFilter, TextFilter } from "../../ui/Filters";
 import { percent, score } from "../../ui/format";
 import { LayerLink, VersionLink } from "../../ui/links";
 import { markColumn } from "../../ui/Mark";
@@ -106,15 +106,7 @@ export function Similar({ layer }: { layer: Layer }) {
 		<section aria-labelledby="similar">
 			<h2 id="similar">Most similar layers</h2>
 			<Filters>
-				<SelectFilter
-					label="Measure"
-					value={measure}
-					options={[
-						["DEBIASED_CKA", "debiased CKA"],
-						["CKA", "CKA"],
-					]}
-					onChange={(name) => set({ measure: name === "CKA" ? name : undefined })}
-				/>
+				<MeasureFilter value={measure} onChange={(measure) => set({ measure })} />
 				<TextFilter
 					label="Accuracy at least, %"
 					type="number"
@@ -173,7 +165,7 @@ export function Similar({ layer }: { layer: Layer }) {
 interface TableProps {
 	edges: readonly Hit[];
 	layer: string;
-	measure: "DEBIASED_CKA" | "CKA";
+	measure: Measure;
 	filter: SimilarityFilter;
 }
 

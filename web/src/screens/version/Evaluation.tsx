@@ -1,14 +1,14 @@
-import { useAll, useChange, useDocument, usePages } from "../../api/queries";
+import { useAll, useDocument, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
-import { Answer, Empty } from "../../ui/Answer";
+import { Answer } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
 import { Facts } from "../../ui/Facts";
 import { integer, moment, NONE, percent } from "../../ui/format";
 import { Picture } from "../../ui/Picture";
-import { Problem } from "../../ui/Problem";
 import { Table } from "../../ui/Table";
 import { Calibration } from "./Calibration";
 import { type Cell, Confusion } from "./Confusion";
+import { NotEvaluated } from "./NotEvaluated";
 import type { NamedVersion } from "./Version";
 import "./Evaluation.css";
 
@@ -105,16 +105,6 @@ const CELLS = graphql(`
 	}
 `);
 
-const EVALUATE = graphql(`
-	mutation Evaluate($input: EvaluateVersionInput!) {
-		evaluateVersion(input: $input) {
-			job {
-				id
-			}
-		}
-	}
-`);
-
 /** How well a version classifies the test images of its data set. */
 export function Evaluation({ version }: NamedVersion) {
 	const found = useDocument(EVALUATION, { version: version.id });
@@ -122,7 +112,7 @@ export function Evaluation({ version }: NamedVersion) {
 		<Answer query={found} rows={8}>
 			{({ version: answer }) => {
 				const evaluation = answer?.evaluation;
-				if (!evaluation) return <NotEvaluated version={version.id} isReady={version.status === "READY"} />;
+				if (!evaluation) return <NotEvaluated version={version}>This version is not evaluated.</NotEvaluated>;
 				return (
 					<>
 						<Facts>
@@ -169,26 +159,6 @@ function Cells({ version, classNames }: { version: string; classNames: readonly 
 				return <Confusion cells={all} classNames={classNames} />;
 			}}
 		</Answer>
-	);
-}
-
-function NotEvaluated({ version, isReady }: { version: string; isReady: boolean }) {
-	const evaluate = useChange(EVALUATE);
-	return (
-		<Empty>
-			This version is not evaluated.{" "}
-			{isReady && (
-				<button
-					type="button"
-					className="primary"
-					disabled={evaluate.isPending || evaluate.isSuccess}
-					onClick={() => evaluate.mutate({ input: { versionId: version } })}
-				>
-					{evaluate.isSuccess ? "Evaluating" : "Evaluate"}
-				</button>
-			)}
-			{evaluate.error && <Problem error={evaluate.error} />}
-		</Empty>
 	);
 }
 
