@@ -58,6 +58,15 @@ export async function barriers(page) {
 	);
 }
 
+/** Breaks the connection of all requests that send files, until the function that it returns is called. */
+export async function loseUploads(page) {
+	const address = "**/graphql";
+	await page.route(address, (route) =>
+		route.request().headers()["content-type"].startsWith("multipart/") ? route.abort("connectionreset") : route.continue(),
+	);
+	return () => page.unroute(address);
+}
+
 /** The heading of a screen, once it is there. */
 export async function assertHeading(page, text) {
 	await page.getByRole("heading", { level: 1, name: text, exact: true }).waitFor();

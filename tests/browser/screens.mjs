@@ -23,6 +23,7 @@ const SCREENS = [
 	["/build", "Build a network", "convolution"],
 	["/try", "Try an image", "Enter the name"],
 	["/try?a=plain&b=nobody", "Try an image", "Draw something"],
+	["/ask?measure=CKA", "Ask with a file of activations", "digits, 100 images, default"],
 	["/datasets", "Data sets", "10 classes"],
 	["/settings", "Settings", "This server is open"],
 	["/jobs", "Jobs", "version 1"],

@@ -1,6 +1,6 @@
 // Draws, chooses and drops images: `node try.mjs SERVER`.
 import assert from "node:assert/strict";
-import { assertHeading, barriers, withPage } from "./page.mjs";
+import { assertHeading, barriers, loseUploads, withPage } from "./page.mjs";
 
 const [server] = process.argv.slice(2);
 
@@ -38,12 +38,22 @@ await withPage(
 		assert.deepEqual(await barriers(page), []);
 
 		// A file is as good as a drawing, and one that is no image says so.
-		const file = page.getByLabel("or choose, photograph or drop an image");
+		const file = page.getByLabel("Choose, photograph or drop an image");
 		await file.setInputFiles({ name: "note.png", mimeType: "image/png", buffer: Buffer.from("no image") });
 		await page.getByRole("alert").first().waitFor();
 		assert.match(await page.getByRole("alert").first().innerText(), /PNG|image/);
+
+		// A connection that is lost while an image is sent loses nothing: it is sent again.
+		const restore = await loseUploads(page);
+		const picture = await page.getByRole("img", { name: "Pad to draw on" }).evaluate((canvas) => canvas.toDataURL());
+		const buffer = Buffer.from(picture.split(",")[1], "base64");
+		await file.setInputFiles({ name: "drawing.png", mimeType: "image/png", buffer });
+		await page.getByText("The file was not sent").first().waitFor();
+		await restore();
+		await page.getByRole("button", { name: "Try again" }).first().click();
+		await predictions.first().waitFor();
 		await page.getByRole("button", { name: "Clear" }).click();
 		await page.getByText("Draw something, or choose an image.").first().waitFor();
 	},
-	{ expectedErrors: ["400 (Bad Request)"] },
+	{ expectedErrors: ["400 (Bad Request)", "ERR_CONNECTION_RESET"] },
 );

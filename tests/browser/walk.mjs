@@ -1,6 +1,6 @@
 // Walks through the page by clicks and by keys: `node walk.mjs SERVER`.
 import assert from "node:assert/strict";
-import { assertHeading, withPage } from "./page.mjs";
+import { assertHeading, barriers, withPage } from "./page.mjs";
 
 const [server] = process.argv.slice(2);
 
@@ -59,6 +59,9 @@ await withPage(server, async (page) => {
 	await page.keyboard.press("j");
 	await page.keyboard.press("Enter");
 	await assertHeading(page, "plain");
+	await page.keyboard.press("g");
+	await page.keyboard.press("a");
+	await assertHeading(page, "Ask with a file of activations");
 	await page.keyboard.press("?");
 	await page.getByRole("dialog", { name: "Keys" }).waitFor();
 	await page.keyboard.press("Escape");
@@ -104,6 +107,7 @@ await withPage(server, async (page) => {
 	await page.goto("/models/wide/versions/1");
 	await page.getByLabel("Mark for comparison").check();
 	await marks.getByRole("link", { name: "Compare" }).waitFor();
+	assert.deepEqual(await barriers(page), []);
 	await page.keyboard.press("Enter");
 	await page.waitForURL(isComparison);
 	await map.waitFor();

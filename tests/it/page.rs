@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use scv::config::AccessChoice;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::support::client::text;
@@ -26,16 +26,19 @@ async fn browse(arguments: &[&str]) {
     );
 }
 
-/// A server with two trained networks.
+/// A server with two trained networks, of which the second one has two versions.
 async fn server_with_networks() -> Server {
     let server = Server::start().await;
     let api = &server.api;
     let plain = include_str!("../../examples/plain.json");
     let wide = include_str!("../../examples/wide.json");
-    for (name, blocks) in [("plain", plain), ("wide", wide)] {
-        let blocks = serde_json::from_str(blocks).unwrap();
+    for (name, blocks, epochs) in [("plain", plain, vec![3]), ("wide", wide, vec![3, 1])] {
+        let blocks: Value = serde_json::from_str(blocks).unwrap();
         let model = api.model(name).await;
-        api.train_and_wait(&model, blocks, json!({ "epochs": 3 })).await;
+        for epochs in epochs {
+            api.train_and_wait(&model, blocks.clone(), json!({ "epochs": epochs }))
+                .await;
+        }
     }
     server
 }
@@ -58,6 +61,13 @@ async fn one_walks_from_the_front_to_a_pair_of_layers_by_clicks_and_by_keys() {
 async fn one_draws_a_digit_and_sees_what_two_networks_make_of_it() {
     let server = server_with_networks().await;
     browse(&["try", &server.api.url]).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_asks_with_a_file_of_activations_and_sees_what_computes_the_same() {
+    let server = server_with_networks().await;
+    browse(&["ask", &server.api.url]).await;
     server.stop().await.unwrap();
 }
 

@@ -57,6 +57,13 @@ const tryOut = createRoute({
 	component: lazyRouteComponent(() => import("./screens/try/Try")),
 });
 
+const ask = createRoute({
+	getParentRoute: () => root,
+	path: "/ask",
+	validateSearch: search.ask,
+	component: lazyRouteComponent(() => import("./screens/ask/Ask")),
+});
+
 const datasets = createRoute({
 	getParentRoute: () => root,
 	path: "/datasets",
@@ -77,7 +84,7 @@ const settings = createRoute({
 });
 
 export const router = createRouter({
-	routeTree: root.addChildren([library, model, version, layer, compare, build, tryOut, datasets, jobs, settings]),
+	routeTree: root.addChildren([library, model, version, layer, compare, build, tryOut, ask, datasets, jobs, settings]),
 	defaultNotFoundComponent: NoSuchPage,
 	defaultErrorComponent: ({ error, reset }) => (
 		<Problem error={error instanceof Error ? error : new Error(String(error))} retry={reset} />

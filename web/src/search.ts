@@ -50,6 +50,12 @@ export interface CompareSearch {
 	column?: number;
 }
 
+export interface AskSearch {
+	/** Global id of the probe set that the activations were computed on. */
+	probeSet?: string;
+	measure?: Measure;
+}
+
 export interface TrySearch {
 	/** Two versions, such as `plain:1`. */
 	a?: string;
@@ -101,6 +107,10 @@ export function compare(raw: Raw): CompareSearch {
 		row: index(raw.row),
 		column: index(raw.column),
 	});
+}
+
+export function ask(raw: Raw): AskSearch {
+	return present({ probeSet: text(raw.probeSet), measure: choice(raw.measure, MEASURES) });
 }
 
 export function tryOut(raw: Raw): TrySearch {

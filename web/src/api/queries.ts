@@ -17,15 +17,25 @@ const FRESH_MILLISECONDS = 5_000;
 /** Errors that may pass by themselves. */
 const PASSING = new Set(["OFFLINE", "OVERLOADED", "TIMEOUT"]);
 
+/** A server on this machine or in its network is reached also where the browser knows no way to the internet. */
+const NETWORK_MODE = "always";
+
 export const queries = new QueryClient({
 	defaultOptions: {
 		queries: {
 			staleTime: FRESH_MILLISECONDS,
 			placeholderData: (before: unknown) => before,
-			retry: (failures, error) => failures < 2 && error instanceof RequestError && PASSING.has(error.code),
+			retry: (failures, error) => failures < 2 && isPassing(error),
+			networkMode: NETWORK_MODE,
 		},
+		mutations: { networkMode: NETWORK_MODE },
 	},
 });
+
+/** Whether the same request may succeed later. */
+export function isPassing(error: Error): boolean {
+	return error instanceof RequestError && PASSING.has(error.code);
+}
 
 /** The answer to a document. Old data stays while new data loads. */
 export function useDocument<Data, Variables>(

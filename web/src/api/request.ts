@@ -55,9 +55,12 @@ async function send(body: string | FormData, signal: AbortSignal | null): Promis
 		return await fetch("/graphql", { method: "POST", headers: { ...headers, ...type }, body, signal });
 	} catch (error) {
 		if (signal?.aborted) throw error;
-		throw new RequestError("The server cannot be reached.", "OFFLINE");
+		throw new RequestError(typeof body === "string" ? "The server cannot be reached." : NOT_SENT, "OFFLINE");
 	}
 }
+
+/** Browsers do not say which of the two it was. */
+const NOT_SENT = "The file was not sent: the connection was lost, or the file has changed since it was chosen.";
 
 /** A request as JSON, or as a form if its variables have files (the GraphQL multipart request specification). */
 function body<Data, Variables>(

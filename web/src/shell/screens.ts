@@ -4,6 +4,7 @@ export const SCREENS = [
 	{ to: "/compare", name: "Compare", purpose: "Compare two versions", letter: "c" },
 	{ to: "/build", name: "Build", purpose: "Build a network", letter: "b" },
 	{ to: "/try", name: "Try", purpose: "Try an image", letter: "t" },
+	{ to: "/ask", name: "Ask", purpose: "Ask with a file of activations", letter: "a" },
 	{ to: "/datasets", name: "Data sets", purpose: "Data sets", letter: "d" },
 	{ to: "/jobs", name: "Jobs", purpose: "Jobs", letter: "j" },
 	{ to: "/settings", name: "Settings", purpose: "Settings", letter: "s" },

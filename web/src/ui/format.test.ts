@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { compact, percent, shape, signed, words } from "./format";
+import { bytes, compact, percent, shape, signed, words } from "./format";
 
 test("numbers are short and keep their meaning", () => {
 	expect(compact(1_234_567)).toBe("1.23M");
@@ -8,6 +8,12 @@ test("numbers are short and keep their meaning", () => {
 	expect(percent(0)).toBe("0.0%");
 	expect(percent(null)).toBe("–");
 	expect(shape([16, 8, 8])).toBe("16 × 8 × 8");
+});
+
+test("sizes are in powers of 1,024", () => {
+	expect(bytes(0)).toBe("0 bytes");
+	expect(bytes(1_536)).toBe("1.5 KiB");
+	expect(bytes(2 ** 30)).toBe("1 GiB");
 });
 
 test("a difference has a sign", () => {

@@ -15,6 +15,14 @@ export function integer(value: number): string {
 	return whole.format(value);
 }
 
+/** A size in bytes, in the units in which the server's limits are set. */
+export function bytes(size: number): string {
+	const power = Math.min(UNITS.length - 1, Math.floor(Math.log2(Math.max(1, size)) / 10));
+	return `${Number((size / 1_024 ** power).toPrecision(3))} ${UNITS[power]}`;
+}
+
+const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+
 /** A share of 0 to 1 in per cent. */
 export function percent(share: number | null | undefined): string {
 	return share == null ? NONE : `${(100 * share).toFixed(1)}%`;

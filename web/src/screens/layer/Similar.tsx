@@ -7,14 +7,12 @@ import type { LayerSearch, Measure } from "../../search";
 import { Answer, Empty } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
 import { Filters, MeasureFilter, TextFilter } from "../../ui/Filters";
-import { percent, score } from "../../ui/format";
-import { LayerLink, VersionLink } from "../../ui/links";
-import { markColumn } from "../../ui/Mark";
+import { percent } from "../../ui/format";
+import { HIT_COLUMNS, HIT_MARK } from "../../ui/hits";
+import { proof } from "../../ui/proof";
 import { Table } from "../../ui/Table";
 import { Explanation } from "./Explanation";
 import type { Layer } from "./Layer";
-import { proof } from "./proof";
-import "./Similar.css";
 
 const SIMILAR = graphql(`
 	query Similar($layer: ID!, $after: String, $measure: Measure!, $filter: SimilarityFilter!) {
@@ -174,21 +172,7 @@ function HitTable({ edges, layer, measure, filter }: TableProps) {
 	const [explained, setExplained] = useState<string | null>(null);
 	const chances = new Map((chance.data?.layer?.similar.edges ?? []).map((edge) => [edge.node.id, edge]));
 	const columns: readonly Column<Hit>[] = [
-		{ name: "Rank", isNumber: true, cell: ({ rank }) => rank },
-		{
-			name: "Layer",
-			cell: ({ node: { name, version } }) => (
-				<LayerLink model={version.model.name} number={version.number} layer={name} />
-			),
-		},
-		{
-			name: "Model",
-			cell: ({ node: { version } }) => <VersionLink model={version.model.name} number={version.number} />,
-		},
-		{ name: "Kind", cell: ({ node }) => node.kind },
-		{ name: "Debiased CKA", isNumber: true, cell: ({ debiasedCka }) => <strong>{score(debiasedCka)}</strong> },
-		{ name: "CKA", isNumber: true, cell: ({ cka }) => score(cka) },
-		{ name: "Accuracy", isNumber: true, cell: ({ node }) => percent(node.version.accuracy) },
+		...HIT_COLUMNS,
 		{
 			name: "p",
 			hint: "How likely a debiased CKA this high is by chance, corrected for the number of layers searched",
@@ -220,7 +204,7 @@ function HitTable({ edges, layer, measure, filter }: TableProps) {
 				</button>
 			),
 		},
-		markColumn(({ node: { version } }) => ({ model: version.model.name, number: version.number })),
+		HIT_MARK,
 	];
 	return (
 		<Table

@@ -1,10 +1,12 @@
 import { useMutation } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { type DragEvent, useEffect, useState } from "react";
+import { useEffect, useState } from "react";
+import { isPassing } from "../../api/queries";
 import { request } from "../../api/request";
 import { graphql } from "../../gql";
 import type { TrySearch } from "../../search";
 import { Empty } from "../../ui/Answer";
+import { FileField, useFileChoice } from "../../ui/FileField";
 import { Filters, TextFilter } from "../../ui/Filters";
 import { percent } from "../../ui/format";
 import { VersionLink } from "../../ui/links";
@@ -66,10 +68,7 @@ export default function Try() {
 	const set = (change: Partial<Record<keyof TrySearch, unknown>>) =>
 		void navigate({ search: (before) => ({ ...before, ...change }) as TrySearch, replace: true });
 	const names = [a, b].filter((name) => name !== "");
-	const drop = (event: DragEvent) => {
-		event.preventDefault();
-		setImage(event.dataTransfer.files[0] ?? null);
-	};
+	const choice = useFileChoice(setImage);
 	return (
 		<>
 			<Title>Try an image</Title>
@@ -92,17 +91,10 @@ export default function Try() {
 					Enter the name of a model, such as <code>plain-1</code>. The <Link to="/">library</Link> lists what there is.
 				</Empty>
 			) : (
-				<section className="try" aria-label="Image" onDragOver={(event) => event.preventDefault()} onDrop={drop}>
+				<section className="try" aria-label="Image" {...choice.target}>
 					<div>
 						<Pad onDraw={setImage} />
-						<label className="field">
-							<span>or choose, photograph or drop an image</span>
-							<input
-								type="file"
-								accept="image/png,image/jpeg"
-								onChange={(event) => setImage(event.target.files?.[0] ?? null)}
-							/>
-						</label>
+						<FileField label="Choose, photograph or drop an image" accept="image/png,image/jpeg" choice={choice} />
 					</div>
 					{names.map((name) => (
 						<div key={name} className="tried">
@@ -138,7 +130,8 @@ function Prediction({ version, image }: { version: string; image: Blob | null })
 		reset();
 		void put(image);
 	}, [image, version, put, reset]);
-	if (error) return <Problem error={error} />;
+	// What was chosen is kept, so that it can be sent again.
+	if (error) return <Problem error={error} {...(isPassing(error) && { retry: () => void put(image) })} />;
 	if (!answer || !image) return <p className="quiet">Draw something, or choose an image.</p>;
 	const { predictions, preparedImage, preprocessingSteps } = answer.predict;
 	const attribution = attribute.data?.attributeImage.attribution;
