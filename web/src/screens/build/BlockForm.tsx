@@ -1,6 +1,7 @@
 import { useId, useState } from "react";
+import { Coded } from "./Coded";
 import { useDraft } from "./draft";
-import type { Block } from "./tree";
+import { type Block, BRANCHES } from "./tree";
 
 interface Parameter {
 	name: string;
@@ -19,8 +20,13 @@ interface FormProps {
 
 /** The parameters of the selected block. The server alone judges them. */
 export function BlockForm({ block, kind, errors }: FormProps) {
-	const { changeSelected, removeSelected, duplicateSelected, set, selected } = useDraft();
-	const parameters = (kind?.parameters ?? []).filter(({ name }) => name !== "main" && name !== "shortcut");
+	const { changeSelected, set, selected } = useDraft();
+	const known = (kind?.parameters ?? []).filter(({ name }) => !BRANCHES.some((branch) => branch === name));
+	const names = new Set(known.map(({ name }) => name));
+	// What the kind does not have can still be seen and emptied.
+	const unknown = Object.keys(block.parameters ?? {}).filter((name) => !names.has(name));
+	const parameters = [...known, ...unknown.map(unknownParameter)];
+	const isShown = (parameter: string) => parameters.some(({ name }) => name === parameter);
 	const put = (name: string, value: unknown) =>
 		changeSelected((block) => {
 			const { [name]: _, ...others } = block.parameters ?? {};
@@ -31,12 +37,14 @@ export function BlockForm({ block, kind, errors }: FormProps) {
 			<h2 id="block">
 				{block.kind} <span className="quiet">{selected}</span>
 			</h2>
-			<p className="quiet">{kind?.summary}</p>
+			<p className="quiet">
+				<Coded>{kind?.summary ?? "The server does not know this kind."}</Coded>
+			</p>
 			{errors
-				.filter(({ parameter }) => parameter == null)
+				.filter(({ parameter }) => parameter == null || !isShown(parameter))
 				.map(({ message }) => (
 					<p key={message} className="fault">
-						{message}
+						<Coded>{message}</Coded>
 					</p>
 				))}
 			{parameters.map((parameter) => (
@@ -49,37 +57,27 @@ export function BlockForm({ block, kind, errors }: FormProps) {
 				/>
 			))}
 			{block.main && (
-				<p>
-					<button
-						type="button"
-						onClick={() => {
-							changeSelected((block) => ({ ...block, main: [...(block.main ?? []), { kind: "ReLU" }] }));
-							set({ selected: `${selected}.main.${block.main?.length ?? 0}` });
-						}}
-					>
-						Add to the main branch
-					</button>{" "}
-					<button
-						type="button"
-						onClick={() => {
-							changeSelected((block) => ({ ...block, shortcut: [...(block.shortcut ?? []), { kind: "ReLU" }] }));
-							set({ selected: `${selected}.shortcut.${block.shortcut?.length ?? 0}` });
-						}}
-					>
-						Add to the shortcut
-					</button>
+				<p className="actions">
+					{BRANCHES.map((branch) => (
+						<button
+							key={branch}
+							type="button"
+							onClick={() => {
+								changeSelected((block) => ({ ...block, [branch]: [...(block[branch] ?? []), { kind: "ReLU" }] }));
+								set({ selected: `${selected}.${branch}.${block[branch]?.length ?? 0}` });
+							}}
+						>
+							Add a ReLU to {branch}
+						</button>
+					))}
 				</p>
 			)}
-			<p>
-				<button type="button" onClick={duplicateSelected}>
-					Duplicate
-				</button>{" "}
-				<button type="button" onClick={removeSelected}>
-					Remove
-				</button>
-			</p>
 		</section>
 	);
+}
+
+function unknownParameter(name: string): Parameter {
+	return { name, values: "", jsonSchema: {}, required: false, description: "The kind has no such parameter." };
 }
 
 interface FieldProps {
@@ -95,7 +93,7 @@ function Field({ parameter, value, error, onChange }: FieldProps) {
 	const options = schema.type === "boolean" ? ["true", "false"] : schema.enum;
 	const [typed, setTyped] = useState(written(value));
 	const preset = parameter.default == null ? "" : written(parameter.default);
-	const described = `${parameter.description} ${parameter.values}.`;
+	const described = [parameter.description, parameter.values && `${parameter.values}.`].join(" ").trim();
 	// The value may have changed elsewhere, as by undoing.
 	const shown = written(read(typed)) === written(value) ? typed : written(value);
 	const change = (text: string) => {
@@ -120,7 +118,7 @@ function Field({ parameter, value, error, onChange }: FieldProps) {
 					id={id}
 					value={shown}
 					title={described}
-					placeholder={preset}
+					placeholder={parameter.required ? "required" : preset}
 					aria-invalid={error !== undefined}
 					aria-describedby={error === undefined ? undefined : `${id}-error`}
 					onChange={(event) => change(event.target.value)}
@@ -128,7 +126,7 @@ function Field({ parameter, value, error, onChange }: FieldProps) {
 			)}
 			{error && (
 				<span id={`${id}-error`} className="fault">
-					{error}
+					<Coded>{error}</Coded>
 				</span>
 			)}
 		</div>

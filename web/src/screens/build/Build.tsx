@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import { useStore } from "zustand";
 import { useDocument } from "../../api/queries";
 import { request } from "../../api/request";
 import { graphql } from "../../gql";
@@ -6,17 +7,19 @@ import type { BlockInput } from "../../gql/graphql";
 import { Answer } from "../../ui/Answer";
 import { Facts } from "../../ui/Facts";
 import { Filters, SelectFilter } from "../../ui/Filters";
-import { compact, shape } from "../../ui/format";
+import { compact, NONE, shape } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { Title } from "../../ui/Title";
 import { useLatest } from "../../ui/useLatest";
 import { BlockForm } from "./BlockForm";
+import { Coded } from "./Coded";
 import { useDraft } from "./draft";
 import { Json } from "./Json";
 import { Kinds } from "./Kinds";
+import { focusBlock } from "./keys";
 import { Train } from "./Train";
 import { Tree } from "./Tree";
-import { blockAt } from "./tree";
+import { type Block, blockAt, outline } from "./tree";
 import "./Build.css";
 
 const KINDS = graphql(`
@@ -75,19 +78,21 @@ export default function Build() {
 	const { blocks, dataset, selected, set } = useDraft();
 	const kinds = useDocument(KINDS, {});
 	const [isJson, setJson] = useState(false);
+	const { pastStates, futureStates, undo, redo } = useStore(useDraft.temporal);
 	const report = useReport();
-	// An answer about the network as it was says nothing of where its blocks are now.
 	const isCurrent = report.question?.blocks === blocks && report.question.dataset === dataset;
+	// An answer about the network as it was says nothing of where its blocks are now, unless they all are where they were.
+	const isPlaced = report.question !== null && outline(report.question.blocks as Block[]) === outline(blocks);
 	const valid = isCurrent && (report.answer?.validateBlocks.valid ?? false);
 	return (
 		<>
 			<Title
 				actions={
 					<>
-						<button type="button" onClick={() => useDraft.temporal.getState().undo()}>
+						<button type="button" disabled={pastStates.length === 0} onClick={() => undo()}>
 							Undo
 						</button>
-						<button type="button" onClick={() => useDraft.temporal.getState().redo()}>
+						<button type="button" disabled={futureStates.length === 0} onClick={() => redo()}>
 							Redo
 						</button>
 						<button type="button" onClick={() => setJson(true)}>
@@ -102,6 +107,7 @@ export default function Build() {
 				{({ blockKinds, datasets }) => {
 					const block = blockAt(blocks, selected);
 					const { validateBlocks: checked } = report.answer ?? {};
+					const { errors, layers } = (isPlaced && checked) || { errors: [], layers: [] };
 					return (
 						<>
 							<Filters>
@@ -113,26 +119,26 @@ export default function Build() {
 								/>
 							</Filters>
 							{report.error && <Problem error={report.error} />}
-							{checked && isCurrent && (
+							<div className="totals">
 								<Facts>
 									{{
-										Output: checked.outputShape ? shape(checked.outputShape) : "unknown",
-										Parameters: compact(checked.parameterCount),
-										"Operations for an image": compact(checked.multiplyAccumulates),
-										Faults: checked.errors.length === 0 ? "none" : <Faults errors={checked.errors} />,
+										Output: checked?.outputShape ? shape(checked.outputShape) : NONE,
+										Parameters: checked ? compact(checked.parameterCount) : NONE,
+										"Operations for an image": checked ? compact(checked.multiplyAccumulates) : NONE,
+										Faults: checked ? <Faults errors={checked.errors} isPlaced={isPlaced} /> : NONE,
 									}}
 								</Facts>
-							)}
+							</div>
 							<div className="build">
 								<Kinds kinds={blockKinds} />
-								<Tree errors={(isCurrent && checked?.errors) || []} layers={(isCurrent && checked?.layers) || []} />
-								<div>
+								<Tree errors={errors} layers={layers} />
+								<div className="settings">
 									{block && (
 										<BlockForm
 											key={selected}
 											block={block}
 											kind={blockKinds.find(({ name }) => name === block.kind)}
-											errors={((isCurrent && checked?.errors) || []).filter(({ path }) => path === selected)}
+											errors={errors.filter(({ path }) => path === selected)}
 										/>
 									)}
 									<Train isValid={valid} />
@@ -169,18 +175,18 @@ interface BlockError {
 }
 
 /** The faults of a network, each leading to its block. */
-function Faults({ errors }: { errors: readonly BlockError[] }) {
-	const set = useDraft((draft) => draft.set);
+function Faults({ errors, isPlaced }: { errors: readonly BlockError[]; isPlaced: boolean }) {
+	if (errors.length === 0) return "none";
 	return (
 		<ul className="faults">
 			{errors.map(({ path, message }) => (
 				<li key={`${path} ${message}`}>
 					{path !== "" && (
-						<button type="button" onClick={() => set({ selected: path })}>
+						<button type="button" disabled={!isPlaced} onClick={() => focusBlock(path)}>
 							{path}
 						</button>
 					)}{" "}
-					{message}
+					<Coded>{message}</Coded>
 				</li>
 			))}
 		</ul>

@@ -1,7 +1,8 @@
 import { useState } from "react";
 import { Dialog } from "../../ui/Dialog";
+import { copyText } from "./clipboard";
 import { useDraft } from "./draft";
-import { parseBlocks } from "./tree";
+import { parseBlocks } from "./parse";
 
 /** The network as JSON, to copy it or to bring another one. */
 export function Json({ onClose }: { onClose: () => void }) {
@@ -43,7 +44,7 @@ export function Json({ onClose }: { onClose: () => void }) {
 					<button type="submit" className="primary">
 						Use it
 					</button>
-					<button type="button" onClick={() => void navigator.clipboard.writeText(text)}>
+					<button type="button" onClick={() => void copyText(text).catch(({ message }: Error) => setError(message))}>
 						Copy
 					</button>
 					<button type="button" onClick={onClose}>

@@ -1,6 +1,8 @@
 import { useState } from "react";
 import { words } from "../../ui/format";
 import { useDraft } from "./draft";
+import { drag } from "./drag";
+import type { Block } from "./tree";
 
 interface Kind {
 	name: string;
@@ -12,21 +14,12 @@ interface Kind {
 /** What required parameters begin with, so that a new block is seldom wrong. */
 const FIRST_VALUE: Record<string, unknown> = { kernel_size: 3, out_channels: 16, out_features: 64, padding: 1 };
 
-/** The kinds of blocks by category. A click, or Enter, adds one behind the selected block. */
+/** The kinds of blocks by category. A click, or Enter, adds one behind the selected block. One can drag it to its place, too. */
 export function Kinds({ kinds }: { kinds: readonly Kind[] }) {
 	const [sought, setSought] = useState("");
 	const add = useDraft((draft) => draft.add);
 	const found = kinds.filter(({ name }) => name.toLowerCase().includes(sought.trim().toLowerCase()));
 	const categories = [...new Set(found.map(({ category }) => category))];
-	const addKind = ({ name, parameters }: Kind) => {
-		const required = parameters.filter(({ required, name }) => required && name in FIRST_VALUE);
-		const values = Object.fromEntries(required.map(({ name }) => [name, FIRST_VALUE[name]]));
-		add({
-			kind: name,
-			...(required.length > 0 ? { parameters: values } : {}),
-			...(name === "Residual" ? { main: [] } : {}),
-		});
-	};
 	return (
 		<section className="kinds" aria-labelledby="kinds">
 			<h2 id="kinds">Blocks</h2>
@@ -38,7 +31,7 @@ export function Kinds({ kinds }: { kinds: readonly Kind[] }) {
 				onChange={(event) => setSought(event.target.value)}
 				onKeyDown={(event) => {
 					const [first] = found;
-					if (event.key === "Enter" && first) addKind(first);
+					if (event.key === "Enter" && first) add([blockOf(first)]);
 				}}
 				data-filter
 			/>
@@ -50,7 +43,12 @@ export function Kinds({ kinds }: { kinds: readonly Kind[] }) {
 							.filter((kind) => kind.category === category)
 							.map((kind) => (
 								<li key={kind.name}>
-									<button type="button" title={kind.summary} onClick={() => addKind(kind)}>
+									<button
+										type="button"
+										title={kind.summary}
+										onClick={() => add([blockOf(kind)])}
+										onPointerDown={(event) => drag(event, blockOf(kind), null)}
+									>
 										{kind.name}
 									</button>
 								</li>
@@ -60,4 +58,14 @@ export function Kinds({ kinds }: { kinds: readonly Kind[] }) {
 			))}
 		</section>
 	);
+}
+
+function blockOf({ name, parameters }: Kind): Block {
+	const required = parameters.filter(({ required, name }) => required && name in FIRST_VALUE);
+	const values = Object.fromEntries(required.map(({ name }) => [name, FIRST_VALUE[name]]));
+	return {
+		kind: name,
+		...(required.length > 0 ? { parameters: values } : {}),
+		...(name === "Residual" ? { main: [] } : {}),
+	};
 }

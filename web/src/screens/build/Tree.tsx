@@ -1,7 +1,13 @@
-import { type KeyboardEvent, useEffect, useId, useRef } from "react";
+import { useEffect, useId, useRef } from "react";
 import { compact, shape } from "../../ui/format";
+import { Coded } from "./Coded";
+import { giveUp, useCarry } from "./carry";
+import { useClipboard } from "./clipboard";
 import { useDraft } from "./draft";
-import { type Block, BRANCHES, enter, join, type ListPath, leave, move, type Path, paths } from "./tree";
+import { drag } from "./drag";
+import { focusBlock, press, useScreenKeys } from "./keys";
+import { Tools } from "./Tools";
+import { type Block, BRANCHES, join, type ListPath, type Path } from "./tree";
 
 interface Layer {
 	path: string;
@@ -15,98 +21,49 @@ interface TreeProps {
 	layers: readonly Layer[];
 }
 
-/** What a key acts on: the draft, all paths, and the place of the selected block among them. */
-interface Situation {
-	draft: ReturnType<typeof useDraft.getState>;
-	all: readonly Path[];
-	at: number;
-	errors: TreeProps["errors"];
-}
-
-type Keys = ReadonlyMap<string, (situation: Situation) => void>;
-
-/** With Alt: the block moves. */
-const MOVES: Keys = new Map<string, (situation: Situation) => void>([
-	["ArrowUp", ({ draft }) => draft.moveSelected((blocks, path) => move(blocks, path, -1))],
-	["ArrowDown", ({ draft }) => draft.moveSelected((blocks, path) => move(blocks, path, 1))],
-	["ArrowRight", ({ draft }) => draft.moveSelected(enter)],
-	["ArrowLeft", ({ draft }) => draft.moveSelected(leave)],
-]);
-
-/** With Ctrl: the network changes. */
-const CHANGES: Keys = new Map<string, (situation: Situation) => void>([
-	["z", () => useDraft.temporal.getState().undo()],
-	["y", () => useDraft.temporal.getState().redo()],
-	["d", ({ draft }) => draft.duplicateSelected()],
-]);
-
-/** Alone: the selection walks. */
-const WALKS: Keys = new Map<string, (situation: Situation) => void>([
-	["ArrowUp", ({ draft, all, at }) => select(draft, all[at - 1])],
-	["ArrowDown", ({ draft, all, at }) => select(draft, all[at + 1])],
-	["Home", ({ draft, all }) => select(draft, all[0])],
-	["End", ({ draft, all }) => select(draft, all.at(-1))],
-	["Delete", ({ draft }) => draft.removeSelected()],
-	["F8", ({ draft, all, at, errors }) => select(draft, faultAfter(all, at, errors))],
-]);
-
-function select(draft: Situation["draft"], path: Path | undefined) {
-	if (path !== undefined) draft.set({ selected: path });
-}
-
 /** The network as a tree: a list of blocks, with groups that have lists of their own. */
 export function Tree({ errors, layers }: TreeProps) {
-	const draft = useDraft();
-	const { blocks, selected } = draft;
-	const place = useRef<HTMLDivElement>(null);
+	const { blocks, selected } = useDraft();
 	const hasFocus = useRef(false);
+	const keys = useId();
+	useClipboard();
+	useScreenKeys(errors);
 	useEffect(() => {
-		if (!hasFocus.current) return;
-		const item = place.current?.querySelector<HTMLElement>(`[data-path="${CSS.escape(selected)}"]`);
-		item?.focus();
+		if (hasFocus.current) focusBlock(selected);
 	}, [selected]);
-	const press = (event: KeyboardEvent) => {
-		const all = paths(blocks);
-		const at = all.indexOf(selected);
-		const step = (event.altKey ? MOVES : event.ctrlKey || event.metaKey ? CHANGES : WALKS).get(event.key);
-		if (!step) return;
-		event.preventDefault();
-		hasFocus.current = true;
-		step({ draft, all, at, errors });
-	};
 	return (
 		<section className="tree" aria-labelledby="network">
 			<h2 id="network">Network</h2>
+			<Tools />
 			{blocks.length === 0 ? (
-				<p className="quiet">
-					The network has no blocks yet. Choose one on the left, or bring a whole network with <q>JSON</q>.
+				<p className="no-blocks" data-list="">
+					<Place path="0" />
+					The network has no blocks yet. Click one of the list or drag it here, or bring a whole network with{" "}
+					<q>JSON</q> or <kbd>Ctrl V</kbd>.
 				</p>
 			) : (
 				<>
 					<div
-						ref={place}
 						role="tree"
 						aria-label="Blocks of the network"
+						aria-describedby={keys}
+						data-list=""
 						onKeyDown={press}
 						onFocus={() => {
 							hasFocus.current = true;
 						}}
-						onBlur={() => {
+						onBlur={({ currentTarget, relatedTarget }) => {
 							hasFocus.current = false;
+							if (!currentTarget.contains(relatedTarget)) giveUp();
 						}}
 					>
-						<List
-							blocks={blocks}
-							list=""
-							selected={selected}
-							onSelect={(path) => select(draft, path)}
-							errors={errors}
-							layers={layers}
-						/>
+						<List blocks={blocks} list="" errors={errors} layers={layers} />
 					</div>
-					<p className="quiet">
-						<kbd>Alt</kbd> with arrows moves the block, into groups too; <kbd>Delete</kbd> removes it, <kbd>Ctrl D</kbd>{" "}
-						doubles it, <kbd>Ctrl Z</kbd> takes back, <kbd>F8</kbd> leads to the next fault.
+					<p id={keys} className="quiet">
+						Drag a block to its place, or <kbd>Enter</kbd> picks it up, arrows choose the place and <kbd>Enter</kbd>{" "}
+						drops it. <kbd>Alt</kbd> with arrows moves it, into groups too; <kbd>Delete</kbd> removes it,{" "}
+						<kbd>Ctrl D</kbd> doubles it, <kbd>Ctrl X</kbd>, <kbd>Ctrl C</kbd> and <kbd>Ctrl V</kbd> cut, copy and paste
+						it as JSON, <kbd>Ctrl Z</kbd> takes back, <kbd>F8</kbd> leads to the next fault.
 					</p>
 				</>
 			)}
@@ -114,80 +71,92 @@ export function Tree({ errors, layers }: TreeProps) {
 	);
 }
 
-/** The next block that has a fault, from the start again at the end. */
-function faultAfter(all: readonly Path[], at: number, errors: TreeProps["errors"]): Path | undefined {
-	const faulty = new Set(errors.map(({ path }) => path));
-	return [...all.slice(at + 1), ...all.slice(0, at + 1)].find((path) => faulty.has(path));
+/** The line that shows where the block would be dropped that is on its way. */
+function Place({ path }: { path: Path }) {
+	const isHere = useCarry(({ place }) => place === path);
+	return isHere ? <span className="place" /> : null;
 }
 
 interface ListProps extends TreeProps {
 	blocks: readonly Block[];
 	list: ListPath;
-	selected: Path;
-	onSelect: (path: Path) => void;
 }
 
 function List({ blocks, list, ...props }: ListProps) {
-	return blocks.map((block, index) => (
-		// biome-ignore lint/suspicious/noArrayIndexKey: a block is known by its place
-		<Item key={index} block={block} path={join(list, index)} {...props} />
-	));
-}
-
-function Item({ block, path, ...props }: Omit<ListProps, "blocks" | "list"> & { block: Block; path: Path }) {
-	const { selected, onSelect, errors, layers } = props;
-	const own = errors.filter((error) => error.path === path);
-	const layer = layers.find((layer) => layer.path === path);
-	const isFirst = path === "0";
-	const label = useId();
-	const parameters = Object.entries(block.parameters ?? {});
 	return (
-		<div
-			role="treeitem"
-			data-path={path}
-			aria-selected={selected === path}
-			aria-expanded={block.main ? true : undefined}
-			aria-labelledby={label}
-			tabIndex={selected === path || (selected === "" && isFirst) ? 0 : -1}
-			onClick={(event) => {
-				event.stopPropagation();
-				onSelect(path);
-			}}
-			onKeyDown={() => {}}
-			onFocus={(event) => {
-				event.stopPropagation();
-				if (event.target === event.currentTarget && selected !== path) onSelect(path);
-			}}
-		>
-			<div className="block" id={label}>
-				<span className="quiet">{path}</span>
-				<strong>{block.kind}</strong>
-				<span className="quiet">
-					{parameters.map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(", ")}
-				</span>
-				{layer && (
-					<span className="quiet number">
-						{shape(layer.outputShape)}, {compact(layer.parameterCount)} parameters
-					</span>
-				)}
-				{own.map(({ message }) => (
-					<span key={message} className="fault">
-						{message}
-					</span>
-				))}
-			</div>
-			{block.main && (
-				<div className="branches">
-					{BRANCHES.map((branch) => (
-						<div key={branch}>
-							<span className="quiet">{branch}</span>
-							<div role="group" aria-label={`${path}.${branch}`}>
-								<List {...props} blocks={block[branch] ?? []} list={`${path}.${branch}`} />
-							</div>
-						</div>
-					))}
-				</div>
-			)}
-		</div>
+		<>
+			{blocks.map((block, index) => (
+				// biome-ignore lint/suspicious/noArrayIndexKey: a block is known by its place
+				<Item key={index} block={block} path={join(list, index)} {...props} />
+			))}
+			<Place path={join(list, blocks.length)} />
+		</>
 	);
 }
+
+function Item({ block, path, ...props }: TreeProps & { block: Block; path: Path }) {
+	const { errors, layers } = props;
+	const isSelected = useDraft(({ selected }) => selected === path);
+	const isEntry = useDraft(({ selected }) => selected === "") && path === "0";
+	const isCarried = useCarry(({ from }) => from === path);
+	const own = errors.filter((error) => error.path === path);
+	const layer = layers.find((layer) => layer.path === path);
+	const id = useId();
+	const parameters = Object.entries(block.parameters ?? {});
+	return (
+		<>
+			<Place path={path} />
+			<div className={isCarried ? "box carried" : "box"} onPointerDown={(event) => drag(event, block, path)}>
+				<div
+					role="treeitem"
+					data-path={path}
+					aria-selected={isSelected}
+					aria-level={Math.ceil(path.split(".").length / 2)}
+					aria-expanded={block.main ? true : undefined}
+					aria-owns={block.main ? BRANCHES.map((branch) => `${id}-${branch}`).join(" ") : undefined}
+					tabIndex={isSelected || isEntry ? 0 : -1}
+					onFocus={() => {
+						if (!isSelected) useDraft.getState().set({ selected: path });
+					}}
+				>
+					<span className="quiet">{path}</span>
+					<strong>{block.kind}</strong>
+					{layer && <span className="quiet costs">{costs(layer)}</span>}
+					{parameters.length > 0 && (
+						<span className="quiet parameters">
+							{parameters.map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(", ")}
+						</span>
+					)}
+					{own.map(({ message }) => (
+						<span key={message} className="fault">
+							<Coded>{message}</Coded>
+						</span>
+					))}
+				</div>
+				{block.main && (
+					<div className="branches">
+						{BRANCHES.map((branch) => (
+							<div key={branch} data-list={`${path}.${branch}`}>
+								<span className="quiet">{branch}</span>
+								<div role="group" id={`${id}-${branch}`} aria-label={`${path}.${branch}`}>
+									<List {...props} blocks={block[branch] ?? []} list={`${path}.${branch}`} />
+								</div>
+								{!block[branch]?.length && <span className="no-blocks">{EMPTY[branch]}</span>}
+							</div>
+						))}
+					</div>
+				)}
+			</div>
+		</>
+	);
+}
+
+/** What a block puts out, and what it costs if it does. */
+function costs({ outputShape, parameterCount, multiplyAccumulates }: Layer): string {
+	const parameters = parameterCount > 0 && `${compact(parameterCount)} parameters`;
+	const operations = multiplyAccumulates > 0 && `${compact(multiplyAccumulates)} operations`;
+	return [shape(outputShape), parameters, operations].filter(Boolean).join(", ");
+}
+
+/** What a branch without blocks is. */
+const EMPTY = { main: "Needs a block: drag one here.", shortcut: "Passes its input on." };

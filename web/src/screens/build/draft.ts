@@ -3,15 +3,15 @@ import { create } from "zustand";
 import { persist } from "zustand/middleware";
 import { type Block, blockAt, insert, join, type Moved, type Path, paths, remove, split, update } from "./tree";
 
-/** The network that is being built. It outlives the window, and each change of its blocks can be undone. */
+/** The network that is being built, and its data set. It outlives the window, and each change of it can be undone. */
 interface Draft {
 	dataset: string;
 	blocks: Block[];
 	/** The block that keys and the form change. */
 	selected: Path;
 	set: (change: Partial<Pick<Draft, "dataset" | "blocks" | "selected">>) => void;
-	/** Adds a block behind the selected one. */
-	add: (block: Block) => void;
+	/** Adds blocks at a place, or behind the selected one. */
+	add: (blocks: readonly Block[], place?: Path) => void;
 	removeSelected: () => void;
 	duplicateSelected: () => void;
 	changeSelected: (change: (block: Block) => Block) => void;
@@ -28,11 +28,14 @@ export const useDraft = create<Draft>()(
 				blocks: [],
 				selected: "",
 				set: (change) => set(change),
-				add: (block) => {
+				add: (added, place) => {
 					const { blocks, selected } = get();
-					const at = blockAt(blocks, selected) ? split(selected) : { list: "", index: blocks.length - 1 };
-					const path = join(at.list, at.index + 1);
-					set({ blocks: insert(blocks, path, block), selected: path });
+					const behind = blockAt(blocks, selected) ? split(selected) : { list: "", index: blocks.length - 1 };
+					const { list, index } = place === undefined ? { ...behind, index: behind.index + 1 } : split(place);
+					set({
+						blocks: insert(blocks, join(list, index), ...added),
+						selected: join(list, index + added.length - 1),
+					});
 				},
 				removeSelected: () => {
 					const { blocks, selected } = get();
@@ -44,7 +47,7 @@ export const useDraft = create<Draft>()(
 				},
 				duplicateSelected: () => {
 					const block = blockAt(get().blocks, get().selected);
-					if (block) get().add(structuredClone(block));
+					if (block) get().add([structuredClone(block)]);
 				},
 				changeSelected: (change) => set(({ blocks, selected }) => ({ blocks: update(blocks, selected, change) })),
 				moveSelected: (move) => {
@@ -52,7 +55,10 @@ export const useDraft = create<Draft>()(
 					if (moved) set({ blocks: moved.blocks, selected: moved.path });
 				},
 			}),
-			{ partialize: ({ blocks, selected }) => ({ blocks, selected }), equality: (a, b) => a.blocks === b.blocks },
+			{
+				partialize: ({ dataset, blocks, selected }) => ({ dataset, blocks, selected }),
+				equality: (a, b) => a.blocks === b.blocks && a.dataset === b.dataset,
+			},
 		),
 		{ name: "scv-draft", partialize: ({ dataset, blocks }) => ({ dataset, blocks }) },
 	),

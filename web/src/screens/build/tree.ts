@@ -33,6 +33,13 @@ export function paths(blocks: readonly Block[], list: ListPath = ""): Path[] {
 	});
 }
 
+/** Which blocks are where. */
+export function outline(blocks: readonly Block[]): string {
+	return paths(blocks)
+		.map((path) => `${path} ${blockAt(blocks, path)?.kind}`)
+		.join();
+}
+
 /** The block at a path, if there is one. */
 export function blockAt(blocks: readonly Block[], path: Path): Block | undefined {
 	const { list, index } = split(path);
@@ -59,10 +66,10 @@ export function update(blocks: readonly Block[], path: Path, change: (block: Blo
 	return withList(blocks, list, (found) => found.map((block, at) => (at === index ? change(block) : block)));
 }
 
-/** The network with a block at a path, and those behind it moved on. */
-export function insert(blocks: readonly Block[], path: Path, block: Block): Block[] {
+/** The network with blocks from a path on, and those that were there moved on. */
+export function insert(blocks: readonly Block[], path: Path, ...added: readonly Block[]): Block[] {
 	const { list, index } = split(path);
-	return withList(blocks, list, (found) => found.toSpliced(index, 0, block));
+	return withList(blocks, list, (found) => found.toSpliced(index, 0, ...added));
 }
 
 /** The network without a block. */
@@ -77,62 +84,69 @@ export interface Moved {
 	path: Path;
 }
 
+/** Moves a block to a place of the network as it is. Null if it stays where it is, or would go into itself. */
+export function relocate(blocks: readonly Block[], from: Path, to: Path): Moved | null {
+	const block = blockAt(blocks, from);
+	const path = after(from, to);
+	if (!block || isWithin(to, from) || path === from) return null;
+	return { blocks: insert(remove(blocks, from), path, block), path };
+}
+
 /** Moves a block within its list. Null at the end of the list. */
 export function move(blocks: readonly Block[], path: Path, step: -1 | 1): Moved | null {
 	const { list, index } = split(path);
-	const [block, to] = [blockAt(blocks, path), index + step];
-	if (!block || to < 0 || to >= listAt(blocks, list).length) return null;
-	return { blocks: insert(remove(blocks, path), join(list, to), block), path: join(list, to) };
+	const isPossible = blockAt(blocks, join(list, index + step)) !== undefined;
+	return isPossible ? relocate(blocks, path, join(list, step === 1 ? index + 2 : index - 1)) : null;
 }
 
 /** Moves a block to the end of the group before it. Null if there is none. */
 export function enter(blocks: readonly Block[], path: Path): Moved | null {
 	const { list, index } = split(path);
-	const [block, group] = [blockAt(blocks, path), join(list, index - 1)];
-	if (!block || !blockAt(blocks, group)?.main) return null;
-	const branch = `${group}.main`;
-	const target = join(branch, listAt(blocks, branch).length);
-	return { blocks: insert(remove(blocks, path), target, block), path: target };
+	const group = join(list, index - 1);
+	const main = blockAt(blocks, group)?.main;
+	return main ? relocate(blocks, path, join(`${group}.main`, main.length)) : null;
 }
 
 /** Moves a block out of its group, behind it. Null if it is in none. */
 export function leave(blocks: readonly Block[], path: Path): Moved | null {
 	const { list } = split(path);
-	const block = blockAt(blocks, path);
-	if (!block || list === "") return null;
+	if (list === "") return null;
 	const group = split(list.slice(0, list.lastIndexOf(".")));
-	const target = join(group.list, group.index + 1);
-	return { blocks: insert(remove(blocks, path), target, block), path: target };
+	return relocate(blocks, path, join(group.list, group.index + 1));
 }
 
-/** Reads a list of blocks as `examples/plain.json` has it. Throws an error that says where it is none. */
-export function parseBlocks(text: string): Block[] {
-	let value: unknown;
-	try {
-		value = JSON.parse(text);
-	} catch (error) {
-		throw new Error(`This is not JSON: ${(error as Error).message}`);
-	}
-	return blocksOf(value, "");
+/** Whether a place is in one of the branches of a block. */
+export function isWithin(place: Path, path: Path): boolean {
+	return place.startsWith(`${path}.`);
 }
 
-function blocksOf(value: unknown, list: ListPath): Block[] {
-	const place = list === "" ? "A network" : `The branch ${list}`;
-	if (!Array.isArray(value)) throw new Error(`${place} must be a list of blocks.`);
-	return value.map((entry: unknown, index) => {
+/** What a path is called once the block `gone` is away. */
+function after(gone: Path, path: Path): Path {
+	const { list, index } = split(gone);
+	const start = list === "" ? "" : `${list}.`;
+	if (!path.startsWith(start)) return path;
+	const [own, ...inner] = path.slice(start.length).split(".");
+	return Number(own) > index ? [start + (Number(own) - 1), ...inner].join(".") : path;
+}
+
+/**
+ * The places that a block may move to, from top to bottom: before each block, and at the end of each list. The one where it is counts
+ * once, and those within it are none.
+ */
+export function places(blocks: readonly Block[], moving: Path, list: ListPath = ""): Path[] {
+	const before = blocks.flatMap((block, index) => {
 		const path = join(list, index);
-		if (typeof entry !== "object" || entry === null || !("kind" in entry) || typeof entry.kind !== "string") {
-			throw new Error(`Block ${path} must be an object with a kind, such as {"kind": "ReLU"}.`);
-		}
-		const { kind, parameters, main, shortcut } = entry as Record<string, unknown> & { kind: string };
-		if (parameters !== undefined && (typeof parameters !== "object" || parameters === null)) {
-			throw new Error(`The parameters of block ${path} must be an object.`);
-		}
-		return {
-			kind,
-			...(parameters === undefined ? {} : { parameters: parameters as Record<string, unknown> }),
-			...(main === undefined ? {} : { main: blocksOf(main, `${path}.main`) }),
-			...(shortcut === undefined ? {} : { shortcut: blocksOf(shortcut, `${path}.shortcut`) }),
-		};
+		if (path === moving || !block.main) return [path];
+		return [path, ...BRANCHES.flatMap((branch) => places(block[branch] ?? [], moving, `${path}.${branch}`))];
 	});
+	return [...before, join(list, blocks.length)].filter((place) => place === moving || after(moving, place) !== moving);
+}
+
+/** A place in words, such as "before 3 Flatten" or "at the end of 1.main". */
+export function describe(blocks: readonly Block[], place: Path): string {
+	const next = blockAt(blocks, place);
+	if (next) return `before ${place} ${next.kind}`;
+	const { list, index } = split(place);
+	const name = list === "" ? "the network" : list;
+	return index === 0 ? `into ${name}, which is empty` : `at the end of ${name}`;
 }
