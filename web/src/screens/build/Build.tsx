@@ -11,8 +11,10 @@ import { compact, NONE, shape } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { Title } from "../../ui/Title";
 import { useLatest } from "../../ui/useLatest";
+import { useAddress } from "./address";
 import { BlockForm } from "./BlockForm";
 import { Coded } from "./Coded";
+import { CopyLink } from "./CopyLink";
 import { useDraft } from "./draft";
 import { Json } from "./Json";
 import { Kinds } from "./Kinds";
@@ -79,6 +81,7 @@ export default function Build() {
 	const kinds = useDocument(KINDS, {});
 	const [isJson, setJson] = useState(false);
 	const { pastStates, futureStates, undo, redo } = useStore(useDraft.temporal);
+	const opened = useAddress();
 	const report = useReport();
 	const isCurrent = report.question?.blocks === blocks && report.question.dataset === dataset;
 	// An answer about the network as it was says nothing of where its blocks are now, unless they all are where they were.
@@ -98,11 +101,22 @@ export default function Build() {
 						<button type="button" onClick={() => setJson(true)}>
 							JSON
 						</button>
+						<CopyLink />
 					</>
 				}
 			>
 				Build a network
 			</Title>
+			{opened?.problem && (
+				<p className="notice bad" role="alert">
+					The network of this link cannot be read: {opened.problem} Ask for the link again.
+				</p>
+			)}
+			{opened && !opened.problem && (
+				<p className="notice" role="status">
+					This is the network of the link. <q>Undo</q> brings back the one you had.
+				</p>
+			)}
 			<Answer query={kinds} rows={10}>
 				{({ blockKinds, datasets }) => {
 					const block = blockAt(blocks, selected);
