@@ -51,16 +51,7 @@ await withPage(server, async (page) => {
 
 await withPage(server, async (page) => {
 	const { keyboard } = page;
-	const until = async (expected) => {
-		await page.waitForFunction(
-			(expected) => {
-				const items = [...document.querySelectorAll("[role=treeitem]")];
-				const names = items.map((item) => `${item.dataset.path} ${item.querySelector("strong").textContent}`);
-				return JSON.stringify(names) === expected;
-			},
-			JSON.stringify(expected),
-		);
-	};
+	const until = (expected) => outline(page, expected);
 
 	await page.goto("/build");
 	await assertHeading(page, "Build a network");
@@ -94,7 +85,7 @@ await withPage(server, async (page) => {
 	await keyboard.press("Control+z");
 	await until(["0 Flatten", "1 Linear"]);
 	// The last layer has 64 outputs, which is not the number of classes. F8 leads to it.
-	await page.waitForFunction(() => document.querySelector(".facts")?.innerText.includes("10"));
+	await page.locator('[data-path="1"] .fault').waitFor();
 	await keyboard.press("F8");
 	await page.waitForFunction(() => document.activeElement.dataset.path === "1");
 	// To the form of the block.
@@ -106,3 +97,198 @@ await withPage(server, async (page) => {
 	await keyboard.type("10");
 	await page.locator(".facts").getByText("none").waitFor();
 });
+
+// Blocks are moved, by mouse, by touch and by keys, and taken elsewhere.
+const NESTED = [
+	{ kind: "Conv2d", parameters: { out_channels: 8, kernel_size: 1 } },
+	{ kind: "Residual", main: [{ kind: "ReLU" }, { kind: "Residual", main: [{ kind: "RELU" }] }], shortcut: [] },
+	{ kind: "Flatten" },
+	{ kind: "Linear", parameters: { out_features: 9 } },
+];
+const UNCHANGED = ["0 Conv2d", "1 Residual", "1.main.0 ReLU", "1.main.1 Residual", "1.main.1.main.0 RELU", "2 Flatten", "3 Linear"];
+
+await withPage(
+	server,
+	async (page, context) => {
+		const { keyboard, mouse } = page;
+		const block = (path) => page.locator(`[role=treeitem][data-path="${path}"]`);
+		const handle = (path) => block(path).locator("strong").first();
+		const until = (expected) => outline(page, expected);
+		const said = (text) => page.locator(".tools [role=status]").getByText(text).waitFor();
+		const status = (text) => page.getByRole("status").filter({ hasText: text }).waitFor();
+		const use = async (blocks) => {
+			await page.getByRole("button", { name: "JSON" }).click();
+			const dialog = page.getByRole("dialog", { name: "The network as JSON" });
+			await dialog.getByRole("textbox").fill(JSON.stringify(blocks));
+			await dialog.getByRole("button", { name: "Use it" }).click();
+		};
+		/** Presses at one element and lets go at a part of the height of another one. */
+		const drag = async (from, to, part = 0.5) => {
+			await from.hover();
+			await mouse.down();
+			await point(to, part, (x, y) => mouse.move(x, y, { steps: 4 }));
+			await mouse.up();
+		};
+
+		// A kind is dragged to where there is nothing yet.
+		await page.goto("/build");
+		await page.locator(".no-blocks").waitFor();
+		assert.ok(await page.getByRole("button", { name: "Undo" }).isDisabled());
+		await drag(page.getByRole("button", { name: "Tanh", exact: true }), page.locator(".no-blocks"));
+		await until(["0 Tanh"]);
+		await use(NESTED);
+		await until(UNCHANGED);
+		await block("3").locator(".fault").waitFor();
+
+		// By mouse: within the list, into both branches of a group, and out of it; each is one step back.
+		await drag(handle("3"), handle("0"), 0);
+		await until(["0 Linear", "1 Conv2d", "2 Residual", "2.main.0 ReLU", "2.main.1 Residual", "2.main.1.main.0 RELU", "3 Flatten"]);
+		await said("Linear is dropped before 0 Conv2d.");
+		await keyboard.press("Control+z");
+		await until(UNCHANGED);
+		await drag(handle("0"), handle("1.main.0"), 0);
+		await until(["0 Residual", "0.main.0 Conv2d", "0.main.1 ReLU", "0.main.2 Residual", "0.main.2.main.0 RELU", "1 Flatten", "2 Linear"]);
+		await page.getByRole("button", { name: "Undo" }).click();
+		await until(UNCHANGED);
+		await drag(handle("2"), page.locator('[data-list="1.shortcut"]'));
+		await until(["0 Conv2d", "1 Residual", "1.main.0 ReLU", "1.main.1 Residual", "1.main.1.main.0 RELU", "1.shortcut.0 Flatten", "2 Linear"]);
+		await drag(handle("1.shortcut.0"), handle("2"), 0);
+		await until(UNCHANGED);
+		// A group does not go into itself, and Escape gives up.
+		await drag(handle("1"), handle("1.main.0"));
+		await until(UNCHANGED);
+		await handle("3").hover();
+		await mouse.down();
+		await point(handle("0"), 0, (x, y) => mouse.move(x, y, { steps: 4 }));
+		await page.locator(".place").waitFor({ state: "attached" });
+		await keyboard.press("Escape");
+		await page.locator(".place").waitFor({ state: "detached" });
+		await mouse.up();
+		await until(UNCHANGED);
+
+		// By keys: picked up, carried into the groups and out of them, dropped.
+		await block("0").focus();
+		await keyboard.press("Enter");
+		await said("Conv2d is picked up.");
+		assert.deepEqual(await barriers(page), []);
+		for (const place of ["Before 1.main.0 ReLU.", "Before 1.main.1 Residual.", "Before 1.main.1.main.0 RELU."]) {
+			await keyboard.press("ArrowDown");
+			await said(place);
+		}
+		await keyboard.press("ArrowUp");
+		await keyboard.press("Enter");
+		await until(["0 Residual", "0.main.0 ReLU", "0.main.1 Conv2d", "0.main.2 Residual", "0.main.2.main.0 RELU", "1 Flatten", "2 Linear"]);
+		assert.equal(await page.evaluate(() => document.activeElement.dataset.path), "0.main.1");
+		await keyboard.press("Enter");
+		await keyboard.press("Home");
+		await keyboard.press("Enter");
+		await until(UNCHANGED);
+		// A group skips itself; what is given up changes nothing.
+		await block("1").focus();
+		await keyboard.press("Enter");
+		await keyboard.press("ArrowDown");
+		await said("Before 3 Linear.");
+		await keyboard.press("Escape");
+		await said("The block stays where it was.");
+		await until(UNCHANGED);
+
+		// F8 leads through the groups, and from the form, too.
+		await block("1.main.1.main.0").locator(".fault").waitFor();
+		await keyboard.press("F8");
+		await page.waitForFunction(() => document.activeElement.dataset.path === "1.main.1.main.0");
+		await keyboard.press("F8");
+		await page.waitForFunction(() => document.activeElement.dataset.path === "3");
+		await page.getByRole("textbox", { name: "out_features" }).focus();
+		await keyboard.press("F8");
+		await page.waitForFunction(() => document.activeElement.dataset.path === "1.main.1.main.0");
+
+		// Cut and pasted with what is in it, and text from elsewhere is refused where it stands.
+		await block("1.main.1").focus();
+		await keyboard.press("Control+x");
+		await said("Residual is cut.");
+		await until(["0 Conv2d", "1 Residual", "1.main.0 ReLU", "2 Flatten", "3 Linear"]);
+		await block("0").focus();
+		await keyboard.press("Control+v");
+		await said("Residual is pasted.");
+		const pasted = ["0 Conv2d", "1 Residual", "1.main.0 RELU", "2 Residual", "2.main.0 ReLU", "3 Flatten", "4 Linear"];
+		await until(pasted);
+		await page.evaluate(() => navigator.clipboard.writeText("[{}]"));
+		await keyboard.press("Control+v");
+		await said("Nothing is pasted. Block 0 must be an object with a kind");
+		assert.deepEqual(await barriers(page), []);
+		await until(pasted);
+		await block("3").focus();
+		await page.getByRole("button", { name: "Copy", exact: true }).click();
+		await said("Flatten is copied.");
+		await page.getByRole("button", { name: "Paste" }).click();
+		await until([...pasted.slice(0, 6), "4 Flatten", "5 Linear"]);
+		await page.getByRole("button", { name: "Remove" }).click();
+		await until(pasted);
+
+		// A link shows the network to somebody else, who gets back the one before.
+		await page.getByRole("button", { name: "Copy link" }).click();
+		await status("The link is copied.");
+		const link = await page.evaluate(() => navigator.clipboard.readText());
+		await page.waitForURL(link);
+		const other = await context.browser().newContext({ baseURL: server });
+		const visitor = await other.newPage();
+		await visitor.goto("/build");
+		await visitor.getByRole("button", { name: "ELU", exact: true }).click();
+		await outline(visitor, ["0 ELU"]);
+		await visitor.goto(link);
+		await outline(visitor, pasted);
+		await visitor.getByText("This is the network of the link.").waitFor();
+		assert.deepEqual(await barriers(visitor), []);
+		await visitor.getByRole("button", { name: "Undo" }).click();
+		await outline(visitor, ["0 ELU"]);
+		// A link that is cut off says so, and the network stays.
+		await visitor.goto(link.slice(0, -20));
+		await visitor.getByText("The network of this link cannot be read: Its text is cut off or changed.").waitFor();
+		await outline(visitor, ["0 ELU"]);
+		await other.close();
+		// What is too large for a link is told once one is asked for.
+		await use(Array.from({ length: 1_500 }, (_, index) => ({ kind: `${Math.sin(index)}` })));
+		await page.waitForURL(/build$/);
+		await page.getByRole("button", { name: "Copy link" }).click();
+		await status("The network is too large for a link. Copy it as JSON.");
+	},
+	// High enough that nothing scrolls while it is dragged.
+	{ permissions: ["clipboard-read", "clipboard-write"], viewport: { width: 1280, height: 1100 } },
+);
+
+await withPage(
+	server,
+	async (page, context) => {
+		const session = await context.newCDPSession(page);
+		const touch = (type, touchPoints) => session.send("Input.dispatchTouchEvent", { type, touchPoints });
+		const strong = (path) => page.locator(`[role=treeitem][data-path="${path}"] strong`).first();
+		await page.goto("/build");
+		for (const kind of ["ReLU", "Tanh", "ELU"]) await page.getByRole("button", { name: kind, exact: true }).tap();
+		await outline(page, ["0 ReLU", "1 Tanh", "2 ELU"]);
+		// A finger that rests drags.
+		await strong("2").scrollIntoViewIfNeeded();
+		await point(strong("2"), 0.5, (x, y) => touch("touchStart", [{ x, y }]));
+		await page.locator(".carried").waitFor();
+		await point(strong("0"), 0, (x, y) => touch("touchMove", [{ x, y }]));
+		await page.locator(".place").waitFor({ state: "attached" });
+		await touch("touchEnd", []);
+		await outline(page, ["0 ELU", "1 ReLU", "2 Tanh"]);
+		assert.deepEqual(await barriers(page), []);
+	},
+	{ hasTouch: true, viewport: { width: 390, height: 850 } },
+);
+
+/** Waits until the blocks are these. */
+async function outline(page, expected) {
+	await page.waitForFunction((expected) => {
+		const items = [...document.querySelectorAll("[role=treeitem]")];
+		const names = items.map((item) => `${item.dataset.path} ${item.querySelector("strong").textContent}`);
+		return JSON.stringify(names) === expected;
+	}, JSON.stringify(expected));
+}
+
+/** Does something at a part of the height of an element. */
+async function point(element, part, act) {
+	const { x, y, width, height } = await element.boundingBox();
+	await act(x + width / 2, y + height * part);
+}
