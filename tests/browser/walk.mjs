@@ -14,7 +14,15 @@ await withPage(server, async (page) => {
 	await assertHeading(page, "plain");
 	await link("version 1");
 	await assertHeading(page, "plain, version 1");
-	await link("0");
+	await page.getByRole("button", { name: "Table" }).click();
+	await page.waitForURL("**?view=table");
+	await page.getByRole("row").filter({ hasText: "Conv2d" }).first().waitFor();
+	await page.getByRole("button", { name: "Graph" }).click();
+	await page.getByRole("button", { name: /^Conv2d 0 / }).click();
+	await page.waitForURL("**at=0*");
+	await page.reload();
+	await page.getByRole("complementary", { name: "Selected layer" }).getByText("Parameters").waitFor();
+	await link("Layers that compute the same");
 	await assertHeading(page, "Layer 0 (Conv2d)");
 	await page.getByLabel("Measure").selectOption("CKA");
 	await page.getByLabel("Kind").fill("Linear");
@@ -35,11 +43,28 @@ await withPage(server, async (page) => {
 	await link("Evaluation");
 	await page.getByRole("gridcell", { name: /^1 taken for 1/ }).click();
 	await page.waitForURL("**actual=1*");
+	// All images of the cell, not the surest alone.
+	const [, count] = /(\d+) images/.exec(await page.locator(".selected").innerText());
+	await page.waitForFunction(
+		(count) => document.querySelector(".confusion + .answer")?.querySelectorAll("img").length === count,
+		Number(count),
+	);
 	await page.keyboard.press("ArrowRight");
 	await page.keyboard.press("Enter");
 	await page.getByRole("heading", { name: "1 taken for 2" }).waitFor();
 	await page.reload();
 	await page.getByRole("heading", { name: "1 taken for 2" }).waitFor();
+
+	// The images of a data set, by split and class.
+	await page.goto("/datasets");
+	await link("digits");
+	await assertHeading(page, "digits");
+	await page.getByLabel("Split").selectOption("Training");
+	await page.getByLabel("Class").selectOption("3");
+	await page.waitForURL("**?split=TRAIN&class=3");
+	await page.getByText("147 images").waitFor();
+	await page.getByRole("button", { name: "Show more" }).click();
+	await page.waitForFunction(() => document.querySelectorAll(".pictures img").length === 147);
 
 	// The keys: palette, filter, rows, go.
 	await page.keyboard.press("Control+k");

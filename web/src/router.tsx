@@ -70,6 +70,14 @@ const datasets = createRoute({
 	component: lazyRouteComponent(() => import("./screens/datasets/Datasets")),
 });
 
+const dataset = createRoute({
+	getParentRoute: () => root,
+	path: "/datasets/$name",
+	remountDeps: ({ params }) => params,
+	validateSearch: search.dataset,
+	component: lazyRouteComponent(() => import("./screens/datasets/Dataset")),
+});
+
 const jobs = createRoute({
 	getParentRoute: () => root,
 	path: "/jobs",
@@ -84,7 +92,20 @@ const settings = createRoute({
 });
 
 export const router = createRouter({
-	routeTree: root.addChildren([library, model, version, layer, compare, build, tryOut, ask, datasets, jobs, settings]),
+	routeTree: root.addChildren([
+		library,
+		model,
+		version,
+		layer,
+		compare,
+		build,
+		tryOut,
+		ask,
+		datasets,
+		dataset,
+		jobs,
+		settings,
+	]),
 	defaultNotFoundComponent: NoSuchPage,
 	defaultErrorComponent: ({ error, reset }) => (
 		<Problem error={error instanceof Error ? error : new Error(String(error))} retry={reset} />

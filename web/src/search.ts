@@ -16,6 +16,9 @@ const VERSION_TABS = ["network", "evaluation", "relatives", "files"] as const;
 
 export interface VersionSearch {
 	tab?: (typeof VERSION_TABS)[number];
+	/** How the network is shown, and the index of the selected layer. */
+	view?: "graph" | "table";
+	at?: number;
 	/** The true and the predicted class of the selected cell. */
 	actual?: number;
 	predicted?: number;
@@ -62,6 +65,12 @@ export interface TrySearch {
 	b?: string;
 }
 
+export interface DatasetSearch {
+	split?: "TRAIN";
+	/** The index of the class whose images are shown. */
+	class?: number;
+}
+
 export const JOB_STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] as const;
 
 export interface JobsSearch {
@@ -81,6 +90,8 @@ export function library(raw: Raw): LibrarySearch {
 export function version(raw: Raw): VersionSearch {
 	return present({
 		tab: choice(raw.tab, VERSION_TABS),
+		view: choice(raw.view, ["graph", "table"] as const),
+		at: index(raw.at),
 		actual: index(raw.actual),
 		predicted: index(raw.predicted),
 	});
@@ -115,6 +126,10 @@ export function ask(raw: Raw): AskSearch {
 
 export function tryOut(raw: Raw): TrySearch {
 	return present({ a: text(raw.a), b: text(raw.b) });
+}
+
+export function dataset(raw: Raw): DatasetSearch {
+	return present({ split: choice(raw.split, ["TRAIN"] as const), class: index(raw.class) });
 }
 
 export function jobs(raw: Raw): JobsSearch {

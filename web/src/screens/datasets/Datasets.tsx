@@ -1,34 +1,14 @@
+import { Link } from "@tanstack/react-router";
 import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer, Empty } from "../../ui/Answer";
-import { Facts } from "../../ui/Facts";
-import { integer, moment, words } from "../../ui/format";
 import { Title } from "../../ui/Title";
+import { DatasetFacts } from "./DatasetFacts";
 
 const DATASETS = graphql(`
 	query Datasets {
 		datasets {
-			id
-			name
-			channels
-			height
-			width
-			classNames
-			mean
-			std
-			createdAt
-			splits {
-				split
-				imageCount
-			}
-			probeSets {
-				id
-				imageCount
-				isDefault
-				searchIndex {
-					layerCount
-				}
-			}
+			...DatasetFacts
 		}
 	}
 `);
@@ -47,29 +27,11 @@ export default function Datasets() {
 						all.map((dataset) => (
 							<section key={dataset.id} aria-label={dataset.name}>
 								<h2>
-									<bdi>{dataset.name}</bdi>
+									<Link to="/datasets/$name" params={{ name: dataset.name }}>
+										<bdi>{dataset.name}</bdi>
+									</Link>
 								</h2>
-								<Facts>
-									{{
-										Images: `${dataset.height} × ${dataset.width}, ${dataset.channels === 1 ? "grey" : `${dataset.channels} channels`}`,
-										...Object.fromEntries(
-											dataset.splits.map(({ split, imageCount }) => [`For ${words(split)}ing`, integer(imageCount)]),
-										),
-										"Mean of pixels": dataset.mean.map((value) => value.toFixed(3)).join(", "),
-										"Standard deviation": dataset.std.map((value) => value.toFixed(3)).join(", "),
-										"Probe sets": dataset.probeSets
-											.map(
-												({ imageCount, searchIndex }) =>
-													`${imageCount} images, ${integer(searchIndex.layerCount)} layers`,
-											)
-											.join("; "),
-										Imported: moment(dataset.createdAt),
-									}}
-								</Facts>
-								<p>
-									{dataset.classNames.length} classes: <bdi>{dataset.classNames.slice(0, 50).join(", ")}</bdi>
-									{dataset.classNames.length > 50 && " …"}
-								</p>
+								<DatasetFacts dataset={dataset} />
 							</section>
 						))
 					)

@@ -2,14 +2,15 @@ import { getRouteApi } from "@tanstack/react-router";
 import { interpolateViridis } from "d3-scale-chromatic";
 import { type KeyboardEvent, useRef, useState } from "react";
 import { integer, percent } from "../../ui/format";
-import { Picture } from "../../ui/Picture";
+import { Picture, type PictureFile, Pictures } from "../../ui/Picture";
+import { CellImages } from "./CellImages";
 import "./Confusion.css";
 
 export interface Cell {
 	actual: { index: number };
 	predicted: { index: number };
 	imageCount: number;
-	exemplar: { index: number; confidence: number; picture: { url: string; width: number; height: number } };
+	exemplar: { index: number; confidence: number; picture: PictureFile };
 }
 
 /** The most classes whose cells can be told apart with an image in each. */
@@ -24,8 +25,15 @@ const STEPS: Record<string, readonly [number, number]> = {
 
 const route = getRouteApi("/models/$model/versions/$number");
 
+interface ConfusionProps {
+	/** Global id of the version. */
+	version: string;
+	cells: readonly Cell[];
+	classNames: readonly string[];
+}
+
 /** A confusion matrix with an exemplar in each cell. Arrows walk through it, Enter and a click select a cell. */
-export function Confusion({ cells, classNames }: { cells: readonly Cell[]; classNames: readonly string[] }) {
+export function Confusion({ version, cells, classNames }: ConfusionProps) {
 	const search = route.useSearch();
 	const navigate = route.useNavigate();
 	const grid = useRef<HTMLDivElement>(null);
@@ -51,73 +59,76 @@ export function Confusion({ cells, classNames }: { cells: readonly Cell[]; class
 			? { actual: search.actual, predicted: search.predicted }
 			: null;
 	return (
-		<div className="confusion">
-			<div
-				ref={grid}
-				role="grid"
-				aria-label="Confusion matrix"
-				tabIndex={-1}
-				className="confusion-grid"
-				style={{
-					gridTemplateColumns: `minmax(4rem, max-content) repeat(${classNames.length}, minmax(2.6rem, 4.5rem))`,
-				}}
-				onKeyDown={walk}
-			>
-				<div role="row">
-					<span role="columnheader" className="quiet" tabIndex={-1}>
-						true
-					</span>
-					{classNames.map((name, index) => (
-						// biome-ignore lint/suspicious/noArrayIndexKey: classes are numbered
-						<span key={index} role="columnheader" title={name} tabIndex={-1}>
-							<bdi>{name}</bdi>
+		<>
+			<div className="confusion">
+				<div
+					ref={grid}
+					role="grid"
+					aria-label="Confusion matrix"
+					tabIndex={-1}
+					className="confusion-grid"
+					style={{
+						gridTemplateColumns: `minmax(4rem, max-content) repeat(${classNames.length}, minmax(2.6rem, 4.5rem))`,
+					}}
+					onKeyDown={walk}
+				>
+					<div role="row">
+						<span role="columnheader" className="quiet" tabIndex={-1}>
+							true
 						</span>
+						{classNames.map((name, index) => (
+							// biome-ignore lint/suspicious/noArrayIndexKey: classes are numbered
+							<span key={index} role="columnheader" title={name} tabIndex={-1}>
+								<bdi>{name}</bdi>
+							</span>
+						))}
+					</div>
+					{classNames.map((name, actual) => (
+						// biome-ignore lint/suspicious/noArrayIndexKey: classes are numbered
+						<div role="row" key={actual}>
+							<span role="rowheader" title={name} tabIndex={-1}>
+								<bdi>{name}</bdi>
+							</span>
+							{classNames.map((predictedName, predicted) => {
+								const cell = byPlace.get(`${actual} ${predicted}`);
+								const isCurrent = row === actual && column === predicted;
+								return (
+									<button
+										type="button"
+										role="gridcell"
+										// biome-ignore lint/suspicious/noArrayIndexKey: classes are numbered
+										key={predicted}
+										data-cell={`${actual} ${predicted}`}
+										tabIndex={isCurrent ? 0 : -1}
+										aria-selected={selected?.actual === actual && selected.predicted === predicted}
+										aria-label={`${name} taken for ${predictedName}: ${cell?.imageCount ?? 0} images`}
+										className={actual === predicted ? "right" : ""}
+										style={cell ? colours(cell.imageCount / most) : undefined}
+										onFocus={() => setCurrent([actual, predicted])}
+										onClick={() => select(actual, predicted)}
+									>
+										{cell && (
+											<>
+												<img src={cell.exemplar.picture.url} alt="" loading="lazy" />
+												{integer(cell.imageCount)}
+											</>
+										)}
+									</button>
+								);
+							})}
+						</div>
 					))}
 				</div>
-				{classNames.map((name, actual) => (
-					// biome-ignore lint/suspicious/noArrayIndexKey: classes are numbered
-					<div role="row" key={actual}>
-						<span role="rowheader" title={name} tabIndex={-1}>
-							<bdi>{name}</bdi>
-						</span>
-						{classNames.map((predictedName, predicted) => {
-							const cell = byPlace.get(`${actual} ${predicted}`);
-							const isCurrent = row === actual && column === predicted;
-							return (
-								<button
-									type="button"
-									role="gridcell"
-									// biome-ignore lint/suspicious/noArrayIndexKey: classes are numbered
-									key={predicted}
-									data-cell={`${actual} ${predicted}`}
-									tabIndex={isCurrent ? 0 : -1}
-									aria-selected={selected?.actual === actual && selected.predicted === predicted}
-									aria-label={`${name} taken for ${predictedName}: ${cell?.imageCount ?? 0} images`}
-									className={actual === predicted ? "right" : ""}
-									style={cell ? colours(cell.imageCount / most) : undefined}
-									onFocus={() => setCurrent([actual, predicted])}
-									onClick={() => select(actual, predicted)}
-								>
-									{cell && (
-										<>
-											<img src={cell.exemplar.picture.url} alt="" loading="lazy" />
-											{integer(cell.imageCount)}
-										</>
-									)}
-								</button>
-							);
-						})}
-					</div>
-				))}
+				{selected && (
+					<Selected
+						cell={byPlace.get(`${selected.actual} ${selected.predicted}`)}
+						actual={classNames[selected.actual] ?? ""}
+						predicted={classNames[selected.predicted] ?? ""}
+					/>
+				)}
 			</div>
-			{selected && (
-				<Selected
-					cell={byPlace.get(`${selected.actual} ${selected.predicted}`)}
-					actual={classNames[selected.actual] ?? ""}
-					predicted={classNames[selected.predicted] ?? ""}
-				/>
-			)}
-		</div>
+			{selected && <CellImages version={version} {...selected} />}
+		</>
 	);
 }
 
@@ -147,7 +158,7 @@ function Mistakes({ cells, classNames }: { cells: readonly Cell[]; classNames: r
 	const mistakes = cells.filter((cell) => cell.actual.index !== cell.predicted.index);
 	mistakes.sort((a, b) => b.imageCount - a.imageCount);
 	return (
-		<ul className="pictures">
+		<Pictures>
 			{mistakes.slice(0, 100).map((cell) => (
 				<li key={`${cell.actual.index} ${cell.predicted.index}`}>
 					<Picture {...cell.exemplar.picture} alt={`Test image ${cell.exemplar.index}`} />
@@ -155,7 +166,7 @@ function Mistakes({ cells, classNames }: { cells: readonly Cell[]; classNames: r
 					<span className="quiet">{integer(cell.imageCount)} images</span>
 				</li>
 			))}
-		</ul>
+		</Pictures>
 	);
 }
 

@@ -4,7 +4,7 @@ import { Answer } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
 import { Facts } from "../../ui/Facts";
 import { integer, moment, NONE, percent } from "../../ui/format";
-import { Picture } from "../../ui/Picture";
+import { Picture, type PictureFile, Pictures } from "../../ui/Picture";
 import { Table } from "../../ui/Table";
 import { Calibration } from "./Calibration";
 import { type Cell, Confusion } from "./Confusion";
@@ -156,7 +156,7 @@ function Cells({ version, classNames }: { version: string; classNames: readonly 
 		<Answer query={cells} rows={10}>
 			{({ pages }) => {
 				const all: Cell[] = pages.flatMap((page) => page.version?.evaluation?.confusionCells?.nodes ?? []);
-				return <Confusion cells={all} classNames={classNames} />;
+				return <Confusion version={version} cells={all} classNames={classNames} />;
 			}}
 		</Answer>
 	);
@@ -190,7 +190,7 @@ function Classes({ classes }: { classes: readonly ClassReport[] }) {
 interface Mistake {
 	actual: { name: string };
 	predicted: { name: string };
-	image: { index: number; confidence: number; picture: { url: string; width: number; height: number } };
+	image: { index: number; confidence: number; picture: PictureFile };
 }
 
 function Mistakes({ mistakes }: { mistakes: readonly Mistake[] }) {
@@ -198,7 +198,7 @@ function Mistakes({ mistakes }: { mistakes: readonly Mistake[] }) {
 		<section aria-labelledby="mistakes">
 			<h2 id="mistakes">Surest mistakes</h2>
 			{mistakes.length === 0 && <p>Every test image was classified correctly.</p>}
-			<ul className="pictures">
+			<Pictures>
 				{mistakes.map(({ actual, predicted, image }) => (
 					<li key={image.index}>
 						<Picture {...image.picture} alt={`Test image ${image.index}`} />
@@ -210,7 +210,7 @@ function Mistakes({ mistakes }: { mistakes: readonly Mistake[] }) {
 						</span>
 					</li>
 				))}
-			</ul>
+			</Pictures>
 		</section>
 	);
 }

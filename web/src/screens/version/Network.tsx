@@ -1,12 +1,15 @@
-import { Link } from "@tanstack/react-router";
-import { useAll, useDocument, usePages } from "../../api/queries";
+import { getRouteApi } from "@tanstack/react-router";
+import { lazy, Suspense, useCallback, useMemo } from "react";
+import { useAll, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
-import type { LayersQuery } from "../../gql/graphql";
-import { Answer, Empty } from "../../ui/Answer";
-import type { Column } from "../../ui/columns";
-import { compact, score, shape } from "../../ui/format";
-import { Rows } from "../../ui/Rows";
+import { Answer, Empty, Skeleton } from "../../ui/Answer";
+import { shape } from "../../ui/format";
+import type { GraphLayer } from "./graph/Graph";
+import { LayerFacts } from "./LayerFacts";
+import { type Layer, LayerTable } from "./LayerTable";
+import { Redundant } from "./Redundant";
 import type { NamedVersion } from "./Version";
+import "./Network.css";
 
 const LAYERS = graphql(`
 	query Layers($version: ID!, $after: String) {
@@ -23,6 +26,7 @@ const LAYERS = graphql(`
 					index
 					name
 					kind
+					inputs
 					inputShape
 					outputShape
 					parameterCount
@@ -36,47 +40,39 @@ const LAYERS = graphql(`
 	}
 `);
 
-const REDUNDANT = graphql(`
-	query Redundant($version: ID!) {
-		version(id: $version) {
-			id
-			redundantNeighbours {
-				score
-				layer {
-					id
-					name
-				}
-				otherLayer {
-					id
-					name
-				}
-			}
-		}
-	}
-`);
+/** Of a network of more layers, the table is shown first: its graph takes seconds. */
+const MOST_IN_GRAPH = 1_000;
 
-type Layer = NonNullable<LayersQuery["version"]>["layers"]["nodes"][number];
+const Graph = lazy(() => import("./graph/Graph"));
 
-/** The layers of a version in execution order, with what they cost. */
-export function Network({ model, version }: NamedVersion) {
-	const layers = usePages(LAYERS, { version: version.id }, (data) => data.version?.layers);
-	// Bars show the share of the whole, so all pages are read. A version has some thousand layers at most.
+const route = getRouteApi("/models/$model/versions/$number");
+
+/** The layers of a version as a graph or as a table, with what they cost. */
+export function Network(named: NamedVersion) {
+	const { view } = route.useSearch();
+	const layers = usePages(LAYERS, { version: named.version.id }, (data) => data.version?.layers);
+	// Costs are shares of the whole, so all pages are read. A version has some thousand layers at most.
 	useAll(layers);
+	const rows = useMemo(
+		() => layers.data?.pages.flatMap((page) => page.version?.layers.nodes ?? []) ?? [],
+		[layers.data],
+	);
 	return (
 		<>
-			{version.status === "READY" && <Redundant model={model} version={version} />}
+			{named.version.status === "READY" && <Redundant {...named} />}
 			<Answer query={layers} rows={10}>
-				{({ pages }) => {
-					const rows = pages.flatMap((page) => page.version?.layers.nodes ?? []);
-					if (rows.length === 0) return <Empty>Layers are listed as soon as the version is ready.</Empty>;
+				{({ pages: [first] }) => {
+					const total = first?.version?.layers.totalCount ?? 0;
+					if (total === 0) return <Empty>Layers are shown as soon as the version is ready.</Empty>;
+					const hasEdges = rows.every(({ inputs }) => inputs);
+					const shown = view ?? (hasEdges && total <= MOST_IN_GRAPH ? "graph" : "table");
 					return (
-						<Rows
-							label="Layers"
-							columns={columns({ model, version }, rows)}
-							rows={rows}
-							rowKey={(layer) => layer.id}
-							total={pages[0]?.version?.layers.totalCount}
-						/>
+						<>
+							<Views shown={shown} />
+							{shown === "table" && <LayerTable {...named} layers={rows} total={total} />}
+							{shown === "graph" && !hasEdges && <Edgeless {...named} />}
+							{shown === "graph" && hasEdges && <Drawing {...named} layers={rows} isWhole={!layers.hasNextPage} />}
+						</>
 					);
 				}}
 			</Answer>
@@ -84,81 +80,71 @@ export function Network({ model, version }: NamedVersion) {
 	);
 }
 
-function columns({ model, version }: NamedVersion, layers: readonly Layer[]): readonly Column<Layer>[] {
-	const most = Math.max(1, ...layers.map((layer) => layer.multiplyAccumulates));
-	return [
-		{
-			name: "Layer",
-			cell: ({ name, degenerate }) => (
-				<>
-					<Link
-						to="/models/$model/versions/$number/layers/$layer"
-						params={{ model, number: String(version.number), layer: name }}
-					>
-						<bdi>{name}</bdi>
-					</Link>
-					{degenerate.map(({ message }) => (
-						<span key={message} className="tag" title={message}>
-							no vector
-						</span>
-					))}
-				</>
-			),
-		},
-		{ name: "Kind", width: "11rem", cell: ({ kind }) => kind },
-		{ name: "Output", rank: 2, width: "11rem", cell: ({ outputShape }) => shape(outputShape) },
-		{
-			name: "Parameters",
-			isNumber: true,
-			rank: 2,
-			width: "8rem",
-			cell: ({ parameterCount }) => compact(parameterCount),
-		},
-		{
-			name: "Operations",
-			isNumber: true,
-			rank: 3,
-			width: "8rem",
-			cell: ({ multiplyAccumulates }) => compact(multiplyAccumulates),
-		},
-		{
-			name: "Cost",
-			rank: 3,
-			width: "14rem",
-			cell: ({ multiplyAccumulates }) =>
-				multiplyAccumulates > 0 && (
-					<span className="cost" style={{ width: `${(90 * multiplyAccumulates) / most}%` }} aria-hidden="true" />
-				),
-		},
-	];
+function Views({ shown }: { shown: "graph" | "table" }) {
+	const navigate = route.useNavigate();
+	return (
+		<p className="views">
+			{(["graph", "table"] as const).map((view) => (
+				<button
+					key={view}
+					type="button"
+					aria-pressed={shown === view}
+					onClick={() =>
+						void navigate({ search: (before) => ({ ...before, view }), replace: true, resetScroll: false })
+					}
+				>
+					{view === "graph" ? "Graph" : "Table"}
+				</button>
+			))}
+		</p>
+	);
 }
 
-/** Says which neighbours compute nearly the same, if any do. */
-function Redundant({ model, version }: NamedVersion) {
-	const redundant = useDocument(REDUNDANT, { version: version.id });
-	const pairs = redundant.data?.version?.redundantNeighbours ?? [];
-	if (pairs.length === 0) return null;
-	const layer = (name: string) => (
-		<Link
-			to="/models/$model/versions/$number/layers/$layer"
-			params={{ model, number: String(version.number), layer: name }}
-		>
-			{name}
-		</Link>
-	);
+/** Why there is no graph. */
+function Edgeless({ version }: NamedVersion) {
 	return (
-		<details className="notice">
-			<summary>
-				{pairs.length === 1 ? "One pair" : `${pairs.length} pairs`} of neighbouring layers compute nearly the same, so
-				one of each pair may be spare.
-			</summary>
-			<ul>
-				{pairs.map(({ layer: first, otherLayer: second, score: value }) => (
-					<li key={first.id}>
-						{layer(first.name)} and {layer(second.name)}: {score(value)}
-					</li>
-				))}
-			</ul>
-		</details>
+		<Empty>
+			{version.format === "ACTIVATIONS"
+				? "Only the activations of this network are known, so there is no graph."
+				: "This version was registered before the server kept the edges of networks. Register it once more to see its graph."}
+		</Empty>
 	);
+}
+
+interface DrawingProps extends NamedVersion {
+	layers: readonly Layer[];
+	/** Whether all layers have been read. */
+	isWhole: boolean;
+}
+
+/** The graph, and beside it the facts about the selected layer. */
+function Drawing({ layers, isWhole, ...named }: DrawingProps) {
+	const { at } = route.useSearch();
+	const navigate = route.useNavigate();
+	const select = useCallback(
+		(at: number) => void navigate({ search: (before) => ({ ...before, at }), replace: true, resetScroll: false }),
+		[navigate],
+	);
+	const drawn = useMemo(() => inGraph(layers), [layers]);
+	if (!isWhole) return <Skeleton rows={10} />;
+	return (
+		<div className="network">
+			<Suspense fallback={<Skeleton rows={10} />}>
+				<Graph layers={drawn} selected={at} onSelect={select} />
+			</Suspense>
+			<LayerFacts {...named} layer={at === undefined ? undefined : layers[at]} />
+		</div>
+	);
+}
+
+function inGraph(layers: readonly Layer[]): readonly GraphLayer[] {
+	const most = Math.max(1, ...layers.map((layer) => layer.multiplyAccumulates));
+	return layers.map((layer) => ({
+		index: layer.index,
+		name: layer.name,
+		kind: layer.kind,
+		inputs: layer.inputs ?? [],
+		cost: layer.multiplyAccumulates / most,
+		output: shape(layer.outputShape),
+	}));
 }

@@ -1,0 +1,59 @@
+import type { LayersQuery } from "../../gql/graphql";
+import type { Column } from "../../ui/columns";
+import { compact, shape } from "../../ui/format";
+import { LayerLink } from "../../ui/links";
+import { Rows } from "../../ui/Rows";
+import type { NamedVersion } from "./Version";
+
+export type Layer = NonNullable<LayersQuery["version"]>["layers"]["nodes"][number];
+
+/** The layers of a version in execution order, with what they cost. */
+export function LayerTable({ layers, total, ...version }: NamedVersion & { layers: readonly Layer[]; total: number }) {
+	return (
+		<Rows label="Layers" columns={columns(version, layers)} rows={layers} rowKey={(layer) => layer.id} total={total} />
+	);
+}
+
+function columns({ model, version }: NamedVersion, layers: readonly Layer[]): readonly Column<Layer>[] {
+	const most = Math.max(1, ...layers.map((layer) => layer.multiplyAccumulates));
+	return [
+		{
+			name: "Layer",
+			cell: ({ name, degenerate }) => (
+				<>
+					<LayerLink model={model} number={version.number} layer={name} />
+					{degenerate.map(({ message }) => (
+						<span key={message} className="tag" title={message}>
+							no vector
+						</span>
+					))}
+				</>
+			),
+		},
+		{ name: "Kind", width: "11rem", cell: ({ kind }) => kind },
+		{ name: "Output", rank: 2, width: "11rem", cell: ({ outputShape }) => shape(outputShape) },
+		{
+			name: "Parameters",
+			isNumber: true,
+			rank: 2,
+			width: "8rem",
+			cell: ({ parameterCount }) => compact(parameterCount),
+		},
+		{
+			name: "Operations",
+			isNumber: true,
+			rank: 3,
+			width: "8rem",
+			cell: ({ multiplyAccumulates }) => compact(multiplyAccumulates),
+		},
+		{
+			name: "Cost",
+			rank: 3,
+			width: "14rem",
+			cell: ({ multiplyAccumulates }) =>
+				multiplyAccumulates > 0 && (
+					<span className="cost" style={{ width: `${(90 * multiplyAccumulates) / most}%` }} aria-hidden="true" />
+				),
+		},
+	];
+}
