@@ -49,6 +49,22 @@ async fn invalid_blocks_are_refused_with_every_error_and_its_path() {
 }
 
 #[tokio::test]
+async fn valid_blocks_have_source_code_before_they_are_registered() {
+    let server = Server::start().await;
+    let query = "query($blocks: [BlockInput!]!) { validateBlocks(blocks: $blocks, dataset: \"digits\") {
+                   valid code same: code(format: PYTORCH) } }";
+    let code = async |blocks: Value| server.api.data(query, json!({ "blocks": blocks })).await["validateBlocks"].take();
+    let valid = code(small_cnn()).await;
+    let source = valid["code"].as_str().unwrap();
+    assert!(source.contains("class Network(nn.Sequential)"), "{source}");
+    assert!(source.contains("nn.Linear(256, 10)"), "{source}");
+    assert_eq!(valid["code"], valid["same"]);
+    let invalid = code(json!([{ "kind": "Flatten" }, { "kind": "Linear", "parameters": { "out_features": 7 } }])).await;
+    assert_eq!(invalid, json!({ "valid": false, "code": null, "same": null }));
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn mismatched_weights_are_refused_with_every_mismatch() {
     let server = Server::start().await;
     let weights = constant_weights(&[("1.weight", &[10, 63], 0.5), ("2.bias", &[10], 0.0)]);

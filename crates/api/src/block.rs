@@ -1,8 +1,11 @@
 //! The block language in the schema.
 
-use async_graphql::{Enum, InputObject, Json, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, InputObject, Json, SimpleObject};
 
+use super::error::Result;
+use super::version::CodeFormat;
 use scv_domain::block as domain;
+use scv_service::Library;
 
 /// A block of a network: a layer with its parameters, or a residual group.
 #[derive(Debug, Clone, InputObject)]
@@ -35,6 +38,7 @@ impl From<BlockInput> for domain::Block {
 
 /// The result of validating a block list for a data set.
 #[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct BlockReport {
     /// Whether the block list is valid, that is, has no errors.
     valid: bool,
@@ -48,10 +52,35 @@ pub struct BlockReport {
     multiply_accumulates: f64,
     /// Shape of the network's output; null if it is unknown because of errors.
     output_shape: Option<Vec<usize>>,
+    #[graphql(skip)]
+    blocks: Vec<domain::Block>,
+    #[graphql(skip)]
+    dataset: String,
 }
 
-impl From<domain::BlockReport> for BlockReport {
-    fn from(report: domain::BlockReport) -> Self {
+#[ComplexObject]
+impl BlockReport {
+    /// Source code that builds the network; null if the block list has errors.
+    async fn code(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The language and framework.", default_with = "CodeFormat::Pytorch")] format: CodeFormat,
+    ) -> Result<Option<String>> {
+        if !self.valid {
+            return Ok(None);
+        }
+        let library = ctx.data_unchecked::<Library>();
+        match format {
+            CodeFormat::Pytorch => Ok(Some(
+                library.pytorch_source_of_blocks(&self.blocks, &self.dataset).await?,
+            )),
+        }
+    }
+}
+
+impl BlockReport {
+    /// The report on blocks that were validated for the data set of a name.
+    pub fn new(report: domain::BlockReport, blocks: Vec<domain::Block>, dataset: String) -> Self {
         Self {
             valid: report.errors.is_empty(),
             errors: report.errors.into_iter().map(BlockError::from).collect(),
@@ -59,6 +88,8 @@ impl From<domain::BlockReport> for BlockReport {
             parameter_count: report.parameter_count as f64,
             multiply_accumulates: report.multiply_accumulates as f64,
             output_shape: report.output_shape,
+            blocks,
+            dataset,
         }
     }
 }

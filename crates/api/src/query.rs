@@ -211,11 +211,9 @@ impl Query {
         #[graphql(desc = "Name of the data set that the network is for.")] dataset: String,
     ) -> Result<BlockReport> {
         let blocks = blocks(inputs);
-        Ok(ctx
-            .data_unchecked::<Library>()
-            .validate_blocks(&blocks, &dataset)
-            .await?
-            .into())
+        let library = ctx.data_unchecked::<Library>();
+        let report = library.validate_blocks(&blocks, &dataset).await?;
+        Ok(BlockReport::new(report, blocks, dataset))
     }
 
     /// All block kinds.

@@ -6,8 +6,12 @@ use scv_artifact::ObjectStream;
 use scv_compute::onnx::export::to_onnx;
 use scv_compute::weights::Weights;
 use scv_domain::block::{Block, pytorch_source};
+use scv_domain::dataset_record::Dataset;
 use scv_domain::id::VersionId;
 use scv_domain::version::{ModelFormat, Version};
+
+/// The class name in the source of blocks that belong to no model.
+const UNNAMED: &str = "Network";
 
 /// The format of an exported network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +68,20 @@ impl Library {
         let dataset = self.dataset(version.dataset_id).await?;
         let blocks = version.blocks.clone().unwrap_or_default();
         let blocks: Vec<Block> = serde_json::from_value(blocks).map_err(ServiceError::internal)?;
-        let source = pytorch_source(&blocks, dataset.shape, dataset.class_names.len(), name);
-        source.map_err(|errors| ServiceError::blocks(&errors))
+        source(&blocks, &dataset, name)
     }
+
+    /// PyTorch source of blocks that are not registered, for a data set.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` for an unknown data set, `BAD_USER_INPUT` with every error of the blocks.
+    pub async fn pytorch_source_of_blocks(&self, blocks: &[Block], dataset: &str) -> Result<String, ServiceError> {
+        let dataset = self.dataset_named(dataset).await?;
+        source(blocks, &dataset, UNNAMED)
+    }
+}
+
+fn source(blocks: &[Block], dataset: &Dataset, name: &str) -> Result<String, ServiceError> {
+    let source = pytorch_source(blocks, dataset.shape, dataset.class_names.len(), name);
+    source.map_err(|errors| ServiceError::blocks(&errors))
 }
