@@ -60,8 +60,8 @@ mod tests {
     const LASTING_TYPES: &str = "ActivatingImage Attribution BlockError BlockKind BlockParameter BlockReport BlockSummary \
         Calibration CalibrationBin ChannelExemplars ChannelExemplarsConnection ChannelExemplarsEdge CkaMatrix Class \
         ClassReport ConfusionCell ConfusionCellConnection ConfusionCellEdge Dataset DatasetSplit \
-        DegenerateLayer Downloads EpochReport Evaluation Exemplar Failure FeatureMap JobConnection JobEdge Layer \
-        LayerAlignment LayerConnection LayerDiff LayerDifference LayerEdge LayerMatchConnection LayerMatchEdge LayerPair \
+        DegenerateLayer Downloads EpochReport Evaluation Exemplar ExplanationFacts Failure FeatureMap JobConnection JobEdge Layer \
+        LayerAlignment LayerComparison LayerConnection LayerDiff LayerDifference LayerEdge LayerMatchConnection LayerMatchEdge LayerPair \
         Mistake MistakeConnection MistakeEdge Model ModelConnection ModelEdge MutualKnn PageInfo Picture Preprocessing \
         ProbeSet Query ServerLimits Significance SourceImage Synthesis SynthesisConnection SynthesisEdge SynthesisSettings \
         SynthesisTarget TokenConnection TokenEdge AuditEntryConnection AuditEntryEdge Version VersionConnection VersionDiff \

@@ -19,6 +19,14 @@ const EXPLAIN: &str = "mutation($input: ExplainSimilarityInput!) { explainSimila
     facts { sameKind sameSettings sameOutputShape sameModel sameDataset aligned depth otherDepth rank otherRank pValue }
 } } }";
 
+const COMPARE: &str = "query($a: ID!, $b: ID!, $probeSet: ID, $permutations: Int! = 1000) {
+    compareLayers(a: $a, b: $b, probeSet: $probeSet) {
+        cka debiasedCka notComparableReason probeSet { isDefault } mutualKnn { overlap expectedByChance k }
+        significance(permutations: $permutations) { pValue correctedPValue layersSearched }
+        a { id } b { id outputShape }
+        facts { sameKind sameSettings sameOutputShape sameModel sameDataset aligned depth otherDepth rank otherRank pValue }
+} }";
+
 const WATCH: &str = "subscription($layerId: ID!, $otherLayerId: ID!) {
     explanation(layerId: $layerId, otherLayerId: $otherLayerId) { text explanation { text source fallbackReason } } }";
 
@@ -278,6 +286,89 @@ async fn invalid_requests_for_explanations_are_refused_with_a_reason() {
     api.data(delete, json!({ "id": model })).await;
     let (code, _) = refused(pair(&layer, &other)).await;
     assert_eq!(code, "NOT_FOUND");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_layers_are_compared_without_an_explanation() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let (_, layer) = add(api, "a", small_cnn(), "4").await;
+    let (_, other) = add(api, "b", small_cnn(), "4").await;
+    let compare = async |a: &str, b: &str| api.data(COMPARE, json!({ "a": a, "b": b })).await["compareLayers"].take();
+
+    let compared = compare(&layer, &other).await;
+    let explanation = explain(api, pair(&layer, &other)).await;
+    for field in ["cka", "debiasedCka", "notComparableReason", "facts"] {
+        assert_eq!(compared[field], explanation[field], "{field}");
+    }
+    assert_eq!(
+        (&compared["a"]["id"], &compared["b"]["id"]),
+        (&json!(layer), &json!(other))
+    );
+    assert_eq!(compared["b"]["outputShape"], json!([16, 4, 4]));
+    assert_eq!(compared["probeSet"]["isDefault"], true);
+    let significance = &compared["significance"];
+    assert_eq!(significance["pValue"], compared["facts"]["pValue"]);
+    assert_eq!(significance["correctedPValue"], significance["pValue"]);
+    assert_eq!(significance["layersSearched"], 1);
+    let overlap = compared["mutualKnn"]["overlap"].as_f64().unwrap();
+    assert!(
+        overlap > compared["mutualKnn"]["expectedByChance"].as_f64().unwrap(),
+        "{compared:#}"
+    );
+
+    let itself = compare(&layer, &layer).await;
+    assert!(
+        (itself["debiasedCka"].as_f64().unwrap() - 1.0).abs() < 1e-5,
+        "{itself:#}"
+    );
+    assert_eq!(itself["mutualKnn"]["overlap"], 1.0);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn layers_without_a_common_probe_set_are_compared_by_their_structure_only() {
+    let server = Server::start().await;
+    let api = &server.api;
+    api.import_numbers().await;
+    let (_, layer) = add(api, "a", perceptron(), "1").await;
+    let model = api.model("b").await;
+    let input = json!({ "modelId": model, "dataset": "numbers", "blocks": perceptron() });
+    let created = api
+        .create_version_and_wait(input, &[("input.weights", &initial_weights(&perceptron(), 1))])
+        .await;
+    let query = "query($id: ID!) { version(id: $id) { layers { nodes { id } } } }";
+    let layers = api.data(query, json!({ "id": created["version"]["id"] })).await;
+    let other = &layers["version"]["layers"]["nodes"][0]["id"];
+    let compared = api.data(COMPARE, json!({ "a": layer, "b": other })).await["compareLayers"].take();
+    for field in ["cka", "debiasedCka", "probeSet", "significance", "mutualKnn"] {
+        assert_eq!(compared[field], Value::Null, "{field}");
+    }
+    assert!(
+        text(&compared["notComparableReason"]).contains("different data sets"),
+        "{compared:#}"
+    );
+    assert_eq!(compared["facts"]["sameSettings"], true);
+
+    let (code, message) = api
+        .error(COMPARE, json!({ "a": layer, "b": layer, "permutations": 5 }))
+        .await;
+    assert_eq!(
+        (code.as_str(), message.contains("at least 99")),
+        ("BAD_USER_INPUT", true)
+    );
+    let (code, _) = api.error(COMPARE, json!({ "a": layer, "b": "TGF5ZXI6OTk5OTk" })).await;
+    assert_eq!(code, "NOT_FOUND");
+    let probe_sets = "{ dataset(name: \"numbers\") { probeSets { id } } }";
+    let foreign = api.data(probe_sets, json!({})).await["dataset"]["probeSets"][0]["id"].take();
+    let (code, message) = api
+        .error(COMPARE, json!({ "a": layer, "b": layer, "probeSet": foreign }))
+        .await;
+    assert_eq!(
+        (code.as_str(), message.contains("another data set")),
+        ("BAD_USER_INPUT", true)
+    );
     server.stop().await.unwrap();
 }
 

@@ -30,7 +30,11 @@ pub async fn explain(
     Ok(library.explain(layer, other, language).await?)
 }
 
-async fn find_layer(ctx: &Context<'_>, id: &ID) -> Result<Layer> {
+/// A layer that the caller can see.
+///
+/// # Errors
+/// There is none.
+pub(super) async fn find_layer(ctx: &Context<'_>, id: &ID) -> Result<Layer> {
     let key = LayerId::decode(id)?;
     let layer = node::layer(ctx, key).await?;
     Ok(layer.ok_or_else(|| ServiceError::not_found("layer", key))?)

@@ -147,15 +147,7 @@ impl MatchScores {
     ) -> Result<Significance> {
         let statistic = Permutations(usize::try_from(permutations).unwrap_or(0));
         let found = load_hit_statistic(ctx, self.key(statistic)).await?;
-        let searched = self.search.candidate_count(ctx).await?;
-        Ok(Significance {
-            p_value: found.p_value,
-            corrected_p_value: (found.p_value * searched as f64).min(1.0),
-            layers_searched: i32::try_from(searched).unwrap_or(i32::MAX),
-            permutation_p_value: found.permutation_p_value,
-            moment_p_value: found.moment_p_value,
-            permutations,
-        })
+        Ok(Significance::among(self.search.candidate_count(ctx).await?, &found))
     }
 
     /// Mutual nearest neighbours of the two layers: how many of each probe image's nearest neighbours are the same in
@@ -170,12 +162,7 @@ impl MatchScores {
         k: i32,
     ) -> Result<MutualKnn> {
         let statistic = Neighbours(usize::try_from(k).unwrap_or(0));
-        let found = load_hit_statistic(ctx, self.key(statistic)).await?;
-        Ok(MutualKnn {
-            overlap: found.overlap,
-            expected_by_chance: found.by_chance,
-            k,
-        })
+        Ok(load_hit_statistic(ctx, self.key(statistic)).await?.into())
     }
 }
 
@@ -199,7 +186,17 @@ pub struct MutualKnn {
     /// The overlap expected of unrelated layers.
     expected_by_chance: f64,
     /// Neighbours per image.
-    k: i32,
+    k: usize,
+}
+
+impl From<similarity::MutualKnn> for MutualKnn {
+    fn from(found: similarity::MutualKnn) -> Self {
+        Self {
+            overlap: found.overlap,
+            expected_by_chance: found.by_chance,
+            k: found.nearest,
+        }
+    }
 }
 
 /// The significance of a debiased CKA score: the probability of at least this score if the probe images of one of the
@@ -211,7 +208,7 @@ pub struct Significance {
     /// The p-value corrected for the number of layers searched (Bonferroni), because the highest of many scores is high
     /// by chance.
     corrected_p_value: f64,
-    /// Number of candidate layers of the search.
+    /// Number of candidate layers of the search; 1 in a comparison of two layers.
     layers_searched: i32,
     /// Share of the random permutations that reach the score. The actual order counts as one of them.
     permutation_p_value: f64,
@@ -219,7 +216,21 @@ pub struct Significance {
     /// (Kazi-Aoual et al. 1995; Josse, Pagès and Husson 2008).
     moment_p_value: f64,
     /// Number of random permutations.
-    permutations: i32,
+    permutations: usize,
+}
+
+impl Significance {
+    /// The significance of the score of one of the layers searched.
+    pub(super) fn among(searched: usize, found: &similarity::Significance) -> Self {
+        Self {
+            p_value: found.p_value,
+            corrected_p_value: (found.p_value * searched as f64).min(1.0),
+            layers_searched: i32::try_from(searched).unwrap_or(i32::MAX),
+            permutation_p_value: found.permutation_p_value,
+            moment_p_value: found.moment_p_value,
+            permutations: found.permutations,
+        }
+    }
 }
 
 /// The name of the connection type.

@@ -17,6 +17,7 @@ pub mod id;
 mod insight;
 mod job;
 mod layer;
+mod layer_comparison;
 mod layer_match;
 mod loader;
 mod model;

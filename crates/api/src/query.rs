@@ -11,6 +11,7 @@ use super::error::{ApiError, Result};
 use super::id::GlobalId;
 use super::job::{Job, JobFilter};
 use super::layer::Layer;
+use super::layer_comparison::{self, LayerComparison};
 use super::layer_match::Measure;
 use super::loader::load;
 use super::model::{Model, ModelFilter, ModelOrder};
@@ -174,6 +175,21 @@ impl Query {
             layer_kinds,
         ))
         .await
+    }
+
+    /// The measured facts about two layers, without an explanation in words.
+    async fn compare_layers(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global id of the first layer.")] a: ID,
+        #[graphql(desc = "Global id of the second layer; may be the same.")] b: ID,
+        #[graphql(
+            desc = "The probe set to compare on, one of the first layer's data set. Default: the default probe set, or \
+                    the oldest other one that both layers were measured on."
+        )]
+        probe_set: Option<ID>,
+    ) -> Result<LayerComparison> {
+        Box::pin(layer_comparison::compare_layers(ctx, [&a, &b], probe_set.as_ref())).await
     }
 
     /// A job by its global id. Null if it does not exist.

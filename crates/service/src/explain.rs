@@ -160,7 +160,7 @@ impl Library {
         if let Some(explanation) = cache.peek(&key.to_owned()).await {
             return Ok(explanation);
         }
-        let facts = self.facts(&layer, &other).await?;
+        let facts = self.facts(&layer, &other, None).await?;
         let explanation = Arc::new(self.write(&facts, language, progress).await);
         // The text of the rules is not cached, because the language model may respond next time.
         if explanation.source == ExplanationSource::Llm {

@@ -6,7 +6,7 @@ use super::diff::max_vectors;
 use super::{Library, ServiceError};
 use scv_domain::dataset_record::ProbeSet;
 use scv_domain::explanation::{BestMatch, Facts, LayerFacts};
-use scv_domain::id::LayerId;
+use scv_domain::id::{LayerId, ProbeSetId};
 use scv_domain::vector::{CkaScores, LayerVector};
 use scv_domain::version::{Layer, Version};
 
@@ -25,11 +25,18 @@ struct Comparison {
 }
 
 impl Library {
-    /// The facts about two layers.
+    /// The facts about two layers, which are compared on a probe set that both were measured on: the requested one, or the
+    /// default one, or else the oldest.
     ///
     /// # Errors
-    /// The networks have too many layers to be aligned; the database fails.
-    pub(super) async fn facts(&self, layer: &Layer, other: &Layer) -> Result<Facts, ServiceError> {
+    /// `NOT_FOUND` for the probe set, `BAD_USER_INPUT` if it is one of another data set than the first layer's, or if the
+    /// networks have too many layers to be aligned.
+    pub async fn facts(
+        &self,
+        layer: &Layer,
+        other: &Layer,
+        probe_set: Option<ProbeSetId>,
+    ) -> Result<Facts, ServiceError> {
         let version = self.version(layer.version_id).await?;
         let version_of_other = self.version(other.version_id).await?;
         let mut diff = self.aligned(&version, &version_of_other).await?;
@@ -40,18 +47,20 @@ impl Library {
         }
         let mut one = self.layer_facts(version, layer, layers.len()).await?;
         let mut other_side = self.layer_facts(version_of_other, other, others.len()).await?;
-        let probe_set = self.common_probe_set(&one.version, &other_side.version, None).await?;
+        let probe_set = self
+            .common_probe_set(&one.version, &other_side.version, probe_set)
+            .await?;
         let compared = match &probe_set {
             Ok(probe_set) => self.compared(probe_set, (layer, &layers), (other, &others)).await?,
             Err(reason) => Err(reason.clone()),
         };
-        let (mut p_value, mut images) = (None, None);
+        let (mut p_value, mut measured_on) = (None, None);
         if let (Ok(probe_set), Ok(compared)) = (&probe_set, &compared) {
             let found = self
                 .significance(probe_set.id, layer.id, &[other.id], PERMUTATIONS)
                 .await?;
             p_value = found.first().map(|(_, significance)| significance.p_value);
-            images = Some(probe_set.image_indices.len());
+            measured_on = Some(probe_set);
             one.best = compared.one_best.clone();
             other_side.best = compared.other_best.clone();
         }
@@ -61,7 +70,8 @@ impl Library {
             diff,
             scores: compared.map(|compared| compared.scores),
             p_value,
-            images,
+            probe_set: measured_on.map(|probe_set| probe_set.id),
+            images: measured_on.map(|probe_set| probe_set.image_indices.len()),
         })
     }
 

@@ -292,10 +292,13 @@ async fn comparisons_with_private_objects_are_not_found_by_strangers() {
     );
     let matrix = "query($a: ID!, $b: ID!) { ckaMatrix(a: $a, b: $b) { bestMatchAverage } }";
     let diff = "query($a: ID!, $b: ID!) { version(id: $a) { diff(with: $b) { sameCount } } }";
+    let layers = "query($a: ID!, $b: ID!) { compareLayers(a: $a, b: $b) { debiasedCka } }";
     for (query, pair) in [
         (matrix, (public, version)),
         (matrix, (version, public)),
         (diff, (public, version)),
+        (layers, (public_layer, layer)),
+        (layers, (layer, public_layer)),
     ] {
         let pair = json!({ "a": pair.0, "b": pair.1 });
         assert_eq!(library.stranger.error(query, pair.clone()).await.0, "NOT_FOUND");

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::diff::{Entry, differences};
-use super::id::LayerId;
+use super::id::{LayerId, ProbeSetId};
 use super::vector::CkaScores;
 use super::version::{Layer, Version};
 
@@ -138,6 +138,8 @@ pub struct Facts {
     pub scores: Result<CkaScores, String>,
     /// The probability of so high a score if the probe images of one layer are relabelled at random.
     pub p_value: Option<f64>,
+    /// The probe set they were compared on, if any.
+    pub probe_set: Option<ProbeSetId>,
     /// Number of probe images they were compared on.
     pub images: Option<usize>,
 }

@@ -72,6 +72,7 @@ fn facts(model: &str) -> Facts {
             debiased_cka: 0.9,
         }),
         p_value: Some(1e-9),
+        probe_set: Some(ProbeSetId(1)),
         images: Some(100),
     }
 }
