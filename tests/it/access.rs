@@ -79,10 +79,11 @@ pub fn mutations(
 
 /// Mutations that a token with the scope READ may execute: those that do not change the library, and the revocation of
 /// its own account's tokens.
-const READ_MUTATIONS: [&str; 6] = [
+const READ_MUTATIONS: [&str; 7] = [
     "attributeImage",
     "explainSimilarity",
     "computeFeatureMaps",
+    "mapWeights",
     "predict",
     "revokeToken",
     "similarToActivations",

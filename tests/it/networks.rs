@@ -6,8 +6,12 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, first_error, text};
 use crate::support::idx;
-use crate::support::networks::{initial_weights, perceptron, small_cnn};
+use crate::support::networks::{constant_weights, initial_weights, perceptron, small_cnn};
 use crate::support::server::Server;
+
+const MAP_WEIGHTS: &str = "mutation($input: MapWeightsInput!) { mapWeights(input: $input) {
+    mapping { by pairs { key from shape } ignored }
+    misfits { reason key neededShape from shape message } } }";
 
 /// The layers of a version with their best hit in another model.
 async fn best_hits_in(api: &Client, version: &Value, model: &str) -> Vec<Value> {
@@ -355,6 +359,69 @@ async fn a_dry_run_shows_how_a_state_dict_is_matched_and_stores_nothing() {
     let query = "query($id: ID!) { model(id: $id) { versions { totalCount } } }";
     let data = api.data(query, json!({ "id": model })).await;
     assert_eq!(data["model"]["versions"]["totalCount"], 0, "a dry run stores nothing");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn weights_are_mapped_to_blocks_that_are_not_registered() {
+    let (server, _, input) = server_for_state_dicts().await;
+    let api = &server.api;
+    let map = async |blocks: &Value, weights: &[u8]| {
+        let input = json!({ "dataset": input["dataset"], "blocks": blocks, "weights": null });
+        let files = [("input.weights", weights)];
+        api.upload(MAP_WEIGHTS, json!({ "input": input }), &files)
+            .await
+            .unwrap()
+    };
+    let weights = state_dict("named_zip");
+    let payload = map(&golden_blocks(), &weights).await["data"]["mapWeights"].take();
+    let created = api
+        .create_version_and_wait(input.clone(), &[("input.weights", &weights)])
+        .await;
+    assert_eq!(payload, json!({ "mapping": created["mapping"], "misfits": [] }));
+
+    let path = format!("/versions/{}/weights.safetensors", text(&created["version"]["id"]));
+    let same_keys = map(&golden_blocks(), &api.download(&path).await).await["data"]["mapWeights"].take();
+    assert_eq!(same_keys["mapping"]["by"], "KEY");
+    assert_eq!(same_keys["mapping"]["pairs"][0]["from"], "0.weight");
+
+    let mut other = golden_blocks();
+    other[3]["parameters"]["out_channels"] = json!(5);
+    other[6]["parameters"]["bias"] = json!(false);
+    let payload = map(&other, &weights).await["data"]["mapWeights"].take();
+    insta::assert_json_snapshot!(payload);
+
+    for (name, file) in [
+        ("hostile", state_dict("hostile_zip")),
+        ("text", b"not weights".to_vec()),
+    ] {
+        let (code, _) = first_error(&map(&golden_blocks(), &file).await);
+        assert_eq!(code, "BAD_USER_INPUT", "{name}");
+    }
+    let invalid = map(&json!([{ "kind": "Relu" }]), &weights).await;
+    assert_eq!(first_error(&invalid).0, "BAD_USER_INPUT");
+    assert_eq!(invalid["errors"][0]["extensions"]["details"][0]["path"], "0");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn weights_that_hold_no_finite_numbers_are_misfits_too() {
+    let server = Server::start().await;
+    let weights = constant_weights(&[("1.weight", &[10, 64], f32::NAN), ("1.bias", &[10], 0.0)]);
+    let input = json!({ "dataset": "digits", "blocks": perceptron(), "weights": null });
+    let files = [("input.weights", weights.as_slice())];
+    let response = server
+        .api
+        .upload(MAP_WEIGHTS, json!({ "input": input }), &files)
+        .await
+        .unwrap();
+    let [misfit] = response["data"]["mapWeights"]["misfits"].as_array().unwrap().as_slice() else {
+        panic!("{response:#}")
+    };
+    assert_eq!(
+        (&misfit["reason"], &misfit["key"]),
+        (&json!("NOT_FINITE"), &json!("1.weight"))
+    );
     server.stop().await.unwrap();
 }
 

@@ -2,6 +2,7 @@
 
 mod activations;
 mod dataset;
+mod draft;
 mod explanation;
 mod image;
 mod model;
@@ -20,6 +21,7 @@ pub struct Mutation(
     network::NetworkMutation,
     activations::ActivationMutation,
     dataset::DatasetMutation,
+    draft::DraftMutation,
     explanation::ExplanationMutation,
     image::ImageMutation,
     synthesis::SynthesisMutation,

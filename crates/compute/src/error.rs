@@ -11,7 +11,7 @@ mod weight;
 pub(crate) use activation::shortened;
 pub use activation::{ActivationError, ActivationRule};
 pub use onnx::{NodeError, OnnxError};
-pub use weight::{WeightError, WeightRule};
+pub use weight::{NamedShape, UnfitTensors, WeightError, WeightRule};
 
 /// Why a computation on networks or images failed.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::error::{ComputeError, Result, WeightError, WeightRule};
+use crate::error::{ComputeError, NamedShape, Result, UnfitTensors, WeightError, WeightRule};
 use crate::file_kind::explained;
 use scv_domain::graph::{Graph, Node, Operator, ParameterRole};
 
@@ -121,13 +121,16 @@ impl Weights {
     }
 }
 
-/// Checks that a safetensors file holds exactly the weights of `graph`, without a device.
+/// Checks that a safetensors file holds exactly the weights of `graph`, without a device. Returns the tensors that are
+/// ignored: the batch counters of PyTorch.
 ///
 /// # Errors
 /// Every mismatch: tensors that are missing, unknown, of another shape or type, or not finite. A file that cannot be
 /// read at all is one error without a key.
-pub fn check_weights(bytes: &[u8], graph: &Graph) -> std::result::Result<(), Vec<WeightError>> {
-    matching_file(bytes, graph).map(|_| ())
+pub fn check_weights(bytes: &[u8], graph: &Graph) -> std::result::Result<Vec<String>, Vec<WeightError>> {
+    let file = matching_file(bytes, graph)?;
+    let counters = batch_counters(graph).into_iter();
+    Ok(counters.filter(|counter| file.tensor(counter).is_ok()).collect())
 }
 
 fn matching_file<'a>(bytes: &'a [u8], graph: &Graph) -> std::result::Result<SafeTensors<'a>, Vec<WeightError>> {
@@ -147,7 +150,10 @@ fn matching_file<'a>(bytes: &'a [u8], graph: &Graph) -> std::result::Result<Safe
     let mut unknown: Vec<&str> = file.names();
     unknown.retain(|name| !expected.contains_key(*name) && !counters.iter().any(|counter| counter == name));
     unknown.sort_unstable();
-    errors.extend(unknown.into_iter().map(|name| unknown_tensor(name, &missing)));
+    let shapes = unknown
+        .iter()
+        .filter_map(|name| Some(NamedShape::new(name, file.tensor(name).ok()?.shape())));
+    errors.extend(shapes.map(|tensor| unknown_tensor(tensor, &missing)));
     if errors.is_empty() { Ok(file) } else { Err(errors) }
 }
 
@@ -160,6 +166,7 @@ fn open(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, WeightError> {
         expected: "a safetensors file or a PyTorch state dict".into(),
         message: format!("The weights cannot be read: {actual}. {ACCEPTED}"),
         actual,
+        tensors: UnfitTensors::default(),
     };
     check_header(bytes).map_err(unreadable)?;
     SafeTensors::deserialize(bytes)
@@ -209,6 +216,7 @@ fn mismatch(key: &str, shape: &[usize], view: &TensorView<'_>) -> Option<WeightE
             expected,
             actual,
             message,
+            tensors: UnfitTensors::pair(NamedShape::new(key, view.shape()), NamedShape::new(key, shape)),
         })
     };
     if !matches!(view.dtype(), Dtype::F16 | Dtype::BF16 | Dtype::F32) {
@@ -241,10 +249,12 @@ fn missing_tensor(key: &str, shape: &[usize]) -> WeightError {
         expected: format!("{shape:?}"),
         actual: "nothing".into(),
         message: format!("Tensor {key} of shape {shape:?} is missing; add it to the file."),
+        tensors: UnfitTensors::only_needed(NamedShape::new(key, shape)),
     }
 }
 
-fn unknown_tensor(name: &str, missing: &[String]) -> WeightError {
+fn unknown_tensor(tensor: NamedShape, missing: &[String]) -> WeightError {
+    let name = &tensor.key;
     let intended = missing.iter().find(|key| {
         name.strip_suffix(key.as_str())
             .is_some_and(|prefix| prefix.ends_with('.'))
@@ -254,11 +264,12 @@ fn unknown_tensor(name: &str, missing: &[String]) -> WeightError {
         None => "remove it, or add the layer it belongs to".to_owned(),
     };
     WeightError {
-        key: Some(name.into()),
+        key: Some(name.clone()),
         rule: WeightRule::Known,
         expected: "nothing".into(),
         actual: "a tensor".into(),
         message: format!("Tensor {name} belongs to no layer of the network; {advice}."),
+        tensors: UnfitTensors::only_given(tensor),
     }
 }
 

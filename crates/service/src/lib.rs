@@ -28,6 +28,7 @@ mod search_cache;
 mod sketch_basis;
 mod synthesis;
 mod version;
+mod weights;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use picture::{PictureFormat, Pictures, StoredPicture};
 pub use plot::{CkaPlotRequest, EvaluationPlot};
 pub use predict::{PredictRequest, Prediction};
 pub use probe::ProbeSetRequest;
+pub use scv_compute::error::{NamedShape, WeightError, WeightRule};
 pub use scv_compute::onnx::file::NamedFile;
 pub use scv_compute::pytorch::{MappedBy, Mapping};
 pub use scv_store::CacheStatistics;

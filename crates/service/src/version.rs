@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
+use super::weights::fitting_weights;
 use super::{Library, ServiceError};
 use scv_artifact::ArtifactKind;
 use scv_compute::activations::check;
 use scv_compute::error::ComputeError;
 use scv_compute::onnx::file::{NamedFile, read, write};
 use scv_compute::onnx::import::{ImportOptions, import};
-use scv_compute::pytorch::{Mapping, is_pytorch, map, read_state_dict};
-use scv_compute::weights::check_weights;
+use scv_compute::pytorch::Mapping;
 use scv_domain::access::Scope;
 use scv_domain::block::{Block, BlockReport, lower, report};
 use scv_domain::dataset_record::Dataset;
@@ -140,13 +140,13 @@ impl Library {
             UploadedNetwork::Blocks { blocks, weights } => {
                 let graph = checked_graph(&blocks, &dataset)?;
                 let version = new_version(request.model, &dataset, &graph, &blocks);
-                let read = tokio::task::spawn_blocking(move || checked_weights(weights, &graph));
-                let (file, mapping) = read.await.map_err(ServiceError::internal)??;
+                let read = tokio::task::spawn_blocking(move || fitting_weights(&weights, &graph));
+                let fitting = read.await.map_err(ServiceError::internal)??;
                 Ok(CheckedVersion {
                     version,
                     kind: ArtifactKind::Weights,
-                    file,
-                    mapping,
+                    file: fitting.file,
+                    mapping: fitting.is_state_dict.then_some(fitting.mapping),
                 })
             }
             UploadedNetwork::Onnx { files, options } => {
@@ -318,23 +318,7 @@ fn check_onnx(
     })
 }
 
-/// Weights as a safetensors file that fits the graph, and how the tensors of a state dict were mapped.
-fn checked_weights(file: NamedFile, graph: &Graph) -> Result<(Bytes, Option<Mapping>), ServiceError> {
-    let NamedFile { name, bytes } = file;
-    let misfit = |errors| ServiceError::from(ComputeError::Weights(errors)).in_file(&name);
-    if !is_pytorch(&bytes) {
-        check_weights(&bytes, graph).map_err(misfit)?;
-        return Ok((bytes, None));
-    }
-    let state = read_state_dict(&bytes)
-        .map_err(|error| ServiceError::bad_input(format!("{name:?} cannot be used: {error}")))?;
-    let mapping = map(graph, &state).map_err(misfit)?;
-    let weights = mapping.to_safetensors(&state)?;
-    check_weights(&weights, graph).map_err(misfit)?;
-    Ok((weights.into(), Some(mapping)))
-}
-
-fn checked_graph(blocks: &[Block], dataset: &Dataset) -> Result<Graph, ServiceError> {
+pub(super) fn checked_graph(blocks: &[Block], dataset: &Dataset) -> Result<Graph, ServiceError> {
     lower(blocks, dataset.shape, dataset.class_names.len()).map_err(|errors| ServiceError::blocks(&errors))
 }
 

@@ -136,6 +136,11 @@ async fn a_read_token_may_upload_files_and_request_explanations() {
         ("attributeImage", json!({ "versionId": version }), "image"),
         ("computeFeatureMaps", json!({ "layerId": layer }), "image"),
         ("similarToActivations", json!({ "dataset": "digits" }), "activations"),
+        (
+            "mapWeights",
+            json!({ "dataset": "digits", "blocks": perceptron() }),
+            "weights",
+        ),
     ] {
         let mut input = input;
         input[variable] = Value::Null;
@@ -145,8 +150,8 @@ async fn a_read_token_may_upload_files_and_request_explanations() {
             .upload(&document(mutation), json!({ "input": input }), &files)
             .await
             .unwrap();
-        if mutation == "similarToActivations" {
-            // The request is allowed, but an image is not a file of activations.
+        if ["similarToActivations", "mapWeights"].contains(&mutation) {
+            // The request is allowed, but an image is not a file of activations or weights.
             assert_eq!(first_error(&response).0, "BAD_USER_INPUT", "{response:#}");
         } else {
             assert!(response.get("errors").is_none(), "{mutation}: {response:#}");

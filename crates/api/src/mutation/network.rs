@@ -110,14 +110,14 @@ pub struct CreateVersionPayload {
     mapping: Option<WeightMapping>,
 }
 
-/// How the tensors of a state dict become those of a network.
+/// How the tensors of a file become those of a network.
 #[derive(Debug, SimpleObject)]
 pub struct WeightMapping {
     /// What they were matched by.
     by: MappedBy,
     /// Every tensor of the network with the one that it is taken from.
     pairs: Vec<WeightPair>,
-    /// Tensors of the state dict that no inference needs.
+    /// Tensors of the file that no inference needs.
     ignored: Vec<String>,
 }
 
@@ -126,7 +126,7 @@ pub struct WeightMapping {
 pub struct WeightPair {
     /// Its key in the network.
     key: String,
-    /// Its key in the state dict.
+    /// Its key in the file.
     from: String,
     /// Its shape.
     shape: Vec<usize>,

@@ -16,6 +16,63 @@ pub struct WeightError {
     pub actual: String,
     /// A sentence that says what to do.
     pub message: String,
+    /// The tensors that do not fit each other.
+    #[serde(skip)]
+    pub tensors: UnfitTensors,
+}
+
+/// A tensor of a file and the tensor of a network that it was tried for. One of them is missing if there is no counterpart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UnfitTensors {
+    /// The tensor of the file.
+    pub given: Option<NamedShape>,
+    /// The tensor of the network.
+    pub needed: Option<NamedShape>,
+}
+
+impl UnfitTensors {
+    /// A tensor of a file without a counterpart in the network.
+    pub(crate) fn only_given(given: NamedShape) -> Self {
+        Self {
+            given: Some(given),
+            needed: None,
+        }
+    }
+
+    /// A tensor of a network without a counterpart in the file.
+    pub(crate) fn only_needed(needed: NamedShape) -> Self {
+        Self {
+            given: None,
+            needed: Some(needed),
+        }
+    }
+
+    /// A tensor of a file that was tried for one of a network.
+    pub(crate) fn pair(given: NamedShape, needed: NamedShape) -> Self {
+        Self {
+            given: Some(given),
+            needed: Some(needed),
+        }
+    }
+}
+
+/// A tensor's key and shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedShape {
+    /// The key.
+    pub key: String,
+    /// The size of each dimension.
+    pub shape: Vec<usize>,
+}
+
+impl NamedShape {
+    /// A tensor with this key and shape.
+    pub fn new(key: &str, shape: &[usize]) -> Self {
+        Self {
+            key: key.to_owned(),
+            shape: shape.to_vec(),
+        }
+    }
 }
 
 /// The rules for a weights file.

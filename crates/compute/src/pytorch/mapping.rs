@@ -11,10 +11,10 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::Serialize;
 
 use super::state_dict::{Entry, StateDict};
-use crate::error::{ComputeError, WeightError};
+use crate::error::{ComputeError, NamedShape, WeightError};
 use layers::{Layer, layers_of_file, layers_of_graph};
 pub use pair::Pair;
-use scv_domain::graph::Graph;
+use scv_domain::graph::{Graph, Parameter};
 
 mod layers;
 mod mismatches;
@@ -62,7 +62,7 @@ pub fn map(graph: &Graph, state: &StateDict) -> Result<Mapping, Vec<WeightError>
     };
     let wrong_types: Vec<WeightError> = pairs
         .iter()
-        .filter_map(|pair| mismatches::wrong_type(entries.get(pair.state_key.as_str())?))
+        .filter_map(|pair| mismatches::wrong_type(pair, entries.get(pair.state_key.as_str())?))
         .collect();
     if !wrong_types.is_empty() {
         return Err(wrong_types);
@@ -75,6 +75,20 @@ pub fn map(graph: &Graph, state: &StateDict) -> Result<Mapping, Vec<WeightError>
 }
 
 impl Mapping {
+    /// The mapping of a file whose keys are those of the network.
+    pub fn by_key(graph: &Graph, ignored: Vec<String>) -> Self {
+        let pair = |(key, parameter): (String, &Parameter)| Pair {
+            state_key: key.clone(),
+            graph_key: key,
+            shape: parameter.shape.clone(),
+        };
+        Self {
+            by: MappedBy::Key,
+            pairs: graph.parameters().map(pair).collect(),
+            ignored,
+        }
+    }
+
     /// The tensors of `state` under the keys of the network, as a safetensors file in f32.
     ///
     /// # Errors
@@ -126,7 +140,7 @@ fn by_key(graph: &Graph, candidates: &[&Entry]) -> Result<Vec<Pair>, Vec<WeightE
         });
     }
     let left_over = candidates.iter().filter(|entry| left.contains_key(entry.key.as_str()));
-    errors.extend(left_over.map(|entry| mismatches::unused(&entry.key)));
+    errors.extend(left_over.map(|entry| mismatches::unused(NamedShape::new(&entry.key, &entry.shape))));
     if errors.is_empty() { Ok(pairs) } else { Err(errors) }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use scv_compute::device::{DeviceChoice, open};
-use scv_compute::error::{WeightError, WeightRule};
+use scv_compute::error::{UnfitTensors, WeightError, WeightRule};
 use scv_compute::images::to_tensor;
 use scv_domain::id::VersionId;
 use scv_domain::image::{ChannelStatistics, ImageShape, Images};
@@ -242,6 +242,7 @@ fn a_list_of_errors_is_counted_in_the_message_and_given_whole_in_the_details() {
         expected: "[2]".to_owned(),
         actual: "nothing".to_owned(),
         message: format!("{key} is missing"),
+        tensors: UnfitTensors::default(),
     };
     let error = compute(ComputeError::Weights(vec![missing("0.weight"), missing("0.bias")]));
     assert_eq!(
@@ -261,6 +262,7 @@ fn the_error_of_an_upload_names_its_file_and_keeps_the_details() {
         expected: "a safetensors file".to_owned(),
         actual: "text".to_owned(),
         message: "The file is text.".to_owned(),
+        tensors: UnfitTensors::default(),
     }]))
     .in_file("notes.txt");
     assert_eq!(

@@ -3,30 +3,35 @@
 use std::collections::HashMap;
 
 use super::layers::Layer;
-use crate::error::{WeightError, WeightRule};
+use super::pair::Pair;
+use crate::error::{NamedShape, UnfitTensors, WeightError, WeightRule};
 use crate::pytorch::state_dict::Entry;
 
 /// A tensor that is used as a weight, but does not hold floating point numbers.
-pub(super) fn wrong_type(entry: &Entry) -> Option<WeightError> {
+pub(super) fn wrong_type(pair: &Pair, entry: &Entry) -> Option<WeightError> {
     if entry.numbers.is_some() {
         return None;
     }
     let (expected, actual) = ("float32, float16, bfloat16 or float64", entry.element.to_string());
+    let given = NamedShape::new(&entry.key, &entry.shape);
     Some(WeightError {
         message: format!("Tensor {} has type {actual}; save it as {expected}.", entry.key),
+        tensors: UnfitTensors::pair(given, NamedShape::new(&pair.graph_key, &pair.shape)),
         ..error(&entry.key, WeightRule::Dtype, expected, &actual)
     })
 }
 
 /// A tensor with a key of the network, but another shape.
 pub(super) fn other_shape(key: &str, shape: &[usize], entry: &Entry) -> WeightError {
-    shape_mismatch(key, shape, &entry.key, &entry.shape)
+    shape_mismatch(NamedShape::new(key, shape), NamedShape::new(&entry.key, &entry.shape))
 }
 
 /// A tensor that belongs to no layer of the network.
-pub(super) fn unused(key: &str) -> WeightError {
+pub(super) fn unused(tensor: NamedShape) -> WeightError {
+    let key = &tensor.key;
     WeightError {
         message: format!("Tensor {key} belongs to no layer of the network; remove it, or add the layer it belongs to."),
+        tensors: UnfitTensors::only_given(tensor.clone()),
         ..error(key, WeightRule::Known, "nothing", "a tensor")
     }
 }
@@ -48,6 +53,7 @@ pub(super) fn ambiguous(layer: &Layer, candidates: &[&Layer]) -> Vec<WeightError
                 "Tensor {key} could be any of {keys}{more}: they have its shape, and the layers of the file are not in \
                  the order of the network; rename the keys of the file to those of the network."
             ),
+            tensors: UnfitTensors::only_needed(NamedShape::new(&key, shape)),
             ..error(
                 &key,
                 WeightRule::Present,
@@ -70,14 +76,15 @@ pub(super) fn of_layers(network: &[Layer], file: &[Layer]) -> Vec<WeightError> {
             None => errors.extend(
                 ours.shapes()
                     .iter()
-                    .map(|(name, shape)| missing_tensor(&ours.key(name), shape)),
+                    .map(|(name, shape)| missing_tensor(NamedShape::new(&ours.key(name), shape))),
             ),
         }
     }
-    let keys = unused_layers
-        .iter()
-        .flat_map(|theirs| theirs.shapes().iter().map(|(name, _)| theirs.key(name)));
-    errors.extend(keys.map(|key| unused(&key)));
+    let tensors = unused_layers.iter().flat_map(|theirs| {
+        let tensors = theirs.shapes().iter();
+        tensors.map(|(name, shape)| NamedShape::new(&theirs.key(name), shape))
+    });
+    errors.extend(tensors.map(unused));
     errors
 }
 
@@ -107,13 +114,17 @@ fn shape_mismatches(ours: &Layer, theirs: &Layer) -> Vec<WeightError> {
     let tensors = ours.shapes().iter().zip(theirs.shapes());
     tensors
         .filter(|((_, needed), (_, given))| needed != given)
-        .map(|((name, needed), (_, given))| shape_mismatch(&ours.key(name), needed, &theirs.key(name), given))
+        .map(|((name, needed), (_, given))| {
+            let given = NamedShape::new(&theirs.key(name), given);
+            shape_mismatch(NamedShape::new(&ours.key(name), needed), given)
+        })
         .collect()
 }
 
-fn shape_mismatch(key: &str, needed: &[usize], state_key: &str, given: &[usize]) -> WeightError {
-    let (expected, actual) = (format!("{needed:?}"), format!("{given:?}"));
-    let message = if key == state_key {
+fn shape_mismatch(needed: NamedShape, given: NamedShape) -> WeightError {
+    let (key, state_key) = (needed.key.clone(), &given.key);
+    let (expected, actual) = (format!("{:?}", needed.shape), format!("{:?}", given.shape));
+    let message = if key == *state_key {
         format!("Tensor {key} has shape {actual} but the layer needs {expected}; change the block or the file.")
     } else {
         format!(
@@ -123,20 +134,23 @@ fn shape_mismatch(key: &str, needed: &[usize], state_key: &str, given: &[usize])
     };
     WeightError {
         message,
-        ..error(key, WeightRule::Shape, &expected, &actual)
+        tensors: UnfitTensors::pair(given, needed),
+        ..error(&key, WeightRule::Shape, &expected, &actual)
     }
 }
 
-fn missing_tensor(key: &str, shape: &[usize]) -> WeightError {
+fn missing_tensor(tensor: NamedShape) -> WeightError {
+    let NamedShape { key, shape } = &tensor;
     WeightError {
         message: format!(
             "No tensor of the file has the position and the shape {shape:?} of tensor {key}; add it to the file."
         ),
+        tensors: UnfitTensors::only_needed(tensor.clone()),
         ..error(key, WeightRule::Present, &format!("{shape:?}"), "nothing")
     }
 }
 
-/// An error without its message.
+/// An error without its message and its tensors.
 fn error(key: &str, rule: WeightRule, expected: &str, actual: &str) -> WeightError {
     WeightError {
         key: Some(key.to_owned()),
@@ -144,5 +158,6 @@ fn error(key: &str, rule: WeightRule, expected: &str, actual: &str) -> WeightErr
         expected: expected.to_owned(),
         actual: actual.to_owned(),
         message: String::new(),
+        tensors: UnfitTensors::default(),
     }
 }
