@@ -25,6 +25,7 @@ mod jobs;
 mod language_model;
 mod lease;
 mod limits;
+mod lists;
 mod migrations;
 mod mirrors;
 mod networks;

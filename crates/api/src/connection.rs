@@ -6,14 +6,15 @@ use async_graphql::connection::{Edge, EmptyFields, PageInfo};
 use async_graphql::{Context, Object, TypeName};
 use serde::de::DeserializeOwned;
 
-use super::error::Result;
+use super::error::{ApiError, Result};
 use super::id::{decode_cursor, encode_cursor};
 use super::loader::{LayerCount, SynthesisCount, VersionCount, load};
 use super::plain::{Entries, ListEntry};
 use scv_domain::job::JobFilter;
 use scv_domain::model::ModelFilter;
-use scv_domain::page::{Page, Slice};
+use scv_domain::page::{Order, Page, Slice};
 use scv_service::Library;
+use scv_store::{Position, SortField};
 
 /// A page of a list of `N`.
 pub struct ListConnection<N: ListEntry> {
@@ -111,6 +112,23 @@ pub fn page<C: DeserializeOwned>(
     let after = decode_cursor("after", after)?;
     let before = decode_cursor("before", before)?;
     Ok(Page::new(first, after, last, before)?)
+}
+
+/// A page of a list in an order.
+///
+/// # Errors
+/// A cursor belongs to a list in another order.
+pub fn in_order<F: SortField>(page: Page<Position<F>>, order: Order<F>) -> Result<Page<Position<F>>> {
+    let cursors = [("after", &page.after), ("before", &page.before)];
+    for (argument, cursor) in cursors {
+        if cursor.as_ref().is_some_and(|cursor| !cursor.fits(order)) {
+            return Err(ApiError::bad_input(format!(
+                "the cursor in `{argument}` belongs to a list in another order: omit it to start a new list, or request the \
+                 `orderBy` of that list"
+            )));
+        }
+    }
+    Ok(page)
 }
 
 /// A slice as a connection; `cursor` returns the cursor of an entry.

@@ -6,9 +6,11 @@ use chrono::{DateTime, Utc};
 use super::error::{ApiError, Result};
 use super::id::GlobalId;
 use super::loader::load_referenced;
+use super::model::OrderDirection;
 use super::plain::ListEntry;
 use super::version::{Failure, Version};
 use scv_domain::id::VersionId;
+use scv_domain::page::Order;
 use scv_domain::{job as domain, training};
 
 /// A background job. Jobs survive restarts of the server.
@@ -182,4 +184,46 @@ impl TryFrom<JobFilter> for domain::JobFilter {
             version_id: filter.version_id.as_ref().map(VersionId::decode).transpose()?,
         })
     }
+}
+
+/// The order of a list of jobs.
+#[derive(Debug, Clone, Copy, InputObject)]
+pub struct JobOrder {
+    /// The field to order by.
+    #[graphql(default)]
+    field: JobOrderField,
+    /// The direction.
+    #[graphql(default_with = "OrderDirection::Desc")]
+    direction: OrderDirection,
+}
+
+impl Default for JobOrder {
+    fn default() -> Self {
+        Self {
+            field: JobOrderField::CreatedAt,
+            direction: OrderDirection::Desc,
+        }
+    }
+}
+
+impl From<JobOrder> for Order<domain::JobOrderField> {
+    fn from(order: JobOrder) -> Self {
+        Self {
+            field: order.field.into(),
+            descending: order.direction == OrderDirection::Desc,
+        }
+    }
+}
+
+/// The field that a list of jobs is ordered by. Jobs without a time come last in either direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Enum)]
+#[graphql(remote = "domain::JobOrderField")]
+pub enum JobOrderField {
+    /// Time of creation.
+    #[default]
+    CreatedAt,
+    /// Time of the last start.
+    StartedAt,
+    /// Time of the end.
+    FinishedAt,
 }

@@ -11,6 +11,7 @@ use super::error::{ApiError, Result};
 use super::id::{GlobalId as _, encode_cursor};
 use super::layer::Layer;
 use super::loader::{HitKey, Neighbours, Permutations, load_hit_statistic};
+use super::number::check_range;
 use scv_domain::id::{LayerId, ModelId};
 use scv_domain::page::MAX_PAGE;
 use scv_domain::similarity::{self, MatchCursor, Matches, SimilarityQuery};
@@ -328,14 +329,5 @@ impl TryFrom<SimilarityFilter> for similarity::SimilarityFilter {
             include_own_model: filter.include_own_model,
             min_score: filter.min_score,
         })
-    }
-}
-
-fn check_range(field: &str, value: Option<f64>, min: f64) -> Result<()> {
-    match value {
-        Some(value) if !(min..=1.0).contains(&value) => Err(ApiError::bad_input(format!(
-            "`{field}` must be {min} to 1, got {value}"
-        ))),
-        _ => Ok(()),
     }
 }

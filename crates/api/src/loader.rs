@@ -238,6 +238,10 @@ pub struct LayerCount(pub VersionId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SynthesisCount(pub SynthesisScope);
 
+/// The highest accuracy of a model's versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BestAccuracyOf(pub ModelId);
+
 /// One version of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChosenVersion(pub ModelId, pub VersionChoice);
@@ -345,6 +349,7 @@ macro_rules! load_single {
 load_single! {
     ExemplarsOf => Exemplars, channel_exemplars;
     VersionCount => i64, count_versions;
+    BestAccuracyOf => f64, best_accuracies;
     LayerCount => i64, count_layers;
     SynthesisCount => i64, count_syntheses;
     AccountNameOf => String, account_names;

@@ -7,10 +7,12 @@ use super::connection::{ListConnection, Total, connection, empty_slice, page};
 use super::cost::page_cost;
 use super::error::{ApiError, Result};
 use super::id::GlobalId;
-use super::loader::{AccountNameOf, ChosenVersion, VersionCount, VersionsPage, load};
+use super::loader::{AccountNameOf, BestAccuracyOf, ChosenVersion, VersionCount, VersionsPage, load};
+use super::number::check_range;
 use super::plain::ListEntry;
-use super::version::Version;
+use super::version::{Version, VersionStatus};
 use scv_domain::model as domain;
+use scv_domain::page::Order;
 use scv_domain::version::VersionChoice;
 
 /// A named series of versions of a network.
@@ -58,6 +60,17 @@ impl Model {
     /// When it was registered.
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
+    }
+
+    /// When it last changed: its registration, a change of its fields, or a new version.
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.0.updated_at
+    }
+
+    /// The highest accuracy of a READY version on the test split of its own data set, 0 to 1. Null if none was evaluated
+    /// there.
+    async fn best_accuracy(&self, ctx: &Context<'_>) -> Result<Option<f64>> {
+        load(ctx, BestAccuracyOf(self.0.id)).await
     }
 
     /// When it was deleted; null if it is not deleted.
@@ -131,19 +144,38 @@ pub struct ModelFilter {
     /// Only models with a version for one of these data sets, by name. Empty: any.
     #[graphql(default)]
     datasets: Vec<String>,
+    /// Only models that belong to the account of this name.
+    owner: Option<String>,
+    /// Only models that were registered at this time or later.
+    created_since: Option<DateTime<Utc>>,
+    /// Only models that were registered before this time.
+    created_before: Option<DateTime<Utc>>,
+    /// Only models with a READY version of at least this accuracy on its own data set, 0 to 1.
+    min_accuracy: Option<f64>,
+    /// Only models with a version in one of these states. Empty: any.
+    #[graphql(default)]
+    statuses: Vec<VersionStatus>,
     /// List the deleted models instead of the others.
     #[graphql(default)]
     deleted: bool,
 }
 
-impl From<ModelFilter> for domain::ModelFilter {
-    fn from(filter: ModelFilter) -> Self {
-        Self {
+impl TryFrom<ModelFilter> for domain::ModelFilter {
+    type Error = ApiError;
+
+    fn try_from(filter: ModelFilter) -> Result<Self> {
+        check_range("filter.minAccuracy", filter.min_accuracy, 0.0)?;
+        Ok(Self {
             name_contains: filter.name_contains,
             tags: filter.tags,
             datasets: filter.datasets,
+            owner: filter.owner,
+            created_since: filter.created_since,
+            created_before: filter.created_before,
+            min_accuracy: filter.min_accuracy,
+            statuses: filter.statuses.into_iter().map(Into::into).collect(),
             deleted: filter.deleted,
-        }
+        })
     }
 }
 
@@ -158,7 +190,7 @@ pub struct ModelOrder {
     direction: OrderDirection,
 }
 
-impl From<ModelOrder> for domain::ModelOrder {
+impl From<ModelOrder> for Order<domain::ModelOrderField> {
     fn from(order: ModelOrder) -> Self {
         Self {
             field: order.field.into(),
@@ -176,6 +208,12 @@ pub enum ModelOrderField {
     CreatedAt,
     /// Name, compared byte by byte.
     Name,
+    /// Time of the last change: the registration of the model, a change of its fields, or a new version.
+    UpdatedAt,
+    /// The highest accuracy of a READY version on its own data set. Models without one come last in either direction.
+    Accuracy,
+    /// Number of trainable parameters of the largest version. Models without versions come last in either direction.
+    Size,
 }
 
 /// The direction of an order.

@@ -1,4 +1,4 @@
-//! Checks whole numbers in client input.
+//! Checks numbers in client input.
 
 use std::fmt::Display;
 
@@ -14,4 +14,17 @@ where
     Unsigned: TryFrom<Signed>,
 {
     Unsigned::try_from(number).map_err(|_| ApiError::bad_input(format!("`{name}` must be 0 or more, got {number}")))
+}
+
+/// Checks that a score or a share, if there is one, is `min` to 1.
+///
+/// # Errors
+/// It is not.
+pub fn check_range(field: &str, value: Option<f64>, min: f64) -> Result<()> {
+    match value {
+        Some(value) if !(min..=1.0).contains(&value) => Err(ApiError::bad_input(format!(
+            "`{field}` must be {min} to 1, got {value}"
+        ))),
+        _ => Ok(()),
+    }
 }

@@ -4,12 +4,12 @@ use async_graphql::{Context, ID, Object, SimpleObject};
 
 use super::block::{BlockInput, BlockKind, BlockReport, blocks, kinds};
 use super::compare::{self, CkaMatrix};
-use super::connection::{ListConnection, Total, connection, page};
+use super::connection::{ListConnection, Total, connection, in_order, page};
 use super::cost::{entries_cost, list_cost, page_cost};
 use super::dataset::{Dataset, ProbeSet};
 use super::error::{ApiError, Result};
 use super::id::GlobalId;
-use super::job::{Job, JobFilter};
+use super::job::{Job, JobFilter, JobOrder};
 use super::layer::Layer;
 use super::layer_comparison::{self, LayerComparison};
 use super::layer_match::Measure;
@@ -21,11 +21,10 @@ use super::version::Version;
 use scv_domain::access::Scope;
 use scv_domain::block::MAX_BLOCKS;
 use scv_domain::id::{JobId, LayerId, ModelId, ProbeSetId, VersionId};
-use scv_domain::page::{MAX_PAGE, Page};
+use scv_domain::page::MAX_PAGE;
 use scv_domain::probe::DEFAULT_PROBES;
 use scv_domain::vector::{MAX_PROBES, MIN_PROBES};
 use scv_service::{CacheStatistics, Library};
-use scv_store::ModelCursor;
 
 /// Read operations.
 #[derive(Debug, async_graphql::Description)]
@@ -70,18 +69,9 @@ impl Query {
         #[graphql(desc = "Which models to list.")] filter: Option<ModelFilter>,
         #[graphql(desc = "The order. Default: by registration time.")] order_by: Option<ModelOrder>,
     ) -> Result<ListConnection<Model>> {
-        let page: Page<ModelCursor> = page(first, after, last, before)?;
-        let filter = filter.unwrap_or_default().into();
+        let filter = filter.unwrap_or_default().try_into()?;
         let order = order_by.unwrap_or_default().into();
-        if [&page.after, &page.before]
-            .into_iter()
-            .flatten()
-            .any(|cursor| !cursor.fits(order))
-        {
-            return Err(ApiError::bad_input(
-                "the cursor belongs to a list in another order: omit it to start a new list",
-            ));
-        }
+        let page = in_order(page(first, after, last, before)?, order)?;
         let slice = ctx
             .data_unchecked::<Library>()
             .store()
@@ -90,8 +80,8 @@ impl Query {
         Ok(connection(
             slice,
             Total::Models(filter),
-            |model| ModelCursor::of(model, order),
-            Model,
+            |(_, position)| position.clone(),
+            |(model, _)| Model(model),
         ))
     }
 
@@ -197,7 +187,11 @@ impl Query {
         Ok(load(ctx, JobId::decode(&id)?).await?.map(Job))
     }
 
-    /// Jobs of all models that the caller can see, newest first.
+    /// Jobs of all models that the caller can see.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments are those of the schema's contract"
+    )]
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn jobs(
         &self,
@@ -207,15 +201,22 @@ impl Query {
         #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
         #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
         #[graphql(desc = "Which jobs to list.")] filter: Option<JobFilter>,
+        #[graphql(desc = "The order. Default: newest first.")] order_by: Option<JobOrder>,
     ) -> Result<ListConnection<Job>> {
-        let page: Page<i64> = page(first, after, last, before)?;
         let filter = filter.unwrap_or_default().try_into()?;
+        let order = order_by.unwrap_or_default().into();
+        let page = in_order(page(first, after, last, before)?, order)?;
         let slice = ctx
             .data_unchecked::<Library>()
             .store()
-            .jobs_page(&filter, &page)
+            .jobs_page(&filter, order, &page)
             .await?;
-        Ok(connection(slice, Total::Jobs(filter), |job| job.id.0, Job))
+        Ok(connection(
+            slice,
+            Total::Jobs(filter),
+            |(_, position)| position.clone(),
+            |(job, _)| Job(job),
+        ))
     }
 
     /// Validates a block list for a data set. Returns all errors together, and shapes and costs as far as they are

@@ -185,6 +185,7 @@ mod tests {
             visibility: Visibility::Public,
             owner: owner.map(AccountId),
             created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
             deleted_at: None,
         })
     }

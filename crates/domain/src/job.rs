@@ -41,7 +41,7 @@ pub struct Job {
 }
 
 /// Which jobs a list contains.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobFilter {
     /// Only jobs with one of these statuses; empty for any.
     pub statuses: Vec<JobStatus>,
@@ -49,6 +49,18 @@ pub struct JobFilter {
     pub kinds: Vec<JobKind>,
     /// Only jobs of this version.
     pub version_id: Option<VersionId>,
+}
+
+/// The field that a list of jobs is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum JobOrderField {
+    /// When the jobs were created.
+    #[default]
+    CreatedAt,
+    /// When the jobs were last started.
+    StartedAt,
+    /// When the jobs finished.
+    FinishedAt,
 }
 
 /// Kinds of background work.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{AccountId, ModelId};
 use super::text::{Description, ModelName, Tag};
+use super::version::VersionStatus;
 
 /// A named series of versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Model {
     pub owner: Option<AccountId>,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
+    /// When it last changed: its registration, a change of its fields, or a new version.
+    pub updated_at: DateTime<Utc>,
     /// Set while the model is deleted. A deleted model is hidden from lists and searches and can be restored.
     pub deleted_at: Option<DateTime<Utc>>,
 }
@@ -67,7 +70,7 @@ pub struct ModelChanges {
 }
 
 /// A filter for lists of models.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct ModelFilter {
     /// Part of the name, ignoring case.
     pub name_contains: Option<String>,
@@ -75,25 +78,32 @@ pub struct ModelFilter {
     pub tags: Vec<String>,
     /// Only models with a version for one of these data sets.
     pub datasets: Vec<String>,
+    /// Only models of the account of this name.
+    pub owner: Option<String>,
+    /// Only models that were registered at this time or later.
+    pub created_since: Option<DateTime<Utc>>,
+    /// Only models that were registered before this time.
+    pub created_before: Option<DateTime<Utc>>,
+    /// Minimum accuracy of the best `READY` version on its own data set.
+    pub min_accuracy: Option<f64>,
+    /// Only models with a version of one of these statuses; empty for any.
+    pub statuses: Vec<VersionStatus>,
     /// Whether to list deleted models instead of the others.
     pub deleted: bool,
 }
 
-/// The order of a list of models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct ModelOrder {
-    /// The field to sort by.
-    pub field: ModelOrderField,
-    /// Whether to sort in descending order.
-    pub descending: bool,
-}
-
 /// The field that a list of models is sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum ModelOrderField {
     /// When the models were registered.
     #[default]
     CreatedAt,
     /// The names, compared byte by byte.
     Name,
+    /// When the models last changed.
+    UpdatedAt,
+    /// The highest accuracy of a `READY` version on its own data set.
+    Accuracy,
+    /// The number of trainable parameters of the largest version.
+    Size,
 }

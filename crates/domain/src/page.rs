@@ -1,4 +1,6 @@
-//! Pages of a list, counted from its start or from its end.
+//! Pages of a list, counted from its start or from its end, and the order of a list.
+
+use serde::{Deserialize, Serialize};
 
 /// Maximum number of entries in a page.
 pub const MAX_PAGE: usize = 100;
@@ -17,6 +19,15 @@ pub struct Page<C> {
     pub after: Option<C>,
     /// Only entries before this cursor.
     pub before: Option<C>,
+}
+
+/// The order of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Order<F> {
+    /// The field to sort by.
+    pub field: F,
+    /// Whether to sort in descending order.
+    pub descending: bool,
 }
 
 /// Why the arguments of a page are invalid.

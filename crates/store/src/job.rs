@@ -1,15 +1,18 @@
 //! Jobs as users see them, and their entries in the queue.
 
 use chrono::{DateTime, Utc};
+use sqlx::QueryBuilder;
 
+use super::listing::{Listing, Position, SortExpression, SortField};
 use super::rows::{RowContext, enum_name, raw};
 use super::{Store, StoreError, Tx};
 use scv_domain::id::{DatasetId, JobId, VersionId};
-use scv_domain::job::{Job, JobBacklog, JobFilter, JobKind, JobPhase, JobStatus};
-use scv_domain::page::{Page, Slice};
+use scv_domain::job::{Job, JobBacklog, JobFilter, JobKind, JobOrderField, JobPhase, JobStatus};
+use scv_domain::page::{Order, Page, Slice};
 use scv_domain::training::EpochReport;
 use scv_domain::version::Failure;
 
+#[derive(sqlx::FromRow)]
 struct JobRow {
     job_id: i64,
     kind: String,
@@ -65,6 +68,21 @@ pub struct NewJob {
     pub dataset_id: Option<DatasetId>,
 }
 
+impl SortField for JobOrderField {
+    const KEY: &'static str = "job_id";
+
+    fn expression(self) -> Option<SortExpression> {
+        match self {
+            Self::CreatedAt => None,
+            Self::StartedAt => Some(SortExpression::Time("started_at")),
+            Self::FinishedAt => Some(SortExpression::Time("finished_at")),
+        }
+    }
+}
+
+/// Jobs, with what their filters and the viewer's rights depend on.
+const JOBS_WITH_MODELS: &str = "job join version using (version_id) join model using (model_id)";
+
 /// The queue's name for our one task; its payload is the job's key.
 pub const TASK: &str = "scv_job";
 
@@ -93,41 +111,23 @@ impl Store {
         .collect()
     }
 
-    /// One page of the jobs that a filter admits, of models that the viewer may see, newest job first.
+    /// One page of the jobs that a filter admits, of models that the viewer may see.
     ///
     /// # Errors
     /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.jobs_page", skip_all)]
-    pub async fn jobs_page(&self, filter: &JobFilter, page: &Page<i64>) -> Result<Slice<Job>, StoreError> {
-        let rows = sqlx::query_as!(
-            JobRow,
-            "select job_id, kind, job.status, version_id, job.dataset_id, progress, phase, epochs, attempts,
-                    cancel_requested, job.failure, job.created_at, started_at, finished_at
-               from job
-               join version using (version_id)
-               join model using (model_id)
-              where ($1::bigint is null or job_id < $1)
-                and ($2::bigint is null or job_id > $2)
-                and (cardinality($3::text[]) = 0 or job.status = any($3))
-                and (cardinality($4::text[]) = 0 or kind = any($4))
-                and ($5::bigint is null or version_id = $5)
-                and deleted_at is null
-                and ($6::bigint is null or private_to is null or private_to = $6)
-              order by case when $7 then job_id else -job_id end
-              limit $8",
-            page.after,
-            page.before,
-            &raw(&filter.statuses, enum_name),
-            &raw(&filter.kinds, enum_name),
-            filter.version_id.map(|id| id.0),
-            self.viewer(),
-            page.from_end,
-            page.limit as i64 + 1,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let jobs = rows.into_iter().map(Job::try_from).collect::<Result<Vec<_>, _>>()?;
-        Ok(Slice::from_rows(jobs, page))
+    pub async fn jobs_page(
+        &self,
+        filter: &JobFilter,
+        order: Order<JobOrderField>,
+        page: &Page<Position<JobOrderField>>,
+    ) -> Result<Slice<(Job, Position<JobOrderField>)>, StoreError> {
+        let listing = Listing { order, page };
+        let columns = "job_id, kind, job.status, version_id, job.dataset_id, progress, phase, epochs, attempts, \
+                       cancel_requested, job.failure, job.created_at, started_at, finished_at";
+        let mut query = listing.select(columns, JOBS_WITH_MODELS);
+        push_filter(&mut query, filter, self.viewer());
+        listing.fetch::<JobRow, _>(query, &self.pool).await
     }
 
     /// Counts the jobs that a filter admits, of models that the viewer may see.
@@ -136,24 +136,10 @@ impl Store {
     /// The database fails.
     #[tracing::instrument(name = "store.count_jobs", skip_all)]
     pub async fn count_jobs(&self, filter: &JobFilter) -> Result<i64, StoreError> {
-        let count = sqlx::query_scalar!(
-            r#"select count(*) as "count!"
-                 from job
-                 join version using (version_id)
-                 join model using (model_id)
-                where (cardinality($1::text[]) = 0 or job.status = any($1))
-                  and (cardinality($2::text[]) = 0 or kind = any($2))
-                  and ($3::bigint is null or version_id = $3)
-                  and deleted_at is null
-                  and ($4::bigint is null or private_to is null or private_to = $4)"#,
-            &raw(&filter.statuses, enum_name),
-            &raw(&filter.kinds, enum_name),
-            filter.version_id.map(|id| id.0),
-            self.viewer(),
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(count)
+        let mut query = QueryBuilder::new("select count(*) from ");
+        query.push(JOBS_WITH_MODELS).push(" where ");
+        push_filter(&mut query, filter, self.viewer());
+        Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
     }
 
     /// Records the progress of a running job.
@@ -219,6 +205,29 @@ impl Store {
             running: row.running,
             oldest_seconds: row.oldest,
         })
+    }
+}
+
+fn push_filter(query: &mut QueryBuilder<sqlx::Postgres>, filter: &JobFilter, viewer: Option<i64>) {
+    query.push("deleted_at is null");
+    if let Some(viewer) = viewer {
+        query
+            .push(" and (private_to is null or private_to = ")
+            .push_bind(viewer)
+            .push(")");
+    }
+    if !filter.statuses.is_empty() {
+        let statuses = raw(&filter.statuses, enum_name);
+        query.push(" and job.status = any(").push_bind(statuses).push(")");
+    }
+    if !filter.kinds.is_empty() {
+        query
+            .push(" and kind = any(")
+            .push_bind(raw(&filter.kinds, enum_name))
+            .push(")");
+    }
+    if let Some(version) = filter.version_id {
+        query.push(" and version_id = ").push_bind(version.0);
     }
 }
 

@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use sqlx::QueryBuilder;
 
+use super::listing::{Listing, Position, SortExpression, SortField};
 use super::rows::{RowContext, enum_name, raw};
 use super::{Store, StoreError, Tx};
 use scv_domain::id::{AccountId, ModelId};
-use scv_domain::model::{Model, ModelChanges, ModelFilter, ModelOrder, ModelOrderField, NewModel};
-use scv_domain::page::{Page, Slice};
+use scv_domain::model::{Model, ModelChanges, ModelFilter, ModelOrderField, NewModel};
+use scv_domain::page::{Order, Page, Slice};
 use scv_domain::text::Tag;
 
 #[derive(sqlx::FromRow)]
@@ -19,6 +20,7 @@ struct ModelRow {
     visibility: String,
     owner_id: Option<i64>,
     created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
     deleted_at: Option<DateTime<Utc>>,
 }
 
@@ -42,30 +44,23 @@ impl TryFrom<ModelRow> for Model {
             visibility: row_context.enum_value("visibility", &row.visibility)?,
             owner: row.owner_id.map(AccountId),
             created_at: row.created_at,
+            updated_at: row.updated_at,
             deleted_at: row.deleted_at,
         })
     }
 }
 
-/// A position in a list of models: the value that the list is ordered by, and the key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct ModelCursor {
-    /// The name, if the list is ordered by name; otherwise `None`.
-    pub name: Option<String>,
-    /// The model's key.
-    pub id: i64,
-}
+impl SortField for ModelOrderField {
+    const KEY: &'static str = "model_id";
 
-impl ModelCursor {
-    /// Whether it is a position in a list of this order.
-    pub fn fits(&self, order: ModelOrder) -> bool {
-        self.name.is_some() == (order.field == ModelOrderField::Name)
-    }
-
-    /// The position of a model in a list of this order.
-    pub fn of(model: &Model, order: ModelOrder) -> Self {
-        let name = (order.field == ModelOrderField::Name).then(|| model.name.as_str().to_owned());
-        Self { name, id: model.id.0 }
+    fn expression(self) -> Option<SortExpression> {
+        match self {
+            Self::CreatedAt => None,
+            Self::Name => Some(SortExpression::Text("name collate \"C\"")),
+            Self::UpdatedAt => Some(SortExpression::Time("updated_at")),
+            Self::Accuracy => Some(SortExpression::Number("best_accuracy")),
+            Self::Size => Some(SortExpression::Integer("size")),
+        }
     }
 }
 
@@ -78,7 +73,7 @@ impl Store {
     pub async fn models_by_id(&self, ids: &[ModelId]) -> Result<Vec<Model>, StoreError> {
         sqlx::query_as!(
             ModelRow,
-            "select model_id, name, description, tags, visibility, owner_id, created_at, deleted_at
+            "select model_id, name, description, tags, visibility, owner_id, created_at, updated_at, deleted_at
                from model
               where model_id = any($1)
                 and ($2::bigint is null or private_to is null or private_to = $2)",
@@ -100,7 +95,7 @@ impl Store {
     pub async fn model_by_name(&self, name: &str) -> Result<Option<Model>, StoreError> {
         sqlx::query_as!(
             ModelRow,
-            "select model_id, name, description, tags, visibility, owner_id, created_at, deleted_at
+            "select model_id, name, description, tags, visibility, owner_id, created_at, updated_at, deleted_at
                from model
               where name = $1
                 and deleted_at is null
@@ -122,52 +117,29 @@ impl Store {
     pub async fn models_page(
         &self,
         filter: &ModelFilter,
-        order: ModelOrder,
-        page: &Page<ModelCursor>,
-    ) -> Result<Slice<Model>, StoreError> {
-        let mut query = QueryBuilder::new(
-            "select model_id, name, description, tags, visibility, owner_id, created_at, deleted_at from model where ",
-        );
-        push_filter(&mut query, filter, self.viewer());
-        let by_name = order.field == ModelOrderField::Name;
-        let downwards = order.descending != page.from_end;
-        // `after` means later in list order, whichever way the rows are read.
-        let (after, before) = if order.descending {
-            (" < ", " > ")
-        } else {
-            (" > ", " < ")
-        };
-        for (cursor, comparison) in [(&page.after, after), (&page.before, before)] {
-            let Some(cursor) = cursor else { continue };
-            if by_name {
-                query
-                    .push(" and (name collate \"C\", model_id)")
-                    .push(comparison)
-                    .push("(");
-                query
-                    .push_bind(cursor.name.clone().unwrap_or_default())
-                    .push(", ")
-                    .push_bind(cursor.id)
-                    .push(")");
-            } else {
-                query.push(" and model_id").push(comparison).push_bind(cursor.id);
+        order: Order<ModelOrderField>,
+        page: &Page<Position<ModelOrderField>>,
+    ) -> Result<Slice<(Model, Position<ModelOrderField>)>, StoreError> {
+        let tables = match order.field {
+            ModelOrderField::Accuracy => {
+                "model left join (select model_id, max(accuracy) as best_accuracy
+                                    from version
+                                    join evaluation using (version_id, dataset_id)
+                                   where status = 'READY'
+                                   group by model_id) as best using (model_id)"
             }
-        }
-        let direction = if downwards { "desc" } else { "asc" };
-        query
-            .push(if by_name {
-                " order by name collate \"C\" "
-            } else {
-                " order by model_id "
-            })
-            .push(direction);
-        if by_name {
-            query.push(", model_id ").push(direction);
-        }
-        query.push(" limit ").push_bind(page.limit as i64 + 1);
-        let rows: Vec<ModelRow> = query.build_query_as().fetch_all(&self.pool).await?;
-        let models = rows.into_iter().map(Model::try_from).collect::<Result<Vec<_>, _>>()?;
-        Ok(Slice::from_rows(models, page))
+            ModelOrderField::Size => {
+                "model left join (select model_id, max(parameter_count) as size
+                                    from version
+                                   group by model_id) as largest using (model_id)"
+            }
+            _ => "model",
+        };
+        let listing = Listing { order, page };
+        let columns = "model_id, name, description, tags, visibility, owner_id, created_at, updated_at, deleted_at";
+        let mut query = listing.select(columns, tables);
+        push_filter(&mut query, filter, self.viewer());
+        listing.fetch::<ModelRow, _>(query, &self.pool).await
     }
 
     /// Counts the models that a filter admits and the viewer may see.
@@ -179,6 +151,29 @@ impl Store {
         let mut query = QueryBuilder::new("select count(*) from model where ");
         push_filter(&mut query, filter, self.viewer());
         Ok(query.build_query_scalar().fetch_one(&self.pool).await?)
+    }
+
+    /// The highest accuracy of a `READY` version of each model on its own data set. Models without one are left out.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.best_accuracies", skip_all)]
+    pub async fn best_accuracies(&self, models: &[ModelId]) -> Result<Vec<(ModelId, f64)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select model_id, max(accuracy) as "accuracy!"
+                 from version
+                 join evaluation using (version_id, dataset_id)
+                where model_id = any($1)
+                  and status = 'READY'
+                group by model_id"#,
+            &raw(models, |id| id.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (ModelId(row.model_id), row.accuracy))
+            .collect())
     }
 }
 
@@ -209,6 +204,33 @@ fn push_filter(query: &mut QueryBuilder<sqlx::Postgres>, filter: &ModelFilter, v
             .push_bind(filter.datasets.clone())
             .push("))");
     }
+    if let Some(owner) = &filter.owner {
+        query
+            .push(" and owner_id = (select account_id from account where account.name = ")
+            .push_bind(owner.clone())
+            .push(")");
+    }
+    if let Some(since) = filter.created_since {
+        query.push(" and created_at >= ").push_bind(since);
+    }
+    if let Some(before) = filter.created_before {
+        query.push(" and created_at < ").push_bind(before);
+    }
+    if let Some(least) = filter.min_accuracy {
+        query
+            .push(
+                " and exists (select from version join evaluation using (version_id, dataset_id)
+                               where version.model_id = model.model_id and status = 'READY' and accuracy >= ",
+            )
+            .push_bind(least)
+            .push(")");
+    }
+    if !filter.statuses.is_empty() {
+        query
+            .push(" and exists (select from version where version.model_id = model.model_id and status = any(")
+            .push_bind(raw(&filter.statuses, enum_name))
+            .push("))");
+    }
 }
 
 impl Tx {
@@ -221,7 +243,7 @@ impl Tx {
             ModelRow,
             "insert into model (name, description, tags, visibility, owner_id)
              values ($1, $2, $3, $4, $5)
-             returning model_id, name, description, tags, visibility, owner_id, created_at, deleted_at",
+             returning model_id, name, description, tags, visibility, owner_id, created_at, updated_at, deleted_at",
             model.name.as_str(),
             model.description.as_str(),
             &names(&model.tags),
@@ -246,10 +268,11 @@ impl Tx {
                 set name        = coalesce($2, name),
                     description = coalesce($3, description),
                     tags        = coalesce($4, tags),
-                    visibility  = coalesce($5, visibility)
+                    visibility  = coalesce($5, visibility),
+                    updated_at  = now()
               where model_id = $1
                 and deleted_at is null
-             returning model_id, name, description, tags, visibility, owner_id, created_at, deleted_at",
+             returning model_id, name, description, tags, visibility, owner_id, created_at, updated_at, deleted_at",
             id.0,
             changes.name.as_ref().map(|name| name.as_str()),
             changes.description.as_ref().map(|text| text.as_str()),
@@ -285,7 +308,7 @@ impl Tx {
                 set deleted_at = case when $2 then now() end
               where model_id = $1
                 and (deleted_at is null) = $2
-             returning model_id, name, description, tags, visibility, owner_id, created_at, deleted_at",
+             returning model_id, name, description, tags, visibility, owner_id, created_at, updated_at, deleted_at",
             id.0,
             deleted,
         )
@@ -311,7 +334,7 @@ impl Tx {
     pub async fn lock_model(&mut self, id: ModelId) -> Result<Option<Model>, StoreError> {
         sqlx::query_as!(
             ModelRow,
-            "select model_id, name, description, tags, visibility, owner_id, created_at, deleted_at
+            "select model_id, name, description, tags, visibility, owner_id, created_at, updated_at, deleted_at
                from model
               where model_id = $1
                 and deleted_at is null

@@ -257,7 +257,7 @@ impl Tx {
         sqlx::query_as!(
             VersionRow,
             "with next as (
-                 update model set last_version_number = last_version_number + 1
+                 update model set last_version_number = last_version_number + 1, updated_at = now()
                   where model_id = $1
                  returning last_version_number
              )
