@@ -5,3 +5,6 @@ update model
                                             from version
                                            where version.model_id = model.model_id));
 create index model_updated_idx on model (updated_at, model_id);
+
+-- The account that registered a version; null where no token was required, and for versions of earlier releases.
+alter table version add column created_by bigint references account;

@@ -124,7 +124,7 @@ impl Filler {
             train_settings: None,
             source: None,
         };
-        let version = tx.insert_version(&version).await?;
+        let version = tx.insert_version(&version, None).await?;
         let evaluation = NewEvaluation {
             version_id: version.id,
             dataset_id: self.probe_set.dataset_id,

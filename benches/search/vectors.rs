@@ -185,6 +185,7 @@ fn trained_on(
                 optimizer: Optimizer::Adam { weight_decay: 0.0 },
                 schedule: Schedule::Constant,
                 seed: random.random(),
+                validation_share: 0.0,
             },
             classes: 10,
             activation_limit: u64::MAX,

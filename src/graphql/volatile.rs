@@ -64,7 +64,7 @@ mod tests {
         LayerAlignment LayerComparison LayerConnection LayerDiff LayerDifference LayerEdge LayerMatchConnection LayerMatchEdge LayerPair \
         Mistake MistakeConnection MistakeEdge Model ModelConnection ModelEdge MutualKnn PageInfo Picture Preprocessing \
         ProbeSet Query ServerLimits Significance SourceImage Synthesis SynthesisConnection SynthesisEdge SynthesisSettings \
-        SynthesisTarget TokenConnection TokenEdge AuditEntryConnection AuditEntryEdge Version VersionConnection VersionDiff \
+        SynthesisTarget TokenConnection TokenEdge TrainSettings AuditEntryConnection AuditEntryEdge Version VersionConnection VersionDiff \
         VersionEdge VersionMatchConnection VersionMatchEdge";
 
     #[test]

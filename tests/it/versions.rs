@@ -236,3 +236,79 @@ async fn the_block_language_describes_itself() {
     insta::assert_json_snapshot!(kinds[0]);
     server.stop().await.unwrap();
 }
+
+/// How a version came to be.
+const HISTORY: &str = "query($id: ID!) { version(id: $id) {
+    createdBy job { id kind status } trainSettings { epochs batchSize learningRate optimizer momentum weightDecay schedule seed
+    validationShare } epochs { epoch validationAccuracy validationLoss } trainingCurve } }";
+
+#[tokio::test]
+async fn a_version_says_how_it_was_trained_by_whom_and_in_which_job() {
+    let server = Server::start().await;
+    let ada = server.api.as_account("ada", "WRITE").await;
+    let model = server.api.model("m").await;
+    let settings = json!({ "epochs": 2, "batchSize": 32, "learningRate": 0.01, "optimizer": "SGD", "momentum": 0.5,
+                           "weightDecay": 0.001, "schedule": "COSINE", "seed": 7 });
+    let job = ada.train(&model, perceptron(), settings.clone()).await;
+    let version = ada.wait_for_success(&job).await["version"]["id"].take();
+    let seen = server.api.data(HISTORY, json!({ "id": version })).await["version"].take();
+    let mut expected = settings;
+    expected["validationShare"] = json!(0.0);
+    assert_eq!(seen["trainSettings"], expected);
+    assert_eq!(seen["createdBy"], "ada");
+    assert_eq!(
+        seen["job"],
+        json!({ "id": job, "kind": "TRAIN", "status": "SUCCEEDED" })
+    );
+    let unmeasured = |epoch| json!({ "epoch": epoch, "validationAccuracy": null, "validationLoss": null });
+    assert_eq!(seen["epochs"], json!([unmeasured(1), unmeasured(2)]));
+
+    // Later jobs, such as the measurement on another probe set, did not build it.
+    let probe_set =
+        "mutation { createProbeSet(input: { dataset: \"digits\", imageCount: 20, seed: 2 }) { jobs { id kind } } }";
+    let jobs = server.api.data(probe_set, json!({})).await["createProbeSet"]["jobs"].take();
+    assert_eq!(jobs[0]["kind"], "INGEST");
+    server.api.wait_for_success(jobs[0]["id"].as_str().unwrap()).await;
+    let again = server.api.data(HISTORY, json!({ "id": version })).await["version"].take();
+    assert_eq!(again["job"], seen["job"]);
+
+    let weights = initial_weights(&perceptron(), 1);
+    let (version, job) = server.api.try_push(&model, perceptron(), weights).await.unwrap();
+    server.api.wait_for_success(&job).await;
+    let seen = server.api.data(HISTORY, json!({ "id": version })).await["version"].take();
+    assert_eq!(seen["trainSettings"], Value::Null, "it was not trained here");
+    assert_eq!(seen["createdBy"], Value::Null, "no token was required");
+    assert_eq!(seen["job"]["kind"], "INGEST");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_share_of_the_training_images_can_be_kept_out_and_measured_after_each_epoch() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("m").await;
+    let settings = json!({ "epochs": 3, "seed": 1, "learningRate": 0.01, "validationShare": 0.2 });
+    let version = api.train_and_wait(&model, perceptron(), settings).await;
+    let seen = api.data(HISTORY, json!({ "id": version })).await["version"].take();
+    assert_eq!(seen["trainSettings"]["validationShare"], 0.2);
+    let of_epoch = |epoch: usize, field: &str| seen["epochs"][epoch][field].as_f64().unwrap();
+    for epoch in 0..3 {
+        assert!((0.0..=1.0).contains(&of_epoch(epoch, "validationAccuracy")), "{seen:#}");
+    }
+    assert!(
+        of_epoch(2, "validationLoss") < of_epoch(0, "validationLoss"),
+        "{seen:#}"
+    );
+    let curve = api.download(seen["trainingCurve"].as_str().unwrap()).await;
+    assert!(String::from_utf8(curve).unwrap().contains("validation accuracy"));
+
+    let train = "mutation($input: TrainVersionInput!) { trainVersion(input: $input) { job { id } } }";
+    for share in [-0.1, 0.6] {
+        let settings = json!({ "validationShare": share });
+        let input = json!({ "modelId": model, "dataset": "digits", "blocks": perceptron(), "settings": settings });
+        let (code, message) = api.error(train, json!({ "input": input })).await;
+        assert_eq!(code, "BAD_USER_INPUT");
+        assert_eq!(message, "`settings.validationShare` must be 0 to 0.5");
+    }
+    server.stop().await.unwrap();
+}

@@ -4,14 +4,16 @@ use async_graphql::{Context, Enum, ID, InputObject, Object};
 use chrono::{DateTime, Utc};
 
 use super::error::{ApiError, Result};
+use super::failure::Failure;
 use super::id::GlobalId;
 use super::loader::load_referenced;
 use super::model::OrderDirection;
 use super::plain::ListEntry;
-use super::version::{Failure, Version};
+use super::training::EpochReport;
+use super::version::Version;
 use scv_domain::id::VersionId;
+use scv_domain::job as domain;
 use scv_domain::page::Order;
-use scv_domain::{job as domain, training};
 
 /// A background job. Jobs survive restarts of the server.
 #[derive(Debug, Clone, async_graphql::Description)]
@@ -137,28 +139,6 @@ pub enum JobPhase {
     Storing,
     /// The job has ended.
     Finished,
-}
-
-/// The results of one training epoch.
-#[derive(Debug, Clone, Copy, async_graphql::Description)]
-pub struct EpochReport(pub training::EpochReport);
-
-#[Object(use_type_description)]
-impl EpochReport {
-    /// Number of the epoch, from 1.
-    async fn epoch(&self) -> u32 {
-        self.0.epoch
-    }
-
-    /// Mean cross-entropy over the batches of the epoch, in nats.
-    async fn loss(&self) -> f64 {
-        self.0.loss
-    }
-
-    /// Share of training images that were classified correctly during the epoch, 0 to 1.
-    async fn accuracy(&self) -> f64 {
-        self.0.accuracy
-    }
 }
 
 /// Which jobs a list contains. Conditions that are left out admit every job.

@@ -13,6 +13,7 @@ mod diff;
 pub mod error;
 mod evaluation;
 mod explanation;
+mod failure;
 pub mod id;
 mod insight;
 mod job;
@@ -33,6 +34,7 @@ pub mod response_budget;
 mod subscription;
 mod synthesis;
 mod token;
+mod training;
 mod upload;
 mod version;
 

@@ -242,6 +242,10 @@ pub struct SynthesisCount(pub SynthesisScope);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BestAccuracyOf(pub ModelId);
 
+/// The job that built a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BuildingJobOf(pub VersionId);
+
 /// One version of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChosenVersion(pub ModelId, pub VersionChoice);
@@ -350,6 +354,7 @@ load_single! {
     ExemplarsOf => Exemplars, channel_exemplars;
     VersionCount => i64, count_versions;
     BestAccuracyOf => f64, best_accuracies;
+    BuildingJobOf => Job, building_jobs;
     LayerCount => i64, count_layers;
     SynthesisCount => i64, count_syntheses;
     AccountNameOf => String, account_names;

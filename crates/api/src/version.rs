@@ -10,16 +10,20 @@ use super::dataset::{Dataset, ProbeSet, Split, as_written};
 use super::diff::VersionDiff;
 use super::error::{ApiError, Result};
 use super::evaluation::Evaluation;
+use super::failure::Failure;
 use super::id::GlobalId;
 use super::insight::{AttributionSettings, ImageAttributions, attribute, attribution_cost, image_of_dataset};
-use super::job::EpochReport;
+use super::job::Job;
 use super::layer::Layer;
 use super::layer_match::{Measure, SimilarityFilter};
-use super::loader::{EvaluationsOf, LayerCount, LayersPage, NamedLayer, load, load_referenced};
+use super::loader::{
+    AccountNameOf, BuildingJobOf, EvaluationsOf, LayerCount, LayersPage, NamedLayer, load, load_referenced,
+};
 use super::model::Model;
 use super::node;
 use super::plain::ListEntry;
 use super::synthesis::{self, Synthesis};
+use super::training::{EpochReport, TrainSettings};
 use scv_domain::id::{ProbeSetId, VersionId};
 use scv_domain::page::Page;
 use scv_domain::synthesis::SynthesisScope;
@@ -217,6 +221,11 @@ impl Version {
         }
     }
 
+    /// The settings with which this server trains it; null if it was registered with weights, as a file or as activations.
+    async fn train_settings(&self) -> Option<TrainSettings> {
+        self.0.train_settings.clone().map(TrainSettings::from)
+    }
+
     /// The results of each training epoch; empty if it was not trained on this server.
     async fn epochs(&self) -> Vec<EpochReport> {
         self.0.train_epochs.iter().flatten().copied().map(EpochReport).collect()
@@ -327,6 +336,20 @@ impl Version {
     /// Why it failed; null if it did not fail.
     async fn failure(&self) -> Option<Failure> {
         self.0.failure.clone().map(Failure::from)
+    }
+
+    /// The account that registered it. Null if the server required no token then, or if it was registered by an earlier
+    /// release.
+    async fn created_by(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        match self.0.created_by {
+            Some(account) => load(ctx, AccountNameOf(account)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The job that built it: the one that trains it, or else the latest one that ingests it.
+    async fn job(&self, ctx: &Context<'_>) -> Result<Option<Job>> {
+        Ok(load(ctx, BuildingJobOf(self.0.id)).await?.map(Job))
     }
 
     /// When it was registered.
@@ -443,47 +466,4 @@ pub enum ModelFormat {
     Onnx,
     /// Activations on a probe set, computed elsewhere. Such a version has no network to run.
     Activations,
-}
-
-/// Why a job failed, and what the caller can do about it.
-#[derive(Debug, Clone, SimpleObject)]
-pub struct Failure {
-    /// The kind of failure.
-    code: FailureCode,
-    /// What happened and how to fix it.
-    message: String,
-    /// Name of the layer that caused the failure, if any.
-    layer: Option<String>,
-}
-
-impl From<domain::Failure> for Failure {
-    fn from(failure: domain::Failure) -> Self {
-        Self {
-            code: failure.code.into(),
-            message: failure.message,
-            layer: failure.layer,
-        }
-    }
-}
-
-/// Kinds of failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "domain::FailureCode")]
-pub enum FailureCode {
-    /// The weights do not match the blocks.
-    WeightsDoNotFit,
-    /// The computation produced NaN or infinity.
-    NotFinite,
-    /// A layer could not be computed.
-    LayerFailed,
-    /// The network cannot be run as requested; the message says what to change.
-    CannotRun,
-    /// A stored file is missing or damaged.
-    ArtifactUnreadable,
-    /// The job was cancelled.
-    Cancelled,
-    /// The job was started several times without finishing.
-    TooManyAttempts,
-    /// An internal error of the server; its log has the details.
-    Internal,
 }

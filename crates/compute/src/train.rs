@@ -1,17 +1,18 @@
 //! Trains a network from randomly drawn weights.
 
+mod draw;
+mod validation;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Var};
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use tracing::Span;
 
 use crate::control::{Control, PercentProgress, Progress};
 use crate::error::{ComputeError, Result};
-use crate::evaluate::{check_labels, count_correct};
+use crate::evaluate::{EvaluateTask, check_labels, count_correct};
 use crate::executor::{Mode, TrainingState};
 use crate::images::to_tensor;
 use crate::memory;
@@ -20,9 +21,11 @@ use crate::ops::{cross_entropy, predictions};
 use crate::optimizer::{Descent, learning_rate};
 use crate::task::{DeviceContext, Task};
 use crate::weights::Weights;
+use draw::{Draw, generator};
 use scv_domain::graph::{Graph, Operator};
 use scv_domain::image::{ChannelStatistics, LabelledImages};
 use scv_domain::training::{EpochReport, TrainSettings};
+use validation::{ValidationSplit, validate};
 
 /// A network and the images to train it on.
 #[derive(Debug, Clone)]
@@ -67,18 +70,20 @@ impl Task for TrainTask {
     /// [`ComputeError::Invalid`] if data and network do not fit, [`ComputeError::NotFinite`] if the
     /// training diverges, and [`ComputeError::Cancelled`] before the next batch once it is cancelled.
     fn run(self, context: &DeviceContext, control: &Control) -> Result<Trained> {
-        check(&self)?;
         let settings = &self.settings;
+        check_labels(&self.data, self.classes)?;
+        let split = ValidationSplit::of(&self.data, settings)?;
+        check(&self, &split.training)?;
         let (network, variables) = initial_network(&self, &context.device)?;
         let mut descent = Descent::new(settings.optimizer, variables);
         let mut state = TrainingState::new(generator(settings.seed, Draw::Dropout, 0));
-        let total = batches(&self, 0).len() * settings.epochs as usize;
+        let total = batches(&self, &split.training, 0).len() * settings.epochs as usize;
         let mut progress = PercentProgress::new(control, total);
         let mut done = 0;
         let mut epochs = Vec::with_capacity(settings.epochs as usize);
         for epoch in 1..=settings.epochs {
             let (mut loss_sum, mut correct, mut seen) = (0.0, 0, 0);
-            for (index, batch) in batches(&self, epoch).iter().enumerate() {
+            for (index, batch) in batches(&self, &split.training, epoch).iter().enumerate() {
                 control.between_steps()?;
                 let images = to_tensor(&self.data.images.select(batch), &self.statistics, &context.device)?;
                 let labels: Vec<u16> = batch.iter().map(|&image| self.data.labels[image]).collect();
@@ -104,11 +109,18 @@ impl Task for TrainTask {
                 epoch,
                 loss: loss_sum / seen as f64,
                 accuracy: correct as f64 / seen as f64,
+                validation: match &split.validation {
+                    None => None,
+                    Some(images) => {
+                        let evaluation = self.evaluation(current_weights(&network, &state), images.clone());
+                        Some(validate(evaluation, context, control)?)
+                    }
+                },
             };
             control.report(Progress::Epoch(report));
             epochs.push(report);
         }
-        let weights = final_weights(&network, state);
+        let weights = current_weights(&network, &state);
         if !all_finite(&weights)? {
             let (epoch, steps) = (settings.epochs, total / settings.epochs.max(1) as usize);
             return Err(ComputeError::NotFinite {
@@ -124,8 +136,21 @@ impl Task for TrainTask {
     }
 }
 
-fn check(task: &TrainTask) -> Result<()> {
-    check_labels(&task.data, task.classes)?;
+impl TrainTask {
+    /// The evaluation of weights on some of the images.
+    fn evaluation(&self, weights: Weights, data: LabelledImages) -> EvaluateTask {
+        // Without the variables, so that no activation is kept for a gradient.
+        let weights = weights.0.into_iter().map(|(key, tensor)| (key, tensor.detach()));
+        EvaluateTask {
+            network: Arc::new(Network::new(self.graph.clone(), Weights(weights.collect()))),
+            data,
+            statistics: self.statistics.clone(),
+            activation_limit: self.activation_limit,
+        }
+    }
+}
+
+fn check(task: &TrainTask, training: &[usize]) -> Result<()> {
     let logits = task.graph.image_shape(task.graph.logits);
     if logits != [task.classes] {
         let message = format!(
@@ -134,14 +159,14 @@ fn check(task: &TrainTask) -> Result<()> {
         );
         return Err(ComputeError::Invalid(message));
     }
-    let images = (task.settings.batch_size as usize).min(task.data.images.count());
+    let images = (task.settings.batch_size as usize).min(training.len());
     memory::check(
         memory::of_training(&task.graph, images),
         task.activation_limit,
         format_args!("a batch of {images} images and its gradient"),
         "use a smaller batch size",
     )?;
-    if batches(task, 0).is_empty() {
+    if batches(task, training, 0).is_empty() {
         let message = "a batch of one image has no variance for a batch normalisation that sees one position per \
                        channel; use a batch size of at least 2";
         return Err(ComputeError::Invalid(message.into()));
@@ -170,8 +195,8 @@ fn initial_network(task: &TrainTask, device: &Device) -> Result<(Network, Vec<Va
 }
 
 /// The image indices of every batch of an epoch, shuffled by the seed and the epoch alone.
-fn batches(task: &TrainTask, epoch: u32) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..task.data.images.count()).collect();
+fn batches(task: &TrainTask, training: &[usize], epoch: u32) -> Vec<Vec<usize>> {
+    let mut order = training.to_vec();
     order.shuffle(&mut generator(task.settings.seed, Draw::Order, epoch));
     let size = task.settings.batch_size.max(1) as usize;
     let min_length = if normalises_single_positions(&task.graph) { 2 } else { 1 };
@@ -190,10 +215,11 @@ fn normalises_single_positions(graph: &Graph) -> bool {
     })
 }
 
-/// The weights after the last step, with the running statistics of the training.
-fn final_weights(network: &Network, state: TrainingState) -> Weights {
+/// The weights after a step, with the running statistics of the training.
+fn current_weights(network: &Network, state: &TrainingState) -> Weights {
     let mut tensors = network.weights().0.clone();
-    tensors.extend(state.running);
+    let running = state.running.iter();
+    tensors.extend(running.map(|(key, tensor)| (key.clone(), tensor.clone())));
     Weights(tensors)
 }
 
@@ -205,19 +231,6 @@ fn all_finite(weights: &Weights) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// What random numbers are drawn for. Each purpose has its own stream.
-#[derive(Clone, Copy)]
-enum Draw {
-    Order = 1,
-    Dropout = 2,
-}
-
-fn generator(seed: u64, draw: Draw, number: u32) -> ChaCha8Rng {
-    let mut generator = ChaCha8Rng::seed_from_u64(seed);
-    generator.set_stream((draw as u64) << 32 | u64::from(number));
-    generator
 }
 
 #[cfg(test)]

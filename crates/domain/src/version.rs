@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::id::{DatasetId, LayerId, ModelId, ProbeSetId, VersionId};
+use super::id::{AccountId, DatasetId, LayerId, ModelId, ProbeSetId, VersionId};
 use super::image::Preprocessing;
 use super::training::{EpochReport, TrainSettings};
 
@@ -40,6 +40,8 @@ pub struct Version {
     pub failure: Option<Failure>,
     /// An older version whose layers equal all layers of this one, found when it was ingested.
     pub duplicate_of: Option<VersionId>,
+    /// The account that registered it; `None` if the caller had no token.
+    pub created_by: Option<AccountId>,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
 }

@@ -13,6 +13,8 @@ use scv_domain::training::EpochReport;
 const BLUE: RGBColor = RGBColor(0, 114, 178);
 const ORANGE: RGBColor = RGBColor(230, 159, 0);
 const GREEN: RGBColor = RGBColor(0, 158, 115);
+const LIGHT_BLUE: RGBColor = RGBColor(86, 180, 233);
+const RED: RGBColor = RGBColor(213, 94, 0);
 const GREY: RGBColor = RGBColor(150, 150, 150);
 const INK: RGBColor = RGBColor(34, 34, 34);
 
@@ -252,14 +254,30 @@ pub fn class_metrics(subject: &str, reports: &[ClassReport], names: &[String]) -
     Ok(svg)
 }
 
-/// Loss and accuracy per epoch of a training.
+/// Loss and accuracy per epoch of a training, also those of the validation images if there are any.
 ///
 /// # Errors
 /// The chart cannot be drawn.
 pub fn training_curve(subject: &str, epochs: &[EpochReport]) -> Result<String, PictureError> {
     let last = epochs.iter().map(|report| report.epoch).max().unwrap_or(1);
-    let most = epochs.iter().map(|report| report.loss).fold(1e-3, f64::max);
-    let least = epochs.iter().map(|report| report.accuracy).fold(0.9, f64::min);
+    let curve = |value: fn(&EpochReport) -> Option<f64>| -> Vec<(u32, f64)> {
+        let points = epochs.iter().map(|report| (report.epoch, value(report)));
+        points.filter_map(|(epoch, value)| Some((epoch, value?))).collect()
+    };
+    let losses = [
+        (curve(|report| Some(report.loss)), BLUE),
+        (curve(|report| Some(report.validation?.loss)), LIGHT_BLUE),
+    ];
+    let accuracies = [
+        (curve(|report| Some(report.accuracy)), ORANGE),
+        (curve(|report| Some(report.validation?.accuracy)), RED),
+    ];
+    let values = |curves: &[(Vec<(u32, f64)>, RGBColor)]| -> Vec<f64> {
+        let points = curves.iter().flat_map(|(points, _)| points);
+        points.map(|(_, value)| *value).collect()
+    };
+    let most = values(&losses).into_iter().fold(1e-3, f64::max);
+    let least = values(&accuracies).into_iter().fold(0.9, f64::min);
     let shares = (least * 10.0).floor() / 10.0..1.0;
     let tick = |loss: f64| match most {
         1e4.. => format!("{loss:.1e}"),
@@ -267,16 +285,26 @@ pub fn training_curve(subject: &str, epochs: &[EpochReport]) -> Result<String, P
         0.2.. => format!("{loss:.2}"),
         _ => format!("{loss:.3}"),
     };
+    let end = epochs.last();
+    let percent = |share: f64| format!("{:.2}%", share * 100.0);
+    let validation = end.and_then(|end| end.validation).map(|of| {
+        let (loss, accuracy) = (format_loss(of.loss), percent(of.accuracy));
+        format!("; validation images: {loss}, {accuracy}")
+    });
+    let legend = [
+        ("loss (left)", BLUE),
+        ("accuracy (right)", ORANGE),
+        ("validation loss", LIGHT_BLUE),
+        ("validation accuracy", RED),
+    ];
     let header = Header {
         title: format!("Training of {subject}"),
-        note: epochs.last().map_or_else(String::new, |end| {
-            format!(
-                "training images, last epoch: loss {} nats, accuracy {:.2}%",
-                format_loss(end.loss),
-                end.accuracy * 100.0
-            )
+        note: end.map_or_else(String::new, |end| {
+            let (loss, accuracy) = (format_loss(end.loss), percent(end.accuracy));
+            format!("training images, last epoch: loss {loss} nats, accuracy {accuracy}")
+                + &validation.clone().unwrap_or_default()
         }),
-        legend: &[("loss (left)", BLUE), ("accuracy (right)", ORANGE)],
+        legend: if validation.is_some() { &legend } else { &legend[..2] },
     };
     let mut svg = String::new();
     {
@@ -302,12 +330,14 @@ pub fn training_curve(subject: &str, epochs: &[EpochReport]) -> Result<String, P
             .y_label_formatter(&|share| format!("{share:.2}"))
             .y_desc("accuracy")
             .draw()?;
-        let losses = || epochs.iter().map(|report| (report.epoch, report.loss));
-        let accuracies = || epochs.iter().map(|report| (report.epoch, report.accuracy));
-        chart.draw_series(LineSeries::new(losses(), BLUE.stroke_width(2)))?;
-        chart.draw_series(losses().map(|point| Circle::new(point, 3, BLUE.filled())))?;
-        chart.draw_secondary_series(LineSeries::new(accuracies(), ORANGE.stroke_width(2)))?;
-        chart.draw_secondary_series(accuracies().map(|point| Circle::new(point, 3, ORANGE.filled())))?;
+        for (points, colour) in losses {
+            chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
+            chart.draw_series(points.into_iter().map(|point| Circle::new(point, 3, colour.filled())))?;
+        }
+        for (points, colour) in accuracies {
+            chart.draw_secondary_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
+            chart.draw_secondary_series(points.into_iter().map(|point| Circle::new(point, 3, colour.filled())))?;
+        }
         area.present()?;
     }
     Ok(svg)
@@ -319,6 +349,7 @@ mod tests {
 
     use super::*;
     use crate::png;
+    use scv_domain::training::Validation;
 
     fn report(class: u16) -> ClassReport {
         ClassReport {
@@ -348,6 +379,27 @@ mod tests {
         )
         .unwrap();
         assert!(svg.contains("T-shirt/top") && svg.contains("Ankle boot"), "{svg}");
+    }
+
+    #[test]
+    fn the_validation_of_a_training_is_drawn_if_there_is_one() {
+        let report = |epoch, validation| EpochReport {
+            epoch,
+            loss: 0.5 / f64::from(epoch),
+            accuracy: 0.9,
+            validation,
+        };
+        let validation = Some(Validation {
+            accuracy: 0.75,
+            loss: 0.8,
+        });
+        let with = training_curve("a", &[report(1, validation), report(2, validation)]).unwrap();
+        assert!(with.contains("validation images: 0.8000, 75.00%"), "{with}");
+        let without = training_curve("a", &[report(1, None), report(2, None)]).unwrap();
+        assert!(!without.contains("validation"), "{without}");
+        for colour in ["#56B4E9", "#D55E00"] {
+            assert!(with.contains(colour) && !without.contains(colour), "{colour}: {with}");
+        }
     }
 
     #[test]

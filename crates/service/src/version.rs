@@ -251,7 +251,7 @@ impl Library {
         tx.lock_model(version.model_id)
             .await?
             .ok_or_else(|| ServiceError::not_found("model", version.model_id))?;
-        let version = tx.insert_version(&version).await?;
+        let version = tx.insert_version(&version, self.access.account).await?;
         let job = tx
             .insert_job(NewJob {
                 kind,

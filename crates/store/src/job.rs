@@ -111,6 +111,30 @@ impl Store {
         .collect()
     }
 
+    /// The job that trained each version, or else the latest one that ingested it. Versions without one are left out.
+    ///
+    /// # Errors
+    /// The database fails or holds an unknown value.
+    #[tracing::instrument(name = "store.building_jobs", skip_all)]
+    pub async fn building_jobs(&self, versions: &[VersionId]) -> Result<Vec<(VersionId, Job)>, StoreError> {
+        let rows = sqlx::query_as!(
+            JobRow,
+            "select distinct on (version_id)
+                    job_id, kind, status, version_id, dataset_id, progress, phase, epochs, attempts, cancel_requested,
+                    failure, created_at, started_at, finished_at
+               from job
+              where version_id = any($1)
+                and kind in ('TRAIN', 'INGEST')
+              order by version_id, kind = 'TRAIN' desc, job_id desc",
+            &raw(versions, |id| id.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| Ok((VersionId(row.version_id), row.try_into()?)))
+            .collect()
+    }
+
     /// One page of the jobs that a filter admits, of models that the viewer may see.
     ///
     /// # Errors

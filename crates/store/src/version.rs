@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::rows::{RowContext, enum_name, raw, slices};
 use super::{Store, StoreError, Tx};
-use scv_domain::id::{DatasetId, ModelId, ProbeSetId, VersionId};
+use scv_domain::id::{AccountId, DatasetId, ModelId, ProbeSetId, VersionId};
 use scv_domain::page::{Page, Slice};
 use scv_domain::training::{EpochReport, TrainSettings};
 use scv_domain::version::{Failure, ModelFormat, Version, VersionChoice, VersionSource};
@@ -25,6 +25,7 @@ struct VersionRow {
     source: Option<serde_json::Value>,
     failure: Option<serde_json::Value>,
     duplicate_of: Option<i64>,
+    created_by: Option<i64>,
     created_at: DateTime<Utc>,
 }
 
@@ -52,6 +53,7 @@ impl TryFrom<VersionRow> for Version {
             source: row_context.json_option("source", row.source)?,
             failure: row_context.json_option("failure", row.failure)?,
             duplicate_of: row.duplicate_of.map(VersionId),
+            created_by: row.created_by.map(AccountId),
             created_at: row.created_at,
         })
     }
@@ -113,7 +115,8 @@ impl Store {
         sqlx::query_as!(
             VersionRow,
             "select version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
-                    multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of, created_at
+                    multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of,
+                    created_by, created_at
                from version
               where version_id = any($1)
                 and ($2::bigint is null or is_visible(model_id, $2))",
@@ -143,7 +146,7 @@ impl Store {
                       page.status as "status!", page.format as "format!", page.dataset_id as "dataset_id!", page.blocks,
                       page.weights_key, page.parameter_count as "parameter_count!",
                       page.multiply_accumulates as "multiply_accumulates!", page.train_settings, page.train_epochs,
-                      page.source, page.failure, page.duplicate_of, page.created_at as "created_at!"
+                      page.source, page.failure, page.duplicate_of, page.created_by, page.created_at as "created_at!"
                  from unnest($1::bigint[]) as wanted (model_id)
                 cross join lateral (
                       select *
@@ -181,7 +184,7 @@ impl Store {
             "select distinct on (model_id)
                     version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
                     multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of,
-                    version.created_at
+                    created_by, version.created_at
                from version
                left join evaluation using (version_id, dataset_id)
               where model_id = any($1)
@@ -253,7 +256,11 @@ impl Tx {
     ///
     /// # Errors
     /// The database fails.
-    pub async fn insert_version(&mut self, version: &NewVersion) -> Result<Version, StoreError> {
+    pub async fn insert_version(
+        &mut self,
+        version: &NewVersion,
+        created_by: Option<AccountId>,
+    ) -> Result<Version, StoreError> {
         sqlx::query_as!(
             VersionRow,
             "with next as (
@@ -262,11 +269,12 @@ impl Tx {
                  returning last_version_number
              )
              insert into version (model_id, number, format, dataset_id, blocks, weights_key, parameter_count,
-                                  multiply_accumulates, train_settings, source)
-             select $1, last_version_number, $2, $3, $4, $5, $6, $7, $8, $9
+                                  multiply_accumulates, train_settings, source, created_by)
+             select $1, last_version_number, $2, $3, $4, $5, $6, $7, $8, $9, $10
                from next
              returning version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
-                       multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of, created_at",
+                       multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of,
+                       created_by, created_at",
             version.model_id.0,
             enum_name(version.format),
             version.dataset_id.0,
@@ -279,6 +287,7 @@ impl Tx {
                 .as_ref()
                 .map(|settings| serde_json::json!(settings)),
             version.source.as_ref().map(|source| serde_json::json!(source)),
+            created_by.map(|account| account.0),
         )
         .fetch_one(self.connection())
         .await?

@@ -1,15 +1,16 @@
 //! Trains and evaluates versions, and controls jobs.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use crate::block::{BlockInput, blocks};
 use crate::error::{ApiError, Result};
 use crate::id::GlobalId;
 use crate::job::Job;
 use crate::model::Model;
+use crate::training::{OptimizerKind, Schedule};
 use crate::version::Version;
 use scv_domain::id::{JobId, ModelId, VersionId};
-use scv_domain::training::{self, TrainSettings};
+use scv_domain::training::{self, MAX_VALIDATION_SHARE, TrainSettings};
 use scv_service::{Library, TrainRequest};
 
 /// Mutations of versions and jobs.
@@ -145,10 +146,14 @@ pub struct TrainSettingsInput {
     /// The learning rate schedule.
     #[graphql(default_with = "Schedule::Constant")]
     schedule: Schedule,
-    /// Random seed of the initial weights, the order of images and dropout. On the CPU, the same seed gives the same
-    /// weights.
+    /// Random seed of the initial weights, the order of images, dropout and the choice of the validation images. On the
+    /// CPU, the same seed gives the same weights.
     #[graphql(default = 0)]
     seed: i32,
+    /// Share of the training images of each class that are kept out of the training and measured after each epoch, 0 to
+    /// 0.5: see `EpochReport.validationAccuracy`.
+    #[graphql(default = 0.0)]
+    validation_share: f64,
 }
 
 impl Default for TrainSettingsInput {
@@ -162,6 +167,7 @@ impl Default for TrainSettingsInput {
             weight_decay: 0.0,
             schedule: Schedule::Constant,
             seed: 0,
+            validation_share: 0.0,
         }
     }
 }
@@ -189,6 +195,11 @@ impl TryFrom<TrainSettingsInput> for TrainSettings {
         check((1..=1_000).contains(&input.epochs), "epochs", "1 to 1,000")?;
         check((1..=4_096).contains(&input.batch_size), "batchSize", "1 to 4,096")?;
         check(input.seed >= 0, "seed", "0 or more")?;
+        check(
+            (0.0..=MAX_VALIDATION_SHARE).contains(&input.validation_share),
+            "validationShare",
+            &format!("0 to {MAX_VALIDATION_SHARE}"),
+        )?;
         Ok(Self {
             epochs: input.epochs as u32,
             batch_size: input.batch_size as u32,
@@ -200,6 +211,7 @@ impl TryFrom<TrainSettingsInput> for TrainSettings {
             },
             schedule: input.schedule.into(),
             seed: input.seed as u64,
+            validation_share: input.validation_share,
         })
     }
 }
@@ -210,27 +222,6 @@ fn check(is_valid: bool, field: &str, rule: &str) -> Result<()> {
     } else {
         Err(ApiError::bad_input(format!("`settings.{field}` must be {rule}")))
     }
-}
-
-/// Optimisers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-pub enum OptimizerKind {
-    /// Stochastic gradient descent with momentum.
-    Sgd,
-    /// Adam.
-    Adam,
-    /// Adam with decoupled weight decay.
-    Adamw,
-}
-
-/// Learning rate schedules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "training::Schedule")]
-pub enum Schedule {
-    /// A constant learning rate.
-    Constant,
-    /// Cosine annealing: half a cosine from the initial learning rate to zero.
-    Cosine,
 }
 
 /// A version to evaluate.

@@ -84,6 +84,7 @@ fn task() -> TrainTask {
             },
             schedule: Schedule::Cosine,
             seed: 11,
+            validation_share: 0.0,
         },
         classes: 2,
         activation_limit: u64::MAX,
@@ -139,6 +140,60 @@ fn equal_tasks_give_equal_bytes_and_another_seed_does_not() {
     assert_eq!(first.epochs, again.epochs);
     task.settings.seed += 1;
     assert_ne!(first.weights, run(&task).unwrap().weights);
+}
+
+#[test]
+fn a_share_of_each_class_is_kept_out_of_the_training_and_measured_after_each_epoch() {
+    let mut task = task();
+    task.settings.validation_share = 0.3;
+    let split = ValidationSplit::of(&task.data, &task.settings).unwrap();
+    let kept_out = split.validation.unwrap();
+    let of_class = |class| kept_out.labels.iter().filter(|&&label| label == class).count();
+    assert_eq!((split.training.len(), of_class(0), of_class(1)), (35, 7, 8));
+    assert!(split.training.is_sorted());
+
+    let trained = run(&task).unwrap();
+    assert_eq!(trained.epochs, run(&task).unwrap().epochs);
+    let weights = Weights::read(&trained.weights, &task.graph, &Device::Cpu).unwrap();
+    let report = task
+        .evaluation(weights, kept_out)
+        .run(&DeviceContext::new(Device::Cpu), &Control::unwatched())
+        .unwrap();
+    let last = trained.epochs[5].validation.unwrap();
+    assert_eq!((last.accuracy, last.loss), (report.accuracy, report.loss));
+    assert!(last.loss < trained.epochs[0].validation.unwrap().loss);
+
+    // The images that are kept out change nothing of the training.
+    let mut same = task.clone();
+    let images: Vec<u8> = (0..50)
+        .flat_map(|image| {
+            let is_trained_on = split.training.contains(&image);
+            task.data
+                .images
+                .image(image)
+                .iter()
+                .map(move |&pixel| if is_trained_on { pixel } else { 0 })
+        })
+        .collect();
+    same.data.images.pixels = images.into();
+    assert_eq!(run(&same).unwrap().weights, trained.weights);
+}
+
+#[test]
+fn without_a_validation_share_all_images_are_trained_on_in_the_same_order_as_ever() {
+    let task = task();
+    let split = ValidationSplit::of(&task.data, &task.settings).unwrap();
+    assert_eq!(split.training, (0..50).collect::<Vec<_>>());
+    let trained = run(&task).unwrap();
+    assert!(split.validation.is_none() && trained.epochs.iter().all(|report| report.validation.is_none()));
+}
+
+#[test]
+fn a_validation_share_of_less_than_one_image_is_refused() {
+    let mut task = task();
+    task.settings.validation_share = 0.01;
+    let message = run(&task).unwrap_err().to_string();
+    assert!(message.contains("use a larger share"), "{message}");
 }
 
 #[test]
@@ -243,12 +298,16 @@ fn a_last_batch_of_one_is_left_out_only_where_it_would_have_no_variance() {
         .build();
     single.graph = Arc::new(graph);
     single.data = stripes(33);
-    assert_eq!(batches(&single, 1).iter().map(Vec::len).collect::<Vec<_>>(), [16, 16]);
+    let all: Vec<usize> = (0..single.data.images.count()).collect();
+    assert_eq!(
+        batches(&single, &all, 1).iter().map(Vec::len).collect::<Vec<_>>(),
+        [16, 16]
+    );
     run(&single).unwrap();
 
     single.graph = task().graph;
     assert_eq!(
-        batches(&single, 1).iter().map(Vec::len).collect::<Vec<_>>(),
+        batches(&single, &all, 1).iter().map(Vec::len).collect::<Vec<_>>(),
         [16, 16, 1]
     );
     run(&single).unwrap();
@@ -277,7 +336,8 @@ fn a_batch_size_of_one_is_refused_where_one_number_would_have_to_be_normalised()
 #[test]
 fn every_epoch_sees_every_image_once_in_an_order_of_its_own() {
     let task = task();
-    let orders: Vec<Vec<usize>> = (1..=2).map(|epoch| batches(&task, epoch).concat()).collect();
+    let all: Vec<usize> = (0..task.data.images.count()).collect();
+    let orders: Vec<Vec<usize>> = (1..=2).map(|epoch| batches(&task, &all, epoch).concat()).collect();
     assert_ne!(orders[0], orders[1]);
     for mut order in orders {
         order.sort_unstable();
@@ -321,7 +381,7 @@ fn five_steps_of_a_residual_network_agree_with_pytorch() {
         descent.step(&loss.backward().unwrap(), 0.1).unwrap();
     }
 
-    let weights = final_weights(&network, state);
+    let weights = current_weights(&network, &state);
     for ((key, _), expected) in graph.parameters().zip(golden["weights"].as_array().unwrap()) {
         assert_close(&key, weights.get(&key).unwrap(), &floats(expected));
     }

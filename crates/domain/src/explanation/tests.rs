@@ -44,6 +44,7 @@ fn layer_facts(number: i64, model: &str, index: usize, layers: &[Layer]) -> Laye
             source: None,
             failure: None,
             duplicate_of: None,
+            created_by: None,
             created_at: DateTime::UNIX_EPOCH,
         },
         dataset: "digits".to_owned(),
