@@ -86,7 +86,7 @@ export default function Build() {
 	const isCurrent = report.question?.blocks === blocks && report.question.dataset === dataset;
 	// An answer about the network as it was says nothing of where its blocks are now, unless they all are where they were.
 	const isPlaced = report.question !== null && outline(report.question.blocks as Block[]) === outline(blocks);
-	const valid = isCurrent && (report.answer?.validateBlocks.valid ?? false);
+	const isValid = isCurrent ? report.answer?.validateBlocks.valid : undefined;
 	return (
 		<>
 			<Title
@@ -121,6 +121,8 @@ export default function Build() {
 				{({ blockKinds, datasets }) => {
 					const block = blockAt(blocks, selected);
 					const { validateBlocks: checked } = report.answer ?? {};
+					// The list may be longer than what is seen of it.
+					const faults = checked?.errors.length ? `Faults (${checked.errors.length})` : "Faults";
 					const { errors, layers } = (isPlaced && checked) || { errors: [], layers: [] };
 					return (
 						<>
@@ -139,7 +141,7 @@ export default function Build() {
 										Output: checked?.outputShape ? shape(checked.outputShape) : NONE,
 										Parameters: checked ? compact(checked.parameterCount) : NONE,
 										"Operations for an image": checked ? compact(checked.multiplyAccumulates) : NONE,
-										Faults: checked ? <Faults errors={checked.errors} isPlaced={isPlaced} /> : NONE,
+										[faults]: checked ? <Faults errors={checked.errors} isPlaced={isPlaced} /> : NONE,
 									}}
 								</Facts>
 							</div>
@@ -155,7 +157,7 @@ export default function Build() {
 											errors={errors.filter(({ path }) => path === selected)}
 										/>
 									)}
-									<Train isValid={valid} />
+									<Train isValid={isValid} />
 								</div>
 							</div>
 							{isJson && <Json onClose={() => setJson(false)} />}

@@ -1,5 +1,6 @@
 import { useState } from "react";
 import { words } from "../../ui/format";
+import { useCarry } from "./carry";
 import { useDraft } from "./draft";
 import { drag } from "./drag";
 import type { Block } from "./tree";
@@ -18,6 +19,7 @@ const FIRST_VALUE: Record<string, unknown> = { kernel_size: 3, out_channels: 16,
 export function Kinds({ kinds }: { kinds: readonly Kind[] }) {
 	const [sought, setSought] = useState("");
 	const add = useDraft((draft) => draft.add);
+	const carried = useCarry(({ block, from }) => (from === null ? block?.kind : undefined));
 	const found = kinds.filter(({ name }) => name.toLowerCase().includes(sought.trim().toLowerCase()));
 	const categories = [...new Set(found.map(({ category }) => category))];
 	return (
@@ -45,6 +47,7 @@ export function Kinds({ kinds }: { kinds: readonly Kind[] }) {
 								<li key={kind.name}>
 									<button
 										type="button"
+										className={carried === kind.name ? "carried" : undefined}
 										title={kind.summary}
 										onClick={() => add([blockOf(kind)])}
 										onPointerDown={(event) => drag(event, blockOf(kind), null)}

@@ -77,8 +77,8 @@ interface Started {
 	number: number;
 }
 
-/** Trains the network as a version of a model, and shows how it goes. */
-export function Train({ isValid }: { isValid: boolean }) {
+/** Trains the network as a version of a model, and shows how it goes. Whether it is valid may not be known yet. */
+export function Train({ isValid }: { isValid: boolean | undefined }) {
 	const { blocks, dataset } = useDraft();
 	const [model, setModel] = useState("");
 	const [epochs, setEpochs] = useState(10);
@@ -145,7 +145,8 @@ export function Train({ isValid }: { isValid: boolean }) {
 				<button type="submit" className="primary" disabled={!isValid || train.isPending}>
 					Train
 				</button>
-				{!isValid && blocks.length > 0 && <p className="quiet">The network has faults. Correct them first.</p>}
+				{blocks.length === 0 && <p className="quiet">The network has no blocks yet.</p>}
+				{isValid === false && <p className="quiet">The network has faults. Correct them first.</p>}
 			</form>
 			{train.error && <Problem error={train.error} />}
 			{started && <Progress started={started} />}

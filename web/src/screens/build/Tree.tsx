@@ -38,7 +38,7 @@ export function Tree({ errors, layers }: TreeProps) {
 			{blocks.length === 0 ? (
 				<p className="no-blocks" data-list="">
 					<Place path="0" />
-					The network has no blocks yet. Click one of the list or drag it here, or bring a whole network with{" "}
+					The network has no blocks yet. Click a kind of block, or drag it here, or bring a whole network with{" "}
 					<q>JSON</q> or <kbd>Ctrl V</kbd>.
 				</p>
 			) : (
@@ -97,7 +97,6 @@ function List({ blocks, list, ...props }: ListProps) {
 function Item({ block, path, ...props }: TreeProps & { block: Block; path: Path }) {
 	const { errors, layers } = props;
 	const isSelected = useDraft(({ selected }) => selected === path);
-	const isEntry = useDraft(({ selected }) => selected === "") && path === "0";
 	const isCarried = useCarry(({ from }) => from === path);
 	const own = errors.filter((error) => error.path === path);
 	const layer = layers.find((layer) => layer.path === path);
@@ -114,7 +113,7 @@ function Item({ block, path, ...props }: TreeProps & { block: Block; path: Path 
 					aria-level={Math.ceil(path.split(".").length / 2)}
 					aria-expanded={block.main ? true : undefined}
 					aria-owns={block.main ? BRANCHES.map((branch) => `${id}-${branch}`).join(" ") : undefined}
-					tabIndex={isSelected || isEntry ? 0 : -1}
+					tabIndex={isSelected ? 0 : -1}
 					onFocus={() => {
 						if (!isSelected) useDraft.getState().set({ selected: path });
 					}}

@@ -1,7 +1,7 @@
 import { temporal } from "zundo";
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
-import { type Block, blockAt, insert, join, type Moved, type Path, paths, remove, split, update } from "./tree";
+import { type Block, blockAt, insert, join, type Moved, type Path, remove, split, update } from "./tree";
 
 /** The network that is being built, and its data set. It outlives the window, and each change of it can be undone. */
 interface Draft {
@@ -26,7 +26,7 @@ export const useDraft = create<Draft>()(
 			(set, get) => ({
 				dataset: "digits",
 				blocks: [],
-				selected: "",
+				selected: "0",
 				set: (change) => set(change),
 				add: (added, place) => {
 					const { blocks, selected } = get();
@@ -42,8 +42,9 @@ export const useDraft = create<Draft>()(
 					if (!blockAt(blocks, selected)) return;
 					const rest = remove(blocks, selected);
 					const { list, index } = split(selected);
-					const next = [selected, join(list, index - 1)].find((path) => blockAt(rest, path));
-					set({ blocks: rest, selected: next ?? paths(rest)[0] ?? "" });
+					const group = list.slice(0, Math.max(0, list.lastIndexOf(".")));
+					const next = [selected, join(list, index - 1), group].find((path) => blockAt(rest, path));
+					set({ blocks: rest, selected: next || "0" });
 				},
 				duplicateSelected: () => {
 					const block = blockAt(get().blocks, get().selected);

@@ -41,6 +41,8 @@ export function drag(event: ReactPointerEvent, block: Block, from: Path | null) 
 		choose(placeAt(x, y));
 	}, SCROLL_MILLISECONDS);
 	const moveTo = (event: PointerEvent) => {
+		// It went up outside the window.
+		if (event.buttons === 0) return end();
 		[x, y] = [event.clientX, event.clientY];
 		const isFar = Math.hypot(x - start.x, y - start.y) > SLACK_PIXELS;
 		if (!isUnderWay && isFar) isTouch ? end() : begin();
