@@ -75,6 +75,8 @@ const VALIDATE = graphql(`
 /** How long the network may stay as it is before the server is asked. */
 const PAUSE_MILLISECONDS = 200;
 
+const UNKNOWN = { errors: [], layers: [] };
+
 /** Builds a network of blocks, which the server checks while one does. */
 export default function Build() {
 	const { blocks, dataset, selected, set } = useDraft();
@@ -123,7 +125,7 @@ export default function Build() {
 					const { validateBlocks: checked } = report.answer ?? {};
 					// The list may be longer than what is seen of it.
 					const faults = checked?.errors.length ? `Faults (${checked.errors.length})` : "Faults";
-					const { errors, layers } = (isPlaced && checked) || { errors: [], layers: [] };
+					const { errors, layers } = (isPlaced && checked) || UNKNOWN;
 					return (
 						<>
 							<Filters>

@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef } from "react";
+import { memo, useEffect, useId, useRef } from "react";
 import { compact, shape } from "../../ui/format";
 import { Coded } from "./Coded";
 import { giveUp, useCarry } from "./carry";
@@ -94,7 +94,8 @@ function List({ blocks, list, ...props }: ListProps) {
 	);
 }
 
-function Item({ block, path, ...props }: TreeProps & { block: Block; path: Path }) {
+/** A block, drawn again only if something of it changes: a network may have hundreds. */
+const Item = memo(function Item({ block, path, ...props }: TreeProps & { block: Block; path: Path }) {
 	const { errors, layers } = props;
 	const isSelected = useDraft(({ selected }) => selected === path);
 	const isCarried = useCarry(({ from }) => from === path);
@@ -148,7 +149,7 @@ function Item({ block, path, ...props }: TreeProps & { block: Block; path: Path 
 			</div>
 		</>
 	);
-}
+});
 
 /** What a block puts out, and what it costs if it does. */
 function costs({ outputShape, parameterCount, multiplyAccumulates }: Layer): string {
