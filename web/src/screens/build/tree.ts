@@ -148,5 +148,5 @@ export function describe(blocks: readonly Block[], place: Path): string {
 	if (next) return `before ${place} ${next.kind}`;
 	const { list, index } = split(place);
 	const name = list === "" ? "the network" : list;
-	return index === 0 ? `into ${name}, which is empty` : `at the end of ${name}`;
+	return index === 0 ? `into ${name}` : `at the end of ${name}`;
 }
