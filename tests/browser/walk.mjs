@@ -66,6 +66,18 @@ await withPage(server, async (page) => {
 	await page.getByRole("button", { name: "Show more" }).click();
 	await page.waitForFunction(() => document.querySelectorAll(".pictures img").length === 147);
 
+	// What a layer makes of an image, beside what matters for a class; both are of the same image.
+	await page.goto("/models/plain/versions/1/layers/0?tab=maps");
+	await page.getByLabel("Test image").fill("5");
+	await page.getByRole("img", { name: "Test image 5" }).waitFor();
+	await page.getByLabel("Attribution by").selectOption("integrated gradients");
+	await page.getByLabel("for class").selectOption("8");
+	await page.getByRole("img", { name: "The pixels that matter for 8" }).waitFor();
+	await page.getByRole("img", { name: /^Activations of channel/ }).first().waitFor();
+	await page.reload();
+	await page.getByRole("img", { name: "The pixels that matter for 8" }).waitFor();
+	assert.match(path(), /image=5&method=INTEGRATED_GRADIENTS&class=8/);
+
 	// The keys: palette, filter, rows, go.
 	await page.keyboard.press("Control+k");
 	await page.getByPlaceholder("Name of a model or a screen").fill("wid");

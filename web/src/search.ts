@@ -28,12 +28,17 @@ const MEASURES = ["DEBIASED_CKA", "CKA"] as const;
 
 export type Measure = (typeof MEASURES)[number];
 
+const ATTRIBUTION_METHODS = ["GRAD_CAM", "INTEGRATED_GRADIENTS", "SMOOTH_GRAD", "INPUT_GRADIENT"] as const;
+
 const LAYER_TABS = ["similar", "channels", "maps"] as const;
 
 export interface LayerSearch {
 	tab?: (typeof LAYER_TABS)[number];
-	/** The index of the test image that feature maps are of. */
+	/** The index of the test image that maps and the attribution are of. */
 	image?: number;
+	/** How the pixels that matter are found, and the index of the class that they matter for. */
+	method?: (typeof ATTRIBUTION_METHODS)[number];
+	class?: number;
 	measure?: Measure;
 	minAccuracy?: number;
 	kind?: string;
@@ -101,6 +106,8 @@ export function layer(raw: Raw): LayerSearch {
 	return present({
 		tab: choice(raw.tab, LAYER_TABS),
 		image: index(raw.image),
+		method: choice(raw.method, ATTRIBUTION_METHODS),
+		class: index(raw.class),
 		measure: choice(raw.measure, MEASURES),
 		minAccuracy: share(raw.minAccuracy),
 		kind: text(raw.kind),

@@ -20,6 +20,10 @@ const LAYER = graphql(`
 			version(number: $number) {
 				id
 				number
+				dataset {
+					id
+					classNames
+				}
 				layer(name: $layer) {
 					id
 					index
@@ -45,7 +49,7 @@ const LAYER = graphql(`
 
 export type Layer = NonNullable<NonNullable<NonNullable<LayerQuery["model"]>["version"]>["layer"]>;
 
-const TAB_NAMES = { similar: "Similar layers", channels: "Channels", maps: "Feature maps" };
+const TAB_NAMES = { similar: "Similar layers", channels: "Channels", maps: "Maps and attribution" };
 
 const route = getRouteApi("/models/$model/versions/$number/layers/$layer");
 
@@ -57,8 +61,9 @@ export default function LayerScreen() {
 	return (
 		<Answer query={found} title={`Layer ${layerName}`} rows={8}>
 			{({ model }) => {
-				const layer = model?.version?.layer;
-				if (!model || !layer) {
+				const version = model?.version;
+				const layer = version?.layer;
+				if (!model || !version || !layer) {
 					return <NotFound>{`There is no layer ${layerName} in version ${number} of ${modelName}`}</NotFound>;
 				}
 				return (
@@ -96,8 +101,8 @@ export default function LayerScreen() {
 						))}
 						<Tabs names={TAB_NAMES} tab={tab} label="Parts of the layer" />
 						{tab === "similar" && <Similar layer={layer} />}
-						{tab === "channels" && <Channels layer={layer} version={model.version?.id ?? ""} />}
-						{tab === "maps" && <Maps layer={layer} />}
+						{tab === "channels" && <Channels layer={layer} version={version.id} />}
+						{tab === "maps" && <Maps layer={layer} version={version} />}
 					</>
 				);
 			}}
