@@ -107,6 +107,18 @@ await withPage(
 		await rm(folder, { recursive: true });
 		assert.equal(await page.getByText("mine.npz").count(), 2);
 
+		// What is dropped anywhere on the form is taken.
+		const dataTransfer = await page.evaluateHandle(() => {
+			const transfer = new DataTransfer();
+			transfer.items.add(new File(["text"], "dropped.npz"));
+			return transfer;
+		});
+		await button.dispatchEvent("drop", { dataTransfer });
+		await page.getByText("dropped.npz").waitFor();
+		await button.click();
+		await problem.filter({ hasText: "cannot be read" }).waitFor();
+		await choose("mine.npz", zip({ "wave.npy": wave, "flat.npy": flat }));
+
 		// The measure stands in the address, and a hit leads to its layer.
 		await page.getByLabel("Measure").selectOption("CKA");
 		await page.waitForURL("**?measure=CKA");

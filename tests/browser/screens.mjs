@@ -26,7 +26,7 @@ const SCREENS = [
 	["/build", "Build a network", "convolution"],
 	["/try", "Try an image", "Enter the name"],
 	["/try?a=plain&b=nobody", "Try an image", "Draw something"],
-	["/ask?measure=CKA", "Ask with a file of activations", "digits, 100 images, default"],
+	["/ask?measure=CKA", "Ask with a file of activations", "Choose or drop"],
 	["/datasets", "Data sets", "10 classes"],
 	["/datasets/digits", "digits", "355 images"],
 	["/datasets/digits?split=TRAIN&class=3", "digits", "147 images"],

@@ -158,4 +158,11 @@ await withPage(server, async (page) => {
 	await page.waitForURL(isComparison);
 	await marks.getByRole("button", { name: "Clear" }).click();
 	await marks.waitFor({ state: "detached" });
+
+	// Two versions of one model, by one click.
+	await page.goto("/models/wide");
+	await link("with version 1");
+	await map.waitFor();
+	await page.getByText("wide, version 2").first().waitFor();
+	assert.deepEqual([...new URL(page.url()).searchParams.values()], ["wide:1", "wide:2"]);
 });

@@ -8,6 +8,12 @@ test("a screen keeps what its address says", () => {
 		kind: "Conv2d",
 		ownModel: true,
 	});
+	expect(search.compare({ a: "plain:1", b: "wide", tab: "structure", measure: "CKA" })).toEqual({
+		a: "plain:1",
+		b: "wide",
+		tab: "structure",
+		measure: "CKA",
+	});
 	expect(search.version({ tab: "evaluation", actual: 0, predicted: 7 })).toEqual({
 		tab: "evaluation",
 		actual: 0,
@@ -21,6 +27,7 @@ test("what an address has wrongly is left out, and the rest is kept", () => {
 	);
 	expect(search.compare({ a: "plain", b: ["wide"], row: 1.5, column: 2 })).toEqual({ a: "plain", column: 2 });
 	expect(search.jobs({ status: "LOST" })).toEqual({});
+	expect(search.ask({ measure: "COSINE", probeSet: "" })).toEqual({});
 });
 
 test("a name that looks like a number is a name", () => {

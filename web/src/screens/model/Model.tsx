@@ -137,7 +137,8 @@ function Versions({ model }: { model: Model }) {
 	);
 }
 
-function columns({ name, latest, best }: Model): readonly Column<Version>[] {
+function columns({ name, latest, best, versions }: Model): readonly Column<Version>[] {
+	const earlier = new Map(versions.nodes.map(({ id }, index) => [id, versions.nodes[index - 1]]));
 	return [
 		{
 			name: "Version",
@@ -145,7 +146,7 @@ function columns({ name, latest, best }: Model): readonly Column<Version>[] {
 				<>
 					<VersionLink model={name} number={number}>
 						version {number}
-					</VersionLink>
+					</VersionLink>{" "}
 					{number === latest?.number && <span className="tag">latest</span>}
 					{number === best?.number && <span className="tag">best</span>}
 				</>
@@ -158,6 +159,19 @@ function columns({ name, latest, best }: Model): readonly Column<Version>[] {
 		{ name: "Operations", isNumber: true, cell: ({ multiplyAccumulates }) => compact(multiplyAccumulates) },
 		{ name: "Format", cell: ({ format }) => words(format) },
 		{ name: "Registered", cell: ({ createdAt }) => moment(createdAt) },
+		{
+			name: "Compare",
+			cell: ({ id, number }) => {
+				const before = earlier.get(id);
+				return (
+					before && (
+						<Link to="/compare" search={{ a: `${name}:${before.number}`, b: `${name}:${number}` }}>
+							with version {before.number}
+						</Link>
+					)
+				);
+			},
+		},
 		markColumn(({ number }) => ({ model: name, number })),
 	];
 }
