@@ -150,7 +150,7 @@ await withPage(server, async (page) => {
 	await map.waitFor();
 	await page.goto("/models/wide/versions/1");
 	await assertHeading(page, "wide, version 1");
-	await page.getByRole("heading", { level: 1 }).click();
+	await page.getByRole("link", { name: "0", exact: true }).focus();
 	await page.keyboard.press("c");
 	await marks.getByText("Mark another version").waitFor();
 	await page.keyboard.press("c");

@@ -68,7 +68,7 @@ export function useKeys(open: { palette: () => void; help: () => void }) {
 function isTyping(target: EventTarget | null): boolean {
 	return (
 		target instanceof HTMLElement &&
-		target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], [role=dialog]") !== null
+		target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], dialog") !== null
 	);
 }
 
@@ -79,7 +79,8 @@ function isMark(target: EventTarget | null): boolean {
 /** Marks the version of the current row, or else that of the screen. Says whether there is one. */
 function mark(): boolean {
 	const row = document.activeElement?.closest("[data-row]");
-	const box = (row ?? document).querySelector<HTMLElement>(row ? "[data-mark]" : ".title [data-mark]");
+	const box =
+		row?.querySelector<HTMLElement>("[data-mark]") ?? document.querySelector<HTMLElement>(".title [data-mark]");
 	box?.click();
 	return box !== null;
 }
