@@ -7,6 +7,7 @@ const [server, directory] = process.argv.slice(2);
 /** The file, the address, and what has to be there. */
 const PICTURES = [
 	["library", "/", "residual-hasty"],
+	["network", "/models/residual-1/versions/1?at=3", "Layers that compute the same"],
 	["evaluation", "/models/plain-1/versions/1?tab=evaluation&actual=9&predicted=3", "9 taken for 3"],
 	["similar", "/models/plain-1/versions/1/layers/2", "by chance"],
 	["maps", "/models/plain-1/versions/1/layers/2?tab=maps&image=7", "channel 12"],

@@ -93,6 +93,13 @@ await withPage(server, async (page) => {
 	await page.waitForURL("**?name=pla");
 	await page.getByText("1 model", { exact: true }).waitFor();
 	await page.keyboard.press("Escape");
+	await page.getByLabel("Order").selectOption("largest first");
+	await page.waitForURL("**order=size*");
+	await page.getByLabel("Accuracy at least, %").fill("100.0");
+	await page.getByText("No model matches the filter").waitFor();
+	await page.getByLabel("Accuracy at least, %").fill("10");
+	await page.getByText("1 model", { exact: true }).waitFor();
+	await page.getByRole("heading", { level: 1 }).click();
 	await page.keyboard.press("j");
 	await page.keyboard.press("Enter");
 	await assertHeading(page, "plain");

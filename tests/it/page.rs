@@ -80,6 +80,13 @@ async fn one_builds_breaks_mends_and_trains_a_network_by_mouse_and_by_keyboard()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_takes_networks_and_weights_out_and_brings_them_in_again() {
+    let server = server_with_networks().await;
+    browse(&["files", &server.api.url]).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_restarts_is_followed_again_without_a_reload() {
     let data_dir = tempfile::tempdir().unwrap();
     let first = Server::with(|config| config.data_dir = data_dir.path().to_owned()).await;

@@ -4,11 +4,21 @@
  */
 type Raw = Record<string, unknown>;
 
+const VERSION_STATES = ["QUEUED", "RUNNING", "READY", "FAILED"] as const;
+
+type VersionStatus = (typeof VERSION_STATES)[number];
+
+/** Beside the newest first. */
+const LIBRARY_ORDERS = ["oldest", "name", "changed", "accuracy", "size"] as const;
+
 export interface LibrarySearch {
 	name?: string;
 	tag?: string;
 	dataset?: string;
-	order?: "name" | "oldest";
+	owner?: string;
+	minAccuracy?: number;
+	status?: VersionStatus;
+	order?: (typeof LIBRARY_ORDERS)[number];
 	deleted?: true;
 }
 
@@ -78,8 +88,11 @@ export interface DatasetSearch {
 
 export const JOB_STATES = ["QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"] as const;
 
+const JOB_ORDERS = ["oldest", "started", "finished"] as const;
+
 export interface JobsSearch {
 	status?: (typeof JOB_STATES)[number];
+	order?: (typeof JOB_ORDERS)[number];
 }
 
 export function library(raw: Raw): LibrarySearch {
@@ -87,7 +100,10 @@ export function library(raw: Raw): LibrarySearch {
 		name: text(raw.name),
 		tag: text(raw.tag),
 		dataset: text(raw.dataset),
-		order: choice(raw.order, ["name", "oldest"] as const),
+		owner: text(raw.owner),
+		minAccuracy: share(raw.minAccuracy),
+		status: choice(raw.status, VERSION_STATES),
+		order: choice(raw.order, LIBRARY_ORDERS),
 		deleted: flag(raw.deleted),
 	});
 }
@@ -140,7 +156,7 @@ export function dataset(raw: Raw): DatasetSearch {
 }
 
 export function jobs(raw: Raw): JobsSearch {
-	return present({ status: choice(raw.status, JOB_STATES) });
+	return present({ status: choice(raw.status, JOB_STATES), order: choice(raw.order, JOB_ORDERS) });
 }
 
 function text(value: unknown): string | undefined {

@@ -98,3 +98,27 @@ export function MeasureFilter({ value, onChange }: { value: Measure; onChange: (
 		/>
 	);
 }
+
+/** The least accuracy, which one types in per cent. Outside it is a share of 0 to 1. */
+export function AccuracyFilter({
+	value,
+	onChange,
+}: {
+	value: number | undefined;
+	onChange: (share: number | undefined) => void;
+}) {
+	return (
+		<TextFilter
+			label="Accuracy at least, %"
+			type="number"
+			value={value === undefined ? "" : String(Math.round(value * 1_000) / 10)}
+			onChange={(text) => onChange(shareOf(text))}
+		/>
+	);
+}
+
+/** The share that a percentage says, unless it is none. */
+function shareOf(percentage: string): number | undefined {
+	const share = Number(percentage) / 100;
+	return percentage !== "" && share >= 0 && share <= 1 ? share : undefined;
+}

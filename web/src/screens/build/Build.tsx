@@ -16,12 +16,15 @@ import { BlockForm } from "./BlockForm";
 import { Coded } from "./Coded";
 import { CopyLink } from "./CopyLink";
 import { useDraft } from "./draft";
+import { Export } from "./Export";
+// IMPORT import { Import } from "./Import";
 import { Json } from "./Json";
 import { Kinds } from "./Kinds";
 import { focusBlock } from "./keys";
 import { Train } from "./Train";
 import { Tree } from "./Tree";
 import { type Block, blockAt, outline } from "./tree";
+import { Weights } from "./Weights";
 import "./Build.css";
 
 const KINDS = graphql(`
@@ -72,6 +75,8 @@ const VALIDATE = graphql(`
 	}
 `);
 
+const DIALOGS = { json: Json, import: Json, export: Export };
+
 /** How long the network may stay as it is before the server is asked. */
 const PAUSE_MILLISECONDS = 200;
 
@@ -81,7 +86,8 @@ const UNKNOWN = { errors: [], layers: [] };
 export default function Build() {
 	const { blocks, dataset, selected, set } = useDraft();
 	const kinds = useDocument(KINDS, {});
-	const [isJson, setJson] = useState(false);
+	const [dialog, setDialog] = useState<keyof typeof DIALOGS | null>(null);
+	const Shown = dialog && DIALOGS[dialog];
 	const { pastStates, futureStates, undo, redo } = useStore(useDraft.temporal);
 	const opened = useAddress();
 	const report = useReport();
@@ -100,8 +106,14 @@ export default function Build() {
 						<button type="button" disabled={futureStates.length === 0} onClick={() => redo()}>
 							Redo
 						</button>
-						<button type="button" onClick={() => setJson(true)}>
+						<button type="button" onClick={() => setDialog("json")}>
 							JSON
+						</button>
+						<button type="button" onClick={() => setDialog("import")}>
+							Import
+						</button>
+						<button type="button" disabled={blocks.length === 0} onClick={() => setDialog("export")}>
+							Export
 						</button>
 						<CopyLink />
 					</>
@@ -160,9 +172,10 @@ export default function Build() {
 										/>
 									)}
 									<Train isValid={isValid} />
+									<Weights isValid={isValid === true} />
 								</div>
 							</div>
-							{isJson && <Json onClose={() => setJson(false)} />}
+							{Shown && <Shown onClose={() => setDialog(null)} />}
 						</>
 					);
 				}}

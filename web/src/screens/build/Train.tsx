@@ -9,24 +9,8 @@ import type { BlockInput } from "../../gql/graphql";
 import { percent, words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { useDraft } from "./draft";
-
-const MODEL = graphql(`
-	query ModelToTrain($name: String!) {
-		model(name: $name) {
-			id
-		}
-	}
-`);
-
-const CREATE = graphql(`
-	mutation CreateModel($input: CreateModelInput!) {
-		createModel(input: $input) {
-			model {
-				id
-			}
-		}
-	}
-`);
+import { modelOf } from "./model";
+import { DEFAULTS, TrainSettings } from "./TrainSettings";
 
 const TRAIN = graphql(`
 	mutation TrainVersion($input: TrainVersionInput!) {
@@ -81,28 +65,17 @@ interface Started {
 export function Train({ isValid }: { isValid: boolean | undefined }) {
 	const { blocks, dataset } = useDraft();
 	const [model, setModel] = useState("");
-	const [epochs, setEpochs] = useState(10);
-	const [learningRate, setLearningRate] = useState(0.001);
+	const [settings, setSettings] = useState(DEFAULTS);
 	const [started, setStarted] = useState<Started | null>(null);
 	const train = useMutation({
 		mutationFn: async () => {
 			const name = model.trim();
-			const known = (await request(MODEL, { name })).model;
-			const { id } = known ?? (await request(CREATE, { input: { name, description: "", tags: [] } })).createModel.model;
 			const input = {
-				modelId: id,
+				modelId: await modelOf(name),
 				dataset,
 				blocks: blocks as BlockInput[],
-				settings: {
-					epochs,
-					learningRate,
-					batchSize: 64,
-					optimizer: "ADAM",
-					schedule: "CONSTANT",
-					seed: 0,
-					weightDecay: 0,
-				},
-			} as const;
+				settings,
+			};
 			const { job, version } = (await request(TRAIN, { input })).trainVersion;
 			return { job: job.id, model: name, number: version.number };
 		},
@@ -121,27 +94,7 @@ export function Train({ isValid }: { isValid: boolean | undefined }) {
 					<span>Model, new or known</span>
 					<input value={model} required maxLength={128} onChange={(event) => setModel(event.target.value)} />
 				</label>
-				<label className="field">
-					<span>Epochs</span>
-					<input
-						type="number"
-						min={1}
-						max={1000}
-						value={epochs}
-						onChange={(event) => setEpochs(event.target.valueAsNumber)}
-					/>
-				</label>
-				<label className="field">
-					<span>Learning rate</span>
-					<input
-						type="number"
-						min={0}
-						max={10}
-						step="any"
-						value={learningRate}
-						onChange={(event) => setLearningRate(event.target.valueAsNumber)}
-					/>
-				</label>
+				<TrainSettings settings={settings} onChange={setSettings} />
 				<button type="submit" className="primary" disabled={!isValid || train.isPending}>
 					Train
 				</button>

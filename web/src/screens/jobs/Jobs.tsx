@@ -13,8 +13,8 @@ import { Rows } from "../../ui/Rows";
 import { Title } from "../../ui/Title";
 
 const JOBS = graphql(`
-	query Jobs($after: String, $statuses: [JobStatus!]!) {
-		jobs(first: 100, after: $after, filter: { statuses: $statuses }) {
+	query Jobs($after: String, $statuses: [JobStatus!]!, $order: JobOrder) {
+		jobs(first: 100, after: $after, filter: { statuses: $statuses }, orderBy: $order) {
 			totalCount
 			pageInfo {
 				hasNextPage
@@ -67,13 +67,23 @@ const RETRY = graphql(`
 
 type Job = JobsQuery["jobs"]["nodes"][number];
 
+const ORDERS = {
+	newest: ["CREATED_AT", "DESC"],
+	oldest: ["CREATED_AT", "ASC"],
+	started: ["STARTED_AT", "DESC"],
+	finished: ["FINISHED_AT", "DESC"],
+} as const;
+
 const route = getRouteApi("/jobs");
 
 /** What runs in the background, what waits and what failed. */
 export default function Jobs() {
-	const { status } = route.useSearch();
+	const { status, order = "newest" } = route.useSearch();
+	const [field, direction] = ORDERS[order];
 	const navigate = route.useNavigate();
-	const jobs = usePages(JOBS, { statuses: status ? [status] : [] }, (data) => data.jobs);
+	const jobs = usePages(JOBS, { statuses: status ? [status] : [], order: { field, direction } }, (data) => data.jobs);
+	const set = (change: Partial<Record<keyof JobsSearch, unknown>>) =>
+		void navigate({ search: (before) => ({ ...before, ...change }) as JobsSearch, replace: true });
 	const { refetch } = jobs;
 	useJobChanges(refetch);
 	const more = useMore(jobs);
@@ -131,9 +141,18 @@ export default function Jobs() {
 					label="State"
 					value={status ?? ""}
 					options={[["", "any"], ...JOB_STATES.map((name) => [name, words(name)] as const)]}
-					onChange={(name) =>
-						void navigate({ search: name ? { status: name as NonNullable<JobsSearch["status"]> } : {}, replace: true })
-					}
+					onChange={(status) => set({ status: status || undefined })}
+				/>
+				<SelectFilter
+					label="Order"
+					value={order}
+					options={[
+						["newest", "newest first"],
+						["oldest", "oldest first"],
+						["started", "last started first"],
+						["finished", "last finished first"],
+					]}
+					onChange={(order) => set({ order: order === "newest" ? undefined : order })}
 				/>
 			</Filters>
 			{error && <Problem error={error} />}

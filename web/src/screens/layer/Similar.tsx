@@ -6,7 +6,7 @@ import type { SimilarityFilter, SimilarQuery } from "../../gql/graphql";
 import type { LayerSearch, Measure } from "../../search";
 import { Answer, Empty } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
-import { Filters, MeasureFilter, TextFilter } from "../../ui/Filters";
+import { AccuracyFilter, Filters, MeasureFilter, TextFilter } from "../../ui/Filters";
 import { percent } from "../../ui/format";
 import { HIT_COLUMNS, HIT_MARK } from "../../ui/hits";
 import { proof } from "../../ui/proof";
@@ -105,12 +105,7 @@ export function Similar({ layer }: { layer: Layer }) {
 			<h2 id="similar">Most similar layers</h2>
 			<Filters>
 				<MeasureFilter value={measure} onChange={(measure) => set({ measure })} />
-				<TextFilter
-					label="Accuracy at least, %"
-					type="number"
-					value={search.minAccuracy === undefined ? "" : String(Math.round(search.minAccuracy * 1_000) / 10)}
-					onChange={(text) => set({ minAccuracy: text === "" ? undefined : share(text) })}
-				/>
+				<AccuracyFilter value={search.minAccuracy} onChange={(minAccuracy) => set({ minAccuracy })} />
 				<TextFilter
 					label="Kind"
 					value={search.kind ?? ""}
@@ -215,11 +210,6 @@ function HitTable({ edges, layer, measure, filter }: TableProps) {
 			below={({ node }) => explained === node.id && <Explanation layer={layer} other={node.id} />}
 		/>
 	);
-}
-
-function share(percentage: string): number | undefined {
-	const value = Number(percentage) / 100;
-	return value >= 0 && value <= 1 ? value : undefined;
 }
 
 function probability(value: number): string {

@@ -5,7 +5,7 @@ import type { LibraryQuery } from "../../gql/graphql";
 import type { LibrarySearch } from "../../search";
 import { Answer, Empty } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
-import { Filters, SelectFilter, TextFilter } from "../../ui/Filters";
+import { AccuracyFilter, Filters, SelectFilter, TextFilter } from "../../ui/Filters";
 import { moment, NONE, percent } from "../../ui/format";
 import { markColumn } from "../../ui/Mark";
 import { Problem } from "../../ui/Problem";
@@ -27,7 +27,7 @@ const MODELS = graphql(`
 				tags
 				owner
 				visibility
-				createdAt
+				updatedAt
 				best: version(alias: "best") {
 					id
 					number
@@ -89,7 +89,7 @@ const COLUMNS: readonly Column<Model>[] = [
 		width: "9rem",
 		cell: ({ owner, visibility }) => `${owner ?? "everyone"}${visibility === "PRIVATE" ? ", private" : ""}`,
 	},
-	{ name: "Registered", rank: 3, width: "11rem", cell: ({ createdAt }) => moment(createdAt) },
+	{ name: "Changed", rank: 3, width: "11rem", cell: ({ updatedAt }) => moment(updatedAt) },
 	// Of a model that is not evaluated, the latest version.
 	markColumn(({ name, best, latest }) => {
 		const version = best ?? latest;
@@ -97,7 +97,14 @@ const COLUMNS: readonly Column<Model>[] = [
 	}),
 ];
 
-const ORDERS = { newest: ["CREATED_AT", "DESC"], oldest: ["CREATED_AT", "ASC"], name: ["NAME", "ASC"] } as const;
+const ORDERS = {
+	newest: ["CREATED_AT", "DESC"],
+	oldest: ["CREATED_AT", "ASC"],
+	name: ["NAME", "ASC"],
+	changed: ["UPDATED_AT", "DESC"],
+	accuracy: ["ACCURACY", "DESC"],
+	size: ["SIZE", "DESC"],
+} as const;
 
 const route = getRouteApi("/");
 
@@ -113,6 +120,9 @@ export default function Library() {
 				nameContains: search.name ?? null,
 				tags: search.tag ? [search.tag] : [],
 				datasets: search.dataset ? [search.dataset] : [],
+				owner: search.owner ?? null,
+				minAccuracy: search.minAccuracy ?? null,
+				statuses: search.status ? [search.status] : [],
 				deleted: search.deleted ?? false,
 			},
 			order: { field, direction },
@@ -151,12 +161,29 @@ export default function Library() {
 					options={[["", "any"], ...(datasets.data?.datasets ?? []).map(({ name }) => [name, name] as const)]}
 					onChange={(dataset) => set({ dataset: dataset || undefined })}
 				/>
+				<TextFilter label="Owner" value={search.owner ?? ""} onChange={(owner) => set({ owner: owner || undefined })} />
+				<AccuracyFilter value={search.minAccuracy} onChange={(minAccuracy) => set({ minAccuracy })} />
+				<SelectFilter
+					label="Has a version that is"
+					value={search.status ?? ""}
+					options={[
+						["", "in any state"],
+						["READY", "ready"],
+						["QUEUED", "queued"],
+						["RUNNING", "running"],
+						["FAILED", "failed"],
+					]}
+					onChange={(status) => set({ status: status || undefined })}
+				/>
 				<SelectFilter
 					label="Order"
 					value={search.order ?? "newest"}
 					options={[
 						["newest", "newest first"],
 						["oldest", "oldest first"],
+						["changed", "last changed first"],
+						["accuracy", "most accurate first"],
+						["size", "largest first"],
 						["name", "by name"],
 					]}
 					onChange={(order) => set({ order: order === "newest" ? undefined : order })}

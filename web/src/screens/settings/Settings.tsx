@@ -11,6 +11,9 @@ import { integer, percent, words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { Table } from "../../ui/Table";
 import { Title } from "../../ui/Title";
+import { Audit } from "./Audit";
+// TOKENS import { Tokens } from "./Tokens";
+import "./Settings.css";
 
 const SETTINGS = graphql(`
 	query Settings {
@@ -77,6 +80,8 @@ export default function Settings() {
 								</>
 							)}
 						</section>
+						{/* TOKENS */}
+						{viewer.scope === "ADMIN" && <Audit />}
 						<section aria-labelledby="server">
 							<h2 id="server">Server</h2>
 							<Facts>{{ Version: serverInfo.version, Device: serverInfo.device }}</Facts>

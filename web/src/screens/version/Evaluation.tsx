@@ -9,6 +9,7 @@ import { Table } from "../../ui/Table";
 import { Calibration } from "./Calibration";
 import { type Cell, Confusion } from "./Confusion";
 import { NotEvaluated } from "./NotEvaluated";
+import { Training } from "./Training";
 import type { NamedVersion } from "./Version";
 import "./Evaluation.css";
 
@@ -16,7 +17,6 @@ const EVALUATION = graphql(`
 	query Evaluation($version: ID!) {
 		version(id: $version) {
 			id
-			trainingCurve
 			evaluation {
 				accuracy
 				loss
@@ -109,43 +109,40 @@ const CELLS = graphql(`
 export function Evaluation({ version }: NamedVersion) {
 	const found = useDocument(EVALUATION, { version: version.id });
 	return (
-		<Answer query={found} rows={8}>
-			{({ version: answer }) => {
-				const evaluation = answer?.evaluation;
-				if (!evaluation) return <NotEvaluated version={version}>This version is not evaluated.</NotEvaluated>;
-				return (
-					<>
-						<Facts>
-							{{
-								Accuracy: percent(evaluation.accuracy),
-								"Top five": percent(evaluation.topFiveAccuracy),
-								"Mean cross-entropy": `${evaluation.loss.toFixed(3)} nats`,
-								"Test images": integer(evaluation.imageCount),
-								"Calibration error": percent(evaluation.calibration?.expectedCalibrationError),
-								Evaluated: moment(evaluation.createdAt),
-							}}
-						</Facts>
-						<section aria-labelledby="confusion">
-							<h2 id="confusion">What it takes for what</h2>
-							<p className="quiet">
-								A row for each true class, a column for each predicted one. Each cell shows the image that was
-								classified with the highest confidence.
-							</p>
-							<Cells version={version.id} classNames={evaluation.dataset.classNames} />
-						</section>
-						{evaluation.mistakes && <Mistakes mistakes={evaluation.mistakes.nodes} />}
-						{evaluation.calibration && <Calibration bins={evaluation.calibration.bins} />}
-						{evaluation.classes && <Classes classes={evaluation.classes} />}
-						{answer.trainingCurve && (
-							<section aria-labelledby="training">
-								<h2 id="training">Training</h2>
-								<img className="plot" src={answer.trainingCurve} alt="Loss and accuracy by training epoch" />
+		<>
+			<Answer query={found} rows={8}>
+				{({ version: answer }) => {
+					const evaluation = answer?.evaluation;
+					if (!evaluation) return <NotEvaluated version={version}>This version is not evaluated.</NotEvaluated>;
+					return (
+						<>
+							<Facts>
+								{{
+									Accuracy: percent(evaluation.accuracy),
+									"Top five": percent(evaluation.topFiveAccuracy),
+									"Mean cross-entropy": `${evaluation.loss.toFixed(3)} nats`,
+									"Test images": integer(evaluation.imageCount),
+									"Calibration error": percent(evaluation.calibration?.expectedCalibrationError),
+									Evaluated: moment(evaluation.createdAt),
+								}}
+							</Facts>
+							<section aria-labelledby="confusion">
+								<h2 id="confusion">What it takes for what</h2>
+								<p className="quiet">
+									A row for each true class, a column for each predicted one. Each cell shows the image that was
+									classified with the highest confidence.
+								</p>
+								<Cells version={version.id} classNames={evaluation.dataset.classNames} />
 							</section>
-						)}
-					</>
-				);
-			}}
-		</Answer>
+							{evaluation.mistakes && <Mistakes mistakes={evaluation.mistakes.nodes} />}
+							{evaluation.calibration && <Calibration bins={evaluation.calibration.bins} />}
+							{evaluation.classes && <Classes classes={evaluation.classes} />}
+						</>
+					);
+				}}
+			</Answer>
+			<Training version={version.id} />
+		</>
 	);
 }
 

@@ -1,6 +1,10 @@
+import { Link } from "@tanstack/react-router";
 import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer } from "../../ui/Answer";
+import { Source } from "../../ui/Source";
+import { useDraft } from "../build/draft";
+import { readBlocks } from "../build/parse";
 import type { NamedVersion } from "./Version";
 
 const FILES = graphql(`
@@ -48,6 +52,7 @@ export function Files({ model, version }: NamedVersion) {
 								))}
 							</ul>
 						)}
+						{blocks != null && <OpenInBuild blocks={blocks} dataset={version.dataset.name} />}
 						{code && <Source name="PyTorch" text={code} />}
 						{blocks != null && <Source name="Blocks" text={JSON.stringify(blocks, null, 2)} />}
 					</>
@@ -61,19 +66,14 @@ function basename(path: string | null | undefined): string {
 	return path?.split("/").at(-1) ?? "";
 }
 
-function Source({ name, text }: { name: string; text: string }) {
+/** A link to Build with the network of this version. The version stays as it is. */
+function OpenInBuild({ blocks, dataset }: { blocks: unknown; dataset: string }) {
+	const set = useDraft((draft) => draft.set);
 	return (
-		<section>
-			<h2>
-				{name}{" "}
-				<button type="button" onClick={() => void navigator.clipboard.writeText(text)}>
-					Copy
-				</button>
-			</h2>
-			{/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
-			<section className="source" tabIndex={0} aria-label={name}>
-				<pre>{text}</pre>
-			</section>
-		</section>
+		<p>
+			<Link to="/build" className="button" onClick={() => set({ blocks: readBlocks(blocks), dataset, selected: "0" })}>
+				Open in Build
+			</Link>
+		</p>
 	);
 }

@@ -1,4 +1,5 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
+import { useState } from "react";
 import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { VersionQuery } from "../../gql/graphql";
@@ -9,6 +10,7 @@ import { compact, moment, percent, words } from "../../ui/format";
 import { Mark } from "../../ui/Mark";
 import { Tabs } from "../../ui/Tabs";
 import { Title } from "../../ui/Title";
+import { DeleteVersion } from "./DeleteVersion";
 import { Evaluation } from "./Evaluation";
 import { Files } from "./Files";
 import { Network } from "./Network";
@@ -29,6 +31,11 @@ const VERSION = graphql(`
 				parameterCount
 				multiplyAccumulates
 				createdAt
+				createdBy
+				job {
+					id
+					status
+				}
 				dataset {
 					id
 					name
@@ -68,6 +75,7 @@ export default function VersionScreen() {
 	const { model, number } = route.useParams();
 	const { tab = "network" } = route.useSearch();
 	const found = useDocument(VERSION, { model, number: Number(number) }, { enabled: isNumber(number) });
+	const [isDeleting, setDeleting] = useState(false);
 	const nothing = <NotFound>{`There is no version ${number} of ${model}`}</NotFound>;
 	if (!isNumber(number)) return nothing;
 	return (
@@ -93,6 +101,9 @@ export default function VersionScreen() {
 									<Link className="button" to="/compare" search={{ a: `${model.name}:${version.number}` }}>
 										Compare
 									</Link>
+									<button type="button" onClick={() => setDeleting(true)}>
+										Delete
+									</button>
 								</>
 							}
 						>
@@ -107,7 +118,7 @@ export default function VersionScreen() {
 								Parameters: compact(version.parameterCount),
 								"Operations for an image": compact(version.multiplyAccumulates),
 								Format: words(version.format),
-								Registered: moment(version.createdAt),
+								Registered: `${moment(version.createdAt)}${version.createdBy ? ` by ${version.createdBy}` : ""}`,
 							}}
 						</Facts>
 						<Tabs names={TAB_NAMES} tab={tab} label="Parts of the version" />
@@ -115,6 +126,7 @@ export default function VersionScreen() {
 						{tab === "evaluation" && <Evaluation {...named} />}
 						{tab === "relatives" && <Relatives {...named} />}
 						{tab === "files" && <Files {...named} />}
+						{isDeleting && <DeleteVersion {...named} onClose={() => setDeleting(false)} />}
 					</>
 				);
 			}}
