@@ -79,12 +79,13 @@ pub fn mutations(
 
 /// Mutations that a token with the scope READ may execute: those that do not change the library, and the revocation of
 /// its own account's tokens.
-const READ_MUTATIONS: [&str; 7] = [
+const READ_MUTATIONS: [&str; 8] = [
     "attributeImage",
     "explainSimilarity",
     "computeFeatureMaps",
     "mapWeights",
     "predict",
+    "readBlocks",
     "revokeToken",
     "similarToActivations",
 ];

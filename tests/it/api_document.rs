@@ -52,6 +52,9 @@ impl Library {
         let probe_set = "{ dataset(name: \"digits\") { probeSets { id } } }";
         let probe_set = api.data(probe_set, json!({})).await["dataset"]["probeSets"][0]["id"].take();
         values.insert("probeSet".to_owned(), probe_set);
+        let network = api
+            .download(&format!("/versions/{}/network.onnx", text(&values["version"])))
+            .await;
         let image = image::RgbImage::from_fn(9, 9, |x, _| image::Rgb(if x == 4 { [255; 3] } else { [0; 3] }));
         Self {
             values,
@@ -59,6 +62,7 @@ impl Library {
                 ("image", insight::encode_image(&image, image::ImageFormat::Png)),
                 ("weights", initial_weights(&perceptron(), 1)),
                 ("activations", activations()),
+                ("network", network),
             ],
         }
     }

@@ -13,6 +13,9 @@ const MAP_WEIGHTS: &str = "mutation($input: MapWeightsInput!) { mapWeights(input
     mapping { by pairs { key from shape } ignored }
     misfits { reason key neededShape from shape message } } }";
 
+const READ_BLOCKS: &str = "mutation($input: ReadBlocksInput!) { readBlocks(input: $input) {
+    blocks problems { node operator message } imageShape report { valid parameterCount } } }";
+
 /// The layers of a version with their best hit in another model.
 async fn best_hits_in(api: &Client, version: &Value, model: &str) -> Vec<Value> {
     let query = "query($id: ID!, $in: ID!) { version(id: $id) { accuracy layers { nodes { name kind
@@ -188,6 +191,60 @@ async fn an_onnx_network_runs_on_another_data_set_with_its_own_preprocessing() {
     let bad = json!({ "modelId": model, "dataset": "numbers", "preprocessing": { "height": 9, "width": 9 } });
     let response = api.create_version(bad, &[("input.onnx", &onnx)]).await;
     assert_eq!(first_error(&response).0, "BAD_USER_INPUT", "{response:#}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_onnx_file_is_read_as_blocks_to_be_changed_and_trained() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("m").await;
+    let version = api
+        .push_and_wait(&model, small_cnn(), initial_weights(&small_cnn(), 1))
+        .await;
+    let onnx = api.download(&format!("/versions/{version}/network.onnx")).await;
+    let read = async |dataset: &str, file: &[u8]| {
+        let input = json!({ "dataset": dataset, "file": null });
+        let files = [("input.file", file)];
+        api.upload(READ_BLOCKS, json!({ "input": input }), &files)
+            .await
+            .unwrap()
+    };
+    let payload = read("digits", &onnx).await["data"]["readBlocks"].take();
+    assert_eq!(payload["problems"], json!([]));
+    assert_eq!(payload["imageShape"], json!([1, 8, 8]));
+    assert_eq!(payload["blocks"], small_cnn());
+    assert_eq!(payload["report"]["valid"], true);
+    let query =
+        "query($id: ID!) { version(id: $id) { parameterCount } model(name: \"m\") { versions { totalCount } } }";
+    let data = api.data(query, json!({ "id": version })).await;
+    assert_eq!(
+        payload["report"]["parameterCount"].as_f64(),
+        data["version"]["parameterCount"].as_f64()
+    );
+    assert_eq!(data["model"]["versions"]["totalCount"], 1, "nothing is registered");
+    api.train_and_wait(&model, payload["blocks"].clone(), json!({ "epochs": 1 }))
+        .await;
+
+    let mut file = ModelProto::decode(onnx.as_slice()).unwrap();
+    let nodes = &mut file.graph.as_mut().unwrap().node;
+    let relu = nodes.iter_mut().find(|node| node.op_type == "Relu").unwrap();
+    relu.op_type = "HardSwish".to_owned();
+    let payload = read("digits", &file.encode_to_vec()).await["data"]["readBlocks"].take();
+    assert_eq!((&payload["blocks"], &payload["report"]), (&Value::Null, &Value::Null));
+    insta::assert_json_snapshot!(payload["problems"]);
+
+    for bad in [&b"not a network"[..], &onnx[..onnx.len() / 2], b""] {
+        let registered = json!({ "modelId": model, "dataset": "digits" });
+        let registered = api.create_version(registered, &[("input.onnx", bad)]).await;
+        let (code, message) = first_error(&read("digits", bad).await);
+        let (same_code, same_message) = first_error(&registered);
+        assert_eq!(
+            (code, message),
+            (same_code, same_message.replace("input.onnx", "input.file"))
+        );
+    }
+    assert_eq!(first_error(&read("moon", &onnx).await).0, "NOT_FOUND");
     server.stop().await.unwrap();
 }
 

@@ -136,6 +136,7 @@ async fn a_read_token_may_upload_files_and_request_explanations() {
         ("attributeImage", json!({ "versionId": version }), "image"),
         ("computeFeatureMaps", json!({ "layerId": layer }), "image"),
         ("similarToActivations", json!({ "dataset": "digits" }), "activations"),
+        ("readBlocks", json!({ "dataset": "digits" }), "file"),
         (
             "mapWeights",
             json!({ "dataset": "digits", "blocks": perceptron() }),
@@ -150,8 +151,8 @@ async fn a_read_token_may_upload_files_and_request_explanations() {
             .upload(&document(mutation), json!({ "input": input }), &files)
             .await
             .unwrap();
-        if ["similarToActivations", "mapWeights"].contains(&mutation) {
-            // The request is allowed, but an image is not a file of activations or weights.
+        if ["similarToActivations", "mapWeights", "readBlocks"].contains(&mutation) {
+            // The request is allowed, but an image is not a file of activations, weights or a network.
             assert_eq!(first_error(&response).0, "BAD_USER_INPUT", "{response:#}");
         } else {
             assert!(response.get("errors").is_none(), "{mutation}: {response:#}");

@@ -1,11 +1,12 @@
 //! Files for a network that is being designed. Nothing is written; these are mutations because only mutations support uploads.
 
-use async_graphql::{Context, Enum, InputObject, Object, SimpleObject, Upload};
+use async_graphql::{Context, Enum, InputObject, Json, Object, SimpleObject, Upload};
 
 use super::network::WeightMapping;
-use crate::block::{BlockInput, blocks};
+use crate::block::{BlockInput, BlockReport, blocks};
 use crate::error::Result;
 use crate::upload::read_named_upload;
+use scv_domain::block as domain;
 use scv_service::{Library, NamedShape, WeightError, WeightRule};
 
 /// Mutations that read files for blocks.
@@ -14,6 +15,32 @@ pub struct DraftMutation;
 
 #[Object(use_type_description)]
 impl DraftMutation {
+    /// Reads the network of an ONNX file as blocks, to be changed and trained here. Nothing is stored. What blocks cannot say is
+    /// no error: the payload lists every such node.
+    async fn read_blocks(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The file and the data set.")] input: ReadBlocksInput,
+    ) -> Result<ReadBlocksPayload> {
+        let file = read_named_upload(ctx, input.file, "file")?;
+        let library = ctx.data_unchecked::<Library>();
+        let found = Box::pin(library.read_blocks(file, &input.dataset, input.output)).await?;
+        let image = found.image_shape;
+        let (blocks, problems) = match found.blocks {
+            Ok(blocks) => (Some(blocks), Vec::new()),
+            Err(problems) => (None, problems),
+        };
+        Ok(ReadBlocksPayload {
+            problems: problems.into_iter().map(BlockProblem::from).collect(),
+            image_shape: vec![image.channels, image.height, image.width],
+            blocks: blocks.as_ref().map(|blocks| Json(serde_json::json!(blocks))),
+            report: found
+                .report
+                .zip(blocks)
+                .map(|(report, blocks)| BlockReport::new(report, blocks, input.dataset)),
+        })
+    }
+
     /// Maps the tensors of a file of weights to those of a network, exactly as `createVersion` does. Nothing is stored. Weights
     /// that do not fit are no error: the payload lists every misfit.
     async fn map_weights(
@@ -31,6 +58,52 @@ impl DraftMutation {
             Err(errors) => (None, errors.into_iter().filter_map(WeightMisfit::of).collect()),
         };
         Ok(MapWeightsPayload { mapping, misfits })
+    }
+}
+
+/// An ONNX file to read as blocks.
+#[derive(InputObject)]
+pub struct ReadBlocksInput {
+    /// The ONNX file, or a zip archive of it and its external data files.
+    file: Upload,
+    /// Name of the data set that the blocks are for.
+    dataset: String,
+    /// Name of the output of the file to use; required if it has several.
+    output: Option<String>,
+}
+
+/// The network of a file in the block language.
+#[derive(Debug, SimpleObject)]
+pub struct ReadBlocksPayload {
+    /// The block list, whose entries have the fields of `BlockInput`. Null if there are problems. What has no effect after
+    /// training, such as dropout, is missing.
+    blocks: Option<Json<serde_json::Value>>,
+    /// The nodes that blocks cannot say, in execution order.
+    problems: Vec<BlockProblem>,
+    /// Shape of the images that the file's network reads: channels, rows, columns. The blocks take the images of the data set.
+    image_shape: Vec<usize>,
+    /// The validation of the blocks for the data set; null if there are problems.
+    report: Option<BlockReport>,
+}
+
+/// A node of a file that blocks cannot say.
+#[derive(Debug, SimpleObject)]
+pub struct BlockProblem {
+    /// Name of the node.
+    node: String,
+    /// Its operator: the block kind that is closest, or else ONNX's name.
+    operator: String,
+    /// What blocks cannot say about it.
+    message: String,
+}
+
+impl From<domain::NodeProblem> for BlockProblem {
+    fn from(problem: domain::NodeProblem) -> Self {
+        Self {
+            node: problem.node,
+            operator: problem.kind,
+            message: problem.message,
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod assemble;
 mod attributes;
 mod batch;
+pub mod blocks;
 pub mod case;
 mod constant;
 pub mod export;

@@ -3,7 +3,7 @@
 //! The catalogue defines every kind of block once. Parameter parsing, error messages, shape
 //! inference and the documentation are derived from it. [`parse()`] reads a list from JSON, [`lower`]
 //! turns it into a [`Graph`], [`report`] describes a valid or invalid list, and [`pytorch_source`]
-//! writes it as Python.
+//! writes it as Python. [`from_graph`] says a graph of another tool in blocks.
 //!
 //! [`Graph`]: super::graph::Graph
 
@@ -17,6 +17,7 @@ mod convolution;
 mod dense;
 mod draft;
 mod error;
+mod from_graph;
 mod lower;
 mod network_rules;
 mod normalization;
@@ -35,6 +36,7 @@ mod window;
 
 pub use catalogue::{Category, KindSpec, catalogue, catalogue_markdown};
 pub use error::{BlockError, ErrorRule};
+pub use from_graph::{Constants, NodeProblem, from_graph};
 pub use lower::{BlockReport, BlockSummary, lower, report};
 pub use parameter::{ParameterDefault, ParameterSpec, ParameterType};
 pub use parse::{ParseError, parse};
