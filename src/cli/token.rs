@@ -252,7 +252,9 @@ async fn record(store: &Store, mutation: &str, input: serde_json::Value) -> anyh
 async fn all(store: &Store) -> anyhow::Result<Vec<Token>> {
     let (mut tokens, mut after) = (Vec::new(), None);
     loop {
-        let slice = store.tokens_page(&Page::new(Some(100), after, None, None)?).await?;
+        let slice = store
+            .tokens_page(None, &Page::new(Some(100), after, None, None)?)
+            .await?;
         tokens.extend(slice.entries);
         if !slice.has_next {
             return Ok(tokens);

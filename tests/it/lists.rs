@@ -6,11 +6,11 @@ use crate::support::client::{Client, text};
 use crate::support::networks::{initial_weights, perceptron};
 use crate::support::server::Server;
 
-/// Models with and without versions, accuracies and owners. Some values of each order are equal.
+/// Models with and without versions, accuracies and owners, and jobs. Some values of each order are equal.
 const MODELS: &str = "
     insert into account (name) values ('ada'), ('bob');
-    insert into model (name, owner_id, visibility, created_at, updated_at)
-         select model.name, account_id, visibility, created::timestamptz, updated::timestamptz
+    insert into model (name, owner_id, visibility, tags, created_at, updated_at)
+         select model.name, account_id, visibility, array[model.name], created::timestamptz, updated::timestamptz
            from (values (1, 'a', 'ada', 'PUBLIC', '2026-01-01Z', '2026-05-01Z'),
                         (2, 'b', 'ada', 'PUBLIC', '2026-01-02Z', '2026-04-01Z'),
                         (3, 'c', 'bob', 'PUBLIC', '2026-01-03Z', '2026-04-01Z'),
@@ -20,12 +20,15 @@ const MODELS: &str = "
                 as model (row, name, owner, visibility, created, updated)
            left join account on account.name = owner
           order by row;
-    insert into version (model_id, number, status, format, dataset_id, parameter_count, multiply_accumulates, failure)
-         select model_id, number, status, 'BLOCKS', dataset_id, parameters, 0,
-                case status when 'FAILED' then '{\"code\": \"INTERNAL\", \"message\": \"\"}'::jsonb end
-           from (values ('a', 1, 'READY', 300), ('a', 2, 'READY', 20), ('b', 1, 'READY', 100), ('c', 1, 'READY', 100),
-                        ('d', 1, 'FAILED', 50), ('e', 1, 'QUEUED', 10))
-                as version (model, number, status, parameters)
+    insert into version (model_id, number, status, format, dataset_id, parameter_count, multiply_accumulates, failure,
+                         source, created_at)
+         select model_id, number, status, format, dataset_id, parameters, operations,
+                case status when 'FAILED' then '{\"code\": \"INTERNAL\", \"message\": \"\"}'::jsonb end,
+                case when format <> 'BLOCKS' then '{\"kind\": \"ACTIVATIONS\", \"probe_set\": 1}'::jsonb end, model.created_at
+           from (values ('a', 1, 'READY', 'BLOCKS', 300, 5), ('a', 2, 'READY', 'ONNX', 20, 9),
+                        ('b', 1, 'READY', 'BLOCKS', 100, 5), ('c', 1, 'READY', 'ACTIVATIONS', 100, 0),
+                        ('d', 1, 'FAILED', 'BLOCKS', 50, 7), ('e', 1, 'QUEUED', 'ONNX', 10, 7))
+                as version (model, number, status, format, parameters, operations)
            join model on model.name = version.model
           cross join dataset
           where dataset.name = 'digits'
@@ -209,6 +212,75 @@ async fn a_model_counts_as_changed_when_its_fields_change_and_when_it_gets_a_ver
     server.stop().await.unwrap();
 }
 
+/// The versions in a list, such as `a1`, and whether their number is the total.
+async fn versions(api: &Client, arguments: &str) -> String {
+    let query = format!("{{ versions({arguments}) {{ totalCount nodes {{ number model {{ name }} }} }} }}");
+    let versions = api.data(&query, json!({})).await["versions"].take();
+    let nodes = versions["nodes"].as_array().unwrap().iter();
+    let names: Vec<_> = nodes
+        .map(|version| text(&version["model"]["name"]) + &version["number"].to_string())
+        .collect();
+    assert_eq!(versions["totalCount"], names.len(), "{arguments}");
+    names.join(" ")
+}
+
+#[tokio::test]
+async fn versions_are_listed_and_filtered_across_models() {
+    let server = server_with_models().await;
+    let stranger = server.api.as_account("stranger", "READ").await;
+    let all = "a1 a2 b1 c1 d1 e1";
+    for (filter, expected) in [
+        ("", all),
+        ("datasets: [\"digits\"]", all),
+        ("datasets: [\"numbers\"]", ""),
+        ("statuses: [READY]", "a1 a2 b1 c1"),
+        ("statuses: [FAILED, QUEUED]", "d1 e1"),
+        ("formats: [ONNX, ACTIVATIONS]", "a2 c1 e1"),
+        ("minAccuracy: 0.7", "a2 b1 c1"),
+        ("modelNameContains: \"A\"", "a1 a2"),
+        ("tags: [\"b\"]", "b1"),
+        ("createdSince: \"2026-01-04T00:00:00Z\"", "d1 e1"),
+        ("createdBefore: \"2026-01-02T00:00:00Z\"", "a1 a2"),
+        (
+            "formats: [BLOCKS], statuses: [READY], minAccuracy: 0.6, datasets: [\"digits\"]",
+            "b1",
+        ),
+    ] {
+        let arguments = format!("filter: {{ {filter} }}");
+        assert_eq!(versions(&server.api, &arguments).await, expected, "{filter}");
+        let public = expected.trim_end_matches("e1").trim_end();
+        assert_eq!(versions(&stranger, &arguments).await, public, "{filter}");
+    }
+    let query = "{ versions(filter: { minAccuracy: 7 }) { totalCount } }";
+    let (code, message) = server.api.error(query, json!({})).await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    assert_eq!(message, "`filter.minAccuracy` must be 0 to 1, got 7");
+    let id = server.api.data("{ model(name: \"c\") { id } }", json!({})).await["model"]["id"].take();
+    let delete = "mutation($id: ID!) { deleteModel(input: { id: $id }) { model { id } } }";
+    server.api.data(delete, json!({ "id": id })).await;
+    assert_eq!(versions(&server.api, "filter: { statuses: [READY] }").await, "a1 a2 b1");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn versions_are_ordered_by_accuracy_and_size_and_those_not_evaluated_come_last() {
+    let server = server_with_models().await;
+    for (field, ascending, descending) in [
+        ("CREATED_AT", "a1 a2 b1 c1 d1 e1", "e1 d1 c1 b1 a2 a1"),
+        ("ACCURACY", "a1 c1 a2 b1 d1 e1", "b1 a2 c1 a1 e1 d1"),
+        ("PARAMETER_COUNT", "e1 a2 d1 b1 c1 a1", "a1 c1 b1 d1 a2 e1"),
+        ("MULTIPLY_ACCUMULATES", "c1 a1 b1 d1 e1 a2", "a2 e1 d1 b1 a1 c1"),
+    ] {
+        for (direction, expected) in [("ASC", ascending), ("DESC", descending)] {
+            let order = format!("{{ field: {field}, direction: {direction} }}");
+            let listed = versions(&server.api, &format!("orderBy: {order}")).await;
+            assert_eq!(listed, expected, "{order}");
+            assert_pages_are_the_list(&server.api, "versions", &order).await;
+        }
+    }
+    server.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn jobs_are_ordered_by_start_and_end_and_those_without_come_last() {
     let server = server_with_models().await;
@@ -255,8 +327,10 @@ async fn a_cursor_of_another_order_is_refused() {
             }
         }
     }
-    let cursor = page(api, "jobs", "first: 1").await["edges"][0]["cursor"].take();
-    let query = format!("{{ jobs(after: {cursor}, orderBy: {{ field: STARTED_AT }}) {{ totalCount }} }}");
-    assert_eq!(api.error(&query, json!({})).await.0, "BAD_USER_INPUT");
+    for (list, other) in [("jobs", "STARTED_AT"), ("versions", "ACCURACY")] {
+        let cursor = page(api, list, "first: 1").await["edges"][0]["cursor"].take();
+        let query = format!("{{ {list}(after: {cursor}, orderBy: {{ field: {other} }}) {{ totalCount }} }}");
+        assert_eq!(api.error(&query, json!({})).await.0, "BAD_USER_INPUT", "{list}");
+    }
     server.stop().await.unwrap();
 }

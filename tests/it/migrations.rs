@@ -150,3 +150,25 @@ async fn the_search_function_in_sql_is_replaced_once_and_keeps_its_privileges() 
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn models_of_earlier_releases_have_changed_when_their_latest_version_was_registered() {
+    let mut database = cluster::database().await.connect().await.unwrap();
+    apply(&mut database, 1..=20).await;
+    database
+        .execute(sqlx::raw_sql(
+            "insert into dataset (name, channels, height, width, class_names, mean, std)
+                  values ('a', 1, 8, 8, '{x,y}', '{0}', '{1}');
+             insert into model (name, created_at) values ('with', '2026-01-01Z'), ('without', '2026-01-02Z');
+             insert into version (model_id, number, format, dataset_id, parameter_count, multiply_accumulates, created_at)
+                  values (1, 1, 'BLOCKS', 1, 0, 0, '2026-02-01Z'), (1, 2, 'BLOCKS', 1, 0, 0, '2026-03-01Z')",
+        ))
+        .await
+        .unwrap();
+
+    apply(&mut database, 21..=i64::MAX).await;
+
+    let changes = "select array_agg(to_char(updated_at at time zone 'UTC', 'YYYY-MM-DD') order by model_id) from model";
+    let changes: Vec<String> = sqlx::query_scalar(changes).fetch_one(&mut database).await.unwrap();
+    assert_eq!(changes, ["2026-03-01", "2026-01-02"]);
+}

@@ -121,8 +121,8 @@ async fn the_metrics_count_requests_jobs_and_caches() {
 #[tokio::test]
 async fn the_server_reports_its_version_and_limits() {
     let server = Server::start().await;
-    let query = "{ serverInfo { version device catalogueGeneration maxPageSize maxBlocks minProbeImages maxProbeImages
-                   defaultProbeImages } }";
+    let query = "{ serverInfo { version device catalogueGeneration maxPageSize maxBlocks maxTokensPerAccount
+                   minProbeImages maxProbeImages defaultProbeImages } }";
     let info = server.api.data(query, json!({})).await["serverInfo"].take();
     insta::assert_json_snapshot!(info, { ".device" => "[device]", ".version" => "[version]" });
     server.stop().await.unwrap();

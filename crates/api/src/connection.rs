@@ -10,9 +10,11 @@ use super::error::{ApiError, Result};
 use super::id::{decode_cursor, encode_cursor};
 use super::loader::{LayerCount, SynthesisCount, VersionCount, load};
 use super::plain::{Entries, ListEntry};
+use scv_domain::id::AccountId;
 use scv_domain::job::JobFilter;
 use scv_domain::model::ModelFilter;
 use scv_domain::page::{Order, Page, Slice};
+use scv_domain::version::VersionFilter;
 use scv_service::Library;
 use scv_store::{Position, SortField};
 
@@ -70,14 +72,16 @@ pub enum Total {
     Models(ModelFilter),
     /// Jobs that a filter admits.
     Jobs(JobFilter),
+    /// Versions across models that a filter admits.
+    MatchingVersions(VersionFilter),
     /// Versions of a model.
     Versions(VersionCount),
     /// Layers of a version.
     Layers(LayerCount),
     /// Synthetic images of a version or a layer.
     Syntheses(SynthesisCount),
-    /// Tokens that the caller may see.
-    Tokens,
+    /// Tokens that the caller may see, of one account or of all.
+    Tokens(Option<AccountId>),
     /// Entries of the audit log.
     AuditEntries,
     /// A count that is known already.
@@ -89,10 +93,16 @@ impl Total {
         Ok(match self {
             Self::Models(filter) => ctx.data_unchecked::<Library>().store().count_models(filter).await?,
             Self::Jobs(filter) => ctx.data_unchecked::<Library>().store().count_jobs(filter).await?,
+            Self::MatchingVersions(filter) => {
+                ctx.data_unchecked::<Library>()
+                    .store()
+                    .count_matching_versions(filter)
+                    .await?
+            }
             Self::Versions(key) => load(ctx, *key).await?.unwrap_or_default(),
             Self::Layers(key) => load(ctx, *key).await?.unwrap_or_default(),
             Self::Syntheses(key) => load(ctx, *key).await?.unwrap_or_default(),
-            Self::Tokens => ctx.data_unchecked::<Library>().store().count_tokens().await?,
+            Self::Tokens(account) => ctx.data_unchecked::<Library>().store().count_tokens(*account).await?,
             Self::AuditEntries => ctx.data_unchecked::<Library>().store().count_audit_entries().await?,
             Self::Known(count) => *count as i64,
         })

@@ -198,6 +198,7 @@ impl From<JobOrder> for Order<domain::JobOrderField> {
 /// The field that a list of jobs is ordered by. Jobs without a time come last in either direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Enum)]
 #[graphql(remote = "domain::JobOrderField")]
+#[expect(clippy::enum_variant_names, reason = "the names are those of the fields of a job")]
 pub enum JobOrderField {
     /// Time of creation.
     #[default]

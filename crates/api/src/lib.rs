@@ -37,6 +37,7 @@ mod token;
 mod training;
 mod upload;
 mod version;
+mod version_list;
 
 use async_graphql::{Request, Response, SchemaBuilder};
 use futures::StreamExt as _;

@@ -16,9 +16,10 @@ use super::layer_match::Measure;
 use super::loader::load;
 use super::model::{Model, ModelFilter, ModelOrder};
 use super::node::{self, Node};
-use super::token::{AuditEntry, Token, Viewer};
+use super::token::{self, AuditEntry, Token, Viewer};
 use super::version::Version;
-use scv_domain::access::Scope;
+use super::version_list::{VersionFilter, VersionOrder};
+use scv_domain::access::{MAX_TOKENS_PER_ACCOUNT, Scope};
 use scv_domain::block::MAX_BLOCKS;
 use scv_domain::id::{JobId, LayerId, ModelId, ProbeSetId, VersionId};
 use scv_domain::page::MAX_PAGE;
@@ -102,6 +103,38 @@ impl Query {
                 .map(Model)),
             _ => Err(ApiError::bad_input("specify exactly one of `id` and `name`")),
         }
+    }
+
+    /// Versions of all models that the caller can see.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the arguments are those of the schema's contract"
+    )]
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    async fn versions(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which versions to list.")] filter: Option<VersionFilter>,
+        #[graphql(desc = "The order. Default: by registration time.")] order_by: Option<VersionOrder>,
+    ) -> Result<ListConnection<Version>> {
+        let filter = filter.unwrap_or_default().try_into()?;
+        let order = order_by.unwrap_or_default().into();
+        let page = in_order(page(first, after, last, before)?, order)?;
+        let slice = ctx
+            .data_unchecked::<Library>()
+            .store()
+            .versions_page(&filter, order, &page)
+            .await?;
+        Ok(connection(
+            slice,
+            Total::MatchingVersions(filter),
+            |(_, position)| position.clone(),
+            |(version, _)| Version(version),
+        ))
     }
 
     /// A version by its global id. Null if it does not exist or its model is deleted.
@@ -253,9 +286,7 @@ impl Query {
         #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
         #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
     ) -> Result<ListConnection<Token>> {
-        let page = page(first, after, last, before)?;
-        let slice = ctx.data_unchecked::<Library>().store().tokens_page(&page).await?;
-        Ok(connection(slice, Total::Tokens, |token| token.id.0, Token))
+        token::list(ctx, None, &page(first, after, last, before)?).await
     }
 
     /// The audit log of changes, newest first. For administrators only.
@@ -286,6 +317,7 @@ impl Query {
             limits: *ctx.data_unchecked::<ServerLimits>(),
             max_page_size: MAX_PAGE,
             max_blocks: MAX_BLOCKS,
+            max_tokens_per_account: MAX_TOKENS_PER_ACCOUNT,
             min_probe_images: MIN_PROBES,
             max_probe_images: MAX_PROBES,
             default_probe_images: DEFAULT_PROBES,
@@ -310,6 +342,8 @@ pub struct ServerInfo {
     max_page_size: usize,
     /// Maximum number of blocks per network.
     max_blocks: usize,
+    /// Maximum number of valid tokens of an account.
+    max_tokens_per_account: usize,
     /// Minimum number of images per probe set.
     min_probe_images: usize,
     /// Maximum number of images per probe set.

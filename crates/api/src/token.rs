@@ -3,11 +3,16 @@
 use async_graphql::{Context, Enum, ID, Json, Object};
 use chrono::{DateTime, Utc};
 
+use super::connection::{ListConnection, Total, connection, empty_slice, page};
+use super::cost::page_cost;
 use super::error::Result;
 use super::id::GlobalId;
 use super::loader::{AccountNameOf, load};
 use super::plain::ListEntry;
 use scv_domain::access as domain;
+use scv_domain::id::AccountId;
+use scv_domain::page::Page;
+use scv_service::Library;
 
 /// The caller of a request.
 #[derive(Debug, Clone, Copy, async_graphql::Description)]
@@ -27,6 +32,38 @@ impl Viewer {
     async fn scope(&self) -> TokenScope {
         self.0.scope.into()
     }
+
+    /// The tokens of the caller's account, ordered by creation time. Empty for a request without a token.
+    #[graphql(complexity = "page_cost(first, last, child_complexity)")]
+    async fn tokens(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Return the first N entries, at most 100.")] first: Option<i32>,
+        #[graphql(desc = "Return only entries after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Return the last N entries, at most 100.")] last: Option<i32>,
+        #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
+    ) -> Result<ListConnection<Token>> {
+        let page = page(first, after, last, before)?;
+        match self.0.account {
+            Some(account) => list(ctx, Some(account), &page).await,
+            None => Ok(connection(
+                empty_slice(&page),
+                Total::Known(0),
+                |token: &domain::Token| token.id.0,
+                Token,
+            )),
+        }
+    }
+}
+
+/// A page of the tokens that the caller may see, of one account or of all.
+///
+/// # Errors
+/// The database fails.
+pub async fn list(ctx: &Context<'_>, account: Option<AccountId>, page: &Page<i64>) -> Result<ListConnection<Token>> {
+    let store = ctx.data_unchecked::<Library>().store();
+    let slice = store.tokens_page(account, page).await?;
+    Ok(connection(slice, Total::Tokens(account), |token| token.id.0, Token))
 }
 
 /// An access token. Its secret is returned only once, when the token is created.
@@ -86,7 +123,7 @@ pub enum TokenScope {
     Read,
     /// Register models and data sets, change what the account owns, and start jobs.
     Write,
-    /// See and change everything, create tokens, and read the audit log.
+    /// See and change everything, create tokens of all accounts, and read the audit log.
     Admin,
 }
 

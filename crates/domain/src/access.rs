@@ -9,6 +9,9 @@ use super::id::{AccountId, AuditEntryId, SessionId, TokenId};
 use super::model::Model;
 use super::text::{AccountName, Description};
 
+/// Maximum number of valid tokens of an account.
+pub const MAX_TOKENS_PER_ACCOUNT: usize = 100;
+
 /// The permissions of a token. Each scope includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -17,7 +20,7 @@ pub enum Scope {
     Read,
     /// Register models and data sets, change what its account owns, and start jobs.
     Write,
-    /// See and change everything, create tokens, and read the audit log.
+    /// See and change everything, create tokens of all accounts, and read the audit log.
     Admin,
 }
 
@@ -129,6 +132,19 @@ pub struct NewToken {
     /// See [`Token::scope`].
     pub scope: Scope,
     /// See [`Token::expires_at`].
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// A request for a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// Name of the account; the caller's own if `None`.
+    pub account: Option<AccountName>,
+    /// See [`Token::description`].
+    pub description: Description,
+    /// See [`Token::scope`].
+    pub scope: Scope,
+    /// When it expires; for a caller that is no administrator, with its own token if `None`.
     pub expires_at: Option<DateTime<Utc>>,
 }
 

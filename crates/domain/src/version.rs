@@ -100,6 +100,41 @@ pub enum VersionChoice {
     Best,
 }
 
+/// A filter for lists of versions across models.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct VersionFilter {
+    /// Part of the model's name, ignoring case.
+    pub model_name_contains: Option<String>,
+    /// Only versions of models with all of these tags.
+    pub tags: Vec<String>,
+    /// Only versions for one of these data sets; empty for any.
+    pub datasets: Vec<String>,
+    /// Only versions of one of these statuses; empty for any.
+    pub statuses: Vec<VersionStatus>,
+    /// Only versions of one of these formats; empty for any.
+    pub formats: Vec<ModelFormat>,
+    /// Minimum accuracy on the version's own data set.
+    pub min_accuracy: Option<f64>,
+    /// Only versions that were registered at this time or later.
+    pub created_since: Option<DateTime<Utc>>,
+    /// Only versions that were registered before this time.
+    pub created_before: Option<DateTime<Utc>>,
+}
+
+/// The field that a list of versions is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum VersionOrderField {
+    /// When the versions were registered.
+    #[default]
+    CreatedAt,
+    /// The accuracy on the version's own data set.
+    Accuracy,
+    /// The number of trainable parameters.
+    ParameterCount,
+    /// The multiply-accumulates for one image.
+    MultiplyAccumulates,
+}
+
 /// Status of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

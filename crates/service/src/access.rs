@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::{Library, ServiceError};
-use scv_domain::access::{Access, NewAuditEntry, NewToken, Scope, Secret, Token};
+use scv_domain::access::{Access, MAX_TOKENS_PER_ACCOUNT, NewAuditEntry, NewToken, Scope, Secret, Token, TokenRequest};
 use scv_domain::id::{ModelId, TokenId};
 use scv_domain::model::Model;
 use scv_store::{Store, TokenDigest};
@@ -118,13 +118,47 @@ impl Library {
         }
     }
 
-    /// Makes a token. Its secret is returned only here.
+    /// Makes a token. Its secret is returned only here. Callers make tokens of their own account, which allow no more than the
+    /// token that they are called with, and are valid no longer. Administrators make any.
     ///
     /// # Errors
-    /// `FORBIDDEN` for a caller that is not an administrator, `BAD_USER_INPUT` for a token that would have expired already.
-    pub async fn create_token(&self, new: &NewToken) -> Result<(Token, Secret), ServiceError> {
-        self.require(Scope::Admin)?;
-        create_token(&self.store, new).await
+    /// `FORBIDDEN` for a token that the caller may not make, `BAD_USER_INPUT` without an account and for a token that would have
+    /// expired already, `CONFLICT` if the account has [`MAX_TOKENS_PER_ACCOUNT`] valid ones.
+    pub async fn create_token(&self, request: TokenRequest) -> Result<(Token, Secret), ServiceError> {
+        let own = match self.access.token {
+            Some(token) => self.store.tokens_by_id(&[token]).await?.pop(),
+            None => None,
+        };
+        let account = request
+            .account
+            .or_else(|| own.as_ref().map(|own| own.account.clone()))
+            .ok_or_else(|| ServiceError::bad_input("`account` is required, because the request has no token"))?;
+        let mut new = NewToken {
+            account,
+            description: request.description,
+            scope: request.scope,
+            expires_at: request.expires_at,
+        };
+        if self.access.scope < Scope::Admin {
+            self.require(new.scope)?;
+            let own = own.filter(|own| own.account == new.account).ok_or_else(|| {
+                ServiceError::Forbidden(
+                    "only an administrator can create tokens of another account: omit `account` for one of your own"
+                        .to_owned(),
+                )
+            })?;
+            new.expires_at = new.expires_at.or(own.expires_at);
+            if let (Some(last), Some(end)) = (own.expires_at, new.expires_at)
+                && end > last
+            {
+                return Err(ServiceError::Forbidden(format!(
+                    "your token expires at {}, and one that it creates cannot be valid longer: choose an earlier `expiresAt`, \
+                     or omit it",
+                    last.to_rfc3339()
+                )));
+            }
+        }
+        create_token(&self.store, &new).await
     }
 
     /// Revokes a token. A caller may revoke its own token and tokens of its account that allow no more than its own does; an
@@ -136,7 +170,7 @@ impl Library {
         let missing = || ServiceError::not_found("token", id);
         let token = self.store.tokens_by_id(&[id]).await?.pop().ok_or_else(missing)?;
         if self.access.token != Some(id) {
-            self.require(token.scope.max(Scope::Write))?;
+            self.require(token.scope)?;
         }
         let mut tx = self.store.begin().await?;
         tx.revoke_token(id).await?;
@@ -187,7 +221,7 @@ impl Library {
 /// Makes a token in a database, without a check of the caller's access.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` for a token that would have expired already.
+/// `BAD_USER_INPUT` for a token that would have expired already, `CONFLICT` if the account has [`MAX_TOKENS_PER_ACCOUNT`] valid ones.
 pub async fn create_token(store: &Store, new: &NewToken) -> Result<(Token, Secret), ServiceError> {
     let secret = new_secret()?;
     let mut tx = store.begin().await?;
@@ -196,6 +230,12 @@ pub async fn create_token(store: &Store, new: &NewToken) -> Result<(Token, Secre
         return Err(ServiceError::bad_input(
             "`expiresAt` is in the past: choose a later time",
         ));
+    }
+    if tx.count_valid_tokens(token.account_id).await? > MAX_TOKENS_PER_ACCOUNT as i64 {
+        return Err(ServiceError::Conflict(format!(
+            "account {:?} has {MAX_TOKENS_PER_ACCOUNT} valid tokens, which is the limit: revoke one that is no longer used",
+            token.account.as_str()
+        )));
     }
     tx.commit().await?;
     Ok((token, Secret::from(secret)))

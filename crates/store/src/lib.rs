@@ -33,6 +33,7 @@ mod vector;
 mod vector_cache;
 mod version;
 mod version_deletion;
+mod version_list;
 
 use std::time::Duration;
 

@@ -144,12 +144,12 @@ impl Store {
         .collect()
     }
 
-    /// One page of the tokens that the viewer may see, by key.
+    /// One page of the tokens that the viewer may see, of one account or of all, by key.
     ///
     /// # Errors
     /// The database fails or holds an unknown value.
     #[tracing::instrument(name = "store.tokens_page", skip_all)]
-    pub async fn tokens_page(&self, page: &Page<i64>) -> Result<Slice<Token>, StoreError> {
+    pub async fn tokens_page(&self, account: Option<AccountId>, page: &Page<i64>) -> Result<Slice<Token>, StoreError> {
         let rows = sqlx::query_as!(
             TokenRow,
             "select token_id, account_id, account.name as account, description, scope, token.created_at, expires_at,
@@ -157,11 +157,13 @@ impl Store {
                from token
                join account using (account_id)
               where ($1::bigint is null or account_id = $1)
-                and ($2::bigint is null or token_id > $2)
-                and ($3::bigint is null or token_id < $3)
-              order by case when $4 then -token_id else token_id end
-              limit $5",
+                and ($2::bigint is null or account_id = $2)
+                and ($3::bigint is null or token_id > $3)
+                and ($4::bigint is null or token_id < $4)
+              order by case when $5 then -token_id else token_id end
+              limit $6",
             self.viewer(),
+            account.map(|account| account.0),
             page.after,
             page.before,
             page.from_end,
@@ -173,15 +175,19 @@ impl Store {
         Ok(Slice::from_rows(tokens, page))
     }
 
-    /// Counts the tokens that the viewer may see.
+    /// Counts the tokens that the viewer may see, of one account or of all.
     ///
     /// # Errors
     /// The database fails.
     #[tracing::instrument(name = "store.count_tokens", skip_all)]
-    pub async fn count_tokens(&self) -> Result<i64, StoreError> {
+    pub async fn count_tokens(&self, account: Option<AccountId>) -> Result<i64, StoreError> {
         let count = sqlx::query_scalar!(
-            r#"select count(*) as "count!" from token where $1::bigint is null or account_id = $1"#,
+            r#"select count(*) as "count!"
+                 from token
+                where ($1::bigint is null or account_id = $1)
+                  and ($2::bigint is null or account_id = $2)"#,
             self.viewer(),
+            account.map(|account| account.0),
         )
         .fetch_one(&self.pool)
         .await?;
@@ -208,7 +214,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Stores a token under the digest of its secret. Creates the account if there is none of that name.
+    /// Stores a token under the digest of its secret. Creates the account if there is none of that name, and otherwise takes
+    /// its row lock, so that no other transaction creates tokens of the account until this one ends.
     ///
     /// # Errors
     /// The database fails.
@@ -218,6 +225,12 @@ impl Tx {
             new.account.as_str(),
         )
         .execute(self.connection())
+        .await?;
+        sqlx::query!(
+            "select account_id from account where name = $1 for no key update",
+            new.account.as_str(),
+        )
+        .fetch_one(self.connection())
         .await?;
         sqlx::query_as!(
             TokenRow,
@@ -240,6 +253,24 @@ impl Tx {
         .fetch_one(self.connection())
         .await?
         .try_into()
+    }
+
+    /// Counts the tokens of an account that are neither revoked nor expired.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn count_valid_tokens(&mut self, account: AccountId) -> Result<i64, StoreError> {
+        let count = sqlx::query_scalar!(
+            r#"select count(*) as "count!"
+                 from token
+                where account_id = $1
+                  and revoked_at is null
+                  and (expires_at is null or expires_at > now())"#,
+            account.0,
+        )
+        .fetch_one(self.connection())
+        .await?;
+        Ok(count)
     }
 
     /// Revokes a token. Does nothing if it was revoked already.

@@ -9,7 +9,8 @@ use scv_domain::page::{Page, Slice};
 use scv_domain::training::{EpochReport, TrainSettings};
 use scv_domain::version::{Failure, ModelFormat, Version, VersionChoice, VersionSource};
 
-struct VersionRow {
+#[derive(sqlx::FromRow)]
+pub(super) struct VersionRow {
     version_id: i64,
     model_id: i64,
     number: i32,

@@ -133,7 +133,9 @@ async fn walking_the_whole_schema_shows_a_stranger_nothing_private() {
         assert!(!errors.contains("INTERNAL"), "{field}: {errors}");
     }
     assert_eq!(walk.missed(), Vec::<String>::new());
-    for field in ["layer", "model", "models", "node", "nodes", "job", "jobs", "version"] {
+    for field in [
+        "layer", "model", "models", "node", "nodes", "job", "jobs", "version", "versions",
+    ] {
         assert!(
             found_by_owner.contains(field),
             "the owner must see it through {field}: {found_by_owner:?} {owner_errors:#?}"

@@ -220,6 +220,24 @@ async fn behind_tls_the_cookie_is_for_tls_and_this_host_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_signed_in_creates_tokens_as_with_the_token_itself() {
+    let library = Library::create().await;
+    let cookie = library.cookie().await;
+    let create = async |scope: &str| {
+        let query = format!("mutation {{ createToken(input: {{ scope: {scope} }}) {{ token {{ account scope }} }} }}");
+        let request = client::http()
+            .post(library.url("/graphql"))
+            .json(&json!({ "query": query }));
+        json_of(request.header("cookie", &cookie).header(PREFLIGHT.0, PREFLIGHT.1)).await
+    };
+    let created = create("WRITE").await;
+    let expected = json!({ "account": "owner", "scope": "WRITE" });
+    assert_eq!(created["data"]["createToken"]["token"], expected);
+    assert_eq!(first_error(&create("ADMIN").await).0, "FORBIDDEN");
+    library.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_open_server_asks_for_no_session_and_ignores_one_that_has_ended() {
     let server = Server::start().await;
     let body = json!({ "query": "{ viewer { account scope } }" });

@@ -4,7 +4,7 @@ use scv::config::AccessChoice;
 use serde_json::{Value, json};
 
 use super::document;
-use crate::support::client::{self, first_error, text};
+use crate::support::client::{self, Client, first_error, text};
 use crate::support::server::Server;
 use crate::support::socket::Subscription;
 
@@ -148,5 +148,139 @@ async fn an_open_socket_cannot_use_a_revoked_token() {
             .await
             .is_object()
     );
+    server.stop().await.unwrap();
+}
+
+/// Creates a token and returns the response.
+const CREATE: &str = "mutation($input: CreateTokenInput!) { createToken(input: $input) {
+    secret token { id account scope expiresAt } } }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everyone_creates_tokens_of_the_own_account_that_allow_no_more() {
+    let server = Server::start().await;
+    let admin = server.api.as_account("admin", "ADMIN").await;
+    let reader = server.api.as_account("ada", "READ").await;
+    let writer = server.api.as_account("ada", "WRITE").await;
+    for (api, input, expected) in [
+        (&reader, json!({}), Ok(json!(["ada", "READ"]))),
+        (&reader, json!({ "account": "ada" }), Ok(json!(["ada", "READ"]))),
+        (&reader, json!({ "scope": "WRITE" }), Err("FORBIDDEN")),
+        (&reader, json!({ "account": "bob" }), Err("FORBIDDEN")),
+        (&writer, json!({ "scope": "WRITE" }), Ok(json!(["ada", "WRITE"]))),
+        (&writer, json!({ "scope": "ADMIN" }), Err("FORBIDDEN")),
+        (&writer, json!({ "account": "bob" }), Err("FORBIDDEN")),
+        (
+            &writer,
+            json!({ "expiresAt": "2020-01-01T00:00:00Z" }),
+            Err("BAD_USER_INPUT"),
+        ),
+        (&admin, json!({ "scope": "ADMIN" }), Ok(json!(["admin", "ADMIN"]))),
+        // A request without a token has no account of its own.
+        (&server.api, json!({}), Err("BAD_USER_INPUT")),
+    ] {
+        match expected {
+            Ok(expected) => {
+                let created = api.data(CREATE, json!({ "input": input })).await["createToken"].take();
+                assert_eq!(
+                    json!([created["token"]["account"], created["token"]["scope"]]),
+                    expected,
+                    "{input}"
+                );
+                let user = server.api.with_token(created["secret"].as_str().unwrap());
+                let viewer = user.data("{ viewer { account scope } }", json!({})).await["viewer"].take();
+                assert_eq!(json!([viewer["account"], viewer["scope"]]), expected, "{input}");
+            }
+            Err(expected) => {
+                assert_eq!(
+                    api.error(CREATE, json!({ "input": input })).await.0,
+                    expected,
+                    "{input}"
+                );
+            }
+        }
+    }
+    let log = "{ auditLog(first: 7) { nodes { account mutation input code } } }";
+    let log = admin.data(log, json!({})).await["auditLog"]["nodes"].take();
+    let entry =
+        json!({ "account": "ada", "mutation": "createToken", "input": { "scope": "ADMIN" }, "code": "FORBIDDEN" });
+    assert!(log.as_array().unwrap().contains(&entry), "{log:#}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_ones_own_is_valid_no_longer_than_the_one_that_created_it() {
+    let server = Server::start().await;
+    let first = json!({ "account": "ada", "expiresAt": "2999-01-01T00:00:00Z" });
+    let first = server.api.data(CREATE, json!({ "input": first })).await["createToken"].take();
+    let ada = server.api.with_token(first["secret"].as_str().unwrap());
+    let end = async |input: Value| {
+        let created = ada.data(CREATE, json!({ "input": input })).await;
+        text(&created["createToken"]["token"]["expiresAt"])
+    };
+    assert_eq!(end(json!({})).await, "2999-01-01T00:00:00+00:00");
+    let earlier = "2998-01-01T00:00:00+00:00";
+    assert_eq!(end(json!({ "expiresAt": earlier })).await, earlier);
+    let later = json!({ "input": { "expiresAt": "2999-01-02T00:00:00Z" } });
+    let (code, message) = ada.error(CREATE, later).await;
+    assert_eq!(code, "FORBIDDEN");
+    assert!(message.contains("expires at 2999-01-01"), "{message}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_lists_and_revokes_its_own_tokens() {
+    let server = Server::start().await;
+    let admin = server.api.as_account("admin", "ADMIN").await;
+    let reader = server.api.as_account("ada", "READ").await;
+    let other = server.api.as_account("ada", "READ").await;
+    let query = "{ viewer { tokens { totalCount nodes { id account } } } }";
+    let own = async |api: &Client| api.data(query, json!({})).await["viewer"]["tokens"].take();
+    let tokens = own(&reader).await;
+    assert_eq!(
+        (&tokens["totalCount"], &tokens["nodes"][1]["account"]),
+        (&json!(2), &json!("ada"))
+    );
+    let of_admin = own(&admin).await;
+    assert_eq!(of_admin["totalCount"], 1, "its own alone: {of_admin:#}");
+    assert_eq!(
+        own(&server.api).await,
+        json!({ "totalCount": 0, "nodes": [] }),
+        "no account"
+    );
+    let pages = "{ viewer { tokens(last: 1) { nodes { id } pageInfo { hasPreviousPage } } } }";
+    let last = reader.data(pages, json!({})).await["viewer"]["tokens"].take();
+    let expected = json!({ "nodes": [{ "id": tokens["nodes"][1]["id"] }], "pageInfo": { "hasPreviousPage": true } });
+    assert_eq!(last, expected);
+
+    let revoke = json!({ "input": { "id": tokens["nodes"][1]["id"] } });
+    reader.data(&document("revokeToken"), revoke).await;
+    assert_eq!(other.error(query, json!({})).await.0, "UNAUTHENTICATED");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_has_at_most_a_hundred_valid_tokens() {
+    let server = Server::start().await;
+    let ada = server.api.as_account("ada", "READ").await;
+    // Those that are revoked or expired do not count.
+    server
+        .execute(
+            "insert into token (account_id, digest, scope, expires_at, revoked_at)
+                  select account_id, sha256(number::text::bytea), 'READ', case when number > 110 then now() end,
+                         case when number between 100 and 110 then now() end
+                    from account cross join generate_series(2, 120) as number",
+        )
+        .await;
+    ada.data(CREATE, json!({ "input": {} })).await;
+    let for_ada = json!({ "input": { "account": "ada" } });
+    for (api, input) in [(&ada, json!({ "input": {} })), (&server.api, for_ada)] {
+        let (code, message) = api.error(CREATE, input).await;
+        assert_eq!(code, "CONFLICT");
+        assert!(message.contains("100 valid tokens"), "{message}");
+    }
+    server
+        .execute("update token set revoked_at = now() where token_id = (select max(token_id) from token)")
+        .await;
+    ada.data(CREATE, json!({ "input": {} })).await;
     server.stop().await.unwrap();
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::error::Result;
 use crate::id::GlobalId;
 use crate::token::{Token, TokenScope};
-use scv_domain::access::NewToken;
+use scv_domain::access::TokenRequest;
 use scv_domain::id::TokenId;
 use scv_domain::text::{AccountName, Description};
 use scv_service::Library;
@@ -17,19 +17,21 @@ pub struct TokenMutation;
 
 #[Object(use_type_description)]
 impl TokenMutation {
-    /// Creates a token. For administrators only. Its secret is returned only here and cannot be retrieved later.
+    /// Creates a token. Its secret is returned only here and cannot be retrieved later. Everyone who has a token can create
+    /// others of the same account that allow no more and are valid no longer; an administrator can create any. An account
+    /// has at most `serverInfo.maxTokensPerAccount` valid tokens.
     async fn create_token(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The token to create.")] input: CreateTokenInput,
     ) -> Result<CreateTokenPayload> {
-        let new = NewToken {
-            account: AccountName::try_from(input.account)?,
+        let request = TokenRequest {
+            account: input.account.map(AccountName::try_from).transpose()?,
             description: Description::try_from(input.description)?,
             scope: input.scope.into(),
             expires_at: input.expires_at,
         };
-        let (token, secret) = ctx.data_unchecked::<Library>().create_token(&new).await?;
+        let (token, secret) = ctx.data_unchecked::<Library>().create_token(request).await?;
         Ok(CreateTokenPayload {
             token: Token(token),
             secret: secret.reveal().to_owned(),
@@ -52,15 +54,17 @@ impl TokenMutation {
 /// A token to create.
 #[derive(Debug, InputObject)]
 pub struct CreateTokenInput {
-    /// Name of its account: one line of 1 to 64 characters. The account is created if it does not exist.
-    account: String,
+    /// Name of its account: one line of 1 to 64 characters. Default: the caller's own. Only an administrator can name
+    /// another, which is created if it does not exist.
+    account: Option<String>,
     /// A description of its purpose, at most 10,000 characters.
     #[graphql(default)]
     description: String,
-    /// What it allows. Default: READ.
+    /// What it allows: no more than the caller's token does, unless the caller is an administrator. Default: READ.
     #[graphql(default_with = "TokenScope::Read")]
     scope: TokenScope,
-    /// When it expires. Default: never.
+    /// When it expires: no later than the caller's token, unless the caller is an administrator. Default: when the caller's
+    /// token does; for an administrator never.
     expires_at: Option<DateTime<Utc>>,
 }
 
