@@ -17,7 +17,7 @@ import { Coded } from "./Coded";
 import { CopyLink } from "./CopyLink";
 import { useDraft } from "./draft";
 import { Export } from "./Export";
-// IMPORT import { Import } from "./Import";
+import { Import } from "./Import";
 import { Json } from "./Json";
 import { Kinds } from "./Kinds";
 import { focusBlock } from "./keys";
@@ -75,7 +75,7 @@ const VALIDATE = graphql(`
 	}
 `);
 
-const DIALOGS = { json: Json, import: Json, export: Export };
+const DIALOGS = { json: Json, import: Import, export: Export };
 
 /** How long the network may stay as it is before the server is asked. */
 const PAUSE_MILLISECONDS = 200;

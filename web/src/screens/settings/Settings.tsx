@@ -12,7 +12,7 @@ import { Problem } from "../../ui/Problem";
 import { Table } from "../../ui/Table";
 import { Title } from "../../ui/Title";
 import { Audit } from "./Audit";
-// TOKENS import { Tokens } from "./Tokens";
+import { Tokens } from "./Tokens";
 import "./Settings.css";
 
 const SETTINGS = graphql(`
@@ -80,7 +80,7 @@ export default function Settings() {
 								</>
 							)}
 						</section>
-						{/* TOKENS */}
+						{viewer.account != null && <Tokens scope={viewer.scope} />}
 						{viewer.scope === "ADMIN" && <Audit />}
 						<section aria-labelledby="server">
 							<h2 id="server">Server</h2>

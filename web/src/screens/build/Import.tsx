@@ -1,0 +1,78 @@
+import { useMutation } from "@tanstack/react-query";
+import { request } from "../../api/request";
+import { graphql } from "../../gql";
+import type { ReadBlocksMutation } from "../../gql/graphql";
+import { Dialog } from "../../ui/Dialog";
+import { FileField, useFileChoice } from "../../ui/FileField";
+import { Problem } from "../../ui/Problem";
+import { Table } from "../../ui/Table";
+import { useDraft } from "./draft";
+import { readBlocks } from "./parse";
+
+const READ = graphql(`
+	mutation ReadBlocks($input: ReadBlocksInput!) {
+		readBlocks(input: $input) {
+			blocks
+			imageShape
+			problems {
+				node
+				operator
+				message
+			}
+		}
+	}
+`);
+
+type Read = ReadBlocksMutation["readBlocks"];
+
+/** Brings the network of an ONNX file, as far as blocks can say it. */
+export function Import({ onClose }: { onClose: () => void }) {
+	const { dataset, set } = useDraft();
+	const read = useMutation({
+		mutationFn: async (file: File) => (await request(READ, { input: { file, dataset } })).readBlocks,
+		onSuccess: ({ blocks }) => {
+			if (!blocks) return;
+			set({ blocks: readBlocks(blocks), selected: "0" });
+			onClose();
+		},
+	});
+	const choice = useFileChoice((file) => read.mutate(file));
+	return (
+		<Dialog title="Import an ONNX file" onClose={onClose}>
+			<div {...choice.target}>
+				<p className="quiet">
+					The network of the file becomes blocks, which you can change and train here. Its weights stay behind. To keep
+					them, register the file with <code>scv push</code>.
+				</p>
+				<FileField
+					label="Choose or drop an .onnx file"
+					accept=".onnx,.zip"
+					choice={choice}
+					chosen={read.variables ?? null}
+				/>
+				{read.isPending && <p role="status">Reading the file.</p>}
+				{read.error && <Problem error={read.error} />}
+				{read.data && read.data.problems.length > 0 && <Unsaid problems={read.data.problems} />}
+			</div>
+		</Dialog>
+	);
+}
+
+/** What keeps a network from becoming blocks. */
+function Unsaid({ problems }: { problems: Read["problems"] }) {
+	return (
+		<div role="alert">
+			<p>Blocks cannot say this network. Nothing was changed.</p>
+			<Table
+				label="What blocks cannot say"
+				rows={problems}
+				rowKey={({ node, message }) => `${node} ${message}`}
+				columns={[
+					{ name: "Node", cell: ({ node }) => <bdi>{node}</bdi> },
+					{ name: "Operator", cell: ({ operator }) => operator },
+					{ name: "What is wrong", cell: ({ message }) => message },
+				]}
+			/>
+		</div>
+	);
+}
