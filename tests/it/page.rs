@@ -124,6 +124,16 @@ async fn a_server_that_restarts_is_followed_again_without_a_reload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_is_no_longer_taken_is_told_and_leaves_what_was_read() {
+    let server = Server::start().await;
+    for number in 0..101 {
+        server.api.model(&format!("model {number}")).await;
+    }
+    browse(&["cursor", &server.api.url]).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn names_are_shown_as_text_whatever_they_contain() {
     let server = Server::start().await;
     server.api.model("plain").await;

@@ -72,13 +72,17 @@ export function usePages<Data, Variables extends { after?: string | null | undef
 	});
 }
 
-type Pages = Pick<UseInfiniteQueryResult, "fetchNextPage" | "hasNextPage" | "isFetchingNextPage">;
+type Pages = Pick<
+	UseInfiniteQueryResult,
+	"fetchNextPage" | "hasNextPage" | "isFetchingNextPage" | "isFetchNextPageError"
+>;
 
-/** Reads the next page, unless it is the last or is being read. */
-export function useMore({ fetchNextPage, hasNextPage, isFetchingNextPage }: Pages): () => void {
+/** Reads the next page, unless it is the last or is being read. One that could not be read is asked for by the reader. */
+export function useMore({ fetchNextPage, hasNextPage, isFetchingNextPage, isFetchNextPageError }: Pages): () => void {
+	const isReadable = hasNextPage && !isFetchingNextPage && !isFetchNextPageError;
 	return useCallback(() => {
-		if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
-	}, [fetchNextPage, hasNextPage, isFetchingNextPage]);
+		if (isReadable) void fetchNextPage();
+	}, [fetchNextPage, isReadable]);
 }
 
 /** Reads all pages, one after the other. */

@@ -5,7 +5,11 @@ import { Title } from "./Title";
 import "./Answer.css";
 
 interface AnswerProps<Data> {
-	query: Pick<UseQueryResult<Data>, "data" | "error" | "isPlaceholderData"> & { refetch: () => unknown };
+	query: Pick<UseQueryResult<Data>, "data" | "error" | "isPlaceholderData"> & {
+		refetch: () => unknown;
+		/** Whether the error is that of a further page, which stands below the others. */
+		isFetchNextPageError?: boolean;
+	};
 	/** The heading of the screen until its own one is there, if this is the whole screen. */
 	title?: string;
 	/** Rows of the skeleton that stands for what loads. */
@@ -27,8 +31,9 @@ export function Answer<Data>({ query, title, rows = 3, children }: AnswerProps<D
 	// What is there stays, also what the reader has typed into it.
 	return (
 		<div className="answer" aria-busy={query.isPlaceholderData}>
-			{problem}
+			{!query.isFetchNextPageError && problem}
 			{children(query.data)}
+			{query.isFetchNextPageError && problem}
 		</div>
 	);
 }

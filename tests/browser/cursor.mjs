@@ -1,0 +1,28 @@
+// A list whose cursor the server no longer takes: `node cursor.mjs SERVER`. The library has more models than a page of the list.
+import assert from "node:assert/strict";
+import { withPage } from "./page.mjs";
+
+const [server] = process.argv.slice(2);
+
+await withPage(server, async (page) => {
+	let isSpoilt = true;
+	await page.route("**/graphql", async (route) => {
+		const request = route.request().postDataJSON();
+		if (isSpoilt && request?.variables?.after) request.variables.after = "b2xk";
+		await route.continue({ postData: JSON.stringify(request) });
+	});
+	await page.goto("/");
+	await page.getByText("101 models").waitFor();
+	await page.keyboard.press("End");
+	const alert = page.locator("#screen").getByRole("alert");
+	await alert.getByText("`after`").waitFor();
+	// What was read stays, and once the cursor is taken, the list goes on.
+	await page.keyboard.press("Home");
+	await page.getByRole("link", { name: "model 100", exact: true }).waitFor();
+	isSpoilt = false;
+	await alert.getByRole("button", { name: "Try again" }).click();
+	await alert.waitFor({ state: "detached" });
+	await page.keyboard.press("End");
+	await page.getByRole("link", { name: "model 0", exact: true }).waitFor();
+	assert.equal(await page.getByRole("alert").count(), 0);
+});
