@@ -134,7 +134,7 @@ pub fn check_weights(bytes: &[u8], graph: &Graph) -> std::result::Result<Vec<Str
 }
 
 fn matching_file<'a>(bytes: &'a [u8], graph: &Graph) -> std::result::Result<SafeTensors<'a>, Vec<WeightError>> {
-    let file = open(bytes).map_err(|error| vec![error])?;
+    let file = open(bytes).map_err(|reason| vec![unreadable(reason)])?;
     let mut errors = Vec::new();
     let mut expected = BTreeMap::new();
     let mut missing = Vec::new();
@@ -159,18 +159,21 @@ fn matching_file<'a>(bytes: &'a [u8], graph: &Graph) -> std::result::Result<Safe
 
 /// Parses the header after checking its claims against the size of the file, so that a file of a few bytes cannot make
 /// us reserve gigabytes.
-fn open(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, WeightError> {
-    let unreadable = |actual: String| WeightError {
+fn open(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, String> {
+    check_header(bytes)?;
+    SafeTensors::deserialize(bytes)
+        .map_err(|error| described(bytes, format!("{error} (file of {} bytes)", bytes.len())))
+}
+
+fn unreadable(actual: String) -> WeightError {
+    WeightError {
         key: None,
         rule: WeightRule::Readable,
         expected: "a safetensors file or a PyTorch state dict".into(),
         message: format!("The weights cannot be read: {actual}. {ACCEPTED}"),
         actual,
         tensors: UnfitTensors::default(),
-    };
-    check_header(bytes).map_err(unreadable)?;
-    SafeTensors::deserialize(bytes)
-        .map_err(|error| unreadable(described(bytes, format!("{error} (file of {} bytes)", bytes.len()))))
+    }
 }
 
 /// Checks the length that a safetensors file claims for its header against the size of the file.
