@@ -1,4 +1,5 @@
 import { useMutation } from "@tanstack/react-query";
+import { useState } from "react";
 import { request } from "../../api/request";
 import { graphql } from "../../gql";
 import type { ReadBlocksMutation } from "../../gql/graphql";
@@ -28,8 +29,10 @@ type Read = ReadBlocksMutation["readBlocks"];
 /** Brings the network of an ONNX file, as far as blocks can say it. */
 export function Import({ onClose }: { onClose: () => void }) {
 	const { dataset, set } = useDraft();
+	const [output, setOutput] = useState("");
 	const read = useMutation({
-		mutationFn: async (file: File) => (await request(READ, { input: { file, dataset } })).readBlocks,
+		mutationFn: async (file: File) =>
+			(await request(READ, { input: { file, dataset, output: output.trim() || null } })).readBlocks,
 		onSuccess: ({ blocks }) => {
 			if (!blocks) return;
 			set({ blocks: readBlocks(blocks), selected: "0" });
@@ -44,6 +47,10 @@ export function Import({ onClose }: { onClose: () => void }) {
 					The network of the file becomes blocks, which you can change and train here. Its weights stay behind. To keep
 					them, register the file with <code>scv push</code>.
 				</p>
+				<label className="field">
+					<span>Output to use, if the file has several</span>
+					<input value={output} onChange={(event) => setOutput(event.target.value)} />
+				</label>
 				<FileField
 					label="Choose or drop an .onnx file"
 					accept=".onnx,.zip"
