@@ -44,6 +44,7 @@ await withPage(server, async (page) => {
 	await page.getByText(/^succeeded, epoch 2: loss/).waitFor();
 	await page.getByRole("link", { name: "Open built, version 1" }).click();
 	await assertHeading(page, "built, version 1");
+	await page.getByRole("button", { name: "Table" }).click();
 	await page.getByRole("link", { name: "10", exact: true }).click();
 	await assertHeading(page, "Layer 10 (Linear)");
 	await page.getByText(/^Proven: none of the/).waitFor();

@@ -50,7 +50,7 @@ await withPage(server, async (page) => {
 	// What does not fit is told tensor by tensor, and so is a file that holds none.
 	await page.goto("/build");
 	await blocks.first().click();
-	await page.getByRole("spinbutton", { name: /out_channels/ }).fill("5");
+	await page.getByRole("textbox", { name: "out_channels" }).fill("5");
 	await page.getByText("Faults").waitFor();
 	await page.getByLabel("Choose or drop a .safetensors or PyTorch file").waitFor({ state: "attached" });
 	await chooseWeights(weights);

@@ -155,7 +155,7 @@ await withPage(server, async (page) => {
 	await page.keyboard.press("Enter");
 	await page.waitForURL(isComparison);
 	await map.waitFor();
-	await page.goto("/models/wide/versions/1");
+	await page.goto("/models/wide/versions/1?view=table");
 	await assertHeading(page, "wide, version 1");
 	await page.getByRole("link", { name: "0", exact: true }).focus();
 	await page.keyboard.press("c");
