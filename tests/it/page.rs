@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::support::client::text;
-use crate::support::networks::small_cnn;
+use crate::support::networks::{initial_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 
 /// Runs the scripts of `tests/browser`.
@@ -124,12 +124,17 @@ async fn a_server_that_restarts_is_followed_again_without_a_reload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_that_is_no_longer_taken_is_told_and_leaves_what_was_read() {
+async fn long_lists_are_read_page_by_page_also_after_a_page_that_fails() {
     let server = Server::start().await;
     for number in 0..101 {
         server.api.model(&format!("model {number}")).await;
     }
-    browse(&["cursor", &server.api.url]).await;
+    let model = server.api.model("of many versions").await;
+    let weights = initial_weights(&perceptron(), 1);
+    for _ in 0..101 {
+        server.api.push(&model, perceptron(), weights.clone()).await;
+    }
+    browse(&["pages", &server.api.url]).await;
     server.stop().await.unwrap();
 }
 

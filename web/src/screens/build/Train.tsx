@@ -40,6 +40,8 @@ const PROGRESS = graphql(`
 				epoch
 				loss
 				accuracy
+				validationLoss
+				validationAccuracy
 			}
 		}
 	}
@@ -121,9 +123,15 @@ function Progress({ started: { job: id, model, number } }: { started: Started })
 			<p>
 				{isUnderWay ? words(job.phase) : words(job.status)}
 				{last && `, epoch ${last.epoch}: loss ${last.loss.toFixed(3)}, training accuracy ${percent(last.accuracy)}`}
+				{last?.validationAccuracy != null && `, validation accuracy ${percent(last.validationAccuracy)}`}
 			</p>
 			{isUnderWay && <progress value={job.progress} aria-label="Progress of the training" />}
-			{job.epochs.length > 1 && <Curve losses={job.epochs.map((epoch) => epoch.loss)} />}
+			{job.epochs.length > 1 && (
+				<Curve
+					training={job.epochs.map((epoch) => epoch.loss)}
+					validation={job.epochs.flatMap((epoch) => epoch.validationLoss ?? [])}
+				/>
+			)}
 			{job.failure && <p className="fault">{job.failure.message}</p>}
 			<p>
 				{isUnderWay && (
@@ -139,14 +147,23 @@ function Progress({ started: { job: id, model, number } }: { started: Started })
 	);
 }
 
-/** The loss by epoch. */
-function Curve({ losses }: { losses: readonly number[] }) {
-	const most = Math.max(...losses);
-	const points = losses.map((loss, index) => `${(200 * index) / (losses.length - 1)},${58 - (56 * loss) / most}`);
+interface CurveProps {
+	training: readonly number[];
+	/** Empty if no images were kept out. */
+	validation: readonly number[];
+}
+
+/** The loss by epoch: a line for the training images, and a dashed one for those that were kept out. */
+function Curve({ training, validation }: CurveProps) {
+	const most = Math.max(...training, ...validation);
+	const points = (losses: readonly number[]) =>
+		losses.map((loss, index) => `${(200 * index) / (losses.length - 1)},${58 - (56 * loss) / most}`).join(" ");
+	const name = validation.length > 0 ? "Loss by epoch; dashed: of the validation images" : "Loss by epoch";
 	return (
-		<svg className="curve" viewBox="0 0 200 60" role="img" aria-label="Loss by epoch">
-			<title>Loss by epoch</title>
-			<polyline points={points.join(" ")} />
+		<svg className="curve" viewBox="0 0 200 60" role="img" aria-label={name}>
+			<title>{name}</title>
+			<polyline points={points(training)} />
+			{validation.length > 1 && <polyline className="validation" points={points(validation)} />}
 		</svg>
 	);
 }

@@ -1,8 +1,8 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { useDocument } from "../../api/queries";
+import { type Page, useDocument, useMore, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
-import type { ModelQuery } from "../../gql/graphql";
+import type { ModelQuery, VersionsQuery } from "../../gql/graphql";
 import { NotFound } from "../../shell/NoSuchPage";
 import { Answer, Empty } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
@@ -34,8 +34,20 @@ const MODEL = graphql(`
 				id
 				number
 			}
-			versions(last: 100) {
+		}
+	}
+`);
+
+const VERSIONS = graphql(`
+	query Versions($model: ID!, $after: String) {
+		model(id: $model) {
+			id
+			versions(last: 100, before: $after) {
 				totalCount
+				pageInfo {
+					hasPreviousPage
+					startCursor
+				}
 				nodes {
 					id
 					number
@@ -68,7 +80,9 @@ const MODEL = graphql(`
 
 export type Model = NonNullable<ModelQuery["model"]>;
 
-type Version = Model["versions"]["nodes"][number];
+type Versions = NonNullable<VersionsQuery["model"]>["versions"];
+
+type Version = Versions["nodes"][number];
 
 const route = getRouteApi("/models/$model");
 
@@ -117,28 +131,49 @@ export default function ModelScreen() {
 }
 
 function Versions({ model }: { model: Model }) {
-	const { nodes, totalCount } = model.versions;
-	if (nodes.length === 0) {
-		return (
-			<Empty command={`scv push --model '${model.name.replaceAll("'", "'\\''")}' --dataset digits network.onnx`}>
-				This model has no versions yet. Add one:
-			</Empty>
-		);
-	}
-	const newestFirst = [...nodes].reverse();
+	const found = usePages(VERSIONS, { model: model.id }, (data) => olderThan(data.model?.versions));
+	const more = useMore(found);
 	return (
-		<section aria-labelledby="versions">
-			<h2 id="versions">
-				{totalCount === 1 ? "1 version" : `${totalCount} versions`}
-				{totalCount > nodes.length && `, the newest ${nodes.length} shown`}
-			</h2>
-			<Table label="Versions" columns={columns(model)} rows={newestFirst} rowKey={(version) => version.id} />
-		</section>
+		<Answer query={found} rows={3}>
+			{({ pages }) => {
+				const versions = pages.flatMap((page) => [...(page.model?.versions.nodes ?? [])].reverse());
+				if (versions.length === 0) {
+					return (
+						<Empty command={`scv push --model '${model.name.replaceAll("'", "'\\''")}' --dataset digits network.onnx`}>
+							This model has no versions yet. Add one:
+						</Empty>
+					);
+				}
+				const total = pages[0]?.model?.versions.totalCount;
+				return (
+					<section aria-labelledby="versions">
+						<h2 id="versions">{total === 1 ? "1 version" : `${total} versions`}</h2>
+						<Table
+							label="Versions"
+							columns={columns(model, versions)}
+							rows={versions}
+							rowKey={(version) => version.id}
+						/>
+						{found.hasNextPage && (
+							<button type="button" onClick={more} disabled={found.isFetchingNextPage}>
+								Show older versions
+							</button>
+						)}
+					</section>
+				);
+			}}
+		</Answer>
 	);
 }
 
-function columns({ name, latest, best, versions }: Model): readonly Column<Version>[] {
-	const earlier = new Map(versions.nodes.map(({ id }, index) => [id, versions.nodes[index - 1]]));
+/** The newest version stands first, so the next page of the list is the one before in the order of the API. */
+function olderThan(versions: Versions | undefined): Page | undefined {
+	const { hasPreviousPage, startCursor } = versions?.pageInfo ?? {};
+	return { pageInfo: { hasNextPage: hasPreviousPage ?? false, endCursor: startCursor ?? null } };
+}
+
+function columns({ name, latest, best }: Model, versions: readonly Version[]): readonly Column<Version>[] {
+	const earlier = new Map(versions.map(({ id }, index) => [id, versions[index + 1]]));
 	return [
 		{
 			name: "Version",

@@ -1,4 +1,4 @@
-// A list whose cursor the server no longer takes: `node cursor.mjs SERVER`. The library has more models than a page of the list.
+// Reads lists of more than a page: `node pages.mjs SERVER`. The library has 102 models, and the newest has 101 versions.
 import assert from "node:assert/strict";
 import { withPage } from "./page.mjs";
 
@@ -12,7 +12,7 @@ await withPage(server, async (page) => {
 		await route.continue({ postData: JSON.stringify(request) });
 	});
 	await page.goto("/");
-	await page.getByText("101 models").waitFor();
+	await page.getByText("102 models").waitFor();
 	await page.keyboard.press("End");
 	const alert = page.locator("#screen").getByRole("alert");
 	await alert.getByText("`after`").waitFor();
@@ -25,4 +25,13 @@ await withPage(server, async (page) => {
 	await page.keyboard.press("End");
 	await page.getByRole("link", { name: "model 0", exact: true }).waitFor();
 	assert.equal(await page.getByRole("alert").count(), 0);
+
+	// The newest version stands first, and older ones are read when one asks for them.
+	await page.goto("/models/of many versions");
+	await page.getByRole("heading", { name: "101 versions" }).waitFor();
+	await page.getByRole("link", { name: "version 101", exact: true }).waitFor();
+	assert.equal(await page.getByRole("link", { name: "version 1", exact: true }).count(), 0);
+	await page.getByRole("button", { name: "Show older versions" }).click();
+	await page.getByRole("link", { name: "version 1", exact: true }).waitFor();
+	await page.getByRole("button", { name: "Show older versions" }).waitFor({ state: "detached" });
 });
