@@ -310,6 +310,8 @@ await withPage(
 		await page.goto("/build");
 		for (const kind of ["ReLU", "Tanh", "ELU"]) await page.getByRole("button", { name: kind, exact: true }).tap();
 		await outline(page, ["0 ReLU", "1 Tanh", "2 ELU"]);
+		// What the server says of the blocks takes its place first.
+		await page.waitForFunction(() => document.querySelectorAll("[role=treeitem] .costs").length === 3);
 		// A finger that rests drags.
 		await strong("2").scrollIntoViewIfNeeded();
 		await point(strong("2"), 0.5, (x, y) => touch("touchStart", [{ x, y }]));

@@ -51,7 +51,6 @@ await withPage(server, async (page) => {
 	await page.goto("/build");
 	await blocks.first().click();
 	await page.getByRole("textbox", { name: "out_channels" }).fill("5");
-	await page.getByText("Faults").waitFor();
 	await page.getByLabel("Choose or drop a .safetensors or PyTorch file").waitFor({ state: "attached" });
 	await chooseWeights(weights);
 	const misfits = page.getByRole("table", { name: "What does not fit" });
