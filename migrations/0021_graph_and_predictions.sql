@@ -2,11 +2,11 @@
 -- and for the layers of earlier releases.
 alter table layer add column inputs integer[];
 
--- What a network took each image of the test split for, in the order of the split; null for evaluations of earlier releases.
+-- The images of the test split by true class and predicted class, in each cell by descending confidence, so that the images of a cell
+-- stand together: as many as its image_count, behind those of the cells before it. Null for evaluations of earlier releases.
 alter table evaluation
-    add column actual     integer[],
-    add column predicted  integer[],
-    add column confidence double precision[],
-    add constraint evaluation_predictions_check check (
-        num_nulls(actual, predicted, confidence) = 3
-        or cardinality(actual) = image_count and cardinality(predicted) = image_count and cardinality(confidence) = image_count);
+    add column images      integer[],
+    add column confidences double precision[],
+    add constraint evaluation_images_check check (
+        num_nulls(images, confidences) = 2
+        or num_nulls(images, confidences) = 0 and cardinality(images) = image_count and cardinality(confidences) = image_count);

@@ -73,9 +73,9 @@ struct Create {
 enum ScopeChoice {
     /// Read what its account may see, and analyse uploaded images and activations
     Read,
-    /// Register models and data sets, change what its account owns, and start jobs
+    /// Register models and data sets, change what its account owns, start jobs, and create tokens of its account
     Write,
-    /// See and change everything, create tokens, and read the audit log
+    /// See and change everything, create tokens of all accounts, and read the audit log
     Admin,
 }
 

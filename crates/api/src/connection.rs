@@ -8,15 +8,16 @@ use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, Result};
 use super::id::{decode_cursor, encode_cursor};
-use super::loader::{LayerCount, SynthesisCount, VersionCount, load};
+use super::loader::{ConfusionOf, LayerCount, SynthesisCount, VersionCount, load};
 use super::plain::{Entries, ListEntry};
+use scv_domain::evaluation::ConfusionCell;
 use scv_domain::id::AccountId;
 use scv_domain::job::JobFilter;
 use scv_domain::model::ModelFilter;
 use scv_domain::page::{Order, Page, Slice};
 use scv_domain::version::VersionFilter;
 use scv_service::Library;
-use scv_store::{Position, SortField};
+use scv_store::{CellKey, Position, SortField};
 
 /// A page of a list of `N`.
 pub struct ListConnection<N: ListEntry> {
@@ -84,6 +85,8 @@ pub enum Total {
     Tokens(Option<AccountId>),
     /// Entries of the audit log.
     AuditEntries,
+    /// Images of a cell of a confusion matrix.
+    CellImages(CellKey),
     /// A count that is known already.
     Known(usize),
 }
@@ -104,6 +107,11 @@ impl Total {
             Self::Syntheses(key) => load(ctx, *key).await?.unwrap_or_default(),
             Self::Tokens(account) => ctx.data_unchecked::<Library>().store().count_tokens(*account).await?,
             Self::AuditEntries => ctx.data_unchecked::<Library>().store().count_audit_entries().await?,
+            Self::CellImages(key) => {
+                let cells = load(ctx, ConfusionOf(key.evaluation)).await?.unwrap_or_default();
+                let is_wanted = |cell: &&ConfusionCell| (cell.actual, cell.predicted) == (key.actual, key.predicted);
+                cells.iter().find(is_wanted).map_or(0, |cell| cell.image_count as i64)
+            }
             Self::Known(count) => *count as i64,
         })
     }

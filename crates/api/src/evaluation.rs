@@ -161,7 +161,7 @@ impl Evaluation {
         #[graphql(desc = "Return only entries before this cursor.")] before: Option<String>,
     ) -> Result<Option<ListConnection<Exemplar>>> {
         let page = page(first, after, last, before)?;
-        if !self.0.details.as_ref().is_some_and(|details| details.has_predictions) {
+        if !self.0.details.as_ref().is_some_and(|details| details.has_images) {
             return Ok(None);
         }
         let cell = CellKey {
@@ -170,13 +170,9 @@ impl Evaluation {
             predicted,
         };
         let slice = load(ctx, CellImagesPage(cell, page.clone())).await?;
-        let cells = self.cells(ctx).await?.unwrap_or_default();
-        let cell = cells
-            .iter()
-            .find(|cell| (cell.actual, cell.predicted) == (actual, predicted));
         Ok(Some(connection(
             slice.unwrap_or_else(|| empty_slice(&page)),
-            Total::Known(cell.map_or(0, |cell| cell.image_count)),
+            Total::CellImages(cell),
             |found| found.rank,
             |found| Exemplar::of(found.image, self.0.dataset_id),
         )))

@@ -121,7 +121,7 @@ impl Token {
 pub enum TokenScope {
     /// Read what the account may see, and run queries on uploaded images and activations.
     Read,
-    /// Register models and data sets, change what the account owns, and start jobs.
+    /// Register models and data sets, change what the account owns, start jobs, and create tokens of the account.
     Write,
     /// See and change everything, create tokens of all accounts, and read the audit log.
     Admin,

@@ -41,19 +41,25 @@ impl ArtifactStore {
     /// with one label each.
     pub async fn get_split(&self, keys: &SplitKeys, shape: ImageShape) -> Result<LabelledImages, ArtifactError> {
         let images = self.get_images(&keys.images, shape).await?;
-        let bytes = self.get(&keys.labels).await?;
-        if bytes.len() != 2 * images.count() {
+        let labels = self.get_labels(&keys.labels, images.count()).await?;
+        Ok(LabelledImages { images, labels })
+    }
+
+    /// Reads the labels of a split without the images, of which there are `count`.
+    ///
+    /// # Errors
+    /// As [`ArtifactStore::get_split`].
+    pub async fn get_labels(&self, key: &ArtifactKey, count: usize) -> Result<Arc<[u16]>, ArtifactError> {
+        let bytes = self.get(key).await?;
+        if bytes.len() != 2 * count {
             return Err(ArtifactError::NotASplit {
-                key: keys.labels,
+                key: *key,
                 bytes: bytes.len(),
-                expected: format!("{} labels of two bytes", images.count()),
+                expected: format!("{count} labels of two bytes"),
             });
         }
         let (labels, _) = bytes.as_chunks::<2>();
-        Ok(LabelledImages {
-            images,
-            labels: labels.iter().map(|&label| u16::from_le_bytes(label)).collect(),
-        })
+        Ok(labels.iter().map(|&label| u16::from_le_bytes(label)).collect())
     }
 
     /// Reads the images of a split without the labels.

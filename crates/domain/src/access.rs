@@ -18,7 +18,7 @@ pub const MAX_TOKENS_PER_ACCOUNT: usize = 100;
 pub enum Scope {
     /// Read what its account may see, and run queries on uploaded images and activations.
     Read,
-    /// Register models and data sets, change what its account owns, and start jobs.
+    /// Register models and data sets, change what its account owns, start jobs, and create tokens of its account.
     Write,
     /// See and change everything, create tokens of all accounts, and read the audit log.
     Admin,

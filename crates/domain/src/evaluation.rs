@@ -58,8 +58,8 @@ pub struct EvaluationDetails {
     pub top_five_accuracy: f64,
     /// See [`Report::calibration`].
     pub calibration: Vec<CalibrationBin>,
-    /// Whether the prediction for each image was kept, which an older release did not do.
-    pub has_predictions: bool,
+    /// Whether the images of each cell of the confusion matrix were kept, which an older release did not do.
+    pub has_images: bool,
 }
 
 /// The class probabilities of logits, which must be finite.
@@ -126,6 +126,24 @@ pub struct Report {
     pub mistakes: Vec<Mistake>,
     /// What each image of the split was taken for, in the order of the split.
     pub predictions: Vec<Prediction>,
+}
+
+impl Report {
+    /// All images in the order of the cells of the confusion matrix, and in each by descending confidence. Images that tie keep
+    /// the order of the split.
+    pub fn images_by_cell(&self) -> Vec<Exemplar> {
+        let mut order: Vec<usize> = (0..self.predictions.len()).collect();
+        order.sort_by(|&a, &b| {
+            let (a, b) = (&self.predictions[a], &self.predictions[b]);
+            let cells = (a.actual, a.predicted).cmp(&(b.actual, b.predicted));
+            cells.then_with(|| b.confidence.total_cmp(&a.confidence))
+        });
+        let image = |index: usize| Exemplar {
+            index,
+            confidence: self.predictions[index].confidence,
+        };
+        order.into_iter().map(image).collect()
+    }
 }
 
 /// What an image was taken for.

@@ -118,8 +118,8 @@ impl Library {
         }
     }
 
-    /// Makes a token. Its secret is returned only here. Callers make tokens of their own account, which allow no more than the
-    /// token that they are called with, and are valid no longer. Administrators make any.
+    /// Makes a token. Its secret is returned only here. Callers with the scope `WRITE` make tokens of their own account, which
+    /// allow no more than the token that they are called with, and are valid no longer. Administrators make any.
     ///
     /// # Errors
     /// `FORBIDDEN` for a token that the caller may not make, `BAD_USER_INPUT` without an account and for a token that would have
@@ -140,7 +140,7 @@ impl Library {
             expires_at: request.expires_at,
         };
         if self.access.scope < Scope::Admin {
-            self.require(new.scope)?;
+            self.require(new.scope.max(Scope::Write))?;
             let own = own.filter(|own| own.account == new.account).ok_or_else(|| {
                 ServiceError::Forbidden(
                     "only an administrator can create tokens of another account: omit `account` for one of your own"
@@ -161,8 +161,8 @@ impl Library {
         create_token(&self.store, &new).await
     }
 
-    /// Revokes a token. A caller may revoke its own token and tokens of its account that allow no more than its own does; an
-    /// administrator may revoke any.
+    /// Revokes a token. A caller may revoke its own token, and with the scope `WRITE` tokens of its account that allow no more
+    /// than its own does; an administrator may revoke any.
     ///
     /// # Errors
     /// `NOT_FOUND` if there is none, or if it is another account's; `FORBIDDEN` if it allows more than the caller's.
@@ -170,7 +170,7 @@ impl Library {
         let missing = || ServiceError::not_found("token", id);
         let token = self.store.tokens_by_id(&[id]).await?.pop().ok_or_else(missing)?;
         if self.access.token != Some(id) {
-            self.require(token.scope)?;
+            self.require(token.scope.max(Scope::Write))?;
         }
         let mut tx = self.store.begin().await?;
         tx.revoke_token(id).await?;
@@ -233,7 +233,8 @@ pub async fn create_token(store: &Store, new: &NewToken) -> Result<(Token, Secre
     }
     if tx.count_valid_tokens(token.account_id).await? > MAX_TOKENS_PER_ACCOUNT as i64 {
         return Err(ServiceError::Conflict(format!(
-            "account {:?} has {MAX_TOKENS_PER_ACCOUNT} valid tokens, which is the limit: revoke one that is no longer used",
+            "account {:?} has {MAX_TOKENS_PER_ACCOUNT} valid tokens, which is the limit: revoke one that is no longer used, with `revokeToken` or \
+             `scv token revoke`",
             token.account.as_str()
         )));
     }

@@ -119,22 +119,25 @@ impl Library {
     /// # Errors
     /// The artifact store or the database fails.
     pub async fn image_classes(&self, dataset: DatasetId, split: Split) -> Result<Arc<[u16]>, ServiceError> {
-        Ok(self.split_images(dataset, split).await?.labels)
+        let dataset = self.dataset(dataset).await?;
+        let stored = self.stored_split(&dataset, split).await?;
+        let key = stored.labels_key.parse().map_err(ArtifactError::from)?;
+        Ok(self.artifacts.get_labels(&key, stored.image_count as usize).await?)
     }
 
     /// The images of a split, read from the artifact store.
     pub(super) async fn images(&self, dataset: &Dataset, split: Split) -> Result<LabelledImages, ServiceError> {
-        let Some(stored) = self.store.split(dataset.id, split).await? else {
-            return Err(ServiceError::internal(anyhow::anyhow!(
-                "data set {} has no {split} split",
-                dataset.name
-            )));
-        };
+        let stored = self.stored_split(dataset, split).await?;
         let keys = SplitKeys {
             images: stored.images_key.parse().map_err(ArtifactError::from)?,
             labels: stored.labels_key.parse().map_err(ArtifactError::from)?,
         };
         Ok(self.artifacts.get_split(&keys, dataset.shape).await?)
+    }
+
+    async fn stored_split(&self, dataset: &Dataset, split: Split) -> Result<StoredSplit, ServiceError> {
+        let stored = self.store.split(dataset.id, split).await?;
+        stored.ok_or_else(|| ServiceError::internal(anyhow::anyhow!("data set {} has no {split} split", dataset.name)))
     }
 
     /// The images of a split, cached in memory.

@@ -38,7 +38,7 @@ impl Store {
     pub async fn evaluations_of(&self, versions: &[VersionId]) -> Result<Vec<Evaluation>, StoreError> {
         let rows = sqlx::query!(
             r#"select version_id, dataset_id, accuracy, loss, image_count, top_five_accuracy, calibration, created_at,
-                      actual is not null as "has_predictions!"
+                      images is not null as "has_images!"
                  from evaluation
                 where version_id = any($1)"#,
             &raw(versions, |id| id.0),
@@ -56,7 +56,7 @@ impl Store {
                     Some((top_five_accuracy, calibration)) => Some(EvaluationDetails {
                         top_five_accuracy,
                         calibration: row_context.json("calibration", calibration)?,
-                        has_predictions: row.has_predictions,
+                        has_images: row.has_images,
                     }),
                 };
                 Ok(Evaluation {
@@ -140,7 +140,7 @@ impl Store {
     }
 
     /// The same page of the images of several cells of confusion matrices, by descending confidence, in a single statement.
-    /// Images that tie keep the order of the split. Cells of evaluations without predictions are left out, as empty ones are.
+    /// Images that tie keep the order of the split. Cells of evaluations that did not keep their images are left out, as empty ones are.
     ///
     /// # Errors
     /// The database fails.
@@ -151,23 +151,28 @@ impl Store {
         page: &Page<i64>,
     ) -> Result<Vec<(CellKey, Slice<CellImage>)>, StoreError> {
         let rows = sqlx::query!(
-            r#"select version_id as "version_id!", dataset_id as "dataset_id!", wanted.actual as "actual!",
-                      wanted.predicted as "predicted!", rank as "rank!", image as "image!", ranked.confidence as "confidence!"
+            r#"select version_id as "version_id!", dataset_id as "dataset_id!", actual as "actual!", predicted as "predicted!",
+                      first + place - 1 as "rank!", image as "image!", confidence as "confidence!"
                  from unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[])
                       as wanted (version_id, dataset_id, actual, predicted)
                  join evaluation using (version_id, dataset_id)
+                 join confusion_cell as cell using (version_id, dataset_id, actual, predicted)
                 cross join lateral (
-                      select *
-                        from (select given.*, row_number() over (order by given.confidence desc, image) as rank
-                                from unnest(evaluation.actual, evaluation.predicted, evaluation.confidence)
-                                     with ordinality as given (actual, predicted, confidence, image)
-                               where given.actual = wanted.actual
-                                 and given.predicted = wanted.predicted) as cell
-                       where ($5::bigint is null or rank > $5)
-                         and ($6::bigint is null or rank < $6)
-                       order by case when $7 then -rank else rank end
-                       limit $8) as ranked
-                order by 1, 2, 3, 4, case when $7 then -rank else rank end"#,
+                      select coalesce(sum(image_count), 0) as skipped
+                        from confusion_cell as other
+                       where other.version_id = wanted.version_id
+                         and other.dataset_id = wanted.dataset_id
+                         and (other.actual, other.predicted) < (wanted.actual, wanted.predicted)) as before
+                cross join lateral (
+                      select coalesce($5::bigint, 0) + 1 as lower, least($6::bigint - 1, cell.image_count) as upper) as wide
+                cross join lateral (
+                      select case when $7 then greatest(lower, upper - $8::bigint) else lower end as first,
+                             case when $7 then upper else least(upper, lower + $8::bigint) end as last) as narrow
+                cross join lateral (
+                      select (skipped + first)::integer as first_place, (skipped + last)::integer as last_place) as slice
+                cross join lateral unnest(images[first_place:last_place], confidences[first_place:last_place])
+                      with ordinality as found (image, confidence, place)
+                order by 1, 2, 3, 4, case when $7 then -place else place end"#,
             &raw(cells, |cell| cell.evaluation.0.0),
             &raw(cells, |cell| cell.evaluation.1.0),
             &raw(cells, |cell| i32::from(cell.actual)),
@@ -175,7 +180,7 @@ impl Store {
             page.after,
             page.before,
             page.from_end,
-            page.limit as i64 + 1,
+            page.limit as i64,
         )
         .fetch_all(&self.pool)
         .await?;
@@ -186,7 +191,7 @@ impl Store {
                 predicted: row.predicted as u16,
             };
             let image = Exemplar {
-                index: row.image as usize - 1,
+                index: row.image as usize,
                 confidence: row.confidence,
             };
             (cell, CellImage { rank: row.rank, image })
@@ -208,15 +213,16 @@ impl Tx {
     pub async fn put_evaluation(&mut self, evaluation: &NewEvaluation) -> Result<(), StoreError> {
         let (version, dataset) = (evaluation.version_id.0, evaluation.dataset_id.0);
         let report = &evaluation.report;
+        let images = report.images_by_cell();
         self.lock_sketches().await?;
         sqlx::query!(
             "insert into evaluation (version_id, dataset_id, accuracy, loss, image_count, top_five_accuracy, calibration,
-                                     actual, predicted, confidence)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                     images, confidences)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
              on conflict (version_id, dataset_id)
              do update set accuracy = excluded.accuracy, loss = excluded.loss, image_count = excluded.image_count,
                            top_five_accuracy = excluded.top_five_accuracy, calibration = excluded.calibration,
-                           actual = excluded.actual, predicted = excluded.predicted, confidence = excluded.confidence,
+                           images = excluded.images, confidences = excluded.confidences,
                            created_at = now()",
             version,
             dataset,
@@ -225,9 +231,8 @@ impl Tx {
             report.image_count as i32,
             report.top_five_accuracy,
             serde_json::json!(report.calibration),
-            &raw(&report.predictions, |image| i32::from(image.actual)),
-            &raw(&report.predictions, |image| i32::from(image.predicted)),
-            &raw(&report.predictions, |image| image.confidence),
+            &raw(&images, |image| image.index as i32),
+            &raw(&images, |image| image.confidence),
         )
         .execute(self.connection())
         .await?;

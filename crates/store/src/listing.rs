@@ -25,6 +25,11 @@ pub trait SortField: Copy + PartialEq {
 
     /// What the list is ordered by; `None` if the key alone gives the order.
     fn expression(self) -> Option<SortExpression>;
+
+    /// Whether every row has a value. Only then can an index give the order in both directions.
+    fn has_every_row(self) -> bool {
+        false
+    }
 }
 
 /// An SQL expression by the type of its values.
@@ -165,7 +170,7 @@ impl<F: SortField> Listing<'_, F> {
             SortValue::Number(number) => query.push_bind(*number),
         };
         query.push(", ").push_bind(position.id).push(")");
-        if is_after {
+        if is_after && !self.order.field.has_every_row() {
             query.push(" or ").push(sql).push(" is null");
         }
         query.push(")");
@@ -180,8 +185,11 @@ impl<F: SortField> Listing<'_, F> {
         };
         query.push(" order by ");
         if let Some(expression) = self.order.field.expression() {
-            let nulls = if is_from_end { " nulls first, " } else { " nulls last, " };
-            query.push(expression.sql()).push(direction).push(nulls);
+            query.push(expression.sql()).push(direction);
+            if !self.order.field.has_every_row() {
+                query.push(if is_from_end { " nulls first" } else { " nulls last" });
+            }
+            query.push(", ");
         }
         query.push(F::KEY).push(direction);
     }

@@ -62,6 +62,10 @@ impl SortField for ModelOrderField {
             Self::Size => Some(SortExpression::Integer("size")),
         }
     }
+
+    fn has_every_row(self) -> bool {
+        matches!(self, Self::Name | Self::UpdatedAt)
+    }
 }
 
 impl Store {
@@ -269,7 +273,7 @@ impl Tx {
                     description = coalesce($3, description),
                     tags        = coalesce($4, tags),
                     visibility  = coalesce($5, visibility),
-                    updated_at  = now()
+                    updated_at  = case when num_nonnulls($2::text, $3::text, $4::text[], $5::text) > 0 then now() else updated_at end
               where model_id = $1
                 and deleted_at is null
              returning model_id, name, description, tags, visibility, owner_id, created_at, updated_at, deleted_at",

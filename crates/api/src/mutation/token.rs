@@ -17,7 +17,7 @@ pub struct TokenMutation;
 
 #[Object(use_type_description)]
 impl TokenMutation {
-    /// Creates a token. Its secret is returned only here and cannot be retrieved later. Everyone who has a token can create
+    /// Creates a token. Its secret is returned only here and cannot be retrieved later. A token of scope WRITE can create
     /// others of the same account that allow no more and are valid no longer; an administrator can create any. An account
     /// has at most `serverInfo.maxTokensPerAccount` valid tokens.
     async fn create_token(
@@ -38,8 +38,8 @@ impl TokenMutation {
         })
     }
 
-    /// Revokes a token permanently: one of the caller's account that allows no more than the caller's token, or any
-    /// token for an administrator.
+    /// Revokes a token permanently: the caller's own; with the scope WRITE one of the caller's account that allows no more
+    /// than the caller's token; for an administrator any.
     async fn revoke_token(
         &self,
         ctx: &Context<'_>,

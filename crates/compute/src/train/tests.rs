@@ -180,6 +180,23 @@ fn a_share_of_each_class_is_kept_out_of_the_training_and_measured_after_each_epo
 }
 
 #[test]
+fn of_each_class_an_image_stays_in_the_training() {
+    let mut task = task();
+    let mut labels = task.data.labels.to_vec();
+    (labels[3], labels[40]) = (2, 3);
+    task.data.labels = labels.into();
+    task.settings.validation_share = 0.5;
+    for seed in 0..20 {
+        task.settings.seed = seed;
+        let split = ValidationSplit::of(&task.data, &task.settings).unwrap();
+        for class in 0..4 {
+            let is_trained = split.training.iter().any(|&image| task.data.labels[image] == class);
+            assert!(is_trained, "class {class}, seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn without_a_validation_share_all_images_are_trained_on_in_the_same_order_as_ever() {
     let task = task();
     let split = ValidationSplit::of(&task.data, &task.settings).unwrap();

@@ -43,7 +43,7 @@ impl ValidationSplit {
 }
 
 /// Whether each image is kept out: every so many of the images in the order of their classes, which are shuffled within each
-/// class.
+/// class. The last image of a class is not.
 fn kept_out(labels: &[u16], settings: &TrainSettings) -> Vec<bool> {
     let mut order: Vec<usize> = (0..labels.len()).collect();
     order.shuffle(&mut generator(settings.seed, Draw::Validation, 0));
@@ -53,7 +53,22 @@ fn kept_out(labels: &[u16], settings: &TrainSettings) -> Vec<bool> {
     for (index, image) in order.into_iter().enumerate() {
         is_kept_out[image] = due(index + 1) > due(index);
     }
+    keep_every_class(labels, &mut is_kept_out);
     is_kept_out
+}
+
+/// Leaves the training at least one image of each class: a network cannot learn a class that it never sees.
+fn keep_every_class(labels: &[u16], is_kept_out: &mut [bool]) {
+    let mut is_trained = vec![false; labels.iter().max().map_or(0, |&last| usize::from(last) + 1)];
+    for (&label, &is_kept_out) in labels.iter().zip(&*is_kept_out) {
+        is_trained[usize::from(label)] |= !is_kept_out;
+    }
+    for (&label, is_kept_out) in labels.iter().zip(is_kept_out) {
+        if !is_trained[usize::from(label)] {
+            is_trained[usize::from(label)] = true;
+            *is_kept_out = false;
+        }
+    }
 }
 
 /// Evaluates the network as it is after an epoch. Its progress is not that of the training.
