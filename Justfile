@@ -151,6 +151,12 @@ bench-insight *args: setup
     cargo build --locked --release
     scripts/bench_insight "$@"
 
+# Measure the web page on a large library, in a real browser
+bench-page *args: setup
+    scripts/web
+    cargo build --locked --release
+    scripts/bench_page "$@"
+
 # Take the pictures of docs/page.md again, in a real browser
 page-pictures: setup
     scripts/web
