@@ -12,7 +12,7 @@ import {
 	type ReactFlowInstance,
 } from "@xyflow/react";
 import { useMemo } from "react";
-import { Skeleton } from "../../../ui/Answer";
+import { Empty, Skeleton } from "../../../ui/Answer";
 import { BOX, type Layout, type Point } from "./layout";
 import { useLayout } from "./useLayout";
 import "@xyflow/react/dist/base.css";
@@ -44,13 +44,17 @@ const MOST_WITHOUT_MAP = 30;
 const MARGIN = 16;
 
 /** The layers of a network and what each reads, from top to bottom. */
-export default function Graph({ layers, selected, onSelect }: GraphProps) {
-	const layout = useLayout(layers);
+export default function Graph(props: GraphProps) {
+	const layout = useLayout(props.layers);
+	if (!layout) return <Skeleton rows={10} />;
+	return layout instanceof Error ? <Empty>{layout.message}</Empty> : <Drawing {...props} layout={layout} />;
+}
+
+function Drawing({ layout, layers, selected, onSelect }: GraphProps & { layout: Layout }) {
 	const drawing = useMemo(
-		() => layout && { nodes: boxes(layout, { layers, selected, onSelect }), edges: lines(layout) },
+		() => ({ nodes: boxes(layout, { layers, selected, onSelect }), edges: lines(layout) }),
 		[layout, layers, selected, onSelect],
 	);
-	if (!layout || !drawing) return <Skeleton rows={10} />;
 	const open = (flow: ReactFlowInstance<Box, Line>) => {
 		const place = document.querySelector(".graph")?.clientWidth ?? layout.width;
 		const zoom = Math.min(1, Math.max(0.5, (place - 2 * MARGIN) / layout.width));

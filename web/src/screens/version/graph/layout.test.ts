@@ -46,3 +46,29 @@ test("a layer that reads nothing has a box of its own, and one that reads what i
 	expect([...corners.keys()]).toEqual([0, 1]);
 	expect(edges).toEqual([]);
 });
+
+test("a network of thousands of layers is laid out in parts, one below the other", () => {
+	const layers = Array.from({ length: 500 }, (_, block) => {
+		const first = 4 * block;
+		const inputs = [[first - 1], [first], [first + 1], [first + 2, first - 1]];
+		return inputs.map((inputs, place) => ({ index: first + place, inputs }));
+	}).flat();
+	const { corners, edges, width, height } = layout(layers);
+	expect(corners.size).toBe(2_001);
+	expect(edges.length).toBe(2_500);
+	const last = corners.get(1_999) ?? { x: Number.NaN, y: Number.NaN };
+	expect(last.y).toBe(Math.max(...[...corners.values()].map(({ y }) => y)));
+	expect(last.y + BOX.height).toBe(height);
+	for (const { index, inputs } of layers) {
+		const { x, y } = corners.get(index) ?? { x: Number.NaN, y: Number.NaN };
+		expect(x).toBeGreaterThanOrEqual(0);
+		expect(x + BOX.width).toBeLessThanOrEqual(width);
+		for (const input of inputs) expect(y).toBeGreaterThanOrEqual((corners.get(input)?.y ?? Number.NaN) + BOX.height);
+	}
+	// A line ends where the layer is that reads it.
+	for (const { to, points } of edges) {
+		const { x, y } = corners.get(to) ?? { x: Number.NaN, y: Number.NaN };
+		expect(points.at(-1)?.y).toBeCloseTo(y);
+		expect(Math.abs((points.at(-1)?.x ?? Number.NaN) - x - BOX.width / 2)).toBeLessThanOrEqual(BOX.width / 2);
+	}
+});
