@@ -5,6 +5,7 @@ import type { Measure } from "../../search";
 import { Answer, Empty } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
 import { Facts } from "../../ui/Facts";
+import { Fold } from "../../ui/Fold";
 import { score } from "../../ui/format";
 import { LayerLink } from "../../ui/links";
 import type { FoundVersion } from "../../ui/NamedVersion";
@@ -101,16 +102,17 @@ export function CkaMap({ a, b, measure }: Pair & { measure: Measure }) {
 								</aside>
 							)}
 						</div>
-						<details>
-							<summary>The best match of each layer, as a table</summary>
-							<Table
-								label="Best matches"
-								columns={matchColumns(a, b)}
-								rows={rows.map((layer, row) => bestMatch(layer, columns, scores[row] ?? []))}
-								rowKey={({ layer }) => layer.id}
-								isNarrow
-							/>
-						</details>
+						<Fold summary="The best match of each layer, as a table">
+							{() => (
+								<Table
+									label="Best matches"
+									columns={matchColumns(a, b)}
+									rows={rows.map((layer, row) => bestMatch(layer, columns, scores[row] ?? []))}
+									rowKey={({ layer }) => layer.id}
+									isNarrow
+								/>
+							)}
+						</Fold>
 					</>
 				);
 			}}

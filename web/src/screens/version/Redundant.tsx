@@ -1,6 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
+import { Fold } from "../../ui/Fold";
 import { score } from "../../ui/format";
 import type { NamedVersion } from "./Version";
 
@@ -37,18 +38,19 @@ export function Redundant({ model, version }: NamedVersion) {
 		</Link>
 	);
 	return (
-		<details className="notice">
-			<summary>
-				{pairs.length === 1 ? "One pair" : `${pairs.length} pairs`} of neighbouring layers compute nearly the same, so
-				one of each pair may be spare.
-			</summary>
-			<ul>
-				{pairs.map(({ layer: first, otherLayer: second, score: value }) => (
-					<li key={first.id}>
-						{layer(first.name)} and {layer(second.name)}: {score(value)}
-					</li>
-				))}
-			</ul>
-		</details>
+		<Fold
+			className="notice"
+			summary={`${pairs.length === 1 ? "One pair" : `${pairs.length} pairs`} of neighbouring layers compute nearly the same, so one of each pair may be spare.`}
+		>
+			{() => (
+				<ul>
+					{pairs.map(({ layer: first, otherLayer: second, score: value }) => (
+						<li key={first.id}>
+							{layer(first.name)} and {layer(second.name)}: {score(value)}
+						</li>
+					))}
+				</ul>
+			)}
+		</Fold>
 	);
 }

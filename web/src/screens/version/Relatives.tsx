@@ -2,6 +2,7 @@ import { Link } from "@tanstack/react-router";
 import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer, Empty } from "../../ui/Answer";
+import { Fold } from "../../ui/Fold";
 import { percent, score } from "../../ui/format";
 import { Mark } from "../../ui/Mark";
 import type { NamedVersion } from "./Version";
@@ -79,38 +80,39 @@ export function Relatives({ model, version }: NamedVersion) {
 										</Link>
 										<Mark model={node.model.name} number={node.number} />
 									</div>
-									<details>
-										<summary>layers that match</summary>
-										<table className="list">
-											<tbody>
-												{bestMatches.map(({ layer, otherLayer, score: match }) => (
-													<tr key={layer.id}>
-														<td>
-															<Link
-																to="/models/$model/versions/$number/layers/$layer"
-																params={{ model, number: String(version.number), layer: layer.name }}
-															>
-																{layer.name}
-															</Link>
-														</td>
-														<td>
-															<Link
-																to="/models/$model/versions/$number/layers/$layer"
-																params={{
-																	model: node.model.name,
-																	number: String(node.number),
-																	layer: otherLayer.name,
-																}}
-															>
-																{otherLayer.name}
-															</Link>
-														</td>
-														<td className="number">{score(match)}</td>
-													</tr>
-												))}
-											</tbody>
-										</table>
-									</details>
+									<Fold summary="layers that match">
+										{() => (
+											<table className="list">
+												<tbody>
+													{bestMatches.map(({ layer, otherLayer, score: match }) => (
+														<tr key={layer.id}>
+															<td>
+																<Link
+																	to="/models/$model/versions/$number/layers/$layer"
+																	params={{ model, number: String(version.number), layer: layer.name }}
+																>
+																	{layer.name}
+																</Link>
+															</td>
+															<td>
+																<Link
+																	to="/models/$model/versions/$number/layers/$layer"
+																	params={{
+																		model: node.model.name,
+																		number: String(node.number),
+																		layer: otherLayer.name,
+																	}}
+																>
+																	{otherLayer.name}
+																</Link>
+															</td>
+															<td className="number">{score(match)}</td>
+														</tr>
+													))}
+												</tbody>
+											</table>
+										)}
+									</Fold>
 								</li>
 							))}
 						</ol>
