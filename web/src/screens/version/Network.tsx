@@ -1,5 +1,5 @@
 import { getRouteApi } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useMemo } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo } from "react";
 import { useAll, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer, Empty, Skeleton } from "../../ui/Answer";
@@ -43,7 +43,8 @@ const LAYERS = graphql(`
 /** Of a network of more layers, the table is shown first: its graph takes seconds. */
 const MOST_IN_GRAPH = 1_000;
 
-const Graph = lazy(() => import("./graph/Graph"));
+const loadGraph = () => import("./graph/Graph");
+const Graph = lazy(loadGraph);
 
 const route = getRouteApi("/models/$model/versions/$number");
 
@@ -126,6 +127,8 @@ function Drawing({ layers, isWhole, ...named }: DrawingProps) {
 		[navigate],
 	);
 	const drawn = useMemo(() => inGraph(layers), [layers]);
+	// It comes while the layers are read.
+	useEffect(() => void loadGraph(), []);
 	if (!isWhole) return <Skeleton rows={10} />;
 	return (
 		<div className="network">

@@ -6,6 +6,7 @@ import {
 	Handle,
 	MiniMap,
 	type Node,
+	type NodeHandle,
 	type NodeProps,
 	Position,
 	ReactFlow,
@@ -96,6 +97,12 @@ function Drawing({ layout, layers, selected, onSelect }: GraphProps & { layout: 
 	);
 }
 
+/** Where lines end at a box. */
+const HANDLES: NodeHandle[] = [
+	{ type: "target", position: Position.Top, x: BOX.width / 2, y: 0 },
+	{ type: "source", position: Position.Bottom, x: BOX.width / 2, y: BOX.height },
+];
+
 const NODE_TYPES = { layer: LayerBox };
 const EDGE_TYPES = { line: LineThrough };
 
@@ -106,6 +113,9 @@ function boxes(layout: Layout, { layers, selected, onSelect }: GraphProps): Box[
 		type: "layer",
 		position,
 		...BOX,
+		// With both, the library draws none but the boxes in view; without, all of them once, to measure them.
+		measured: BOX,
+		handles: HANDLES,
 		data: { layer: byIndex.get(index) ?? null, isSelected: index === selected, onSelect },
 	}));
 }
