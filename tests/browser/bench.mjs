@@ -24,7 +24,7 @@ const SCREENS = [
 		address: "/models/deep-a/versions/1",
 		heading: "deep-a, version 1",
 		content: "button.graph-box",
-		move: (page) => cross(page, ".react-flow__minimap-svg", { isPressed: true }),
+		move: (page) => pull(page, ".react-flow__minimap-svg"),
 	},
 	{
 		name: "Version, table of 2,000 layers",
@@ -55,7 +55,7 @@ const SCREENS = [
 		address: "/compare?a=deep-a&b=deep-b",
 		heading: "Compare two versions",
 		content: ".matrix canvas",
-		move: (page) => cross(page, ".matrix-map"),
+		move: (page) => point(page, ".matrix-map"),
 	},
 	{ name: "Data sets", address: "/datasets", heading: "Data sets", content: "#screen section h2" },
 	{ name: "Jobs, 10,000 of them", address: "/jobs", heading: "Jobs", content: "tr[data-row]" },
@@ -145,16 +145,24 @@ function isAtEnd() {
 	return isWhole && scrollTop + clientHeight >= scrollHeight - 1;
 }
 
-/** Moves the mouse over a map from its upper left to its lower right corner, a step a frame. */
-async function cross(page, map, { isPressed = false } = {}) {
-	const element = page.locator(map);
-	await element.scrollIntoViewIfNeeded();
-	const { x, y, width, height } = await element.boundingBox();
-	const moveTo = (share) => page.mouse.move(x + width * share, y + height * share);
-	await moveTo(0.01);
-	if (isPressed) await page.mouse.down();
+/** Points at the cells of a map from the first to the last one. */
+async function point(page, map) {
+	await cross(page, map, (share) => [share, share]);
+}
+
+/** Pulls the view through a graph, from its beginning to its end, by its small map. */
+async function pull(page, map) {
+	await cross(page, map, (share) => [0.5, share], { isPressed: true });
+}
+
+/** Moves the mouse over an element, a step a frame. */
+async function cross(page, element, place, { isPressed = false } = {}) {
+	await page.locator(element).scrollIntoViewIfNeeded();
+	const { x, y, width, height } = await page.locator(element).boundingBox();
 	for (let step = 1; step < CROSSING; step += 1) {
-		await moveTo(step / CROSSING);
+		const [across, down] = place(step / CROSSING);
+		await page.mouse.move(x + width * across, y + height * down);
+		if (isPressed && step === 1) await page.mouse.down();
 		await nextFrame(page);
 	}
 	if (isPressed) await page.mouse.up();
