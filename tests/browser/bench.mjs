@@ -83,7 +83,12 @@ try {
 	assert.ok(screens.length > 0, `no screen is called ${chosen.join(" or ")}`);
 	const records = screens.map(({ name }) => ({ name, rounds: [] }));
 	for (let round = 1; round <= Number(rounds); round += 1) {
-		for (const [index, screen] of screens.entries()) records[index].rounds.push(await measured(screen));
+		for (const [index, screen] of screens.entries()) {
+			const record = measured(screen).catch((cause) => {
+				throw new Error(`${screen.name} cannot be measured`, { cause });
+			});
+			records[index].rounds.push(await record);
+		}
 		console.error(`bench_page: round ${round} of ${rounds}`);
 	}
 	console.log(JSON.stringify(records));
