@@ -16,7 +16,7 @@ await withPage(server, async (page) => {
 	await dialog.getByRole("textbox").fill('[{"kind": "Residual", "main": [{}]}]');
 	await dialog.getByRole("button", { name: "Use it" }).click();
 	await dialog.getByText("Block 0.main.0 must be an object with a kind").waitFor();
-	await dialog.getByLabel("A file of blocks").setInputFiles(file);
+	await dialog.getByLabel("Choose or drop a file of blocks").setInputFiles(file);
 	await page.waitForFunction(() => document.querySelector("dialog textarea").value.includes("MaxPool2d"));
 	await dialog.getByRole("button", { name: "Use it" }).click();
 	await fact("none");

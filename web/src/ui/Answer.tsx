@@ -1,5 +1,6 @@
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
+import { CopyButton } from "./CopyButton";
 import { Problem } from "./Problem";
 import { Title } from "./Title";
 import "./Answer.css";
@@ -57,10 +58,7 @@ export function Empty({ children, command }: { children: ReactNode; command?: st
 			<p>{children}</p>
 			{command && (
 				<p>
-					<code>{command}</code>{" "}
-					<button type="button" onClick={() => void navigator.clipboard.writeText(command)}>
-						Copy
-					</button>
+					<code>{command}</code> <CopyButton text={command} />
 				</p>
 			)}
 		</div>

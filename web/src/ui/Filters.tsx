@@ -62,7 +62,7 @@ export function TextFilter({
 	);
 }
 
-/** A filter of which one option is chosen. */
+/** A filter of which one option is chosen. A value that is none of them is shown as it is. */
 export function SelectFilter({
 	label,
 	value,
@@ -70,10 +70,12 @@ export function SelectFilter({
 	options,
 }: FilterProps & { options: readonly (readonly [string, string])[] }) {
 	const id = useId();
+	const isKnown = options.some(([option]) => option === value);
 	return (
 		<span>
 			<label htmlFor={id}>{label}</label>
 			<select id={id} value={value} onChange={(event) => onChange(event.target.value)}>
+				{!isKnown && <option>{value}</option>}
 				{options.map(([option, name]) => (
 					<option key={option} value={option}>
 						{name}

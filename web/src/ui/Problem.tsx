@@ -1,5 +1,6 @@
 import { RequestError } from "../api/request";
 import { SignIn } from "../shell/SignIn";
+import { CopyButton } from "./CopyButton";
 import "./Problem.css";
 
 /** What the reader can do about an error, by its code. */
@@ -12,21 +13,21 @@ const ADVICE: Record<string, string> = {
 	INTERNAL: "This is a fault of the server. Its log has the details.",
 };
 
+/** An error of the page itself, whose message says all. */
+const OWN = { code: "", requestId: null, retryAfter: null };
+
 /** An error, in the place of what could not be shown. */
 export function Problem({ error, retry }: { error: Error; retry?: () => void }) {
-	const { code, requestId, retryAfter } = error instanceof RequestError ? error : new RequestError("", "INTERNAL");
+	const { code, requestId, retryAfter } = error instanceof RequestError ? error : OWN;
 	return (
-		<div className="problem" role="alert" data-code={code}>
+		<div className="problem" role="alert">
 			<p>{error.message}</p>
 			{code === "UNAUTHENTICATED" && <SignIn />}
 			{ADVICE[code] && <p className="quiet">{ADVICE[code]}</p>}
 			{retryAfter !== null && <p className="quiet">Try again in {retryAfter} seconds.</p>}
 			{code === "INTERNAL" && requestId && (
 				<p className="quiet">
-					Request <code>{requestId}</code>{" "}
-					<button type="button" onClick={() => void navigator.clipboard.writeText(requestId)}>
-						Copy
-					</button>
+					Request <code>{requestId}</code> <CopyButton text={requestId} />
 				</p>
 			)}
 			{retry && (

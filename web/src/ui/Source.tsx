@@ -1,3 +1,4 @@
+import { CopyButton } from "./CopyButton";
 import "./Source.css";
 
 interface SourceProps {
@@ -12,17 +13,15 @@ interface SourceProps {
 export function Source({ name, fileName, text }: SourceProps) {
 	return (
 		<section>
-			<h2>
-				{name}{" "}
-				<button type="button" onClick={() => void navigator.clipboard.writeText(text)}>
-					Copy
-				</button>{" "}
+			<h2>{name}</h2>
+			<p className="actions">
 				{fileName && (
 					<button type="button" onClick={() => download(text, fileName)}>
 						Download
 					</button>
 				)}
-			</h2>
+				<CopyButton text={text} />
+			</p>
 			{/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
 			<section className="source" tabIndex={0} aria-label={name}>
 				<pre>{text}</pre>

@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { copyText } from "./clipboard";
+import { copyText } from "../../ui/CopyButton";
 import { useDraft } from "./draft";
 import { fragmentOf } from "./link";
 

@@ -1,6 +1,7 @@
 import { useState } from "react";
+import { CopyButton } from "../../ui/CopyButton";
 import { Dialog } from "../../ui/Dialog";
-import { copyText } from "./clipboard";
+import { FileField, useFileChoice } from "../../ui/FileField";
 import { useDraft } from "./draft";
 import { parseBlocks } from "./parse";
 
@@ -9,6 +10,7 @@ export function Json({ onClose }: { onClose: () => void }) {
 	const { blocks, set } = useDraft();
 	const [text, setText] = useState(() => JSON.stringify(blocks, null, 2));
 	const [error, setError] = useState<string | null>(null);
+	const choice = useFileChoice((file) => void file.text().then(setText, ({ message }: Error) => setError(message)));
 	const take = () => {
 		try {
 			set({ blocks: parseBlocks(text), selected: "0" });
@@ -20,21 +22,17 @@ export function Json({ onClose }: { onClose: () => void }) {
 	return (
 		<Dialog title="The network as JSON" onClose={onClose}>
 			<form
+				{...choice.target}
 				onSubmit={(event) => {
 					event.preventDefault();
 					take();
 				}}
 			>
 				<label className="field">
-					<span>A list of blocks, or a file of one</span>
+					<span>A list of blocks</span>
 					<textarea rows={16} value={text} spellCheck={false} onChange={(event) => setText(event.target.value)} />
 				</label>
-				<input
-					type="file"
-					aria-label="A file of blocks"
-					accept=".json,application/json"
-					onChange={(event) => void event.target.files?.[0]?.text().then(setText)}
-				/>
+				<FileField label="Choose or drop a file of blocks" accept=".json,application/json" choice={choice} />
 				{error && (
 					<p className="fault" role="alert">
 						{error}
@@ -44,12 +42,10 @@ export function Json({ onClose }: { onClose: () => void }) {
 					<button type="submit" className="primary">
 						Use it
 					</button>
-					<button type="button" onClick={() => void copyText(text).catch(({ message }: Error) => setError(message))}>
-						Copy
-					</button>
 					<button type="button" onClick={onClose}>
 						Cancel
 					</button>
+					<CopyButton text={text} />
 				</p>
 			</form>
 		</Dialog>

@@ -1,17 +1,9 @@
 import { useEffect } from "react";
+import { copyText } from "../../ui/CopyButton";
 import { useDraft } from "./draft";
 import { refuse, say } from "./notice";
 import { parseBlocks } from "./parse";
 import { type Block, blockAt } from "./tree";
-
-/** Copies a text. Throws an error for people if the browser does not let the page. */
-export async function copyText(text: string) {
-	try {
-		await navigator.clipboard.writeText(text);
-	} catch {
-		throw new Error("The browser does not let the page use the clipboard.");
-	}
-}
 
 export async function copySelected() {
 	const block = selectedBlock();
@@ -29,7 +21,9 @@ export async function cutSelected() {
 	if (!block) return;
 	try {
 		await copyText(written(block));
-		cut(block);
+		// The reader may have gone on meanwhile.
+		if (selectedBlock() === block) cut(block);
+		else say(`${block.kind} is copied. It was not cut, since another block is selected by now.`);
 	} catch (error) {
 		refuse(`${(error as Error).message} Press Ctrl X.`);
 	}

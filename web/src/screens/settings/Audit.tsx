@@ -1,9 +1,10 @@
-import { useMore, usePages } from "../../api/queries";
+import { usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { AuditQuery } from "../../gql/graphql";
 import { Answer } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
 import { moment, NONE } from "../../ui/format";
+import { More } from "../../ui/More";
 import { Table } from "../../ui/Table";
 
 const AUDIT = graphql(`
@@ -40,7 +41,6 @@ const COLUMNS: readonly Column<Entry>[] = [
 /** Who changed what, the latest first. For administrators. */
 export function Audit() {
 	const entries = usePages(AUDIT, {}, (data) => data.auditLog);
-	const more = useMore(entries);
 	return (
 		<section aria-labelledby="audit">
 			<h2 id="audit">Changes</h2>
@@ -55,11 +55,7 @@ export function Audit() {
 					/>
 				)}
 			</Answer>
-			{entries.hasNextPage && (
-				<button type="button" onClick={more}>
-					Show more
-				</button>
-			)}
+			<More pages={entries} />
 		</section>
 	);
 }

@@ -7,7 +7,7 @@ import { SignIn } from "../../shell/SignIn";
 import { Answer } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
 import { Facts } from "../../ui/Facts";
-import { integer, percent, words } from "../../ui/format";
+import { integer, percent, bytes as size, words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { Table } from "../../ui/Table";
 import { Title } from "../../ui/Title";
@@ -41,8 +41,8 @@ type Cache = SettingsQuery["serverInfo"]["caches"][number];
 const CACHES: readonly Column<Cache>[] = [
 	{ name: "Cache", cell: ({ name }) => name },
 	{ name: "Entries", isNumber: true, cell: ({ entries }) => integer(entries) },
-	{ name: "Megabytes", isNumber: true, cell: ({ bytes }) => integer(Math.round(bytes / 1e6)) },
-	{ name: "Limit", isNumber: true, cell: ({ byteLimit }) => integer(Math.round(byteLimit / 1e6)) },
+	{ name: "Size", isNumber: true, cell: ({ bytes }) => size(bytes) },
+	{ name: "Limit", isNumber: true, cell: ({ byteLimit }) => size(byteLimit) },
 	{
 		name: "Served from it",
 		isNumber: true,
