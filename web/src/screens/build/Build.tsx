@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { useCallback, useEffect, useState } from "react";
 import { useStore } from "zustand";
 import { useDocument } from "../../api/queries";
 import { request } from "../../api/request";
@@ -15,7 +15,7 @@ import { useAddress } from "./address";
 import { BlockForm } from "./BlockForm";
 import { Coded } from "./Coded";
 import { CopyLink } from "./CopyLink";
-import { useDraft } from "./draft";
+import { beginWith, useDraft } from "./draft";
 import { Export } from "./Export";
 import { Import } from "./Import";
 import { Json } from "./Json";
@@ -84,12 +84,16 @@ const UNKNOWN = { errors: [], layers: [] };
 
 /** Builds a network of blocks, which the server checks while one does. */
 export default function Build() {
-	const { blocks, dataset, selected, set } = useDraft();
+	const { blocks, dataset, selected, opened, replaced, set } = useDraft();
 	const kinds = useDocument(KINDS, {});
 	const [dialog, setDialog] = useState<keyof typeof DIALOGS | null>(null);
 	const Shown = dialog && DIALOGS[dialog];
 	const { pastStates, futureStates, undo, redo } = useStore(useDraft.temporal);
-	const opened = useAddress();
+	const unread = useAddress();
+	const first = kinds.data?.datasets[0]?.name;
+	useEffect(() => {
+		if (first !== undefined) beginWith(first);
+	}, [first]);
 	const report = useReport();
 	const isCurrent = report.question?.blocks === blocks && report.question.dataset === dataset;
 	// An answer about the network as it was says nothing of where its blocks are now, unless they all are where they were.
@@ -121,14 +125,14 @@ export default function Build() {
 			>
 				Build a network
 			</Title>
-			{opened?.problem && (
+			{unread && (
 				<p className="notice bad" role="alert">
-					The network of this link cannot be read: {opened.problem} Ask for the link again.
+					The network of this link cannot be read: {unread} Ask for the link again.
 				</p>
 			)}
-			{opened && !opened.problem && (
+			{replaced && opened === blocks && (
 				<p className="notice" role="status">
-					This is the network of the link. <q>Undo</q> brings back the one you had.
+					This is the network of the link or version that you opened. <q>Undo</q> brings back the one you had.
 				</p>
 			)}
 			<Answer query={kinds} rows={10}>
@@ -148,7 +152,7 @@ export default function Build() {
 									onChange={(name) => set({ dataset: name })}
 								/>
 							</Filters>
-							{report.error && <Problem error={report.error} />}
+							{report.error && <Problem error={report.error} retry={report.again} />}
 							<div className="totals">
 								<Facts>
 									{{
@@ -190,14 +194,15 @@ function useReport() {
 	const { put, ...report } = useLatest((question: { blocks: BlockInput[]; dataset: string }) =>
 		request(VALIDATE, question),
 	);
+	const again = useCallback(
+		() => void put(blocks.length === 0 || dataset === "" ? null : { blocks: blocks as BlockInput[], dataset }),
+		[blocks, dataset, put],
+	);
 	useEffect(() => {
-		const timer = setTimeout(
-			() => void put(blocks.length === 0 ? null : { blocks: blocks as BlockInput[], dataset }),
-			PAUSE_MILLISECONDS,
-		);
+		const timer = setTimeout(again, PAUSE_MILLISECONDS);
 		return () => clearTimeout(timer);
-	}, [blocks, dataset, put]);
-	return report;
+	}, [again]);
+	return { ...report, again };
 }
 
 interface BlockError {

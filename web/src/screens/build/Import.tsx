@@ -9,6 +9,7 @@ import { Problem } from "../../ui/Problem";
 import { Table } from "../../ui/Table";
 import { useDraft } from "./draft";
 import { readBlocks } from "./parse";
+import type { Block } from "./tree";
 
 const READ = graphql(`
 	mutation ReadBlocks($input: ReadBlocksInput!) {
@@ -31,15 +32,18 @@ export function Import({ onClose }: { onClose: () => void }) {
 	const { dataset, set } = useDraft();
 	const [output, setOutput] = useState("");
 	const read = useMutation({
-		mutationFn: async (file: File) =>
-			(await request(READ, { input: { file, dataset, output: output.trim() || null } })).readBlocks,
-		onSuccess: ({ blocks }) => {
-			if (!blocks) return;
-			set({ blocks: readBlocks(blocks), selected: "0" });
-			onClose();
+		mutationFn: async (file: File) => {
+			const found = (await request(READ, { input: { file, dataset, output: output.trim() || null } })).readBlocks;
+			return { ...found, blocks: found.blocks == null ? null : readBlocks(found.blocks) };
 		},
 	});
-	const choice = useFileChoice((file) => read.mutate(file));
+	const take = ({ blocks }: { blocks: Block[] | null }) => {
+		if (!blocks) return;
+		set({ blocks, selected: "0" });
+		onClose();
+	};
+	// Not once the dialog is closed, nor for a file that another one has overtaken.
+	const choice = useFileChoice((file) => read.mutate(file, { onSuccess: take }));
 	return (
 		<Dialog title="Import an ONNX file" onClose={onClose}>
 			<div {...choice.target}>
@@ -52,7 +56,7 @@ export function Import({ onClose }: { onClose: () => void }) {
 					<input value={output} onChange={(event) => setOutput(event.target.value)} />
 				</label>
 				<FileField
-					label="Choose or drop an .onnx file"
+					label="Choose or drop an .onnx file, or a .zip of one"
 					accept=".onnx,.zip"
 					choice={choice}
 					chosen={read.variables ?? null}

@@ -1,16 +1,16 @@
 import { useMutation } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useState } from "react";
 import { useJobChanges } from "../../api/live";
 import { useChange, useDocument } from "../../api/queries";
 import { request } from "../../api/request";
 import { graphql } from "../../gql";
-import type { BlockInput } from "../../gql/graphql";
+import type { BlockInput, JobStatus, TrainingProgressQuery } from "../../gql/graphql";
 import { percent, words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { useDraft } from "./draft";
 import { modelOf } from "./model";
-import { DEFAULTS, TrainSettings } from "./TrainSettings";
+import { TrainSettings } from "./TrainSettings";
+import { type Started, useTraining, type Wanted } from "./training";
 
 const TRAIN = graphql(`
 	mutation TrainVersion($input: TrainVersionInput!) {
@@ -57,65 +57,76 @@ const STOP = graphql(`
 	}
 `);
 
-interface Started {
-	job: string;
-	model: string;
-	number: number;
-}
-
 /** Trains the network as a version of a model, and shows how it goes. Whether it is valid may not be known yet. */
 export function Train({ isValid }: { isValid: boolean | undefined }) {
 	const { blocks, dataset } = useDraft();
-	const [model, setModel] = useState("");
-	const [settings, setSettings] = useState(DEFAULTS);
-	const [started, setStarted] = useState<Started | null>(null);
+	const { model, settings, started } = useTraining();
 	const train = useMutation({
-		mutationFn: async () => {
-			const name = model.trim();
-			const input = {
-				modelId: await modelOf(name),
-				dataset,
-				blocks: blocks as BlockInput[],
-				settings,
-			};
+		mutationFn: async (wanted: Wanted) => {
+			const { model, blocks, ...others } = wanted;
+			const input = { modelId: await modelOf(model), blocks: blocks as BlockInput[], ...others };
 			const { job, version } = (await request(TRAIN, { input })).trainVersion;
-			return { job: job.id, model: name, number: version.number };
+			return { job: job.id, number: version.number, wanted };
 		},
-		onSuccess: setStarted,
+		onSuccess: (started) => useTraining.setState({ started }),
 	});
+	const progress = useDocument(PROGRESS, { job: started?.job ?? "" }, { enabled: started !== null });
+	// Until the job is read, there may be the one before.
+	const job = progress.data?.job?.id === started?.job ? progress.data?.job : undefined;
+	const wanted = { model: model.trim(), dataset, blocks, settings };
+	// The same again would be the same network.
+	const isDone = started !== null && isSame(wanted, started.wanted) && !hasFailed(job?.status);
 	return (
 		<section className="train" aria-labelledby="train">
 			<h2 id="train">Train</h2>
 			<form
 				onSubmit={(event) => {
 					event.preventDefault();
-					train.mutate();
+					train.mutate(wanted);
 				}}
 			>
 				<label className="field">
 					<span>Model, new or known</span>
-					<input value={model} required maxLength={128} onChange={(event) => setModel(event.target.value)} />
+					<input
+						value={model}
+						required
+						maxLength={128}
+						onChange={(event) => useTraining.setState({ model: event.target.value })}
+					/>
 				</label>
-				<TrainSettings settings={settings} onChange={setSettings} />
-				<button type="submit" className="primary" disabled={!isValid || train.isPending}>
+				<TrainSettings settings={settings} onChange={(settings) => useTraining.setState({ settings })} />
+				<button type="submit" className="primary" disabled={!isValid || train.isPending || isDone}>
 					Train
 				</button>
 				{blocks.length === 0 && <p className="quiet">The network has no blocks yet.</p>}
 				{isValid === false && <p className="quiet">The network has faults. Correct them first.</p>}
 			</form>
 			{train.error && <Problem error={train.error} />}
-			{started && <Progress started={started} />}
+			{started && <Progress started={started} job={job} refetch={progress.refetch} />}
 		</section>
 	);
 }
 
-function Progress({ started: { job: id, model, number } }: { started: Started }) {
-	const found = useDocument(PROGRESS, { job: id });
-	const stop = useChange(STOP);
-	const { refetch } = found;
+function isSame(one: Wanted, other: Wanted): boolean {
+	return (["model", "dataset", "blocks", "settings"] as const).every((key) => one[key] === other[key]);
+}
+
+function hasFailed(status: JobStatus | undefined): boolean {
+	return status === "FAILED" || status === "CANCELLED";
+}
+
+interface ProgressProps {
+	started: Started;
+	job: TrainingProgressQuery["job"] | undefined;
+	refetch: () => Promise<unknown>;
+}
+
+function Progress({ started: { number, wanted }, job, refetch }: ProgressProps) {
 	useJobChanges(refetch);
-	const job = found.data?.job;
+	const stop = useChange(STOP);
 	if (!job) return null;
+	const { id } = job;
+	const { model } = wanted;
 	const last = job.epochs.at(-1);
 	const isUnderWay = job.status === "QUEUED" || job.status === "RUNNING";
 	return (

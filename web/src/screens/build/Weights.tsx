@@ -58,7 +58,7 @@ export function Weights({ isValid }: { isValid: boolean }) {
 			return { ...network, weights, ...(await request(MAP, { input: { ...network, weights } })).mapWeights };
 		},
 	});
-	const choice = useFileChoice((file) => map.mutate(file));
+	const choice = useFileChoice((file) => isValid && map.mutate(file));
 	// A mapping says nothing of a network that was changed since.
 	const mapped = map.data?.blocks === blocks && map.data.dataset === dataset ? map.data : null;
 	return (
@@ -80,7 +80,7 @@ export function Weights({ isValid }: { isValid: boolean }) {
 			{mapped?.mapping && (
 				<>
 					<Mapping mapping={mapped.mapping} />
-					<Register {...mapped} />
+					<Register key={mapped.weights.lastModified + mapped.weights.name} {...mapped} />
 				</>
 			)}
 			{mapped && mapped.misfits.length > 0 && <Misfits misfits={mapped.misfits} />}
@@ -89,22 +89,26 @@ export function Weights({ isValid }: { isValid: boolean }) {
 }
 
 function Mapping({ mapping: { by, pairs, ignored } }: { mapping: NonNullable<Mapped["mapping"]> }) {
+	// There may be thousands of tensors.
+	const [isOpen, setIsOpen] = useState(false);
 	return (
-		<details>
+		<details onToggle={({ currentTarget }) => setIsOpen(currentTarget.open)}>
 			<summary>
 				{pairs.length} tensors fit, matched by their {by === "KEY" ? "keys" : words(by)}
 				{ignored.length > 0 && `; ${ignored.length} are not needed`}
 			</summary>
-			<Table
-				label="Which tensor becomes which"
-				rows={pairs}
-				rowKey={({ key }) => key}
-				columns={[
-					{ name: "In the file", cell: ({ from }) => <bdi>{from}</bdi> },
-					{ name: "In the network", cell: ({ key }) => <bdi>{key}</bdi> },
-					{ name: "Shape", cell: ({ shape: sizes }) => shape(sizes) },
-				]}
-			/>
+			{isOpen && (
+				<Table
+					label="Which tensor becomes which"
+					rows={pairs}
+					rowKey={({ key }) => key}
+					columns={[
+						{ name: "In the file", cell: ({ from }) => <bdi>{from}</bdi> },
+						{ name: "In the network", cell: ({ key }) => <bdi>{key}</bdi> },
+						{ name: "Shape", cell: ({ shape: sizes }) => shape(sizes) },
+					]}
+				/>
+			)}
 		</details>
 	);
 }
@@ -153,10 +157,13 @@ function Register({ blocks, dataset, weights }: RegisterProps) {
 		mutationFn: async (name: string) => {
 			const input = { modelId: await modelOf(name), dataset, blocks, weights, dryRun: false, onnxData: [] };
 			const { version } = (await request(REGISTER, { input })).createVersion;
-			return { name, number: version?.number ?? 1 };
+			if (!version) throw new Error("The server answered without a version.");
+			return { name, number: version.number };
 		},
 		onSuccess: () => queries.invalidateQueries(),
 	});
+	// Each registration makes a version, also a second one of the same weights.
+	const isDone = register.isSuccess && register.variables === model.trim();
 	return (
 		<form
 			onSubmit={(event) => {
@@ -168,12 +175,16 @@ function Register({ blocks, dataset, weights }: RegisterProps) {
 				<span>Model, new or known</span>
 				<input value={model} required maxLength={128} onChange={(event) => setModel(event.target.value)} />
 			</label>
-			<button type="submit" className="primary" disabled={register.isPending}>
+			<button type="submit" className="primary" disabled={register.isPending || isDone}>
 				Register
 			</button>
-			{register.error && <Problem error={register.error} />}
+			{register.error && (
+				<div ref={show}>
+					<Problem error={register.error} />
+				</div>
+			)}
 			{register.data && (
-				<p role="status">
+				<p role="status" ref={show}>
 					<Link
 						to="/models/$model/versions/$number"
 						params={{ model: register.data.name, number: String(register.data.number) }}
@@ -184,4 +195,9 @@ function Register({ blocks, dataset, weights }: RegisterProps) {
 			)}
 		</form>
 	);
+}
+
+/** Brings into view what has just come below the edge of the panel. */
+function show(element: HTMLElement | null) {
+	element?.scrollIntoView({ block: "nearest" });
 }

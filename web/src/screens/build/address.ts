@@ -7,28 +7,28 @@ import type { Block } from "./tree";
 /** How long the network may stay as it is before the address follows. */
 const PAUSE_MILLISECONDS = 200;
 
-interface Opened {
-	/** The network as it was left: that of the link, or the one before if the link could not be read. */
+interface Unread {
+	/** The network, which stays. */
 	blocks: readonly Block[];
-	/** Why the link could not be read. */
-	problem: string | null;
+	problem: string;
 }
 
 /**
- * Keeps the network in the address, as far as it fits, and takes over that of a link. Says so until the network changes, if there was
- * another one.
+ * Keeps the network in the address, as far as it fits, and takes over that of a link. Says why a link could not be read, until the network
+ * changes.
  */
-export function useAddress(): Opened | null {
-	const fragment = useLocation({ select: ({ hash }) => hash });
+export function useAddress(): string | null {
+	// It is that of the next screen already while that loads.
+	const fragment = useLocation({ select: ({ pathname, hash }) => (pathname === "/build" ? hash : null) });
 	const navigate = useNavigate();
 	const { dataset, blocks } = useDraft();
-	const [opened, setOpened] = useState<Opened | null>(null);
+	const [unread, setUnread] = useState<Unread | null>(null);
 	// The fragment that stands for the network as it is. Another one is a link that somebody opens.
 	const own = useRef("");
 	// The blocks that the address does not follow: those before a link is read, or in place of one that cannot be.
 	const kept = useRef<readonly Block[] | null>(null);
 	useEffect(() => {
-		if (fragment === own.current) return;
+		if (fragment === null || fragment === own.current) return;
 		let isCurrent = true;
 		const before = useDraft.getState();
 		kept.current = before.blocks;
@@ -37,21 +37,17 @@ export function useAddress(): Opened | null {
 				if (!isCurrent) return;
 				own.current = fragment;
 				kept.current = null;
-				if (
-					found === null ||
-					JSON.stringify(found) === JSON.stringify({ dataset: before.dataset, blocks: before.blocks })
-				)
-					return;
-				before.set({ ...found, selected: "0" });
-				if (before.blocks.length > 0) setOpened({ blocks: found.blocks, problem: null });
+				const isOther = JSON.stringify(found) !== JSON.stringify({ dataset: before.dataset, blocks: before.blocks });
+				if (found !== null && isOther) before.open(found);
 			},
-			({ message }: Error) => isCurrent && setOpened({ blocks: before.blocks, problem: message }),
+			({ message }: Error) => isCurrent && setUnread({ blocks: before.blocks, problem: message }),
 		);
 		return () => {
 			isCurrent = false;
 		};
 	}, [fragment]);
 	useEffect(() => {
+		if (fragment === null) return;
 		let isCurrent = true;
 		const follow = async () => {
 			if (kept.current === blocks) return;
@@ -66,5 +62,5 @@ export function useAddress(): Opened | null {
 			clearTimeout(timer);
 		};
 	}, [dataset, blocks, fragment, navigate]);
-	return opened?.blocks === blocks ? opened : null;
+	return unread?.blocks === blocks ? unread.problem : null;
 }

@@ -1,15 +1,20 @@
 import { temporal } from "zundo";
 import { create } from "zustand";
 import { persist } from "zustand/middleware";
+import { type Network, readNetwork } from "./parse";
 import { type Block, blockAt, insert, join, type Moved, type Path, remove, split, update } from "./tree";
 
 /** The network that is being built, and its data set. It outlives the window, and each change of it can be undone. */
-interface Draft {
-	dataset: string;
-	blocks: Block[];
+interface Draft extends Network {
 	/** The block that keys and the form change. */
 	selected: Path;
+	/** The blocks that came last from a link or a version. */
+	opened: Block[] | null;
+	/** What they replaced. It outlives the window, too, so that nothing is lost by looking at a link. */
+	replaced: Network | null;
 	set: (change: Partial<Pick<Draft, "dataset" | "blocks" | "selected">>) => void;
+	/** Takes over the network of a link or a version. */
+	open: (network: Network) => void;
 	/** Adds blocks at a place, or behind the selected one. */
 	add: (blocks: readonly Block[], place?: Path) => void;
 	removeSelected: () => void;
@@ -24,10 +29,18 @@ export const useDraft = create<Draft>()(
 	persist(
 		temporal(
 			(set, get) => ({
-				dataset: "digits",
+				dataset: "",
 				blocks: [],
 				selected: "0",
+				opened: null,
+				replaced: null,
 				set: (change) => set(change),
+				open: (network) => {
+					const { dataset, blocks, opened, replaced } = get();
+					// A link after a link replaces nothing of the reader's own.
+					const own = blocks === opened ? replaced : blocks.length > 0 ? { dataset, blocks } : null;
+					set({ ...network, selected: "0", opened: network.blocks, replaced: own });
+				},
 				add: (added, place) => {
 					const { blocks, selected } = get();
 					const behind = blockAt(blocks, selected) ? split(selected) : { list: "", index: blocks.length - 1 };
@@ -61,6 +74,44 @@ export const useDraft = create<Draft>()(
 				equality: (a, b) => a.blocks === b.blocks && a.dataset === b.dataset,
 			},
 		),
-		{ name: "scv-draft", partialize: ({ dataset, blocks }) => ({ dataset, blocks }) },
+		{
+			name: "scv-draft",
+			partialize: ({ dataset, blocks, opened, replaced }) => ({
+				dataset,
+				blocks,
+				isOpened: blocks === opened,
+				replaced: blocks === replaced?.blocks ? null : replaced,
+			}),
+			merge: (stored, draft) => ({ ...draft, ...readStored(stored) }),
+		},
 	),
 );
+
+// What was replaced can be brought back after a reload, too.
+const { replaced } = useDraft.getState();
+if (replaced) useDraft.temporal.setState({ pastStates: [{ ...replaced, selected: "0" }] });
+
+/** Begins with a data set if none is chosen yet, which is no step to undo. */
+export function beginWith(dataset: string) {
+	if (useDraft.getState().dataset !== "") return;
+	const { pause, resume } = useDraft.temporal.getState();
+	pause();
+	useDraft.setState({ dataset });
+	resume();
+}
+
+/** What a browser kept, unless somebody changed it to what is no network. */
+export function readStored(stored: unknown): Pick<Draft, "dataset" | "blocks" | "opened" | "replaced"> | null {
+	try {
+		const { isOpened, replaced, ...network } = Object(stored);
+		const { dataset, blocks } = readNetwork(network);
+		return {
+			dataset,
+			blocks,
+			opened: isOpened === true ? blocks : null,
+			replaced: replaced ? readNetwork(replaced) : null,
+		};
+	} catch {
+		return null;
+	}
+}

@@ -1,11 +1,4 @@
-import { readBlocks } from "./parse";
-import type { Block } from "./tree";
-
-/** What a link to the screen shows. */
-export interface Shared {
-	dataset: string;
-	blocks: Block[];
-}
+import { type Network, readNetwork } from "./parse";
 
 /** What browsers and chats take as part of an address. */
 const MAX_LINK_CHARACTERS = 8_192;
@@ -14,7 +7,7 @@ const MAX_UNPACKED_BYTES = 1_048_576;
 const NAME = "draft=";
 
 /** The text behind `#` of an address that shows a network, or null if it would be too long. No network needs none. */
-export async function fragmentOf({ dataset, blocks }: Shared): Promise<string | null> {
+export async function fragmentOf({ dataset, blocks }: Network): Promise<string | null> {
 	if (blocks.length === 0) return "";
 	const text = new Blob([JSON.stringify({ dataset, blocks })]);
 	const stream = text.stream().pipeThrough(new CompressionStream("deflate-raw"));
@@ -26,13 +19,12 @@ export async function fragmentOf({ dataset, blocks }: Shared): Promise<string | 
 }
 
 /** The network of an address, or null if it has none. Throws an error that says what is wrong with it. */
-export async function readFragment(fragment: string): Promise<Shared | null> {
+export async function readFragment(fragment: string): Promise<Network | null> {
 	if (!fragment.startsWith(NAME)) return null;
-	const { dataset, blocks } = await unpacked(fragment.slice(NAME.length)).catch(() => {
+	const network = await unpacked(fragment.slice(NAME.length)).catch(() => {
 		throw new Error("Its text is cut off or changed.");
 	});
-	if (typeof dataset !== "string") throw new Error("It names no data set.");
-	return { dataset, blocks: readBlocks(blocks) };
+	return readNetwork(network);
 }
 
 async function unpacked(text: string): Promise<Record<string, unknown>> {

@@ -15,6 +15,19 @@ export function parseBlocks(text: string): Block[] {
 	return readBlocks(value);
 }
 
+/** A network, and the data set it is for. */
+export interface Network {
+	/** Empty until the server's data sets are known. */
+	dataset: string;
+	blocks: Block[];
+}
+
+/** Takes a value as a network. Throws an error that says why it is none. */
+export function readNetwork({ dataset, blocks }: Record<string, unknown>): Network {
+	if (typeof dataset !== "string") throw new Error("It names no data set.");
+	return { dataset, blocks: readBlocks(blocks) };
+}
+
 /** Takes a value as a list of blocks. Throws an error that says where it is none. */
 export function readBlocks(value: unknown): Block[] {
 	const blocks = blocksOf(value, "");
@@ -38,10 +51,11 @@ function blocksOf(value: unknown, list: ListPath): Block[] {
 		if (parameters !== undefined && (typeof parameters !== "object" || parameters === null)) {
 			throw new Error(`The parameters of block ${path} must be an object.`);
 		}
+		const isGroup = kind === "Residual" || main !== undefined || shortcut !== undefined;
 		return {
 			kind,
 			...(parameters === undefined ? {} : { parameters: parameters as Record<string, unknown> }),
-			...(main === undefined ? {} : { main: blocksOf(main, `${path}.main`) }),
+			...(isGroup ? { main: blocksOf(main ?? [], `${path}.main`) } : {}),
 			...(shortcut === undefined ? {} : { shortcut: blocksOf(shortcut, `${path}.shortcut`) }),
 		};
 	});

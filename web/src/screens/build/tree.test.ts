@@ -111,6 +111,8 @@ test("a place is told in words", () => {
 
 test("JSON is read as it was written, and what is none says where", () => {
 	expect(parseBlocks(JSON.stringify(NETWORK))).toEqual(NETWORK);
+	// A group always has a main branch, where its first block is dropped.
+	expect(parseBlocks('[{"kind": "Residual"}]')).toEqual([{ kind: "Residual", main: [] }]);
 	expect(() => parseBlocks("[")).toThrow("not JSON");
 	expect(() => parseBlocks("{}")).toThrow("A network must be a list of blocks.");
 	expect(() => parseBlocks('[{"kind": "Residual", "main": [{}]}]')).toThrow("Block 0.main.0");

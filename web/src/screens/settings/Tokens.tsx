@@ -105,7 +105,10 @@ export function Tokens({ scope }: { scope: TokenScope }) {
 function Revoke({ token, onClose }: { token: Token; onClose: () => void }) {
 	const revoke = useChange(REVOKE);
 	return (
-		<Dialog title={token.description ? `Revoke the token for ${token.description}` : "Revoke the token"} onClose={onClose}>
+		<Dialog
+			title={token.description ? `Revoke the token for ${token.description}` : "Revoke the token"}
+			onClose={onClose}
+		>
 			<p>
 				Programs that use it are refused from now on, and so is this page if you signed in with it. This cannot be taken
 				back.

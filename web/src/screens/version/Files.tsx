@@ -1,10 +1,12 @@
 import { Link } from "@tanstack/react-router";
+import { useEffect, useMemo, useState } from "react";
 import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer } from "../../ui/Answer";
 import { Source } from "../../ui/Source";
 import { useDraft } from "../build/draft";
-import { readBlocks } from "../build/parse";
+import { fragmentOf } from "../build/link";
+import { type Network, readNetwork } from "../build/parse";
 import type { NamedVersion } from "./Version";
 
 const FILES = graphql(`
@@ -52,9 +54,15 @@ export function Files({ model, version }: NamedVersion) {
 								))}
 							</ul>
 						)}
-						{blocks != null && <OpenInBuild blocks={blocks} dataset={version.dataset.name} />}
-						{code && <Source name="PyTorch" text={code} />}
-						{blocks != null && <Source name="Blocks" text={JSON.stringify(blocks, null, 2)} />}
+						{blocks != null && <OpenInBuild dataset={version.dataset.name} blocks={blocks} />}
+						{code && <Source name="PyTorch" fileName={`${model}-${version.number}.py`} text={code} />}
+						{blocks != null && (
+							<Source
+								name="Blocks"
+								fileName={`${model}-${version.number}.json`}
+								text={JSON.stringify(blocks, null, 2)}
+							/>
+						)}
 					</>
 				);
 			}}
@@ -66,14 +74,41 @@ function basename(path: string | null | undefined): string {
 	return path?.split("/").at(-1) ?? "";
 }
 
-/** A link to Build with the network of this version. The version stays as it is. */
-function OpenInBuild({ blocks, dataset }: { blocks: unknown; dataset: string }) {
-	const set = useDraft((draft) => draft.set);
-	return (
+/** A link to Build with the network of this version, if Build can show it. The version stays as it is. */
+function OpenInBuild({ dataset, blocks }: { dataset: string; blocks: unknown }) {
+	const found = useMemo(() => networkOf(dataset, blocks), [dataset, blocks]);
+	return typeof found === "string" ? (
+		<p className="quiet">Build cannot show this network. {found}</p>
+	) : (
 		<p>
-			<Link to="/build" className="button" onClick={() => set({ blocks: readBlocks(blocks), dataset, selected: "0" })}>
-				Open in Build
-			</Link>
+			<NetworkLink network={found} />
 		</p>
 	);
+}
+
+function NetworkLink({ network }: { network: Network }) {
+	const open = useDraft((draft) => draft.open);
+	const [fragment, setFragment] = useState<string | null>(null);
+	useEffect(() => {
+		void fragmentOf(network).then(setFragment);
+	}, [network]);
+	// What is too large for an address is handed over by the click.
+	return (
+		<Link
+			to="/build"
+			className="button"
+			{...(fragment === null ? { onClick: () => open(network) } : { hash: fragment })}
+		>
+			Open in Build
+		</Link>
+	);
+}
+
+/** A network, or why there is none to show. */
+function networkOf(dataset: string, blocks: unknown): Network | string {
+	try {
+		return readNetwork({ dataset, blocks });
+	} catch (error) {
+		return (error as Error).message;
+	}
 }
