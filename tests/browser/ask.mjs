@@ -67,7 +67,7 @@ await withPage(
 		await assertHeading(page, "Library");
 		await page.keyboard.press("Control+k");
 		await page.getByPlaceholder("Name of a model or a screen").fill("activations");
-		await page.getByRole("menuitem", { name: /^Ask with a file/ }).click();
+		await page.getByRole("option", { name: /^Ask with a file/ }).click();
 		await assertHeading(page, "Ask with a file of activations");
 
 		// Files that do not fit are refused with what is wrong with them.

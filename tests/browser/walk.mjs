@@ -10,6 +10,7 @@ await withPage(server, async (page) => {
 
 	// From the front to a pair of layers.
 	await page.goto("/");
+	await page.getByText("learned to compute the same thing").waitFor();
 	await link("plain");
 	await assertHeading(page, "plain");
 	await link("version 1");
@@ -80,11 +81,19 @@ await withPage(server, async (page) => {
 
 	// The keys: palette, filter, rows, go.
 	await page.keyboard.press("Control+k");
-	await page.getByPlaceholder("Name of a model or a screen").fill("wid");
-	await page.getByRole("menuitem", { name: /^plain/ }).waitFor({ state: "detached" });
-	await page.keyboard.press("ArrowDown");
+	const palette = page.getByRole("dialog", { name: "Find" });
+	await palette.getByRole("combobox").fill("something");
+	await page.keyboard.press("Escape");
+	await palette.waitFor({ state: "detached" });
+	await page.keyboard.press("Control+k");
+	await palette.getByRole("combobox").pressSequentially("wid");
 	await page.keyboard.press("Enter");
 	await assertHeading(page, "wide");
+	await page.keyboard.press("Control+k");
+	await palette.getByRole("option", { name: /^plain/, selected: true }).waitFor();
+	await page.keyboard.press("ArrowDown");
+	await palette.getByRole("option", { name: /^wide/, selected: true }).waitFor();
+	await page.keyboard.press("Escape");
 	await page.keyboard.press("g");
 	await page.keyboard.press("l");
 	await assertHeading(page, "Library");
@@ -155,6 +164,11 @@ await withPage(server, async (page) => {
 	await page.keyboard.press("Enter");
 	await page.waitForURL(isComparison);
 	await map.waitFor();
+	// The comparison itself needs no bar, and the empty screen offers what is marked.
+	assert.equal(await marks.count(), 0);
+	await page.getByRole("link", { name: "Compare", exact: true }).click();
+	await link("Compare plain:1 and wide:1");
+	await page.waitForURL(isComparison);
 	await page.goto("/models/wide/versions/1?view=table");
 	await assertHeading(page, "wide, version 1");
 	await page.getByRole("link", { name: "0", exact: true }).focus();
@@ -163,8 +177,21 @@ await withPage(server, async (page) => {
 	await page.keyboard.press("c");
 	await page.keyboard.press("Enter");
 	await page.waitForURL(isComparison);
+	await page.goto("/");
 	await marks.getByRole("button", { name: "Clear" }).click();
 	await marks.waitFor({ state: "detached" });
+	await page.getByText("Nothing is marked for comparison").waitFor();
+
+	// Where the window is narrow, a button opens the list of screens.
+	await page.setViewportSize({ width: 390, height: 800 });
+	await page.getByRole("button", { name: "Menu" }).click();
+	const menu = page.getByRole("navigation", { name: "Screens" });
+	await menu.getByRole("link", { name: "Settings" }).waitFor();
+	assert.deepEqual(await barriers(page), []);
+	await menu.getByRole("link", { name: "Jobs" }).click();
+	await assertHeading(page, "Jobs");
+	await menu.waitFor({ state: "hidden" });
+	await page.setViewportSize({ width: 1280, height: 720 });
 
 	// Two versions of one model, by one click.
 	await page.goto("/models/wide");

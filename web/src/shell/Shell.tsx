@@ -4,7 +4,7 @@ import { Help } from "./Help";
 import { Jobs } from "./JobTray";
 import { useKeys } from "./keys";
 import { MarkBar } from "./MarkBar";
-import { SCREENS } from "./screens";
+import { Menu } from "./Menu";
 import "./Shell.css";
 
 // It is loaded when it is opened.
@@ -24,14 +24,7 @@ export function Shell() {
 				<Link to="/" className="brand" aria-label="SCV: library">
 					SCV
 				</Link>
-				<nav aria-label="Screens">
-					{SCREENS.map(({ to, name }) => (
-						<Link key={to} to={to} activeOptions={{ exact: to === "/" }}>
-							{name}
-						</Link>
-					))}
-					<a href="/graphiql">GraphiQL</a>
-				</nav>
+				<Menu />
 				<button type="button" className="search" onClick={() => setOpened("palette")}>
 					Find <kbd>Ctrl K</kbd>
 				</button>

@@ -1,4 +1,5 @@
-import { getRouteApi } from "@tanstack/react-router";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { comparison, useMarks } from "../../marks";
 import type { CompareSearch } from "../../search";
 import { Empty } from "../../ui/Answer";
 import { Facts } from "../../ui/Facts";
@@ -53,11 +54,32 @@ export default function Compare() {
 					{(a) => <NamedVersion name={b}>{(b) => <Comparison a={a} b={b} />}</NamedVersion>}
 				</NamedVersion>
 			) : (
-				<Empty>
-					Enter two versions: the name of a model, or a model and the number of a version, such as{" "}
-					<code>plain-1:1</code>. Or mark two of them in a list with <kbd>c</kbd>.
-				</Empty>
+				<Incomplete a={a} b={b} />
 			)}
+		</>
+	);
+}
+
+/** How to name two versions. Those that are marked are offered. */
+function Incomplete({ a, b }: { a: string; b: string }) {
+	const marked = useMarks(({ names }) => names);
+	const names = [...[a, b].filter((name) => name !== ""), ...marked.filter((name) => name !== a && name !== b)];
+	const offered = comparison(names);
+	return (
+		<>
+			{offered && (
+				<p>
+					<Link className="button" {...offered}>
+						Compare {offered.search.a} and {offered.search.b}
+					</Link>{" "}
+					<span className="quiet">as you have marked</span>
+				</p>
+			)}
+			<Empty>
+				Enter two versions: the name of a model, or a model and the number of a version, such as <code>plain-1:1</code>.
+				Or mark two of them in a list, such as the <Link to="/">library</Link>, by the box at the end of a row or with{" "}
+				<kbd>c</kbd>.
+			</Empty>
 		</>
 	);
 }

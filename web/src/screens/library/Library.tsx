@@ -7,6 +7,7 @@ import { Answer, Empty } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
 import { AccuracyFilter, Filters, SelectFilter, TextFilter } from "../../ui/Filters";
 import { moment, NONE, percent } from "../../ui/format";
+import { VersionLink } from "../../ui/links";
 import { markColumn } from "../../ui/Mark";
 import { Problem } from "../../ui/Problem";
 import { Rows } from "../../ui/Rows";
@@ -141,8 +142,13 @@ export default function Library() {
 		{
 			name: "Action",
 			width: "7rem",
-			cell: ({ id }) => (
-				<button type="button" disabled={restore.isPending} onClick={() => restore.mutate({ input: { id } })}>
+			cell: ({ id, name }) => (
+				<button
+					type="button"
+					aria-label={`Restore ${name}`}
+					disabled={restore.isPending}
+					onClick={() => restore.mutate({ input: { id } })}
+				>
 					Restore
 				</button>
 			),
@@ -152,6 +158,7 @@ export default function Library() {
 	return (
 		<>
 			<Title>Library</Title>
+			<Purpose example={models.data?.pages[0]?.models.nodes.find(({ latest }) => latest)} />
 			<Filters>
 				<TextFilter label="Name" value={search.name ?? ""} onChange={(name) => set({ name: name || undefined })} />
 				<TextFilter label="Tag" value={search.tag ?? ""} onChange={(tag) => set({ tag: tag || undefined })} />
@@ -234,5 +241,21 @@ export default function Library() {
 				}}
 			</Answer>
 		</>
+	);
+}
+
+/** What all this is for, and the way to it. */
+function Purpose({ example }: { example: Model | undefined }) {
+	return (
+		<p className="quiet">
+			Trained vision networks, and which of their layers have learned to compute the same thing. To see that, open a
+			version
+			{example?.latest && (
+				<>
+					, such as <VersionLink model={example.name} number={example.latest.number} />,
+				</>
+			)}{" "}
+			and choose one of its layers, or <Link to="/ask">ask with a file of activations</Link> of your own.
+		</p>
 	);
 }
