@@ -19,7 +19,18 @@ await withPage(server, async (page) => {
 	await page.waitForURL("**?view=table");
 	await page.getByRole("row").filter({ hasText: "Conv2d" }).first().waitFor();
 	await page.getByRole("button", { name: "Graph" }).click();
-	await page.getByRole("button", { name: /^Conv2d 0 / }).click();
+	// Each box is reached by keys, also one that is not in view; they are a single stop for Tab.
+	const first = page.getByRole("button", { name: /^Conv2d 0 / });
+	await first.focus();
+	await page.keyboard.press("End");
+	const last = page.getByRole("button", { name: /^Linear / }).and(page.locator(":focus"));
+	await last.waitFor();
+	assert.equal(await page.locator(".graph-box[tabindex='0']").count(), 1);
+	await page.keyboard.press("ArrowUp");
+	await last.waitFor({ state: "detached" });
+	await page.keyboard.press("Home");
+	await first.and(page.locator(":focus")).waitFor();
+	await page.keyboard.press("Enter");
 	await page.waitForURL("**at=0*");
 	await page.reload();
 	await page.getByRole("complementary", { name: "Selected layer" }).getByText("Parameters").waitFor();

@@ -10,6 +10,7 @@ export const KEYS: readonly (readonly [string, string])[] = [
 	["Esc", "leave the filter"],
 	["j, k", "next, previous row"],
 	["Enter", "open"],
+	["Arrows", "walk through a graph, a map or a matrix"],
 	["c", "mark the version for comparison, or take its mark away"],
 	["c, Enter", "compare, once two are marked"],
 	...SCREENS.map(({ letter, purpose }) => [`g ${letter}`, purpose.toLowerCase()] as const),

@@ -1,11 +1,17 @@
 import { Facts } from "../../ui/Facts";
-import { compact, shape } from "../../ui/format";
+import { compact, percent, shape } from "../../ui/format";
 import { LayerLink } from "../../ui/links";
 import type { Layer } from "./LayerTable";
 import type { NamedVersion } from "./Version";
 
+interface LayerFactsProps extends NamedVersion {
+	layer: Layer | undefined;
+	/** Those of the whole network. */
+	operations: number;
+}
+
 /** The facts about a layer that was selected in the graph. */
-export function LayerFacts({ model, version, layer }: NamedVersion & { layer: Layer | undefined }) {
+export function LayerFacts({ model, version, layer, operations }: LayerFactsProps) {
 	return (
 		<aside className="network-layer" aria-label="Selected layer" aria-live="polite">
 			{layer ? (
@@ -18,7 +24,7 @@ export function LayerFacts({ model, version, layer }: NamedVersion & { layer: La
 							Input: shape(layer.inputShape),
 							Output: shape(layer.outputShape),
 							Parameters: compact(layer.parameterCount),
-							Operations: compact(layer.multiplyAccumulates),
+							Operations: `${compact(layer.multiplyAccumulates)}, ${percent(layer.multiplyAccumulates / operations)} of all`,
 						}}
 					</Facts>
 					{layer.degenerate.map(({ message }) => (

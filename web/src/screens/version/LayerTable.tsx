@@ -1,8 +1,10 @@
+import { Fragment } from "react";
 import type { LayersQuery } from "../../gql/graphql";
 import type { Column } from "../../ui/columns";
-import { compact, shape } from "../../ui/format";
+import { compact, percent, shape } from "../../ui/format";
 import { LayerLink } from "../../ui/links";
 import { Rows } from "../../ui/Rows";
+import { totalOperations } from "./cost";
 import type { NamedVersion } from "./Version";
 
 export type Layer = NonNullable<LayersQuery["version"]>["layers"]["nodes"][number];
@@ -15,7 +17,7 @@ export function LayerTable({ layers, total, ...version }: NamedVersion & { layer
 }
 
 function columns({ model, version }: NamedVersion, layers: readonly Layer[]): readonly Column<Layer>[] {
-	const most = Math.max(1, ...layers.map((layer) => layer.multiplyAccumulates));
+	const total = totalOperations(layers);
 	return [
 		{
 			name: "Layer",
@@ -23,9 +25,12 @@ function columns({ model, version }: NamedVersion, layers: readonly Layer[]): re
 				<>
 					<LayerLink model={model} number={version.number} layer={name} />
 					{degenerate.map(({ message }) => (
-						<span key={message} className="tag" title={message}>
-							no vector
-						</span>
+						<Fragment key={message}>
+							{" "}
+							<span className="quiet" title={message}>
+								no vector
+							</span>
+						</Fragment>
 					))}
 				</>
 			),
@@ -47,12 +52,16 @@ function columns({ model, version }: NamedVersion, layers: readonly Layer[]): re
 			cell: ({ multiplyAccumulates }) => compact(multiplyAccumulates),
 		},
 		{
-			name: "Cost",
+			name: "Share of them",
+			hint: "Share of the operations of the whole network",
 			rank: 3,
 			width: "14rem",
 			cell: ({ multiplyAccumulates }) =>
 				multiplyAccumulates > 0 && (
-					<span className="cost" style={{ width: `${(90 * multiplyAccumulates) / most}%` }} aria-hidden="true" />
+					<span className="cost">
+						<span style={{ width: `${(8 * multiplyAccumulates) / total}rem` }} aria-hidden="true" />
+						{percent(multiplyAccumulates / total)}
+					</span>
 				),
 		},
 	];

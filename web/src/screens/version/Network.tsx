@@ -1,9 +1,10 @@
-import { getRouteApi } from "@tanstack/react-router";
-import { lazy, Suspense, useCallback, useEffect, useMemo } from "react";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 import { useAll, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer, Empty, Skeleton } from "../../ui/Answer";
-import { shape } from "../../ui/format";
+import { integer, shape } from "../../ui/format";
+import { totalOperations } from "./cost";
 import type { GraphLayer } from "./graph/Graph";
 import { LayerFacts } from "./LayerFacts";
 import { type Layer, LayerTable } from "./LayerTable";
@@ -40,7 +41,7 @@ const LAYERS = graphql(`
 	}
 `);
 
-/** Of a network of more layers, the table is shown first: its graph takes seconds. */
+/** Of a network of more layers, the table is shown until one asks for the graph once more: it takes seconds. */
 const MOST_IN_GRAPH = 1_000;
 
 const loadGraph = () => import("./graph/Graph");
@@ -52,6 +53,7 @@ const route = getRouteApi("/models/$model/versions/$number");
 export function Network(named: NamedVersion) {
 	const { view } = route.useSearch();
 	const layers = usePages(LAYERS, { version: named.version.id }, (data) => data.version?.layers);
+	const [isPatient, setPatient] = useState(false);
 	// Costs are shares of the whole, so all pages are read. A version has some thousand layers at most.
 	useAll(layers);
 	const rows = useMemo(
@@ -66,13 +68,23 @@ export function Network(named: NamedVersion) {
 					const total = first?.version?.layers.totalCount ?? 0;
 					if (total === 0) return <Empty>Layers are shown as soon as the version is ready.</Empty>;
 					const hasEdges = rows.every(({ inputs }) => inputs);
-					const shown = view ?? (hasEdges && total <= MOST_IN_GRAPH ? "graph" : "table");
+					const isLarge = total > MOST_IN_GRAPH;
+					const shown = view ?? (hasEdges && !isLarge ? "graph" : "table");
+					const isDrawn = shown === "graph" && hasEdges && (!isLarge || isPatient);
 					return (
 						<>
 							<Views shown={shown} />
-							{shown === "table" && <LayerTable {...named} layers={rows} total={total} />}
 							{shown === "graph" && !hasEdges && <Edgeless {...named} />}
-							{shown === "graph" && hasEdges && <Drawing {...named} layers={rows} isWhole={!layers.hasNextPage} />}
+							{shown === "graph" && hasEdges && !isDrawn && (
+								<p>
+									A graph of {integer(total)} layers takes a while.{" "}
+									<button type="button" onClick={() => setPatient(true)}>
+										Draw it anyway
+									</button>
+								</p>
+							)}
+							{isDrawn && <Drawing {...named} layers={rows} isWhole={!layers.hasNextPage} />}
+							{!isDrawn && (hasEdges || shown === "table") && <LayerTable {...named} layers={rows} total={total} />}
 						</>
 					);
 				}}
@@ -98,6 +110,17 @@ function Views({ shown }: { shown: "graph" | "table" }) {
 				</button>
 			))}
 		</p>
+	);
+}
+
+function Undrawn() {
+	return (
+		<Empty>
+			This browser could not draw the graph.{" "}
+			<Link to="." search={(before) => ({ ...before, view: "table" }) as never}>
+				Show the table
+			</Link>
+		</Empty>
 	);
 }
 
@@ -133,21 +156,21 @@ function Drawing({ layers, isWhole, ...named }: DrawingProps) {
 	return (
 		<div className="network">
 			<Suspense fallback={<Skeleton rows={10} />}>
-				<Graph layers={drawn} selected={at} onSelect={select} />
+				<Graph layers={drawn} selected={at} onSelect={select} fallback={<Undrawn />} />
 			</Suspense>
-			<LayerFacts {...named} layer={at === undefined ? undefined : layers[at]} />
+			<LayerFacts {...named} layer={at === undefined ? undefined : layers[at]} operations={totalOperations(layers)} />
 		</div>
 	);
 }
 
 function inGraph(layers: readonly Layer[]): readonly GraphLayer[] {
-	const most = Math.max(1, ...layers.map((layer) => layer.multiplyAccumulates));
+	const operations = totalOperations(layers);
 	return layers.map((layer) => ({
 		index: layer.index,
 		name: layer.name,
 		kind: layer.kind,
 		inputs: layer.inputs ?? [],
-		cost: layer.multiplyAccumulates / most,
+		cost: layer.multiplyAccumulates / operations,
 		output: shape(layer.outputShape),
 	}));
 }

@@ -1,8 +1,9 @@
-import { Link } from "@tanstack/react-router";
 import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Fold } from "../../ui/Fold";
 import { score } from "../../ui/format";
+import { LayerLink } from "../../ui/links";
+import { spare } from "./spare";
 import type { NamedVersion } from "./Version";
 
 const REDUNDANT = graphql(`
@@ -14,42 +15,48 @@ const REDUNDANT = graphql(`
 				layer {
 					id
 					name
+					kind
 				}
 				otherLayer {
 					id
 					name
+					kind
+					parameterCount
 				}
 			}
 		}
 	}
 `);
 
-/** Says which neighbours compute nearly the same, if any do. */
+/** Says which layers add little to what the layer before them computes, if any do. */
 export function Redundant({ model, version }: NamedVersion) {
 	const redundant = useDocument(REDUNDANT, { version: version.id });
-	const pairs = redundant.data?.version?.redundantNeighbours ?? [];
+	const pairs = spare(redundant.data?.version?.redundantNeighbours ?? []);
 	if (pairs.length === 0) return null;
-	const layer = (name: string) => (
-		<Link
-			to="/models/$model/versions/$number/layers/$layer"
-			params={{ model, number: String(version.number), layer: name }}
-		>
-			{name}
-		</Link>
+	const layer = ({ name, kind }: { name: string; kind: string }) => (
+		<>
+			<LayerLink model={model} number={version.number} layer={name} /> <span className="quiet">{kind}</span>
+		</>
 	);
 	return (
 		<Fold
 			className="notice"
-			summary={`${pairs.length === 1 ? "One pair" : `${pairs.length} pairs`} of neighbouring layers compute nearly the same, so one of each pair may be spare.`}
+			summary={`${pairs.length === 1 ? "One layer computes" : `${pairs.length} layers compute`} nearly the same as the layer before.`}
 		>
 			{() => (
-				<ul>
-					{pairs.map(({ layer: first, otherLayer: second, score: value }) => (
-						<li key={first.id}>
-							{layer(first.name)} and {layer(second.name)}: {score(value)}
-						</li>
-					))}
-				</ul>
+				<>
+					<p>
+						The debiased CKA of each pair is 0.98 or more. The second layer may be spare; whether it is, only a network
+						without it can show.
+					</p>
+					<ul>
+						{pairs.map(({ layer: first, otherLayer: second, score: value }) => (
+							<li key={first.id}>
+								{layer(first)} and {layer(second)}: {score(value)}
+							</li>
+						))}
+					</ul>
+				</>
 			)}
 		</Fold>
 	);

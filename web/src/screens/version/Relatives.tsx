@@ -4,6 +4,7 @@ import { graphql } from "../../gql";
 import { Answer, Empty } from "../../ui/Answer";
 import { Fold } from "../../ui/Fold";
 import { percent, score } from "../../ui/format";
+import { LayerLink, VersionLink } from "../../ui/links";
 import { Mark } from "../../ui/Mark";
 import type { NamedVersion } from "./Version";
 
@@ -63,12 +64,7 @@ export function Relatives({ model, version }: NamedVersion) {
 								<li key={node.id} data-row>
 									<div className="relative">
 										<span className="quiet number">{rank}</span>
-										<Link
-											to="/models/$model/versions/$number"
-											params={{ model: node.model.name, number: String(node.number) }}
-										>
-											<bdi>{node.model.name}</bdi>, version {node.number}
-										</Link>
+										<VersionLink model={node.model.name} number={node.number} />
 										<meter value={Math.max(0, value)} aria-label="Similarity" />
 										<span className="number">{score(value)}</span>
 										<span className="quiet">{percent(node.accuracy)} accuracy</span>
@@ -87,24 +83,10 @@ export function Relatives({ model, version }: NamedVersion) {
 													{bestMatches.map(({ layer, otherLayer, score: match }) => (
 														<tr key={layer.id}>
 															<td>
-																<Link
-																	to="/models/$model/versions/$number/layers/$layer"
-																	params={{ model, number: String(version.number), layer: layer.name }}
-																>
-																	{layer.name}
-																</Link>
+																<LayerLink model={model} number={version.number} layer={layer.name} />
 															</td>
 															<td>
-																<Link
-																	to="/models/$model/versions/$number/layers/$layer"
-																	params={{
-																		model: node.model.name,
-																		number: String(node.number),
-																		layer: otherLayer.name,
-																	}}
-																>
-																	{otherLayer.name}
-																</Link>
+																<LayerLink model={node.model.name} number={node.number} layer={otherLayer.name} />
 															</td>
 															<td className="number">{score(match)}</td>
 														</tr>

@@ -12,8 +12,8 @@ import {
 	ReactFlow,
 	type ReactFlowInstance,
 } from "@xyflow/react";
-import { useMemo } from "react";
-import { Empty, Skeleton } from "../../../ui/Answer";
+import { type KeyboardEvent, type ReactNode, useEffect, useMemo, useRef, useState } from "react";
+import { Skeleton } from "../../../ui/Answer";
 import { BOX, type Layout, type Point } from "./layout";
 import { useLayout } from "./useLayout";
 import "@xyflow/react/dist/base.css";
@@ -24,7 +24,7 @@ export interface GraphLayer {
 	name: string;
 	kind: string;
 	inputs: readonly number[];
-	/** Its share of the operations of the most expensive layer, 0 to 1. */
+	/** Its share of the operations of the network, 0 to 1. */
 	cost: number;
 	output: string;
 }
@@ -34,9 +34,29 @@ interface GraphProps {
 	/** The index of the selected layer. */
 	selected: number | undefined;
 	onSelect: (index: number) => void;
+	/** What stands in its place if it cannot be drawn. */
+	fallback: ReactNode;
 }
 
-type Box = Node<{ layer: GraphLayer | null; isSelected: boolean; onSelect: (index: number) => void }>;
+interface Drawn {
+	layers: readonly GraphLayer[];
+	selected: number | undefined;
+	/** The one layer that Tab leads to, and whether the arrows have led there. */
+	current: { index: number | undefined; isWalkedTo: boolean };
+	onSelect: (index: number) => void;
+	onFocus: (index: number, box: HTMLElement) => void;
+	onWalk: (from: number, step: number) => void;
+}
+
+type Actions = Pick<Drawn, "onSelect" | "onFocus" | "onWalk">;
+
+type Box = Node<{
+	layer: GraphLayer | null;
+	isSelected: boolean;
+	isCurrent: boolean;
+	isWalkedTo: boolean;
+	actions: Actions;
+}>;
 type Line = Edge<{ points: readonly Point[] }>;
 
 /** So many boxes are seen at a glance. */
@@ -44,19 +64,52 @@ const MOST_WITHOUT_MAP = 30;
 
 const MARGIN = 16;
 
-/** The layers of a network and what each reads, from top to bottom. */
-export default function Graph(props: GraphProps) {
-	const layout = useLayout(props.layers);
-	if (!layout) return <Skeleton rows={10} />;
-	return layout instanceof Error ? <Empty>{layout.message}</Empty> : <Drawing {...props} layout={layout} />;
+/** How far the keys lead along the order of the layers. */
+const STEPS: Record<string, number> = {
+	ArrowUp: -1,
+	ArrowDown: 1,
+	PageUp: -10,
+	PageDown: 10,
+	Home: Number.NEGATIVE_INFINITY,
+	End: Number.POSITIVE_INFINITY,
+};
+
+/** The layers of a network and what each reads, from top to bottom. Arrows walk along their order, Enter and a click select one. */
+export default function Graph({ layers, fallback, ...selection }: GraphProps) {
+	const layout = useLayout(layers);
+	if (layout === "failed") return fallback;
+	return layout ? <Drawing layers={layers} layout={layout} {...selection} /> : <Skeleton rows={10} />;
 }
 
-function Drawing({ layout, layers, selected, onSelect }: GraphProps & { layout: Layout }) {
-	const drawing = useMemo(
-		() => ({ nodes: boxes(layout, { layers, selected, onSelect }), edges: lines(layout) }),
-		[layout, layers, selected, onSelect],
+function Drawing({ layers, layout, selected, onSelect }: Omit<GraphProps, "fallback"> & { layout: Layout }) {
+	const [current, setCurrent] = useState({ index: selected ?? layers[0]?.index, isWalkedTo: false });
+	const instance = useRef<ReactFlowInstance<Box, Line>>(null);
+	const actions = useMemo((): Actions => {
+		const center = (index: number) => {
+			const corner = layout.corners.get(index);
+			const [flow, zoom] = [instance.current, instance.current?.getZoom() ?? 1];
+			if (corner) void flow?.setCenter(corner.x + BOX.width / 2, corner.y + BOX.height / 2, { zoom });
+		};
+		return {
+			onSelect,
+			onFocus: (index, box) => {
+				setCurrent({ index, isWalkedTo: false });
+				if (!isInView(box)) center(index);
+			},
+			onWalk: (from, step) => {
+				const place = layers.findIndex(({ index }) => index === from) + step;
+				const next = layers[Math.min(layers.length - 1, Math.max(0, place))];
+				if (next) setCurrent({ index: next.index, isWalkedTo: true });
+			},
+		};
+	}, [layers, layout, onSelect]);
+	const nodes = useMemo(
+		() => boxes(layout, { layers, selected, current, ...actions }),
+		[layout, layers, selected, current, actions],
 	);
+	const edges = useMemo(() => lines(layout), [layout]);
 	const open = (flow: ReactFlowInstance<Box, Line>) => {
+		instance.current = flow;
 		const place = document.querySelector(".graph")?.clientWidth ?? layout.width;
 		const zoom = Math.min(1, Math.max(0.5, (place - 2 * MARGIN) / layout.width));
 		const corner = selected === undefined ? undefined : layout.corners.get(selected);
@@ -70,8 +123,8 @@ function Drawing({ layout, layers, selected, onSelect }: GraphProps & { layout: 
 			style={{ height: `min(75vh, ${layout.height + 3 * MARGIN}px)` }}
 		>
 			<ReactFlow
-				nodes={drawing.nodes}
-				edges={drawing.edges}
+				nodes={nodes}
+				edges={edges}
 				nodeTypes={NODE_TYPES}
 				edgeTypes={EDGE_TYPES}
 				onInit={open}
@@ -106,7 +159,7 @@ const HANDLES: NodeHandle[] = [
 const NODE_TYPES = { layer: LayerBox };
 const EDGE_TYPES = { line: LineThrough };
 
-function boxes(layout: Layout, { layers, selected, onSelect }: GraphProps): Box[] {
+function boxes(layout: Layout, { layers, selected, current, ...actions }: Drawn): Box[] {
 	const byIndex = new Map(layers.map((layer) => [layer.index, layer]));
 	return [...layout.corners].map(([index, position]) => ({
 		id: String(index),
@@ -116,7 +169,15 @@ function boxes(layout: Layout, { layers, selected, onSelect }: GraphProps): Box[
 		// With both, the library draws none but the boxes in view; without, all of them once, to measure them.
 		measured: BOX,
 		handles: HANDLES,
-		data: { layer: byIndex.get(index) ?? null, isSelected: index === selected, onSelect },
+		// Boxes that are out of view are left out, unless they are dragged. The one that Tab leads to must stay.
+		dragging: index === current.index,
+		data: {
+			layer: byIndex.get(index) ?? null,
+			isSelected: index === selected,
+			isCurrent: index === current.index,
+			isWalkedTo: index === current.index && current.isWalkedTo,
+			actions,
+		},
 	}));
 }
 
@@ -130,16 +191,38 @@ function lines(layout: Layout): Line[] {
 	}));
 }
 
-function LayerBox({ data: { layer, isSelected, onSelect } }: NodeProps<Box>) {
+/** Whether a box is wholly within the graph. */
+function isInView(box: HTMLElement): boolean {
+	const [inner, outer] = [box.getBoundingClientRect(), box.closest(".graph")?.getBoundingClientRect()];
+	if (!outer) return true;
+	const isBeside = inner.left < outer.left || inner.right > outer.right;
+	return !isBeside && inner.top >= outer.top && inner.bottom <= outer.bottom;
+}
+
+function LayerBox({ data: { layer, isSelected, isCurrent, isWalkedTo, actions } }: NodeProps<Box>) {
+	const button = useRef<HTMLButtonElement>(null);
+	useEffect(() => {
+		if (isWalkedTo) button.current?.focus({ preventScroll: true });
+	}, [isWalkedTo]);
+	const walk = (event: KeyboardEvent, index: number) => {
+		const step = STEPS[event.key];
+		if (step === undefined) return;
+		event.preventDefault();
+		actions.onWalk(index, step);
+	};
 	return (
 		<>
 			{layer?.inputs.length !== 0 && <Handle type="target" position={Position.Top} isConnectable={false} />}
 			{layer ? (
 				<button
+					ref={button}
 					type="button"
 					className="graph-box nopan"
 					aria-pressed={isSelected}
-					onClick={() => onSelect(layer.index)}
+					tabIndex={isCurrent ? 0 : -1}
+					onFocus={(event) => actions.onFocus(layer.index, event.currentTarget)}
+					onKeyDown={(event) => walk(event, layer.index)}
+					onClick={() => actions.onSelect(layer.index)}
 					style={BOX}
 				>
 					<span className="graph-kind">{layer.kind}</span>
