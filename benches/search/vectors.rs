@@ -14,9 +14,10 @@ use scv_compute::network::Network;
 use scv_compute::task::{DeviceContext, Task as _};
 use scv_compute::train::TrainTask;
 use scv_compute::weights::Weights;
-use scv_dataset::{IdxFiles, IdxPreset, digits};
+use scv_dataset::{IdxPreset, ImportError, digits};
 use scv_domain::block::{Block, lower};
 use scv_domain::dataset::{NewDataset, Split};
+use scv_domain::dataset_source::DatasetSource;
 use scv_domain::image::{Images, LabelledImages};
 use scv_domain::training::{Optimizer, Schedule, TrainSettings};
 use scv_domain::vector::LayerVector;
@@ -243,8 +244,8 @@ fn idx(folder: &Path, preset: &str) -> anyhow::Result<NewDataset> {
         test_labels: read("t10k-labels-idx1-ubyte")?,
     };
     let preset = IdxPreset::find(preset).context("the preset is missing")?;
-    let import = preset.import(files)?;
-    import.read().map_err(|error| anyhow::anyhow!("{error:?}"))
+    let source = DatasetSource::Idx(Box::new(preset.import(files)?));
+    Ok(scv_dataset::read(source, |_| Ok::<_, ImportError>(()))?)
 }
 
 /// A real vector with a share of another one, as if the layer also had the other's channels, and a little noise.

@@ -3,8 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scv_dataset::{DatasetSource, IdxFiles, IdxImport};
+use scv_dataset::{ImportError, read};
 use scv_domain::dataset::DatasetName;
+use scv_domain::dataset_source::{DatasetSource, IdxFiles, IdxImport};
 
 fuzz_target!(|data: &[u8]| {
     let Some((&split, rest)) = data.split_first() else {
@@ -27,5 +28,5 @@ fuzz_target!(|data: &[u8]| {
             test_labels: labels.to_vec().into(),
         },
     };
-    let _ = DatasetSource::Idx(Box::new(import)).read();
+    let _ = read(DatasetSource::Idx(Box::new(import)), |_| Ok::<_, ImportError>(()));
 });

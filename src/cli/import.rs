@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::{Client, check_file};
-use super::exit::kebab_case;
+use super::exit::{code, failure, kebab_case};
+use super::job::{self, Job};
 use super::terminal::Terminal;
 use crate::config::value::{number, whole};
 
@@ -109,17 +110,6 @@ impl Idx {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Data {
-    import_dataset: Payload,
-}
-
-#[derive(Deserialize)]
-struct Payload {
-    dataset: Dataset,
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Dataset {
@@ -150,17 +140,13 @@ fn with_paths(message: &str, files: &[(&str, &Path)]) -> String {
 }
 
 async fn import(client: &Client, terminal: &Terminal, input: Value, files: &[(&str, &Path)]) -> anyhow::Result<()> {
-    let query = "mutation($input: ImportDatasetInput!) { importDataset(input: $input) { dataset {
-                   id name channels height width classNames splits { split imageCount } } } }";
-    let uploading = terminal.spinner("importing the data set");
-    let variables = json!({ "input": input });
-    let data: Result<Data, _> = match files {
-        [] => client.query(query, variables).await,
-        files => client.upload(query, variables, files).await,
-    };
-    let data = data.map_err(|error| error.reworded(|message| with_paths(message, files)))?;
-    drop(uploading);
-    let dataset = data.import_dataset.dataset;
+    let job = start(client, terminal, input, files).await?;
+    let name = job.subject();
+    let ended = job::wait(client, terminal, &name, job, None).await?;
+    ended
+        .outcome()
+        .map_err(|error| failure(code::JOB_FAILED, with_paths(&error.to_string(), files)))?;
+    let dataset = imported(client, &ended).await?;
     let splits: Vec<_> = dataset
         .splits
         .iter()
@@ -177,6 +163,46 @@ async fn import(client: &Client, terminal: &Terminal, input: Value, files: &[(&s
         if classes == 1 { "class" } else { "classes" },
     );
     terminal.print(&dataset, text)
+}
+
+/// Uploads the files and queues the import.
+async fn start(client: &Client, terminal: &Terminal, input: Value, files: &[(&str, &Path)]) -> anyhow::Result<Job> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data {
+        import_dataset: Payload,
+    }
+    #[derive(Deserialize)]
+    struct Payload {
+        job: Job,
+    }
+    let query = format!(
+        "mutation($input: ImportDatasetInput!) {{ importDataset(input: $input) {{ job {{ {} }} }} }}",
+        Job::fields()
+    );
+    let _uploading = terminal.spinner("uploading the data set");
+    let variables = json!({ "input": input });
+    let data: Result<Data, _> = match files {
+        [] => client.query(&query, variables).await,
+        files => client.upload(&query, variables, files).await,
+    };
+    let data = data.map_err(|error| error.reworded(|message| with_paths(message, files)))?;
+    Ok(data.import_dataset.job)
+}
+
+/// The data set that a job has imported.
+async fn imported(client: &Client, job: &Job) -> anyhow::Result<Dataset> {
+    #[derive(Deserialize)]
+    struct Data {
+        job: Ended,
+    }
+    #[derive(Deserialize)]
+    struct Ended {
+        dataset: Dataset,
+    }
+    let query = "query($id: ID!) { job(id: $id) { dataset {
+                   id name channels height width classNames splits { split imageCount } } } }";
+    Ok(client.query::<Data>(query, json!({ "id": job.id })).await?.job.dataset)
 }
 
 #[cfg(test)]

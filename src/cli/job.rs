@@ -30,7 +30,10 @@ pub(super) struct Job {
     pub(super) created_at: DateTime<Utc>,
     pub(super) started_at: Option<DateTime<Utc>>,
     pub(super) finished_at: Option<DateTime<Utc>>,
-    pub(super) version: JobVersion,
+    /// None for an import.
+    pub(super) version: Option<JobVersion>,
+    /// The name of the data set that an import makes.
+    new_dataset_name: Option<String>,
 }
 
 /// The version that a job works on.
@@ -76,10 +79,18 @@ impl Job {
     pub(super) fn fields() -> String {
         format!(
             "id kind status phase progress attempts epochs {{ epoch loss accuracy }} failure {{ code message layer }}
-             createdAt startedAt finishedAt
+             createdAt startedAt finishedAt newDatasetName
              version {{ {0} parameterCount layers(first: 1) {{ totalCount }} duplicateOf {{ {0} }} }}",
             Version::FIELDS
         )
+    }
+
+    /// What it works on: `model:number`, or the data set that it imports.
+    pub(super) fn subject(&self) -> String {
+        match (&self.version, &self.new_dataset_name) {
+            (Some(version), _) => version.to_string(),
+            (None, name) => format!("data set {}", name.as_deref().unwrap_or_default()),
+        }
     }
 
     /// Whether its status is final.
@@ -123,27 +134,27 @@ impl Job {
     /// # Errors
     /// It failed or was cancelled.
     pub(super) fn outcome(&self) -> anyhow::Result<String> {
-        let version = &self.version;
         if self.status == "SUCCEEDED" {
             return Ok(self.success());
         }
+        let subject = self.subject();
         let message = match self.failure() {
-            Some(reason) => format!("the job of {version} failed: {reason}"),
-            None => format!("the job of {version} was cancelled"),
+            Some(reason) => format!("the job of {subject} failed: {reason}"),
+            None => format!("the job of {subject} was cancelled"),
         };
         Err(failure(code::JOB_FAILED, message))
     }
 
-    /// Whether its result is a version that can be searched.
-    fn makes_version(&self) -> bool {
-        matches!(self.kind.as_str(), "TRAIN" | "INGEST")
+    /// Its result, if that is a version that can be searched.
+    fn made_version(&self) -> Option<&JobVersion> {
+        let makes_one = matches!(self.kind.as_str(), "TRAIN" | "INGEST");
+        self.version.as_ref().filter(|_| makes_one)
     }
 
     fn success(&self) -> String {
-        let version = &self.version;
-        if !self.makes_version() {
-            return format!("the job of {version} succeeded");
-        }
+        let Some(version) = self.made_version() else {
+            return format!("the job of {} succeeded", self.subject());
+        };
         let mut text = format!(
             "{version} is ready: {}, {}, {} parameters",
             test_accuracy(version.version.accuracy),
@@ -231,12 +242,12 @@ pub(super) async fn follow(
     started: Job,
     epochs: Option<u32>,
 ) -> anyhow::Result<()> {
-    let name = started.version.to_string();
+    let name = started.subject();
     let ended = wait(client, terminal, &name, started, epochs).await?;
     match ended.outcome() {
         Ok(mut text) => {
-            if ended.makes_version() {
-                let version = ended.version.version.word();
+            if let Some(made) = ended.made_version() {
+                let version = made.version.word();
                 text.push_str(&format!(
                     "\nto list its layers: scv layer list {version}{}",
                     client.option()
@@ -254,7 +265,7 @@ pub(super) async fn follow(
 }
 
 /// Waits for a job to end and shows its progress. A user who interrupts the command learns how to return to the job.
-async fn wait(
+pub(super) async fn wait(
     client: &Client,
     terminal: &Terminal,
     name: &str,
@@ -281,6 +292,6 @@ fn how_to_return(client: &Client, job: &Job) -> String {
     let (id, option) = (&job.id, client.option());
     format!(
         "the job of {} continues in the background\nto follow it: scv job follow {id}{option}\nto cancel it: scv job cancel {id}{option}",
-        job.version
+        job.subject()
     )
 }

@@ -20,6 +20,7 @@ mod durability;
 mod embedded_server;
 mod evaluation;
 mod explain;
+mod imports;
 mod insight;
 mod jobs;
 mod language_model;

@@ -35,7 +35,7 @@ pub enum FailureCode {
     NotFinite,
     /// A layer could not be computed.
     LayerFailed,
-    /// The network cannot be run as requested; the message says what to change.
+    /// The network cannot be run, or the data set cannot be imported, as requested; the message says what to change.
     CannotRun,
     /// A stored file is missing or damaged.
     ArtifactUnreadable,

@@ -3,6 +3,7 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object};
 use chrono::{DateTime, Utc};
 
+use super::dataset::Dataset;
 use super::error::{ApiError, Result};
 use super::failure::Failure;
 use super::id::GlobalId;
@@ -53,9 +54,28 @@ impl Job {
         self.0.epochs.iter().copied().map(EpochReport).collect()
     }
 
-    /// The version that the job works on.
-    async fn version(&self, ctx: &Context<'_>) -> Result<Version> {
-        load_referenced(ctx, self.0.version_id).await.map(Version)
+    /// The version that the job works on; null for an import.
+    async fn version(&self, ctx: &Context<'_>) -> Result<Option<Version>> {
+        match self.0.version_id() {
+            Some(id) => load_referenced(ctx, id).await.map(|version| Some(Version(version))),
+            None => Ok(None),
+        }
+    }
+
+    /// The data set that the job evaluates on, or that an import has made; null until then, and for other jobs.
+    async fn dataset(&self, ctx: &Context<'_>) -> Result<Option<Dataset>> {
+        match self.0.dataset_id {
+            Some(id) => load_referenced(ctx, id).await.map(|dataset| Some(Dataset(dataset))),
+            None => Ok(None),
+        }
+    }
+
+    /// The name of the data set that the job imports, which exists once the job has succeeded; null for other jobs.
+    async fn new_dataset_name(&self) -> Option<&str> {
+        match &self.0.subject {
+            domain::JobSubject::NewDataset(source) => Some(source.name().as_str()),
+            domain::JobSubject::Version(_) => None,
+        }
     }
 
     /// Number of times the job was started; more than once after a crash or a transient error.
@@ -99,6 +119,8 @@ pub enum JobKind {
     Synthesize,
     /// Find the top-activating images of the channels of a version's layers.
     FindExemplars,
+    /// Import a data set and draw its default probe set.
+    Import,
 }
 
 /// States of a job.
@@ -123,8 +145,10 @@ pub enum JobStatus {
 pub enum JobPhase {
     /// Waiting for a worker.
     Queued,
-    /// Reading weights and images.
+    /// Reading weights, images or uploaded files.
     Loading,
+    /// Reading the images of a new data set and checking them.
+    Checking,
     /// Training the network.
     Training,
     /// Classifying the test split.

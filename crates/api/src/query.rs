@@ -220,7 +220,7 @@ impl Query {
         Ok(load(ctx, JobId::decode(&id)?).await?.map(Job))
     }
 
-    /// Jobs of all models that the caller can see.
+    /// All imports, and the jobs of all models that the caller can see.
     #[expect(
         clippy::too_many_arguments,
         reason = "the arguments are those of the schema's contract"

@@ -46,7 +46,7 @@ impl Subscription {
         Ok(stream::unfold(watch, JobWatch::next).map(|job| job.map(Job)))
     }
 
-    /// Every job of a model that the caller can see, after each change. The subscription has no job that does not change, and never
+    /// Every import, and every job of a model that the caller can see, after each change. The subscription has no job that does not change, and never
     /// completes: read `jobs` first. It fails if the caller falls too far behind; then read `jobs` again and subscribe again.
     async fn jobs(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = Result<Job>> + use<>> {
         let library = ctx.data_unchecked::<Library>().clone();

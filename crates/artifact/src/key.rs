@@ -20,16 +20,19 @@ pub enum ArtifactKind {
     Labels,
     /// A picture in PNG format.
     Pictures,
+    /// An uploaded file of a data set that is being imported.
+    Imports,
 }
 
 impl ArtifactKind {
-    const ALL: [ArtifactKind; 6] = [
+    const ALL: [ArtifactKind; 7] = [
         Self::Weights,
         Self::Onnx,
         Self::Activations,
         Self::Images,
         Self::Labels,
         Self::Pictures,
+        Self::Imports,
     ];
 
     pub(super) fn folder(self) -> &'static str {
@@ -40,6 +43,7 @@ impl ArtifactKind {
             Self::Images => "images",
             Self::Labels => "labels",
             Self::Pictures => "pictures",
+            Self::Imports => "imports",
         }
     }
 }
@@ -130,8 +134,8 @@ impl FromStr for ArtifactKey {
 /// A text is not a valid key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not an artifact key: expected weights, onnx, activations, images, labels or pictures, a slash and 64 lowercase \
-     hexadecimal digits"
+    "{text:?} is not an artifact key: expected weights, onnx, activations, images, labels, pictures or imports, a slash and 64 \
+     lowercase hexadecimal digits"
 )]
 pub struct ArtifactKeyError {
     text: String,

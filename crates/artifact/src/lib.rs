@@ -173,6 +173,17 @@ impl ArtifactStore {
         Ok(bytes)
     }
 
+    /// Deletes an object. One that does not exist counts as deleted: another server that uses the same store may have been first.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn delete(&self, key: &ArtifactKey) -> Result<(), ArtifactError> {
+        match self.objects.delete(&location(key)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(ArtifactError::from_store("delete", *key, error)),
+        }
+    }
+
     /// Deletes objects of a kind, oldest first, until the rest takes at most `limit` bytes. Returns how many were deleted. The
     /// `kept` objects stay, and so do objects that were written within `grace`.
     ///
@@ -209,11 +220,7 @@ impl ArtifactStore {
             if kept.contains(&key) {
                 continue;
             }
-            match self.objects.delete(&object.location).await {
-                // Another server that uses the same store may have deleted it first.
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(ArtifactError::from_store("delete", key, error)),
-            }
+            self.delete(&key).await?;
             bytes -= object.size;
             deleted += 1;
         }

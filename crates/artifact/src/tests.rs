@@ -127,6 +127,16 @@ async fn the_oldest_objects_of_a_kind_are_deleted_first_and_kept_and_new_ones_st
     assert!(store.get(&weights).await.is_ok(), "another kind is not touched");
 }
 
+#[tokio::test]
+async fn an_object_can_be_deleted_twice() {
+    let (_directory, store) = store();
+    let key = store.put(ArtifactKind::Imports, vec![1; 10]).await.unwrap();
+    for _ in 0..2 {
+        store.delete(&key).await.unwrap();
+        assert!(matches!(store.get(&key).await, Err(ArtifactError::Missing { .. })));
+    }
+}
+
 #[test]
 fn a_file_cannot_be_opened_as_a_directory() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,34 +1,41 @@
 //! Imports data sets from files in published formats, and contains the digits that come with SCV.
 
-use scv_domain::dataset::{DatasetError, DatasetName, NewDataset};
+use bytes::Bytes;
+
+use scv_domain::dataset::{DatasetError, NewDataset};
+use scv_domain::dataset_source::DatasetSource;
 
 mod digits;
 mod idx;
 mod preset;
 
 pub use digits::{DIGITS_NAME, digits};
-pub use idx::{IdxContent, IdxError, IdxFile, IdxFiles, IdxImport};
+pub use idx::{IdxContent, IdxError, IdxFile};
 pub use preset::{IDX_PRESETS, IdxPreset};
 
-/// Where a data set comes from.
-pub enum DatasetSource {
-    /// The digits that come with SCV, under the given name.
-    Digits(DatasetName),
-    /// Four IDX files.
-    Idx(Box<IdxImport>),
+/// Checks what can be checked without reading whole files: their headers, the class names and the statistics.
+///
+/// # Errors
+/// The first error, with the file and the position.
+pub fn check(source: &DatasetSource<Bytes>) -> Result<(), ImportError> {
+    match source {
+        DatasetSource::Digits(_) => Ok(()),
+        DatasetSource::Idx(import) => idx::check(import),
+    }
 }
 
-impl DatasetSource {
-    /// Reads and checks the data set. This blocks for up to a second for a large data set, so
-    /// asynchronous code must call it on a thread for blocking work.
-    ///
-    /// # Errors
-    /// A file is invalid, or the files do not form a valid data set.
-    pub fn read(self) -> Result<NewDataset, ImportError> {
-        match self {
-            Self::Digits(name) => Ok(digits().with_name(name)),
-            Self::Idx(import) => import.read(),
-        }
+/// Reads and checks a data set. This blocks for seconds for a large data set, so asynchronous code must call it on a thread for
+/// blocking work. `step` is called before each part with the share of the work that is done; the reading ends with its error.
+///
+/// # Errors
+/// A file is invalid, or the files do not form a valid data set.
+pub fn read<E: From<ImportError>>(
+    source: DatasetSource<Bytes>,
+    step: impl Fn(f64) -> Result<(), E>,
+) -> Result<NewDataset, E> {
+    match source {
+        DatasetSource::Digits(name) => Ok(digits().with_name(name)),
+        DatasetSource::Idx(import) => idx::read(*import, step),
     }
 }
 

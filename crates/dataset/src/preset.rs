@@ -1,7 +1,7 @@
 //! Published descriptions of well-known data sets in IDX files.
 
-use super::idx::{IdxFiles, IdxImport};
 use scv_domain::dataset::{DatasetError, DatasetName};
+use scv_domain::dataset_source::{IdxFiles, IdxImport};
 use scv_domain::image::ChannelStatistics;
 
 /// The description of a well-known data set, which its files do not contain.
@@ -74,7 +74,7 @@ impl IdxPreset {
     ///
     /// # Errors
     /// The name is not a valid data set name. This does not happen for [`IDX_PRESETS`].
-    pub fn import(&self, files: IdxFiles) -> Result<IdxImport, DatasetError> {
+    pub fn import<File>(&self, files: IdxFiles<File>) -> Result<IdxImport<File>, DatasetError> {
         let name: DatasetName = self.name.parse()?;
         Ok(IdxImport {
             name,

@@ -151,10 +151,11 @@ impl NewDataset {
         if bytes > MAX_PIXEL_BYTES {
             return Err(DatasetError::TooManyPixels { bytes });
         }
-        let statistics = match draft.statistics {
-            Some(statistics) => check_statistics(statistics, shape.channels)?,
-            None => ChannelStatistics::of(&draft.train.images),
-        };
+        if let Some(statistics) = &draft.statistics {
+            check_statistics(statistics, shape.channels)?;
+        }
+        let statistics = draft.statistics;
+        let statistics = statistics.unwrap_or_else(|| ChannelStatistics::of(&draft.train.images));
         Ok(Self {
             name: draft.name,
             class_names: draft.class_names,
@@ -233,7 +234,11 @@ impl ChannelStatistics {
     }
 }
 
-fn check_class_names(names: &[String]) -> Result<(), DatasetError> {
+/// Checks the names of classes.
+///
+/// # Errors
+/// There are too few or too many, or one cannot be a name or is used twice.
+pub fn check_class_names(names: &[String]) -> Result<(), DatasetError> {
     if !(MIN_CLASSES..=MAX_CLASSES).contains(&names.len()) {
         return Err(DatasetError::ClassCount { count: names.len() });
     }
@@ -295,7 +300,11 @@ fn check_split(split: Split, labelled: &LabelledImages, classes: usize) -> Resul
     }
 }
 
-fn check_statistics(statistics: ChannelStatistics, channels: usize) -> Result<ChannelStatistics, DatasetError> {
+/// Checks statistics of images with a number of channels.
+///
+/// # Errors
+/// They are of another number of channels, or cannot normalise an image.
+pub fn check_statistics(statistics: &ChannelStatistics, channels: usize) -> Result<(), DatasetError> {
     let (means, deviations) = (statistics.mean.len(), statistics.std.len());
     if means != channels || deviations != channels {
         return Err(DatasetError::StatisticsLength {
@@ -310,5 +319,5 @@ fn check_statistics(statistics: ChannelStatistics, channels: usize) -> Result<Ch
             return Err(DatasetError::Statistics { channel, mean, std });
         }
     }
-    Ok(statistics)
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::dataset_source::DatasetSource;
 use super::id::{DatasetId, JobId, VersionId};
 use super::training::EpochReport;
 use super::version::Failure;
@@ -16,9 +17,9 @@ pub struct Job {
     pub kind: JobKind,
     /// Its status.
     pub status: JobStatus,
-    /// The version that the job works on.
-    pub version_id: VersionId,
-    /// The data set to evaluate on, for [`JobKind::Evaluate`].
+    /// What the job works on.
+    pub subject: JobSubject,
+    /// The data set to evaluate on, for [`JobKind::Evaluate`], or that was imported, for [`JobKind::Import`].
     pub dataset_id: Option<DatasetId>,
     /// Progress over all phases, 0 to 1.
     pub progress: f64,
@@ -38,6 +39,25 @@ pub struct Job {
     pub started_at: Option<DateTime<Utc>>,
     /// When it finished.
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+impl Job {
+    /// The version that the job works on, if it works on one.
+    pub fn version_id(&self) -> Option<VersionId> {
+        match self.subject {
+            JobSubject::Version(id) => Some(id),
+            JobSubject::NewDataset(_) => None,
+        }
+    }
+}
+
+/// What a job works on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum JobSubject {
+    /// A version.
+    Version(VersionId),
+    /// The data set to import, with the keys of its uploaded files, for [`JobKind::Import`].
+    NewDataset(DatasetSource<String>),
 }
 
 /// Which jobs a list contains.
@@ -78,6 +98,8 @@ pub enum JobKind {
     Synthesize,
     /// Find the top-activating images of all channels of a version.
     FindExemplars,
+    /// Import a data set and draw its default probe set.
+    Import,
 }
 
 /// Status of a job.
@@ -120,8 +142,10 @@ impl JobStatus {
 pub enum JobPhase {
     /// Not started.
     Queued,
-    /// Loading weights and images.
+    /// Loading weights, images or uploaded files.
     Loading,
+    /// Reading the images of a new data set and checking them.
+    Checking,
     /// Training the network.
     Training,
     /// Classifying the test split.

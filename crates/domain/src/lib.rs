@@ -6,6 +6,7 @@ pub mod cka_matrix;
 pub mod comparison;
 pub mod dataset;
 pub mod dataset_record;
+pub mod dataset_source;
 pub mod diff;
 pub mod evaluation;
 pub mod exemplar;

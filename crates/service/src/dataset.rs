@@ -1,28 +1,40 @@
-//! Data sets: importing them, and reading their images back.
+//! Data sets: storing them, and reading their images back.
 
 use std::sync::Arc;
 
+use super::probe::draw_default;
 use super::{Library, ServiceError, StoredPicture};
 use scv_artifact::{ArtifactError, SplitKeys};
+use scv_compute::control::{Control, Progress};
 use scv_dataset::{DIGITS_NAME, digits};
-use scv_domain::access::Scope;
 use scv_domain::dataset::{NewDataset, Split};
 use scv_domain::dataset_record::{Dataset, StoredSplit};
 use scv_domain::id::DatasetId;
 use scv_domain::image::LabelledImages;
-use scv_domain::probe::{DEFAULT_PROBE_SEED, DEFAULT_PROBES, ProbeRequest};
 use scv_picture::Raster;
 use scv_store::error::Conflict;
+use scv_store::{NewProbeSet, StoreError, Tx};
+
+/// A new data set with what else is to be written of it.
+pub(super) struct StoredDataset {
+    pub(super) new: NewDataset,
+    /// Its splits, whose images are stored already.
+    pub(super) splits: Vec<StoredSplit>,
+    /// Its default probe set.
+    pub(super) probe_set: NewProbeSet,
+}
 
 impl Library {
-    /// Stores a data set with its default probe set.
-    ///
-    /// # Errors
-    /// `CONFLICT` if the name is taken, `BAD_USER_INPUT` if it has too few images for a probe set.
-    pub async fn import_dataset(&self, new: &NewDataset) -> Result<Dataset, ServiceError> {
-        self.require(Scope::Write)?;
+    /// Stores the images of a data set.
+    pub(super) async fn put_splits(
+        &self,
+        new: &NewDataset,
+        control: &Control,
+    ) -> Result<Vec<StoredSplit>, ServiceError> {
         let mut splits = Vec::new();
         for split in Split::ALL {
+            control.check()?;
+            control.report(Progress::Fraction(splits.len() as f64 / 2.0));
             let images = new.split(split);
             let keys = self.artifacts.put_split(images).await?;
             splits.push(StoredSplit {
@@ -32,27 +44,7 @@ impl Library {
                 labels_key: keys.labels.to_string(),
             });
         }
-        let (train, test) = (new.split(Split::Train), new.split(Split::Test));
-        let max_probes = train.images.count().max(test.images.count());
-        let request = ProbeRequest {
-            count: DEFAULT_PROBES.min(max_probes),
-            seed: DEFAULT_PROBE_SEED,
-        };
-        let mut tx = self.store.begin().await?;
-        let dataset = tx
-            .insert_dataset(
-                new.name().as_str(),
-                new.shape(),
-                new.class_names(),
-                new.statistics(),
-                &splits,
-            )
-            .await?;
-        tx.insert_probe_set(&super::probe::draw(&dataset, train, test, request, true)?)
-            .await?;
-        tx.commit().await?;
-        tracing::info!(dataset = %dataset.name, "imported a data set");
-        Ok(dataset)
+        Ok(splits)
     }
 
     /// Imports the digits, which ship with the program, unless they are in the catalogue. Their images are stored in any case:
@@ -68,11 +60,19 @@ impl Library {
             }
             return Ok(());
         }
-        match self.import_dataset(&digits).await {
+        let stored = StoredDataset {
+            splits: self.put_splits(&digits, &Control::unwatched()).await?,
+            probe_set: draw_default(&digits)?,
+            new: digits,
+        };
+        let mut tx = self.store.begin().await?;
+        match insert_dataset(&mut tx, &stored).await {
             // Another server on the same database was quicker.
-            Err(ServiceError::Conflict(reason)) if reason == Conflict::DatasetName.to_string() => Ok(()),
-            outcome => outcome.map(drop),
-        }
+            Err(StoreError::Conflict(Conflict::DatasetName)) => return Ok(()),
+            outcome => outcome?,
+        };
+        tx.commit().await?;
+        Ok(())
     }
 
     pub(super) async fn dataset(&self, id: DatasetId) -> Result<Dataset, ServiceError> {
@@ -148,6 +148,22 @@ impl Library {
         };
         self.splits.get_or((dataset, split), read).await
     }
+}
+
+/// Writes a data set whose images are stored, with its default probe set.
+pub(super) async fn insert_dataset(tx: &mut Tx, stored: &StoredDataset) -> Result<Dataset, StoreError> {
+    let StoredDataset { new, splits, probe_set } = stored;
+    let dataset = tx
+        .insert_dataset(
+            new.name().as_str(),
+            new.shape(),
+            new.class_names(),
+            new.statistics(),
+            splits,
+        )
+        .await?;
+    tx.insert_probe_set(dataset.id, probe_set).await?;
+    Ok(dataset)
 }
 
 /// The name of an unknown data set, with the names that are known.

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use scv_artifact::ArtifactError;
 use scv_compute::error::{ComputeError, OnnxError};
+use scv_dataset::ImportError;
 use scv_domain::block::BlockError;
 use scv_domain::id::Key;
 use scv_domain::version::{Failure, FailureCode};
@@ -328,6 +329,12 @@ impl From<ArtifactError> for ServiceError {
             }
             other => Self::internal(other),
         }
+    }
+}
+
+impl From<ImportError> for ServiceError {
+    fn from(error: ImportError) -> Self {
+        Self::bad_input(error)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading, cancelling and retrying background jobs.
 
 use super::{Library, ServiceError};
+use scv_domain::access::Scope;
 use scv_domain::id::JobId;
 use scv_domain::job::{Job, JobStatus};
 use scv_domain::version::{Failure, FailureCode};
@@ -22,10 +23,15 @@ impl Library {
     /// stays as it is.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is none, `FORBIDDEN` if it is of another account's model.
+    /// `NOT_FOUND` if there is none, `FORBIDDEN` if it is of another account's model, or the caller may only read.
     pub async fn cancel_job(&self, id: JobId) -> Result<Job, ServiceError> {
-        let version = self.version(self.job(id).await?.version_id).await?;
-        self.changeable_model(version.model_id).await?;
+        match self.job(id).await?.version_id() {
+            Some(version) => self
+                .changeable_model(self.version(version).await?.model_id)
+                .await
+                .map(drop)?,
+            None => self.require(Scope::Write)?,
+        }
         let mut tx = self.store.begin().await?;
         let job = tx
             .request_cancel(id)
@@ -33,7 +39,9 @@ impl Library {
             .ok_or_else(|| ServiceError::not_found("job", id))?;
         if job.status == JobStatus::Queued {
             tx.finish_job(id, JobStatus::Cancelled, None).await?;
-            tx.set_version_failed(job.version_id, &cancelled()).await?;
+            if let Some(version) = job.version_id() {
+                tx.set_version_failed(version, &cancelled()).await?;
+            }
         }
         tx.commit().await?;
         self.job(id).await
@@ -43,10 +51,16 @@ impl Library {
     /// stored, with all its attempts.
     ///
     /// # Errors
-    /// `NOT_FOUND` if there is none, `FORBIDDEN` if it is of another account's model, `CONFLICT` if it is in another state.
+    /// `NOT_FOUND` if there is none, `FORBIDDEN` if it is of another account's model, or the caller may only read, `CONFLICT` if it
+    /// is in another state.
     pub async fn retry_job(&self, id: JobId) -> Result<Job, ServiceError> {
-        let (version, _) = self.listed_version(self.job(id).await?.version_id).await?;
-        self.changeable_model(version.model_id).await?;
+        match self.job(id).await?.version_id() {
+            Some(version) => {
+                let (version, _) = self.listed_version(version).await?;
+                self.changeable_model(version.model_id).await.map(drop)?;
+            }
+            None => self.require(Scope::Write)?,
+        }
         let mut tx = self.store.begin().await?;
         if tx.requeue_job(id).await?.is_none() {
             drop(tx);

@@ -3,12 +3,12 @@
 use super::{Library, ServiceError};
 use scv_compute::activations::ActivationLimits;
 use scv_domain::access::Scope;
-use scv_domain::dataset::Split;
+use scv_domain::dataset::{NewDataset, Split};
 use scv_domain::dataset_record::{Dataset, ProbeSet};
 use scv_domain::id::{DatasetId, ProbeSetId};
-use scv_domain::image::{Images, LabelledImages};
+use scv_domain::image::{ChannelStatistics, Images, LabelledImages};
 use scv_domain::job::{Job, JobKind};
-use scv_domain::probe::{ProbeRequest, choose_probes, content_hash};
+use scv_domain::probe::{DEFAULT_PROBE_SEED, DEFAULT_PROBES, ProbeRequest, choose_probes, content_hash};
 use scv_store::{DatasetLock, NewJob, NewProbeSet};
 
 /// A probe set to be drawn from a data set.
@@ -31,12 +31,12 @@ impl Library {
         let dataset = self.dataset_named(&request.dataset).await?;
         let train = self.images(&dataset, Split::Train).await?;
         let test = self.images(&dataset, Split::Test).await?;
-        let drawn = draw(&dataset, &train, &test, request.draw, false)?;
+        let drawn = draw(&dataset.statistics, &train, &test, request.draw)?;
         let mut tx = self.store.begin().await?;
         tx.lock_dataset(dataset.id, DatasetLock::AddingProbeSet).await?;
-        let probe_set = match tx.probe_set_of_content(&drawn).await? {
+        let probe_set = match tx.probe_set_of_content(dataset.id, &drawn).await? {
             Some(drawn_before) => drawn_before,
-            None => tx.insert_probe_set(&drawn).await?,
+            None => tx.insert_probe_set(dataset.id, &drawn).await?,
         };
         let mut jobs = Vec::new();
         for version_id in tx.unmeasured_versions(dataset.id, probe_set.id).await? {
@@ -117,13 +117,28 @@ impl Library {
     }
 }
 
+/// Chooses the images of the default probe set of a new data set.
+///
+/// # Errors
+/// `BAD_USER_INPUT` if there are too few.
+pub(super) fn draw_default(new: &NewDataset) -> Result<NewProbeSet, ServiceError> {
+    let (train, test) = (new.split(Split::Train), new.split(Split::Test));
+    let request = ProbeRequest {
+        count: DEFAULT_PROBES.min(train.images.count().max(test.images.count())),
+        seed: DEFAULT_PROBE_SEED,
+    };
+    Ok(NewProbeSet {
+        is_default: true,
+        ..draw(new.statistics(), train, test, request)?
+    })
+}
+
 /// Chooses the images of a probe set, with what identifies them.
-pub(super) fn draw(
-    dataset: &Dataset,
+fn draw(
+    statistics: &ChannelStatistics,
     train: &LabelledImages,
     test: &LabelledImages,
     request: ProbeRequest,
-    is_default: bool,
 ) -> Result<NewProbeSet, ServiceError> {
     let choice = choose_probes(train, test, request).map_err(ServiceError::bad_input)?;
     let from = match choice.split {
@@ -132,11 +147,10 @@ pub(super) fn draw(
     };
     let indices: Vec<_> = choice.indices.iter().map(|&index| index as usize).collect();
     Ok(NewProbeSet {
-        dataset_id: dataset.id,
         split: choice.split,
-        content_hash: content_hash(&from.images.select(&indices), &dataset.statistics),
+        content_hash: content_hash(&from.images.select(&indices), statistics),
         image_indices: choice.indices.iter().map(|&index| index as i32).collect(),
         seed: request.seed as i64,
-        is_default,
+        is_default: false,
     })
 }

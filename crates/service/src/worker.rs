@@ -5,6 +5,7 @@
 //! is started again from what was committed: doing it twice gives the same rows.
 
 mod duplicate;
+mod import;
 mod layers;
 mod perform;
 mod reporter;
@@ -23,7 +24,7 @@ use super::job::cancelled;
 use super::{Fault, Library, ServiceError};
 use crate::metrics::METRICS;
 use scv_domain::id::JobId;
-use scv_domain::job::{Job, JobStatus, MAX_ATTEMPTS};
+use scv_domain::job::{Job, JobStatus, JobSubject, MAX_ATTEMPTS};
 use scv_domain::version::{Failure, FailureCode};
 use scv_store::{Store, TASK};
 
@@ -147,7 +148,9 @@ impl JobRunner {
         let Some(job) = tx.start_job(id).await? else {
             return Ok(());
         };
-        tx.set_version_running(job.version_id).await?;
+        if let Some(version) = job.version_id() {
+            tx.set_version_running(version).await?;
+        }
         tx.commit().await?;
         if job.attempts > MAX_ATTEMPTS {
             return self.end_failed(&job, JobStatus::Failed, &too_many_attempts()).await;
@@ -192,10 +195,15 @@ impl JobRunner {
         let mut tx = self.library.store.begin().await?;
         let reason = (status == JobStatus::Failed).then_some(failure);
         tx.finish_job(job.id, status, reason).await?;
-        tx.set_version_failed(job.version_id, failure).await?;
+        if let Some(version) = job.version_id() {
+            tx.set_version_failed(version, failure).await?;
+        }
         tx.commit().await?;
         METRICS.count_job(job.kind, status);
         tracing::info!(job = %job.id, code = ?failure.code, reason = failure.message, "job ended without results");
+        if let JobSubject::NewDataset(source) = &job.subject {
+            self.delete_spent_files(source).await;
+        }
         Ok(())
     }
 }

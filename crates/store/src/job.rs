@@ -1,5 +1,7 @@
 //! Jobs as users see them, and their entries in the queue.
 
+mod import;
+
 use chrono::{DateTime, Utc};
 use sqlx::QueryBuilder;
 
@@ -7,7 +9,7 @@ use super::listing::{Listing, Position, SortExpression, SortField};
 use super::rows::{RowContext, enum_name, raw};
 use super::{Store, StoreError, Tx};
 use scv_domain::id::{DatasetId, JobId, VersionId};
-use scv_domain::job::{Job, JobBacklog, JobFilter, JobKind, JobOrderField, JobPhase, JobStatus};
+use scv_domain::job::{Job, JobBacklog, JobFilter, JobKind, JobOrderField, JobPhase, JobStatus, JobSubject};
 use scv_domain::page::{Order, Page, Slice};
 use scv_domain::training::EpochReport;
 use scv_domain::version::Failure;
@@ -17,8 +19,9 @@ struct JobRow {
     job_id: i64,
     kind: String,
     status: String,
-    version_id: i64,
+    version_id: Option<i64>,
     dataset_id: Option<i64>,
+    import: Option<serde_json::Value>,
     progress: f64,
     phase: String,
     epochs: serde_json::Value,
@@ -42,7 +45,10 @@ impl TryFrom<JobRow> for Job {
             id: JobId(row.job_id),
             kind: row_context.enum_value("kind", &row.kind)?,
             status: row_context.enum_value("status", &row.status)?,
-            version_id: VersionId(row.version_id),
+            subject: match row.version_id {
+                Some(id) => JobSubject::Version(VersionId(id)),
+                None => JobSubject::NewDataset(row_context.json("import", row.import.unwrap_or_default())?),
+            },
             dataset_id: row.dataset_id.map(DatasetId),
             progress: row.progress,
             phase: row_context.enum_value("phase", &row.phase)?,
@@ -80,14 +86,14 @@ impl SortField for JobOrderField {
     }
 }
 
-/// Jobs, with what their filters and the viewer's rights depend on.
-const JOBS_WITH_MODELS: &str = "job join version using (version_id) join model using (model_id)";
+/// Jobs, with what their filters and the viewer's rights depend on. A job without a version has no model, and all see it.
+const JOBS_WITH_MODELS: &str = "job left join version using (version_id) left join model using (model_id)";
 
 /// The queue's name for our one task; its payload is the job's key.
 pub const TASK: &str = "scv_job";
 
 impl Store {
-    /// Jobs by key, of models that the viewer may see.
+    /// Jobs by key, of models that the viewer may see and of no model.
     ///
     /// # Errors
     /// The database fails or holds an unknown value.
@@ -95,11 +101,12 @@ impl Store {
     pub async fn jobs_by_id(&self, ids: &[JobId]) -> Result<Vec<Job>, StoreError> {
         sqlx::query_as!(
             JobRow,
-            "select job_id, kind, status, version_id, dataset_id, progress, phase, epochs, attempts, cancel_requested,
-                    failure, created_at, started_at, finished_at
+            "select job_id, kind, status, version_id, dataset_id, import, progress, phase, epochs, attempts,
+                    cancel_requested, failure, created_at, started_at, finished_at
                from job
               where job_id = any($1)
                 and ($2::bigint is null
+                     or version_id is null
                      or is_visible((select model_id from version where version_id = job.version_id), $2))",
             &raw(ids, |id| id.0),
             self.viewer(),
@@ -120,8 +127,8 @@ impl Store {
         let rows = sqlx::query_as!(
             JobRow,
             "select distinct on (version_id)
-                    job_id, kind, status, version_id, dataset_id, progress, phase, epochs, attempts, cancel_requested,
-                    failure, created_at, started_at, finished_at
+                    job_id, kind, status, version_id, dataset_id, import, progress, phase, epochs, attempts,
+                    cancel_requested, failure, created_at, started_at, finished_at
                from job
               where version_id = any($1)
                 and kind in ('TRAIN', 'INGEST')
@@ -131,11 +138,12 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
-            .map(|row| Ok((VersionId(row.version_id), row.try_into()?)))
+            .filter_map(|row| Some((VersionId(row.version_id?), row)))
+            .map(|(version, row)| Ok((version, row.try_into()?)))
             .collect()
     }
 
-    /// One page of the jobs that a filter admits, of models that the viewer may see.
+    /// One page of the jobs that a filter admits, of models that the viewer may see and of no model.
     ///
     /// # Errors
     /// The database fails or holds an unknown value.
@@ -147,14 +155,14 @@ impl Store {
         page: &Page<Position<JobOrderField>>,
     ) -> Result<Slice<(Job, Position<JobOrderField>)>, StoreError> {
         let listing = Listing { order, page };
-        let columns = "job_id, kind, job.status, version_id, job.dataset_id, progress, phase, epochs, attempts, \
-                       cancel_requested, job.failure, job.created_at, started_at, finished_at";
+        let columns = "job_id, kind, job.status, version_id, job.dataset_id, import, progress, phase, epochs, \
+                       attempts, cancel_requested, job.failure, job.created_at, started_at, finished_at";
         let mut query = listing.select(columns, JOBS_WITH_MODELS);
         push_filter(&mut query, filter, self.viewer());
         listing.fetch::<JobRow, _>(query, &self.pool).await
     }
 
-    /// Counts the jobs that a filter admits, of models that the viewer may see.
+    /// Counts the jobs that a filter admits, of models that the viewer may see and of no model.
     ///
     /// # Errors
     /// The database fails.
@@ -265,7 +273,7 @@ impl Tx {
             JobRow,
             "insert into job (kind, version_id, dataset_id)
              values ($1, $2, $3)
-             returning job_id, kind, status, version_id, dataset_id, progress, phase, epochs, attempts,
+             returning job_id, kind, status, version_id, dataset_id, import, progress, phase, epochs, attempts,
                        cancel_requested, failure, created_at, started_at, finished_at",
             enum_name(job.kind),
             job.version_id.0,
@@ -301,7 +309,7 @@ impl Tx {
                     cancel_requested = false, started_at = null, finished_at = null
               where job_id = $1
                 and status in ('FAILED', 'CANCELLED')
-             returning job_id, kind, status, version_id, dataset_id, progress, phase, epochs, attempts,
+             returning job_id, kind, status, version_id, dataset_id, import, progress, phase, epochs, attempts,
                        cancel_requested, failure, created_at, started_at, finished_at",
             id.0,
         )
@@ -336,7 +344,7 @@ impl Tx {
                                           and job.kind = 'TRAIN'), '[]')
               where job_id = $1
                 and status in ('QUEUED', 'RUNNING')
-             returning job_id, kind, status, version_id, dataset_id, progress, phase, epochs, attempts,
+             returning job_id, kind, status, version_id, dataset_id, import, progress, phase, epochs, attempts,
                        cancel_requested, failure, created_at, started_at, finished_at",
             id.0,
         )
@@ -408,7 +416,7 @@ impl Tx {
             "update job
                 set cancel_requested = true
               where job_id = $1
-             returning job_id, kind, status, version_id, dataset_id, progress, phase, epochs, attempts,
+             returning job_id, kind, status, version_id, dataset_id, import, progress, phase, epochs, attempts,
                        cancel_requested, failure, created_at, started_at, finished_at",
             id.0,
         )

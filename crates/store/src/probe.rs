@@ -44,8 +44,6 @@ impl TryFrom<ProbeSetRow> for ProbeSet {
 /// A probe set to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewProbeSet {
-    /// The data set.
-    pub dataset_id: DatasetId,
     /// The split that contains its images.
     pub split: Split,
     /// Indices of the images in that split, in order.
@@ -114,26 +112,34 @@ impl Tx {
         probe_sets_of(self.connection(), &[dataset]).await
     }
 
-    /// An existing probe set of exactly these images.
+    /// The probe set of a data set that has exactly these images.
     ///
     /// # Errors
     /// The database fails or holds an unknown value.
-    pub async fn probe_set_of_content(&mut self, new: &NewProbeSet) -> Result<Option<ProbeSet>, StoreError> {
-        let all = self.probe_sets_of(new.dataset_id).await?;
+    pub async fn probe_set_of_content(
+        &mut self,
+        dataset: DatasetId,
+        new: &NewProbeSet,
+    ) -> Result<Option<ProbeSet>, StoreError> {
+        let all = self.probe_sets_of(dataset).await?;
         Ok(all.into_iter().find(|set| set.content_hash == new.content_hash))
     }
 
-    /// Writes a probe set with a basis for its sketches that knows no direction yet.
+    /// Writes a probe set of a data set, with a basis for its sketches that knows no direction yet.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn insert_probe_set(&mut self, probe_set: &NewProbeSet) -> Result<ProbeSet, StoreError> {
+    pub async fn insert_probe_set(
+        &mut self,
+        dataset: DatasetId,
+        probe_set: &NewProbeSet,
+    ) -> Result<ProbeSet, StoreError> {
         let row = sqlx::query_as!(
             ProbeSetRow,
             "insert into probe_set (dataset_id, split, image_indices, seed, content_hash, is_default)
              values ($1, $2, $3, $4, $5, $6)
              returning probe_set_id, dataset_id, split, image_indices, seed, content_hash, is_default, created_at",
-            probe_set.dataset_id.0,
+            dataset.0,
             enum_name(probe_set.split),
             &probe_set.image_indices,
             probe_set.seed,

@@ -83,6 +83,7 @@ enum Kind {
     Evaluate,
     Synthesize,
     FindExemplars,
+    Import,
 }
 
 impl JobCommand {
@@ -100,13 +101,13 @@ impl JobCommand {
             Action::Cancel { id } => {
                 job::job(client, &id).await?;
                 let job = job::cancel(client, &id).await?;
-                let version = &job.version;
+                let subject = job.subject();
                 let text = match job.status.as_str() {
-                    "CANCELLED" => format!("the job of {version} is cancelled"),
+                    "CANCELLED" => format!("the job of {subject} is cancelled"),
                     "SUCCEEDED" | "FAILED" => {
-                        format!("the job of {version} has already {}", job.status.to_lowercase())
+                        format!("the job of {subject} has already {}", job.status.to_lowercase())
                     }
-                    _ => format!("requested the cancellation of the job of {version}"),
+                    _ => format!("requested the cancellation of the job of {subject}"),
                 };
                 terminal.print(&job, text)
             }
@@ -160,13 +161,13 @@ pub(in crate::cli) fn jobs_table(jobs: &[Job]) -> String {
         vec![
             job.id.clone(),
             job.kind.to_lowercase().replace('_', " "),
-            job.version.to_string(),
+            job.subject(),
             job.status.to_lowercase(),
             job.progress(),
             time(job.created_at),
         ]
     });
-    table(&["job", "kind", "version", "status", ">done", "created"], rows)
+    table(&["job", "kind", "subject", "status", ">done", "created"], rows)
 }
 
 fn to_text(job: &Job) -> String {
@@ -179,7 +180,7 @@ fn to_text(job: &Job) -> String {
     properties(&[
         ("job", job.id.clone()),
         ("kind", job.kind.to_lowercase().replace('_', " ")),
-        ("version", job.version.to_string()),
+        ("subject", job.subject()),
         ("status", job.status.to_lowercase()),
         ("activity", activity),
         ("done", job.progress()),

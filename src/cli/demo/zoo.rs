@@ -211,7 +211,7 @@ async fn follow(client: &Client, mut open: Vec<(&Plan, Job, Bar)>, stop: &Cancel
             let job = job::job(client, &job.id).await?;
             if job.is_over() {
                 job.outcome()?;
-                let accuracy = test_accuracy(job.version.version.accuracy);
+                let accuracy = test_accuracy(job.version.and_then(|version| version.version.accuracy));
                 bar.finish(format!("  {:<14}  {accuracy}", plan.name));
             } else {
                 job.show(&bar, Some(plan.epochs));

@@ -172,6 +172,21 @@ async fn data_sets_are_imported_listed_and_shown() {
         "{message}"
     );
 
+    // A file whose header is valid is refused by the job.
+    let cut = place("train-labels", idx::labels(40, 2, 1)[..20].to_vec());
+    let message = error(&server, 6, &import_broken).await;
+    assert!(
+        message.contains(&format!(
+            "the job of data set other failed: {cut}, the IDX file of train labels, is truncated"
+        )),
+        "{message}"
+    );
+    let failed = document(&server, &["job", "list", "--kind", "import", "--status", "failed"]).await;
+    assert_eq!(failed["jobs"][0]["newDatasetName"], "other");
+    let id = failed["jobs"][0]["id"].as_str().unwrap();
+    let shown = text(&server, &["job", "show", id]).await;
+    assert!(shown.contains("data set other"), "{shown}");
+
     let output = text(&server, &["dataset", "import", "digits", "--name", "numbers"]).await;
     assert!(
         output.starts_with("numbers: ") && output.contains("in 10 classes"),

@@ -15,6 +15,13 @@ const JOB_TIMEOUT: Duration = Duration::from_secs(120);
 pub const CREATE_VERSION: &str = "mutation($input: CreateVersionInput!) { createVersion(input: $input) {
     version { id format } job { id } mapping { by pairs { key from shape } ignored } } }";
 
+/// Imports a data set.
+pub const IMPORT_DATASET: &str =
+    "mutation($input: ImportDatasetInput!) { importDataset(input: $input) { job { id } } }";
+
+/// The fields of the files of a data set.
+pub const IDX_FILES: [&str; 4] = ["trainImages", "trainLabels", "testImages", "testLabels"];
+
 /// An HTTP client with default settings.
 pub fn http() -> reqwest::Client {
     scv_llm::use_ring();
@@ -72,10 +79,41 @@ impl Client {
 
     /// Imports the digits again under the name `numbers` and returns the probe set of the new data set.
     pub async fn import_numbers(&self) -> String {
-        let import =
-            "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { dataset { probeSets { id } } } }";
+        let import = "mutation { importDataset(input: { name: \"numbers\", format: DIGITS }) { job { id } } }";
         let data = self.data(import, json!({})).await;
-        text(&data["importDataset"]["dataset"]["probeSets"][0]["id"])
+        let job = text(&data["importDataset"]["job"]["id"]);
+        self.wait_for_success(&job).await;
+        let query = "query($id: ID!) { job(id: $id) { dataset { probeSets { id } } } }";
+        let data = self.data(query, json!({ "id": job })).await;
+        text(&data["job"]["dataset"]["probeSets"][0]["id"])
+    }
+
+    /// Requests the import of four IDX files, in the order of [`IDX_FILES`], and returns the response.
+    pub async fn import(&self, mut input: Value, files: &[Vec<u8>; 4]) -> Value {
+        let names = IDX_FILES.map(|field| format!("input.{field}"));
+        let files: Vec<_> = names
+            .iter()
+            .map(String::as_str)
+            .zip(files.iter().map(Vec::as_slice))
+            .collect();
+        for field in IDX_FILES {
+            input[field] = Value::Null;
+        }
+        self.upload(IMPORT_DATASET, json!({ "input": input }), &files)
+            .await
+            .unwrap()
+    }
+
+    /// Queues the import of four IDX files and returns the job.
+    pub async fn start_import(&self, input: Value, files: &[Vec<u8>; 4]) -> String {
+        let payload = &data(self.import(input, files).await)["importDataset"];
+        text(&payload["job"]["id"])
+    }
+
+    /// Imports four IDX files and returns the job once it has succeeded.
+    pub async fn import_and_wait(&self, input: Value, files: &[Vec<u8>; 4]) -> Value {
+        let job = self.start_import(input, files).await;
+        self.wait_for_success(&job).await
     }
 
     /// The data of an operation that must succeed.

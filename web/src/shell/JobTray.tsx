@@ -14,6 +14,7 @@ const RUNNING = graphql(`
 				kind
 				phase
 				progress
+				newDatasetName
 				version {
 					id
 					number
@@ -40,18 +41,27 @@ export function Jobs() {
 				<progress value={Math.max(...jobs.nodes.map((job) => job.progress))} aria-label="Progress" /> {jobs.totalCount}
 			</summary>
 			<ul>
-				{jobs.nodes.map(({ id, kind, phase, progress, version }) => (
+				{jobs.nodes.map(({ id, kind, phase, progress, version, newDatasetName }) => (
 					<li key={id}>
-						<Link
-							to="/models/$model/versions/$number"
-							params={{ model: version.model.name, number: String(version.number) }}
-						>
-							<bdi>{version.model.name}</bdi>:{version.number}
-						</Link>{" "}
+						{version ? (
+							<Link
+								to="/models/$model/versions/$number"
+								params={{ model: version.model.name, number: String(version.number) }}
+							>
+								<bdi>{version.model.name}</bdi>:{version.number}
+							</Link>
+						) : (
+							<>
+								data set <bdi>{newDatasetName}</bdi>
+							</>
+						)}{" "}
 						<span className="quiet">
 							{words(kind)}, {words(phase)}
 						</span>
-						<progress value={progress} aria-label={`Progress of ${version.model.name}`} />
+						<progress
+							value={progress}
+							aria-label={`Progress of ${version?.model.name ?? `data set ${newDatasetName}`}`}
+						/>
 					</li>
 				))}
 			</ul>

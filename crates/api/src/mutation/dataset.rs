@@ -3,16 +3,17 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Upload};
 use bytes::Bytes;
 
-use crate::dataset::{Dataset, ProbeSet};
+use crate::dataset::ProbeSet;
 use crate::error::{ApiError, Result};
 use crate::id::GlobalId as _;
 use crate::job::Job;
 use crate::loader::load_referenced;
 use crate::number::non_negative;
 use crate::upload::read_upload;
-use scv_dataset::{DatasetSource, IdxFiles, IdxImport, IdxPreset};
+use scv_dataset::IdxPreset;
 use scv_domain::access::Scope;
 use scv_domain::dataset::DatasetName;
+use scv_domain::dataset_source::{DatasetSource, IdxFiles, IdxImport};
 use scv_domain::id::ProbeSetId;
 use scv_domain::image::ChannelStatistics;
 use scv_domain::probe::{DEFAULT_PROBE_SEED, DEFAULT_PROBES, ProbeRequest};
@@ -24,7 +25,9 @@ pub struct DatasetMutation;
 
 #[Object(use_type_description)]
 impl DatasetMutation {
-    /// Imports a data set and creates its default probe set.
+    /// Queues a job that imports a data set and draws its default probe set. Mistakes that are plain from the input and the headers
+    /// of the files are reported at once, others as the failure of the job. The uploaded files are kept until the import has
+    /// succeeded, or for seven days after it failed or was cancelled: until then `retryJob` can try it again.
     async fn import_dataset(
         &self,
         ctx: &Context<'_>,
@@ -32,16 +35,8 @@ impl DatasetMutation {
     ) -> Result<ImportDatasetPayload> {
         ctx.data_unchecked::<Library>().require(Scope::Write)?;
         let source = source(ctx, input)?;
-        let new = tokio::task::spawn_blocking(|| source.read())
-            .await
-            .map_err(ApiError::bad_input)?;
-        let dataset = ctx
-            .data_unchecked::<Library>()
-            .import_dataset(&new.map_err(ApiError::bad_input)?)
-            .await?;
-        Ok(ImportDatasetPayload {
-            dataset: Dataset(dataset),
-        })
+        let job = ctx.data_unchecked::<Library>().import_dataset(source).await?;
+        Ok(ImportDatasetPayload { job: Job(job) })
     }
 
     /// Creates another probe set from a data set and queues a job for each READY version to ingest it on the probe set.
@@ -124,11 +119,11 @@ pub enum DatasetFormat {
     Digits,
 }
 
-/// The imported data set.
+/// The import of a data set.
 #[derive(Debug, SimpleObject)]
 pub struct ImportDatasetPayload {
-    /// The data set.
-    dataset: Dataset,
+    /// The job that imports it. Its `dataset` is the new data set once it has succeeded.
+    job: Job,
 }
 
 /// A probe set to create.
@@ -165,7 +160,7 @@ pub struct RebuildSearchIndexPayload {
     probe_set: ProbeSet,
 }
 
-fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetSource> {
+fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetSource<Bytes>> {
     let name = DatasetName::try_from(input.name).map_err(ApiError::bad_input)?;
     if input.format == DatasetFormat::Digits {
         let files = [

@@ -5,90 +5,84 @@
 
 use bytes::Bytes;
 
-use scv_domain::dataset::{DatasetDraft, DatasetName, NewDataset, Split};
-use scv_domain::image::{ChannelStatistics, LabelledImages};
+use scv_domain::dataset::{DatasetDraft, NewDataset, Split, check_class_names, check_statistics};
+use scv_domain::dataset_source::IdxImport;
+use scv_domain::image::LabelledImages;
 
 use super::ImportError;
 
 mod error;
-mod read;
+mod file;
 #[cfg(test)]
 mod tests;
 
 pub use error::{IdxContent, IdxError, IdxFile};
 
-/// The bytes of the four files, each raw or gzipped.
-pub struct IdxFiles {
-    /// Images of the train split.
-    pub train_images: Bytes,
-    /// Labels of the train split.
-    pub train_labels: Bytes,
-    /// Images of the test split.
-    pub test_images: Bytes,
-    /// Labels of the test split.
-    pub test_labels: Bytes,
-}
-
-/// Four IDX files and the description that they do not contain.
-pub struct IdxImport {
-    /// Name of the new data set.
-    pub name: DatasetName,
-    /// One name per class; if absent, the labels are the names.
-    pub class_names: Option<Vec<String>>,
-    /// The label of the first class: 1 in the "letters" part of EMNIST, otherwise usually 0.
-    pub first_label: u16,
-    /// Whether rows and columns are swapped in the file, as in EMNIST.
-    pub transposed: bool,
-    /// Published statistics; computed from the train images if `None`.
-    pub statistics: Option<ChannelStatistics>,
-    /// The files.
-    pub files: IdxFiles,
-}
-
-impl IdxImport {
-    /// Reads the files and checks each of them and all together.
-    ///
-    /// # Errors
-    /// The first error, with the file and the position.
-    pub fn read(self) -> Result<NewDataset, ImportError> {
-        let IdxFiles {
-            train_images,
-            train_labels,
-            test_images,
-            test_labels,
-        } = self.files;
-        // Labels come first, because they are small: swapped files are detected before anything large is read.
-        let train_labels = read::labels(IdxFile::labels(Split::Train), &train_labels)?;
-        let test_labels = read::labels(IdxFile::labels(Split::Test), &test_labels)?;
-        let class_names = self.class_names.unwrap_or_else(|| {
-            let labels = train_labels.iter().chain(&test_labels);
-            let last = labels.map(|&label| u16::from(label)).max().unwrap_or(0);
-            // At least one class, so that labels below the first label are reported as out of range.
-            (self.first_label..=last.max(self.first_label))
-                .map(|label| label.to_string())
-                .collect()
-        });
-        let classes = read::Classes {
-            first_label: self.first_label,
-            count: class_names.len(),
-        };
-        let train_labels = classes.indices(IdxFile::labels(Split::Train), &train_labels)?;
-        let test_labels = classes.indices(IdxFile::labels(Split::Test), &test_labels)?;
-        let train = LabelledImages {
-            images: read::images(IdxFile::images(Split::Train), &train_images, self.transposed)?,
-            labels: train_labels.into(),
-        };
-        let test = LabelledImages {
-            images: read::images(IdxFile::images(Split::Test), &test_images, self.transposed)?,
-            labels: test_labels.into(),
-        };
-        let dataset = NewDataset::check(DatasetDraft {
-            name: self.name,
-            class_names,
-            statistics: self.statistics,
-            train,
-            test,
-        })?;
-        Ok(dataset)
+/// Checks the headers of the files, and the description as far as it does not depend on their content.
+pub(super) fn check(import: &IdxImport<Bytes>) -> Result<(), ImportError> {
+    let files = &import.files;
+    file::check_labels(IdxFile::labels(Split::Train), &files.train_labels)?;
+    file::check_labels(IdxFile::labels(Split::Test), &files.test_labels)?;
+    let shape = file::check_images(IdxFile::images(Split::Train), &files.train_images)?;
+    file::check_images(IdxFile::images(Split::Test), &files.test_images)?;
+    if let Some(names) = &import.class_names {
+        check_class_names(names)?;
     }
+    if let Some(statistics) = &import.statistics {
+        check_statistics(statistics, shape.channels)?;
+    }
+    Ok(())
+}
+
+/// Reads the files and checks each of them and all together, in three parts.
+pub(super) fn read<E: From<ImportError>>(
+    import: IdxImport<Bytes>,
+    step: impl Fn(f64) -> Result<(), E>,
+) -> Result<NewDataset, E> {
+    step(0.0)?;
+    // Labels come first, because they are small: swapped files are detected before anything large is read.
+    let (class_names, train_labels, test_labels) = labels(&import)?;
+    // Each file is dropped as soon as it has been read, because it may take gigabytes.
+    let images = |split, bytes: Bytes| {
+        file::images(IdxFile::images(split), &bytes, import.transposed).map_err(ImportError::from)
+    };
+    let train = LabelledImages {
+        images: images(Split::Train, import.files.train_images)?,
+        labels: train_labels.into(),
+    };
+    step(1.0 / 3.0)?;
+    let test = LabelledImages {
+        images: images(Split::Test, import.files.test_images)?,
+        labels: test_labels.into(),
+    };
+    step(2.0 / 3.0)?;
+    let draft = DatasetDraft {
+        name: import.name,
+        class_names,
+        statistics: import.statistics,
+        train,
+        test,
+    };
+    Ok(NewDataset::check(draft).map_err(ImportError::from)?)
+}
+
+/// The class names, and the class index of each image of both splits.
+fn labels(import: &IdxImport<Bytes>) -> Result<(Vec<String>, Vec<u16>, Vec<u16>), ImportError> {
+    let train = file::labels(IdxFile::labels(Split::Train), &import.files.train_labels)?;
+    let test = file::labels(IdxFile::labels(Split::Test), &import.files.test_labels)?;
+    let class_names = import.class_names.clone().unwrap_or_else(|| {
+        let labels = train.iter().chain(&test);
+        let last = labels.map(|&label| u16::from(label)).max().unwrap_or(0);
+        // At least one class, so that labels below the first label are reported as out of range.
+        (import.first_label..=last.max(import.first_label))
+            .map(|label| label.to_string())
+            .collect()
+    });
+    let classes = file::Classes {
+        first_label: import.first_label,
+        count: class_names.len(),
+    };
+    let train = classes.indices(IdxFile::labels(Split::Train), &train)?;
+    let test = classes.indices(IdxFile::labels(Split::Test), &test)?;
+    Ok((class_names, train, test))
 }

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{IdxPreset, digits};
-use scv_domain::image::Images;
+use scv_domain::dataset_source::IdxFiles;
+use scv_domain::image::{ChannelStatistics, Images};
 
 fn idx(dimensions: &[usize], content: &[u8]) -> Bytes {
     let mut file = vec![0, 0, 8, dimensions.len() as u8];
@@ -45,7 +46,7 @@ fn gzipped(bytes: &[u8]) -> Bytes {
 }
 
 /// The digits as IDX files.
-fn digit_import() -> IdxImport {
+fn digit_import() -> IdxImport<Bytes> {
     let digits = digits();
     let (train, test) = (digits.split(Split::Train), digits.split(Split::Test));
     IdxImport {
@@ -63,15 +64,19 @@ fn digit_import() -> IdxImport {
     }
 }
 
-fn rejection(change: impl FnOnce(&mut IdxImport)) -> String {
+fn read_whole(import: IdxImport<Bytes>) -> Result<NewDataset, ImportError> {
+    read(import, |_| Ok(()))
+}
+
+fn rejection(change: impl FnOnce(&mut IdxImport<Bytes>)) -> String {
     let mut import = digit_import();
     change(&mut import);
-    import.read().unwrap_err().to_string()
+    read_whole(import).unwrap_err().to_string()
 }
 
 #[test]
 fn the_digits_round_trip_through_idx() {
-    assert_eq!(digit_import().read().unwrap(), digits());
+    assert_eq!(read_whole(digit_import()).unwrap(), digits());
 }
 
 #[test]
@@ -79,7 +84,7 @@ fn gzipped_files_read_like_raw_ones() {
     let mut import = digit_import();
     import.files.train_images = gzipped(&import.files.train_images);
     import.files.test_labels = gzipped(&import.files.test_labels);
-    assert_eq!(import.read().unwrap(), digits());
+    assert_eq!(read_whole(import).unwrap(), digits());
 }
 
 #[test]
@@ -88,7 +93,7 @@ fn labels_can_start_at_one() {
     import.first_label = 1;
     import.files.train_labels = labels_file(&digits().split(Split::Train).labels, 1);
     import.files.test_labels = labels_file(&digits().split(Split::Test).labels, 1);
-    let dataset = import.read().unwrap();
+    let dataset = read_whole(import).unwrap();
     assert_eq!(dataset.split(Split::Train).labels, digits().split(Split::Train).labels);
     assert_eq!(dataset.class_names()[0], "1");
     assert_eq!(dataset.class_names().len(), 10);
@@ -108,13 +113,13 @@ fn transposed_files_are_read_upright() {
     import.transposed = true;
     import.files.train_images = transpose(&digits().split(Split::Train).images);
     import.files.test_images = transpose(&digits().split(Split::Test).images);
-    assert_eq!(import.read().unwrap(), digits());
+    assert_eq!(read_whole(import).unwrap(), digits());
 }
 
 #[test]
 fn transposing_swaps_height_and_width() {
     let file = idx(&[1, 2, 3], &[1, 2, 3, 4, 5, 6]);
-    let images = read::images(IdxFile::images(Split::Test), &file, true).unwrap();
+    let images = file::images(IdxFile::images(Split::Test), &file, true).unwrap();
     assert_eq!((images.shape.height, images.shape.width), (3, 2));
     assert_eq!(images.pixels[..], [1, 4, 2, 5, 3, 6]);
 }
@@ -122,9 +127,67 @@ fn transposing_swaps_height_and_width() {
 #[test]
 fn four_dimensions_are_images_with_channels() {
     let file = idx(&[1, 3, 1, 2], &[1, 2, 3, 4, 5, 6]);
-    let images = read::images(IdxFile::images(Split::Test), &file, false).unwrap();
+    let images = file::images(IdxFile::images(Split::Test), &file, false).unwrap();
     assert_eq!(images.shape.dims(), [3, 1, 2]);
     assert_eq!(images.pixels[..], [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn mistakes_in_headers_and_in_the_description_are_found_without_reading_whole_files() {
+    let refused = |change: fn(&mut IdxImport<Bytes>)| {
+        let mut import = digit_import();
+        change(&mut import);
+        check(&import).unwrap_err().to_string()
+    };
+    assert!(
+        refused(|import| edit(&mut import.files.test_labels, |file| file.truncate(5))).contains("inside its header")
+    );
+    assert!(refused(|import| edit(&mut import.files.test_images, |file| file[2] = 9)).contains("type 0x09"));
+    assert!(refused(|import| import.class_names = Some(vec!["one".to_owned()])).contains("2 to 1000 classes"));
+    let statistics = |mean: &[f32]| {
+        Some(ChannelStatistics {
+            mean: mean.to_vec(),
+            std: mean.to_vec(),
+        })
+    };
+    let mut import = digit_import();
+    import.statistics = statistics(&[0.5, 0.5]);
+    assert!(check(&import).unwrap_err().to_string().contains("2 means"));
+    import.statistics = statistics(&[0.5]);
+    // The content of a file is not looked at.
+    edit(&mut import.files.train_images, |file| file.truncate(1_000));
+    check(&import).unwrap();
+}
+
+#[test]
+fn each_part_of_the_work_is_announced_and_can_be_refused() {
+    let shares = std::cell::RefCell::new(Vec::new());
+    let all = read(digit_import(), |share| {
+        shares.borrow_mut().push(share);
+        Ok::<_, ImportError>(())
+    });
+    assert_eq!(all.unwrap(), digits());
+    assert!(shares.borrow().is_sorted() && shares.borrow().len() == 3, "{shares:?}");
+    let stopped = read(digit_import(), |share| {
+        if share > 0.0 {
+            return Err(Stopped::Here);
+        }
+        Ok(())
+    });
+    assert!(matches!(stopped, Err(Stopped::Here)));
+}
+
+/// Why a test ended the reading.
+#[derive(Debug)]
+enum Stopped {
+    Here,
+    Import,
+}
+
+impl From<ImportError> for Stopped {
+    fn from(_: ImportError) -> Self {
+        Self::Import
+    }
 }
 
 #[test]
@@ -225,7 +288,7 @@ fn a_gzip_bomb_is_not_read_further_than_its_header_declares() {
         encoder.write_all(&vec![0; 1 << 20]).unwrap();
     }
     let bomb = encoder.finish().unwrap();
-    let error = read::images(IdxFile::images(Split::Train), &bomb, false).unwrap_err();
+    let error = file::images(IdxFile::images(Split::Train), &bomb, false).unwrap_err();
     assert!(
         matches!(error, IdxError::TrailingBytes { expected: 656, .. }),
         "{error}"
@@ -267,7 +330,7 @@ fn presets_describe_valid_data_sets() {
             test_images: images_file(&images),
             test_labels: labels_file(&labels, preset.first_label),
         };
-        let dataset = preset.import(files).unwrap().read().unwrap();
+        let dataset = read_whole(preset.import(files).unwrap()).unwrap();
         assert_eq!(dataset.class_names(), preset.class_names);
         assert_eq!(dataset.statistics().std, [preset.std]);
         assert_eq!(dataset.split(Split::Test).labels[..], labels);
@@ -279,8 +342,8 @@ fn presets_describe_valid_data_sets() {
 proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), transposed: bool) {
-        let _ = read::images(IdxFile::images(Split::Train), &bytes, transposed);
-        let _ = read::labels(IdxFile::labels(Split::Train), &bytes);
+        let _ = file::images(IdxFile::images(Split::Train), &bytes, transposed);
+        let _ = file::labels(IdxFile::labels(Split::Train), &bytes);
     }
 
     #[test]
@@ -294,10 +357,10 @@ proptest! {
         if zipped {
             file = gzipped(&file);
         }
-        if let Ok(images) = read::images(IdxFile::images(Split::Test), &file, transposed) {
+        if let Ok(images) = file::images(IdxFile::images(Split::Test), &file, transposed) {
             prop_assert_eq!(images.pixels.len(), images.count() * images.shape.len());
         }
-        let _ = read::labels(IdxFile::labels(Split::Test), &file);
+        let _ = file::labels(IdxFile::labels(Split::Test), &file);
     }
 
     #[test]
@@ -305,6 +368,6 @@ proptest! {
         let mut file = gzipped(&images_file(&digits().split(Split::Test).images.select(&[0, 1, 2])));
         let position = position % file.len();
         edit(&mut file, |file| file[position] ^= flip);
-        let _ = read::images(IdxFile::images(Split::Test), &file, false);
+        let _ = file::images(IdxFile::images(Split::Test), &file, false);
     }
 }

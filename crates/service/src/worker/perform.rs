@@ -20,7 +20,7 @@ use scv_domain::dataset_record::{Dataset, ProbeSet};
 use scv_domain::evaluation::NewEvaluation;
 use scv_domain::exemplar::Exemplars;
 use scv_domain::id::{ProbeSetId, SynthesisId, VersionId};
-use scv_domain::job::{Job, JobKind, JobPhase, JobStatus};
+use scv_domain::job::{Job, JobKind, JobPhase, JobStatus, JobSubject};
 use scv_domain::model::Visibility;
 use scv_domain::synthesis::SynthesisOutcome;
 use scv_domain::vector::{Degenerate, LayerVector};
@@ -77,15 +77,22 @@ impl Results {
 impl JobRunner {
     /// Does all the work of a job, up to its end in the catalogue.
     pub(super) async fn perform(&self, job: &Job) -> Result<(), ServiceError> {
+        match &job.subject {
+            JobSubject::Version(version) => self.work_on_version(job, *version).await,
+            JobSubject::NewDataset(source) => self.import(job, source).await,
+        }
+    }
+
+    async fn work_on_version(&self, job: &Job, version: VersionId) -> Result<(), ServiceError> {
         let reporter = Reporter::start(self.library.store.clone(), job);
-        let results = self.compute(job, &reporter).await;
+        let results = self.compute(job, version, &reporter).await;
         // Progress is only written while a job runs: the last of it has to be written before the job ends.
         reporter.stop().await;
         self.write(job, results?).await
     }
 
-    async fn compute(&self, job: &Job, reporter: &Reporter) -> Result<Results, ServiceError> {
-        let version = self.library.version(job.version_id).await?;
+    async fn compute(&self, job: &Job, version: VersionId, reporter: &Reporter) -> Result<Results, ServiceError> {
+        let version = self.library.version(version).await?;
         let dataset = self.library.dataset(version.dataset_id).await?;
         let mut subject = Subject { version, dataset };
         match job.kind {
@@ -116,6 +123,9 @@ impl JobRunner {
                 }
                 self.measure(subject, reporter, TRAINING_SHARE).await
             }
+            JobKind::Import => Err(ServiceError::Damaged(
+                "the job is an import, but it has a version in place of files".to_owned(),
+            )),
         }
     }
 

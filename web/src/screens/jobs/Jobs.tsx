@@ -30,6 +30,7 @@ const JOBS = graphql(`
 				failure {
 					message
 				}
+				newDatasetName
 				version {
 					id
 					number
@@ -92,15 +93,24 @@ export default function Jobs() {
 	const error = cancel.error ?? retry.error;
 	const columns: readonly Column<Job>[] = [
 		{
-			name: "Version",
-			cell: ({ version }) => (
-				<Link
-					to="/models/$model/versions/$number"
-					params={{ model: version.model.name, number: String(version.number) }}
-				>
-					<bdi>{version.model.name}</bdi>, version {version.number}
-				</Link>
-			),
+			name: "Subject",
+			cell: ({ version, newDatasetName, status }) =>
+				version ? (
+					<Link
+						to="/models/$model/versions/$number"
+						params={{ model: version.model.name, number: String(version.number) }}
+					>
+						<bdi>{version.model.name}</bdi>, version {version.number}
+					</Link>
+				) : newDatasetName && status === "SUCCEEDED" ? (
+					<Link to="/datasets/$name" params={{ name: newDatasetName }}>
+						data set <bdi>{newDatasetName}</bdi>
+					</Link>
+				) : (
+					<>
+						data set <bdi>{newDatasetName}</bdi>
+					</>
+				),
 		},
 		{ name: "Work", width: "9rem", cell: ({ kind }) => words(kind) },
 		{

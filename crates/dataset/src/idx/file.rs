@@ -11,39 +11,21 @@ use scv_domain::image::{ImageShape, Images};
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const UNSIGNED_BYTES: u8 = 0x08;
 
+/// Checks the header of a file of images. Returns the shape of the images as they are stored.
+pub(super) fn check_images(file: IdxFile, bytes: &[u8]) -> Result<ImageShape, IdxError> {
+    let (shape, _) = Source::new(file, bytes).images()?;
+    Ok(shape)
+}
+
+/// Checks the header of a file of labels.
+pub(super) fn check_labels(file: IdxFile, bytes: &[u8]) -> Result<(), IdxError> {
+    Source::new(file, bytes).dimensions().map(drop)
+}
+
 /// Reads the images of a file with dimensions count x rows x columns, or count x channels x rows x columns.
 pub(super) fn images(file: IdxFile, bytes: &[u8], transposed: bool) -> Result<Images, IdxError> {
     let mut source = Source::new(file, bytes);
-    let dimensions = source.dimensions()?;
-    let (channels, stored_rows, stored_columns) = match dimensions[1..] {
-        [rows, columns] => (1, rows, columns),
-        [channels, rows, columns] => (channels, rows, columns),
-        _ => {
-            return Err(IdxError::Dimensions {
-                file,
-                expected: expected_dimensions(file),
-                found: dimensions.len() as u8,
-            });
-        }
-    };
-    let sides = 1..=MAX_IMAGE_SIDE as u32;
-    if !matches!(channels, 1 | 3) || !sides.contains(&stored_rows) || !sides.contains(&stored_columns) {
-        return Err(IdxError::Shape {
-            file,
-            channels,
-            height: stored_rows,
-            width: stored_columns,
-        });
-    }
-    let stored = ImageShape {
-        channels: channels as usize,
-        height: stored_rows as usize,
-        width: stored_columns as usize,
-    };
-    let declared = u64::from(dimensions[0]) * stored.len() as u64;
-    if declared > MAX_PIXEL_BYTES {
-        return Err(IdxError::TooManyPixels { file, bytes: declared });
-    }
+    let (stored, declared) = source.images()?;
     let pixels = source.content(declared)?;
     if !transposed {
         return Ok(Images {
@@ -149,6 +131,42 @@ impl<'a> Source<'a> {
             });
         }
         Ok(dimensions)
+    }
+
+    /// Reads the header of a file of images: their shape, and the bytes of pixels that it declares.
+    fn images(&mut self) -> Result<(ImageShape, u64), IdxError> {
+        let file = self.file;
+        let dimensions = self.dimensions()?;
+        let (channels, rows, columns) = match dimensions[1..] {
+            [rows, columns] => (1, rows, columns),
+            [channels, rows, columns] => (channels, rows, columns),
+            _ => {
+                return Err(IdxError::Dimensions {
+                    file,
+                    expected: expected_dimensions(file),
+                    found: dimensions.len() as u8,
+                });
+            }
+        };
+        let sides = 1..=MAX_IMAGE_SIDE as u32;
+        if !matches!(channels, 1 | 3) || !sides.contains(&rows) || !sides.contains(&columns) {
+            return Err(IdxError::Shape {
+                file,
+                channels,
+                height: rows,
+                width: columns,
+            });
+        }
+        let shape = ImageShape {
+            channels: channels as usize,
+            height: rows as usize,
+            width: columns as usize,
+        };
+        let declared = u64::from(dimensions[0]) * shape.len() as u64;
+        if declared > MAX_PIXEL_BYTES {
+            return Err(IdxError::TooManyPixels { file, bytes: declared });
+        }
+        Ok((shape, declared))
     }
 
     fn header_word(&mut self, header: u64) -> Result<[u8; 4], IdxError> {
