@@ -87,6 +87,13 @@ async fn one_takes_networks_and_weights_out_and_brings_them_in_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_imports_a_data_set_and_sees_what_is_wrong_with_another() {
+    let server = Server::start().await;
+    browse(&["import", &server.api.url]).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_restarts_is_followed_again_without_a_reload() {
     let data_dir = tempfile::tempdir().unwrap();
     let first = Server::with(|config| config.data_dir = data_dir.path().to_owned()).await;

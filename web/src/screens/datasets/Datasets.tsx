@@ -1,9 +1,12 @@
 import { Link } from "@tanstack/react-router";
+import { useState } from "react";
+import { useJobChanges } from "../../api/live";
 import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer, Empty } from "../../ui/Answer";
 import { Title } from "../../ui/Title";
 import { DatasetFacts } from "./DatasetFacts";
+import { ImportDataset } from "./ImportDataset";
 
 const DATASETS = graphql(`
 	query Datasets {
@@ -16,9 +19,19 @@ const DATASETS = graphql(`
 /** The data sets that networks are trained and measured on. */
 export default function Datasets() {
 	const datasets = useDocument(DATASETS, {});
+	const [isImporting, setImporting] = useState(false);
+	const { refetch } = datasets;
+	// An import ends in the background.
+	useJobChanges(refetch);
 	return (
 		<>
 			<Title>Data sets</Title>
+			<p>
+				<button type="button" onClick={() => setImporting(true)}>
+					Import
+				</button>
+			</p>
+			{isImporting && <ImportDataset onClose={() => setImporting(false)} />}
 			<Answer query={datasets} rows={4}>
 				{({ datasets: all }) =>
 					all.length === 0 ? (
