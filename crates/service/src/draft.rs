@@ -32,9 +32,9 @@ impl Library {
         output: Option<String>,
     ) -> Result<ReadBlocks, ServiceError> {
         let dataset = self.dataset_named(dataset).await?;
-        let size = [dataset.shape.height, dataset.shape.width];
+        let images = dataset.shape;
         let name = file.name.clone();
-        let reading = tokio::task::spawn_blocking(move || read_network(file, size, output));
+        let reading = tokio::task::spawn_blocking(move || read_network(file, images, output));
         let reading = reading.await.map_err(ServiceError::internal)?;
         let (blocks, image_shape) =
             reading.map_err(|error| ServiceError::from(ComputeError::Onnx(error)).in_file(&name))?;
@@ -50,15 +50,15 @@ impl Library {
 
 type Network = (Result<Vec<Block>, Vec<NodeProblem>>, ImageShape);
 
-fn read_network(file: NamedFile, size: [usize; 2], output: Option<String>) -> Result<Network, OnnxError> {
+fn read_network(file: NamedFile, images: ImageShape, output: Option<String>) -> Result<Network, OnnxError> {
     let model = read(vec![file])?;
     let mut options = ImportOptions { size: None, output };
     let imported = match import(&model, &options) {
         Err(OnnxError::OpenSize { .. }) => {
-            options.size = Some(size);
+            options.size = Some([images.height, images.width]);
             import(&model, &options)
         }
         known => known,
     }?;
-    Ok((to_blocks(&imported, options.output.as_deref()), imported.image_shape()))
+    Ok((to_blocks(&imported, options.output.as_deref(), images), imported.image_shape()))
 }

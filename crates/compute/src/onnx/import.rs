@@ -6,7 +6,7 @@
 //! shows which dimensions count images: those that scale with the batch. If anything else differs between the plans,
 //! the network runs image by image.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::assemble::{assemble_batched, assemble_per_image};
 use super::attributes::Attributes;
@@ -42,9 +42,9 @@ pub fn import(model: &ModelProto, options: &ImportOptions) -> Result<Imported, O
         .graph
         .as_ref()
         .ok_or_else(|| OnnxError::Unreadable("it holds no graph".to_owned()))?;
-    let constants = constants(graph).map_err(OnnxError::Unreadable)?;
-    let input = image_input(graph, &constants)?;
+    let input = image_input(graph)?;
     let shape = InputShape::of(input, options.size)?;
+    let constants = constants(graph).map_err(OnnxError::Unreadable)?;
     check_operators(graph, opset(model))?;
     let plan = |batch: usize| {
         let images = Computed {
@@ -91,11 +91,12 @@ fn constants(graph: &GraphProto) -> Result<HashMap<String, Value>, String> {
 }
 
 /// The only input without a constant. Older files list their weights among the inputs.
-fn image_input<'a>(graph: &'a GraphProto, constants: &HashMap<String, Value>) -> Result<&'a ValueInfoProto, OnnxError> {
+fn image_input(graph: &GraphProto) -> Result<&ValueInfoProto, OnnxError> {
+    let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let inputs: Vec<_> = graph
         .input
         .iter()
-        .filter(|input| !constants.contains_key(&input.name))
+        .filter(|input| !constants.contains(input.name.as_str()))
         .collect();
     match inputs.as_slice() {
         [only] => Ok(only),
@@ -120,7 +121,7 @@ fn check_operators(graph: &GraphProto, opset: i64) -> Result<(), OnnxError> {
 
 /// Lowers every node. A node that reads a value of an invalid node reports no error, because it may well be right.
 pub(super) fn lower_all(graph: &GraphProto, opset: i64, plan: &mut Plan) -> Result<(), Vec<NodeError>> {
-    let (mut errors, mut broken) = (Vec::new(), std::collections::HashSet::new());
+    let (mut errors, mut broken) = (Vec::new(), HashSet::new());
     for (index, node) in graph.node.iter().enumerate() {
         let outcome = if node.input.iter().any(|name| broken.contains(name)) {
             None

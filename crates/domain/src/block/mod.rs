@@ -3,7 +3,8 @@
 //! The catalogue defines every kind of block once. Parameter parsing, error messages, shape
 //! inference and the documentation are derived from it. [`parse()`] reads a list from JSON, [`lower`]
 //! turns it into a [`Graph`], [`report`] describes a valid or invalid list, and [`pytorch_source`]
-//! writes it as Python. [`from_graph`] says a graph of another tool in blocks.
+//! writes it as Python. [`from_graph`] expresses a graph of another tool
+//! as blocks.
 //!
 //! [`Graph`]: super::graph::Graph
 
@@ -36,7 +37,7 @@ mod window;
 
 pub use catalogue::{Category, KindSpec, catalogue, catalogue_markdown};
 pub use error::{BlockError, ErrorRule};
-pub use from_graph::{Constants, NodeProblem, from_graph};
+pub use from_graph::{NodeProblem, Tensors, from_graph};
 pub use lower::{BlockReport, BlockSummary, lower, report};
 pub use parameter::{ParameterDefault, ParameterSpec, ParameterType};
 pub use parse::{ParseError, parse};

@@ -11,10 +11,10 @@ use crate::graph::{Activation, Node, Operator, PadMode, ParameterRole, Reduction
 /// Softplus is the identity from here on in single precision, so no greater threshold makes a difference.
 const SOFTPLUS_IS_IDENTITY: f64 = 17.0;
 
-/// The ways to say a node that reads one value.
+/// The ways to express a node that reads one value as blocks.
 ///
 /// # Errors
-/// Why blocks cannot say it.
+/// Why it cannot be expressed as blocks.
 pub(super) fn ways(view: &View<'_>, at: ValueId, input: ValueId) -> Result<Vec<Vec<Block>>, String> {
     let node = view.node(at).ok_or("it is the image")?;
     let (from, to) = (view.graph.shape(input), node.output_shape.as_slice());
@@ -66,7 +66,8 @@ fn tensor(operator: &TensorOperator, from: &[usize], to: &[usize]) -> Result<Vec
     }
 }
 
-/// A convolution. Padding that differs between the sides becomes a block of its own.
+/// A convolution. Padding that differs between the sides becomes a block of its own: at the end, the least and the most that give
+/// the output shape.
 fn convolution(node: &Node, from: &[usize]) -> Result<Vec<Vec<Block>>, String> {
     let (
         Operator::Conv2d {
@@ -98,13 +99,18 @@ fn convolution(node: &Node, from: &[usize]) -> Result<Vec<Vec<Block>>, String> {
         )
     };
     let (kernel, size, windows) = ([rows, columns], [height, width], [out_rows, out_columns]);
-    let after = [0, 1].map(|axis| {
+    let reach_beyond = [0, 1].map(|axis| {
         let reach = windows[axis].saturating_sub(1) * stride[axis] + dilation[axis] * (kernel[axis] - 1) + 1;
         reach as i64 - (size[axis] + padding[axis]) as i64
     });
     let [top, left] = padding.map(|before| before as i64);
-    let padded = pad(PadMode::Constant(0.0), [left, after[1], top, after[0]]);
-    Ok(vec![vec![conv(*padding)], vec![padded, conv([0, 0])]])
+    let least = reach_beyond.map(|reach| reach.max(0));
+    let most = [0, 1].map(|axis| reach_beyond[axis] + stride[axis] as i64 - 1);
+    let padded = |[bottom, right]: [i64; 2]| {
+        let padding = pad(PadMode::Constant(0.0), [left, right, top, bottom]);
+        vec![padding, conv([0, 0])]
+    };
+    Ok(vec![vec![conv(*padding)], padded(least), padded(most)])
 }
 
 /// A transposed convolution of an image of a given shape. What its output has beyond the full windows is output padding.

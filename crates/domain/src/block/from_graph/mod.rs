@@ -1,12 +1,14 @@
-//! Says a graph in the block language: the reverse of lowering, for networks that come from other tools.
+//! Expresses a graph as blocks: the reverse of lowering, for networks that come from other tools.
 //!
-//! The graph is read backwards, from its output. Each step says one operator, or several that compute one block together. Where
-//! two branches are added, both are read back to the value that they begin with, and become a residual.
+//! The graph is read backwards, from its output. Each step reads one operator, or several that compute one block together. Where
+//! two branches are added, both are read back to the value that they begin with, and become a residual. What only shows in the
+//! whole network is checked at the end: layers that share their weights, and operators whose meaning depends on the image size.
 
 mod branch;
 mod layer;
 mod pattern;
 mod view;
+mod whole;
 
 use std::collections::HashSet;
 
@@ -15,42 +17,67 @@ use serde_json::Value;
 use super::check_block::{BlockOutcome, check_block};
 use super::error::format_shape;
 use super::residual::RESIDUAL;
-use super::{Block, MAX_NESTING};
-use crate::graph::{BatchAxis, Graph, Node, ValueId};
+use super::{Block, MAX_BLOCKS, MAX_NESTING};
+use crate::graph::{BatchAxis, Graph, Node, ParameterRole, ValueId};
+use crate::image::ImageShape;
 use branch::common_values;
 use view::View;
 
-/// Why a node that is read by two branches cannot be said, unless both begin with it.
+/// Nodes that other tools write for one block, at most. The most are those of an adaptive pooling or of a GELU.
+const NODES_PER_BLOCK: usize = 16;
+
+/// Maximum number of nodes of a graph that is read.
+const MAX_NODES: usize = NODES_PER_BLOCK * MAX_BLOCKS;
+
+/// Why a node that is read by two branches cannot be expressed as blocks, unless both begin with it.
 const SHARED: &str = "two branches read its output, which blocks cannot share";
 
-/// The numbers of a constant of the graph, if they are known.
-pub type Constants<'a> = &'a dyn Fn(&Node) -> Option<Vec<f32>>;
+/// The numbers of one of a node's tensors, if they are known.
+pub type Tensors<'a> = &'a dyn Fn(&Node, ParameterRole) -> Option<Vec<f32>>;
 
-/// A node that blocks cannot say.
+/// A node that cannot be expressed as blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeProblem {
     /// Path of the node.
     pub node: String,
     /// Its kind.
     pub kind: String,
-    /// What blocks cannot say about it.
+    /// What cannot be expressed as blocks.
     pub message: String,
 }
 
-/// Blocks that compute the same value as a graph. They have the same weights, except that a network for inference may lack
-/// what only matters in training, such as dropout.
+/// Blocks that compute the same value as a graph, for images of a shape that may differ from the graph's. They have the same
+/// weights, except that a network for inference may lack what only matters in training, such as dropout.
 ///
 /// # Errors
-/// Every node that blocks cannot say, in execution order.
-pub fn from_graph(graph: &Graph, output: ValueId, constants: Constants<'_>) -> Result<Vec<Block>, Vec<NodeProblem>> {
-    let view = View { graph, constants };
+/// Every node that cannot be expressed as blocks, in execution order.
+pub fn from_graph(
+    graph: &Graph,
+    output: ValueId,
+    tensors: Tensors<'_>,
+    images: ImageShape,
+) -> Result<Vec<Block>, Vec<NodeProblem>> {
+    let view = View { graph, tensors };
+    if graph.nodes.len() > MAX_NODES {
+        let count = graph.nodes.len();
+        let message = format!("the network has {count} operators, and the limit is {MAX_NODES}: simplify the file");
+        return Err(graph
+            .nodes
+            .last()
+            .map(|last| problem(last, message))
+            .into_iter()
+            .collect());
+    }
     let mut reader = Reader {
         begins: common_values(&view),
         view,
-        said: HashSet::new(),
+        read: HashSet::new(),
+        steps: Vec::new(),
         problems: Vec::new(),
     };
     let blocks = reader.branch(output, ValueId::INPUT, 0);
+    reader.check_weights();
+    reader.check_size(images);
     if reader.problems.is_empty() {
         return Ok(blocks);
     }
@@ -60,18 +87,28 @@ pub fn from_graph(graph: &Graph, output: ValueId, constants: Constants<'_>) -> R
 
 /// Blocks for the nodes between two values.
 struct Said {
-    /// Ways to say it; the first valid one with the right output shape is taken.
+    /// Ways to express them; the first valid one with the right output shape is taken.
     ways: Vec<Vec<Block>>,
     /// The value that the blocks read.
     input: ValueId,
+}
+
+/// One step from a value to another, that has been read.
+struct Step {
+    at: ValueId,
+    input: ValueId,
+    /// The blocks that give the value's shape; the first ones are taken.
+    ways: Vec<Vec<Block>>,
 }
 
 struct Reader<'a> {
     view: View<'a>,
     /// For each value, the last one that all its inputs are computed from.
     begins: Vec<ValueId>,
-    /// Nodes that a block stands for.
-    said: HashSet<usize>,
+    /// Nodes that have been read.
+    read: HashSet<usize>,
+    /// The steps so far.
+    steps: Vec<Step>,
     problems: Vec<(usize, NodeProblem)>,
 }
 
@@ -95,11 +132,8 @@ impl Reader<'_> {
     fn step(&mut self, at: ValueId, begin: ValueId, depth: usize) -> Option<(Vec<Block>, ValueId)> {
         let index = at.0 - 1;
         let node = &self.view.graph.nodes[index];
-        if self.said.contains(&index) {
-            self.problem(
-                index,
-                "two branches read its output, which blocks cannot share".to_owned(),
-            );
+        if self.read.contains(&index) {
+            self.problem(index, SHARED.to_owned());
             return None;
         }
         if node.batch != Some(BatchAxis::FIRST) {
@@ -109,10 +143,10 @@ impl Reader<'_> {
             );
         }
         // A pattern that reaches across the beginning of the branch has a value that other nodes read.
-        let pattern = pattern::find(&self.view, at).filter(|said| said.input >= begin);
+        let pattern = pattern::find(&self.view, at).filter(|found| found.input >= begin);
         let inputs = self.view.computed_inputs(at);
-        let said = match (pattern, inputs.as_slice()) {
-            (Some(said), _) => said,
+        let found = match (pattern, inputs.as_slice()) {
+            (Some(found), _) => found,
             (None, &[input]) => {
                 let ways = layer::ways(&self.view, at, input).unwrap_or_else(|reason| {
                     self.problem(index, reason);
@@ -126,13 +160,14 @@ impl Reader<'_> {
             }
             (None, several) => return Some((self.join(at, several, depth)?, self.begins[at.0])),
         };
-        Some((self.checked(at, &said), said.input))
+        let input = found.input;
+        Some((self.checked(at, found), input))
     }
 
     /// The residual of two branches. If it is something else, its branches are read all the same, for their problems.
     fn join(&mut self, at: ValueId, inputs: &[ValueId], depth: usize) -> Option<Vec<Block>> {
         let index = at.0 - 1;
-        self.said.insert(index);
+        self.read.insert(index);
         if depth >= MAX_NESTING {
             self.problem(index, format!("branches are nested more than {MAX_NESTING} deep"));
             return None;
@@ -158,6 +193,12 @@ impl Reader<'_> {
             .collect();
         // The branch without blocks is the shortcut.
         branches.sort_by_key(Vec::is_empty);
+        // The sum has the shape of either branch.
+        self.steps.push(Step {
+            at,
+            input: inputs[0],
+            ways: vec![Vec::new()],
+        });
         let mut branches = branches.into_iter();
         Some(vec![Block {
             kind: RESIDUAL.to_owned(),
@@ -168,41 +209,51 @@ impl Reader<'_> {
     }
 
     /// The first way that gives the value's shape.
-    fn checked(&mut self, at: ValueId, said: &Said) -> Vec<Block> {
+    fn checked(&mut self, at: ValueId, found: Said) -> Vec<Block> {
         let view = self.view;
-        for index in view.between(at, said.input) {
-            if !self.said.insert(index) {
+        for index in view.between(at, found.input) {
+            if !self.read.insert(index) {
                 self.problem(index, SHARED.to_owned());
             }
         }
-        let (from, to) = (view.graph.shape(said.input), view.graph.shape(at));
+        let (from, to) = (view.graph.shape(found.input), view.graph.shape(at));
         let mut reason = None;
-        for way in &said.ways {
-            match shape_after(way, from) {
-                Ok(shape) if shape == to => return way.clone(),
-                Ok(shape) => {
-                    let (got, needed) = (format_shape(&shape), format_shape(to));
-                    reason.get_or_insert(format!("as a block its output would be {got}, not {needed}"));
-                }
-                Err(message) => {
-                    reason.get_or_insert(message);
-                }
+        let mut ways = found.ways;
+        ways.retain(|way| match shape_after(way, from) {
+            Ok(shape) if shape == to => true,
+            Ok(shape) => {
+                let (got, needed) = (format_shape(&shape), format_shape(to));
+                reason.get_or_insert(format!("as a block its output would be {got}, not {needed}"));
+                false
             }
+            Err(message) => {
+                reason.get_or_insert(message);
+                false
+            }
+        });
+        let first = ways.first().cloned();
+        match (&first, reason) {
+            (None, Some(reason)) => self.problem(at.0 - 1, reason),
+            _ => self.steps.push(Step {
+                at,
+                input: found.input,
+                ways,
+            }),
         }
-        if let Some(reason) = reason {
-            self.problem(at.0 - 1, reason);
-        }
-        Vec::new()
+        first.unwrap_or_default()
     }
 
     fn problem(&mut self, index: usize, message: String) {
         let node = &self.view.graph.nodes[index];
-        let problem = NodeProblem {
-            node: node.path.clone(),
-            kind: node.kind.to_owned(),
-            message,
-        };
-        self.problems.push((index, problem));
+        self.problems.push((index, problem(node, message)));
+    }
+}
+
+fn problem(node: &Node, message: String) -> NodeProblem {
+    NodeProblem {
+        node: node.path.clone(),
+        kind: node.kind.to_owned(),
+        message,
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::view::{View, is_close};
 use super::{Said, block, layer};
-use crate::block::Block;
+use crate::block::{Block, MAX_DIMENSION};
 use crate::graph::{
     Activation, BinaryFunction, Operator, PadMode, ParameterRole, Reduction, TensorOperator, UnaryFunction, ValueId,
 };
@@ -131,14 +131,17 @@ fn softplus(view: &View<'_>, at: ValueId) -> Option<Said> {
 /// A product with weights, and then the bias.
 fn linear_with_bias(view: &View<'_>, at: ValueId) -> Option<Said> {
     let sum = swapped(view.binary(at, BinaryFunction::Add)?);
-    let [product, bias] = sum.into_iter().find(|[_, bias]| view.numbers(*bias).is_some())?;
+    let (product, shape) = sum
+        .into_iter()
+        .find_map(|[product, bias]| Some((product, view.constant_shape(bias)?)))?;
     let node = view.node(product).filter(|node| node.operator == Operator::Linear)?;
     let has_bias = node
         .parameters
         .iter()
         .any(|parameter| parameter.role == ParameterRole::Bias);
-    let features = node.output_shape.last()?;
-    if has_bias || view.numbers(bias)?.len() != *features {
+    let (features, rest) = shape.split_last()?;
+    let is_row = node.output_shape.last() == Some(features) && rest.iter().all(|&length| length == 1);
+    if has_bias || !is_row {
         return None;
     }
     Some(said(layer::linear(node, true).ok()?, node.inputs[0]))
@@ -150,6 +153,7 @@ fn mean_with_divisor(view: &View<'_>, at: ValueId) -> Option<Said> {
     let node = view.node(mean)?;
     let Operator::AvgPool2d {
         kernel,
+        stride,
         count_include_pad,
         padding,
         ..
@@ -159,10 +163,15 @@ fn mean_with_divisor(view: &View<'_>, at: ValueId) -> Option<Said> {
     };
     let divisor = (kernel[0] * kernel[1]) as f64 / factor;
     let is_whole = divisor >= 1.0 && is_close(divisor.round(), divisor);
-    if !is_whole || !(count_include_pad || padding == [0, 0]) {
+    // A window that extends beyond the end has a smaller divisor than the others.
+    let has_one_divisor = [0, 1].into_iter().all(|axis| {
+        let last = node.output_shape[axis + 1].saturating_sub(1) * stride[axis];
+        last + kernel[axis] <= view.graph.shape(node.inputs[0])[axis + 1] + 2 * padding[axis]
+    });
+    if !is_whole || !has_one_divisor || !(count_include_pad || padding == [0, 0]) {
         return None;
     }
-    // The divisor of windows that extend beyond the end is smaller, so their mean is padded first.
+    // So other tools pad an image before windows that would extend beyond its end.
     let (input, before) = match padded(view, node.inputs[0], 0.0) {
         Some((input, before, _)) if padding == [0, 0] => (input, before),
         _ => (node.inputs[0], padding),
@@ -214,7 +223,7 @@ fn mean_along(view: &View<'_>, at: ValueId) -> Option<MeanAlong> {
     let factors = swapped(view.binary(node.inputs[0], BinaryFunction::Mul)?);
     let [gathered, weights] = factors
         .into_iter()
-        .find(|[_, weights]| view.numbers(*weights).is_some())?;
+        .find(|[_, weights]| view.constant_shape(*weights).is_some())?;
     let gather = view.node(gathered)?;
     let Operator::Tensor(TensorOperator::Gather { axis, indices }) = &gather.operator else {
         return None;
@@ -226,7 +235,11 @@ fn mean_along(view: &View<'_>, at: ValueId) -> Option<MeanAlong> {
         return None;
     }
     let (length, count) = (from[axis - 1], to[axis - 1]);
-    are_adaptive_windows([length, count], indices, &view.numbers(weights)?).then_some(MeanAlong {
+    if length.max(count) > MAX_DIMENSION || indices.len() > length + 2 * count {
+        return None;
+    }
+    let weights = view.numbers(weights, indices.len())?;
+    are_adaptive_windows([length, count], indices, &weights).then_some(MeanAlong {
         axis: *axis,
         count,
         input,

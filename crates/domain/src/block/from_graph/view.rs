@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::Constants;
-use crate::graph::{BinaryFunction, Graph, Node, Operator, TensorOperator, UnaryFunction, ValueId};
+use super::Tensors;
+use crate::graph::{BinaryFunction, Graph, Node, Operator, ParameterRole, TensorOperator, UnaryFunction, ValueId};
 
 /// Relative difference up to which two numbers of a file count as equal: single precision rounds.
 const TOLERANCE: f64 = 1e-5;
@@ -11,7 +11,7 @@ const TOLERANCE: f64 = 1e-5;
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub graph: &'a Graph,
-    pub constants: Constants<'a>,
+    pub tensors: Tensors<'a>,
 }
 
 impl<'a> View<'a> {
@@ -31,8 +31,15 @@ impl<'a> View<'a> {
     }
 
     fn is_constant(&self, value: ValueId) -> bool {
-        let operator = self.node(value).map(|node| &node.operator);
-        matches!(operator, Some(Operator::Tensor(TensorOperator::Constant)))
+        self.constant_shape(value).is_some()
+    }
+
+    /// The shape of a constant, with all of its dimensions.
+    pub fn constant_shape(&self, value: ValueId) -> Option<&'a [usize]> {
+        let node = self.node(value)?;
+        let is_constant = node.operator == Operator::Tensor(TensorOperator::Constant);
+        let tensor = node.parameters.first().filter(|_| is_constant)?;
+        Some(&tensor.shape)
     }
 
     /// Whether a value is the sum of its inputs.
@@ -62,18 +69,16 @@ impl<'a> View<'a> {
         (node.operator == *wanted).then(|| node.inputs[0])
     }
 
-    /// The numbers of a constant.
-    pub fn numbers(&self, value: ValueId) -> Option<Vec<f32>> {
-        let node = self.node(value).filter(|_| self.is_constant(value))?;
-        (self.constants)(node)
+    /// The numbers of a constant of this many. Others are not read: they may be large.
+    pub fn numbers(&self, value: ValueId, count: usize) -> Option<Vec<f32>> {
+        let shape = self.constant_shape(value)?;
+        let has_count = shape.iter().product::<usize>() == count;
+        (self.tensors)(self.node(value).filter(|_| has_count)?, ParameterRole::Value)
     }
 
     /// A constant of one number.
     pub fn scalar(&self, value: ValueId) -> Option<f64> {
-        match self.numbers(value)?.as_slice() {
-            &[number] => Some(f64::from(number)),
-            _ => None,
-        }
+        self.numbers(value, 1)?.first().copied().map(f64::from)
     }
 
     /// The other operand of a commutative function, if one is a single number, and that number.
