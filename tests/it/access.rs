@@ -79,16 +79,27 @@ pub fn mutations(
 
 /// Mutations that a token with the scope READ may execute: those that do not change the library, and the revocation of
 /// its own account's tokens.
-const READ_MUTATIONS: [&str; 8] = [
+const READ_MUTATIONS: [&str; 6] = [
     "attributeImage",
     "explainSimilarity",
     "computeFeatureMaps",
-    "mapWeights",
     "predict",
-    "readBlocks",
     "revokeToken",
     "similarToActivations",
 ];
+
+/// Mutations with files that change nothing either, but are for those who build networks, with an input and its field for the file.
+pub fn building_mutations() -> [(&'static str, Value, &'static str); 2] {
+    let blocks = json!([{ "kind": "Flatten" }]);
+    [
+        (
+            "mapWeights",
+            json!({ "dataset": "digits", "blocks": blocks }),
+            "weights",
+        ),
+        ("readBlocks", json!({ "dataset": "digits" }), "file"),
+    ]
+}
 
 /// A document with one mutation.
 pub fn document(mutation: &str) -> String {

@@ -233,16 +233,28 @@ fn mismatch(key: &str, shape: &[usize], view: &TensorView<'_>) -> Option<WeightE
             format!("Tensor {key} has shape {actual} but the layer needs {expected}; change the block or the file.");
         return error(WeightRule::Shape, expected, actual, message);
     }
-    let not_finite = numbers(view).filter(|value| !value.is_finite()).count();
-    if not_finite > 0 {
-        let (expected, actual) = ("finite numbers".to_owned(), format!("{not_finite} NaN or infinite"));
-        let message = format!(
-            "Tensor {key} holds {not_finite} NaN or infinite numbers; export a checkpoint from before the training \
-             diverged."
-        );
-        return error(WeightRule::Finite, expected, actual, message);
-    }
-    None
+    let needed = NamedShape::new(key, shape);
+    not_finite(NamedShape::new(key, view.shape()), needed, numbers(view))
+}
+
+/// A tensor that holds NaN or infinity.
+pub(crate) fn not_finite(
+    given: NamedShape,
+    needed: NamedShape,
+    numbers: impl Iterator<Item = f32>,
+) -> Option<WeightError> {
+    let count = numbers.filter(|number| !number.is_finite()).count();
+    let key = given.key.clone();
+    (count > 0).then(|| WeightError {
+        rule: WeightRule::Finite,
+        expected: "finite numbers".to_owned(),
+        actual: format!("{count} NaN or infinite"),
+        message: format!(
+            "Tensor {key} holds {count} NaN or infinite numbers; export a checkpoint from before the training diverged."
+        ),
+        key: Some(key),
+        tensors: UnfitTensors::pair(given, needed),
+    })
 }
 
 fn missing_tensor(key: &str, shape: &[usize]) -> WeightError {

@@ -1,17 +1,20 @@
 //! Networks of other tools in the block language, to be changed and trained here.
 
+use tokio_util::sync::CancellationToken;
+
 use super::{Library, ServiceError};
 use scv_compute::error::{ComputeError, OnnxError};
 use scv_compute::onnx::blocks::to_blocks;
 use scv_compute::onnx::file::{NamedFile, read};
 use scv_compute::onnx::import::{ImportOptions, import};
+use scv_domain::access::Scope;
 use scv_domain::block::{Block, BlockReport, NodeProblem, report};
 use scv_domain::image::ImageShape;
 
-/// What blocks can say of a network.
+/// A network as blocks, as far as it can be expressed as blocks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReadBlocks {
-    /// The blocks, or every node that they cannot say.
+    /// The blocks, or every node that cannot be expressed as blocks.
     pub blocks: Result<Vec<Block>, Vec<NodeProblem>>,
     /// Shape of the images that the file's network reads.
     pub image_shape: ImageShape,
@@ -20,24 +23,27 @@ pub struct ReadBlocks {
 }
 
 impl Library {
-    /// Reads an ONNX file and says its network in blocks, as far as they can. Nothing is written. If the file leaves the size
-    /// of its images open, it is that of the data set.
+    /// Reads the network of an ONNX file as blocks for a data set. Nothing is written. If the file leaves the size of its images
+    /// open, it is that of the data set.
     ///
     /// # Errors
-    /// `NOT_FOUND` for an unknown data set, and those of [`Library::create_version`] for the file.
+    /// `FORBIDDEN` for a caller that may only read, `NOT_FOUND` for an unknown data set, and those of [`Library::create_version`] for the file.
     pub async fn read_blocks(
         &self,
         file: NamedFile,
         dataset: &str,
         output: Option<String>,
     ) -> Result<ReadBlocks, ServiceError> {
+        self.require(Scope::Write)?;
         let dataset = self.dataset_named(dataset).await?;
         let images = dataset.shape;
         let name = file.name.clone();
-        let reading = tokio::task::spawn_blocking(move || read_network(file, images, output));
-        let reading = reading.await.map_err(ServiceError::internal)?;
-        let (blocks, image_shape) =
-            reading.map_err(|error| ServiceError::from(ComputeError::Onnx(error)).in_file(&name))?;
+        let reading = self.compute(move |ended| read_network(file, images, output, ended));
+        let reading = reading
+            .await?
+            .map_err(|error| ServiceError::from(ComputeError::Onnx(error)).in_file(&name))?;
+        // Nobody waits for what a request that has ended did not read.
+        let (blocks, image_shape) = reading.ok_or(ServiceError::TimedOut)?;
         let checked = blocks.as_ref().ok();
         let report = checked.map(|blocks| report(blocks, dataset.shape, dataset.class_names.len()));
         Ok(ReadBlocks {
@@ -50,15 +56,30 @@ impl Library {
 
 type Network = (Result<Vec<Block>, Vec<NodeProblem>>, ImageShape);
 
-fn read_network(file: NamedFile, images: ImageShape, output: Option<String>) -> Result<Network, OnnxError> {
+/// The network of a file as blocks for images. `None` if the request has ended before.
+fn read_network(
+    file: NamedFile,
+    images: ImageShape,
+    output: Option<String>,
+    ended: &CancellationToken,
+) -> Result<Option<Network>, OnnxError> {
     let model = read(vec![file])?;
+    if ended.is_cancelled() {
+        return Ok(None);
+    }
     let mut options = ImportOptions { size: None, output };
     let imported = match import(&model, &options) {
+        // The input is looked at before anything else is read.
         Err(OnnxError::OpenSize { .. }) => {
             options.size = Some([images.height, images.width]);
             import(&model, &options)
         }
         known => known,
     }?;
-    Ok((to_blocks(&imported, options.output.as_deref(), images), imported.image_shape()))
+    drop(model);
+    if ended.is_cancelled() {
+        return Ok(None);
+    }
+    let blocks = to_blocks(&imported, options.output.as_deref(), images);
+    Ok(Some((blocks, imported.image_shape())))
 }

@@ -35,7 +35,8 @@ mod weights;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
 
 pub use access::{SESSION_LIFETIME, create_token};
 pub use answers::{AnswerBody, Question, QuestionForm};
@@ -276,9 +277,25 @@ impl Library {
 
     /// Waits for a permit to compute with many vectors. As many computations run at the same time as there are cores; others
     /// wait in the order of their requests, and must hold nothing large while they wait.
-    async fn compute_permit(&self) -> Option<SemaphorePermit<'_>> {
+    async fn compute_permit(&self) -> Option<OwnedSemaphorePermit> {
         // The semaphore is never closed.
-        self.compute_permits.acquire().await.ok()
+        Arc::clone(&self.compute_permits).acquire_owned().await.ok()
+    }
+
+    /// Works on large files in a thread of its own. The thread keeps a permit until it ends, even if the request ends before; the
+    /// work is told, so that it stops.
+    async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&CancellationToken) -> T + Send + 'static,
+    ) -> Result<T, ServiceError> {
+        let permit = self.compute_permit().await;
+        let ended = CancellationToken::new();
+        let _ended_on_drop = ended.clone().drop_guard();
+        let computed = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&ended)
+        });
+        computed.await.map_err(ServiceError::internal)
     }
 
     /// Waits for a permit to use the device among all device work of the same request. A request that looks at many layers

@@ -6,8 +6,9 @@ use super::version::checked_graph;
 use super::{Library, ServiceError};
 use scv_compute::error::{ComputeError, WeightError, WeightRule};
 use scv_compute::onnx::file::NamedFile;
-use scv_compute::pytorch::{Mapping, is_pytorch, map, read_state_dict};
+use scv_compute::pytorch::{Mapping, StateDict, is_pytorch, map, read_state_dict};
 use scv_compute::weights::check_weights;
+use scv_domain::access::Scope;
 use scv_domain::block::Block;
 use scv_domain::graph::Graph;
 
@@ -26,18 +27,19 @@ impl Library {
     /// does not fit. Nothing is written.
     ///
     /// # Errors
-    /// `NOT_FOUND` for an unknown data set, `BAD_USER_INPUT` with every error of the blocks, or if the file cannot be read.
+    /// `FORBIDDEN` for a caller that may only read, `NOT_FOUND` for an unknown data set, `BAD_USER_INPUT` with every error of the
+    /// blocks, or if the file cannot be read.
     pub async fn map_weights(
         &self,
         blocks: &[Block],
         dataset: &str,
         weights: NamedFile,
     ) -> Result<Result<Mapping, Vec<WeightError>>, ServiceError> {
+        self.require(Scope::Write)?;
         let dataset = self.dataset_named(dataset).await?;
         let graph = checked_graph(blocks, &dataset)?;
-        let fitted = tokio::task::spawn_blocking(move || fit(&weights, &graph));
-        let fitted = fitted.await.map_err(ServiceError::internal)??;
-        Ok(fitted.map(|fitting| fitting.mapping))
+        let fitted = self.compute(move |_| fit(&weights, &graph).map(|fitted| fitted.map(|(mapping, _)| mapping)));
+        fitted.await?
     }
 }
 
@@ -46,46 +48,30 @@ impl Library {
 /// # Errors
 /// `BAD_USER_INPUT` with everything that does not fit, or if the file cannot be read.
 pub(super) fn fitting_weights(file: &NamedFile, graph: &Graph) -> Result<FittingWeights, ServiceError> {
-    fit(file, graph)?.map_err(|errors| misfit(file, errors))
+    let (mapping, state) = fit(file, graph)?.map_err(|errors| misfit(file, errors))?;
+    let converted = state.as_ref().map(|state| mapping.to_safetensors(state)).transpose()?;
+    Ok(FittingWeights {
+        is_state_dict: state.is_some(),
+        file: converted.map_or_else(|| file.bytes.clone(), Bytes::from),
+        mapping,
+    })
 }
 
-/// The weights of a file, or everything that does not fit.
-fn fit(file: &NamedFile, graph: &Graph) -> Result<Result<FittingWeights, Vec<WeightError>>, ServiceError> {
+/// A mapping of the weights of a file, and the state dict that they come from, if they do.
+type Fitted = (Mapping, Option<StateDict>);
+
+/// How the weights of a file become those of a network, or everything that does not fit.
+fn fit(file: &NamedFile, graph: &Graph) -> Result<Result<Fitted, Vec<WeightError>>, ServiceError> {
     if is_pytorch(&file.bytes) {
-        return fit_state_dict(file, graph);
+        let state = read_state_dict(&file.bytes)
+            .map_err(|error| ServiceError::bad_input(format!("{:?} cannot be used: {error}", file.name)))?;
+        return Ok(map(graph, &state).map(|mapping| (mapping, Some(state))));
     }
     match check_weights(&file.bytes, graph) {
-        Ok(ignored) => Ok(Ok(FittingWeights {
-            file: file.bytes.clone(),
-            mapping: Mapping::by_key(graph, ignored),
-            is_state_dict: false,
-        })),
+        Ok(ignored) => Ok(Ok((Mapping::by_key(graph, ignored), None))),
         Err(errors) if errors.iter().any(|error| error.rule == WeightRule::Readable) => Err(misfit(file, errors)),
         Err(errors) => Ok(Err(errors)),
     }
-}
-
-fn fit_state_dict(file: &NamedFile, graph: &Graph) -> Result<Result<FittingWeights, Vec<WeightError>>, ServiceError> {
-    let state = read_state_dict(&file.bytes)
-        .map_err(|error| ServiceError::bad_input(format!("{:?} cannot be used: {error}", file.name)))?;
-    let mapping = match map(graph, &state) {
-        Ok(mapping) => mapping,
-        Err(errors) => return Ok(Err(errors)),
-    };
-    let weights = mapping.to_safetensors(&state)?;
-    if let Err(mut errors) = check_weights(&weights, graph) {
-        // The caller knows the tensors by their keys in the state dict.
-        for given in errors.iter_mut().filter_map(|error| error.tensors.given.as_mut()) {
-            let pair = mapping.pairs.iter().find(|pair| pair.graph_key == given.key);
-            given.key = pair.map_or_else(|| given.key.clone(), |pair| pair.state_key.clone());
-        }
-        return Ok(Err(errors));
-    }
-    Ok(Ok(FittingWeights {
-        file: weights.into(),
-        mapping,
-        is_state_dict: true,
-    }))
 }
 
 fn misfit(file: &NamedFile, errors: Vec<WeightError>) -> ServiceError {

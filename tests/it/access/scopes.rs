@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{READ_MUTATIONS, digits_probe_set, document, first_layer, mutations, response};
+use super::{READ_MUTATIONS, building_mutations, digits_probe_set, document, first_layer, mutations, response};
 use crate::support::client::{first_error, text};
 use crate::support::insight;
 use crate::support::networks::{initial_weights, perceptron};
@@ -39,7 +39,7 @@ impl OwnedModel {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_mutation_is_in_one_of_the_two_lists() {
+async fn every_mutation_is_in_one_of_the_lists() {
     let server = Server::start().await;
     let query = "{ __type(name: \"Mutation\") { fields { name } } }";
     let known = server.api.data(query, json!({})).await["__type"]["fields"].take();
@@ -50,7 +50,9 @@ async fn every_mutation_is_in_one_of_the_two_lists() {
         .map(|field| text(&field["name"]))
         .collect();
     let listed = mutations("", "", "", "", "");
+    let building = building_mutations();
     let listed = listed.iter().map(|(name, _)| *name).chain(READ_MUTATIONS);
+    let listed = listed.chain(building.iter().map(|(name, ..)| *name));
     assert_eq!(known, listed.map(str::to_owned).collect());
     server.stop().await.unwrap();
 }
@@ -136,12 +138,6 @@ async fn a_read_token_may_upload_files_and_request_explanations() {
         ("attributeImage", json!({ "versionId": version }), "image"),
         ("computeFeatureMaps", json!({ "layerId": layer }), "image"),
         ("similarToActivations", json!({ "dataset": "digits" }), "activations"),
-        ("readBlocks", json!({ "dataset": "digits" }), "file"),
-        (
-            "mapWeights",
-            json!({ "dataset": "digits", "blocks": perceptron() }),
-            "weights",
-        ),
     ] {
         let mut input = input;
         input[variable] = Value::Null;
@@ -151,12 +147,33 @@ async fn a_read_token_may_upload_files_and_request_explanations() {
             .upload(&document(mutation), json!({ "input": input }), &files)
             .await
             .unwrap();
-        if ["similarToActivations", "mapWeights", "readBlocks"].contains(&mutation) {
-            // The request is allowed, but an image is not a file of activations, weights or a network.
+        if mutation == "similarToActivations" {
+            // The request is allowed, but an image is not a file of activations.
             assert_eq!(first_error(&response).0, "BAD_USER_INPUT", "{response:#}");
         } else {
             assert!(response.get("errors").is_none(), "{mutation}: {response:#}");
         }
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_those_who_build_networks_may_upload_files_of_networks_and_weights() {
+    let server = Server::start().await;
+    let (reader, writer) = (
+        server.api.as_account("reader", "READ").await,
+        server.api.as_account("writer", "WRITE").await,
+    );
+    for (mutation, mut input, field) in building_mutations() {
+        input[field] = Value::Null;
+        let field = format!("input.{field}");
+        let files = [(field.as_str(), b"neither a network nor weights".as_slice())];
+        let (document, variables) = (document(mutation), json!({ "input": input }));
+        let refused = reader.upload(&document, variables.clone(), &files).await.unwrap();
+        assert_eq!(first_error(&refused).0, "FORBIDDEN", "{mutation}: {refused:#}");
+        // The request is allowed, but the file is not one.
+        let read = writer.upload(&document, variables, &files).await.unwrap();
+        assert_eq!(first_error(&read).0, "BAD_USER_INPUT", "{mutation}: {read:#}");
     }
     server.stop().await.unwrap();
 }

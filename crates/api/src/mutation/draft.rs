@@ -15,8 +15,8 @@ pub struct DraftMutation;
 
 #[Object(use_type_description)]
 impl DraftMutation {
-    /// Reads the network of an ONNX file as blocks, to be changed and trained here. Nothing is stored. What blocks cannot say is
-    /// no error: the payload lists every such node.
+    /// Reads the network of an ONNX file as blocks, to be changed and trained here. Nothing is stored. A node that cannot be expressed
+    /// as blocks is no error: the payload lists every such node. Requires the scope WRITE.
     async fn read_blocks(
         &self,
         ctx: &Context<'_>,
@@ -24,7 +24,7 @@ impl DraftMutation {
     ) -> Result<ReadBlocksPayload> {
         let file = read_named_upload(ctx, input.file, "file")?;
         let library = ctx.data_unchecked::<Library>();
-        let found = Box::pin(library.read_blocks(file, &input.dataset, input.output)).await?;
+        let found = library.read_blocks(file, &input.dataset, input.output).await?;
         let image = found.image_shape;
         let (blocks, problems) = match found.blocks {
             Ok(blocks) => (Some(blocks), Vec::new()),
@@ -42,7 +42,7 @@ impl DraftMutation {
     }
 
     /// Maps the tensors of a file of weights to those of a network, exactly as `createVersion` does. Nothing is stored. Weights
-    /// that do not fit are no error: the payload lists every misfit.
+    /// that do not fit are no error: the payload lists every misfit. Requires the scope WRITE.
     async fn map_weights(
         &self,
         ctx: &Context<'_>,
@@ -78,7 +78,7 @@ pub struct ReadBlocksPayload {
     /// The block list, whose entries have the fields of `BlockInput`. Null if there are problems. What has no effect after
     /// training, such as dropout, is missing.
     blocks: Option<Json<serde_json::Value>>,
-    /// The nodes that blocks cannot say, in execution order.
+    /// The nodes that cannot be expressed as blocks, in execution order.
     problems: Vec<BlockProblem>,
     /// Shape of the images that the file's network reads: channels, rows, columns. The blocks take the images of the data set.
     image_shape: Vec<usize>,
@@ -86,14 +86,14 @@ pub struct ReadBlocksPayload {
     report: Option<BlockReport>,
 }
 
-/// A node of a file that blocks cannot say.
+/// A node of a file that cannot be expressed as blocks.
 #[derive(Debug, SimpleObject)]
 pub struct BlockProblem {
     /// Name of the node.
     node: String,
     /// Its operator: the block kind that is closest, or else ONNX's name.
     operator: String,
-    /// What blocks cannot say about it.
+    /// What cannot be expressed as blocks, and why.
     message: String,
 }
 

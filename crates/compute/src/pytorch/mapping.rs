@@ -50,7 +50,7 @@ pub enum MappedBy {
 /// Finds the tensor of `state` for each tensor of `graph`.
 ///
 /// # Errors
-/// Everything that does not fit: tensors that are missing, unused, ambiguous, or of another shape or type.
+/// Everything that does not fit: tensors that are missing, unused, ambiguous, of another shape or type, or not finite.
 pub fn map(graph: &Graph, state: &StateDict) -> Result<Mapping, Vec<WeightError>> {
     let (ignored, candidates): (Vec<&Entry>, Vec<&Entry>) = state.entries.iter().partition(|entry| is_ignored(entry));
     let entries: HashMap<&str, &Entry> = candidates.iter().map(|entry| (entry.key.as_str(), *entry)).collect();
@@ -60,12 +60,12 @@ pub fn map(graph: &Graph, state: &StateDict) -> Result<Mapping, Vec<WeightError>
     } else {
         by_layer(&layers_of_graph(graph), &layers_of_file(&candidates))?
     };
-    let wrong_types: Vec<WeightError> = pairs
+    let wrong_numbers: Vec<WeightError> = pairs
         .iter()
-        .filter_map(|pair| mismatches::wrong_type(pair, entries.get(pair.state_key.as_str())?))
+        .filter_map(|pair| mismatches::wrong_numbers(pair, entries.get(pair.state_key.as_str())?))
         .collect();
-    if !wrong_types.is_empty() {
-        return Err(wrong_types);
+    if !wrong_numbers.is_empty() {
+        return Err(wrong_numbers);
     }
     Ok(Mapping {
         by,

@@ -6,17 +6,19 @@ use super::layers::Layer;
 use super::pair::Pair;
 use crate::error::{NamedShape, UnfitTensors, WeightError, WeightRule};
 use crate::pytorch::state_dict::Entry;
+use crate::weights::not_finite;
 
-/// A tensor that is used as a weight, but does not hold floating point numbers.
-pub(super) fn wrong_type(pair: &Pair, entry: &Entry) -> Option<WeightError> {
-    if entry.numbers.is_some() {
-        return None;
+/// A tensor that is used as a weight, but does not hold floating point numbers, or not only finite ones.
+pub(super) fn wrong_numbers(pair: &Pair, entry: &Entry) -> Option<WeightError> {
+    let given = NamedShape::new(&entry.key, &entry.shape);
+    let needed = NamedShape::new(&pair.graph_key, &pair.shape);
+    if let Some(numbers) = &entry.numbers {
+        return not_finite(given, needed, numbers.iter().copied());
     }
     let (expected, actual) = ("float32, float16, bfloat16 or float64", entry.element.to_string());
-    let given = NamedShape::new(&entry.key, &entry.shape);
     Some(WeightError {
         message: format!("Tensor {} has type {actual}; save it as {expected}.", entry.key),
-        tensors: UnfitTensors::pair(given, NamedShape::new(&pair.graph_key, &pair.shape)),
+        tensors: UnfitTensors::pair(given, needed),
         ..error(&entry.key, WeightRule::Dtype, expected, &actual)
     })
 }

@@ -128,6 +128,21 @@ fn mapped_tensors_are_read_as_the_weights_of_the_network() {
 }
 
 #[test]
+fn weights_that_are_not_finite_do_not_fit() {
+    let mut state = state(&[
+        ("a.weight", &[3, 4]),
+        ("a.bias", &[3]),
+        ("b.weight", &[2, 3]),
+        ("b.bias", &[2]),
+    ]);
+    state.entries[1].numbers = Some(vec![0.0, f32::NAN, f32::INFINITY]);
+    let [error] = map(&two_layers(4, 3, 2), &state).unwrap_err().try_into().unwrap();
+    assert_eq!(error.rule, WeightRule::Finite);
+    assert_eq!(error.tensors.needed.map(|tensor| tensor.key).as_deref(), Some("0.bias"));
+    assert!(error.message.contains("a.bias holds 2 NaN"), "{}", error.message);
+}
+
+#[test]
 fn layers_in_another_order_are_matched_by_shape_if_their_shapes_are_distinct() {
     let state = state(&[
         ("out.weight", &[2, 3]),
