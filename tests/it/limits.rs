@@ -96,6 +96,20 @@ async fn the_complexity_of_a_document_is_that_of_its_pages() {
 }
 
 #[tokio::test]
+async fn the_facts_about_two_layers_count_like_their_test_of_significance() {
+    let compare = |fields: &str| format!("{{ compareLayers(a: \"TGF5ZXI6MQ\", b: \"TGF5ZXI6Mg\") {{ {fields} }} }}");
+    let server = Server::with(|config| config.limits.complexity = 42).await;
+    let code = async |fields: &str| outcome(&server.api, &compare(fields)).await.unwrap_err();
+    assert_eq!(code("cka debiasedCka").await.0, "NOT_FOUND", "there are no such layers");
+    for fields in ["facts { pValue }", "significance { pValue }"] {
+        let (code, message) = code(fields).await;
+        assert_eq!(code, "QUERY_TOO_COMPLEX", "{fields}");
+        assert!(message.contains("complexity of 43"), "{fields}: {message}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn fragments_that_multiply_are_refused_immediately() {
     let server = Server::start().await;
     for end in ["fragment f30 on Query { serverInfo { version } }", ""] {

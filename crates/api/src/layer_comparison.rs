@@ -11,14 +11,13 @@ use super::id::GlobalId as _;
 use super::layer::Layer;
 use super::layer_match::{MutualKnn, Significance};
 use super::loader::{HitKey, Neighbours, Permutations, load_hit_statistic, load_referenced};
-use scv_domain::explanation::Facts;
 use scv_domain::id::ProbeSetId;
-use scv_service::Library;
+use scv_service::{FACT_PERMUTATIONS, LayerScores, Library};
 
 /// Compares two layers.
 ///
 /// # Errors
-/// A layer or the probe set does not exist, or the networks of the layers have too many layers to be aligned.
+/// A layer or the probe set does not exist, or the probe set is one of another data set.
 pub(super) async fn compare_layers(
     ctx: &Context<'_>,
     [a, b]: [&ID; 2],
@@ -27,8 +26,13 @@ pub(super) async fn compare_layers(
     let (a, b) = futures::try_join!(find_layer(ctx, a), find_layer(ctx, b))?;
     let probe_set = probe_set.map(ProbeSetId::decode).transpose()?;
     let library = ctx.data_unchecked::<Library>();
-    let facts = library.facts(&a.0, &b.0, probe_set).await?;
-    Ok(LayerComparison { a, b, facts })
+    let compared = library.layer_scores(&a.0, &b.0, probe_set).await?;
+    Ok(LayerComparison {
+        a,
+        b,
+        requested: probe_set,
+        compared,
+    })
 }
 
 /// The measured facts about two layers. Their shapes, costs and accuracies are fields of the layers and of their versions.
@@ -36,7 +40,9 @@ pub(super) async fn compare_layers(
 pub struct LayerComparison {
     a: Layer,
     b: Layer,
-    facts: Facts,
+    /// The requested probe set.
+    requested: Option<ProbeSetId>,
+    compared: LayerScores,
 }
 
 #[Object(use_type_description)]
@@ -53,7 +59,7 @@ impl LayerComparison {
 
     /// The probe set that they were compared on. Null if they cannot be compared.
     async fn probe_set(&self, ctx: &Context<'_>) -> Result<Option<ProbeSet>> {
-        match self.facts.probe_set {
+        match self.compared.probe_set {
             Some(probe_set) => Ok(Some(ProbeSet(load_referenced(ctx, probe_set).await?))),
             None => Ok(None),
         }
@@ -61,18 +67,18 @@ impl LayerComparison {
 
     /// Linear CKA between the two layers, 0 to 1; biased upwards for wide layers. Null if they cannot be compared.
     async fn cka(&self) -> Option<f64> {
-        self.facts.scores.as_ref().ok().map(|scores| scores.cka)
+        self.compared.scores.as_ref().ok().map(|scores| scores.cka)
     }
 
     /// Debiased CKA between the two layers, -1 to 1; near 0 for unrelated layers, however wide. Null if they cannot be
     /// compared.
     async fn debiased_cka(&self) -> Option<f64> {
-        self.facts.scores.as_ref().ok().map(|scores| scores.debiased_cka)
+        self.compared.scores.as_ref().ok().map(|scores| scores.debiased_cka)
     }
 
     /// Why the two layers cannot be compared, in a sentence; null if they can.
     async fn not_comparable_reason(&self) -> Option<&str> {
-        self.facts.scores.as_ref().err().map(String::as_str)
+        self.compared.scores.as_ref().err().map(String::as_str)
     }
 
     /// Significance of the debiased CKA: how likely at least this score is by chance. Null if the layers cannot be
@@ -112,9 +118,13 @@ impl LayerComparison {
         Ok(Some(load_hit_statistic(ctx, key).await?.into()))
     }
 
-    /// What the two layers and their networks have in common: the facts that an explanation is based on.
-    async fn facts(&self) -> ExplanationFacts {
-        self.facts.common().into()
+    /// What the two layers and their networks have in common: the facts that an explanation is based on. They include a test of
+    /// significance, and count like one. Fails if a version is not READY, or if the networks have too many layers to be aligned.
+    #[graphql(complexity = "permutation_cost(FACT_PERMUTATIONS.into(), child_complexity)")]
+    async fn facts(&self, ctx: &Context<'_>) -> Result<ExplanationFacts> {
+        let library = ctx.data_unchecked::<Library>();
+        let facts = library.facts(&self.a.0, &self.b.0, self.requested);
+        Ok(Box::pin(facts).await?.common().into())
     }
 }
 
@@ -122,9 +132,9 @@ impl LayerComparison {
     /// The key of a statistic of the pair; `None` if the layers cannot be compared.
     fn key<S>(&self, statistic: S) -> Option<HitKey<S>> {
         Some(HitKey {
-            target: self.facts.one.layer.id,
-            hit: self.facts.other.layer.id,
-            probe_set: self.facts.probe_set?,
+            target: self.a.0.id,
+            hit: self.b.0.id,
+            probe_set: self.compared.probe_set?,
             statistic,
         })
     }

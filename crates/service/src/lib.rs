@@ -45,6 +45,7 @@ pub use draft::ReadBlocks;
 pub use error::{Fault, LookupKey, ServiceError};
 pub use explain::{ExplanationInProgress, ExplanationPart, ExplanationSettings};
 pub use export::ExportFormat;
+pub use facts::{FACT_PERMUTATIONS, LayerScores};
 pub use insight::{AttributionRequest, ImageAttribution, ImageChoice, ImageFeatureMap, SourceImage};
 pub use picture::{PictureFormat, Pictures, StoredPicture};
 pub use plot::{CkaPlotRequest, EvaluationPlot};
