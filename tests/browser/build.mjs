@@ -4,6 +4,9 @@ import { assertHeading, barriers, withPage } from "./page.mjs";
 
 const [server, file] = process.argv.slice(2);
 
+/** Longer than the address takes to follow the network. */
+const SLOW_MILLISECONDS = 1_000;
+
 await withPage(server, async (page) => {
 	const block = (path) => page.locator(`[role=treeitem][data-path="${path}"]`);
 	const fact = (text) => page.locator(".facts").getByText(text).first().waitFor();
@@ -16,6 +19,16 @@ await withPage(server, async (page) => {
 	await dialog.getByRole("textbox").fill('[{"kind": "Residual", "main": [{}]}]');
 	await dialog.getByRole("button", { name: "Use it" }).click();
 	await dialog.getByText("Block 0.main.0 must be an object with a kind").waitFor();
+	// Text is selected to beyond the edge, and the dialog stays. Closed by a button, it returns the focus.
+	const { x, y } = await dialog.boundingBox();
+	await dialog.getByRole("heading").hover();
+	await page.mouse.down();
+	await page.mouse.move(x - 20, y + 20);
+	await page.mouse.up();
+	await dialog.getByRole("button", { name: "Cancel" }).click();
+	await dialog.waitFor({ state: "detached" });
+	assert.equal(await page.evaluate(() => document.activeElement.textContent), "JSON");
+	await page.keyboard.press("Enter");
 	await dialog.getByLabel("Choose or drop a file of blocks").setInputFiles(file);
 	await page.waitForFunction(() => document.querySelector("dialog textarea").value.includes("MaxPool2d"));
 	await dialog.getByRole("button", { name: "Use it" }).click();
@@ -40,7 +53,13 @@ await withPage(server, async (page) => {
 	// Trained, and its layers are found.
 	await page.getByLabel("Model, new or known").fill("built");
 	await page.getByLabel("Epochs").fill("2");
+	// An empty setting is shown even if it is folded away; a double click trains once.
+	await page.getByText("More settings").click();
+	await page.getByLabel("Batch size").fill("");
+	await page.getByText("More settings").click();
 	await page.getByRole("button", { name: "Train" }).click();
+	await page.getByLabel("Batch size").fill("64");
+	await page.getByRole("button", { name: "Train" }).dblclick();
 	await page.getByText(/^succeeded, epoch 2: loss/).waitFor();
 	await page.getByRole("link", { name: "Open built, version 1" }).click();
 	await assertHeading(page, "built, version 1");
@@ -48,6 +67,17 @@ await withPage(server, async (page) => {
 	await page.getByRole("link", { name: "10", exact: true }).click();
 	await assertHeading(page, "Layer 10 (Linear)");
 	await page.getByText(/^Proven: none of the/).waitFor();
+
+	// What came of the training is still there. A screen that loads slowly is reached.
+	await page.getByRole("link", { name: "Build", exact: true }).click();
+	await page.getByText(/^succeeded, epoch 2: loss/).waitFor();
+	await page.getByRole("link", { name: "Open built, version 1" }).waitFor();
+	await page.route("**/assets/Jobs-*.js", async (route) => {
+		await new Promise((resolve) => setTimeout(resolve, SLOW_MILLISECONDS));
+		await route.continue();
+	});
+	await page.getByRole("link", { name: "Jobs", exact: true }).click();
+	await assertHeading(page, "Jobs");
 });
 
 await withPage(server, async (page) => {
@@ -228,6 +258,10 @@ await withPage(
 		await keyboard.press("Home");
 		await keyboard.press("Enter");
 		await until(UNCHANGED);
+		await keyboard.press("Enter");
+		await keyboard.press("Alt+ArrowLeft");
+		await keyboard.press("Enter");
+		await said("The block stays where it was.");
 		// A group skips itself; what is given up changes nothing.
 		await block("1").focus();
 		await keyboard.press("Enter");
@@ -290,8 +324,10 @@ await withPage(server, async (page) => {
 	await outline(page, ["0 ELU"]);
 	await page.goto(link);
 	await outline(page, PASTED);
-	await page.getByText("This is the network of the link.").waitFor();
+	await page.getByText("This is the network of the link or version that you opened.").waitFor();
 	assert.deepEqual(await barriers(page), []);
+	await page.reload();
+	await outline(page, PASTED);
 	await page.getByRole("button", { name: "Undo" }).click();
 	await outline(page, ["0 ELU"]);
 	// A link that is cut off says so, and the network stays.
@@ -299,6 +335,30 @@ await withPage(server, async (page) => {
 	await page.getByText("The network of this link cannot be read: Its text is cut off or changed.").waitFor();
 	await outline(page, ["0 ELU"]);
 	assert.deepEqual(await barriers(page), []);
+	// Without its last block the tree keeps the focus, so that one step back is one key.
+	await page.getByRole("treeitem").focus();
+	await page.keyboard.press("Backspace");
+	await outline(page, []);
+	await page.keyboard.press("Control+z");
+	await outline(page, ["0 ELU"]);
+	assert.equal(await page.evaluate(() => document.activeElement.dataset.path), "0");
+	// So does the form where it adds a block to a group.
+	await page.getByRole("button", { name: "Residual", exact: true }).click();
+	await page.getByRole("button", { name: "Add a ReLU to main" }).click();
+	await outline(page, ["0 ELU", "1 Residual", "1.main.0 ReLU"]);
+	assert.equal(await page.evaluate(() => document.activeElement.dataset.path), "1.main.0");
+	// A value that is none of the options is shown, and a data set that the server does not have.
+	await page.evaluate(() => {
+		const blocks = [{ kind: "Conv2d", parameters: { bias: "maybe" } }];
+		const draft = { state: { dataset: "gone", blocks }, version: 0 };
+		localStorage.setItem("scv-draft", JSON.stringify(draft));
+	});
+	await page.goto("/jobs");
+	await page.goto("/build");
+	assert.equal(await page.getByLabel("bias").inputValue(), "maybe");
+	assert.equal(await page.getByLabel("Data set").inputValue(), "gone");
+	await page.getByLabel("Data set").selectOption("digits");
+	await page.locator(".totals").getByRole("button", { name: "0" }).first().waitFor();
 });
 
 await withPage(

@@ -70,6 +70,15 @@ await withPage(server, async (page) => {
 	await dialog("Import an ONNX file").getByRole("alert").waitFor();
 	assert.deepEqual(await barriers(page), []);
 	assert.equal(await blocks.count(), count);
+	// What one no longer waits for changes nothing.
+	const letGo = await holdUploads(page);
+	await chooseNetwork(onnx);
+	await dialog("Import an ONNX file").getByText("Reading the file.").waitFor();
+	await page.keyboard.press("Escape");
+	const [answer] = await Promise.all([page.waitForResponse("**/graphql"), letGo()]);
+	await answer.finished();
+	assert.ok(await page.getByRole("button", { name: "Undo" }).isDisabled());
+	await page.getByRole("button", { name: "Import" }).click();
 	await chooseNetwork(onnx);
 	await dialog("Import an ONNX file").waitFor({ state: "detached" });
 	await blocks.filter({ hasText: "Conv2d" }).first().waitFor();
@@ -84,3 +93,17 @@ await withPage(server, async (page) => {
 	await page.getByRole("link", { name: "version 1", exact: true }).waitFor();
 	assert.equal(await page.getByRole("link", { name: "version 2", exact: true }).count(), 0);
 });
+
+/** Holds back all requests that send files, until the function that it returns is called. */
+async function holdUploads(page) {
+	const address = "**/graphql";
+	let letGo;
+	const released = new Promise((resolve) => {
+		letGo = resolve;
+	});
+	await page.route(address, async (route) => {
+		if (route.request().headers()["content-type"].startsWith("multipart/")) await released;
+		await route.continue();
+	});
+	return letGo;
+}

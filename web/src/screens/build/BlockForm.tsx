@@ -1,7 +1,9 @@
 import { useId, useState } from "react";
+import { flushSync } from "react-dom";
 import { Coded } from "./Coded";
 import { useDraft } from "./draft";
-import { type Block, BRANCHES } from "./tree";
+import { focusBlock } from "./keys";
+import { type Block, BRANCHES, join } from "./tree";
 
 interface Parameter {
 	name: string;
@@ -20,7 +22,7 @@ interface FormProps {
 
 /** The parameters of the selected block. The server alone judges them. */
 export function BlockForm({ block, kind, errors }: FormProps) {
-	const { changeSelected, set, selected } = useDraft();
+	const { changeSelected, add, selected } = useDraft();
 	const known = (kind?.parameters ?? []).filter(({ name }) => !BRANCHES.some((branch) => branch === name));
 	const names = new Set(known.map(({ name }) => name));
 	// What the kind does not have can still be seen and emptied.
@@ -63,8 +65,10 @@ export function BlockForm({ block, kind, errors }: FormProps) {
 							key={branch}
 							type="button"
 							onClick={() => {
-								changeSelected((block) => ({ ...block, [branch]: [...(block[branch] ?? []), { kind: "ReLU" }] }));
-								set({ selected: `${selected}.${branch}.${block[branch]?.length ?? 0}` });
+								const path = join(`${selected}.${branch}`, block[branch]?.length ?? 0);
+								// This form is gone then, so the focus goes to the new block.
+								flushSync(() => add([{ kind: "ReLU" }], path));
+								focusBlock(path);
 							}}
 						>
 							Add a ReLU to {branch}
@@ -100,6 +104,13 @@ function Field({ parameter, value, error, onChange }: FieldProps) {
 		setTyped(text);
 		onChange(read(text));
 	};
+	const field = {
+		id,
+		value: shown,
+		title: described,
+		"aria-invalid": error !== undefined,
+		"aria-describedby": error === undefined ? undefined : `${id}-error`,
+	};
 	return (
 		<div className="field">
 			<label htmlFor={id} title={described}>
@@ -107,20 +118,17 @@ function Field({ parameter, value, error, onChange }: FieldProps) {
 				{parameter.required && " *"}
 			</label>
 			{options ? (
-				<select id={id} value={shown} title={described} onChange={(event) => change(event.target.value)}>
+				<select {...field} onChange={(event) => change(event.target.value)}>
 					<option value="">{preset === "" ? "" : `${preset} (default)`}</option>
+					{shown !== "" && !options.includes(shown) && <option>{shown}</option>}
 					{options.map((option) => (
 						<option key={option}>{option}</option>
 					))}
 				</select>
 			) : (
 				<input
-					id={id}
-					value={shown}
-					title={described}
+					{...field}
 					placeholder={parameter.required ? "required" : preset}
-					aria-invalid={error !== undefined}
-					aria-describedby={error === undefined ? undefined : `${id}-error`}
 					onChange={(event) => change(event.target.value)}
 				/>
 			)}

@@ -5,9 +5,11 @@ import { graphql } from "../../gql";
 import type { ReadBlocksMutation } from "../../gql/graphql";
 import { Dialog } from "../../ui/Dialog";
 import { FileField, useFileChoice } from "../../ui/FileField";
+import { shape } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { Table } from "../../ui/Table";
 import { useDraft } from "./draft";
+import { say } from "./notice";
 import { readBlocks } from "./parse";
 import type { Block } from "./tree";
 
@@ -37,9 +39,10 @@ export function Import({ onClose }: { onClose: () => void }) {
 			return { ...found, blocks: found.blocks == null ? null : readBlocks(found.blocks) };
 		},
 	});
-	const take = ({ blocks }: { blocks: Block[] | null }) => {
+	const take = ({ blocks, imageShape }: { blocks: Block[] | null; imageShape: readonly number[] }) => {
 		if (!blocks) return;
 		set({ blocks, selected: "0" });
+		say(`The network is brought in. It was made for images of ${shape(imageShape)}.`);
 		onClose();
 	};
 	// Not once the dialog is closed, nor for a file that another one has overtaken.

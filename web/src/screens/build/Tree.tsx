@@ -1,4 +1,4 @@
-import { memo, useEffect, useId, useRef } from "react";
+import { type FocusEvent, memo, useEffect, useId, useMemo, useRef } from "react";
 import { compact, shape } from "../../ui/format";
 import { Coded } from "./Coded";
 import { giveUp, useCarry } from "./carry";
@@ -25,18 +25,32 @@ interface TreeProps {
 export function Tree({ errors, layers }: TreeProps) {
 	const { blocks, selected } = useDraft();
 	const hasFocus = useRef(false);
+	const nothing = useRef<HTMLParagraphElement>(null);
 	const keys = useId();
+	const findings = useMemo(() => findingsOf(errors, layers), [errors, layers]);
+	const isEmpty = blocks.length === 0;
 	useClipboard();
 	useScreenKeys(errors);
 	useEffect(() => {
-		if (hasFocus.current) focusBlock(selected);
-	}, [selected]);
+		if (!hasFocus.current) return;
+		if (isEmpty) nothing.current?.focus();
+		else focusBlock(selected);
+	}, [selected, isEmpty]);
+	const focus = {
+		onFocus: () => {
+			hasFocus.current = true;
+		},
+		onBlur: ({ currentTarget, relatedTarget }: FocusEvent) => {
+			hasFocus.current = false;
+			if (!currentTarget.contains(relatedTarget)) giveUp();
+		},
+	};
 	return (
 		<section className="tree" aria-labelledby="network">
 			<h2 id="network">Network</h2>
 			<Tools />
-			{blocks.length === 0 ? (
-				<p className="no-blocks" data-list="">
+			{isEmpty ? (
+				<p ref={nothing} className="no-blocks" data-list="" tabIndex={-1} {...focus}>
 					<Place path="0" />
 					The network has no blocks yet. Click a kind of block, or drag it here, or bring a whole network with{" "}
 					<q>JSON</q> or <kbd>Ctrl V</kbd>.
@@ -49,21 +63,15 @@ export function Tree({ errors, layers }: TreeProps) {
 						aria-describedby={keys}
 						data-list=""
 						onKeyDown={press}
-						onFocus={() => {
-							hasFocus.current = true;
-						}}
-						onBlur={({ currentTarget, relatedTarget }) => {
-							hasFocus.current = false;
-							if (!currentTarget.contains(relatedTarget)) giveUp();
-						}}
+						{...focus}
 					>
-						<List blocks={blocks} list="" errors={errors} layers={layers} />
+						<List blocks={blocks} list="" findings={findings} />
 					</div>
 					<p id={keys} className="quiet">
 						Drag a block to its place, or <kbd>Enter</kbd> picks it up, arrows choose the place and <kbd>Enter</kbd>{" "}
 						drops it. <kbd>Alt</kbd> with arrows moves it, into groups too; <kbd>Delete</kbd> removes it,{" "}
-						<kbd>Ctrl D</kbd> doubles it, <kbd>Ctrl X</kbd>, <kbd>Ctrl C</kbd> and <kbd>Ctrl V</kbd> cut, copy and paste
-						it as JSON, <kbd>Ctrl Z</kbd> takes back, <kbd>F8</kbd> leads to the next fault.
+						<kbd>Ctrl D</kbd> duplicates it, <kbd>Ctrl X</kbd>, <kbd>Ctrl C</kbd> and <kbd>Ctrl V</kbd> cut, copy and
+						paste it as JSON, <kbd>Ctrl Z</kbd> undoes the last step, <kbd>F8</kbd> leads to the next fault.
 					</p>
 				</>
 			)}
@@ -77,30 +85,61 @@ function Place({ path }: { path: Path }) {
 	return isHere ? <span className="place" /> : null;
 }
 
-interface ListProps extends TreeProps {
-	blocks: readonly Block[];
-	list: ListPath;
+/** What the server says of the blocks, by their paths. */
+interface Findings {
+	/** The messages of a block, one a line. */
+	faults: ReadonlyMap<Path, string>;
+	costs: ReadonlyMap<Path, string>;
 }
 
-function List({ blocks, list, ...props }: ListProps) {
+function findingsOf(errors: TreeProps["errors"], layers: TreeProps["layers"]): Findings {
+	const faults = new Map<Path, string>();
+	for (const { path, message } of errors)
+		faults.set(path, [...(faults.get(path)?.split("\n") ?? []), message].join("\n"));
+	return { faults, costs: new Map(layers.map((layer) => [layer.path, costs(layer)])) };
+}
+
+interface ListProps {
+	blocks: readonly Block[];
+	list: ListPath;
+	findings: Findings;
+}
+
+function List({ blocks, list, findings }: ListProps) {
 	return (
 		<>
-			{blocks.map((block, index) => (
-				// biome-ignore lint/suspicious/noArrayIndexKey: a block is known by its place
-				<Item key={index} block={block} path={join(list, index)} {...props} />
-			))}
+			{blocks.map((block, index) => {
+				const path = join(list, index);
+				return (
+					<Item
+						// biome-ignore lint/suspicious/noArrayIndexKey: a block is known by its place
+						key={index}
+						block={block}
+						path={path}
+						faults={findings.faults.get(path)}
+						costs={findings.costs.get(path)}
+						inner={block.main && findings}
+					/>
+				);
+			})}
 			<Place path={join(list, blocks.length)} />
 		</>
 	);
 }
 
+interface ItemProps {
+	block: Block;
+	path: Path;
+	faults: string | undefined;
+	costs: string | undefined;
+	/** What is said of the blocks of a group. */
+	inner: Findings | undefined;
+}
+
 /** A block, drawn again only if something of it changes: a network may have hundreds. */
-const Item = memo(function Item({ block, path, ...props }: TreeProps & { block: Block; path: Path }) {
-	const { errors, layers } = props;
+const Item = memo(function Item({ block, path, faults, costs, inner }: ItemProps) {
 	const isSelected = useDraft(({ selected }) => selected === path);
 	const isCarried = useCarry(({ from }) => from === path);
-	const own = errors.filter((error) => error.path === path);
-	const layer = layers.find((layer) => layer.path === path);
 	const id = useId();
 	const parameters = Object.entries(block.parameters ?? {});
 	return (
@@ -121,25 +160,25 @@ const Item = memo(function Item({ block, path, ...props }: TreeProps & { block: 
 				>
 					<span className="quiet">{path}</span>
 					<strong>{block.kind}</strong>
-					{layer && <span className="quiet costs">{costs(layer)}</span>}
+					{costs && <span className="quiet costs">{costs}</span>}
 					{parameters.length > 0 && (
 						<span className="quiet parameters">
 							{parameters.map(([name, value]) => `${name} ${JSON.stringify(value)}`).join(", ")}
 						</span>
 					)}
-					{own.map(({ message }) => (
+					{faults?.split("\n").map((message) => (
 						<span key={message} className="fault">
 							<Coded>{message}</Coded>
 						</span>
 					))}
 				</div>
-				{block.main && (
+				{inner && (
 					<div className="branches">
 						{BRANCHES.map((branch) => (
 							<div key={branch} data-list={`${path}.${branch}`}>
 								<span className="quiet">{branch}</span>
 								<div role="group" id={`${id}-${branch}`} aria-label={`${path}.${branch}`}>
-									<List {...props} blocks={block[branch] ?? []} list={`${path}.${branch}`} />
+									<List blocks={block[branch] ?? []} list={`${path}.${branch}`} findings={inner} />
 								</div>
 								{!block[branch]?.length && <span className="no-blocks">{EMPTY[branch]}</span>}
 							</div>

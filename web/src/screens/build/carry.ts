@@ -34,6 +34,10 @@ export function drop() {
 	giveUp();
 	if (!block || place === null) return;
 	const draft = useDraft.getState();
+	if (from !== null && !relocate(draft.blocks, from, place)) {
+		say("The block stays where it was.");
+		return;
+	}
 	const words = describe(draft.blocks, place);
 	if (from === null) draft.add([block], place);
 	else draft.moveSelected((blocks) => relocate(blocks, from, place));

@@ -34,6 +34,7 @@ const WALKS: Keys = new Map<string, (situation: Situation) => void>([
 	["Home", ({ all }) => focusBlock(all[0])],
 	["End", ({ all }) => focusBlock(all.at(-1))],
 	["Delete", ({ draft }) => draft.removeSelected()],
+	["Backspace", ({ draft }) => draft.removeSelected()],
 	["Enter", ({ draft }) => take(draft)],
 ]);
 
@@ -61,9 +62,11 @@ export function press(event: KeyboardEvent) {
 	const all = isCarrying ? places(draft.blocks, from) : paths(draft.blocks);
 	const at = all.indexOf(isCarrying ? place : draft.selected);
 	const keys = isCarrying ? CARRYING : event.altKey ? MOVES : event.ctrlKey || event.metaKey ? CHANGES : WALKS;
-	const step = keys.get(event.key);
+	// With Caps Lock, letters are large.
+	const step = keys.get(event.key.length === 1 ? event.key.toLowerCase() : event.key);
+	// An arrow with Alt would leave the page.
+	if (step || (event.altKey && MOVES.has(event.key))) event.preventDefault();
 	if (!step) return;
-	event.preventDefault();
 	step({ draft, all, at });
 }
 
@@ -88,12 +91,17 @@ export function focusBlock(path: Path | undefined) {
 
 function screenStep(event: globalThis.KeyboardEvent, errors: readonly { path: Path }[]): (() => void) | null {
 	const { blocks, selected } = useDraft.getState();
-	if (event.key === "F8") return () => focusBlock(faultAfter(paths(blocks), selected, errors));
+	if (event.key === "F8") return () => seek(faultAfter(paths(blocks), selected, errors));
 	if (!(event.ctrlKey || event.metaKey) || isTyping(event.target)) return null;
 	const { undo, redo } = useDraft.temporal.getState();
 	const key = event.key.toLowerCase();
 	if (key === "z") return () => (event.shiftKey ? redo() : undo());
 	return key === "y" ? () => redo() : null;
+}
+
+function seek(fault: Path | undefined) {
+	if (fault === undefined) say("No block has a fault.");
+	else focusBlock(fault);
 }
 
 /** The next block that has a fault, from the start again at the end. */
