@@ -35,10 +35,7 @@ export function BlockForm({ block, kind, errors }: FormProps) {
 			return { ...block, parameters: value === undefined ? others : { ...others, [name]: value } };
 		});
 	return (
-		<section className="block-form" aria-labelledby="block">
-			<h2 id="block">
-				{block.kind} <span className="quiet">{selected}</span>
-			</h2>
+		<>
 			<p className="quiet">
 				<Coded>{kind?.summary ?? "The server does not know this kind."}</Coded>
 			</p>
@@ -76,7 +73,7 @@ export function BlockForm({ block, kind, errors }: FormProps) {
 					))}
 				</p>
 			)}
-		</section>
+		</>
 	);
 }
 

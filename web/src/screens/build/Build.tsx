@@ -21,6 +21,7 @@ import { Import } from "./Import";
 import { Json } from "./Json";
 import { Kinds } from "./Kinds";
 import { focusBlock } from "./keys";
+import { Panel } from "./Panel";
 import { Train } from "./Train";
 import { Tree } from "./Tree";
 import { type Block, blockAt, outline } from "./tree";
@@ -168,12 +169,21 @@ export default function Build() {
 								<Tree errors={errors} layers={layers} />
 								<div className="settings">
 									{block && (
-										<BlockForm
-											key={selected}
-											block={block}
-											kind={blockKinds.find(({ name }) => name === block.kind)}
-											errors={errors.filter(({ path }) => path === selected)}
-										/>
+										<Panel
+											id="block"
+											title={
+												<>
+													{block.kind} <span className="quiet">{selected}</span>
+												</>
+											}
+										>
+											<BlockForm
+												key={selected}
+												block={block}
+												kind={blockKinds.find(({ name }) => name === block.kind)}
+												errors={errors.filter(({ path }) => path === selected)}
+											/>
+										</Panel>
 									)}
 									<Train isValid={isValid} />
 									<Weights isValid={isValid === true} />

@@ -1,7 +1,7 @@
 import { useMutation } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useJobChanges } from "../../api/live";
-import { useChange, useDocument } from "../../api/queries";
+import { queries, useChange, useDocument } from "../../api/queries";
 import { request } from "../../api/request";
 import { graphql } from "../../gql";
 import type { BlockInput, JobStatus, TrainingProgressQuery } from "../../gql/graphql";
@@ -9,6 +9,7 @@ import { percent, words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { useDraft } from "./draft";
 import { modelOf } from "./model";
+import { Panel } from "./Panel";
 import { TrainSettings } from "./TrainSettings";
 import { type Started, useTraining, type Wanted } from "./training";
 
@@ -57,11 +58,15 @@ const STOP = graphql(`
 	}
 `);
 
+/** Names the request, so that it is known to be under way. */
+const KEY = ["train"];
+
 /** Trains the network as a version of a model, and shows how it goes. Whether it is valid may not be known yet. */
 export function Train({ isValid }: { isValid: boolean | undefined }) {
 	const { blocks, dataset } = useDraft();
 	const { model, settings, started } = useTraining();
 	const train = useMutation({
+		mutationKey: KEY,
 		mutationFn: async (wanted: Wanted) => {
 			const { model, blocks, ...others } = wanted;
 			const input = { modelId: await modelOf(model), blocks: blocks as BlockInput[], ...others };
@@ -77,12 +82,12 @@ export function Train({ isValid }: { isValid: boolean | undefined }) {
 	// The same again would be the same network.
 	const isDone = started !== null && isSame(wanted, started.wanted) && !hasFailed(job?.status);
 	return (
-		<section className="train" aria-labelledby="train">
-			<h2 id="train">Train</h2>
+		<Panel id="train" title="Train">
 			<form
 				onSubmit={(event) => {
 					event.preventDefault();
-					train.mutate(wanted);
+					// The second click of two may come before the button is disabled.
+					if (queries.isMutating({ mutationKey: KEY }) === 0) train.mutate(wanted);
 				}}
 			>
 				<label className="field">
@@ -103,7 +108,7 @@ export function Train({ isValid }: { isValid: boolean | undefined }) {
 			</form>
 			{train.error && <Problem error={train.error} />}
 			{started && <Progress started={started} job={job} refetch={progress.refetch} />}
-		</section>
+		</Panel>
 	);
 }
 

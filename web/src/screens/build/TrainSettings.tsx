@@ -38,6 +38,7 @@ export function TrainSettings({ settings, onChange }: TrainSettingsProps) {
 			{number("epochs")}
 			{number("learningRate")}
 			<details
+				className="train-settings"
 				// A value that is refused is shown.
 				onInvalidCapture={({ currentTarget }) => {
 					currentTarget.open = true;

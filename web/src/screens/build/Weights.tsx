@@ -11,6 +11,7 @@ import { Problem } from "../../ui/Problem";
 import { Table } from "../../ui/Table";
 import { useDraft } from "./draft";
 import { modelOf } from "./model";
+import { Panel } from "./Panel";
 
 const MAP = graphql(`
 	mutation MapWeights($input: MapWeightsInput!) {
@@ -62,8 +63,7 @@ export function Weights({ isValid }: { isValid: boolean }) {
 	// A mapping says nothing of a network that was changed since.
 	const mapped = map.data?.blocks === blocks && map.data.dataset === dataset ? map.data : null;
 	return (
-		<section aria-labelledby="weights" {...choice.target}>
-			<h2 id="weights">Weights from a file</h2>
+		<Panel id="weights" title="Weights from a file" {...choice.target}>
 			{isValid ? (
 				<FileField
 					label="Choose or drop a .safetensors or PyTorch file"
@@ -84,7 +84,7 @@ export function Weights({ isValid }: { isValid: boolean }) {
 				</>
 			)}
 			{mapped && mapped.misfits.length > 0 && <Misfits misfits={mapped.misfits} />}
-		</section>
+		</Panel>
 	);
 }
 
