@@ -67,6 +67,28 @@ await withPage(server, async (page) => {
 	await page.reload();
 	await page.getByRole("heading", { name: "1 taken for 2" }).waitFor();
 
+	// A cell that there is not selects none, and the matrix can still be reached.
+	await page.goto("/models/plain/versions/1?tab=evaluation&actual=900&predicted=2");
+	await page.getByRole("gridcell", { name: /^0 taken for 0/ }).waitFor();
+	assert.equal(await page.locator(".confusion-grid [role=gridcell][tabindex='0']").count(), 1);
+	assert.equal(await page.locator(".selected").count(), 0);
+
+	// With many classes there is a list of mistakes, each of which shows its images.
+	const names = JSON.stringify([0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(String));
+	const many = JSON.stringify(Array.from({ length: 50 }, (_, index) => String(index)));
+	await page.route("**/graphql", async (route) => {
+		const response = await route.fetch();
+		await route.fulfill({ response, body: (await response.text()).replaceAll(names, many) });
+	});
+	await page.goto("/models/wide/versions/2?tab=evaluation");
+	await page.getByText("kinds of mistakes, the most frequent first").waitFor();
+	const mistake = page.locator(".pictures").getByRole("button", { name: / taken for / }).first();
+	const taken = await mistake.innerText();
+	await mistake.click();
+	await page.getByRole("region", { name: taken }).getByRole("img").first().waitFor();
+	assert.deepEqual(await barriers(page), []);
+	await page.unrouteAll({ behavior: "wait" });
+
 	// The images of a data set, by split and class.
 	await page.goto("/datasets");
 	await link("digits");
@@ -139,6 +161,16 @@ await withPage(server, async (page) => {
 	await page.keyboard.press("ArrowRight");
 	await page.keyboard.press("Enter");
 	await page.waitForURL("**row=1&column=1*");
+	// Another measure keeps the pair, and cells that there are not select none.
+	await page.getByLabel("Measure").selectOption("CKA");
+	await page.waitForURL("**row=1&column=1&measure=CKA");
+	await page.getByRole("complementary").waitFor();
+	await page.goto("/compare?a=plain&b=wide&row=900&column=1");
+	await page.getByText(/^Conv2d 0 and Conv2d 0: /).waitFor();
+	assert.equal(await page.getByRole("complementary").count(), 0);
+	await page.getByText("The best match of each layer").click();
+	await page.getByRole("table", { name: "Best matches" }).getByRole("link", { name: "layer 12" }).first().waitFor();
+	await page.goto("/compare?a=plain&b=wide&row=1&column=1");
 	await page.getByRole("complementary").getByRole("link", { name: "layer 1" }).first().click();
 	await assertHeading(page, /^Layer 1 /);
 

@@ -64,6 +64,8 @@ export function usePages<Data, Variables extends { after?: string | null | undef
 	return useInfiniteQuery({
 		queryKey: [document.__meta__?.hash, variables],
 		queryFn: ({ pageParam, signal }) => request(document, { ...variables, after: pageParam } as Variables, signal),
+		// All pages that are there would be read once more, whenever the reader comes back to the window.
+		refetchOnWindowFocus: false,
 		initialPageParam: null as string | null,
 		getNextPageParam: (last: Data) => {
 			const info = page(last)?.pageInfo;
@@ -85,10 +87,16 @@ export function useMore({ fetchNextPage, hasNextPage, isFetchingNextPage, isFetc
 	}, [fetchNextPage, isReadable]);
 }
 
-/** Reads all pages, one after the other. */
-export function useAll(pages: Pages) {
+/** Reads all pages, one after the other, or the first of them. */
+export function useAll(
+	pages: Pages & { data: InfiniteData<unknown> | undefined },
+	most: number = Number.POSITIVE_INFINITY,
+) {
 	const more = useMore(pages);
-	useEffect(more, [more]);
+	const isEnough = (pages.data?.pages.length ?? 0) >= most;
+	useEffect(() => {
+		if (!isEnough) more();
+	}, [more, isEnough]);
 }
 
 /** A change, after which everything that is shown is read again: what a change shows in may be anywhere. */

@@ -15,6 +15,11 @@ export function integer(value: number): string {
 	return whole.format(value);
 }
 
+/** A number of images in words. */
+export function images(count: number): string {
+	return count === 1 ? "1 image" : `${integer(count)} images`;
+}
+
 /** A size in bytes, in the units in which the server's limits are set. */
 export function bytes(size: number): string {
 	const power = Math.min(UNITS.length - 1, Math.floor(Math.log2(Math.max(1, size)) / 10));

@@ -1,15 +1,20 @@
 import { shortened, ticks } from "./ticks";
 
+export interface AxisLayer {
+	name: string;
+	kind: string;
+}
+
 interface AxisProps {
 	/** What the layers belong to. */
 	title: string;
-	names: readonly string[];
+	layers: readonly AxisLayer[];
 	/** The length of the axis on the screen. */
 	pixels: number;
 }
 
 /** The names of rows or columns beside a map. Screen readers get them with the cells. */
-export function Axis({ title, names, pixels, direction }: AxisProps & { direction: "row" | "column" }) {
+export function Axis({ title, layers, pixels, direction }: AxisProps & { direction: "row" | "column" }) {
 	const edge = direction === "row" ? "top" : "left";
 	return (
 		<>
@@ -17,9 +22,10 @@ export function Axis({ title, names, pixels, direction }: AxisProps & { directio
 				<bdi>{title}</bdi>
 			</div>
 			<div className={`axis ${direction}`} aria-hidden="true">
-				{ticks(names.length, pixels).map((index) => (
-					<span key={index} style={{ [edge]: `${(100 * (index + 0.5)) / names.length}%` }}>
-						<bdi>{shortened(names[index] ?? "")}</bdi>
+				{ticks(layers.length, pixels).map((index) => (
+					<span key={index} style={{ [edge]: `${(100 * (index + 0.5)) / layers.length}%` }}>
+						<span className="axis-kind">{layers[index]?.kind} </span>
+						<bdi>{shortened(layers[index]?.name ?? "")}</bdi>
 					</span>
 				))}
 			</div>

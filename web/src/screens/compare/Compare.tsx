@@ -19,13 +19,16 @@ const TAB_NAMES = { map: "Layer by layer", structure: "Structure", evaluations: 
 
 const route = getRouteApi("/compare");
 
+/** Other versions have other layers. */
+const NO_PAIR = { row: undefined, column: undefined };
+
 /** Two versions, side by side. */
 export default function Compare() {
 	const { a = "", b = "", measure = "DEBIASED_CKA" } = route.useSearch();
 	const navigate = route.useNavigate();
 	const set = (change: Partial<Record<keyof CompareSearch, unknown>>) =>
 		void navigate({
-			search: (before) => ({ ...before, row: undefined, column: undefined, ...change }) as CompareSearch,
+			search: (before) => ({ ...before, ...change }) as CompareSearch,
 			replace: true,
 		});
 	return (
@@ -36,16 +39,16 @@ export default function Compare() {
 					label="First version"
 					value={a}
 					placeholder="model or model:version"
-					onChange={(name) => set({ a: name || undefined })}
+					onChange={(name) => set({ ...NO_PAIR, a: name || undefined })}
 				/>
 				<TextFilter
 					label="Second version"
 					value={b}
 					placeholder="model or model:version"
-					onChange={(name) => set({ b: name || undefined })}
+					onChange={(name) => set({ ...NO_PAIR, b: name || undefined })}
 				/>
 				<MeasureFilter value={measure} onChange={(measure) => set({ measure })} />
-				<button type="button" onClick={() => set({ a: b || undefined, b: a || undefined })}>
+				<button type="button" onClick={() => set({ ...NO_PAIR, a: b || undefined, b: a || undefined })}>
 					Swap
 				</button>
 			</Filters>

@@ -54,6 +54,8 @@ interface Measurement {
 	b: number | null | undefined;
 	/** Whether it is a share of 0 to 1. */
 	isShare?: boolean;
+	/** Whether less of it is better. */
+	isError?: boolean;
 }
 
 /** How well two versions classify, side by side. */
@@ -81,13 +83,14 @@ function SideBySide({ pair, a, b }: { pair: Pair; a: Measured; b: Measured }) {
 	const overall: Measurement[] = [
 		{ key: 0, name: "Accuracy", a: a.accuracy, b: b.accuracy, isShare: true },
 		{ key: 1, name: "Top five", a: a.topFiveAccuracy, b: b.topFiveAccuracy, isShare: true },
-		{ key: 2, name: "Mean cross-entropy, nats", a: a.loss, b: b.loss },
+		{ key: 2, name: "Mean cross-entropy, nats", a: a.loss, b: b.loss, isError: true },
 		{
 			key: 3,
 			name: "Calibration error",
 			a: a.calibration?.expectedCalibrationError,
 			b: b.calibration?.expectedCalibrationError,
 			isShare: true,
+			isError: true,
 		},
 	];
 	const isComparable = a.dataset.id === b.dataset.id;
@@ -141,9 +144,10 @@ function Measurements({ title, subject, measurements, pair }: MeasurementsProps)
 		{
 			name: "Difference",
 			isNumber: true,
-			cell: ({ a, b, isShare }) => {
+			cell: ({ a, b, isShare, isError = false }) => {
 				if (a == null || b == null) return NONE;
-				return isShare ? `${signed(100 * (b - a), 1)} points` : signed(b - a, 3);
+				const difference = isShare ? `${signed(100 * (b - a), 1)} points` : signed(b - a, 3);
+				return difference.startsWith("±") ? difference : `${difference}, ${b > a === isError ? "worse" : "better"}`;
 			},
 		},
 	];

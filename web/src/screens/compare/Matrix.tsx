@@ -1,7 +1,7 @@
 import { interpolateViridis } from "d3-scale-chromatic";
 import { type KeyboardEvent, type MouseEvent, useEffect, useId, useMemo, useRef, useState } from "react";
 import { score } from "../../ui/format";
-import { Axis } from "./Axis";
+import { Axis, type AxisLayer } from "./Axis";
 import "./Matrix.css";
 
 /** A cell of a matrix. */
@@ -13,7 +13,7 @@ export interface Place {
 /** The layers along a side of a map, and what they belong to. */
 interface Side {
 	title: string;
-	names: readonly string[];
+	layers: readonly AxisLayer[];
 }
 
 interface MatrixProps {
@@ -36,7 +36,7 @@ const LEAP = 10;
 
 /** A map of scores. The arrows move a cross-hair, Enter and a click select the cell under it. */
 export function Matrix({ rows: rowSide, columns: columnSide, scores, path, selected, onSelect }: MatrixProps) {
-	const [rows, columns] = [rowSide.names, columnSide.names];
+	const [rows, columns] = [rowSide.layers, columnSide.layers];
 	const canvas = useRef<HTMLCanvasElement>(null);
 	const label = useId();
 	const [map, shown] = useSize();
@@ -87,7 +87,7 @@ export function Matrix({ rows: rowSide, columns: columnSide, scores, path, selec
 		}
 	};
 	const value = scores[place.row]?.[place.column] ?? 0;
-	const text = `${rows[place.row]} and ${columns[place.column]}: ${score(value)}`;
+	const text = `${named(rows[place.row])} and ${named(columns[place.column])}: ${score(value)}`;
 	const position = (at: Place) => ({
 		left: `${(100 * at.column) / columns.length}%`,
 		top: `${(100 * at.row) / rows.length}%`,
@@ -197,6 +197,10 @@ function trace(context: CanvasRenderingContext2D, path: readonly Place[], cell: 
 		context.strokeStyle = colour;
 		context.stroke();
 	}
+}
+
+function named(layer: AxisLayer | undefined): string {
+	return layer ? `${layer.kind} ${layer.name}` : "";
 }
 
 function clamp(index: number, length: number): number {

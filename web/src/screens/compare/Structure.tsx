@@ -1,11 +1,11 @@
 import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
-import type { StructureQuery } from "../../gql/graphql";
+import type { LayerChange, StructureQuery } from "../../gql/graphql";
 import type { Measure } from "../../search";
 import { Answer } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
 import { Facts } from "../../ui/Facts";
-import { NONE, score, shape, words } from "../../ui/format";
+import { NONE, score, shape } from "../../ui/format";
 import { LayerLink } from "../../ui/links";
 import type { FoundVersion } from "../../ui/NamedVersion";
 import { Rows } from "../../ui/Rows";
@@ -48,6 +48,14 @@ const STRUCTURE = graphql(`
 	}
 `);
 
+/** The versions need not descend from each other, so nothing is added or removed. */
+const CHANGE_NAMES: Record<LayerChange, string> = {
+	SAME: "same",
+	CHANGED: "changed",
+	ADDED: "only in second",
+	REMOVED: "only in first",
+};
+
 type Entry = NonNullable<StructureQuery["version"]>["diff"]["entries"][number];
 
 /** The layers of two versions, in two columns that are aligned. */
@@ -86,7 +94,7 @@ function columns({ a, b }: Pair, measure: Measure): readonly Column<Entry>[] {
 	return [
 		{ name: shortName(a), cell: ({ layer }) => <Side version={a} layer={layer} /> },
 		{ name: shortName(b), cell: ({ otherLayer }) => <Side version={b} layer={otherLayer} /> },
-		{ name: "Change", width: "5.5rem", cell: ({ change }) => words(change) },
+		{ name: "Change", width: "8rem", cell: ({ change }) => CHANGE_NAMES[change] },
 		{
 			name: "Similarity",
 			isNumber: true,

@@ -5,7 +5,7 @@ import type { DatasetSearch } from "../../search";
 import { NotFound } from "../../shell/NoSuchPage";
 import { Answer, Empty } from "../../ui/Answer";
 import { Filters, SelectFilter } from "../../ui/Filters";
-import { integer } from "../../ui/format";
+import { images as imagesInWords } from "../../ui/format";
 import { More, Picture, Pictures } from "../../ui/Picture";
 import { Title } from "../../ui/Title";
 import { DatasetFacts } from "./DatasetFacts";
@@ -99,7 +99,7 @@ function Images({ name, classNames }: { name: string; classNames: readonly strin
 					if (images.length === 0) return <Empty>There is no image of this class in this split.</Empty>;
 					return (
 						<>
-							<p className="quiet">{integer(pages[0]?.dataset?.images.totalCount ?? 0)} images</p>
+							<p className="quiet">{imagesInWords(pages[0]?.dataset?.images.totalCount ?? 0)}</p>
 							<Pictures>
 								{images.map((image) => (
 									<li key={image.index}>

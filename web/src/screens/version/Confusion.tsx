@@ -1,8 +1,9 @@
 import { getRouteApi } from "@tanstack/react-router";
 import { interpolateViridis } from "d3-scale-chromatic";
 import { type KeyboardEvent, useRef, useState } from "react";
-import { integer, percent } from "../../ui/format";
-import { Picture, type PictureFile, Pictures } from "../../ui/Picture";
+import type { VersionSearch } from "../../search";
+import { images, integer, percent } from "../../ui/format";
+import { Picture, type PictureFile } from "../../ui/Picture";
 import { CellImages } from "./CellImages";
 import "./Confusion.css";
 
@@ -12,9 +13,6 @@ export interface Cell {
 	imageCount: number;
 	exemplar: { index: number; confidence: number; picture: PictureFile };
 }
-
-/** The most classes whose cells can be told apart with an image in each. */
-const MOST_CLASSES = 40;
 
 const STEPS: Record<string, readonly [number, number]> = {
 	ArrowUp: [-1, 0],
@@ -37,8 +35,11 @@ export function Confusion({ version, cells, classNames }: ConfusionProps) {
 	const search = route.useSearch();
 	const navigate = route.useNavigate();
 	const grid = useRef<HTMLDivElement>(null);
-	const [[row, column], setCurrent] = useState<readonly [number, number]>([search.actual ?? 0, search.predicted ?? 0]);
-	if (classNames.length > MOST_CLASSES) return <Mistakes cells={cells} classNames={classNames} />;
+	const selected = selection(search, classNames.length);
+	const [[row, column], setCurrent] = useState<readonly [number, number]>([
+		selected?.actual ?? 0,
+		selected?.predicted ?? 0,
+	]);
 	const byPlace = new Map(cells.map((cell) => [`${cell.actual.index} ${cell.predicted.index}`, cell]));
 	const most = Math.max(1, ...cells.map((cell) => cell.imageCount));
 	const select = (actual: number, predicted: number) => {
@@ -54,10 +55,6 @@ export function Confusion({ version, cells, classNames }: ConfusionProps) {
 		setCurrent(next);
 		grid.current?.querySelector<HTMLElement>(`[data-cell="${next[0]} ${next[1]}"]`)?.focus();
 	};
-	const selected =
-		search.actual !== undefined && search.predicted !== undefined
-			? { actual: search.actual, predicted: search.predicted }
-			: null;
 	return (
 		<>
 			<div className="confusion">
@@ -74,7 +71,7 @@ export function Confusion({ version, cells, classNames }: ConfusionProps) {
 				>
 					<div role="row">
 						<span role="columnheader" className="quiet" tabIndex={-1}>
-							true
+							true ↓ predicted →
 						</span>
 						{classNames.map((name, index) => (
 							// biome-ignore lint/suspicious/noArrayIndexKey: classes are numbered
@@ -101,7 +98,7 @@ export function Confusion({ version, cells, classNames }: ConfusionProps) {
 										data-cell={`${actual} ${predicted}`}
 										tabIndex={isCurrent ? 0 : -1}
 										aria-selected={selected?.actual === actual && selected.predicted === predicted}
-										aria-label={`${name} taken for ${predictedName}: ${cell?.imageCount ?? 0} images`}
+										aria-label={`${name} taken for ${predictedName}: ${images(cell?.imageCount ?? 0)}`}
 										className={actual === predicted ? "right" : ""}
 										style={cell ? colours(cell.imageCount / most) : undefined}
 										onFocus={() => setCurrent([actual, predicted])}
@@ -132,6 +129,12 @@ export function Confusion({ version, cells, classNames }: ConfusionProps) {
 	);
 }
 
+/** The selected cell, if an address names one that there is. */
+export function selection({ actual, predicted }: VersionSearch, classCount: number) {
+	const isThere = actual !== undefined && predicted !== undefined && actual < classCount && predicted < classCount;
+	return isThere ? { actual, predicted } : null;
+}
+
 function Selected({ cell, actual, predicted }: { cell: Cell | undefined; actual: string; predicted: string }) {
 	return (
 		<aside className="selected" aria-live="polite">
@@ -142,31 +145,14 @@ function Selected({ cell, actual, predicted }: { cell: Cell | undefined; actual:
 				<>
 					<Picture {...cell.exemplar.picture} alt={`Test image ${cell.exemplar.index}`} />
 					<p>
-						{cell.imageCount === 1 ? "1 image" : `${integer(cell.imageCount)} images`}. The surest one is test image{" "}
-						{cell.exemplar.index}, with a probability of {percent(cell.exemplar.confidence)}.
+						{images(cell.imageCount)}. The surest one is test image {cell.exemplar.index}, with a probability of{" "}
+						{percent(cell.exemplar.confidence)}.
 					</p>
 				</>
 			) : (
 				<p>No test image.</p>
 			)}
 		</aside>
-	);
-}
-
-/** The cells of mistakes as a list, for data sets with many classes. */
-function Mistakes({ cells, classNames }: { cells: readonly Cell[]; classNames: readonly string[] }) {
-	const mistakes = cells.filter((cell) => cell.actual.index !== cell.predicted.index);
-	mistakes.sort((a, b) => b.imageCount - a.imageCount);
-	return (
-		<Pictures>
-			{mistakes.slice(0, 100).map((cell) => (
-				<li key={`${cell.actual.index} ${cell.predicted.index}`}>
-					<Picture {...cell.exemplar.picture} alt={`Test image ${cell.exemplar.index}`} />
-					<bdi>{classNames[cell.actual.index]}</bdi> taken for <bdi>{classNames[cell.predicted.index]}</bdi>
-					<span className="quiet">{integer(cell.imageCount)} images</span>
-				</li>
-			))}
-		</Pictures>
 	);
 }
 

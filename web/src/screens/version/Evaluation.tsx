@@ -8,6 +8,7 @@ import { Picture, type PictureFile, Pictures } from "../../ui/Picture";
 import { Table } from "../../ui/Table";
 import { Calibration } from "./Calibration";
 import { type Cell, Confusion } from "./Confusion";
+import { MistakeList } from "./MistakeList";
 import { NotEvaluated } from "./NotEvaluated";
 import { Training } from "./Training";
 import type { NamedVersion } from "./Version";
@@ -72,11 +73,12 @@ const EVALUATION = graphql(`
 `);
 
 const CELLS = graphql(`
-	query ConfusionCells($version: ID!, $after: String) {
+	query ConfusionCells($version: ID!, $mistakesOnly: Boolean!, $after: String) {
 		version(id: $version) {
 			id
 			evaluation {
-				confusionCells(first: 100, after: $after) {
+				confusionCells(first: 100, after: $after, mistakesOnly: $mistakesOnly) {
+					totalCount
 					pageInfo {
 						hasNextPage
 						endCursor
@@ -105,6 +107,12 @@ const CELLS = graphql(`
 	}
 `);
 
+/** The most classes whose cells can be told apart with an image in each. */
+const MOST_CLASSES = 40;
+
+/** The most pages of mistakes that are read of a version with more classes. */
+const MOST_PAGES = 5;
+
 /** How well a version classifies the test images of its data set. */
 export function Evaluation({ version }: NamedVersion) {
 	const found = useDocument(EVALUATION, { version: version.id });
@@ -128,10 +136,6 @@ export function Evaluation({ version }: NamedVersion) {
 							</Facts>
 							<section aria-labelledby="confusion">
 								<h2 id="confusion">What it takes for what</h2>
-								<p className="quiet">
-									A row for each true class, a column for each predicted one. Each cell shows the image that was
-									classified with the highest confidence.
-								</p>
 								<Cells version={version.id} classNames={evaluation.dataset.classNames} />
 							</section>
 							{evaluation.mistakes && <Mistakes mistakes={evaluation.mistakes.nodes} />}
@@ -147,13 +151,32 @@ export function Evaluation({ version }: NamedVersion) {
 }
 
 function Cells({ version, classNames }: { version: string; classNames: readonly string[] }) {
-	const cells = usePages(CELLS, { version }, (data) => data.version?.evaluation?.confusionCells);
-	useAll(cells);
+	const hasMany = classNames.length > MOST_CLASSES;
+	const cells = usePages(CELLS, { version, mistakesOnly: hasMany }, (data) => data.version?.evaluation?.confusionCells);
+	useAll(cells, hasMany ? MOST_PAGES : undefined);
 	return (
 		<Answer query={cells} rows={10}>
 			{({ pages }) => {
 				const all: Cell[] = pages.flatMap((page) => page.version?.evaluation?.confusionCells?.nodes ?? []);
-				return <Confusion version={version} cells={all} classNames={classNames} />;
+				if (hasMany) {
+					return (
+						<MistakeList
+							version={version}
+							cells={all}
+							total={pages[0]?.version?.evaluation?.confusionCells?.totalCount ?? all.length}
+							classNames={classNames}
+						/>
+					);
+				}
+				return (
+					<>
+						<p className="quiet">
+							A row for each true class, a column for each predicted one. Each cell shows the image that was classified
+							with the highest confidence.
+						</p>
+						<Confusion version={version} cells={all} classNames={classNames} />
+					</>
+				);
 			}}
 		</Answer>
 	);

@@ -1,7 +1,10 @@
-import type { ReactNode } from "react";
-import { useChange } from "../../api/queries";
+import { Link } from "@tanstack/react-router";
+import { type ReactNode, useCallback } from "react";
+import { useJobChanges } from "../../api/live";
+import { useChange, useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Empty } from "../../ui/Answer";
+import { words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 
 const EVALUATE = graphql(`
@@ -9,6 +12,18 @@ const EVALUATE = graphql(`
 		evaluateVersion(input: $input) {
 			job {
 				id
+			}
+		}
+	}
+`);
+
+const JOB = graphql(`
+	query EvaluationJob($id: ID!) {
+		job(id: $id) {
+			id
+			status
+			failure {
+				message
 			}
 		}
 	}
@@ -22,6 +37,9 @@ interface NotEvaluatedProps {
 /** Says that a version is not evaluated, and offers to do so. */
 export function NotEvaluated({ version, children }: NotEvaluatedProps) {
 	const evaluate = useChange(EVALUATE);
+	const job = useJob(evaluate.data?.evaluateVersion.job.id);
+	const hasFailed = job?.status === "FAILED" || job?.status === "CANCELLED";
+	const isUnderWay = evaluate.isPending || (evaluate.isSuccess && !hasFailed);
 	return (
 		<Empty>
 			{children}{" "}
@@ -29,13 +47,31 @@ export function NotEvaluated({ version, children }: NotEvaluatedProps) {
 				<button
 					type="button"
 					className="primary"
-					disabled={evaluate.isPending || evaluate.isSuccess}
+					disabled={isUnderWay}
 					onClick={() => evaluate.mutate({ input: { versionId: version.id } })}
 				>
-					{evaluate.isSuccess ? "Evaluating" : "Evaluate"}
+					{isUnderWay ? "Evaluating" : "Evaluate"}
 				</button>
+			)}{" "}
+			{evaluate.isSuccess && <Link to="/jobs">Jobs</Link>}
+			{hasFailed && (
+				<p role="alert" className="notice bad">
+					The evaluation has {words(job.status)}
+					{job.failure && `: ${job.failure.message}`}
+				</p>
 			)}
 			{evaluate.error && <Problem error={evaluate.error} />}
 		</Empty>
 	);
+}
+
+/** A job as it is by now, once there is one. */
+function useJob(id: string | undefined) {
+	const { data, refetch } = useDocument(JOB, { id: id ?? "" }, { enabled: id !== undefined });
+	const read = useCallback(
+		(options: { cancelRefetch: boolean }) => (id === undefined ? Promise.resolve() : refetch(options)),
+		[id, refetch],
+	);
+	useJobChanges(read);
+	return id === undefined ? null : data?.job;
 }
