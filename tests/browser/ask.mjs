@@ -91,7 +91,8 @@ await withPage(
 		await problem.getByRole("button", { name: "Try again" }).click();
 
 		// Each layer has its own hits, or says why it has none.
-		const layer = page.getByRole("region", { name: /^wave/ }).first();
+		const layer = page.getByRole("group").filter({ has: page.getByRole("heading", { name: "wave" }) });
+		assert.equal(await page.getByRole("region").count(), 0);
 		await layer.getByText(/^Proven: none of the candidate layers/).waitFor();
 		assert.equal(await layer.getByRole("row").filter({ hasText: /plain|wide/ }).count(), 5);
 		await page.getByText("This layer cannot be compared: its output is the same for every probe image.").waitFor();

@@ -37,7 +37,7 @@ await withPage(server, async (page) => {
 	await link("Layers that compute the same");
 	await assertHeading(page, "Layer 0 (Conv2d)");
 	await page.getByLabel("Measure").selectOption("CKA");
-	await page.getByLabel("Kind").fill("Linear");
+	await page.getByLabel("Kind").selectOption("Linear");
 	await page.waitForURL("**?*kind=Linear*");
 	assert.match(path(), /measure=CKA/);
 	const hits = page.getByRole("row").filter({ hasText: "wide" });

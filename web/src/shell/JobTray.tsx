@@ -3,6 +3,7 @@ import { useJobChanges } from "../api/live";
 import { useDocument } from "../api/queries";
 import { graphql } from "../gql";
 import { words } from "../ui/format";
+import { VersionLink } from "../ui/links";
 import "./JobTray.css";
 
 const RUNNING = graphql(`
@@ -44,12 +45,7 @@ export function Jobs() {
 				{jobs.nodes.map(({ id, kind, phase, progress, version, newDatasetName }) => (
 					<li key={id}>
 						{version ? (
-							<Link
-								to="/models/$model/versions/$number"
-								params={{ model: version.model.name, number: String(version.number) }}
-							>
-								<bdi>{version.model.name}</bdi>:{version.number}
-							</Link>
+							<VersionLink model={version.model.name} number={version.number} />
 						) : (
 							<>
 								data set <bdi>{newDatasetName}</bdi>

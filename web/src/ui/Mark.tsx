@@ -24,6 +24,7 @@ export function Mark({ model, number, isTextShown = false }: Marked & { isTextSh
 export function markColumn<Row>(marked: (row: Row) => Marked | null): Column<Row> {
 	return {
 		name: "Mark",
+		hint: "Mark two versions to compare them",
 		width: "3.6rem",
 		cell: (row) => {
 			const version = marked(row);

@@ -31,6 +31,11 @@ export function Rows<Row>({ label, columns, rows, rowKey, total, onEnd }: RowsPr
 	useEffect(() => {
 		if (isAtEnd) onEnd?.();
 	}, [isAtEnd, onEnd]);
+	useEffect(() => {
+		const table = place.current;
+		table?.addEventListener("mouseover", tellCut);
+		return () => table?.removeEventListener("mouseover", tellCut);
+	}, []);
 	const before = first ? first.start - virtualizer.options.scrollMargin : 0;
 	const after = last ? virtualizer.getTotalSize() - (last.end - virtualizer.options.scrollMargin) : 0;
 	return (
@@ -54,6 +59,12 @@ export function Rows<Row>({ label, columns, rows, rowKey, total, onEnd }: RowsPr
 			</tbody>
 		</table>
 	);
+}
+
+/** Gives the cell under the pointer its whole text as a hint, if it is cut. */
+function tellCut({ target }: MouseEvent) {
+	const cell = target instanceof Element ? target.closest<HTMLElement>("th, td") : null;
+	if (cell) cell.title = cell.scrollWidth > cell.clientWidth ? cell.textContent : "";
 }
 
 function Spacer({ height, span }: { height: number; span: number }) {

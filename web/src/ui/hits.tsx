@@ -29,8 +29,18 @@ export const HIT_COLUMNS: readonly Column<Hit>[] = [
 		cell: ({ node: { version } }) => <VersionLink model={version.model.name} number={version.number} />,
 	},
 	{ name: "Kind", cell: ({ node }) => node.kind },
-	{ name: "Debiased CKA", isNumber: true, cell: ({ debiasedCka }) => <strong>{score(debiasedCka)}</strong> },
-	{ name: "CKA", isNumber: true, cell: ({ cka }) => score(cka) },
+	{
+		name: "Debiased CKA",
+		hint: "How similar two layers are: 1 if they compute the same, up to rotation and scale, and near 0 if they are unrelated, however wide",
+		isNumber: true,
+		cell: ({ debiasedCka }) => <strong>{score(debiasedCka)}</strong>,
+	},
+	{
+		name: "CKA",
+		hint: "The same measure without the correction for wide layers, which look more similar in it than they are",
+		isNumber: true,
+		cell: ({ cka }) => score(cka),
+	},
 	{ name: "Accuracy", isNumber: true, cell: ({ node }) => percent(node.version.accuracy) },
 ];
 

@@ -64,6 +64,9 @@ const SIMILAR = graphql(`
 /** Hits for each layer of the file. */
 const SHOWN = 5;
 
+/** So many layers of the file are unfolded at first. */
+const MOST_OPEN = 5;
+
 const route = getRouteApi("/ask");
 
 /** Asks with a file of activations which layers of the library are most similar to its own. */
@@ -150,8 +153,8 @@ function Question({ probeSets }: { probeSets: readonly ProbeSet[] }) {
 						What is most similar to the layers of <bdi>{variables.file.name}</bdi>, on{" "}
 						{probeSetName(variables.probeSet)}:
 					</p>
-					{similar.data.similarToActivations.matches.map((matches) => (
-						<Matches key={matches.name} matches={matches} />
+					{similar.data.similarToActivations.matches.map((matches, index) => (
+						<Matches key={matches.name} matches={matches} isOpen={index < MOST_OPEN} />
 					))}
 				</>
 			)}

@@ -1,6 +1,6 @@
-import { useId } from "react";
 import type { DegenerateReason, SimilarToActivationsMutation } from "../../gql/graphql";
 import { Empty } from "../../ui/Answer";
+import { Folded } from "../../ui/Folded";
 import { shape } from "../../ui/format";
 import { HIT_COLUMNS, HIT_MARK } from "../../ui/hits";
 import { proof } from "../../ui/proof";
@@ -18,26 +18,44 @@ const COLUMNS = [...HIT_COLUMNS, HIT_MARK];
 
 type ActivationMatches = SimilarToActivationsMutation["similarToActivations"]["matches"][number];
 
-/** The most similar layers of the library to a layer of the file. */
-export function Matches({
-	matches: { name, shape: sizes, degenerate, hits, ...proven },
-}: {
+interface MatchesProps {
 	matches: ActivationMatches;
-}) {
-	const heading = useId();
+	isOpen: boolean;
+}
+
+/** The most similar layers of the library to a layer of the file. Folded, it says the best one. */
+export function Matches({ matches: { name, shape: sizes, degenerate, hits, ...proven }, isOpen }: MatchesProps) {
+	const [best] = hits;
+	const summary = (
+		<>
+			<h2>
+				<bdi>{name}</bdi>
+			</h2>{" "}
+			<span className="quiet">
+				{shape(sizes)}
+				{degenerate && ", cannot be compared"}
+				{best && (
+					<>
+						, most similar to <bdi>{best.node.name}</bdi> of <bdi>{best.node.version.model.name}</bdi>
+					</>
+				)}
+			</span>
+		</>
+	);
 	return (
-		<section className="matches" aria-labelledby={heading}>
-			<h2 id={heading}>
-				<bdi>{name}</bdi> <span className="quiet">{shape(sizes)}</span>
-			</h2>
-			{degenerate && <p className="notice bad">This layer cannot be compared: {REASONS[degenerate]}.</p>}
-			{!degenerate && hits.length === 0 && <Empty>The library has no layer on this probe set.</Empty>}
-			{hits.length > 0 && (
+		<Folded className="matches" summary={summary} isOpen={isOpen}>
+			{() => (
 				<>
-					<p className="proof">{proof(proven)}</p>
-					<Table label={`Layers similar to ${name}`} columns={COLUMNS} rows={hits} rowKey={({ node }) => node.id} />
+					{degenerate && <p className="notice bad">This layer cannot be compared: {REASONS[degenerate]}.</p>}
+					{!degenerate && hits.length === 0 && <Empty>The library has no layer on this probe set.</Empty>}
+					{hits.length > 0 && (
+						<>
+							<p className="proof">{proof(proven)}</p>
+							<Table label={`Layers similar to ${name}`} columns={COLUMNS} rows={hits} rowKey={({ node }) => node.id} />
+						</>
+					)}
 				</>
 			)}
-		</section>
+		</Folded>
 	);
 }

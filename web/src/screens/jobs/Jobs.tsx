@@ -1,4 +1,4 @@
-import { getRouteApi, Link } from "@tanstack/react-router";
+import { getRouteApi } from "@tanstack/react-router";
 import { useJobChanges } from "../../api/live";
 import { useChange, useMore, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
@@ -8,6 +8,7 @@ import { Answer, Empty } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
 import { Filters, SelectFilter } from "../../ui/Filters";
 import { moment, words } from "../../ui/format";
+import { VersionLink } from "../../ui/links";
 import { Problem } from "../../ui/Problem";
 import { Rows } from "../../ui/Rows";
 import { Title } from "../../ui/Title";
@@ -96,12 +97,7 @@ export default function Jobs() {
 			name: "Subject",
 			cell: ({ version, newDatasetName, status }) =>
 				version ? (
-					<Link
-						to="/models/$model/versions/$number"
-						params={{ model: version.model.name, number: String(version.number) }}
-					>
-						<bdi>{version.model.name}</bdi>, version {version.number}
-					</Link>
+					<VersionLink model={version.model.name} number={version.number} />
 				) : newDatasetName && status === "SUCCEEDED" ? (
 					<Link to="/datasets/$name" params={{ name: newDatasetName }}>
 						data set <bdi>{newDatasetName}</bdi>
@@ -131,16 +127,23 @@ export default function Jobs() {
 		{
 			name: "Action",
 			width: "6rem",
-			cell: ({ id, status }) =>
-				status === "QUEUED" || status === "RUNNING" ? (
-					<button type="button" onClick={() => cancel.mutate({ input: { id } })}>
-						Cancel
-					</button>
-				) : status === "FAILED" || status === "CANCELLED" ? (
-					<button type="button" onClick={() => retry.mutate({ input: { id } })}>
+			cell: ({ id, kind, status, version, newDatasetName }) => {
+				const worked = version ? `${version.model.name}, version ${version.number}` : `data set ${newDatasetName}`;
+				const subject = `${words(kind)} of ${worked}`;
+				if (status === "QUEUED" || status === "RUNNING") {
+					return (
+						<button type="button" aria-label={`Cancel: ${subject}`} onClick={() => cancel.mutate({ input: { id } })}>
+							Cancel
+						</button>
+					);
+				}
+				if (status === "SUCCEEDED") return null;
+				return (
+					<button type="button" aria-label={`Retry: ${subject}`} onClick={() => retry.mutate({ input: { id } })}>
 						Retry
 					</button>
-				) : null,
+				);
+			},
 		},
 	];
 	return (

@@ -1,4 +1,4 @@
-import { useChange, usePages } from "../../api/queries";
+import { useChange, useMore, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { ChannelsQuery } from "../../gql/graphql";
 import { Answer, Empty } from "../../ui/Answer";
@@ -73,6 +73,7 @@ type ChannelList = NonNullable<NonNullable<ChannelsQuery["layer"]>["channelExemp
 /** What each channel of a layer reacts to: the strongest real images, beside the synthetic one. */
 export function Channels({ layer, version }: { layer: Layer; version: string }) {
 	const channels = usePages(CHANNELS, { layer: layer.id }, (data) => data.layer?.channelExemplars);
+	const more = useMore(channels);
 	const find = useChange(FIND);
 	const synthesize = useChange(SYNTHESIZE);
 	return (
@@ -89,7 +90,7 @@ export function Channels({ layer, version }: { layer: Layer; version: string }) 
 					if (rows.length === 0) {
 						return (
 							<Empty>
-								The strongest images have not been looked for.{" "}
+								Nobody has asked yet which test images each channel reacts to most.{" "}
 								<button
 									type="button"
 									className="primary"
@@ -123,14 +124,15 @@ export function Channels({ layer, version }: { layer: Layer; version: string }) 
 												) : (
 													<button
 														type="button"
-														disabled={synthesize.isPending || made.has(channel)}
+														aria-label={`Make an image for channel ${channel}`}
+														disabled={synthesize.isPending}
 														onClick={() =>
 															synthesize.mutate({
 																input: { versionId: version, target: { layer: layer.index, channel } },
 															})
 														}
 													>
-														{made.has(channel) ? "Being made" : "Make an image"}
+														Make an image
 													</button>
 												)}
 											</div>
@@ -145,12 +147,8 @@ export function Channels({ layer, version }: { layer: Layer; version: string }) 
 									);
 								})}
 							</ul>
-							{channels.hasNextPage && (
-								<button
-									type="button"
-									disabled={channels.isFetchingNextPage}
-									onClick={() => void channels.fetchNextPage()}
-								>
+							{channels.hasNextPage && !channels.isFetchNextPageError && (
+								<button type="button" disabled={channels.isFetchingNextPage} onClick={more}>
 									More channels
 								</button>
 							)}

@@ -21,9 +21,15 @@ const EXPLANATION = graphql(`
 	}
 `);
 
+interface Author {
+	text: string;
+	/** Why it is not a language model, for administrators. */
+	reason: string | undefined;
+}
+
 interface State {
 	text: string;
-	by: string | null;
+	by: Author | null;
 	error: Error | null;
 }
 
@@ -54,13 +60,24 @@ export function Explanation({ layer, other }: { layer: string; other: string }) 
 		<section aria-label="Explanation" aria-live="polite" aria-busy={by === null}>
 			{text === "" && !error && <Skeleton rows={4} />}
 			<Suspense fallback={<Skeleton rows={4} />}>{text !== "" && <Markdown>{text}</Markdown>}</Suspense>
-			{by && <p className="quiet">{by}</p>}
+			{by && (
+				<p className="quiet" title={by.reason}>
+					{by.text}
+				</p>
+			)}
 			{error && <Problem error={error} />}
 		</section>
 	);
 }
 
-function author(explanation: { source: string; model?: string | null; fallbackReason?: string | null }): string {
-	if (explanation.source === "LLM") return `Written by ${explanation.model}, which can make mistakes.`;
-	return `Written by rules from the measured facts. ${explanation.fallbackReason ?? ""}`;
+function author({ source, model, fallbackReason }: AuthorFacts): Author {
+	const text =
+		source === "LLM" ? `Written by ${model}, which can make mistakes.` : "Written by rules from the measured facts.";
+	return { text, reason: fallbackReason ?? undefined };
+}
+
+interface AuthorFacts {
+	source: string;
+	model?: string | null;
+	fallbackReason?: string | null;
 }

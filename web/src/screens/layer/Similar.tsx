@@ -1,13 +1,13 @@
 import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
-import { useDocument, usePages } from "../../api/queries";
+import { useDocument, useMore, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { SimilarityFilter, SimilarQuery } from "../../gql/graphql";
 import type { LayerSearch, Measure } from "../../search";
 import { Answer, Empty } from "../../ui/Answer";
 import type { Column } from "../../ui/columns";
-import { AccuracyFilter, Filters, MeasureFilter, TextFilter } from "../../ui/Filters";
-import { percent } from "../../ui/format";
+import { AccuracyFilter, Filters, MeasureFilter, SelectFilter } from "../../ui/Filters";
+import { NONE, percent } from "../../ui/format";
 import { HIT_COLUMNS, HIT_MARK } from "../../ui/hits";
 import { proof } from "../../ui/proof";
 import { Table } from "../../ui/Table";
@@ -74,6 +74,18 @@ const CHANCE = graphql(`
 	}
 `);
 
+const CHOICES = graphql(`
+	query SimilarityChoices {
+		blockKinds {
+			name
+		}
+		datasets {
+			id
+			name
+		}
+	}
+`);
+
 type Hit = NonNullable<SimilarQuery["layer"]>["similar"]["edges"][number];
 
 const route = getRouteApi("/models/$model/versions/$number/layers/$layer");
@@ -94,6 +106,8 @@ export function Similar({ layer }: { layer: Layer }) {
 		tags: [],
 	};
 	const similar = usePages(SIMILAR, { layer: layer.id, measure, filter }, (data) => data.layer?.similar);
+	const more = useMore(similar);
+	const choices = useDocument(CHOICES, {}).data;
 	const set = (change: Partial<Record<keyof LayerSearch, unknown>>) =>
 		void navigate({
 			search: (before) => ({ ...before, ...change }) as LayerSearch,
@@ -106,15 +120,23 @@ export function Similar({ layer }: { layer: Layer }) {
 			<Filters>
 				<MeasureFilter value={measure} onChange={(measure) => set({ measure })} />
 				<AccuracyFilter value={search.minAccuracy} onChange={(minAccuracy) => set({ minAccuracy })} />
-				<TextFilter
+				<SelectFilter
 					label="Kind"
 					value={search.kind ?? ""}
-					placeholder="such as Conv2d"
+					options={options(search.kind, [
+						layer.kind,
+						...(choices?.blockKinds ?? []).map(({ name }) => name),
+						...(similar.data?.pages ?? []).flatMap(kindsOf),
+					])}
 					onChange={(kind) => set({ kind: kind || undefined })}
 				/>
-				<TextFilter
+				<SelectFilter
 					label="Data set"
 					value={search.dataset ?? ""}
+					options={options(
+						search.dataset,
+						(choices?.datasets ?? []).map(({ name }) => name),
+					)}
 					onChange={(dataset) => set({ dataset: dataset || undefined })}
 				/>
 				<label>
@@ -138,12 +160,8 @@ export function Similar({ layer }: { layer: Layer }) {
 								{proof(last)}
 							</p>
 							<HitTable edges={edges} layer={layer.id} measure={measure} filter={filter} />
-							{similar.hasNextPage && (
-								<button
-									type="button"
-									disabled={similar.isFetchingNextPage}
-									onClick={() => void similar.fetchNextPage()}
-								>
+							{similar.hasNextPage && !similar.isFetchNextPageError && (
+								<button type="button" disabled={similar.isFetchingNextPage} onClick={more}>
 									More
 								</button>
 							)}
@@ -153,6 +171,16 @@ export function Similar({ layer }: { layer: Layer }) {
 			</Answer>
 		</section>
 	);
+}
+
+/** The options of a filter for names, also the chosen one if it is not among them. */
+function options(chosen: string | undefined, names: readonly string[]): [string, string][] {
+	const all = new Set(chosen === undefined ? names : [...names, chosen]);
+	return [["", "any"], ...[...all].sort().map((name): [string, string] => [name, name])];
+}
+
+function kindsOf(page: SimilarQuery): string[] {
+	return (page.layer?.similar.edges ?? []).map(({ node }) => node.kind);
 }
 
 interface TableProps {
@@ -166,15 +194,16 @@ function HitTable({ edges, layer, measure, filter }: TableProps) {
 	const chance = useDocument(CHANCE, { layer, measure, filter });
 	const [explained, setExplained] = useState<string | null>(null);
 	const chances = new Map((chance.data?.layer?.similar.edges ?? []).map((edge) => [edge.node.id, edge]));
+	const absent = chance.isPending ? "…" : NONE;
 	const columns: readonly Column<Hit>[] = [
 		...HIT_COLUMNS,
 		{
-			name: "p",
+			name: "p, corrected",
 			hint: "How likely a debiased CKA this high is by chance, corrected for the number of layers searched",
 			isNumber: true,
 			cell: ({ node }) => {
 				const significance = chances.get(node.id)?.significance;
-				return significance && probability(significance.correctedPValue);
+				return significance ? probability(significance.correctedPValue) : absent;
 			},
 		},
 		{
@@ -183,7 +212,7 @@ function HitTable({ edges, layer, measure, filter }: TableProps) {
 			isNumber: true,
 			cell: ({ node }) => {
 				const common = chances.get(node.id)?.mutualKnn;
-				return common && `${percent(common.overlap)}, by chance ${percent(common.expectedByChance)}`;
+				return common ? `${percent(common.overlap)}, by chance ${percent(common.expectedByChance)}` : absent;
 			},
 		},
 		{
@@ -192,6 +221,7 @@ function HitTable({ edges, layer, measure, filter }: TableProps) {
 			cell: ({ node }) => (
 				<button
 					type="button"
+					aria-label={`Why? Layer ${node.name} of ${node.version.model.name}`}
 					aria-expanded={explained === node.id}
 					onClick={() => setExplained(explained === node.id ? null : node.id)}
 				>

@@ -154,7 +154,7 @@ function Versions({ model }: { model: Model }) {
 							rows={versions}
 							rowKey={(version) => version.id}
 						/>
-						{found.hasNextPage && (
+						{found.hasNextPage && !found.isFetchNextPageError && (
 							<button type="button" onClick={more} disabled={found.isFetchingNextPage}>
 								Show older versions
 							</button>
@@ -174,6 +174,19 @@ function olderThan(versions: Versions | undefined): Page | undefined {
 
 function columns({ name, latest, best }: Model, versions: readonly Version[]): readonly Column<Version>[] {
 	const earlier = new Map(versions.map(({ id }, index) => [id, versions[index + 1]]));
+	const comparison: Column<Version> = {
+		name: "Compare",
+		cell: ({ id, number }) => {
+			const before = earlier.get(id);
+			return (
+				before && (
+					<Link to="/compare" search={{ a: `${name}:${before.number}`, b: `${name}:${number}` }}>
+						with version {before.number}
+					</Link>
+				)
+			);
+		},
+	};
 	return [
 		{
 			name: "Version",
@@ -194,19 +207,7 @@ function columns({ name, latest, best }: Model, versions: readonly Version[]): r
 		{ name: "Operations", isNumber: true, cell: ({ multiplyAccumulates }) => compact(multiplyAccumulates) },
 		{ name: "Format", cell: ({ format }) => words(format) },
 		{ name: "Registered", cell: ({ createdAt }) => moment(createdAt) },
-		{
-			name: "Compare",
-			cell: ({ id, number }) => {
-				const before = earlier.get(id);
-				return (
-					before && (
-						<Link to="/compare" search={{ a: `${name}:${before.number}`, b: `${name}:${number}` }}>
-							with version {before.number}
-						</Link>
-					)
-				);
-			},
-		},
+		...(versions.length > 1 ? [comparison] : []),
 		markColumn(({ number }) => ({ model: name, number })),
 	];
 }

@@ -1,6 +1,6 @@
 import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
-import { Fold } from "../../ui/Fold";
+import { Folded } from "../../ui/Folded";
 import { score } from "../../ui/format";
 import { LayerLink } from "../../ui/links";
 import { spare } from "./spare";
@@ -39,7 +39,7 @@ export function Redundant({ model, version }: NamedVersion) {
 		</>
 	);
 	return (
-		<Fold
+		<Folded
 			className="notice"
 			summary={`${pairs.length === 1 ? "One layer computes" : `${pairs.length} layers compute`} nearly the same as the layer before.`}
 		>
@@ -58,6 +58,6 @@ export function Redundant({ model, version }: NamedVersion) {
 					</ul>
 				</>
 			)}
-		</Fold>
+		</Folded>
 	);
 }

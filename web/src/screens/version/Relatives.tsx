@@ -2,7 +2,7 @@ import { Link } from "@tanstack/react-router";
 import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer, Empty } from "../../ui/Answer";
-import { Fold } from "../../ui/Fold";
+import { Folded } from "../../ui/Folded";
 import { percent, score } from "../../ui/format";
 import { LayerLink, VersionLink } from "../../ui/links";
 import { Mark } from "../../ui/Mark";
@@ -76,7 +76,7 @@ export function Relatives({ model, version }: NamedVersion) {
 										</Link>
 										<Mark model={node.model.name} number={node.number} />
 									</div>
-									<Fold summary="layers that match">
+									<Folded summary="layers that match">
 										{() => (
 											<table className="list">
 												<tbody>
@@ -94,7 +94,7 @@ export function Relatives({ model, version }: NamedVersion) {
 												</tbody>
 											</table>
 										)}
-									</Fold>
+									</Folded>
 								</li>
 							))}
 						</ol>
