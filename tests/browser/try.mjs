@@ -7,6 +7,15 @@ const [server] = process.argv.slice(2);
 await withPage(
 	server,
 	async (page) => {
+		// Models are suggested, half a name is not looked for, and the most accurate version is offered.
+		await page.goto("/try");
+		await page.getByRole("link", { name: /^Try (plain|wide):\d$/ }).waitFor();
+		await page.getByLabel("Version", { exact: true }).pressSequentially("wid");
+		await page.locator("datalist option[value='wide']").first().waitFor({ state: "attached" });
+		assert.equal(await page.getByText("There is no version").count(), 0);
+		await page.getByLabel("Version", { exact: true }).fill("wide");
+		await page.waitForURL("**?a=wide");
+
 		await page.goto("/try?a=plain&b=wide:1");
 		await assertHeading(page, "Try an image");
 		const predictions = page.getByRole("list", { name: "Most likely classes" });

@@ -36,7 +36,7 @@ export function Matches({ matches: { name, shape: sizes, degenerate, hits, ...pr
 				{degenerate && ", cannot be compared"}
 				{best && (
 					<>
-						, most similar to <bdi>{best.node.name}</bdi> of <bdi>{best.node.version.model.name}</bdi>
+						, most similar to layer <bdi>{best.node.name}</bdi> of <bdi>{best.node.version.model.name}</bdi>
 					</>
 				)}
 			</span>

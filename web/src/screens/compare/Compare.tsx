@@ -3,12 +3,13 @@ import { comparison, useMarks } from "../../marks";
 import type { CompareSearch } from "../../search";
 import { Empty } from "../../ui/Answer";
 import { Facts } from "../../ui/Facts";
-import { Filters, MeasureFilter, TextFilter } from "../../ui/Filters";
+import { Filters, MeasureFilter } from "../../ui/Filters";
 import { percent } from "../../ui/format";
 import { VersionLink } from "../../ui/links";
 import { type FoundVersion, NamedVersion } from "../../ui/NamedVersion";
 import { Tabs } from "../../ui/Tabs";
 import { Title } from "../../ui/Title";
+import { VersionFilter } from "../../ui/VersionFilter";
 import { CkaMap } from "./CkaMap";
 import { Evaluations } from "./Evaluations";
 import type { Pair } from "./pair";
@@ -35,16 +36,10 @@ export default function Compare() {
 		<>
 			<Title>Compare two versions</Title>
 			<Filters>
-				<TextFilter
-					label="First version"
-					value={a}
-					placeholder="model or model:version"
-					onChange={(name) => set({ ...NO_PAIR, a: name || undefined })}
-				/>
-				<TextFilter
+				<VersionFilter label="First version" value={a} onChange={(name) => set({ ...NO_PAIR, a: name || undefined })} />
+				<VersionFilter
 					label="Second version"
 					value={b}
-					placeholder="model or model:version"
 					onChange={(name) => set({ ...NO_PAIR, b: name || undefined })}
 				/>
 				<MeasureFilter value={measure} onChange={(measure) => set({ measure })} />

@@ -52,8 +52,8 @@ const STRUCTURE = graphql(`
 const CHANGE_NAMES: Record<LayerChange, string> = {
 	SAME: "same",
 	CHANGED: "changed",
-	ADDED: "only in second",
-	REMOVED: "only in first",
+	ADDED: "only second",
+	REMOVED: "only first",
 };
 
 type Entry = NonNullable<StructureQuery["version"]>["diff"]["entries"][number];
@@ -94,11 +94,11 @@ function columns({ a, b }: Pair, measure: Measure): readonly Column<Entry>[] {
 	return [
 		{ name: shortName(a), cell: ({ layer }) => <Side version={a} layer={layer} /> },
 		{ name: shortName(b), cell: ({ otherLayer }) => <Side version={b} layer={otherLayer} /> },
-		{ name: "Change", width: "8rem", cell: ({ change }) => CHANGE_NAMES[change] },
+		{ name: "Change", width: "6.8rem", cell: ({ change }) => CHANGE_NAMES[change] },
 		{
 			name: "Similarity",
 			isNumber: true,
-			width: "6rem",
+			width: "6.8rem",
 			cell: ({ cka, debiasedCka }) => {
 				const value = measure === "CKA" ? cka : debiasedCka;
 				return value == null ? NONE : score(value);

@@ -1,13 +1,14 @@
 import { useMutation } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
-import { isPassing } from "../../api/queries";
+import { isPassing, useDocument } from "../../api/queries";
 import { request } from "../../api/request";
 import { graphql } from "../../gql";
+import { useMarks } from "../../marks";
 import type { TrySearch } from "../../search";
 import { Empty } from "../../ui/Answer";
 import { FileField, useFileChoice } from "../../ui/FileField";
-import { Filters, TextFilter } from "../../ui/Filters";
+import { Filters } from "../../ui/Filters";
 import { percent } from "../../ui/format";
 import { VersionLink } from "../../ui/links";
 import { NamedVersion } from "../../ui/NamedVersion";
@@ -15,6 +16,7 @@ import { Picture } from "../../ui/Picture";
 import { Problem } from "../../ui/Problem";
 import { Title } from "../../ui/Title";
 import { useLatest } from "../../ui/useLatest";
+import { VersionFilter } from "../../ui/VersionFilter";
 import { Pad } from "./Pad";
 import "./Try.css";
 
@@ -55,6 +57,21 @@ const ATTRIBUTE = graphql(`
 	}
 `);
 
+const BEST = graphql(`
+	query MostAccurate {
+		models(first: 1, orderBy: { field: ACCURACY, direction: DESC }) {
+			nodes {
+				id
+				name
+				best: version(alias: "best") {
+					id
+					number
+				}
+			}
+		}
+	}
+`);
+
 /** The most likely classes that are shown. */
 const SHOWN = 5;
 
@@ -73,23 +90,11 @@ export default function Try() {
 		<>
 			<Title>Try an image</Title>
 			<Filters>
-				<TextFilter
-					label="Version"
-					value={a}
-					placeholder="model or model:version"
-					onChange={(name) => set({ a: name || undefined })}
-				/>
-				<TextFilter
-					label="Beside it"
-					value={b}
-					placeholder="another one"
-					onChange={(name) => set({ b: name || undefined })}
-				/>
+				<VersionFilter label="Version" value={a} onChange={(name) => set({ a: name || undefined })} />
+				<VersionFilter label="Beside it" value={b} onChange={(name) => set({ b: name || undefined })} />
 			</Filters>
 			{names.length === 0 ? (
-				<Empty>
-					Enter the name of a model, such as <code>plain-1</code>. The <Link to="/">library</Link> lists what there is.
-				</Empty>
+				<Offers />
 			) : (
 				<section className="try" aria-label="Image" {...choice.target}>
 					<div>
@@ -112,6 +117,29 @@ export default function Try() {
 					))}
 				</section>
 			)}
+		</>
+	);
+}
+
+/** How to name a version. The marked ones, and else the most accurate, are offered. */
+function Offers() {
+	const marked = useMarks(({ names }) => names);
+	const [best] = useDocument(BEST, {}).data?.models.nodes ?? [];
+	const [a, b] = marked.length > 0 ? marked : best?.best ? [`${best.name}:${best.best.number}`] : [];
+	return (
+		<>
+			{a && (
+				<p>
+					<Link className="button" to="/try" search={{ a, ...(b !== undefined && { b }) }}>
+						Try {a}
+						{b !== undefined && ` and ${b}`}
+					</Link>{" "}
+					<span className="quiet">{marked.length > 0 ? "as you have marked" : "the most accurate"}</span>
+				</p>
+			)}
+			<Empty>
+				Enter the name of a model, such as <code>plain-1</code>. The <Link to="/">library</Link> lists what there is.
+			</Empty>
 		</>
 	);
 }
