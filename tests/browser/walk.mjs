@@ -42,7 +42,7 @@ await withPage(server, async (page) => {
 	assert.match(path(), /measure=CKA/);
 	const hits = page.getByRole("row").filter({ hasText: "wide" });
 	await hits.filter({ hasText: "Linear" }).first().waitFor();
-	await page.waitForFunction(() => !document.querySelector("main").innerText.includes("AvgPool2d"));
+	await page.waitForFunction(() => !document.querySelector("main table").innerText.includes("AvgPool2d"));
 
 	// The address is the state: a reload keeps it, and back leads to where one was.
 	const filtered = path();
