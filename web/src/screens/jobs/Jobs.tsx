@@ -1,4 +1,4 @@
-import { getRouteApi } from "@tanstack/react-router";
+import { getRouteApi, Link } from "@tanstack/react-router";
 import { useJobChanges } from "../../api/live";
 import { useChange, useMore, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
