@@ -1,5 +1,4 @@
 import type { ReactNode } from "react";
-import { useMore, type usePages } from "../api/queries";
 import "./Picture.css";
 
 export interface PictureFile {
@@ -16,17 +15,4 @@ export function Picture({ url, width, height, alt }: PictureFile & { alt: string
 /** Pictures with what is to be said about each. */
 export function Pictures({ children }: { children: ReactNode }) {
 	return <ul className="pictures">{children}</ul>;
-}
-
-/** A button that reads the next page of pictures, where there is one. */
-export function More({ pages }: { pages: ReturnType<typeof usePages> }) {
-	const more = useMore(pages);
-	if (!pages.hasNextPage) return null;
-	return (
-		<p>
-			<button type="button" onClick={more} disabled={pages.isFetchingNextPage}>
-				Show more
-			</button>
-		</p>
-	);
 }

@@ -6,6 +6,7 @@ import { request } from "../../api/request";
 import { graphql } from "../../gql";
 import type { BlockInput, MapWeightsMutation } from "../../gql/graphql";
 import { FileField, useFileChoice } from "../../ui/FileField";
+import { Folded } from "../../ui/Folded";
 import { NONE, shape, words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { Table } from "../../ui/Table";
@@ -89,15 +90,16 @@ export function Weights({ isValid }: { isValid: boolean }) {
 }
 
 function Mapping({ mapping: { by, pairs, ignored } }: { mapping: NonNullable<Mapped["mapping"]> }) {
-	// There may be thousands of tensors.
-	const [isOpen, setIsOpen] = useState(false);
 	return (
-		<details onToggle={({ currentTarget }) => setIsOpen(currentTarget.open)}>
-			<summary>
-				{pairs.length} tensors fit, matched by their {by === "KEY" ? "keys" : words(by)}
-				{ignored.length > 0 && `; ${ignored.length} are not needed`}
-			</summary>
-			{isOpen && (
+		<Folded
+			summary={
+				<>
+					{pairs.length} tensors fit, matched by their {by === "KEY" ? "keys" : words(by)}
+					{ignored.length > 0 && `; ${ignored.length} are not needed`}
+				</>
+			}
+		>
+			{() => (
 				<Table
 					label="Which tensor becomes which"
 					rows={pairs}
@@ -109,7 +111,7 @@ function Mapping({ mapping: { by, pairs, ignored } }: { mapping: NonNullable<Map
 					]}
 				/>
 			)}
-		</details>
+		</Folded>
 	);
 }
 

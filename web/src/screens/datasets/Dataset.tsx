@@ -6,7 +6,8 @@ import { NotFound } from "../../shell/NoSuchPage";
 import { Answer, Empty } from "../../ui/Answer";
 import { Filters, SelectFilter } from "../../ui/Filters";
 import { images as imagesInWords } from "../../ui/format";
-import { More, Picture, Pictures } from "../../ui/Picture";
+import { More } from "../../ui/More";
+import { Picture, Pictures } from "../../ui/Picture";
 import { Title } from "../../ui/Title";
 import { DatasetFacts } from "./DatasetFacts";
 

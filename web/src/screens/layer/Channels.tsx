@@ -1,7 +1,8 @@
-import { useChange, useMore, usePages } from "../../api/queries";
+import { useChange, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { ChannelsQuery } from "../../gql/graphql";
 import { Answer, Empty } from "../../ui/Answer";
+import { More } from "../../ui/More";
 import { Picture } from "../../ui/Picture";
 import { Problem } from "../../ui/Problem";
 import type { Layer } from "./Layer";
@@ -73,7 +74,6 @@ type ChannelList = NonNullable<NonNullable<ChannelsQuery["layer"]>["channelExemp
 /** What each channel of a layer reacts to: the strongest real images, beside the synthetic one. */
 export function Channels({ layer, version }: { layer: Layer; version: string }) {
 	const channels = usePages(CHANNELS, { layer: layer.id }, (data) => data.layer?.channelExemplars);
-	const more = useMore(channels);
 	const find = useChange(FIND);
 	const synthesize = useChange(SYNTHESIZE);
 	return (
@@ -147,11 +147,7 @@ export function Channels({ layer, version }: { layer: Layer; version: string }) 
 									);
 								})}
 							</ul>
-							{channels.hasNextPage && !channels.isFetchNextPageError && (
-								<button type="button" disabled={channels.isFetchingNextPage} onClick={more}>
-									More channels
-								</button>
-							)}
+							<More pages={channels} name="More channels" />
 						</>
 					);
 				}}

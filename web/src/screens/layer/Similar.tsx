@@ -1,6 +1,6 @@
 import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
-import { useDocument, useMore, usePages } from "../../api/queries";
+import { useDocument, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { SimilarityFilter, SimilarQuery } from "../../gql/graphql";
 import type { LayerSearch, Measure } from "../../search";
@@ -9,6 +9,7 @@ import type { Column } from "../../ui/columns";
 import { AccuracyFilter, Filters, MeasureFilter, SelectFilter } from "../../ui/Filters";
 import { NONE, percent } from "../../ui/format";
 import { HIT_COLUMNS, HIT_MARK } from "../../ui/hits";
+import { More } from "../../ui/More";
 import { proof } from "../../ui/proof";
 import { Table } from "../../ui/Table";
 import { Explanation } from "./Explanation";
@@ -106,7 +107,6 @@ export function Similar({ layer }: { layer: Layer }) {
 		tags: [],
 	};
 	const similar = usePages(SIMILAR, { layer: layer.id, measure, filter }, (data) => data.layer?.similar);
-	const more = useMore(similar);
 	const choices = useDocument(CHOICES, {}).data;
 	const set = (change: Partial<Record<keyof LayerSearch, unknown>>) =>
 		void navigate({
@@ -160,11 +160,7 @@ export function Similar({ layer }: { layer: Layer }) {
 								{proof(last)}
 							</p>
 							<HitTable edges={edges} layer={layer.id} measure={measure} filter={filter} />
-							{similar.hasNextPage && !similar.isFetchNextPageError && (
-								<button type="button" disabled={similar.isFetchingNextPage} onClick={more}>
-									More
-								</button>
-							)}
+							<More pages={similar} name="More" />
 						</>
 					);
 				}}

@@ -1,6 +1,6 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { type Page, useDocument, useMore, usePages } from "../../api/queries";
+import { type Page, useDocument, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { ModelQuery, VersionsQuery } from "../../gql/graphql";
 import { NotFound } from "../../shell/NoSuchPage";
@@ -10,6 +10,7 @@ import { Facts } from "../../ui/Facts";
 import { compact, moment, NONE, percent, words } from "../../ui/format";
 import { VersionLink } from "../../ui/links";
 import { markColumn } from "../../ui/Mark";
+import { More } from "../../ui/More";
 import { Table } from "../../ui/Table";
 import { Tags } from "../../ui/Tags";
 import { Title } from "../../ui/Title";
@@ -132,7 +133,6 @@ export default function ModelScreen() {
 
 function Versions({ model }: { model: Model }) {
 	const found = usePages(VERSIONS, { model: model.id }, (data) => olderThan(data.model?.versions));
-	const more = useMore(found);
 	return (
 		<Answer query={found} rows={3}>
 			{({ pages }) => {
@@ -154,11 +154,7 @@ function Versions({ model }: { model: Model }) {
 							rows={versions}
 							rowKey={(version) => version.id}
 						/>
-						{found.hasNextPage && !found.isFetchNextPageError && (
-							<button type="button" onClick={more} disabled={found.isFetchingNextPage}>
-								Show older versions
-							</button>
-						)}
+						<More pages={found} name="Show older versions" />
 					</section>
 				);
 			}}

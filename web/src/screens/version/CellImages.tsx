@@ -2,7 +2,8 @@ import { usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer } from "../../ui/Answer";
 import { percent } from "../../ui/format";
-import { More, Picture, Pictures } from "../../ui/Picture";
+import { More } from "../../ui/More";
+import { Picture, Pictures } from "../../ui/Picture";
 
 const IMAGES = graphql(`
 	query CellImages($version: ID!, $actual: Int!, $predicted: Int!, $after: String) {
