@@ -71,7 +71,9 @@ export function Confusion({ version, cells, classNames }: ConfusionProps) {
 				>
 					<div role="row">
 						<span role="columnheader" className="quiet" tabIndex={-1}>
-							true ↓ predicted →
+							true,
+							<br />
+							predicted
 						</span>
 						{classNames.map((name, index) => (
 							// biome-ignore lint/suspicious/noArrayIndexKey: classes are numbered
