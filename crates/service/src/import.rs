@@ -110,7 +110,7 @@ impl Library {
     }
 }
 
-fn keys(source: &DatasetSource<String>) -> Result<HashSet<ArtifactKey>, ArtifactError> {
+fn keys(source: &DatasetSource<String>) -> Result<HashSet<ArtifactKey>, ServiceError> {
     let keys = source.files().into_iter().map(|key| key.parse());
-    Ok(keys.collect::<Result<_, _>>()?)
+    Ok(keys.collect::<Result<_, _>>().map_err(ArtifactError::from)?)
 }

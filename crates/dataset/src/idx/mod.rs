@@ -41,7 +41,11 @@ pub(super) fn read<E: From<ImportError>>(
 ) -> Result<NewDataset, E> {
     step(0.0)?;
     // Labels come first, because they are small: swapped files are detected before anything large is read.
-    let (class_names, train_labels, test_labels) = labels(&import)?;
+    let Labels {
+        class_names,
+        train: train_labels,
+        test: test_labels,
+    } = labels(&import)?;
     // Each file is dropped as soon as it has been read, because it may take gigabytes.
     let images = |split, bytes: Bytes| {
         file::images(IdxFile::images(split), &bytes, import.transposed).map_err(ImportError::from)
@@ -67,7 +71,13 @@ pub(super) fn read<E: From<ImportError>>(
 }
 
 /// The class names, and the class index of each image of both splits.
-fn labels(import: &IdxImport<Bytes>) -> Result<(Vec<String>, Vec<u16>, Vec<u16>), ImportError> {
+struct Labels {
+    class_names: Vec<String>,
+    train: Vec<u16>,
+    test: Vec<u16>,
+}
+
+fn labels(import: &IdxImport<Bytes>) -> Result<Labels, ImportError> {
     let train = file::labels(IdxFile::labels(Split::Train), &import.files.train_labels)?;
     let test = file::labels(IdxFile::labels(Split::Test), &import.files.test_labels)?;
     let class_names = import.class_names.clone().unwrap_or_else(|| {
@@ -82,7 +92,9 @@ fn labels(import: &IdxImport<Bytes>) -> Result<(Vec<String>, Vec<u16>, Vec<u16>)
         first_label: import.first_label,
         count: class_names.len(),
     };
-    let train = classes.indices(IdxFile::labels(Split::Train), &train)?;
-    let test = classes.indices(IdxFile::labels(Split::Test), &test)?;
-    Ok((class_names, train, test))
+    Ok(Labels {
+        train: classes.indices(IdxFile::labels(Split::Train), &train)?,
+        test: classes.indices(IdxFile::labels(Split::Test), &test)?,
+        class_names,
+    })
 }
