@@ -29,7 +29,7 @@ const READ = graphql(`
 
 type Read = ReadBlocksMutation["readBlocks"];
 
-/** Brings the network of an ONNX file, as far as blocks can say it. */
+/** Brings the network of an ONNX file, as far as it can be expressed as blocks. */
 export function Import({ onClose }: { onClose: () => void }) {
 	const { dataset, set } = useDraft();
 	const [output, setOutput] = useState("");
@@ -76,9 +76,9 @@ export function Import({ onClose }: { onClose: () => void }) {
 function Unsaid({ problems }: { problems: Read["problems"] }) {
 	return (
 		<div role="alert">
-			<p>Blocks cannot say this network. Nothing was changed.</p>
+			<p>This network cannot be expressed as blocks. Nothing was changed.</p>
 			<Table
-				label="What blocks cannot say"
+				label="What cannot be expressed as blocks"
 				rows={problems}
 				rowKey={({ node, message }) => `${node} ${message}`}
 				columns={[
