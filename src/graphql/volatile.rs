@@ -59,8 +59,9 @@ mod tests {
     /// otherwise into the lists above.
     const LASTING_TYPES: &str = "ActivatingImage Attribution BlockError BlockKind BlockParameter BlockReport BlockSummary \
         Calibration CalibrationBin ChannelExemplars ChannelExemplarsConnection ChannelExemplarsEdge CkaMatrix Class \
-        ClassReport ConfusionCell ConfusionCellConnection ConfusionCellEdge Dataset DatasetSplit \
-        DegenerateLayer Downloads EpochReport Evaluation Exemplar ExplanationFacts Failure FeatureMap JobConnection JobEdge Layer \
+        ClassReport ConfusionCell ConfusionCellConnection ConfusionCellEdge Dataset DatasetImage \
+        DatasetImageConnection DatasetImageEdge DatasetSplit DegenerateLayer Downloads EpochReport Evaluation Exemplar \
+        ExemplarConnection ExemplarEdge ExplanationFacts Failure FeatureMap JobConnection JobEdge Layer \
         LayerAlignment LayerComparison LayerConnection LayerDiff LayerDifference LayerEdge LayerMatchConnection LayerMatchEdge LayerPair \
         Mistake MistakeConnection MistakeEdge Model ModelConnection ModelEdge MutualKnn PageInfo Picture Preprocessing \
         ProbeSet Query ServerLimits Significance SourceImage Synthesis SynthesisConnection SynthesisEdge SynthesisSettings \

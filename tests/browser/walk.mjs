@@ -127,6 +127,7 @@ await withPage(server, async (page) => {
 	await page.keyboard.press("ArrowDown");
 	await palette.getByRole("option", { name: /^wide/, selected: true }).waitFor();
 	await page.keyboard.press("Escape");
+	await palette.waitFor({ state: "detached" });
 	await page.keyboard.press("g");
 	await page.keyboard.press("l");
 	await assertHeading(page, "Library");
