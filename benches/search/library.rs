@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use scv_domain::dataset_record::ProbeSet;
-use scv_domain::evaluation::{NewEvaluation, Report};
+use scv_domain::evaluation::{NewEvaluation, Prediction, Report};
 use scv_domain::id::{LayerId, ModelId};
 use scv_domain::model::NewModel;
 use scv_domain::vector::LayerVector;
@@ -96,6 +96,7 @@ impl Filler {
                 output_shape: vec![1],
                 parameter_count: 0,
                 multiply_accumulates: 0,
+                inputs: None,
             })
             .collect();
         let mut tx = self.store.begin().await?;
@@ -136,6 +137,11 @@ impl Filler {
                 cells: Vec::new(),
                 calibration: Vec::new(),
                 mistakes: Vec::new(),
+                predictions: vec![Prediction {
+                    actual: 0,
+                    predicted: 0,
+                    confidence: 1.0,
+                }],
             },
         };
         tx.put_evaluation(&evaluation).await?;

@@ -17,7 +17,7 @@ use scv_compute::weights::Weights;
 use scv_dataset::{IdxPreset, ImportError, digits};
 use scv_domain::block::{Block, lower};
 use scv_domain::dataset::{NewDataset, Split};
-use scv_domain::dataset_source::DatasetSource;
+use scv_domain::dataset_source::{DatasetSource, IdxFiles};
 use scv_domain::image::{Images, LabelledImages};
 use scv_domain::training::{Optimizer, Schedule, TrainSettings};
 use scv_domain::vector::LayerVector;

@@ -115,9 +115,11 @@ await withPage(server, async (page) => {
 	// The keys: palette, filter, rows, go.
 	await page.keyboard.press("Control+k");
 	const palette = page.getByRole("dialog", { name: "Find" });
+	// A dialog that is closed has no role any more, and is gone a little later.
+	const closed = page.locator("dialog");
 	await palette.getByRole("combobox").fill("something");
 	await page.keyboard.press("Escape");
-	await palette.waitFor({ state: "detached" });
+	await closed.waitFor({ state: "detached" });
 	await page.keyboard.press("Control+k");
 	await palette.getByRole("combobox").pressSequentially("wid");
 	await page.keyboard.press("Enter");
@@ -127,7 +129,7 @@ await withPage(server, async (page) => {
 	await page.keyboard.press("ArrowDown");
 	await palette.getByRole("option", { name: /^wide/, selected: true }).waitFor();
 	await page.keyboard.press("Escape");
-	await palette.waitFor({ state: "detached" });
+	await closed.waitFor({ state: "detached" });
 	await page.keyboard.press("g");
 	await page.keyboard.press("l");
 	await assertHeading(page, "Library");

@@ -1,5 +1,5 @@
 import { useNavigate } from "@tanstack/react-router";
-import { useEffect } from "react";
+import { useEffect, useRef } from "react";
 import { comparison, useMarks } from "../marks";
 import { SCREENS } from "./screens";
 
@@ -23,13 +23,18 @@ const PAUSE_MILLISECONDS = 1_500;
 /** Listens to the keys that work on every screen. */
 export function useKeys(open: { palette: () => void; help: () => void }) {
 	const navigate = useNavigate();
+	// The listener stays while screens change: between `g` and its letter, the page may be drawn.
+	const opening = useRef(open);
+	useEffect(() => {
+		opening.current = open;
+	}, [open]);
 	useEffect(() => {
 		let goPressedAt = Number.NEGATIVE_INFINITY;
 		let isMarking = false;
 		const listen = (event: KeyboardEvent) => {
 			if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
 				event.preventDefault();
-				open.palette();
+				opening.current.palette();
 				return;
 			}
 			if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -53,7 +58,7 @@ export function useKeys(open: { palette: () => void; help: () => void }) {
 				event.preventDefault();
 				void navigate(target);
 			} else if (event.key === "?") {
-				open.help();
+				opening.current.help();
 			} else if (event.key === "/") {
 				event.preventDefault();
 				document.querySelector<HTMLElement>("[data-filter]")?.focus();
@@ -63,7 +68,7 @@ export function useKeys(open: { palette: () => void; help: () => void }) {
 		};
 		document.addEventListener("keydown", listen);
 		return () => document.removeEventListener("keydown", listen);
-	}, [navigate, open]);
+	}, [navigate]);
 }
 
 function isTyping(target: EventTarget | null): boolean {
