@@ -290,11 +290,13 @@ async fn statements(api: &Client, query: &str) -> (Value, Vec<String>) {
     (data, executed)
 }
 
-/// What the server asks from time to time, whatever is requested: whether the sketches still fit.
-const OF_BACKGROUND: [&str; 3] = [
+/// What the server asks from time to time, whatever is requested: whether the sketches still fit, and which server cleans the queue.
+const OF_BACKGROUND: [&str; 5] = [
     "select probe_set_id from sketch_basis where state",
     "select basis_id, layer_count, debiased_rest, cka_rest",
     "select (select count(*) from (select 1 from layer_sketch",
+    "pg_try_advisory_xact_lock",
+    "summary=\"COMMIT\"",
 ];
 
 /// Whether two fields share a statement depends on the load of the machine. A field must never execute one statement

@@ -98,7 +98,9 @@ fn describe_connections(
         .override_output_type_description::<ListConnection<token::Token>>("A page of tokens.")
         .override_output_type_description::<ListConnection<token::AuditEntry>>("A page of the audit log.")
         .override_output_type_description::<ListConnection<evaluation::Mistake>>("A page of misclassified images.")
-        .override_output_type_description::<ListConnection<evaluation::Exemplar>>("A page of images of the test split.")
+        .override_output_type_description::<ListConnection<evaluation::Exemplar>>(
+            "A page of images that were classified.",
+        )
         .override_output_type_description::<ListConnection<dataset::DatasetImage>>("A page of images of a data set.")
         .override_output_type_description::<ListConnection<synthesis::Synthesis>>("A page of synthetic images.")
         .override_output_type_description::<ListConnection<synthesis::ChannelExemplars>>(
