@@ -25,7 +25,7 @@ export function markColumn<Row>(marked: (row: Row) => Marked | null): Column<Row
 	return {
 		name: "Mark",
 		hint: "Mark two versions to compare them",
-		width: "3.6rem",
+		width: "5rem",
 		cell: (row) => {
 			const version = marked(row);
 			return version && <Mark {...version} />;
