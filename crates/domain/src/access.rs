@@ -144,7 +144,7 @@ pub struct TokenRequest {
     pub description: Description,
     /// See [`Token::scope`].
     pub scope: Scope,
-    /// When it expires; for a caller that is no administrator, with its own token if `None`.
+    /// When it expires. `None`: never for an administrator, and otherwise with the token of the caller.
     pub expires_at: Option<DateTime<Utc>>,
 }
 

@@ -16,7 +16,7 @@ pub struct DraftMutation;
 #[Object(use_type_description)]
 impl DraftMutation {
     /// Reads the network of an ONNX file as blocks, to be changed and trained here. Nothing is stored. A node that cannot be expressed
-    /// as blocks is no error: the payload lists every such node. Requires the scope WRITE.
+    /// as blocks is not an error: the payload lists every such node. Requires the scope WRITE.
     async fn read_blocks(
         &self,
         ctx: &Context<'_>,

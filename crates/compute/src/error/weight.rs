@@ -21,7 +21,7 @@ pub struct WeightError {
     pub tensors: UnfitTensors,
 }
 
-/// A tensor of a file and the tensor of a network that it was tried for. One of them is missing if there is no counterpart.
+/// A tensor of a file and the tensor of a network that it was tried for. One of them is missing if the other has no counterpart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UnfitTensors {
     /// The tensor of the file.

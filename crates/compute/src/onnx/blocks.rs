@@ -29,7 +29,7 @@ pub fn to_blocks(
     found.map_err(|problems| problems.into_iter().map(|problem| in_file(imported, problem)).collect())
 }
 
-/// A problem with the name of the file's node. A step of a node that is no layer of its own is numbered after a `#`.
+/// A problem with the name of the file's node. A step that is not a layer of its own is numbered after a `#`.
 fn in_file(imported: &Imported, problem: NodeProblem) -> NodeProblem {
     let mut layers = imported.graph.layers();
     let node = match problem.node.rsplit_once('#') {

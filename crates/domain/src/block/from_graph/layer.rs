@@ -86,7 +86,7 @@ fn convolution(node: &Node, from: &[usize]) -> Result<Vec<Vec<Block>>, String> {
         node.output_shape.as_slice(),
     )
     else {
-        return Err("it is no convolution of an image".to_owned());
+        return Err("it is not a convolution of an image".to_owned());
     };
     let bias = shape_of(node, ParameterRole::Bias).is_some();
     let conv = |padding: [usize; 2]| {
@@ -133,7 +133,7 @@ pub(super) fn transposed(node: &Node, from: &[usize]) -> Result<Block, String> {
         node.output_shape.as_slice(),
     )
     else {
-        return Err("it is no transposed convolution of an image".to_owned());
+        return Err("it is not a transposed convolution of an image".to_owned());
     };
     let (kernel, size, output) = ([rows, columns], [height, width], [out_rows, out_columns]);
     let output_padding = [0, 1].map(|axis| {
