@@ -21,8 +21,12 @@ const MAX_INLINE_BYTES: usize = 64 << 10;
 const ENCODINGS: [ContentEncoding; 2] = [ContentEncoding::Brotli, ContentEncoding::Gzip];
 
 /// Levels that suit responses which are compressed once and sent once.
-const GZIP_LEVEL: u32 = 4;
-const BROTLI_QUALITY: i32 = 4;
+const GZIP_LEVEL: u8 = 4;
+const BROTLI_QUALITY: u8 = 4;
+
+/// Responses larger than this, such as a million scores, would take seconds at these levels. They get the fastest one.
+const LARGE_BYTES: usize = 1 << 20;
+const FASTEST: u8 = 1;
 
 /// Brotli's window as a power of two. The default of 4 MiB is zeroed for each response, which took a quarter of the
 /// time and most of the memory of a server under load.
@@ -122,7 +126,7 @@ fn encode_blocking(encoding: ContentEncoding, bytes: &[u8]) -> io::Result<Vec<u8
     match encoding {
         ContentEncoding::Brotli => {
             let settings = brotli::enc::BrotliEncoderParams {
-                quality: BROTLI_QUALITY,
+                quality: level(BROTLI_QUALITY, bytes).into(),
                 lgwin: BROTLI_WINDOW_BITS,
                 size_hint: bytes.len(),
                 ..Default::default()
@@ -132,11 +136,16 @@ fn encode_blocking(encoding: ContentEncoding, bytes: &[u8]) -> io::Result<Vec<u8
             Ok(encoded)
         }
         _ => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL));
+            let level = flate2::Compression::new(level(GZIP_LEVEL, bytes).into());
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
             encoder.write_all(bytes)?;
             encoder.finish()
         }
     }
+}
+
+fn level(usual: u8, bytes: &[u8]) -> u8 {
+    if bytes.len() > LARGE_BYTES { FASTEST } else { usual }
 }
 
 #[cfg(test)]

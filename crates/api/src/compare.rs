@@ -262,9 +262,11 @@ impl CkaMatrix {
         layers(ctx, &self.layers.columns).await
     }
 
-    /// The scores, row by row.
-    async fn scores(&self) -> RawList<Vec<&[f64]>> {
-        RawList(self.layers.matrix.rows().collect())
+    /// The scores, row by row, rounded to seven decimals: the layer vectors, of single precision, tell no more.
+    /// `compareLayers` has a single pair.
+    async fn scores(&self) -> RawList<Vec<Vec<f64>>> {
+        let rows = self.layers.matrix.rows();
+        RawList(rows.map(|row| row.iter().copied().map(rounded).collect()).collect())
     }
 
     /// The best-match score: the mean score of each layer with its best match in the other version, averaged over both
@@ -307,6 +309,12 @@ impl CkaMatrix {
         let (a, b) = (self.a.id.encode(), self.b.id.encode());
         format!("/cka/{}/{}.{ending}?{}", a.0, b.0, query.finish())
     }
+}
+
+/// A score with seven decimals. A million scores are as many bytes again with the digits of rounding errors.
+fn rounded(score: f64) -> f64 {
+    const DECIMALS: f64 = 1e7;
+    (score * DECIMALS).round() / DECIMALS
 }
 
 async fn layers(ctx: &Context<'_>, ids: &[LayerId]) -> Result<Vec<Layer>> {
