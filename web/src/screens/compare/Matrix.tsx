@@ -1,5 +1,14 @@
 import { interpolateViridis } from "d3-scale-chromatic";
-import { type KeyboardEvent, type MouseEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import {
+	type CSSProperties,
+	type KeyboardEvent,
+	type MouseEvent,
+	useEffect,
+	useId,
+	useMemo,
+	useRef,
+	useState,
+} from "react";
 import { score } from "../../ui/format";
 import { Axis, type AxisLayer } from "./Axis";
 import "./Matrix.css";
@@ -41,20 +50,20 @@ export function Matrix({ rows: rowSide, columns: columnSide, scores, path, selec
 	const label = useId();
 	const [map, shown] = useSize();
 	const [place, setPlace] = useState<Place>(selected ?? { row: 0, column: 0 });
-	const cell = Math.min(CELL, MAP / Math.max(rows.length, columns.length));
-	const [width, height] = [cell * columns.length, cell * rows.length];
+	const width = columns.length * Math.min(CELL, MAP / Math.max(rows.length, columns.length));
+	const ratio = columns.length / rows.length;
 	const image = useMemo(() => draw(scores, rows.length, columns.length), [scores, rows.length, columns.length]);
 	useEffect(() => {
 		const context = canvas.current?.getContext("2d");
 		if (!canvas.current || !context) return;
 		const density = window.devicePixelRatio;
-		canvas.current.width = width * density;
-		canvas.current.height = height * density;
+		canvas.current.width = shown.width * density;
+		canvas.current.height = shown.height * density;
 		context.scale(density, density);
 		context.imageSmoothingEnabled = false;
-		context.drawImage(image, 0, 0, width, height);
-		trace(context, path, cell);
-	}, [image, path, cell, width, height]);
+		context.drawImage(image, 0, 0, shown.width, shown.height);
+		trace(context, path, shown.width / columns.length);
+	}, [image, path, shown, columns.length]);
 	const at = (event: MouseEvent): Place => {
 		const box = event.currentTarget.getBoundingClientRect();
 		return {
@@ -95,7 +104,7 @@ export function Matrix({ rows: rowSide, columns: columnSide, scores, path, selec
 		height: `${100 / rows.length}%`,
 	});
 	return (
-		<figure className="matrix" style={{ gridTemplateColumns: `auto auto minmax(0, ${width}px)` }}>
+		<figure className="matrix" style={{ "--width": `${width}px`, "--ratio": ratio } as CSSProperties}>
 			<Axis {...rowSide} direction="row" pixels={shown.height} />
 			<div
 				ref={map}
@@ -106,7 +115,6 @@ export function Matrix({ rows: rowSide, columns: columnSide, scores, path, selec
 				aria-activedescendant={label}
 				tabIndex={0}
 				className="matrix-map"
-				style={{ aspectRatio: `${width} / ${height}` }}
 				onKeyDown={walk}
 				onMouseMove={(event) => setPlace(at(event))}
 				onClick={(event) => onSelect(at(event))}
