@@ -1,5 +1,6 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import type { Measure } from "../search";
+import { CKA, DEBIASED_CKA } from "./measures";
 import "./Filters.css";
 
 /** How long the reader may pause while typing. */
@@ -68,13 +69,14 @@ export function SelectFilter({
 	value,
 	onChange,
 	options,
-}: FilterProps & { options: readonly (readonly [string, string])[] }) {
+	hint,
+}: FilterProps & { options: readonly (readonly [string, string])[]; hint?: string }) {
 	const id = useId();
 	const isKnown = options.some(([option]) => option === value);
 	return (
 		<span>
-			<label htmlFor={id}>{label}</label>
-			<select id={id} value={value} onChange={(event) => onChange(event.target.value)}>
+			<label htmlFor={id}>{hint ? <abbr title={hint}>{label}</abbr> : label}</label>
+			<select id={id} title={hint} value={value} onChange={(event) => onChange(event.target.value)}>
 				{!isKnown && <option>{value}</option>}
 				{options.map(([option, name]) => (
 					<option key={option} value={option}>
@@ -91,6 +93,7 @@ export function MeasureFilter({ value, onChange }: { value: Measure; onChange: (
 	return (
 		<SelectFilter
 			label="Measure"
+			hint={`${DEBIASED_CKA}.\n${CKA}.`}
 			value={value}
 			options={[
 				["DEBIASED_CKA", "debiased CKA"],

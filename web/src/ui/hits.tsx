@@ -2,6 +2,7 @@ import type { Column } from "./columns";
 import { percent, score } from "./format";
 import { LayerLink, VersionLink } from "./links";
 import { markColumn } from "./Mark";
+import { CKA, DEBIASED_CKA } from "./measures";
 
 /** A layer that a search has found. */
 interface Hit {
@@ -31,13 +32,13 @@ export const HIT_COLUMNS: readonly Column<Hit>[] = [
 	{ name: "Kind", cell: ({ node }) => node.kind },
 	{
 		name: "Debiased CKA",
-		hint: "How similar two layers are: 1 if they compute the same, up to rotation and scale, and near 0 if they are unrelated, however wide",
+		hint: DEBIASED_CKA,
 		isNumber: true,
 		cell: ({ debiasedCka }) => <strong>{score(debiasedCka)}</strong>,
 	},
 	{
 		name: "CKA",
-		hint: "The same measure without the correction for wide layers, which look more similar in it than they are",
+		hint: CKA,
 		isNumber: true,
 		cell: ({ cka }) => score(cka),
 	},
