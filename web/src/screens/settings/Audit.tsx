@@ -34,20 +34,23 @@ const COLUMNS: readonly Column<Entry>[] = [
 	{ name: "When", cell: ({ node }) => moment(node.at) },
 	{ name: "Account", cell: ({ node }) => <bdi>{node.account ?? NONE}</bdi> },
 	{ name: "From", cell: ({ node }) => node.address ?? NONE },
-	{ name: "Change", cell: ({ node }) => <code>{node.mutation}</code> },
+	{ name: "Mutation", cell: ({ node }) => <code>{node.mutation}</code> },
 	{ name: "Outcome", cell: ({ node }) => node.code ?? "done" },
 ];
 
-/** Who changed what, the latest first. For administrators. */
+/** Who asked for what, the latest first. For administrators. */
 export function Audit() {
 	const entries = usePages(AUDIT, {}, (data) => data.auditLog);
 	return (
 		<section aria-labelledby="audit">
-			<h2 id="audit">Changes</h2>
+			<h2 id="audit">Audit log</h2>
+			<p className="quiet">
+				All mutations that were executed or forbidden, also those that change nothing, such as <code>predict</code>.
+			</p>
 			<Answer query={entries} rows={5}>
 				{({ pages }) => (
 					<Table
-						label="Changes"
+						label="Audit log"
 						columns={COLUMNS}
 						rows={pages.flatMap((page) => page.auditLog.edges)}
 						rowKey={({ cursor }) => cursor}
