@@ -5,6 +5,8 @@ import { assertHeading, barriers, withPage } from "./page.mjs";
 
 const [server, token, otherToken] = process.argv.slice(2);
 
+const READ_ONLY = "Your token allows only reading.";
+
 async function signIn(page, secret) {
 	const form = page.locator("#screen").getByRole("form", { name: "Sign in" });
 	await form.getByLabel("Token").fill(secret);
@@ -50,6 +52,20 @@ await withPage(
 		await page.goto("/");
 		await page.locator("#screen").getByText("public").first().waitFor();
 		assert.equal(await page.locator("#screen").getByText("secret").count(), 0);
+
+		// Nor can a token change anything that allows only reading; what cannot be done says so.
+		const refused = async (name) => {
+			const button = page.locator("#screen").getByRole("button", { name, exact: true });
+			await button.and(page.locator(":disabled")).waitFor();
+			assert.equal(await button.getAttribute("title"), READ_ONLY);
+		};
+		await page.goto("/models/public");
+		await refused("Edit");
+		await page.goto("/build");
+		await refused("Import");
+		await refused("Train");
+		await page.getByRole("region", { name: "Weights from a file" }).getByText(READ_ONLY).waitFor();
+		assert.deepEqual(await barriers(page), []);
 	},
 	// Until one has signed in, browsers report each refusal.
 	{ expectedErrors: ["401 (Unauthorized)", "WebSocket connection"] },

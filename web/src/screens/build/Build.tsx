@@ -11,6 +11,7 @@ import { compact, NONE, shape } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { Title } from "../../ui/Title";
 import { useLatest } from "../../ui/useLatest";
+import { WriteButton } from "../../ui/WriteButton";
 import { useAddress } from "./address";
 import { BlockForm } from "./BlockForm";
 import { Coded } from "./Coded";
@@ -114,9 +115,7 @@ export default function Build() {
 						<button type="button" onClick={() => setDialog("json")}>
 							JSON
 						</button>
-						<button type="button" onClick={() => setDialog("import")}>
-							Import
-						</button>
+						<WriteButton onClick={() => setDialog("import")}>Import</WriteButton>
 						<button type="button" disabled={blocks.length === 0} onClick={() => setDialog("export")}>
 							Export
 						</button>

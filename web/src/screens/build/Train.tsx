@@ -7,6 +7,7 @@ import { graphql } from "../../gql";
 import type { BlockInput, JobStatus, TrainingProgressQuery } from "../../gql/graphql";
 import { percent, words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
+import { READ_ONLY, useIsReadOnly, WriteButton } from "../../ui/WriteButton";
 import { useDraft } from "./draft";
 import { modelOf } from "./model";
 import { Panel } from "./Panel";
@@ -65,6 +66,7 @@ const KEY = ["train"];
 export function Train({ isValid }: { isValid: boolean | undefined }) {
 	const { blocks, dataset } = useDraft();
 	const { model, settings, started } = useTraining();
+	const isReadOnly = useIsReadOnly();
 	const train = useMutation({
 		mutationKey: KEY,
 		mutationFn: async (wanted: Wanted) => {
@@ -100,9 +102,10 @@ export function Train({ isValid }: { isValid: boolean | undefined }) {
 					/>
 				</label>
 				<TrainSettings settings={settings} onChange={(settings) => useTraining.setState({ settings })} />
-				<button type="submit" className="primary" disabled={!isValid || train.isPending || isDone}>
+				<WriteButton type="submit" className="primary" disabled={!isValid || train.isPending || isDone}>
 					Train
-				</button>
+				</WriteButton>
+				{isReadOnly && <p className="quiet">{READ_ONLY}</p>}
 				{blocks.length === 0 && <p className="quiet">The network has no blocks yet.</p>}
 				{isValid === false && <p className="quiet">The network has faults. Correct them first.</p>}
 			</form>

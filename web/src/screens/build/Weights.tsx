@@ -10,6 +10,7 @@ import { Folded } from "../../ui/Folded";
 import { NONE, shape, words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { Table } from "../../ui/Table";
+import { READ_ONLY, useIsReadOnly } from "../../ui/WriteButton";
 import { useDraft } from "./draft";
 import { modelOf } from "./model";
 import { Panel } from "./Panel";
@@ -60,12 +61,13 @@ export function Weights({ isValid }: { isValid: boolean }) {
 			return { ...network, weights, ...(await request(MAP, { input: { ...network, weights } })).mapWeights };
 		},
 	});
-	const choice = useFileChoice((file) => isValid && map.mutate(file));
+	const refusal = useIsReadOnly() ? READ_ONLY : isValid ? null : "Weights are taken once the network has no faults.";
+	const choice = useFileChoice((file) => refusal === null && map.mutate(file));
 	// A mapping says nothing of a network that was changed since.
 	const mapped = map.data?.blocks === blocks && map.data.dataset === dataset ? map.data : null;
 	return (
 		<Panel id="weights" title="Weights from a file" {...choice.target}>
-			{isValid ? (
+			{refusal === null ? (
 				<FileField
 					label="Choose or drop a .safetensors or PyTorch file"
 					accept=".safetensors,.pt,.pth"
@@ -73,7 +75,7 @@ export function Weights({ isValid }: { isValid: boolean }) {
 					chosen={map.variables ?? null}
 				/>
 			) : (
-				<p className="quiet">Weights are taken once the network has no faults.</p>
+				<p className="quiet">{refusal}</p>
 			)}
 			{map.isPending && <p role="status">Reading the file.</p>}
 			{map.error && <Problem error={map.error} />}

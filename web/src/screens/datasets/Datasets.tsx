@@ -5,6 +5,7 @@ import { useDocument } from "../../api/queries";
 import { graphql } from "../../gql";
 import { Answer, Empty } from "../../ui/Answer";
 import { Title } from "../../ui/Title";
+import { WriteButton } from "../../ui/WriteButton";
 import { DatasetFacts } from "./DatasetFacts";
 import { ImportDataset } from "./ImportDataset";
 
@@ -27,9 +28,7 @@ export default function Datasets() {
 		<>
 			<Title>Data sets</Title>
 			<p>
-				<button type="button" onClick={() => setImporting(true)}>
-					Import
-				</button>
+				<WriteButton onClick={() => setImporting(true)}>Import</WriteButton>
 			</p>
 			{isImporting && <ImportDataset onClose={() => setImporting(false)} />}
 			<Answer query={datasets} rows={4}>

@@ -12,6 +12,7 @@ import { VersionLink } from "../../ui/links";
 import { Problem } from "../../ui/Problem";
 import { Rows } from "../../ui/Rows";
 import { Title } from "../../ui/Title";
+import { WriteButton } from "../../ui/WriteButton";
 
 const JOBS = graphql(`
 	query Jobs($after: String, $statuses: [JobStatus!]!, $order: JobOrder) {
@@ -132,16 +133,16 @@ export default function Jobs() {
 				const subject = `${words(kind)} of ${worked}`;
 				if (status === "QUEUED" || status === "RUNNING") {
 					return (
-						<button type="button" aria-label={`Cancel: ${subject}`} onClick={() => cancel.mutate({ input: { id } })}>
+						<WriteButton aria-label={`Cancel: ${subject}`} onClick={() => cancel.mutate({ input: { id } })}>
 							Cancel
-						</button>
+						</WriteButton>
 					);
 				}
 				if (status === "SUCCEEDED") return null;
 				return (
-					<button type="button" aria-label={`Retry: ${subject}`} onClick={() => retry.mutate({ input: { id } })}>
+					<WriteButton aria-label={`Retry: ${subject}`} onClick={() => retry.mutate({ input: { id } })}>
 						Retry
-					</button>
+					</WriteButton>
 				);
 			},
 		},

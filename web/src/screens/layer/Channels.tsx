@@ -5,6 +5,7 @@ import { Answer, Empty } from "../../ui/Answer";
 import { More } from "../../ui/More";
 import { Picture } from "../../ui/Picture";
 import { Problem } from "../../ui/Problem";
+import { WriteButton } from "../../ui/WriteButton";
 import type { Layer } from "./Layer";
 import "./Channels.css";
 
@@ -91,14 +92,13 @@ export function Channels({ layer, version }: { layer: Layer; version: string }) 
 						return (
 							<Empty>
 								Nobody has asked yet which test images each channel reacts to most.{" "}
-								<button
-									type="button"
+								<WriteButton
 									className="primary"
 									disabled={find.isPending || find.isSuccess}
 									onClick={() => find.mutate({ input: { versionId: version } })}
 								>
 									{find.isSuccess ? "Looking" : "Look for them"}
-								</button>
+								</WriteButton>
 								{find.error && <Problem error={find.error} />}
 							</Empty>
 						);
@@ -122,8 +122,7 @@ export function Channels({ layer, version }: { layer: Layer; version: string }) 
 												{synthetic ? (
 													<Picture {...synthetic} alt={`Made to maximise channel ${channel}`} />
 												) : (
-													<button
-														type="button"
+													<WriteButton
 														aria-label={`Make an image for channel ${channel}`}
 														disabled={synthesize.isPending}
 														onClick={() =>
@@ -133,7 +132,7 @@ export function Channels({ layer, version }: { layer: Layer; version: string }) 
 														}
 													>
 														Make an image
-													</button>
+													</WriteButton>
 												)}
 											</div>
 											{images.map(({ index, activation, picture }) => (

@@ -13,6 +13,7 @@ import { Problem } from "../../ui/Problem";
 import { Rows } from "../../ui/Rows";
 import { Tags } from "../../ui/Tags";
 import { Title } from "../../ui/Title";
+import { WriteButton } from "../../ui/WriteButton";
 
 const MODELS = graphql(`
 	query Library($after: String, $filter: ModelFilter, $order: ModelOrder) {
@@ -143,14 +144,13 @@ export default function Library() {
 			name: "Action",
 			width: "7rem",
 			cell: ({ id, name }) => (
-				<button
-					type="button"
+				<WriteButton
 					aria-label={`Restore ${name}`}
 					disabled={restore.isPending}
 					onClick={() => restore.mutate({ input: { id } })}
 				>
 					Restore
-				</button>
+				</WriteButton>
 			),
 		},
 	];

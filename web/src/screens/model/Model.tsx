@@ -14,6 +14,7 @@ import { More } from "../../ui/More";
 import { Table } from "../../ui/Table";
 import { Tags } from "../../ui/Tags";
 import { Title } from "../../ui/Title";
+import { WriteButton } from "../../ui/WriteButton";
 import { EditModel } from "./EditModel";
 import "./Model.css";
 
@@ -99,11 +100,7 @@ export default function ModelScreen() {
 					<>
 						<Title
 							path={<Link to="/">Library</Link>}
-							actions={
-								<button type="button" onClick={() => setEditing(true)}>
-									Edit
-								</button>
-							}
+							actions={<WriteButton onClick={() => setEditing(true)}>Edit</WriteButton>}
 						>
 							{model.name}
 						</Title>

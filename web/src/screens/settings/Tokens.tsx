@@ -10,6 +10,7 @@ import { moment, NONE, words } from "../../ui/format";
 import { More } from "../../ui/More";
 import { Problem } from "../../ui/Problem";
 import { Table } from "../../ui/Table";
+import { WriteButton } from "../../ui/WriteButton";
 
 const TOKENS = graphql(`
 	query Tokens($after: String) {
@@ -182,9 +183,9 @@ function NewToken({ scope }: { scope: TokenScope }) {
 					))}
 				</select>
 			</label>
-			<button type="submit" disabled={create.isPending}>
+			<WriteButton type="submit" disabled={create.isPending}>
 				Create
-			</button>
+			</WriteButton>
 			{create.error && <Problem error={create.error} />}
 			{create.data && (
 				<p role="status" className="notice">

@@ -6,6 +6,7 @@ import { graphql } from "../../gql";
 import { Empty } from "../../ui/Answer";
 import { words } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
+import { WriteButton } from "../../ui/WriteButton";
 
 const EVALUATE = graphql(`
 	mutation Evaluate($input: EvaluateVersionInput!) {
@@ -44,14 +45,13 @@ export function NotEvaluated({ version, children }: NotEvaluatedProps) {
 		<Empty>
 			{children}{" "}
 			{version.status === "READY" && (
-				<button
-					type="button"
+				<WriteButton
 					className="primary"
 					disabled={isUnderWay}
 					onClick={() => evaluate.mutate({ input: { versionId: version.id } })}
 				>
 					{isUnderWay ? "Evaluating" : "Evaluate"}
-				</button>
+				</WriteButton>
 			)}{" "}
 			{evaluate.isSuccess && <Link to="/jobs">Jobs</Link>}
 			{hasFailed && (

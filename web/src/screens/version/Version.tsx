@@ -10,6 +10,7 @@ import { compact, moment, percent, words } from "../../ui/format";
 import { Mark } from "../../ui/Mark";
 import { Tabs } from "../../ui/Tabs";
 import { Title } from "../../ui/Title";
+import { WriteButton } from "../../ui/WriteButton";
 import { DeleteVersion } from "./DeleteVersion";
 import { Evaluation } from "./Evaluation";
 import { Files } from "./Files";
@@ -101,9 +102,7 @@ export default function VersionScreen() {
 									<Link className="button" to="/compare" search={{ a: `${model.name}:${version.number}` }}>
 										Compare
 									</Link>
-									<button type="button" onClick={() => setDeleting(true)}>
-										Delete
-									</button>
+									<WriteButton onClick={() => setDeleting(true)}>Delete</WriteButton>
 								</>
 							}
 						>
