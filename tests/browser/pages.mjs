@@ -26,6 +26,25 @@ await withPage(server, async (page) => {
 	await page.getByRole("link", { name: "model 0", exact: true }).waitFor();
 	assert.equal(await page.getByRole("alert").count(), 0);
 
+	// After a job, the page in view is read again, and the one behind it when one gets there.
+	await page.keyboard.press("Home");
+	await page.getByRole("link", { name: "of many versions", exact: true }).waitFor();
+	const read = [];
+	const isOfList = (request) => request.postDataJSON()?.variables?.filter !== undefined;
+	page.on("request", (request) => isOfList(request) && read.push(request.postDataJSON().variables.after));
+	const ask = async (query) => (await (await page.request.post("/graphql", { data: { query } })).json()).data;
+	const { model } = await ask('{ model(name: "of many versions") { version(alias: "latest") { id } } }');
+	const input = `{ versionId: "${model.version.id}" }`;
+	const [answer] = await Promise.all([
+		page.waitForResponse((response) => isOfList(response.request())),
+		ask(`mutation { evaluateVersion(input: ${input}) { job { id } } }`),
+	]);
+	await answer.finished();
+	await ask("{ viewer { scope } }");
+	assert.deepEqual([...new Set(read)], [null]);
+	await page.keyboard.press("End");
+	await page.getByRole("link", { name: "model 0", exact: true }).waitFor();
+
 	// The newest version stands first, and older ones are read when one asks for them.
 	await page.goto("/models/of many versions");
 	await page.getByRole("heading", { name: "101 versions" }).waitFor();

@@ -2,7 +2,7 @@ import { createClient } from "graphql-ws";
 import { useEffect, useRef, useSyncExternalStore } from "react";
 import { graphql } from "../gql";
 import type { TypedDocumentString } from "../gql/graphql";
-import { queries } from "./queries";
+import { readAgain } from "./queries";
 import { type GraphqlError, RequestError } from "./request";
 
 const JOBS_CHANGED = graphql(`
@@ -35,7 +35,7 @@ const client = createClient({
 		await new Promise((resolve) => setTimeout(resolve, milliseconds));
 	},
 	// After a lost connection, changes may have been missed: read first, then listen.
-	on: { connected: (_socket, _payload, wasRetry) => wasRetry && void queries.invalidateQueries() },
+	on: { connected: (_socket, _payload, wasRetry) => wasRetry && void readAgain() },
 });
 
 /** The events of a subscription until it ends or is left. */
@@ -93,7 +93,7 @@ function listen(): () => void {
 		if (error instanceof RequestError && error.code === "UNAUTHENTICATED") return;
 		setTimeout(() => {
 			if (watchers.size > 0) stop ??= listen();
-			void queries.invalidateQueries();
+			void readAgain();
 		}, WAITS.at(-1));
 	};
 	return subscribe(
@@ -103,7 +103,7 @@ function listen(): () => void {
 			next: ({ jobs }) => {
 				changes += 1;
 				// What a job wrote may be anywhere.
-				if (ENDED.has(jobs.status)) void queries.invalidateQueries();
+				if (ENDED.has(jobs.status)) void readAgain();
 				for (const notify of watchers) notify();
 			},
 			error: again,

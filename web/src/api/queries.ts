@@ -1,13 +1,14 @@
 import {
 	type InfiniteData,
 	QueryClient,
+	type QueryFilters,
 	type UseInfiniteQueryResult,
 	type UseQueryResult,
 	useInfiniteQuery,
 	useMutation,
 	useQuery,
 } from "@tanstack/react-query";
-import { useCallback, useEffect } from "react";
+import { type RefObject, useCallback, useEffect } from "react";
 import type { TypedDocumentString } from "../gql/graphql";
 import { RequestError, request } from "./request";
 
@@ -50,9 +51,43 @@ export function useDocument<Data, Variables>(
 	});
 }
 
+/**
+ * Reads again what is shown, or those of it that are meant. Of a long list, the pages behind those in view are left out: they are read when
+ * the reader gets there.
+ */
+export async function readAgain(meant: QueryFilters = {}, options: { cancelRefetch?: boolean } = {}): Promise<void> {
+	for (const query of queries.getQueryCache().findAll(meant)) {
+		const { shown } = query.meta ?? {};
+		if (!shown) continue;
+		const count = Math.max(1, Math.ceil(shown.current / ROWS_OF_PAGE));
+		queries.setQueryData<InfiniteData<unknown>>(query.queryKey, (found) =>
+			found && count < found.pages.length
+				? { pages: found.pages.slice(0, count), pageParams: found.pageParams.slice(0, count) }
+				: undefined,
+		);
+	}
+	await queries.invalidateQueries(meant, options);
+}
+
+declare module "@tanstack/react-query" {
+	interface Register {
+		queryMeta: { shown?: RefObject<number> | undefined };
+	}
+}
+
+/** How many rows each page of a long list has. */
+const ROWS_OF_PAGE = 100;
+
 /** A page of a list, as the API gives it. */
 export interface Page {
 	pageInfo: { hasNextPage: boolean; endCursor?: string | null };
+}
+
+interface PageOptions<Data> {
+	/** For a long list, the number of its rows down to the last one in view. */
+	shown?: RefObject<number>;
+	/** Whether a page says that the list stays as it is. Then it is not read again. */
+	isFinal?: (data: Data) => boolean;
 }
 
 /** The pages of a list, which are read one after the other. */
@@ -60,10 +95,13 @@ export function usePages<Data, Variables extends { after?: string | null | undef
 	document: TypedDocumentString<Data, Variables>,
 	variables: Omit<Variables, "after">,
 	page: (data: Data) => Page | null | undefined,
+	{ shown, isFinal }: PageOptions<Data> = {},
 ): UseInfiniteQueryResult<InfiniteData<Data>> {
 	return useInfiniteQuery({
 		queryKey: [document.__meta__?.hash, variables],
 		queryFn: ({ pageParam, signal }) => request(document, { ...variables, after: pageParam } as Variables, signal),
+		staleTime: ({ state: { data } }) => (data && isFinal?.(data.pages[0] as Data) ? "static" : FRESH_MILLISECONDS),
+		meta: { shown },
 		// All pages that are there would be read once more, whenever the reader comes back to the window.
 		refetchOnWindowFocus: false,
 		initialPageParam: null as string | null,
@@ -103,6 +141,6 @@ export function useAll(
 export function useChange<Data, Variables>(document: TypedDocumentString<Data, Variables>) {
 	return useMutation({
 		mutationFn: (variables: Variables) => request(document, variables),
-		onSuccess: () => queries.invalidateQueries(),
+		onSuccess: () => readAgain(),
 	});
 }

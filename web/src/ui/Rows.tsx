@@ -1,5 +1,5 @@
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef } from "react";
+import { type RefObject, useEffect, useRef } from "react";
 import { Cells, type Column, Heads } from "./columns";
 import "./Rows.css";
 
@@ -10,6 +10,8 @@ interface RowsProps<Row> {
 	rowKey: (row: Row) => string;
 	/** Number of rows of the whole list, if it is known. */
 	total?: number | undefined;
+	/** Where the number of rows down to the last one in view is kept. */
+	shown?: RefObject<number>;
 	/** Called when the end of the rows comes into view. */
 	onEnd?: (() => void) | undefined;
 }
@@ -17,7 +19,7 @@ interface RowsProps<Row> {
 const ROW_HEIGHT = 40;
 
 /** A table of many rows, of which only those in view are drawn. `j` and `k` walk through them. */
-export function Rows<Row>({ label, columns, rows, rowKey, total, onEnd }: RowsProps<Row>) {
+export function Rows<Row>({ label, columns, rows, rowKey, total, shown: reach, onEnd }: RowsProps<Row>) {
 	const place = useRef<HTMLTableElement>(null);
 	const virtualizer = useWindowVirtualizer({
 		count: rows.length,
@@ -31,6 +33,9 @@ export function Rows<Row>({ label, columns, rows, rowKey, total, onEnd }: RowsPr
 	useEffect(() => {
 		if (isAtEnd) onEnd?.();
 	}, [isAtEnd, onEnd]);
+	useEffect(() => {
+		if (reach && last) reach.current = last.index + 1;
+	}, [reach, last]);
 	useEffect(() => {
 		const table = place.current;
 		table?.addEventListener("mouseover", tellCut);

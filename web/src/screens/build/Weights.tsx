@@ -1,7 +1,7 @@
 import { useMutation } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { queries } from "../../api/queries";
+import { readAgain } from "../../api/queries";
 import { request } from "../../api/request";
 import { graphql } from "../../gql";
 import type { BlockInput, MapWeightsMutation } from "../../gql/graphql";
@@ -164,7 +164,7 @@ function Register({ blocks, dataset, weights }: RegisterProps) {
 			if (!version) throw new Error("The server answered without a version.");
 			return { name, number: version.number };
 		},
-		onSuccess: () => queries.invalidateQueries(),
+		onSuccess: () => readAgain(),
 	});
 	// Each registration makes a version, also a second one of the same weights.
 	const isDone = register.isSuccess && register.variables === model.trim();

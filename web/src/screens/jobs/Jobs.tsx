@@ -1,6 +1,7 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
+import { useRef } from "react";
 import { useJobChanges } from "../../api/live";
-import { useChange, useMore, usePages } from "../../api/queries";
+import { readAgain, useChange, useMore, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { JobsQuery } from "../../gql/graphql";
 import { JOB_STATES, type JobsSearch } from "../../search";
@@ -77,6 +78,8 @@ const ORDERS = {
 	finished: ["FINISHED_AT", "DESC"],
 } as const;
 
+const readJobs = (options: { cancelRefetch: boolean }) => readAgain({ queryKey: [JOBS.__meta__?.hash] }, options);
+
 const route = getRouteApi("/jobs");
 
 /** What runs in the background, what waits and what failed. */
@@ -84,11 +87,16 @@ export default function Jobs() {
 	const { status, order = "newest" } = route.useSearch();
 	const [field, direction] = ORDERS[order];
 	const navigate = route.useNavigate();
-	const jobs = usePages(JOBS, { statuses: status ? [status] : [], order: { field, direction } }, (data) => data.jobs);
+	const shown = useRef(0);
+	const jobs = usePages(
+		JOBS,
+		{ statuses: status ? [status] : [], order: { field, direction } },
+		(data) => data.jobs,
+		{ shown },
+	);
 	const set = (change: Partial<Record<keyof JobsSearch, unknown>>) =>
 		void navigate({ search: (before) => ({ ...before, ...change }) as JobsSearch, replace: true });
-	const { refetch } = jobs;
-	useJobChanges(refetch);
+	useJobChanges(readJobs);
 	const more = useMore(jobs);
 	const cancel = useChange(CANCEL);
 	const retry = useChange(RETRY);
@@ -181,6 +189,7 @@ export default function Jobs() {
 							rows={rows}
 							rowKey={(job) => job.id}
 							total={pages[0]?.jobs.totalCount}
+							shown={shown}
 							onEnd={more}
 						/>
 					);

@@ -1,4 +1,5 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
+import { useRef } from "react";
 import { useChange, useDocument, useMore, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
 import type { LibraryQuery } from "../../gql/graphql";
@@ -115,6 +116,7 @@ export default function Library() {
 	const search = route.useSearch();
 	const navigate = route.useNavigate();
 	const [field, direction] = ORDERS[search.order ?? "newest"];
+	const shown = useRef(0);
 	const models = usePages(
 		MODELS,
 		{
@@ -130,6 +132,7 @@ export default function Library() {
 			order: { field, direction },
 		},
 		(data) => data.models,
+		{ shown },
 	);
 	const datasets = useDocument(DATASETS, {});
 	const set = (change: Partial<Record<keyof LibrarySearch, unknown>>) =>
@@ -221,6 +224,7 @@ export default function Library() {
 									rows={rows}
 									rowKey={(model) => model.id}
 									total={total}
+									shown={shown}
 									onEnd={more}
 								/>
 							</>

@@ -2,6 +2,7 @@ import { getRouteApi, Link } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 import { useAll, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
+import type { LayersQuery } from "../../gql/graphql";
 import { Answer, Empty, Skeleton } from "../../ui/Answer";
 import { integer, shape } from "../../ui/format";
 import { totalOperations } from "./cost";
@@ -52,7 +53,9 @@ const route = getRouteApi("/models/$model/versions/$number");
 /** The layers of a version as a graph or as a table, with what they cost. */
 export function Network(named: NamedVersion) {
 	const { view } = route.useSearch();
-	const layers = usePages(LAYERS, { version: named.version.id }, (data) => data.version?.layers);
+	const layers = usePages(LAYERS, { version: named.version.id }, (data) => data.version?.layers, {
+		isFinal: hasLayers,
+	});
 	const [isPatient, setPatient] = useState(false);
 	// Costs are shares of the whole, so all pages are read. A version has some thousand layers at most.
 	useAll(layers);
@@ -91,6 +94,11 @@ export function Network(named: NamedVersion) {
 			</Answer>
 		</>
 	);
+}
+
+/** Layers do not change once they are there. */
+function hasLayers({ version }: LayersQuery): boolean {
+	return (version?.layers.totalCount ?? 0) > 0;
 }
 
 function Views({ shown }: { shown: "graph" | "table" }) {
