@@ -318,7 +318,7 @@ await withPage(
 );
 
 // A link shows the network to somebody else, who gets back the one before.
-await withPage(server, async (page) => {
+await withPage(server, async (page, context) => {
 	await page.goto("/build");
 	await page.getByRole("button", { name: "ELU", exact: true }).click();
 	await outline(page, ["0 ELU"]);
@@ -347,6 +347,18 @@ await withPage(server, async (page) => {
 	await page.getByRole("button", { name: "Add a ReLU to main" }).click();
 	await outline(page, ["0 ELU", "1 Residual", "1.main.0 ReLU"]);
 	assert.equal(await page.evaluate(() => document.activeElement.dataset.path), "1.main.0");
+	// Another tab shows the same network, and neither loses what the other one does.
+	const other = await context.newPage();
+	await other.goto("/build");
+	await outline(other, ["0 ELU", "1 Residual", "1.main.0 ReLU"]);
+	await other.getByRole("button", { name: "Tanh", exact: true }).click();
+	await outline(other, ["0 ELU", "1 Tanh", "2 Residual", "2.main.0 ReLU"]);
+	await outline(page, ["0 ELU", "1 Tanh", "2 Residual", "2.main.0 ReLU"]);
+	await page.getByText("Another tab changed the network.").waitFor();
+	await page.getByRole("button", { name: "Undo" }).click();
+	await outline(page, ["0 ELU", "1 Residual", "1.main.0 ReLU"]);
+	await outline(other, ["0 ELU", "1 Residual", "1.main.0 ReLU"]);
+	await other.close();
 	// A value that is none of the options is shown, and a data set that the server does not have.
 	await page.evaluate(() => {
 		const blocks = [{ kind: "Conv2d", parameters: { bias: "maybe" } }];

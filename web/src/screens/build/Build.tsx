@@ -27,6 +27,7 @@ import { Train } from "./Train";
 import { Tree } from "./Tree";
 import { type Block, blockAt, outline } from "./tree";
 import { Weights } from "./Weights";
+import "./tabs";
 import "./Build.css";
 
 const KINDS = graphql(`
