@@ -1,4 +1,4 @@
-import type { ReactNode } from "react";
+import { memo, type ReactNode } from "react";
 
 /** A column of a table. */
 export interface Column<Row> {
@@ -30,8 +30,10 @@ function Name<Row>({ name, hint, isNameHidden }: Column<Row>) {
 	return isNameHidden ? <span className="visually-hidden">{name}</span> : name;
 }
 
-/** The cells of a row. */
-export function Cells<Row>({ columns, row }: { columns: readonly Column<Row>[]; row: Row }) {
+/** The cells of a row, drawn again only if it or the columns change: while one scrolls, most rows stay. */
+export const Cells = memo(AllCells) as typeof AllCells;
+
+function AllCells<Row>({ columns, row }: { columns: readonly Column<Row>[]; row: Row }): ReactNode {
 	return columns.map((column) => (
 		<td key={column.name} className={classes(column)}>
 			{column.cell(row)}

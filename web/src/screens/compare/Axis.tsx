@@ -1,3 +1,4 @@
+import { memo } from "react";
 import { shortened, ticks } from "./ticks";
 
 export interface AxisLayer {
@@ -11,10 +12,11 @@ interface AxisProps {
 	layers: readonly AxisLayer[];
 	/** The length of the axis on the screen. */
 	pixels: number;
+	direction: "row" | "column";
 }
 
-/** The names of rows or columns beside a map. Screen readers get them with the cells. */
-export function Axis({ title, layers, pixels, direction }: AxisProps & { direction: "row" | "column" }) {
+/** The names of rows or columns beside a map, which stay while one points at cells. Screen readers get them with the cells. */
+export const Axis = memo(function Axis({ title, layers, pixels, direction }: AxisProps) {
 	const edge = direction === "row" ? "top" : "left";
 	return (
 		<>
@@ -31,4 +33,4 @@ export function Axis({ title, layers, pixels, direction }: AxisProps & { directi
 			</div>
 		</>
 	);
-}
+});

@@ -1,5 +1,5 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { useRef } from "react";
+import { useMemo, useRef } from "react";
 import { useJobChanges } from "../../api/live";
 import { readAgain, useChange, useMore, usePages } from "../../api/queries";
 import { graphql } from "../../gql";
@@ -88,12 +88,9 @@ export default function Jobs() {
 	const [field, direction] = ORDERS[order];
 	const navigate = route.useNavigate();
 	const shown = useRef(0);
-	const jobs = usePages(
-		JOBS,
-		{ statuses: status ? [status] : [], order: { field, direction } },
-		(data) => data.jobs,
-		{ shown },
-	);
+	const jobs = usePages(JOBS, { statuses: status ? [status] : [], order: { field, direction } }, (data) => data.jobs, {
+		shown,
+	});
 	const set = (change: Partial<Record<keyof JobsSearch, unknown>>) =>
 		void navigate({ search: (before) => ({ ...before, ...change }) as JobsSearch, replace: true });
 	useJobChanges(readJobs);
@@ -101,60 +98,7 @@ export default function Jobs() {
 	const cancel = useChange(CANCEL);
 	const retry = useChange(RETRY);
 	const error = cancel.error ?? retry.error;
-	const columns: readonly Column<Job>[] = [
-		{
-			name: "Subject",
-			cell: ({ version, newDatasetName, status }) =>
-				version ? (
-					<VersionLink model={version.model.name} number={version.number} />
-				) : newDatasetName && status === "SUCCEEDED" ? (
-					<Link to="/datasets/$name" params={{ name: newDatasetName }}>
-						data set <bdi>{newDatasetName}</bdi>
-					</Link>
-				) : (
-					<>
-						data set <bdi>{newDatasetName}</bdi>
-					</>
-				),
-		},
-		{ name: "Work", width: "9rem", cell: ({ kind }) => words(kind) },
-		{
-			name: "State",
-			cell: ({ status, phase, progress, failure }) =>
-				status === "RUNNING" ? (
-					<>
-						<progress value={progress} aria-label="Progress" /> {words(phase)}
-					</>
-				) : (
-					<span title={failure?.message}>
-						{words(status)}
-						{failure && `: ${failure.message}`}
-					</span>
-				),
-		},
-		{ name: "Created", rank: 3, width: "11rem", cell: ({ createdAt }) => moment(createdAt) },
-		{
-			name: "Action",
-			width: "6rem",
-			cell: ({ id, kind, status, version, newDatasetName }) => {
-				const worked = version ? `${version.model.name}, version ${version.number}` : `data set ${newDatasetName}`;
-				const subject = `${words(kind)} of ${worked}`;
-				if (status === "QUEUED" || status === "RUNNING") {
-					return (
-						<WriteButton aria-label={`Cancel: ${subject}`} onClick={() => cancel.mutate({ input: { id } })}>
-							Cancel
-						</WriteButton>
-					);
-				}
-				if (status === "SUCCEEDED") return null;
-				return (
-					<WriteButton aria-label={`Retry: ${subject}`} onClick={() => retry.mutate({ input: { id } })}>
-						Retry
-					</WriteButton>
-				);
-			},
-		},
-	];
+	const columns = useMemo(() => columnsOf(cancel.mutate, retry.mutate), [cancel.mutate, retry.mutate]);
 	return (
 		<>
 			<Title>Jobs</Title>
@@ -197,4 +141,64 @@ export default function Jobs() {
 			</Answer>
 		</>
 	);
+}
+
+/** Does something with a job. */
+type Act = (variables: { input: { id: string } }) => void;
+
+function columnsOf(cancel: Act, retry: Act): readonly Column<Job>[] {
+	return [
+		{
+			name: "Subject",
+			cell: ({ version, newDatasetName, status }) =>
+				version ? (
+					<VersionLink model={version.model.name} number={version.number} />
+				) : newDatasetName && status === "SUCCEEDED" ? (
+					<Link to="/datasets/$name" params={{ name: newDatasetName }}>
+						data set <bdi>{newDatasetName}</bdi>
+					</Link>
+				) : (
+					<>
+						data set <bdi>{newDatasetName}</bdi>
+					</>
+				),
+		},
+		{ name: "Work", width: "9rem", cell: ({ kind }) => words(kind) },
+		{
+			name: "State",
+			cell: ({ status, phase, progress, failure }) =>
+				status === "RUNNING" ? (
+					<>
+						<progress value={progress} aria-label="Progress" /> {words(phase)}
+					</>
+				) : (
+					<span title={failure?.message}>
+						{words(status)}
+						{failure && `: ${failure.message}`}
+					</span>
+				),
+		},
+		{ name: "Created", rank: 3, width: "11rem", cell: ({ createdAt }) => moment(createdAt) },
+		{
+			name: "Action",
+			width: "6rem",
+			cell: ({ id, kind, status, version, newDatasetName }) => {
+				const worked = version ? `${version.model.name}, version ${version.number}` : `data set ${newDatasetName}`;
+				const subject = `${words(kind)} of ${worked}`;
+				if (status === "QUEUED" || status === "RUNNING") {
+					return (
+						<WriteButton aria-label={`Cancel: ${subject}`} onClick={() => cancel({ input: { id } })}>
+							Cancel
+						</WriteButton>
+					);
+				}
+				if (status === "SUCCEEDED") return null;
+				return (
+					<WriteButton aria-label={`Retry: ${subject}`} onClick={() => retry({ input: { id } })}>
+						Retry
+					</WriteButton>
+				);
+			},
+		},
+	];
 }

@@ -1,4 +1,4 @@
-import { Fragment } from "react";
+import { Fragment, useMemo } from "react";
 import type { LayersQuery } from "../../gql/graphql";
 import type { Column } from "../../ui/columns";
 import { compact, percent, shape } from "../../ui/format";
@@ -10,20 +10,20 @@ import type { NamedVersion } from "./Version";
 export type Layer = NonNullable<LayersQuery["version"]>["layers"]["nodes"][number];
 
 /** The layers of a version in execution order, with what they cost. */
-export function LayerTable({ layers, total, ...version }: NamedVersion & { layers: readonly Layer[]; total: number }) {
-	return (
-		<Rows label="Layers" columns={columns(version, layers)} rows={layers} rowKey={(layer) => layer.id} total={total} />
-	);
+export function LayerTable({ layers, total, ...named }: NamedVersion & { layers: readonly Layer[]; total: number }) {
+	const { model, version } = named;
+	const operations = totalOperations(layers);
+	const columns = useMemo(() => columnsOf(model, version.number, operations), [model, version.number, operations]);
+	return <Rows label="Layers" columns={columns} rows={layers} rowKey={(layer) => layer.id} total={total} />;
 }
 
-function columns({ model, version }: NamedVersion, layers: readonly Layer[]): readonly Column<Layer>[] {
-	const total = totalOperations(layers);
+function columnsOf(model: string, number: number, operations: number): readonly Column<Layer>[] {
 	return [
 		{
 			name: "Layer",
 			cell: ({ name, degenerate }) => (
 				<>
-					<LayerLink model={model} number={version.number} layer={name} />
+					<LayerLink model={model} number={number} layer={name} />
 					{degenerate.map(({ message }) => (
 						<Fragment key={message}>
 							{" "}
@@ -59,8 +59,8 @@ function columns({ model, version }: NamedVersion, layers: readonly Layer[]): re
 			cell: ({ multiplyAccumulates }) =>
 				multiplyAccumulates > 0 && (
 					<span className="cost">
-						<span style={{ width: `${(8 * multiplyAccumulates) / total}rem` }} aria-hidden="true" />
-						{percent(multiplyAccumulates / total)}
+						<span style={{ width: `${(8 * multiplyAccumulates) / operations}rem` }} aria-hidden="true" />
+						{percent(multiplyAccumulates / operations)}
 					</span>
 				),
 		},
