@@ -14,7 +14,7 @@ const PICTURES = [
 	["evaluation", "/models/plain-1/versions/1?tab=evaluation&actual=9&predicted=3", "9 taken for 3"],
 	["similar", "/models/plain-1/versions/1/layers/2", "by chance"],
 	["maps", "/models/plain-1/versions/1/layers/2?tab=maps&image=7", "channel 12"],
-	["compare", "/compare?a=plain-1&b=residual-1&row=5&column=8", "Pair", 980],
+	["compare", "/compare?a=plain-1&b=residual-1&row=5&column=8", "Pair", 1010],
 ];
 
 await withPage(
