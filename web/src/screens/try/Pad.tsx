@@ -1,8 +1,10 @@
 import { type PointerEvent, useEffect, useRef } from "react";
 
-/** Pixels of each side of the pad, and of the pen. Networks see far smaller images. */
+/** Pixels of each side of the pad. Networks see far smaller images. */
 const SIDE = 280;
-const PEN = 22;
+
+/** Pixels of the pen: an eighth of the pad, as strokes of digits are in data sets. Thinner ones are lost in small images. */
+const PEN = 36;
 
 /** How often the drawing is passed on while one draws. */
 const INTERVAL_MILLISECONDS = 120;
@@ -60,7 +62,8 @@ export function Pad({ onDraw }: { onDraw: (image: Blob | null) => void }) {
 			<p>
 				<button type="button" onClick={clear}>
 					Clear
-				</button>
+				</button>{" "}
+				<span className="quiet">Draw as large as the pad.</span>
 			</p>
 		</div>
 	);
