@@ -302,9 +302,11 @@ pub struct SynthesisSettings {
     scale: f64,
     /// Maximum random rotation before each step, in degrees.
     rotation: f64,
-    /// Weight of the penalty on differences between neighbouring pixels (total variation), relative to the activation.
+    /// Weight of the penalty on differences between neighbouring pixels (total variation), relative to what the image adds to
+    /// the activation of the mean image.
     total_variation: f64,
-    /// Weight of the penalty on the distance from the mean image, relative to the activation.
+    /// Weight of the penalty on the distance from the mean image, relative to what the image adds to the
+    /// activation of the mean image.
     l2: f64,
 }
 

@@ -94,6 +94,8 @@ impl Task for SynthesisTask {
             control.between_steps()?;
             activation(&network.to_layout(normalise(&canvas.image()?)?)?)
         })?;
+        let mean_image = normalise(&canvas.image()?)?.zeros_like()?;
+        let reference = f64::from(activation(&network.to_layout(mean_image)?)?.to_scalar::<f32>()?);
         let mut descent = Descent::new(Optimizer::Adam { weight_decay: 0.0 }, vec![canvas.variable().clone()]);
         let mut progress = PercentProgress::new(control, settings.steps as usize);
         let mut activation_history = Vec::with_capacity(settings.steps as usize);
@@ -111,8 +113,9 @@ impl Task for SynthesisTask {
                 )));
             }
             activation_history.push(value);
-            // Relative to the activation, the penalties have the same weight for every target and at every step.
-            let loss = ((penalty(&image, &numbers, settings)? * value.abs())? - reached)?;
+            // Relative to what the image adds to the activation of the mean image, the penalties have the same weight for
+            // every target and at every step, whatever constant the target's activation contains.
+            let loss = ((penalty(&image, &numbers, settings)? * (value - reference).abs())? - reached)?;
             descent.step(&loss.backward()?, settings.learning_rate)?;
             progress.step();
         }
@@ -178,7 +181,7 @@ pub fn group_size(network: &Network, group: TargetGroup) -> Result<usize> {
     Objective::of(network, group).map(|objective| objective.members())
 }
 
-/// What is added to the loss, relative to the activation.
+/// What is added to the loss, relative to what the image adds to the activation.
 fn penalty(image: &Tensor, numbers: &Tensor, settings: &SynthesisSettings) -> candle_core::Result<Tensor> {
     let (_, _, height, width) = image.dims4()?;
     let mut penalty = Tensor::zeros((), image.dtype(), image.device())?;

@@ -198,9 +198,9 @@ pub struct SynthesisSettings {
     pub scale: f64,
     /// Maximum rotation before each step, in degrees.
     pub rotation: f64,
-    /// Weight of the penalty on differences between neighbouring pixels, relative to the activation.
+    /// Weight of the penalty on differences between neighbouring pixels, relative to what the image adds to the activation of the mean image.
     pub total_variation: f64,
-    /// Weight of the penalty on the distance from the mean image, relative to the activation.
+    /// Weight of the penalty on the distance from the mean image, relative to what the image adds to the activation of the mean image.
     pub l2: f64,
 }
 

@@ -271,3 +271,22 @@ fn a_synthesis_can_be_cancelled_and_reports_where_it_diverged() {
         "{error}"
     );
 }
+
+#[test]
+fn the_image_does_not_depend_on_a_constant_in_the_activation() {
+    let settings = SynthesisSettings {
+        steps: 60,
+        ..SynthesisSettings::defaults_for(8, 8)
+    };
+    let image = |constant: f64| {
+        let mut network = convolutional(1);
+        let bias = &network.weights.0["5.bias"];
+        let bias = (bias.ones_like().unwrap() * constant).unwrap();
+        network.weights.0.insert("5.bias".into(), bias);
+        run(&task(network, CLASS, settings)).unwrap().image
+    };
+    let (small, large) = (image(0.0), image(-50.0));
+    let levels = small.pixels.iter().zip(large.pixels.iter());
+    let difference = levels.map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(difference.is_some_and(|levels| levels <= 2), "{difference:?} levels");
+}
