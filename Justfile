@@ -151,6 +151,11 @@ bench-insight *args: setup
     cargo build --locked --release
     scripts/bench_insight "$@"
 
+# Measure how fast jobs are taken from the queue
+bench-queue *args: setup
+    cargo build --locked --release
+    scripts/bench_queue "$@"
+
 # Measure the web page on a large library, in a real browser
 bench-page *args: setup
     scripts/web

@@ -1,6 +1,10 @@
 //! Jobs: listed, cancelled and retried.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use sqlx::postgres::PgListener;
+use tokio::time::timeout;
 
 use crate::support::client::{Client, text};
 use crate::support::networks::{initial_weights, perceptron, small_cnn};
@@ -264,6 +268,34 @@ async fn only_callers_that_may_change_a_model_can_retry_its_jobs() {
     cancel_all(&server.api, [&running]).await;
     for job in &retried {
         owner.wait_for_success(job).await;
+    }
+    server.stop().await.unwrap();
+}
+
+/// The worker takes one job for each notification, and drops those that come while it is busy.
+#[tokio::test]
+async fn each_job_that_ends_makes_the_worker_look_for_the_next_one() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let running = running_job(api).await;
+    let model = api.model("m").await;
+    let mut queued = Vec::new();
+    for seed in 0..6 {
+        queued.push(
+            api.push(&model, perceptron(), initial_weights(&perceptron(), seed))
+                .await,
+        );
+    }
+    let database = server.config.database_url.as_deref().unwrap();
+    let mut notifications = PgListener::connect(database).await.unwrap();
+    notifications.listen("jobs:insert").await.unwrap();
+    api.cancel(&running).await;
+    for job in &queued {
+        api.wait_for_success(job).await;
+    }
+    for _ in 0..=queued.len() {
+        let notified = timeout(Duration::from_secs(60), notifications.recv()).await;
+        notified.expect("each job sends a notification").unwrap();
     }
     server.stop().await.unwrap();
 }

@@ -31,6 +31,9 @@ use scv_store::{Store, TASK};
 /// How many times within its lease a worker reports that it is alive, and looks for workers that are not.
 const HEARTBEATS_PER_LEASE: u32 = 6;
 
+/// How often the worker looks for jobs without a notification: one may be lost, and retries wait for their time.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How long a job may continue after the server was asked to stop; then it is requeued.
 const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(5);
 
@@ -52,10 +55,16 @@ impl TaskHandler for RunJob {
         let Some(runner) = context.get_ext::<JobRunner>() else {
             return Err("the worker was started without a job runner".to_owned());
         };
-        runner.run_job(self.job).await.map_err(|error| {
+        let outcome = runner.run_job(self.job).await.map_err(|error| {
             tracing::warn!(job = %self.job, error = format!("{error:#}"), "transient error; job requeued");
             error.to_string()
-        })
+        });
+        // The worker takes one job for each notification, and drops notifications while it is busy. Without this one, the
+        // jobs that were added meanwhile would wait for the next poll.
+        if let Err(error) = runner.library.store.wake_workers().await {
+            tracing::warn!(%error, "the next job starts only when the queue is polled");
+        }
+        outcome
     }
 }
 
@@ -125,7 +134,7 @@ impl JobRunner {
         let worker = WorkerOptions::default()
             .schema(SCHEMA)
             .concurrency(1)
-            .poll_interval(Duration::from_secs(2))
+            .poll_interval(POLL_INTERVAL)
             .worker_recovery(recovery)
             .listen_os_shutdown_signals(false)
             .shutdown_grace_period(SHUTDOWN_GRACE_PERIOD)

@@ -92,7 +92,21 @@ const JOBS_WITH_MODELS: &str = "job left join version using (version_id) left jo
 /// The queue's name for our one task; its payload is the job's key.
 pub const TASK: &str = "scv_job";
 
+/// The channel on which the queue tells its workers that there is a job.
+const QUEUE_CHANNEL: &str = "jobs:insert";
+
 impl Store {
+    /// Makes the workers look for a job.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn wake_workers(&self) -> Result<(), StoreError> {
+        sqlx::query!("select pg_notify($1, '')", QUEUE_CHANNEL)
+            .execute(&self.queue)
+            .await?;
+        Ok(())
+    }
+
     /// Jobs by key, of models that the viewer may see and of no model.
     ///
     /// # Errors
