@@ -15,6 +15,7 @@ use super::terminal::Terminal;
 use super::{blocks, dataset, model};
 use crate::config::value::{INT, number, whole};
 use scv_domain::block::Block;
+use scv_domain::training::MAX_VALIDATION_SHARE;
 
 /// Number of passes over the train split if the user gives none: the server's default.
 const DEFAULT_EPOCHS: u32 = 10;
@@ -78,6 +79,15 @@ pub(super) struct Settings {
     #[arg(long, value_name = "N", value_parser = whole::<u32>(INT), help_heading = "Training")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) seed: Option<u32>,
+    /// Share of the train split to keep out of the training and to measure after each epoch, from 0 to 0.5 [default: 0]
+    #[arg(
+        long,
+        value_name = "FRACTION",
+        value_parser = number::<f64>(0.0..=MAX_VALIDATION_SHARE),
+        help_heading = "Training"
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) validation_share: Option<f64>,
 }
 
 /// The optimizer.
