@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::Config;
+use crate::graphql::execute::Rules;
 use crate::http::Settings;
 use crate::http::documents::Documents;
 use crate::{graphql, http};
@@ -115,7 +116,10 @@ impl App {
             schema,
             library,
             Settings {
-                limits: config.limits,
+                rules: Rules {
+                    limits: config.limits,
+                    has_suggestions: !config.no_introspection,
+                },
                 origins: config.allowed_origins.clone(),
                 is_open: config.is_open(),
                 is_local: config.access.is_none() && config.is_open(),

@@ -1,19 +1,22 @@
-//! GraphQL documents: the check against the limits, which runs before anything else looks at them.
+//! GraphQL documents: the checks that run before anything else looks at them.
 
 #![no_main]
 
 use async_graphql::Request;
 use libfuzzer_sys::fuzz_target;
 use scv::config::Config;
-use scv::graphql::limits::check;
+use scv::graphql::execute::{CheckedRequest, Rules};
 
 fuzz_target!(|text: &str| {
-    let limits = Config::defaults().limits;
-    if text.len() + 64 > limits.document_bytes {
+    let rules = Rules {
+        limits: Config::defaults().limits,
+        has_suggestions: true,
+    };
+    if text.len() + 64 > rules.limits.document_bytes {
         return;
     }
     // Ignored tokens must not change the outcome.
-    let plain = check(&limits, &mut Request::new(text));
-    let padded = check(&limits, &mut Request::new(format!("# a comment\n,, {text}")));
+    let plain = CheckedRequest::new(Request::new(text), &rules);
+    let padded = CheckedRequest::new(Request::new(format!("# a comment\n,, {text}")), &rules);
     assert_eq!(plain.is_ok(), padded.is_ok(), "{text}");
 });

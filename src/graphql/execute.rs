@@ -1,9 +1,9 @@
 //! Executes requests against the schema.
 //!
-//! A request is checked against the limits before anything else looks at its document. Then the schema executes it
-//! within a timeout and a limit on the size of the response. async-graphql's response is corrected to the
-//! specification: errors become nulls where they have to, and fields come in the order of the document. Executed
-//! mutations go to the audit log.
+//! A request is checked against the limits before anything else looks at its document. Then its document is validated, and
+//! rewritten where async-graphql would execute it otherwise than the specification says. The schema executes it within a
+//! timeout and a limit on the size of the response. async-graphql's response is corrected to the specification: errors
+//! become nulls where they have to, and fields come in the order of the document. Executed mutations go to the audit log.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::audit::{self, Change};
 use super::field_order::FieldOrder;
 use super::missing_codes::add_missing_codes;
 use super::volatile::Volatility;
-use super::{limits, null_propagation, placeholder};
+use super::{limits, null_propagation, placeholder, rewrite, specification};
 use crate::config::Limits;
 use scv_api::error::{code, with_code};
 use scv_api::response_budget::ResponseBudget;
@@ -35,7 +35,16 @@ pub struct Caller {
     pub address: Option<IpAddr>,
 }
 
-/// A request whose document is within the limits.
+/// What requests must keep to.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The limits.
+    pub limits: Limits,
+    /// Whether errors suggest names of the schema.
+    pub has_suggestions: bool,
+}
+
+/// A request whose document is valid and within the limits.
 #[derive(Debug)]
 pub struct CheckedRequest {
     request: Request,
@@ -52,13 +61,16 @@ struct Layout {
 }
 
 impl CheckedRequest {
-    /// Checks a request against the limits.
+    /// Checks a request against the limits and the schema.
     ///
     /// # Errors
-    /// The response to send if the document cannot be parsed or exceeds a limit.
-    pub fn new(mut request: Request, limits: &Limits) -> Result<Self, Box<Response>> {
-        let operation = placeholder::check(&request).and_then(|()| limits::check(limits, &mut request));
-        let operation = operation.map_err(|error| Box::new(add_missing_codes(Response::from_errors(vec![error]))))?;
+    /// The response to send if the document cannot be parsed, exceeds a limit or is not valid.
+    pub fn new(mut request: Request, rules: &Rules) -> Result<Self, Box<Response>> {
+        let refused = |errors| Box::new(add_missing_codes(Response::from_errors(errors)));
+        let operation = placeholder::check(&request).and_then(|()| limits::check(&rules.limits, &mut request));
+        let operation = operation.map_err(|error| refused(vec![error]))?;
+        specification::check(&request, rules.has_suggestions).map_err(refused)?;
+        rewrite::rewrite(&mut request);
         let operation_name = request.operation_name.clone();
         let order = match request.parsed_query() {
             Ok(document) => FieldOrder::of(document, operation_name.as_deref()),

@@ -2,19 +2,23 @@
 //! itself is [`scv_api`].
 
 mod audit;
+mod complexity;
 mod document;
 pub mod execute;
 mod field_order;
 mod instrumentation;
-pub mod limits;
+mod limits;
 mod missing_codes;
 mod null_propagation;
 mod placeholder;
+mod rewrite;
+mod specification;
 mod syntax;
 #[cfg(test)]
 mod tests;
-mod validation;
 pub mod volatile;
+
+use async_graphql::ValidationMode;
 
 use crate::config::Limits;
 use scv_api::{Schema, ServerLimits};
@@ -29,13 +33,13 @@ pub fn schema(jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
     let mut builder = scv_api::builder()
         .limit_recursive_depth(MAX_DOCUMENT_DEPTH)
         .extension(instrumentation::Instrumentation)
-        .extension(validation::Validation {
-            max_complexity: limits.complexity,
-        })
+        // The whole validation comes before, by the specification.
+        .validation_mode(ValidationMode::Fast)
+        .extension(complexity::ComplexityLimit(limits.complexity))
         .data(jobs)
         .data(ServerLimits::from(limits));
     if !is_open {
-        builder = builder.disable_introspection().disable_suggestions();
+        builder = builder.disable_introspection();
     }
     Schema::new(builder)
 }

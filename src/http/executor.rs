@@ -21,7 +21,7 @@ use super::client_quota::{ClientQuota, QuotaPermit};
 use super::documents::Documents;
 use super::request_id::in_span;
 use crate::config::Limits;
-use crate::graphql::execute::{self, Caller, CheckedRequest, Executed, error_response};
+use crate::graphql::execute::{self, Caller, CheckedRequest, Executed, Rules, error_response};
 use scv_api::Schema;
 use scv_api::error::{code, first_code};
 use scv_service::metrics::METRICS;
@@ -42,7 +42,7 @@ pub struct Executor {
     schema: Schema,
     callers: Callers,
     documents: Documents,
-    limits: Limits,
+    rules: Rules,
     request_permits: Arc<Semaphore>,
     subscription_permits: Arc<Semaphore>,
     subscription_quota: ClientQuota<Client>,
@@ -67,7 +67,7 @@ pub struct PreparedRequest {
 }
 
 impl PreparedRequest {
-    /// The type of the operation; none if there is no document, or if it exceeds a limit.
+    /// The type of the operation; none if there is no valid document.
     pub fn operation(&self) -> Option<OperationType> {
         self.checked.as_ref().ok()?.operation()
     }
@@ -79,14 +79,15 @@ impl Executor {
         schema: Schema,
         callers: Callers,
         documents: Documents,
-        limits: Limits,
+        rules: Rules,
         shutdown: CancellationToken,
     ) -> Self {
+        let Rules { limits, .. } = rules;
         Self {
             schema,
             callers,
             documents,
-            limits,
+            rules,
             request_permits: Arc::new(Semaphore::new(limits.concurrent_requests as usize)),
             subscription_permits: Arc::new(Semaphore::new(limits.subscriptions as usize)),
             subscription_quota: ClientQuota::new(limits.client_subscriptions),
@@ -97,14 +98,14 @@ impl Executor {
         }
     }
 
-    /// Finds the document of a request that only names one, and checks the document against the limits.
+    /// Finds the document of a request that only names one, and checks the document.
     pub fn prepare(&self, request: Request) -> PreparedRequest {
         let received_at = Instant::now();
         let registers_document = self.documents.registers(&request);
         let checked = self
             .documents
             .complete(request)
-            .and_then(|request| CheckedRequest::new(request, &self.limits));
+            .and_then(|request| CheckedRequest::new(request, &self.rules));
         PreparedRequest {
             checked,
             registers_document,
@@ -119,7 +120,7 @@ impl Executor {
 
     /// The limits of the server.
     pub fn limits(&self) -> &Limits {
-        &self.limits
+        &self.rules.limits
     }
 
     /// A permit to upload files, if one is free.
@@ -184,7 +185,7 @@ impl Executor {
             let busy = error_response(code::OVERLOADED, "the server is busy: try again in a moment");
             return Executed::passing(busy);
         };
-        let (schema, limits) = (self.schema.clone(), self.limits);
+        let (schema, limits) = (self.schema.clone(), self.rules.limits);
         let library = self.callers.library().on_behalf_of(caller.access).since(generation);
         let is_mutation = checked.operation() == Some(OperationType::Mutation);
         let execution = self.callers.runtime().spawn(in_span(async move {
@@ -207,7 +208,7 @@ impl Executor {
     /// A permit for another subscription of a caller, or the response that refuses it.
     fn try_subscribe(&self, caller: &Caller) -> Result<Permit, Box<Response>> {
         let Some(quota_permit) = self.subscription_quota.try_acquire(Client::of(caller)) else {
-            let limit = self.limits.client_subscriptions;
+            let limit = self.rules.limits.client_subscriptions;
             let message = format!("you have {limit} subscriptions, which is the limit for one client: end one of them");
             return Err(Box::new(error_response(code::OVERLOADED, &message)));
         };

@@ -38,7 +38,7 @@ use self::executor::Executor;
 use self::gateway::LibraryGateway;
 use self::health::Readiness;
 use self::origin::Origins;
-use crate::config::Limits;
+use crate::graphql::execute::Rules;
 use scv_api::Schema;
 use scv_service::Library;
 
@@ -52,8 +52,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// The settings of a web server.
 #[derive(Debug)]
 pub struct Settings {
-    /// Limits of requests and responses.
-    pub limits: Limits,
+    /// What requests must keep to.
+    pub rules: Rules,
     /// Origins, besides its own, whose pages may send requests.
     pub origins: Vec<String>,
     /// Whether callers without a token may do everything.
@@ -77,7 +77,7 @@ pub fn server(
     shutdown: CancellationToken,
 ) -> io::Result<Server> {
     let Settings {
-        limits,
+        rules,
         origins,
         is_open,
         is_local,
@@ -85,9 +85,9 @@ pub fn server(
     } = settings;
     let readiness = web::Data::new(Readiness::new(library.store().clone(), shutdown.clone()));
     let origins_of_hosts = is_local.then(|| origins.clone());
-    let callers = Callers::new(library, &limits, is_open, origins_of_hosts);
-    let gateway = web::Data::new(LibraryGateway::new(callers.clone(), &limits));
-    let executor = web::Data::new(Executor::new(schema, callers, documents, limits, shutdown));
+    let callers = Callers::new(library, &rules.limits, is_open, origins_of_hosts);
+    let gateway = web::Data::new(LibraryGateway::new(callers.clone(), &rules.limits));
+    let executor = web::Data::new(Executor::new(schema, callers, documents, rules, shutdown));
     let origins = web::Data::new(Origins(origins));
     let factory = move || {
         App::new()

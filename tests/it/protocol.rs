@@ -6,6 +6,7 @@ mod events;
 mod files;
 mod methods;
 mod responses;
+mod specification;
 
 use reqwest::header::{ACCEPT, HeaderName};
 use reqwest::{Method, RequestBuilder, Response};
