@@ -122,7 +122,7 @@ impl App {
                 },
                 origins: config.allowed_origins.clone(),
                 is_open: config.is_open(),
-                is_local: config.access.is_none() && config.is_open(),
+                hosts: config.allowed_hosts.clone(),
                 documents,
             },
             end_subscriptions,

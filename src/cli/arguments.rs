@@ -132,6 +132,14 @@ pub(super) fn parse(arguments: &[OsString]) -> Result<Invocation, ArgumentError>
     })
 }
 
+/// Whether a URL, such as `postgres://user:password@host/database`, has a password.
+fn has_password(url: &str) -> bool {
+    let (_, rest) = url.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    user.is_some_and(|user| user.contains(':')) || rest.contains("password=")
+}
+
 impl Invocation {
     /// The command itself, without the commands around it, with its arguments.
     pub(super) fn leaf(&self) -> (&Command, &ArgMatches) {
@@ -143,6 +151,26 @@ impl Invocation {
             (command, matches) = (found, inner);
         }
         (command, matches)
+    }
+
+    /// The secrets among the options, each with the variable that hides it: other users of the machine can read the options of
+    /// a running program.
+    pub(super) fn exposed_secrets(&self) -> Vec<(&'static str, &'static str)> {
+        let matches = self.leaf().1;
+        let is_option =
+            |id| matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(ValueSource::CommandLine);
+        let has_password = || {
+            let url = matches.try_get_one::<String>("database_url").ok().flatten();
+            url.is_some_and(|url| has_password(url))
+        };
+        let mut secrets = Vec::new();
+        if is_option("token") {
+            secrets.push(("--token", "SCV_TOKEN or --token-file"));
+        }
+        if is_option("database_url") && has_password() {
+            secrets.push(("--database-url", "DATABASE_URL"));
+        }
+        secrets
     }
 
     /// The long options of the command.
@@ -286,5 +314,24 @@ mod tests {
         );
         assert!(address("ftp://here").is_err());
         assert!(address("").is_err());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_password;
+
+    #[test]
+    fn a_password_in_a_database_url_is_found() {
+        for (url, expected) in [
+            ("postgres://scv:secret@host/scv", true),
+            ("postgres://scv:secret@host:5432/scv?sslmode=require", true),
+            ("postgres://host/scv?user=scv&password=secret", true),
+            ("postgres://scv@host:5432/scv", false),
+            ("postgres://host:5432/scv", false),
+            ("postgres:///scv?host=/run", false),
+        ] {
+            assert_eq!(has_password(url), expected, "{url}");
+        }
     }
 }

@@ -224,6 +224,7 @@ fn run(invocation: Invocation) -> anyhow::Result<()> {
         Command::Schema => return schema::run(&terminal),
         _ => {}
     }
+    let secrets = invocation.exposed_secrets();
     let Cli {
         client, log, command, ..
     } = invocation.cli;
@@ -234,6 +235,9 @@ fn run(invocation: Invocation) -> anyhow::Result<()> {
             scv_llm::use_ring();
             let collector = log.otlp_endpoint.as_ref().filter(|_| command.handles_requests());
             let _traces = log::start(&log, command.default_log(), collector, &terminal)?;
+            for (option, variable) in secrets {
+                tracing::warn!("other users of this machine can read the secret in {option}: use {variable} instead");
+            }
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             runtime.block_on(command.run(client, &terminal))
         }

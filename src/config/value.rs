@@ -114,6 +114,18 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "expected HOST:PORT with an IP address or localhost, such as 127.0.0.1:8000".to_owned())
 }
 
+/// The name of a host.
+///
+/// # Errors
+/// It has a scheme, a port or a path, or is empty.
+pub fn host_name(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if text.is_empty() || !text.chars().all(is_name) {
+        return Err("expected a host name without scheme and port, such as scv.lan".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// A device to run networks on.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
 use super::error::HttpError;
+use super::origin::{host_without_port, text};
 use super::request_id::in_span;
 use super::session::session_of;
 use crate::config::Limits;
@@ -33,10 +34,8 @@ const KNOWN_CREDENTIAL_TTL: Duration = Duration::from_secs(600);
 pub struct Callers {
     library: Library,
     runtime: Handle,
-    /// Whether callers without a token may do everything.
-    is_open: bool,
-    /// Origins whose host names requests may use, if the server is open only because no other machine reaches it.
-    allowed_origins: Option<Arc<Vec<String>>>,
+    /// Host names that requests may use where callers without a token may do everything; `None` where they need one.
+    open_hosts: Option<Arc<[String]>>,
     rate_limiter: Option<Arc<DefaultKeyedRateLimiter<Client>>>,
     /// Digests of tokens and of secrets of sessions that were valid recently.
     known_credentials: Cache<[u8; 32], ()>,
@@ -113,13 +112,12 @@ impl Client {
 
 impl Callers {
     /// The callers of a library. Their tokens are looked up on the current runtime.
-    pub fn new(library: Library, limits: &Limits, is_open: bool, allowed_origins: Option<Vec<String>>) -> Self {
+    pub fn new(library: Library, limits: &Limits, open_hosts: Option<Vec<String>>) -> Self {
         let rate = NonZeroU32::new(limits.requests_per_minute);
         Self {
             library,
             runtime: Handle::current(),
-            is_open,
-            allowed_origins: allowed_origins.map(Arc::new),
+            open_hosts: open_hosts.map(Arc::from),
             rate_limiter: rate.map(|rate| Arc::new(RateLimiter::keyed(Quota::per_minute(rate)))),
             known_credentials: Cache::builder()
                 .max_capacity(MAX_COUNTED_CLIENTS as u64)
@@ -149,32 +147,25 @@ impl Callers {
             .await
     }
 
-    /// Checks the host name of a request to a server that is open only to its own machine. This prevents DNS rebinding,
-    /// where a page of another site makes its own host name resolve to this machine.
+    /// Checks the host name of a request to a server that needs no token. This prevents DNS rebinding, where a page of
+    /// another site makes its own host name resolve to this machine, and so is a page of this server to a browser.
     ///
     /// # Errors
-    /// The host name does not belong to this machine and is not allowed.
+    /// The host name is not allowed.
     pub fn check_host(&self, request: &HttpRequest) -> Result<(), HttpError> {
-        let Some(allowed_origins) = &self.allowed_origins else {
+        let Some(allowed) = &self.open_hosts else {
             return Ok(());
         };
-        let host = request
-            .headers()
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or_default();
-        let name = host
-            .rsplit_once(':')
-            .filter(|(_, port)| !port.contains(']'))
-            .map_or(host, |(name, _)| name);
+        let host = text(request, "host").unwrap_or_default();
+        let name = host_without_port(host);
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        let has_host = |origin: &String| origin.split_once("://").is_some_and(|(_, allowed)| allowed == host);
-        if name.is_empty() || is_address || name == "localhost" || allowed_origins.iter().any(has_host) {
+        let is_allowed = allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name));
+        if name.is_empty() || is_address || name.eq_ignore_ascii_case("localhost") || is_allowed {
             return Ok(());
         }
         Err(HttpError::from(ServiceError::Forbidden(format!(
-            "this server is open only to its own machine, and {host:?} is not a name of it: to serve requests to this \
-             name, start the server with --allow-origin, --access open or --access tokens"
+            "this server needs no token, so it serves only the host names that it knows, and {name:?} is none of them: start \
+             it with --allow-host {name}, or with --access tokens"
         ))))
     }
 
@@ -204,11 +195,13 @@ impl Callers {
                 }
                 match (access, credential) {
                     // Nobody has to sign in to an open server, nor to sign out.
-                    (Err(ServiceError::Unauthenticated(_)), Credential::Session(_)) if self.is_open => Access::FULL,
+                    (Err(ServiceError::Unauthenticated(_)), Credential::Session(_)) if self.open_hosts.is_some() => {
+                        Access::FULL
+                    }
                     (access, _) => access?,
                 }
             }
-            None if self.is_open => {
+            None if self.open_hosts.is_some() => {
                 self.count_from(address)?;
                 Access::FULL
             }

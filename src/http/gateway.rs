@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::caller::{Callers, peer_address};
 use super::error::HttpError;
+use super::origin::{Origins, is_opened_by_user};
 use super::request_id::in_span;
 use crate::config::Limits;
 use scv_domain::access::Access;
@@ -18,16 +19,18 @@ use scv_service::{Library, ServiceError};
 #[derive(Clone)]
 pub struct LibraryGateway {
     callers: Callers,
+    origins: Origins,
     timeout: Duration,
     permits: Arc<Semaphore>,
     anonymous_permits: Arc<Semaphore>,
 }
 
 impl LibraryGateway {
-    /// A gateway that calls the library on behalf of callers.
-    pub fn new(callers: Callers, limits: &Limits) -> Self {
+    /// A gateway that calls the library on behalf of callers, for pages of allowed origins.
+    pub fn new(callers: Callers, origins: Origins, limits: &Limits) -> Self {
         Self {
             callers,
+            origins,
             timeout: Duration::from_secs(limits.timeout_seconds),
             permits: Arc::new(Semaphore::new(limits.concurrent_requests as usize)),
             anonymous_permits: Arc::new(Semaphore::new(limits.concurrent_requests as usize)),
@@ -40,6 +43,10 @@ impl LibraryGateway {
         T: Send + 'static,
         F: Future<Output = Result<T, ServiceError>> + Send + 'static,
     {
+        // A page of another site could make a browser request a costly plot many times.
+        if !self.origins.allows(request) && !is_opened_by_user(request) {
+            return Err(HttpError::foreign_origin());
+        }
         let caller = self.callers.identify(request).await?;
         self.run_as(&self.permits, caller.access, call).await
     }

@@ -58,8 +58,8 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// Whether callers without a token may do everything.
     pub is_open: bool,
-    /// Whether it is open only because no other machine can reach it.
-    pub is_local: bool,
+    /// Host names, besides those of origins, that requests to an open server may use.
+    pub hosts: Vec<String>,
     /// Documents that requests can name instead of sending them.
     pub documents: Documents,
 }
@@ -80,15 +80,16 @@ pub fn server(
         rules,
         origins,
         is_open,
-        is_local,
+        hosts,
         documents,
     } = settings;
     let readiness = web::Data::new(Readiness::new(library.store().clone(), shutdown.clone()));
-    let origins_of_hosts = is_local.then(|| origins.clone());
-    let callers = Callers::new(library, &rules.limits, is_open, origins_of_hosts);
-    let gateway = web::Data::new(LibraryGateway::new(callers.clone(), &rules.limits));
+    let origins = Origins(origins);
+    let hosts = is_open.then(|| origins.hosts().map(str::to_owned).chain(hosts).collect());
+    let callers = Callers::new(library, &rules.limits, hosts);
+    let gateway = web::Data::new(LibraryGateway::new(callers.clone(), origins.clone(), &rules.limits));
     let executor = web::Data::new(Executor::new(schema, callers, documents, rules, shutdown));
-    let origins = web::Data::new(Origins(origins));
+    let origins = web::Data::new(origins);
     let factory = move || {
         App::new()
             .app_data(executor.clone())

@@ -20,6 +20,12 @@ impl Origins {
         is_of_own_page(request) || origin.is_some_and(|origin| self.0.iter().any(|allowed| allowed == origin))
     }
 
+    /// The names of their hosts.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        let hosts = self.0.iter().filter_map(|origin| origin.split_once("://"));
+        hosts.map(|(_, host)| host_without_port(host))
+    }
+
     /// The CORS headers for browsers that send requests for pages of other origins.
     pub fn cors(&self) -> Cors {
         let cors = Cors::default()
@@ -39,6 +45,20 @@ pub fn is_of_own_page(request: &HttpRequest) -> bool {
             let is_foreign = matches!(text(request, "sec-fetch-site"), Some("cross-site" | "same-site"));
             !is_foreign && !request.headers().contains_key(header::ORIGIN)
         }
+    }
+}
+
+/// Whether a browser shows the response as a whole window, as after a click on a link in another site.
+pub fn is_opened_by_user(request: &HttpRequest) -> bool {
+    text(request, "sec-fetch-dest") == Some("document") && text(request, "origin").is_none()
+}
+
+/// The name or address in a `Host` header.
+pub fn host_without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // The colons within an IPv6 address.
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
     }
 }
 

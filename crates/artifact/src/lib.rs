@@ -4,6 +4,9 @@
 //! never overwritten with other bytes, and damage is detected on reading.
 
 use std::collections::HashSet;
+use std::fs::Permissions;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +55,8 @@ pub struct ArtifactStore {
 }
 
 impl ArtifactStore {
-    /// Opens the store in a directory, which is created if it is missing.
+    /// Opens the store in a directory, which is created if it is missing. Only the user of this process may enter it, because it
+    /// has the weights of private models.
     ///
     /// An object is written under a temporary name, synced to disk and then renamed. A crash therefore leaves either the
     /// whole object or nothing.
@@ -65,6 +69,11 @@ impl ArtifactStore {
             cause,
         };
         std::fs::create_dir_all(directory).map_err(|error| refuse(error.into()))?;
+        match std::fs::set_permissions(directory, Permissions::from_mode(0o700)) {
+            // It belongs to another user, who decides who may enter.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+            outcome => outcome.map_err(|error| refuse(error.into()))?,
+        }
         let files = LocalFileSystem::new_with_prefix(directory).map_err(|error| refuse(error.into()))?;
         Ok(Self {
             objects: Arc::new(files.with_fsync(true)),

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
@@ -35,6 +36,18 @@ async fn a_reopened_store_has_the_stored_objects() {
     drop(store);
     let again = ArtifactStore::open(&directory.path().join("artifacts")).unwrap();
     assert_eq!(again.get(&key).await.unwrap(), b"weights"[..]);
+}
+
+#[tokio::test]
+async fn only_the_owner_may_enter_the_directory() {
+    let (directory, _store) = store();
+    let artifacts = directory.path().join("artifacts");
+    let mode = || fs::metadata(&artifacts).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o700);
+    // One that was made by an earlier version.
+    fs::set_permissions(&artifacts, fs::Permissions::from_mode(0o755)).unwrap();
+    ArtifactStore::open(&artifacts).unwrap();
+    assert_eq!(mode(), 0o700);
 }
 
 #[tokio::test]
