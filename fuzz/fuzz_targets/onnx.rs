@@ -14,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(model) = read(vec![file]) {
         let options = ImportOptions {
             size: Some([8, 8]),
-            output: None,
+            ..ImportOptions::default()
         };
         let _ = import(&model, &options);
     }

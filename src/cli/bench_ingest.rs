@@ -27,7 +27,7 @@ pub(super) struct BenchIngest {
 
 impl BenchIngest {
     pub(super) fn run(self, terminal: &Terminal) -> anyhow::Result<()> {
-        let times = time_passes(self.network.import(&self.model)?, self.images, self.rounds)?;
+        let times = time_passes(self.network.import(&self.model, None)?, self.images, self.rounds)?;
         let (forward, whole) = (times.forward.as_secs_f64(), times.with_grams.as_secs_f64());
         let document = json!({
             "images": self.images,

@@ -36,6 +36,31 @@ pub(super) struct Client {
     option: String,
 }
 
+/// A file of a request.
+#[derive(Debug)]
+pub(super) struct SentFile {
+    /// The path of its variable, such as `input.weights`.
+    variable: String,
+    pub(super) path: PathBuf,
+    /// What the server is told that its name is; that of the path if `None`.
+    name: Option<String>,
+}
+
+impl SentFile {
+    pub(super) fn new(variable: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self {
+            variable: variable.into(),
+            path: path.into(),
+            name: None,
+        }
+    }
+
+    pub(super) fn named(self, name: String) -> Self {
+        let name = Some(name);
+        Self { name, ..self }
+    }
+}
+
 /// Why a request has no data.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
@@ -266,10 +291,24 @@ impl Client {
         variables: Value,
         files: &[(&str, &Path)],
     ) -> Result<T, ClientError> {
+        let files: Vec<_> = files
+            .iter()
+            .map(|&(variable, path)| SentFile::new(variable, path))
+            .collect();
+        self.upload_named(query, variables, &files).await
+    }
+
+    /// As [`Client::upload`], with files that may have other names for the server.
+    pub(super) async fn upload_named<T: DeserializeOwned>(
+        &self,
+        query: &str,
+        variables: Value,
+        files: &[SentFile],
+    ) -> Result<T, ClientError> {
         let map: serde_json::Map<_, _> = files
             .iter()
             .enumerate()
-            .map(|(i, (variable, _))| (i.to_string(), json!([format!("variables.{variable}")])))
+            .map(|(i, file)| (i.to_string(), json!([format!("variables.{}", file.variable)])))
             .collect();
         let mut form = Form::new()
             .text(
@@ -277,11 +316,15 @@ impl Client {
                 json!({ "query": query, "variables": variables }).to_string(),
             )
             .text("map", Value::Object(map).to_string());
-        for (index, (_, path)) in files.iter().enumerate() {
+        for (index, SentFile { path, name, .. }) in files.iter().enumerate() {
             let part = Part::file(path).await.map_err(|reason| ClientError::File {
-                path: path.to_path_buf(),
+                path: path.clone(),
                 reason,
             })?;
+            let part = match name {
+                Some(name) => part.file_name(name.clone()),
+                None => part,
+            };
             form = form.part(index.to_string(), part);
         }
         let request = self.http.post(self.endpoint.clone());

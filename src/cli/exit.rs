@@ -140,7 +140,7 @@ fn write_error(line: &str) {
 }
 
 /// A message in which fields of the API, such as `channelOrder`, are named as the options that set them.
-fn in_terms_of_options(message: &str, options: &[String]) -> String {
+pub(super) fn in_terms_of_options(message: &str, options: &[String]) -> String {
     let parts: Vec<&str> = message.split('`').collect();
     // An unpaired backtick quotes nothing.
     if parts.len().is_multiple_of(2) {

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
+use super::side_file::{SideFile, side_files};
 use crate::config::value::{MAX_INT, whole};
 use scv_compute::error::OnnxError;
 use scv_compute::onnx::file::{NamedFile, read};
 use scv_compute::onnx::import::{ImportOptions, import};
 use scv_compute::onnx::types::Imported;
+use scv_domain::image::ImageShape;
 
 /// How to read an ONNX file.
 #[derive(Debug, Clone, Args)]
@@ -29,11 +31,11 @@ pub(super) struct NetworkOptions {
 }
 
 impl NetworkOptions {
-    /// Reads the network in a file.
+    /// Reads the network in a file. `images` stands in for what the file leaves open.
     ///
     /// # Errors
     /// A file cannot be read, or the network is refused.
-    pub(super) fn import(&self, model: &Path) -> anyhow::Result<Imported> {
+    pub(super) fn import(&self, model: &Path, images: Option<ImageShape>) -> anyhow::Result<Imported> {
         let mut files = Vec::new();
         for path in std::iter::once(model).chain(self.data.iter().map(PathBuf::as_path)) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -42,9 +44,16 @@ impl NetworkOptions {
                 bytes: bytes(path)?.into(),
             });
         }
+        for SideFile { path, location } in side_files(model, &self.data)? {
+            files.push(NamedFile {
+                name: location,
+                bytes: bytes(&path)?.into(),
+            });
+        }
         ensure!(files[0].bytes.len() > 1, "{} is empty", model.display());
         let options = ImportOptions {
             size: self.height.zip(self.width).map(|(height, width)| [height, width]),
+            images,
             output: self.output_name.clone(),
         };
         let subject = || format!("cannot read the network in {}", model.display());
@@ -52,7 +61,7 @@ impl NetworkOptions {
         match import(&network, &options) {
             // The layers are the same for every output.
             Err(OnnxError::Outputs(outputs)) if !outputs.is_empty() => {
-                let output = outputs.into_iter().next();
+                let output = outputs.into_iter().next().map(|output| output.name);
                 import(&network, &ImportOptions { output, ..options }).with_context(subject)
             }
             outcome => outcome.with_context(subject),

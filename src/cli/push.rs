@@ -9,15 +9,19 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::client::{Client, check_file};
+use super::client::{Client, SentFile, check_file};
 use super::exit::{code, failure};
 use super::job::{self, Job};
 use super::model::{Model, ModelOptions};
+use super::network::bytes;
+use super::preprocessing::Preprocessing;
+use super::side_file::side_files;
 use super::table::table;
 use super::terminal::Terminal;
 use super::{blocks, dataset, model};
 use crate::config::value::{MAX_INT, number, whole};
 use crate::shell;
+use scv_compute::onnx::file::foreign_kind;
 use scv_domain::block::Block;
 
 /// Upload a trained network
@@ -74,9 +78,9 @@ pub(super) struct Push {
 }
 
 /// The parts of the request: the fields of its input, and the files of those that are uploads.
-struct Network<'a> {
+struct Network {
     fields: Value,
-    files: Vec<(String, &'a Path)>,
+    files: Vec<SentFile>,
     /// The list of blocks, if the network is one.
     blocks: Option<Vec<Block>>,
 }
@@ -85,8 +89,8 @@ impl Push {
     pub(super) async fn run(self, client: &Client, terminal: &Terminal) -> anyhow::Result<()> {
         // What is wrong with the files can be said without a server.
         let network = self.network()?;
-        for (_, path) in &network.files {
-            check_file(path)?;
+        for file in &network.files {
+            check_file(&file.path)?;
         }
         dataset::check(client, &[&self.dataset]).await?;
         if let Some(blocks) = &network.blocks {
@@ -104,18 +108,29 @@ impl Push {
         input["dryRun"] = json!(self.dry_run);
         let query = format!(
             "mutation($input: CreateVersionInput!) {{ createVersion(input: $input) {{
-               mapping {{ by pairs {{ key from shape }} ignored }} job {{ {} }} }} }}",
+               mapping {{ by pairs {{ key from shape }} ignored }} preprocessing {{ {} }} job {{ {} }} }} }}",
+            Preprocessing::FIELDS,
             Job::fields()
         );
-        let files: Vec<_> = network
-            .files
-            .iter()
-            .map(|(field, path)| (field.as_str(), *path))
-            .collect();
-        let sent = client.upload(&query, json!({ "input": input }), &files).await;
+        let variables = json!({ "input": input });
+        let sent = client.upload_named(&query, variables, &network.files).await;
         let data: Data = model.keep_if(client, sent).await?;
         drop(uploading);
-        let Payload { job, mapping } = data.create_version;
+        let Payload {
+            job,
+            mapping,
+            preprocessing,
+        } = data.create_version;
+        if let (None, Some(preprocessing)) = (&job, &preprocessing) {
+            let text = format!(
+                "the network can be uploaded; nothing was written\n{}",
+                preprocessing.to_text()
+            );
+            return terminal.print(preprocessing, text);
+        }
+        if let Some(preprocessing) = preprocessing {
+            terminal.note(preprocessing.to_text());
+        }
         let Some(job) = job else {
             let text = mapping.as_ref().map_or_else(
                 || "the network can be uploaded; nothing was written".to_owned(),
@@ -145,7 +160,7 @@ impl Push {
         })
     }
 
-    fn network(&self) -> anyhow::Result<Network<'_>> {
+    fn network(&self) -> anyhow::Result<Network> {
         let Some(file) = &self.file else {
             let (Some(list), Some(weights)) = (&self.blocks, &self.weights) else {
                 return Err(failure(code::USAGE, "give a file, or --blocks with --weights"));
@@ -153,7 +168,7 @@ impl Push {
             let blocks = blocks::read(list)?;
             return Ok(Network {
                 fields: json!({ "blocks": blocks, "weights": null }),
-                files: vec![("input.weights".to_owned(), weights)],
+                files: vec![SentFile::new("input.weights", weights)],
                 blocks: Some(blocks),
             });
         };
@@ -168,14 +183,16 @@ impl Push {
             }
             "npz" | "safetensors" => Ok(Network {
                 fields: json!({ "activations": null }),
-                files: vec![("input.activations".to_owned(), file)],
+                files: vec![SentFile::new("input.activations", file)],
                 blocks: None,
             }),
-            "onnx" | "zip" => Ok(self.onnx(file)),
+            "onnx" | "zip" => self.onnx(file),
             _ => {
+                let kind = bytes(file).ok().and_then(|bytes| foreign_kind(&bytes)).unwrap_or_else(|| {
+                    "export the network to ONNX, or give a PyTorch state dict as --weights, with the list of blocks as --blocks".to_owned()
+                });
                 let message = format!(
-                    "{} is neither an ONNX file (.onnx, .zip) nor activations (.npz, .safetensors): export the network to \
-                     ONNX, or give a PyTorch state dict as --weights, with the list of blocks as --blocks",
+                    "{} is neither an ONNX file (.onnx, .zip) nor activations (.npz, .safetensors): {kind}",
                     file.display()
                 );
                 Err(failure(code::USAGE, message))
@@ -183,10 +200,15 @@ impl Push {
         }
     }
 
-    fn onnx<'a>(&'a self, file: &'a Path) -> Network<'a> {
-        let mut files = vec![("input.onnx".to_owned(), file)];
-        let data = self.data.iter().enumerate();
-        files.extend(data.map(|(index, path)| (format!("input.onnxData.{index}"), path.as_path())));
+    fn onnx(&self, file: &Path) -> anyhow::Result<Network> {
+        let variable = |index: usize| format!("input.onnxData.{index}");
+        let given = self.data.iter().enumerate();
+        let given: Vec<_> = given
+            .map(|(index, path)| SentFile::new(variable(index), path))
+            .collect();
+        let beside = side_files(file, &self.data)?.into_iter().zip(given.len()..);
+        let beside = beside.map(|(file, index)| SentFile::new(variable(index), file.path).named(file.location));
+        let data: Vec<_> = given.into_iter().chain(beside).collect();
         let list = |numbers: &[f32]| (!numbers.is_empty()).then(|| json!(numbers));
         let preprocessing = json!({
             "height": self.height,
@@ -198,15 +220,17 @@ impl Push {
         });
         let fields = json!({
             "onnx": null,
-            "onnxData": vec![Value::Null; self.data.len()],
+            "onnxData": vec![Value::Null; data.len()],
             "output": self.output,
             "preprocessing": preprocessing,
         });
-        Network {
+        let mut files = vec![SentFile::new("input.onnx", file)];
+        files.extend(data);
+        Ok(Network {
             fields,
             files,
             blocks: None,
-        }
+        })
     }
 }
 
@@ -254,6 +278,7 @@ struct Data {
 struct Payload {
     job: Option<Job>,
     mapping: Option<Mapping>,
+    preprocessing: Option<Preprocessing>,
 }
 
 /// Which tensor of a state dict becomes which tensor of the network.

@@ -14,6 +14,7 @@ use super::table::counted;
 use super::terminal::Terminal;
 use scv_compute::onnx::case;
 use scv_compute::trace::{Numbers, Traced, trace};
+use scv_domain::image::ImageShape;
 
 /// Run an ONNX file and write the output of each of its layers; needs no server
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ impl Trace {
             unreachable!("they are required arguments");
         };
         let numbers = npy::read(&bytes(input)?).with_context(|| format!("{} cannot be used", input.display()))?;
-        let traced = trace(self.network.import(model)?, &numbers)?;
+        let traced = trace(self.network.import(model, image_shape(&numbers.shape))?, &numbers)?;
         write(&traced, output).with_context(|| format!("cannot write {}", output.display()))?;
         let document = json!({ "values": traced.len(), "output": output });
         terminal.print(
@@ -56,6 +57,20 @@ impl Trace {
             format!("wrote {} to {}", counted(traced.len(), "tensor"), output.display()),
         )
     }
+}
+
+/// The shape of the images in a batch, if its dimensions tell.
+fn image_shape(batch: &[usize]) -> Option<ImageShape> {
+    let (channels, height, width) = match *batch {
+        [_, channels @ (1 | 3), height, width] | [_, height, width, channels @ (1 | 3)] => (channels, height, width),
+        [_, height, width] => (1, height, width),
+        _ => return None,
+    };
+    Some(ImageShape {
+        channels,
+        height,
+        width,
+    })
 }
 
 fn write(traced: &[Traced], path: &Path) -> anyhow::Result<()> {

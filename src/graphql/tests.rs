@@ -6,7 +6,7 @@ use scv_api::cost::{MAX_COST, page_cost};
 use scv_api::error::{ApiError, code};
 use scv_api::id::{GlobalId as _, decode_key};
 use scv_api::response_budget::ResponseBudget;
-use scv_compute::error::{ComputeError, NodeError, OnnxError};
+use scv_compute::error::{ComputeError, NodeError, OnnxError, OutputShape};
 use scv_domain::id::{LayerId, ModelId, VersionId};
 use scv_domain::job::JobStatus;
 use scv_service::ServiceError;
@@ -15,7 +15,7 @@ use scv_service::ServiceError;
 #[test]
 fn a_network_with_unsupported_parts_has_a_code_of_its_own() {
     let code_of = |error: OnnxError| ApiError::from(ServiceError::from(ComputeError::from(error))).code();
-    let node = NodeError {
+    let node = || NodeError {
         node: "a".to_owned(),
         operator: "Frobnicate".to_owned(),
         opset: 17,
@@ -23,15 +23,28 @@ fn a_network_with_unsupported_parts_has_a_code_of_its_own() {
         reason: "SCV does not support this operator".to_owned(),
     };
     let shape = || "[1]".to_owned();
+    let output = || OutputShape {
+        name: "a".to_owned(),
+        shape: Some(vec![10]),
+    };
     for unsupported in [
-        OnnxError::Feature("local functions"),
+        OnnxError::Invalid("function \"f\" calls itself".to_owned()),
         OnnxError::TooOld { found: 6, oldest: 7 },
         OnnxError::TooNew { found: 99, newest: 28 },
-        OnnxError::Nodes(vec![node]),
+        OnnxError::Nodes(vec![node()]),
         OnnxError::Inputs(vec!["a".to_owned(), "b".to_owned()]),
         OnnxError::NoImages {
             input: "a".to_owned(),
             shape: shape(),
+        },
+        OnnxError::Channels {
+            input: "a".to_owned(),
+            shape: shape(),
+            channels: 4,
+        },
+        OnnxError::InputType {
+            input: "a".to_owned(),
+            kind: "string".to_owned(),
         },
     ] {
         assert_eq!(code_of(unsupported.clone()), code::UNSUPPORTED_MODEL, "{unsupported}");
@@ -41,10 +54,20 @@ fn a_network_with_unsupported_parts_has_a_code_of_its_own() {
         OnnxError::MissingData {
             location: "a.bin".to_owned(),
         },
-        OnnxError::Outputs(vec!["a".to_owned(), "b".to_owned()]),
+        OnnxError::Outputs(vec![output(), output()]),
         OnnxError::UnknownOutput {
             wanted: "c".to_owned(),
-            known: vec!["a".to_owned()],
+            known: vec![output()],
+        },
+        OnnxError::NotAnImage {
+            input: "a".to_owned(),
+            numbers: 65,
+            size: Some([8, 8]),
+        },
+        OnnxError::Size {
+            size: [8, 8],
+            fitting: [32, 32],
+            errors: vec![node()],
         },
         OnnxError::ConstantOutput("a".to_owned()),
         OnnxError::OpenSize {

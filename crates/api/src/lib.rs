@@ -27,6 +27,7 @@ mod node;
 mod number;
 mod picture;
 mod plain;
+mod preprocessing;
 mod query;
 mod raw_list;
 pub mod response;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::compare::{self, LayerPair, PictureFormat, VersionMatchConnection};
 use super::connection::{ListConnection, Total, connection, empty_slice, page};
 use super::cost::{list_cost, page_cost};
-use super::dataset::{Dataset, ProbeSet, Split, as_written};
+use super::dataset::{Dataset, ProbeSet, Split};
 use super::diff::VersionDiff;
 use super::error::{ApiError, Result};
 use super::evaluation::Evaluation;
@@ -22,13 +22,14 @@ use super::loader::{
 use super::model::Model;
 use super::node;
 use super::plain::ListEntry;
+use super::preprocessing::{Preprocessing, preprocessing_of};
 use super::synthesis::{self, Synthesis};
 use super::training::{EpochReport, TrainSettings};
+use scv_domain::evaluation;
 use scv_domain::id::{ProbeSetId, VersionId};
 use scv_domain::page::Page;
 use scv_domain::synthesis::SynthesisScope;
 use scv_domain::version as domain;
-use scv_domain::{evaluation, image};
 use scv_service::{Library, ServiceError};
 
 /// A numbered, immutable version of a model.
@@ -205,10 +206,7 @@ impl Version {
 
     /// How images are preprocessed for an ONNX network; null for versions of other formats.
     async fn preprocessing(&self) -> Option<Preprocessing> {
-        match &self.0.source {
-            Some(domain::VersionSource::Onnx { preprocessing, .. }) => Some(preprocessing.clone().into()),
-            _ => None,
-        }
+        preprocessing_of(&self.0)
     }
 
     /// The probe set that the activations were computed on; null for versions of other formats than ACTIVATIONS.
@@ -399,47 +397,6 @@ pub struct Downloads {
     pytorch: Option<String>,
     /// The weights of a block network.
     safetensors: Option<String>,
-}
-
-/// How images are preprocessed for a network. Its input is `(pixel / 255 - mean) / std`.
-#[derive(Debug, SimpleObject)]
-pub struct Preprocessing {
-    /// Number of input channels. Greyscale images are repeated for each channel.
-    channels: usize,
-    /// Height of the input in pixels.
-    height: usize,
-    /// Width of the input in pixels.
-    width: usize,
-    /// The order of the colour channels.
-    channel_order: ChannelOrder,
-    /// Mean of each channel, for pixel values scaled to 0–1, in the network's channel order.
-    mean: Vec<f64>,
-    /// Standard deviation of each channel, for pixel values scaled to 0–1.
-    std: Vec<f64>,
-}
-
-impl From<image::Preprocessing> for Preprocessing {
-    fn from(given: image::Preprocessing) -> Self {
-        let numbers = |numbers: Vec<f32>| numbers.into_iter().map(as_written).collect();
-        Self {
-            channels: given.shape.channels,
-            height: given.shape.height,
-            width: given.shape.width,
-            channel_order: given.order.into(),
-            mean: numbers(given.statistics.mean),
-            std: numbers(given.statistics.std),
-        }
-    }
-}
-
-/// The order of the colour channels in a network's input.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "image::ChannelOrder")]
-pub enum ChannelOrder {
-    /// Red, green, blue.
-    Rgb,
-    /// Blue, green, red.
-    Bgr,
 }
 
 /// States of a version.

@@ -10,7 +10,7 @@ mod weight;
 
 pub(crate) use activation::shortened;
 pub use activation::{ActivationError, ActivationRule};
-pub use onnx::{NodeError, OnnxError};
+pub use onnx::{NodeError, OnnxError, OutputShape};
 pub use weight::{NamedShape, UnfitTensors, WeightError, WeightRule};
 
 /// Why a computation on networks or images failed.

@@ -15,13 +15,31 @@ const MAX_SHOWN: usize = 16;
 /// What [`recognised`] returns for an ONNX file.
 pub(crate) const ONNX: &str = "an ONNX file";
 
+// And for files of networks in other formats.
+pub(crate) const PYTORCH: &str = "a PyTorch file";
+pub(crate) const TORCHSCRIPT: &str = "a TorchScript file";
+pub(crate) const PICKLE: &str = "a pickle that was not written by torch.save";
+pub(crate) const SAFETENSORS: &str = "a safetensors file";
+pub(crate) const HDF5: &str = "an HDF5 file, as TensorFlow and Keras write them";
+pub(crate) const KERAS: &str = "an archive of Keras";
+pub(crate) const TFLITE: &str = "a TensorFlow Lite file";
+pub(crate) const SAVED_MODEL: &str = "a SavedModel of TensorFlow";
+pub(crate) const TENSORRT: &str = "an engine of TensorRT";
+pub(crate) const OPENVINO: &str = "a network of OpenVINO";
+pub(crate) const CORE_ML: &str = "a package of Core ML";
+
+/// How many bytes of a SavedModel are looked through for the tag of the network that serves.
+const SAVED_MODEL_HEAD_BYTES: usize = 1 << 20;
+
 /// The first bytes of formats that are often confused with others, and what the file is.
-const MAGICS: [(&[u8], &str); 6] = [
+const MAGICS: [(&[u8], &str); 8] = [
     (
         b"version https://git-lfs.github.com/spec/",
         "a Git LFS pointer; download the file itself with git lfs pull",
     ),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as TensorFlow and Keras write them"),
+    (b"\x89HDF\r\n\x1a\n", HDF5),
+    (b"ftrt", TENSORRT),
+    (b"ptrt", TENSORRT),
     (b"\x93NUMPY", "a .npy file of NumPy"),
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
     (b"GGUF", "a GGUF file of a language model"),
@@ -39,10 +57,15 @@ pub(crate) fn recognised(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [b'P', b'K', 3 | 5, 4 | 6, ..] => Some(kind_of_zip(bytes)),
         // Protocol 2 and later of Python's pickles.
-        [0x80, 2..=5, ..] if is_pytorch(bytes) => Some("a PyTorch file"),
-        [0x80, 2..=5, ..] => Some("a pickle that was not written by torch.save"),
+        [0x80, 2..=5, ..] if is_pytorch(bytes) => Some(PYTORCH),
+        [0x80, 2..=5, ..] => Some(PICKLE),
+        [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Some(TFLITE),
+        // The length of the header, which is JSON.
+        [_, _, _, _, _, 0, 0, 0, b'{', b'"', ..] => Some(SAFETENSORS),
+        [0x08, 1, 0x12, ..] if is_saved_model(bytes) => Some(SAVED_MODEL),
         // The version of the format, followed by the name of the producer.
         [0x08, 1..=20, 0x12, ..] => Some(ONNX),
+        _ if is_openvino(bytes) => Some(OPENVINO),
         _ if is_html(bytes) => Some("an HTML page; the download may have needed a login"),
         _ => None,
     }
@@ -74,17 +97,40 @@ fn kind_of_zip(bytes: &[u8]) -> &'static str {
         return "a zip archive that is damaged or incomplete";
     };
     let has = |ending: &[u8]| archive.file_names_raw().any(|name| name.ends_with(ending));
-    if has(b"data.pkl") {
-        "a PyTorch file"
-    } else if has(b".onnx") {
+    let has_folder = |part: &[u8]| {
+        archive
+            .file_names_raw()
+            .any(|name| name.windows(part.len()).any(|found| found == part))
+    };
+    if has(b".onnx") {
         "a zip archive of an ONNX file"
+    } else if has(b"data.pkl") && has(b"constants.pkl") && has_folder(b"/code/") {
+        TORCHSCRIPT
+    } else if has(b"data.pkl") {
+        PYTORCH
     } else if has(b"model.weights.h5") {
-        "an archive of Keras"
+        KERAS
+    } else if has(b"saved_model.pb") {
+        SAVED_MODEL
+    } else if has_folder(b".mlpackage/") {
+        CORE_ML
     } else if has(b".npy") {
         "a .npz archive of NumPy"
     } else {
         "a zip archive without the data.pkl of a PyTorch file"
     }
+}
+
+/// Whether a file begins as a SavedModel does, with its only version, and has the tag of a network that serves.
+fn is_saved_model(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(SAVED_MODEL_HEAD_BYTES)];
+    head.windows(7).any(|part| part == b"\x22\x05serve")
+}
+
+fn is_openvino(bytes: &[u8]) -> bool {
+    let text = bytes.trim_ascii_start();
+    let is_xml = text.starts_with(b"<?xml") || text.starts_with(b"<net ");
+    is_xml && text[..text.len().min(200)].windows(5).any(|part| part == b"<net ")
 }
 
 fn is_html(bytes: &[u8]) -> bool {

@@ -7,7 +7,7 @@ use candle_core::Device;
 use tracing::Span;
 
 use crate::control::Control;
-use crate::error::{ComputeError, Result};
+use crate::error::Result;
 use crate::memory;
 use crate::network::Network;
 use crate::onnx::file::decode;
@@ -22,7 +22,7 @@ mod batch_independence;
 
 use batch_independence::is_batch_independent;
 
-/// The most bytes of activations for the two images of the trial. It runs before the caller's limit is known.
+/// The most bytes of activations for the two images of the trial, if the caller has no lower limit.
 const MAX_TRIAL_BYTES: u64 = 8 << 30;
 
 /// What a network is loaded from. As a [`Task`], it loads the network onto the engine's device.
@@ -43,6 +43,8 @@ pub enum NetworkSource {
         options: ImportOptions,
         /// The order of the colours in its input.
         order: ChannelOrder,
+        /// Bytes of activations that its trial may hold.
+        activation_limit: u64,
     },
 }
 
@@ -69,12 +71,18 @@ impl Network {
             NetworkSource::Blocks { graph, weights } => {
                 Ok(Network::new(Arc::clone(graph), Weights::read(weights, graph, device)?))
             }
-            NetworkSource::Onnx { bytes, options, order } => {
+            NetworkSource::Onnx {
+                bytes,
+                options,
+                order,
+                activation_limit,
+            } => {
                 let imported = import(&decode(bytes)?, options)?;
                 let image_format = Some((imported.image_shape(), *order));
+                let limit = MAX_TRIAL_BYTES.min(*activation_limit);
                 Ok(Network {
                     image_format,
-                    ..Network::from_import(imported, device)?
+                    ..Network::tried(imported, device, limit)?
                 })
             }
         }
@@ -86,12 +94,16 @@ impl Network {
     /// # Errors
     /// The network fails on an image, or the device is out of memory.
     pub fn from_import(imported: Imported, device: &Device) -> Result<Network> {
+        Network::tried(imported, device, MAX_TRIAL_BYTES)
+    }
+
+    fn tried(imported: Imported, device: &Device, limit: u64) -> Result<Network> {
         let weights = imported.weights.to_device(device)?;
         let mut network = Network {
             layout: imported.layout,
             ..Network::new(Arc::new(imported.graph), weights)
         };
-        check_trial_memory(&network.graph)?;
+        check_trial_memory(&network.graph, limit)?;
         if network.graph.is_batched && !is_batch_independent(&network, device)? {
             network = network.one_by_one();
         }
@@ -112,14 +124,11 @@ impl Network {
 }
 
 /// A network that is too large for two images can be neither tried nor measured on probe images.
-fn check_trial_memory(graph: &Graph) -> Result<()> {
-    let needed = memory::of_inference(graph, 2);
-    if needed <= MAX_TRIAL_BYTES {
-        return Ok(());
-    }
-    Err(ComputeError::Invalid(format!(
-        "this network needs {} MiB of memory for two images; the limit is {} MiB: make its input smaller",
-        needed.div_ceil(1 << 20),
-        MAX_TRIAL_BYTES >> 20
-    )))
+fn check_trial_memory(graph: &Graph, limit: u64) -> Result<()> {
+    memory::check(
+        memory::of_inference(graph, 2),
+        limit,
+        "two images",
+        "make its input smaller",
+    )
 }

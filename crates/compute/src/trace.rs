@@ -47,8 +47,9 @@ pub fn trace(imported: Imported, input: &Numbers) -> Result<Vec<Traced>> {
             names.push(name.clone());
         }
     }
+    let shape = batch_shape(&imported, &input.shape);
     let network = Network::from_import(imported, &device)?;
-    let images = Tensor::from_slice(&input.values, input.shape.as_slice(), &device)?;
+    let images = Tensor::from_slice(&input.values, shape, &device)?;
     let mut traced = Vec::new();
     network.forward(&images, Mode::Inference, &mut |node, value| {
         for name in names.remove(&node).unwrap_or_default() {
@@ -58,6 +59,20 @@ pub fn trace(imported: Imported, input: &Numbers) -> Result<Vec<Traced>> {
         Ok(())
     })?;
     Ok(traced)
+}
+
+/// The shape of a batch: that of the images, for numbers in the shape of the file's own input.
+fn batch_shape(imported: &Imported, given: &[usize]) -> Vec<usize> {
+    let dims = imported.input_dims.as_slice();
+    let fits = |(given, stated): (&usize, &Option<usize>)| stated.is_none_or(|stated| stated == *given);
+    if dims.len() != given.len() || !given.iter().zip(dims).all(fits) {
+        return given.to_vec();
+    }
+    let images = match dims.first() {
+        Some(None) => given[0],
+        _ => 1,
+    };
+    [&[images], imported.graph.input_shape.as_slice()].concat()
 }
 
 fn numbers(value: &Tensor) -> candle_core::Result<Numbers> {

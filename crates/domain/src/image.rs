@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::input::InputFormat;
+
 /// Channels, height and width of the images of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageShape {
@@ -125,6 +127,9 @@ pub struct Preprocessing {
     pub order: ChannelOrder,
     /// Means and deviations of pixels scaled to 0..1, in the order of the network's channels.
     pub statistics: ChannelStatistics,
+    /// The format of the input, and what was assumed about it; `None` for a version that an older release registered.
+    #[serde(default)]
+    pub input: Option<InputFormat>,
 }
 
 impl ChannelStatistics {

@@ -14,6 +14,7 @@ pub mod explanation;
 pub mod graph;
 pub mod id;
 pub mod image;
+pub mod input;
 pub mod insight;
 pub mod job;
 pub mod model;

@@ -67,15 +67,12 @@ fn read_network(
     if ended.is_cancelled() {
         return Ok(None);
     }
-    let mut options = ImportOptions { size: None, output };
-    let imported = match import(&model, &options) {
-        // The input is looked at before anything else is read.
-        Err(OnnxError::OpenSize { .. }) => {
-            options.size = Some([images.height, images.width]);
-            import(&model, &options)
-        }
-        known => known,
-    }?;
+    let options = ImportOptions {
+        size: None,
+        images: Some(images),
+        output,
+    };
+    let imported = import(&model, &options)?;
     drop(model);
     if ended.is_cancelled() {
         return Ok(None);

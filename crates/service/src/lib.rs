@@ -24,6 +24,7 @@ mod network;
 mod picture;
 mod plot;
 mod predict;
+mod preprocessing;
 mod probe;
 mod search;
 mod search_cache;

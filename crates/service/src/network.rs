@@ -84,9 +84,11 @@ impl Library {
                     bytes: self.artifact(key).await?,
                     options: ImportOptions {
                         size: Some([preprocessing.shape.height, preprocessing.shape.width]),
+                        images: Some(preprocessing.shape),
                         output: output.clone(),
                     },
                     order: preprocessing.order,
+                    activation_limit: self.activation_limit,
                 },
                 _ => NetworkSource::Blocks {
                     graph: self.graph(version, dataset)?,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::preprocessing::preprocessing;
 use super::weights::fitting_weights;
 use super::{Library, ServiceError};
 use scv_artifact::ArtifactKind;
@@ -127,11 +128,19 @@ impl Library {
     ///
     /// # Errors
     /// Those of [`Library::create_version`].
-    pub async fn validate_version(&self, request: VersionRequest) -> Result<Option<Mapping>, ServiceError> {
+    pub async fn validate_version(
+        &self,
+        request: VersionRequest,
+    ) -> Result<(Option<Mapping>, Option<Preprocessing>), ServiceError> {
         if self.changeable_model(request.model).await?.deleted_at.is_some() {
             return Err(ServiceError::not_found("model", request.model));
         }
-        Ok(self.check(request).await?.mapping)
+        let CheckedVersion { version, mapping, .. } = self.check(request).await?;
+        let preprocessing = match version.source {
+            Some(VersionSource::Onnx { preprocessing, .. }) => Some(preprocessing),
+            _ => None,
+        };
+        Ok((mapping, preprocessing))
     }
 
     async fn check(&self, request: VersionRequest) -> Result<CheckedVersion, ServiceError> {
@@ -275,22 +284,11 @@ fn check_onnx(
     let file = read(files).map_err(refused)?;
     let import_options = ImportOptions {
         size: options.size,
+        images: Some(dataset.shape),
         output: options.output.clone(),
     };
     let imported = import(&file, &import_options).map_err(refused)?;
-    let shape = imported.image_shape();
-    let statistics = match options.statistics {
-        Some(given) if given.mean.len() != shape.channels || given.std.len() != shape.channels => {
-            return Err(ServiceError::bad_input(format!(
-                "the network has {} input channels, so `mean` and `std` must have as many numbers, got {} and {}",
-                shape.channels,
-                given.mean.len(),
-                given.std.len()
-            )));
-        }
-        Some(given) => given,
-        None => dataset.statistics.for_channels(shape.channels),
-    };
+    let preprocessing = preprocessing(&imported, dataset, options.order, options.statistics)?;
     let graph = &imported.graph;
     let version = NewVersion {
         model_id: model,
@@ -303,11 +301,7 @@ fn check_onnx(
         train_settings: None,
         source: Some(VersionSource::Onnx {
             output: options.output,
-            preprocessing: Preprocessing {
-                shape,
-                order: options.order,
-                statistics,
-            },
+            preprocessing,
         }),
     };
     Ok(CheckedVersion {

@@ -14,6 +14,7 @@ use crate::cli::exit::{code, failure, not_found};
 use crate::cli::model::{self, Version};
 use crate::cli::page::{Connection, ListOptions, Listing};
 use crate::cli::pictures::file_stem;
+use crate::cli::preprocessing::Preprocessing;
 use crate::cli::table::{percent, properties, table, time};
 use crate::cli::terminal::Terminal;
 use crate::cli::version_name::{self, VersionName};
@@ -126,17 +127,6 @@ struct FullVersion {
 struct Failure {
     code: String,
     message: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Preprocessing {
-    channels: u32,
-    height: u32,
-    width: u32,
-    channel_order: String,
-    mean: Vec<f64>,
-    std: Vec<f64>,
 }
 
 /// Paths on the server.
@@ -258,9 +248,10 @@ async fn full(client: &Client, id: &str) -> anyhow::Result<FullVersion> {
     }
     let query = format!(
         "query($id: ID!) {{ version(id: $id) {{ {} multiplyAccumulates failure {{ code message }} duplicateOf {{ {} }}
-           preprocessing {{ channels height width channelOrder mean std }} downloads {{ onnx pytorch safetensors }} }} }}",
+           preprocessing {{ {} }} downloads {{ onnx pytorch safetensors }} }} }}",
         ListedVersion::fields(),
-        Version::FIELDS
+        Version::FIELDS,
+        Preprocessing::FIELDS
     );
     let found = client.query::<Data>(&query, json!({ "id": id })).await?.version;
     found.ok_or_else(|| not_found("the version has just been deleted"))
@@ -270,17 +261,7 @@ impl FullVersion {
     fn to_text(&self) -> String {
         let listed = &self.listed;
         let failure = self.failure.as_ref();
-        let input = self.preprocessing.as_ref().map(|input| {
-            let Preprocessing {
-                channels,
-                height,
-                width,
-                channel_order,
-                mean,
-                std,
-            } = input;
-            format!("{channels}x{height}x{width} {channel_order}, mean {mean:?}, deviation {std:?}")
-        });
+        let input = self.preprocessing.as_ref();
         properties(&[
             ("version", listed.version.to_string()),
             ("status", listed.status.to_lowercase()),
@@ -291,7 +272,8 @@ impl FullVersion {
             ("data set", listed.dataset.name.clone()),
             ("test accuracy", percent(listed.version.accuracy)),
             ("format", listed.format.to_lowercase()),
-            ("input", input.unwrap_or_default()),
+            ("input", input.map(Preprocessing::summary).unwrap_or_default()),
+            ("about the input", input.map(Preprocessing::notes).unwrap_or_default()),
             ("layers", listed.layers.total_count.to_string()),
             ("parameters", listed.parameter_count.to_string()),
             ("multiply-adds", format!("{:.0}", self.multiply_accumulates)),

@@ -6,8 +6,9 @@ use crate::block::{BlockInput, blocks};
 use crate::error::{ApiError, Result};
 use crate::id::GlobalId;
 use crate::job::Job;
+use crate::preprocessing::{ChannelOrder, Preprocessing, preprocessing_of};
 use crate::upload::read_named_upload;
-use crate::version::{ChannelOrder, Version};
+use crate::version::Version;
 use scv_domain::access::Scope;
 use scv_domain::id::{ModelId, ProbeSetId};
 use scv_domain::image::ChannelStatistics;
@@ -35,15 +36,17 @@ impl NetworkMutation {
             network: uploaded_network(ctx, input)?,
         };
         if dry_run {
-            let mapping = library.validate_version(request).await?;
+            let (mapping, preprocessing) = library.validate_version(request).await?;
             return Ok(CreateVersionPayload {
                 version: None,
                 job: None,
                 mapping: mapping.map(WeightMapping::from),
+                preprocessing: preprocessing.map(Preprocessing::from),
             });
         }
         let (version, job, mapping) = library.create_version(request).await?;
         Ok(CreateVersionPayload {
+            preprocessing: preprocessing_of(&version),
             version: Some(Version(version)),
             job: Some(Job(job)),
             mapping: mapping.map(WeightMapping::from),
@@ -108,6 +111,8 @@ pub struct CreateVersionPayload {
     job: Option<Job>,
     /// Which tensor of a PyTorch state dict became which of the network; null for other weights.
     mapping: Option<WeightMapping>,
+    /// How images are preprocessed for an ONNX file, with what was assumed; null for other networks.
+    preprocessing: Option<Preprocessing>,
 }
 
 /// How the tensors of a file become those of a network.

@@ -18,9 +18,9 @@ pub enum OnnxError {
         location: String,
     },
 
-    /// It uses features of the format that SCV does not support.
-    #[error("the ONNX file uses {0}, which SCV does not support: export the network without them")]
-    Feature(&'static str),
+    /// Its graph contradicts itself, or its functions cannot be put in the places of their calls.
+    #[error("the graph of the ONNX file is invalid: {0}")]
+    Invalid(String),
 
     /// Its operator set is older than the oldest supported one.
     #[error(
@@ -48,21 +48,35 @@ pub enum OnnxError {
     #[error("{} of the network cannot be computed: {}", counted(.0.len()), listed(.0))]
     Nodes(Vec<NodeError>),
 
-    /// The network does not have exactly one input.
-    #[error("the network has {} inputs ({}); SCV runs networks with one input, the image", .0.len(), .0.join(", "))]
+    /// Nodes cannot be computed for images of a size that the file leaves open, but can for another one.
+    #[error(
+        "the network does not take images of {}x{} pixels, but of {}x{}: set `height` and `width`; at this size, {}",
+        size[0], size[1], fitting[0], fitting[1], listed(errors)
+    )]
+    Size {
+        /// Rows and columns that it was read for.
+        size: [usize; 2],
+        /// Rows and columns that it takes.
+        fitting: [usize; 2],
+        /// What cannot be computed.
+        errors: Vec<NodeError>,
+    },
+
+    /// The network does not have exactly one input that nodes read.
+    #[error("nodes of the network read {} inputs ({}); SCV runs networks with one input, the image", .0.len(), .0.join(", "))]
     Inputs(Vec<String>),
 
     /// The network has several outputs, and none of them is chosen.
-    #[error("the network has {} outputs ({}): choose one with `output`", .0.len(), .0.join(", "))]
-    Outputs(Vec<String>),
+    #[error("the network has {} outputs: choose one with `output`: {}", .0.len(), outputs(.0))]
+    Outputs(Vec<OutputShape>),
 
     /// The chosen output does not exist.
-    #[error("the network has no output {wanted:?}: its outputs are {}", known.join(", "))]
+    #[error("the network has no output {wanted:?}: its outputs are {}", outputs(known))]
     UnknownOutput {
         /// The requested output.
         wanted: String,
         /// The network's outputs.
-        known: Vec<String>,
+        known: Vec<OutputShape>,
     },
 
     /// The output does not depend on the image.
@@ -79,12 +93,51 @@ pub enum OnnxError {
     },
 
     /// The input is not a batch of images.
-    #[error("input {input:?} has shape {shape}; SCV needs a batch of images, with 4 dimensions and 1 or 3 channels")]
+    #[error(
+        "input {input:?} has shape {shape}; SCV needs a batch of images: images x channels x height x width, channels last, without \
+         channels, or a list of numbers for each image"
+    )]
     NoImages {
         /// Name of the input.
         input: String,
         /// Its shape in the file.
         shape: String,
+    },
+
+    /// The images have channels that no data set has.
+    #[error("input {input:?} has shape {shape}: it has {channels} channels, but images have 1 or 3")]
+    Channels {
+        /// Name of the input.
+        input: String,
+        /// Its shape in the file.
+        shape: String,
+        /// The number of channels.
+        channels: usize,
+    },
+
+    /// The input is a list of numbers that no known image has.
+    #[error(
+        "input {input:?} is a list of {numbers} numbers, which {} do not have: set `height` and `width` to the size of its images",
+        size.map_or("images of an unknown size".to_owned(), |[rows, columns]| format!("images of {rows}x{columns} pixels"))
+    )]
+    NotAnImage {
+        /// Name of the input.
+        input: String,
+        /// Its length.
+        numbers: usize,
+        /// Rows and columns that were tried.
+        size: Option<[usize; 2]>,
+    },
+
+    /// The input holds no numbers.
+    #[error(
+        "input {input:?} holds values of the type {kind}; SCV gives networks numbers: export the network with such an input"
+    )]
+    InputType {
+        /// Name of the input.
+        input: String,
+        /// The type of its values.
+        kind: String,
     },
 
     /// The user's options contradict the file.
@@ -97,18 +150,22 @@ impl OnnxError {
     /// network can be uploaded in another way: undamaged, complete, or with other options.
     pub fn is_unsupported(&self) -> bool {
         match self {
-            Self::Feature(_)
+            Self::Invalid(_)
             | Self::TooOld { .. }
             | Self::TooNew { .. }
             | Self::Nodes(_)
             | Self::Inputs(_)
-            | Self::NoImages { .. } => true,
+            | Self::NoImages { .. }
+            | Self::Channels { .. }
+            | Self::InputType { .. } => true,
             Self::Unreadable(_)
             | Self::MissingData { .. }
             | Self::Outputs(_)
             | Self::UnknownOutput { .. }
             | Self::ConstantOutput(_)
             | Self::OpenSize { .. }
+            | Self::Size { .. }
+            | Self::NotAnImage { .. }
             | Self::Mismatch(_) => false,
         }
     }
@@ -127,6 +184,30 @@ pub struct NodeError {
     pub domain: String,
     /// Why it cannot be computed.
     pub reason: String,
+}
+
+/// An output of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputShape {
+    /// Its name.
+    pub name: String,
+    /// Its shape for one image; `None` if it does not depend on the image.
+    pub shape: Option<Vec<usize>>,
+}
+
+impl std::fmt::Display for OutputShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(shape) = &self.shape else {
+            return write!(f, "{} (the same for every image)", self.name);
+        };
+        let dims: Vec<_> = shape.iter().map(usize::to_string).collect();
+        write!(f, "{} ({})", self.name, dims.join("x"))
+    }
+}
+
+fn outputs(known: &[OutputShape]) -> String {
+    let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+    known.join(", ")
 }
 
 /// The number of errors that a message lists; the others are only counted.

@@ -6,11 +6,12 @@ use candle_core::Tensor;
 use serde_json::{Map, Value as Json, json};
 
 use super::batch::{batch_axis, batch_invariant_constant, inner_stride};
+use super::flat::FlatNode;
+use super::input::InputShape;
 use super::plan::{Plan, Step, Value, parameter};
-use super::proto::{AttributeProto, AttributeType, NodeProto};
+use super::proto::{AttributeProto, AttributeType};
 use super::types::{Imported, SourceGraph, entry_of};
-use crate::error::OnnxError;
-use crate::images::Layout;
+use crate::error::{OnnxError, OutputShape};
 use crate::weights::Weights;
 use scv_domain::block::MAX_MULTIPLY_ACCUMULATES;
 use scv_domain::graph::{BatchAxis, Graph, Node, Operator, ParameterRole, TensorOperator, ValueId};
@@ -20,8 +21,14 @@ pub(super) struct Assembled {
     graph: Graph,
     weights: BTreeMap<String, Tensor>,
     names: Vec<String>,
-    /// The file's outputs; `None` for one that does not depend on the image.
-    outputs: Vec<(String, Option<ValueId>)>,
+    outputs: Vec<Output>,
+}
+
+/// An output of a file.
+struct Output {
+    name: String,
+    /// `None` if it does not depend on the image.
+    value: Option<ValueId>,
 }
 
 /// Builds a graph for batches of any size, if only the batch itself differs between the plans for two sizes.
@@ -112,7 +119,7 @@ impl<'a> Assembly<'a> {
     }
 
     fn add(&mut self, step: &Step, inputs: Vec<Input>, batch: Option<BatchAxis>, images: usize) {
-        let node = &self.source.graph.node[step.node];
+        let node = &self.source.graph.nodes[step.node];
         let path = self.path_of(node, step);
         let ids: Vec<ValueId> = inputs
             .into_iter()
@@ -193,7 +200,7 @@ impl<'a> Assembly<'a> {
         ValueId(self.nodes.len())
     }
 
-    fn push(&mut self, source: &NodeProto, node: Node) {
+    fn push(&mut self, source: &FlatNode<'_>, node: Node) {
         // The step that is a layer is the last one of its node, and computes the value that the file names.
         let name = if node.is_layer {
             source.output.first().cloned()
@@ -205,13 +212,10 @@ impl<'a> Assembly<'a> {
     }
 
     /// A unique path for a step: the name of its node, or that of the value it computes.
-    fn path_of(&mut self, source: &NodeProto, step: &Step) -> String {
+    fn path_of(&mut self, source: &FlatNode<'_>, step: &Step) -> String {
         let count = self.step_counts.entry(step.node).or_default();
         *count += 1;
-        let name = match source.name.as_str() {
-            "" => source.output.first().map_or("", String::as_str),
-            name => name,
-        };
+        let name = source.title();
         let path = if step.is_layer {
             name.to_owned()
         } else {
@@ -232,18 +236,14 @@ impl<'a> Assembly<'a> {
     }
 
     fn finish(self, plan: &Plan, is_batched: bool) -> Assembled {
-        let outputs = self
-            .source
-            .graph
-            .output
-            .iter()
-            .filter(|output| plan.values.contains_key(&output.name));
-        let outputs = outputs.map(|output| {
-            let id = match plan.values.get(&output.name) {
-                Some(Value::Computed(computed)) => Some(computed.step.map_or(ValueId::INPUT, |step| self.values[step])),
-                _ => None,
+        let outputs = self.source.graph.outputs.iter();
+        let outputs = outputs.filter_map(|&name| {
+            let value = match plan.values.get(name)? {
+                Value::Computed(computed) => Some(computed.step.map_or(ValueId::INPUT, |step| self.values[step])),
+                Value::Constant(_) => None,
             };
-            (output.name.clone(), id)
+            let name = name.to_owned();
+            Some(Output { name, value })
         });
         let outputs = outputs.collect();
         Assembled {
@@ -265,15 +265,14 @@ impl Assembled {
     ///
     /// # Errors
     /// There are several outputs and none is chosen, or the chosen one does not exist or does not depend on the image.
-    pub(super) fn choose_output(mut self, wanted: Option<&str>, layout: Layout) -> Result<Imported, OnnxError> {
-        let known = || self.outputs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    pub(super) fn choose_output(mut self, wanted: Option<&str>, input: InputShape) -> Result<Imported, OnnxError> {
         let chosen = match (wanted, self.outputs.as_slice()) {
-            (Some(wanted), outputs) => outputs.iter().find(|(name, _)| name == wanted).ok_or_else(|| {
-                let (wanted, known) = (wanted.to_owned(), known());
+            (Some(wanted), outputs) => outputs.iter().find(|output| output.name == wanted).ok_or_else(|| {
+                let (wanted, known) = (wanted.to_owned(), self.known_outputs());
                 OnnxError::UnknownOutput { wanted, known }
             })?,
             (None, [only]) => only,
-            (None, _) => return Err(OnnxError::Outputs(known())),
+            (None, _) => return Err(OnnxError::Outputs(self.known_outputs())),
         };
         if self.graph.multiply_accumulates() > MAX_MULTIPLY_ACCUMULATES {
             return Err(OnnxError::Mismatch(format!(
@@ -281,16 +280,31 @@ impl Assembled {
                 self.graph.multiply_accumulates()
             )));
         }
-        let id = chosen.1.ok_or_else(|| OnnxError::ConstantOutput(chosen.0.clone()))?;
+        let id = chosen
+            .value
+            .ok_or_else(|| OnnxError::ConstantOutput(chosen.name.clone()))?;
         self.graph.logits = before_softmax(&self.graph, id);
-        let outputs = self.outputs.into_iter().filter_map(|(name, id)| Some((name, id?)));
+        let outputs = self.outputs.into_iter();
         Ok(Imported {
-            outputs: outputs.collect(),
+            outputs: outputs
+                .filter_map(|output| Some((output.name, output.value?)))
+                .collect(),
             graph: self.graph,
             weights: Weights(self.weights),
             names: self.names,
-            layout,
+            layout: input.layout(),
+            input: input.format,
+            input_dims: input.dims,
         })
+    }
+
+    /// The outputs of the file, to choose from.
+    fn known_outputs(&self) -> Vec<OutputShape> {
+        let outputs = self.outputs.iter().map(|output| OutputShape {
+            name: output.name.clone(),
+            shape: output.value.map(|value| self.graph.image_shape(value).to_vec()),
+        });
+        outputs.collect()
     }
 }
 
@@ -318,11 +332,9 @@ fn before_softmax(graph: &Graph, id: ValueId) -> ValueId {
 const MAX_SETTING_LENGTH: usize = 16;
 
 /// The attributes of a node as JSON.
-fn settings(node: &NodeProto) -> Json {
-    let fields = node
-        .attribute
-        .iter()
-        .filter_map(|attribute| Some((attribute.name.clone(), setting(attribute)?)));
+fn settings(node: &FlatNode<'_>) -> Json {
+    let attributes = node.attributes.iter();
+    let fields = attributes.filter_map(|(name, attribute)| Some(((*name).to_owned(), setting(attribute)?)));
     Json::Object(fields.collect::<Map<_, _>>())
 }
 

@@ -1,14 +1,15 @@
 //! The attributes of a node, each read as the type that it should have.
 
-use super::proto::{AttributeProto, NodeProto, TensorProto};
+use super::flat::FlatNode;
+use super::proto::{AttributeProto, TensorProto};
 
 /// The attributes of a node. A missing one is `None`, because its default depends on the operator.
 #[derive(Clone, Copy)]
-pub(super) struct Attributes<'a>(pub(super) &'a NodeProto);
+pub(super) struct Attributes<'a>(pub(super) &'a FlatNode<'a>);
 
 impl<'a> Attributes<'a> {
     pub(super) fn find(&self, name: &str) -> Option<&'a AttributeProto> {
-        self.0.attribute.iter().find(|attribute| attribute.name == name)
+        self.0.attribute(name)
     }
 
     pub(super) fn float(&self, name: &str) -> Option<f64> {

@@ -1,13 +1,12 @@
 //! Runs the operator test cases that the ONNX project publishes: a model with one operator, its inputs, and the
 //! expected outputs.
 
-use std::collections::HashMap;
-
 use candle_core::Tensor;
 use prost::Message as _;
 
 use super::constant;
-use super::file::{decode, opset};
+use super::file::decode;
+use super::flat::FlatGraph;
 use super::import::lower_all;
 use super::limit::ConstantBudget;
 use super::plan::{Plan, Value};
@@ -21,22 +20,10 @@ use crate::trace::Numbers;
 /// If the model is refused, or if a tensor cannot be read.
 pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<Numbers>, OnnxError> {
     let model = decode(model)?;
-    let graph = model.graph.clone().unwrap_or_default();
-    let mut values = HashMap::new();
-    for tensor in &graph.initializer {
-        values.insert(
-            tensor.name.clone(),
-            Value::Constant(constant::tensor(tensor).map_err(OnnxError::Unreadable)?),
-        );
-    }
-    let open = graph
-        .input
-        .iter()
-        .filter(|input| !values.contains_key(&input.name))
-        .map(|input| input.name.clone());
-    let open: Vec<String> = open.collect();
-    for (name, bytes) in open.into_iter().zip(inputs) {
-        values.insert(name, Value::Constant(tensor(bytes)?));
+    let graph = FlatGraph::of(&model)?;
+    let mut values = graph.values()?;
+    for (input, bytes) in graph.inputs.iter().zip(inputs) {
+        values.insert(input.name.clone(), Value::Constant(tensor(bytes)?));
     }
     let mut plan = Plan {
         batch: 1,
@@ -45,13 +32,13 @@ pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<Numbers>, OnnxError> 
         values,
         constant_budget: ConstantBudget::default(),
     };
-    lower_all(&graph, opset(&model), &mut plan).map_err(OnnxError::Nodes)?;
+    lower_all(&graph, &mut plan).map_err(OnnxError::Nodes)?;
     graph
-        .output
+        .outputs
         .iter()
-        .map(|output| {
-            let value = plan.values.get(&output.name).and_then(Value::constant);
-            numbers(value.ok_or_else(|| OnnxError::Unreadable(format!("no node produces {:?}", output.name)))?)
+        .map(|&output| {
+            let value = plan.values.get(output).and_then(Value::constant);
+            numbers(value.ok_or_else(|| OnnxError::Unreadable(format!("no node produces {output:?}")))?)
         })
         .collect()
 }

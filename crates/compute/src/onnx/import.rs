@@ -8,24 +8,29 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::assemble::{assemble_batched, assemble_per_image};
+use super::adapt::adapted;
+use super::assemble::{Assembled, assemble_batched, assemble_per_image};
 use super::attributes::Attributes;
 use super::constant;
-use super::file::opset;
+use super::flat::{FlatGraph, FlatNode};
 use super::input::InputShape;
 use super::limit::ConstantBudget;
 use super::lower::Lowering;
 use super::plan::{Computed, Plan, Value};
-use super::proto::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use super::proto::{ModelProto, ValueInfoProto};
 use super::types::{BATCHES, Imported, SourceGraph, entry_of};
 use crate::error::{NodeError, OnnxError};
 use scv_domain::graph::NumberType;
+use scv_domain::image::ImageShape;
+use scv_domain::input::InputNote;
 
 /// The user's choices for a file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImportOptions {
     /// Height and width, if the file leaves them open.
     pub size: Option<[usize; 2]>,
+    /// Shape of the images that the network is for. It stands in for what neither the file nor `size` says.
+    pub images: Option<ImageShape>,
     /// The output to use, if there are several.
     pub output: Option<String>,
 }
@@ -33,84 +38,153 @@ pub struct ImportOptions {
 /// Why a node with an unknown operator cannot be computed.
 const UNSUPPORTED: &str = "SCV does not support this operator";
 
+/// Sizes that networks are often made for, with which an error can advise: rows and columns.
+const USUAL_SIZES: [[usize; 2]; 3] = [[224, 224], [320, 320], [640, 640]];
+
+/// What the size of images is a multiple of in networks that halve it several times.
+const USUAL_FACTOR: usize = 32;
+
 /// Turns a file into a graph.
 ///
 /// # Errors
 /// Everything that is wrong with the file, each error with its node.
 pub fn import(model: &ModelProto, options: &ImportOptions) -> Result<Imported, OnnxError> {
-    let graph = model
-        .graph
-        .as_ref()
-        .ok_or_else(|| OnnxError::Unreadable("it holds no graph".to_owned()))?;
-    let input = image_input(graph)?;
-    let shape = InputShape::of(input, options.size)?;
-    let constants = constants(graph).map_err(OnnxError::Unreadable)?;
-    check_operators(graph, opset(model))?;
-    let plan = |batch: usize| {
+    import_at(model, options).map_err(|error| match error {
+        OnnxError::Nodes(errors) => with_advice(errors, model, options),
+        error => error,
+    })
+}
+
+fn import_at(model: &ModelProto, options: &ImportOptions) -> Result<Imported, OnnxError> {
+    let mut graph = FlatGraph::of(model)?;
+    let training = graph.for_inference();
+    let (input, ignored) = image_input(&graph)?;
+    let mut shape = InputShape::of(&graph, input, options)?;
+    if !ignored.is_empty() {
+        shape.format.notes.push(InputNote::IgnoredInputs { names: ignored });
+    }
+    if !training.is_empty() {
+        shape.format.notes.push(InputNote::TrainingMode { nodes: training });
+    }
+    check_operators(&graph)?;
+    let (graph, images) = adapted(graph, &shape)?;
+    let assembled = Planning {
+        constants: graph.values()?,
+        graph: &graph,
+        shape: &shape,
+        images: &images,
+    }
+    .assembled()?;
+    assembled.choose_output(options.output.as_deref(), shape)
+}
+
+/// The errors of nodes. If the file leaves the size of its images open and takes another size, the error names that one.
+fn with_advice(errors: Vec<NodeError>, model: &ModelProto, options: &ImportOptions) -> OnnxError {
+    let Some(size) = open_size(model, options) else {
+        return OnnxError::Nodes(errors);
+    };
+    let rounded = size.map(|side| side.next_multiple_of(USUAL_FACTOR));
+    let others = std::iter::once(rounded)
+        .chain(USUAL_SIZES)
+        .filter(|other| *other != size);
+    let mut fitting = others.filter(|&other| {
+        let size = Some(other);
+        import_at(
+            model,
+            &ImportOptions {
+                size,
+                ..options.clone()
+            },
+        )
+        .is_ok()
+    });
+    match fitting.next() {
+        Some(fitting) => OnnxError::Size { size, fitting, errors },
+        None => OnnxError::Nodes(errors),
+    }
+}
+
+/// The size that a file was read for, if it leaves it open.
+fn open_size(model: &ModelProto, options: &ImportOptions) -> Option<[usize; 2]> {
+    let graph = FlatGraph::of(model).ok()?;
+    let (input, _) = image_input(&graph).ok()?;
+    let shape = InputShape::of(&graph, input, options).ok()?;
+    let images = options.images.map(|images| [images.height, images.width]);
+    options.size.or(images).filter(|_| shape.is_size_open)
+}
+
+/// A graph to be planned for batches of several sizes.
+struct Planning<'a> {
+    graph: &'a FlatGraph<'a>,
+    constants: HashMap<String, Value>,
+    shape: &'a InputShape,
+    /// The name of the images.
+    images: &'a str,
+}
+
+impl Planning<'_> {
+    fn assembled(&self) -> Result<Assembled, OnnxError> {
+        let source = SourceGraph {
+            graph: self.graph,
+            image_shape: &self.shape.image,
+        };
+        let batched = match (self.plan(BATCHES[0]), self.plan(BATCHES[1])) {
+            (Ok(two), Ok(three)) => assemble_batched(&source, &two, &three),
+            _ => None,
+        };
+        match batched {
+            Some(batched) => Ok(batched),
+            None => {
+                let plan = self
+                    .plan(self.shape.fixed_batch.unwrap_or(1))
+                    .map_err(OnnxError::Nodes)?;
+                assemble_per_image(&source, &plan)
+            }
+        }
+    }
+
+    fn plan(&self, batch: usize) -> Result<Plan, Vec<NodeError>> {
         let images = Computed {
             step: None,
-            dims: [&[batch], shape.image.as_slice()].concat(),
+            dims: [&[batch], self.shape.image.as_slice()].concat(),
             kind: NumberType::Float,
         };
-        let mut values = constants.clone();
-        values.insert(input.name.clone(), Value::Computed(images));
+        let mut values = self.constants.clone();
+        values.insert(self.images.to_owned(), Value::Computed(images));
         let mut plan = Plan {
             batch,
-            fixed_batch: shape.fixed_batch,
+            fixed_batch: self.shape.fixed_batch,
             steps: Vec::new(),
             values,
             constant_budget: ConstantBudget::default(),
         };
-        lower_all(graph, opset(model), &mut plan).map(|()| plan)
-    };
-    let source = SourceGraph {
-        graph,
-        image_shape: &shape.image,
-    };
-    let assembled = match (plan(BATCHES[0]), plan(BATCHES[1])) {
-        (Ok(two), Ok(three)) => assemble_batched(&source, &two, &three),
-        _ => None,
-    };
-    let assembled = match assembled {
-        Some(assembled) => assembled,
-        None => assemble_per_image(
-            &source,
-            &plan(shape.fixed_batch.unwrap_or(1)).map_err(OnnxError::Nodes)?,
-        )?,
-    };
-    assembled.choose_output(options.output.as_deref(), shape.layout)
+        lower_all(self.graph, &mut plan).map(|()| plan)
+    }
 }
 
-/// All constants of a file as values.
-fn constants(graph: &GraphProto) -> Result<HashMap<String, Value>, String> {
-    let decoded = graph.initializer.iter().map(|tensor| {
-        let value = constant::tensor_without_nan(tensor)?;
-        Ok((tensor.name.clone(), Value::Constant(value)))
-    });
-    decoded.collect()
-}
-
-/// The only input without a constant. Older files list their weights among the inputs.
-fn image_input(graph: &GraphProto) -> Result<&ValueInfoProto, OnnxError> {
-    let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
-    let inputs: Vec<_> = graph
-        .input
-        .iter()
-        .filter(|input| !constants.contains(input.name.as_str()))
-        .collect();
-    match inputs.as_slice() {
-        [only] => Ok(only),
+/// The only input that nodes read, and the names of the others.
+fn image_input<'a>(graph: &FlatGraph<'a>) -> Result<(&'a ValueInfoProto, Vec<String>), OnnxError> {
+    let of_nodes = graph.nodes.iter().flat_map(|node| &node.input).map(String::as_str);
+    let read: HashSet<&str> = of_nodes.chain(graph.outputs.iter().copied()).collect();
+    let inputs = graph.inputs.iter().copied();
+    let (read, ignored): (Vec<_>, Vec<_>) = inputs.partition(|input| read.contains(input.name.as_str()));
+    match read.as_slice() {
+        [only] => Ok((only, ignored.into_iter().map(|input| input.name.clone()).collect())),
         several => Err(OnnxError::Inputs(
             several.iter().map(|input| input.name.clone()).collect(),
         )),
     }
 }
 
-/// Finds all nodes with an unsupported operator, before any node is planned.
-fn check_operators(graph: &GraphProto, opset: i64) -> Result<(), OnnxError> {
-    let unsupported = graph.node.iter().filter(|node| entry_of(node).is_none());
-    let errors: Vec<_> = unsupported
-        .map(|node| node_error(node, opset, UNSUPPORTED.to_owned()))
+/// Finds all nodes with an unsupported operator, before any node is planned. Those of branches count only where these are taken.
+fn check_operators(graph: &FlatGraph<'_>) -> Result<(), OnnxError> {
+    let always = graph
+        .nodes
+        .iter()
+        .filter(|node| node.guards.is_empty() && !node.is_if());
+    let errors: Vec<_> = always
+        .filter(|node| entry_of(node).is_none())
+        .map(|node| node_error(node, UNSUPPORTED.to_owned()))
         .collect();
     if errors.is_empty() {
         Ok(())
@@ -120,41 +194,71 @@ fn check_operators(graph: &GraphProto, opset: i64) -> Result<(), OnnxError> {
 }
 
 /// Lowers every node. A node that reads a value of an invalid node reports no error, because it may well be right.
-pub(super) fn lower_all(graph: &GraphProto, opset: i64, plan: &mut Plan) -> Result<(), Vec<NodeError>> {
+pub(super) fn lower_all(graph: &FlatGraph<'_>, plan: &mut Plan) -> Result<(), Vec<NodeError>> {
     let (mut errors, mut broken) = (Vec::new(), HashSet::new());
-    for (index, node) in graph.node.iter().enumerate() {
-        let outcome = if node.input.iter().any(|name| broken.contains(name)) {
-            None
-        } else {
-            Some(lower_one(node, index, opset, plan))
-        };
-        match outcome {
+    for (index, node) in graph.nodes.iter().enumerate() {
+        if !is_taken(node, plan) {
+            continue;
+        }
+        let is_sound = inputs_of(node, plan).iter().all(|name| !broken.contains(name));
+        match is_sound.then(|| lower_one(node, index, plan)) {
             Some(Ok(values)) => {
                 let named = node.output.iter().cloned().zip(values);
                 plan.values.extend(named.filter(|(name, _)| !name.is_empty()));
             }
             Some(Err(reason)) => {
-                errors.push(node_error(node, opset, reason));
-                broken.extend(node.output.iter().cloned());
+                errors.push(node_error(node, reason));
+                broken.extend(&node.output);
             }
-            None => broken.extend(node.output.iter().cloned()),
+            None => broken.extend(&node.output),
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-fn lower_one(node: &NodeProto, index: usize, opset: i64, plan: &mut Plan) -> Result<Vec<Value>, String> {
-    let entry = entry_of(node).ok_or(UNSUPPORTED)?;
-    let inputs = node.input.iter().map(|name| match name.as_str() {
+/// Whether a node is computed: each condition that it stands under must be known, and true.
+fn is_taken(node: &FlatNode<'_>, plan: &Plan) -> bool {
+    let mut guards = node.guards.iter();
+    guards.all(|guard| condition(&guard.condition, plan) == Some(guard.is))
+}
+
+/// A condition that does not depend on the images.
+fn condition(name: &str, plan: &Plan) -> Option<bool> {
+    let numbers = constant::integers(plan.values.get(name)?.constant()?).ok()?;
+    numbers.first().map(|&number| number != 0)
+}
+
+/// The values that a node reads: of an `If`, those of the branch that is taken.
+fn inputs_of<'n>(node: &'n FlatNode<'_>, plan: &Plan) -> &'n [String] {
+    match node.input.first() {
+        Some(name) if node.is_if() => match condition(name, plan) {
+            Some(is) => node.branch(is),
+            None => &node.input[..1],
+        },
+        _ => &node.input,
+    }
+}
+
+fn lower_one(node: &FlatNode<'_>, index: usize, plan: &mut Plan) -> Result<Vec<Value>, String> {
+    let inputs = inputs_of(node, plan).iter().map(|name| match name.as_str() {
         "" => Ok(None),
         name => plan
             .values
             .get(name)
             .cloned()
             .map(Some)
-            .ok_or_else(|| format!("no earlier node produces {name:?}")),
+            .ok_or_else(|| format!("no node produces {name:?}")),
     });
-    let inputs: Vec<_> = inputs.collect::<Result<_, _>>()?;
+    let inputs: Vec<Option<Value>> = inputs.collect::<Result<_, _>>()?;
+    if node.is_if() {
+        if condition(&node.input[0], plan).is_none() {
+            return Err(
+                "its condition depends on the image: SCV runs networks that do the same for every image".to_owned(),
+            );
+        }
+        return Ok(inputs.into_iter().flatten().collect());
+    }
+    let entry = entry_of(node).ok_or(UNSUPPORTED)?;
     let computed = inputs
         .iter()
         .flatten()
@@ -163,7 +267,7 @@ fn lower_one(node: &NodeProto, index: usize, opset: i64, plan: &mut Plan) -> Res
     let before = plan.steps.len();
     let mut lowering = Lowering {
         attributes: Attributes(node),
-        opset,
+        opset: node.opset,
         inputs,
         plan,
         index,
@@ -180,16 +284,12 @@ fn lower_one(node: &NodeProto, index: usize, opset: i64, plan: &mut Plan) -> Res
     Ok(outputs)
 }
 
-fn node_error(node: &NodeProto, opset: i64, reason: String) -> NodeError {
-    let name = match node.name.as_str() {
-        "" => node.output.first().cloned().unwrap_or_default(),
-        name => name.to_owned(),
-    };
+fn node_error(node: &FlatNode<'_>, reason: String) -> NodeError {
     NodeError {
-        node: name,
-        operator: node.op_type.clone(),
-        opset,
-        domain: node.domain.clone(),
+        node: node.title().to_owned(),
+        operator: node.op_type.to_owned(),
+        opset: node.opset,
+        domain: node.domain.to_owned(),
         reason,
     }
 }

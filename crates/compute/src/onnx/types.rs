@@ -1,12 +1,13 @@
 //! What the stages of the import share.
 
 use super::file::is_onnx_domain;
+use super::flat::{FlatGraph, FlatNode};
 use super::lower::{OperatorEntry, find};
-use super::proto::{GraphProto, NodeProto};
 use crate::images::Layout;
 use crate::weights::Weights;
 use scv_domain::graph::{Graph, ValueId};
 use scv_domain::image::ImageShape;
+use scv_domain::input::InputFormat;
 
 /// The two batch sizes whose plans are compared.
 pub(super) const BATCHES: [usize; 2] = [2, 3];
@@ -24,6 +25,10 @@ pub struct Imported {
     pub outputs: Vec<(String, ValueId)>,
     /// The order of the dimensions of its input.
     pub layout: Layout,
+    /// How the file describes its input, and what was assumed.
+    pub input: InputFormat,
+    /// The dimensions of the file's own input; the first one that is `None` counts images.
+    pub input_dims: Vec<Option<usize>>,
 }
 
 impl Imported {
@@ -44,12 +49,12 @@ impl Imported {
 
 /// The graph of a file, with the shape of its input.
 pub(super) struct SourceGraph<'a> {
-    pub(super) graph: &'a GraphProto,
+    pub(super) graph: &'a FlatGraph<'a>,
     /// Shape of one image.
     pub(super) image_shape: &'a [usize],
 }
 
 /// What SCV knows about the operator of a node; `None` if it is not supported.
-pub(super) fn entry_of(node: &NodeProto) -> Option<&'static OperatorEntry> {
-    is_onnx_domain(&node.domain).then(|| find(&node.op_type)).flatten()
+pub(super) fn entry_of(node: &FlatNode<'_>) -> Option<&'static OperatorEntry> {
+    is_onnx_domain(node.domain).then(|| find(node.op_type)).flatten()
 }

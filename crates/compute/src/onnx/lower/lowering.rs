@@ -4,8 +4,8 @@ use candle_core::Tensor;
 
 use crate::onnx::attributes::Attributes;
 use crate::onnx::constant;
+use crate::onnx::flat::FlatNode;
 use crate::onnx::plan::{Plan, Step, Value, first_line};
-use crate::onnx::proto::NodeProto;
 use scv_domain::graph::{NumberType, Operator, ParameterRole, TensorOperator};
 
 /// The outputs of a lowered node, or the reason why it cannot be computed.
@@ -14,7 +14,7 @@ pub(in crate::onnx) type Lowered = Result<Vec<Value>, String>;
 /// One node on its way into a plan.
 pub(in crate::onnx) struct Lowering<'a> {
     pub(in crate::onnx) attributes: Attributes<'a>,
-    /// Version of the operator set that the file uses.
+    /// Version of the operator set that the node belongs to.
     pub(in crate::onnx) opset: i64,
     /// The inputs by position; `None` for one that is left out.
     pub(in crate::onnx) inputs: Vec<Option<Value>>,
@@ -24,7 +24,7 @@ pub(in crate::onnx) struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    pub(super) fn node(&self) -> &'a NodeProto {
+    pub(super) fn node(&self) -> &'a FlatNode<'a> {
         self.attributes.0
     }
 

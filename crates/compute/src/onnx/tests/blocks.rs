@@ -36,8 +36,8 @@ fn read_back(list: &[Block], shape: [usize; 3]) -> Vec<Block> {
     let model = read(vec![named("network.onnx", exported)]).unwrap();
     let output = (graph.logits != graph.output()).then(|| "probabilities".to_owned());
     let options = ImportOptions {
-        size: None,
         output: output.clone(),
+        ..ImportOptions::default()
     };
     let imported = import(&model, &options).unwrap();
     let found = to_blocks(&imported, output.as_deref(), imported.image_shape())

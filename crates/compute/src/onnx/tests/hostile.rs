@@ -292,31 +292,6 @@ fn a_zip_bomb_is_read_only_up_to_the_limit() {
 }
 
 #[test]
-fn a_cycle_is_refused_at_its_first_node() {
-    let model = file(
-        &IMAGE,
-        vec![
-            node("Add", &["x", "last"], "first", Vec::new()),
-            node("Relu", &["first"], "middle", Vec::new()),
-            node("Relu", &["middle"], "last", Vec::new()),
-        ],
-        Vec::new(),
-    );
-    let Err(OnnxError::Nodes(errors)) = imported(&model) else {
-        panic!("it must be refused for its nodes")
-    };
-    let [error] = errors.as_slice() else {
-        panic!("expected one error: {errors:?}")
-    };
-    assert_eq!((error.node.as_str(), error.operator.as_str()), ("first", "Add"));
-    assert!(
-        error.reason.contains("no earlier node produces \"last\""),
-        "{}",
-        error.reason
-    );
-}
-
-#[test]
 fn weights_that_are_nan_are_refused_by_name() {
     let mut model = classifier(None, [0, -1]);
     let kernel = &mut model.graph.as_mut().unwrap().initializer[0];

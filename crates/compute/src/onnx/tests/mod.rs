@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod blocks;
+mod data_files;
+mod functions;
+mod graphs;
 mod hostile;
+mod inputs;
 mod small;
 
 use std::io::Write as _;
@@ -16,8 +20,9 @@ use super::file::{NEWEST_OPSET, NamedFile, OLDEST_OPSET, read};
 use super::import::{ImportOptions, import};
 use super::proto::{ModelProto, StringStringEntryProto};
 use super::types::Imported;
-use crate::error::{ComputeError, OnnxError};
+use crate::error::{ComputeError, OnnxError, OutputShape};
 use crate::executor::Mode;
+use crate::images::Layout;
 use crate::load::NetworkSource;
 use crate::network::Network;
 use crate::trace::{Numbers, trace};
@@ -206,6 +211,7 @@ fn a_loaded_network_gets_images_in_the_layout_that_its_file_needs() {
             bytes: bytes(model).into(),
             options: ImportOptions::default(),
             order: ChannelOrder::Rgb,
+            activation_limit: u64::MAX,
         };
         Network::load(&file, &Device::Cpu)
     };
@@ -236,11 +242,7 @@ fn a_loaded_network_gets_images_in_the_layout_that_its_file_needs() {
         load(&classifier(None, [0, -1])).unwrap().byte_len(),
         4 * (108 + 144 * 5 + 5)
     );
-    let refused = load(&file(
-        &[None, Some(2)],
-        vec![node("Relu", &["x"], "y", Vec::new())],
-        Vec::new(),
-    ));
+    let refused = load(&file(&[None], vec![node("Relu", &["x"], "y", Vec::new())], Vec::new()));
     assert!(matches!(refused, Err(ComputeError::Onnx(OnnxError::NoImages { .. }))));
 }
 
@@ -348,9 +350,13 @@ fn open_sizes_must_be_set() {
 fn one_of_several_outputs_must_be_chosen() {
     let mut model = classifier(None, [0, -1]);
     model.graph.as_mut().unwrap().output.push(output("flat"));
+    let of_shape = |name: &str, length| OutputShape {
+        name: name.to_owned(),
+        shape: Some(vec![length]),
+    };
     assert_eq!(
         imported(&model).unwrap_err(),
-        OnnxError::Outputs(vec!["scores".into(), "flat".into()])
+        OnnxError::Outputs(vec![of_shape("scores", 5), of_shape("flat", 144)])
     );
     let choose = |name: &str| {
         let options = ImportOptions {
@@ -491,7 +497,7 @@ fn files_that_are_not_networks_are_refused_with_the_reason() {
     let found = newest + 1;
     assert_eq!(with_opset(found), OnnxError::TooNew { found, newest });
     let text = refusal(&file(
-        &[None, Some(80)],
+        &[Some(80)],
         vec![node("Relu", &["x"], "y", Vec::new())],
         Vec::new(),
     ));

@@ -59,7 +59,7 @@ pub(super) fn node(operator: &str, inputs: &[&str], name: &str, attributes: Vec<
         name: name.to_owned(),
         op_type: operator.to_owned(),
         attribute: attributes,
-        domain: String::new(),
+        ..NodeProto::default()
     }
 }
 
@@ -123,4 +123,43 @@ pub(super) fn classifier(batch: Option<i64>, reshape: [i64; 2]) -> ModelProto {
             numbers("bias", &[5]),
         ],
     )
+}
+
+/// A call of a function of the file's own.
+pub(super) fn call(function: &str, inputs: &[&str], name: &str, attributes: Vec<AttributeProto>) -> NodeProto {
+    NodeProto {
+        domain: "own".to_owned(),
+        ..node(function, inputs, name, attributes)
+    }
+}
+
+/// A function of the file's own. Its output is that of its last node.
+pub(super) fn function(name: &str, inputs: &[&str], nodes: Vec<NodeProto>) -> FunctionProto {
+    let last = nodes.last().and_then(|node| node.output.first()).cloned();
+    FunctionProto {
+        name: name.to_owned(),
+        domain: "own".to_owned(),
+        input: inputs.iter().map(|&input| input.to_owned()).collect(),
+        output: last.into_iter().collect(),
+        node: nodes,
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: 17,
+        }],
+        ..FunctionProto::default()
+    }
+}
+
+/// An attribute with a graph, whose output is that of its last node, or a value of its surroundings.
+pub(super) fn branch(name: &str, nodes: Vec<NodeProto>, result: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        g: Some(GraphProto {
+            node: nodes,
+            output: vec![output(result)],
+            ..GraphProto::default()
+        }),
+        r#type: AttributeType::Graph as i32,
+        ..AttributeProto::default()
+    }
 }

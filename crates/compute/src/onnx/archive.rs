@@ -1,0 +1,62 @@
+//! Unpacks the zip of an upload.
+
+use std::io::{Cursor, Read as _};
+
+use super::external::{base_name, escapes_folder};
+use super::file::NamedFile;
+use crate::error::OnnxError;
+
+/// The maximum unpacked size of a zip in bytes: that of the largest possible upload.
+const MAX_UNPACKED_BYTES: u64 = 4 << 30;
+
+/// The maximum unpacked size of a zip, as a multiple of its packed size. Trained weights hardly shrink; the names of a
+/// graph shrink by a factor of about ten.
+const MAX_RATIO: u64 = 100;
+
+/// The unpacked size that is allowed to every zip, however small, in bytes.
+const MIN_UNPACKED_LIMIT: u64 = 1 << 20;
+
+/// The files in a zip, with their paths.
+///
+/// # Errors
+/// It is damaged, unpacks to too much, or holds paths outside of it.
+pub(super) fn unzip(bytes: &[u8]) -> Result<Vec<NamedFile>, OnnxError> {
+    let unreadable = |error: &dyn std::fmt::Display| OnnxError::Unreadable(format!("the zip is damaged: {error}"));
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|error| unreadable(&error))?;
+    let mut files = Vec::new();
+    let limit = MAX_UNPACKED_BYTES.min(MIN_UNPACKED_LIMIT.max(MAX_RATIO * bytes.len() as u64));
+    let mut left = limit;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(|error| unreadable(&error))?;
+        if !entry.is_file() {
+            continue;
+        }
+        let name = entry.name().map_err(|error| unreadable(&error))?.into_owned();
+        if escapes_folder(&name) {
+            return Err(OnnxError::Unreadable(format!(
+                "the zip holds {name:?}, a path outside of it: zip the network's own folder"
+            )));
+        }
+        if base_name(&name).starts_with('.') {
+            // Desktops leave such files in their archives.
+            continue;
+        }
+        let mut content = Vec::new();
+        let read = entry
+            .by_ref()
+            .take(left + 1)
+            .read_to_end(&mut content)
+            .map_err(|error| unreadable(&error))?;
+        left = left.checked_sub(read as u64).ok_or_else(|| {
+            OnnxError::Unreadable(format!(
+                "the zip unpacks to more than {limit} bytes; the limits are {MAX_RATIO} times its size and \
+                     {MAX_UNPACKED_BYTES} bytes: upload the files themselves"
+            ))
+        })?;
+        files.push(NamedFile {
+            name,
+            bytes: content.into(),
+        });
+    }
+    Ok(files)
+}
