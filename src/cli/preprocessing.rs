@@ -34,7 +34,10 @@ impl Preprocessing {
             std,
             ..
         } = self;
-        let mut parts = vec![format!("{channels}x{height}x{width} {channel_order}")];
+        let mut parts = vec![format!("{channels}x{height}x{width}")];
+        if *channels > 1 {
+            parts.push(channel_order.clone());
+        }
         let words = |name: &String| name.to_lowercase().replace('_', " ");
         parts.extend([&self.layout, &self.number_type].into_iter().flatten().map(words));
         parts.push(format!("mean {mean:?}, deviation {std:?}"));

@@ -4,6 +4,7 @@ mod catalogue;
 mod errors;
 mod images;
 mod jobs;
+mod network_files;
 mod networks;
 mod settings;
 mod tokens;

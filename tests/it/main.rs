@@ -29,6 +29,7 @@ mod limits;
 mod lists;
 mod migrations;
 mod mirrors;
+mod network_inputs;
 mod networks;
 mod observability;
 mod page;

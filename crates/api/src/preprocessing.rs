@@ -81,28 +81,40 @@ pub enum InputLayout {
 #[graphql(remote = "input::InputNumber")]
 pub enum InputNumber {
     /// 16-bit floating point.
+    #[graphql(name = "FLOAT16")]
     Float16,
     /// 16-bit floating point with the range of 32 bits.
+    #[graphql(name = "BFLOAT16")]
     Bfloat16,
     /// 32-bit floating point.
+    #[graphql(name = "FLOAT32")]
     Float32,
     /// 64-bit floating point.
+    #[graphql(name = "FLOAT64")]
     Float64,
     /// Signed bytes.
+    #[graphql(name = "INT8")]
     Int8,
     /// 16-bit integers.
+    #[graphql(name = "INT16")]
     Int16,
     /// 32-bit integers.
+    #[graphql(name = "INT32")]
     Int32,
     /// 64-bit integers.
+    #[graphql(name = "INT64")]
     Int64,
     /// Unsigned bytes.
+    #[graphql(name = "UINT8")]
     Uint8,
     /// Unsigned 16-bit integers.
+    #[graphql(name = "UINT16")]
     Uint16,
     /// Unsigned 32-bit integers.
+    #[graphql(name = "UINT32")]
     Uint32,
     /// Unsigned 64-bit integers.
+    #[graphql(name = "UINT64")]
     Uint64,
 }
 

@@ -155,7 +155,7 @@ impl fmt::Display for InputNote {
             }
             Self::TrainingMode { nodes } => write!(
                 f,
-                "the file has {} in training mode; they run as at inference, with the stored statistics and without dropout",
+                "run as at inference, with stored statistics and without dropout, though in training mode in the file: {}",
                 listed("node", nodes)
             ),
             Self::UnknownRank => f.write_str("the file does not state the shape of its input"),

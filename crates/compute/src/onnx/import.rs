@@ -38,8 +38,8 @@ pub struct ImportOptions {
 /// Why a node with an unknown operator cannot be computed.
 const UNSUPPORTED: &str = "SCV does not support this operator";
 
-/// Sizes that networks are often made for, with which an error can advise: rows and columns.
-const USUAL_SIZES: [[usize; 2]; 3] = [[224, 224], [320, 320], [640, 640]];
+/// Rows and columns of images that networks are often made for, with which an error can advise.
+const USUAL_SIDES: [usize; 14] = [224, 384, 256, 320, 640, 512, 448, 336, 299, 128, 96, 64, 32, 16];
 
 /// What the size of images is a multiple of in networks that halve it several times.
 const USUAL_FACTOR: usize = 32;
@@ -85,7 +85,7 @@ fn with_advice(errors: Vec<NodeError>, model: &ModelProto, options: &ImportOptio
     };
     let rounded = size.map(|side| side.next_multiple_of(USUAL_FACTOR));
     let others = std::iter::once(rounded)
-        .chain(USUAL_SIZES)
+        .chain(USUAL_SIDES.map(|side| [side; 2]))
         .filter(|other| *other != size);
     let mut fitting = others.filter(|&other| {
         let size = Some(other);
@@ -128,10 +128,10 @@ impl Planning<'_> {
             graph: self.graph,
             image_shape: &self.shape.image,
         };
-        let batched = match (self.plan(BATCHES[0]), self.plan(BATCHES[1])) {
-            (Ok(two), Ok(three)) => assemble_batched(&source, &two, &three),
-            _ => None,
-        };
+        // A file that does not take the first size is not tried with the second.
+        let two = self.plan(BATCHES[0]).ok();
+        let both = two.and_then(|two| Some((two, self.plan(BATCHES[1]).ok()?)));
+        let batched = both.and_then(|(two, three)| assemble_batched(&source, &two, &three));
         match batched {
             Some(batched) => Ok(batched),
             None => {

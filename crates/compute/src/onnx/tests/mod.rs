@@ -439,20 +439,6 @@ fn split() -> (ModelProto, Vec<u8>) {
     (model, bytes)
 }
 
-#[test]
-fn weights_in_other_files_are_loaded_or_reported_as_missing() {
-    let (model, data) = split();
-    let network = || named("net.onnx", bytes(&model));
-    let whole = read(vec![network(), named("net.data", data.clone())]).unwrap();
-    assert_eq!(imported(&whole).unwrap().graph.parameter_count(), 108 + 144 * 5 + 5);
-    let location = "./net.data".to_owned();
-    assert_eq!(read(vec![network()]).unwrap_err(), OnnxError::MissingData { location });
-    let short = read(vec![network(), named("net.data", data[..400].to_vec())])
-        .unwrap_err()
-        .to_string();
-    assert!(short.contains("beyond the end"), "{short}");
-}
-
 /// A zip of files.
 fn zipped(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
@@ -463,22 +449,6 @@ fn zipped(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
         archive.write_all(bytes).unwrap();
     }
     archive.finish().unwrap().into_inner()
-}
-
-#[test]
-fn a_zip_is_read_like_the_files_in_it() {
-    let (model, data) = split();
-    let archive = zipped(&[
-        ("a/net.onnx", bytes(&model)),
-        ("a/net.data", data),
-        ("a/._net.onnx", vec![1]),
-    ]);
-    let whole = read(vec![named("net.zip", archive.clone())]).unwrap();
-    assert!(imported(&whole).is_ok());
-    let damaged = read(vec![named("net.zip", archive[..archive.len() / 2].to_vec())])
-        .unwrap_err()
-        .to_string();
-    assert!(damaged.contains("the zip is damaged"), "{damaged}");
 }
 
 #[test]
