@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::batch::{batch_axis, batch_invariant_constant, inner_stride};
 use super::flat::FlatNode;
 use super::input::InputShape;
+use super::lower::Measured;
 use super::plan::{Plan, Step, Value, parameter};
 use super::proto::{AttributeProto, AttributeType};
 use super::types::{Imported, SourceGraph, entry_of};
@@ -99,6 +100,8 @@ struct Assembly<'a> {
     weights: BTreeMap<String, Tensor>,
     /// For each step, the value that it computes.
     values: Vec<ValueId>,
+    /// For each step, the index of its node in the file.
+    sources: Vec<usize>,
     /// Paths in use, each with the number of paths derived from it.
     paths: HashMap<String, usize>,
     /// For each node of the file, the number of its steps so far.
@@ -113,6 +116,7 @@ impl<'a> Assembly<'a> {
             names: Vec::new(),
             weights: BTreeMap::new(),
             values: Vec::new(),
+            sources: Vec::new(),
             paths: HashMap::new(),
             step_counts: HashMap::new(),
         }
@@ -120,6 +124,7 @@ impl<'a> Assembly<'a> {
 
     fn add(&mut self, step: &Step, inputs: Vec<Input>, batch: Option<BatchAxis>, images: usize) {
         let node = &self.source.graph.nodes[step.node];
+        let described = self.scaled_product(step).unwrap_or(node);
         let path = self.path_of(node, step);
         let ids: Vec<ValueId> = inputs
             .into_iter()
@@ -159,8 +164,8 @@ impl<'a> Assembly<'a> {
             node,
             Node {
                 path,
-                kind: entry_of(node).map_or("", |entry| entry.kind),
-                settings: if step.is_layer { settings(node) } else { json!({}) },
+                kind: entry_of(described).map_or("", |entry| entry.kind),
+                settings: if step.is_layer { settings(described) } else { json!({}) },
                 operator: step.operator.clone(),
                 inputs: ids,
                 output_shape,
@@ -175,6 +180,19 @@ impl<'a> Assembly<'a> {
             },
         );
         self.values.push(ValueId(self.nodes.len()));
+        self.sources.push(step.node);
+    }
+
+    /// The node whose product of whole numbers a step scales, and so is the layer of.
+    fn scaled_product(&self, step: &Step) -> Option<&'a FlatNode<'a>> {
+        let nodes = &self.source.graph.nodes;
+        let products = step.inputs.iter().filter_map(|input| match input {
+            Value::Computed(computed) => Some(&nodes[self.sources[computed.step?]]),
+            Value::Constant(_) => None,
+        });
+        let is_product = |node: &&FlatNode<'_>| entry_of(node).is_some_and(|entry| entry.measured == Measured::OnceScaled);
+        let scales = step.is_layer && nodes[step.node].op_type == "Mul";
+        products.into_iter().find(is_product).filter(|_| scales)
     }
 
     fn constant(&mut self, path: String, tensor: Tensor, batch: Option<BatchAxis>) -> ValueId {
@@ -309,7 +327,7 @@ impl Assembled {
 }
 
 /// The scores, which are the input of a closing softmax, as in block networks. The softmax may be followed by
-/// reshaping.
+/// reshaping and quantisation.
 fn before_softmax(graph: &Graph, id: ValueId) -> ValueId {
     let mut at = id;
     while let Some(node) = at.0.checked_sub(1).map(|index| &graph.nodes[index]) {
@@ -322,6 +340,8 @@ fn before_softmax(graph: &Graph, id: ValueId) -> ValueId {
                 return if is_over_classes { node.inputs[0] } else { id };
             }
             Operator::Reshape | Operator::Tensor(TensorOperator::Reshape) => at = node.inputs[0],
+            // Steps are in the order of the numbers that they stand for.
+            Operator::Tensor(TensorOperator::Quantise { .. } | TensorOperator::Dequantise) => at = node.inputs[0],
             _ => break,
         }
     }

@@ -5,12 +5,12 @@ use candle_core::Tensor;
 use prost::Message as _;
 
 use super::constant;
-use super::file::decode;
+use super::file::{OLDEST_OPSET, decode, is_onnx_domain};
 use super::flat::FlatGraph;
 use super::import::lower_all;
 use super::limit::ConstantBudget;
 use super::plan::{Plan, Value};
-use super::proto::TensorProto;
+use super::proto::{DataType, ModelProto, TensorProto};
 use crate::error::OnnxError;
 use crate::trace::Numbers;
 
@@ -19,17 +19,22 @@ use crate::trace::Numbers;
 /// # Errors
 /// If the model is refused, or if a tensor cannot be read.
 pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<Numbers>, OnnxError> {
-    let model = decode(model)?;
+    let model = decode(&as_old_as_supported(model)?)?;
     let graph = FlatGraph::of(&model)?;
+    let mut types = graph.element_types();
     let mut values = graph.values()?;
     for (input, bytes) in graph.inputs.iter().zip(inputs) {
-        values.insert(input.name.clone(), Value::Constant(tensor(bytes)?));
+        let proto = proto(bytes)?;
+        let value = constant::tensor(&proto).map_err(OnnxError::Unreadable)?;
+        types.extend(DataType::try_from(proto.data_type).map(|found| (input.name.clone(), found)));
+        values.insert(input.name.clone(), Value::Constant(value));
     }
     let mut plan = Plan {
         batch: 1,
         fixed_batch: None,
         steps: Vec::new(),
         values,
+        element_types: types,
         constant_budget: ConstantBudget::default(),
     };
     lower_all(&graph, &mut plan).map_err(OnnxError::Nodes)?;
@@ -51,9 +56,24 @@ pub fn expected(bytes: &[u8]) -> Result<Numbers, OnnxError> {
     numbers(&tensor(bytes)?)
 }
 
+/// A case of an operator that has not changed for long is published with the operator set that it is from. The oldest supported one
+/// has it as it was.
+fn as_old_as_supported(model: &[u8]) -> Result<Vec<u8>, OnnxError> {
+    let mut model = ModelProto::decode(model).map_err(|error| OnnxError::Unreadable(error.to_string()))?;
+    for set in &mut model.opset_import {
+        if is_onnx_domain(&set.domain) {
+            set.version = set.version.max(OLDEST_OPSET);
+        }
+    }
+    Ok(model.encode_to_vec())
+}
+
 fn tensor(bytes: &[u8]) -> Result<Tensor, OnnxError> {
-    let proto = TensorProto::decode(bytes).map_err(|error| OnnxError::Unreadable(error.to_string()))?;
-    constant::tensor(&proto).map_err(OnnxError::Unreadable)
+    constant::tensor(&proto(bytes)?).map_err(OnnxError::Unreadable)
+}
+
+fn proto(bytes: &[u8]) -> Result<TensorProto, OnnxError> {
+    TensorProto::decode(bytes).map_err(|error| OnnxError::Unreadable(error.to_string()))
 }
 
 fn numbers(tensor: &Tensor) -> Result<Numbers, OnnxError> {

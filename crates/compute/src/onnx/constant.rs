@@ -30,7 +30,14 @@ pub fn tensor(proto: &TensorProto) -> Result<Tensor, String> {
         )
     };
     let kind = DataType::try_from(proto.data_type).unwrap_or(DataType::Undefined);
-    let elements = elements(proto, kind)?;
+    let mut elements = elements(proto, kind)?;
+    if let (DataType::Uint4 | DataType::Int4, Elements::Integers(values), Some(expected)) =
+        (kind, &mut elements, expected)
+        && values.len() == expected + 1
+    {
+        // The second half of the last byte is empty.
+        values.truncate(expected);
+    }
     if expected != Some(elements.len()) {
         return Err(mismatch(elements.len()));
     }
@@ -101,6 +108,19 @@ fn elements(proto: &TensorProto, kind: DataType) -> Result<Elements, String> {
         DataType::Int32 | DataType::Int16 | DataType::Int8 | DataType::Uint16 | DataType::Uint8 => {
             Elements::Integers(ints().collect())
         }
+        DataType::Uint4 | DataType::Int4 => {
+            let bytes: Vec<u8> = match has_raw {
+                true => raw.to_vec(),
+                false => ints().map(|pair| pair as u8).collect(),
+            };
+            let signed = kind == DataType::Int4;
+            Elements::Integers(
+                bytes
+                    .iter()
+                    .flat_map(|&pair| [pair & 15, pair >> 4].map(|half| nibble(half, signed)))
+                    .collect(),
+            )
+        }
         DataType::Uint64 if has_raw => Elements::Integers(read(raw, |bytes| u64::from_le_bytes(*bytes) as i64)),
         DataType::Uint32 | DataType::Uint64 => {
             Elements::Integers(proto.uint64_data.iter().map(|&value| value as i64).collect())
@@ -114,6 +134,12 @@ fn elements(proto: &TensorProto, kind: DataType) -> Result<Elements, String> {
             ));
         }
     })
+}
+
+/// A number of four bits.
+fn nibble(bits: u8, signed: bool) -> i64 {
+    let number = i64::from(bits);
+    if signed && number > 7 { number - 16 } else { number }
 }
 
 fn read<const N: usize, T>(raw: &[u8], number: impl Fn(&[u8; N]) -> T) -> Vec<T> {

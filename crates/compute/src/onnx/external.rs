@@ -225,6 +225,7 @@ fn bytes_of<'a>(tensor: &TensorProto, file: &'a NamedFile) -> Result<&'a [u8], O
 /// The number of bytes that a tensor takes; `None` for an element type or a shape that SCV does not support.
 fn byte_length(tensor: &TensorProto) -> Option<usize> {
     let bits = match DataType::try_from(tensor.data_type).ok()? {
+        DataType::Uint4 | DataType::Int4 => 4,
         DataType::Uint8 | DataType::Int8 | DataType::Bool => 8,
         DataType::Uint16 | DataType::Int16 | DataType::Float16 | DataType::Bfloat16 => 16,
         DataType::Float | DataType::Int32 | DataType::Uint32 => 32,

@@ -151,11 +151,14 @@ impl Planning<'_> {
         };
         let mut values = self.constants.clone();
         values.insert(self.images.to_owned(), Value::Computed(images));
+        let mut element_types = self.graph.element_types();
+        element_types.insert(self.shape.name.clone(), self.shape.element_type);
         let mut plan = Plan {
             batch,
             fixed_batch: self.shape.fixed_batch,
             steps: Vec::new(),
             values,
+            element_types,
             constant_budget: ConstantBudget::default(),
         };
         lower_all(self.graph, &mut plan).map(|()| plan)

@@ -28,6 +28,8 @@ pub(super) struct InputShape {
     pub(super) is_size_open: bool,
     /// Whether the network computes with the integers of its input as such.
     pub(super) keeps_integers: bool,
+    /// The type of the numbers in the file.
+    pub(super) element_type: DataType,
 }
 
 impl InputShape {
@@ -41,7 +43,8 @@ impl InputShape {
         options: &ImportOptions,
     ) -> Result<Self, OnnxError> {
         let tensor = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
-        let number_type = number_type(input, tensor)?;
+        let stated = tensor.map_or(DataType::Undefined as i32, |tensor| tensor.elem_type);
+        let number_type = number_type(input, stated)?;
         let mut reading = Reading {
             input,
             options,
@@ -80,6 +83,7 @@ impl InputShape {
             },
             dims,
             is_size_open,
+            element_type: DataType::try_from(stated).unwrap_or(DataType::Undefined),
             keeps_integers: number_type.is_integer() && !is_converted_first(graph, &input.name),
         })
     }
@@ -346,8 +350,7 @@ fn stated_dims(tensor: Option<&TensorTypeProto>) -> Option<Vec<Option<usize>>> {
     Some(dims.collect())
 }
 
-fn number_type(input: &ValueInfoProto, tensor: Option<&TensorTypeProto>) -> Result<InputNumber, OnnxError> {
-    let stated = tensor.map_or(DataType::Undefined as i32, |tensor| tensor.elem_type);
+fn number_type(input: &ValueInfoProto, stated: i32) -> Result<InputNumber, OnnxError> {
     Ok(match DataType::try_from(stated) {
         Ok(DataType::Undefined | DataType::Float) => InputNumber::Float32,
         Ok(DataType::Float16) => InputNumber::Float16,

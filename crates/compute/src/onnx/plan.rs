@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use candle_core::{Device, Tensor};
 
 use super::limit::{self, ConstantBudget, OperandShapes};
+use super::proto::DataType;
 use crate::ops::{self, Kernels};
 use crate::weights::Weights;
 use scv_domain::graph::{Node, NumberType, Operator, Parameter, ParameterRole, TensorOperator};
@@ -75,6 +76,8 @@ pub(super) struct Plan {
     pub(super) fixed_batch: Option<usize>,
     pub(super) steps: Vec<Step>,
     pub(super) values: HashMap<String, Value>,
+    /// The element types of integers whose range matters: of constants, and of quantised values.
+    pub(super) element_types: HashMap<String, DataType>,
     pub(super) constant_budget: ConstantBudget,
 }
 
@@ -129,7 +132,7 @@ fn check_operands(step: &Step, constant: bool) -> Result<(), String> {
                     | TensorOperator::Softmax { .. }
                     | TensorOperator::Normalise { .. }
                     | TensorOperator::LocalResponse { .. }
-                    | TensorOperator::Resize(_)
+                    | TensorOperator::Resize { .. }
             ),
         ),
         _ => (false, false),

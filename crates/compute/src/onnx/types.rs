@@ -1,6 +1,5 @@
 //! What the stages of the import share.
 
-use super::file::is_onnx_domain;
 use super::flat::{FlatGraph, FlatNode};
 use super::lower::{OperatorEntry, find};
 use crate::images::Layout;
@@ -56,5 +55,5 @@ pub(super) struct SourceGraph<'a> {
 
 /// What SCV knows about the operator of a node; `None` if it is not supported.
 pub(super) fn entry_of(node: &FlatNode<'_>) -> Option<&'static OperatorEntry> {
-    is_onnx_domain(node.domain).then(|| find(node.op_type)).flatten()
+    find(node.domain, node.op_type)
 }

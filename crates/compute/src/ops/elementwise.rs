@@ -183,7 +183,7 @@ pub(super) fn unary(function: UnaryFunction, x: &Tensor) -> Result<Tensor> {
 
 /// candle rounds halves away from zero. For halves, rounding half of the number and doubling it is right; all other
 /// numbers agree.
-fn round_half_to_even(x: &Tensor) -> Result<Tensor> {
+pub(super) fn round_half_to_even(x: &Tensor) -> Result<Tensor> {
     let nearest = x.round()?;
     let is_half = (x - x.floor()?)?.eq(0.5)?;
     let even = ((x * 0.5)?.round()? * 2.0)?;

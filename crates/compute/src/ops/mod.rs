@@ -26,6 +26,7 @@ mod parameters;
 mod pool;
 mod portable;
 pub(crate) mod product;
+mod quantise;
 mod reshaping;
 mod slices;
 mod tensor;

@@ -6,6 +6,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::elementwise;
 use super::parameters::parameter;
+use super::quantise;
 use super::reshaping;
 use crate::error::ComputeError;
 use crate::weights::Weights;
@@ -79,14 +80,16 @@ pub(crate) fn apply(operator: &TensorOperator, inputs: &[Tensor], dims: &[usize]
         TensorOperator::Reduce { function, axes } => reduce(x, *function, axes)?.reshape(dims),
         TensorOperator::Softmax { axes, log } => softmax(x, axes, *log),
         TensorOperator::ArgMax(axis) => x.argmax(*axis)?.to_dtype(DType::I64)?.reshape(dims),
-        TensorOperator::Normalise { axes, eps } => normalise(x, axes, *eps),
+        TensorOperator::Normalise { axes, is_centred, eps } => normalise(x, axes, *is_centred, *eps),
         TensorOperator::LocalResponse {
             size,
             alpha,
             beta,
             bias,
         } => local_response(x, *size, *alpha, *beta, *bias),
-        TensorOperator::Resize(axes) => resize(x, axes),
+        TensorOperator::Resize { axis, interpolation } => resize(x, interpolation, *axis),
+        TensorOperator::Quantise { min, max } => quantise::quantise(inputs, *min, *max),
+        TensorOperator::Dequantise => quantise::dequantise(inputs),
     }
 }
 
@@ -172,8 +175,12 @@ fn softmax(x: &Tensor, axes: &[usize], log: bool) -> Result<Tensor> {
     exponentials.broadcast_div(&exponentials.sum_keepdim(axes)?)
 }
 
-fn normalise(x: &Tensor, axes: &[usize], eps: f64) -> Result<Tensor> {
-    let centred = x.broadcast_sub(&x.mean_keepdim(axes)?)?;
+fn normalise(x: &Tensor, axes: &[usize], is_centred: bool, eps: f64) -> Result<Tensor> {
+    let centred = if is_centred {
+        x.broadcast_sub(&x.mean_keepdim(axes)?)?
+    } else {
+        x.clone()
+    };
     let variance = centred.sqr()?.mean_keepdim(axes)?;
     centred.broadcast_div(&(variance + eps)?.sqrt()?)
 }
@@ -190,12 +197,7 @@ fn local_response(x: &Tensor, size: usize, alpha: f64, beta: f64, bias: f64) -> 
     x / divisor
 }
 
-fn resize(x: &Tensor, axes: &[Interpolation; 2]) -> Result<Tensor> {
-    let rows = resize_axis(x, &axes[0], x.rank() - 2)?;
-    resize_axis(&rows, &axes[1], x.rank() - 1)
-}
-
-fn resize_axis(x: &Tensor, interpolation: &Interpolation, axis: usize) -> Result<Tensor> {
+fn resize(x: &Tensor, interpolation: &Interpolation, axis: usize) -> Result<Tensor> {
     let x = x.contiguous()?;
     let mut sum: Option<Tensor> = None;
     for (sources, weights) in interpolation.sources.iter().zip(&interpolation.weights) {

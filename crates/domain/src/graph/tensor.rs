@@ -66,11 +66,12 @@ pub enum TensorOperator {
     },
     /// Index of the maximum along a dimension; the first one if elements tie.
     ArgMax(usize),
-    /// Normalisation to mean 0 and deviation 1 over some dimensions, then the node's scale and bias, if any, aligned to
-    /// the last dimensions.
+    /// Normalisation to deviation 1 over some dimensions, then the node's scale and bias, if any, aligned to the last dimensions.
     Normalise {
         /// The dimensions.
         axes: Vec<usize>,
+        /// Whether the mean becomes 0; otherwise the deviation is that from 0.
+        is_centred: bool,
         /// Added to the variance.
         eps: f64,
     },
@@ -85,8 +86,23 @@ pub enum TensorOperator {
         /// Added before exponentiation.
         bias: f64,
     },
-    /// Interpolation of rows and columns, the last two dimensions.
-    Resize(Box<[Interpolation; 2]>),
+    /// Interpolation along a dimension.
+    Resize {
+        /// The dimension.
+        axis: usize,
+        /// What each output index is computed from.
+        interpolation: Box<Interpolation>,
+    },
+    /// Numbers as steps of a scale: divided by the second input, rounded to the nearest integer with ties to the even one, moved
+    /// by the third input, and clipped. The gradient is that of the numbers before they are rounded.
+    Quantise {
+        /// The smallest number of steps.
+        min: i32,
+        /// The largest number of steps.
+        max: i32,
+    },
+    /// The inverse without the rounding: the first input less the third, times the second.
+    Dequantise,
 }
 
 /// The interpolation of one dimension: each output index is a weighted sum of input elements, its taps.

@@ -17,7 +17,7 @@ use super::constant;
 use super::file::opset;
 use super::limit::ConstantBudget;
 use super::plan::Value;
-use super::proto::{AttributeProto, ModelProto, SparseTensorProto, TensorProto, ValueInfoProto};
+use super::proto::{AttributeProto, DataType, ModelProto, SparseTensorProto, TensorProto, ValueInfoProto};
 use super::sparse;
 use crate::error::OnnxError;
 
@@ -116,6 +116,19 @@ impl<'a> FlatGraph<'a> {
             values.insert(name.clone(), Value::Constant(tensor.map_err(OnnxError::Unreadable)?));
         }
         Ok(values)
+    }
+
+    /// The element types of its constants.
+    pub(super) fn element_types(&self) -> HashMap<String, DataType> {
+        let types = self.constants.iter().filter_map(|(name, constant)| {
+            let values = match constant {
+                Constant::Dense(tensor) => tensor,
+                Constant::Sparse(tensor) => tensor.values.as_ref()?,
+                Constant::Added(_) => return None,
+            };
+            Some((name.clone(), DataType::try_from(values.data_type).ok()?))
+        });
+        types.collect()
     }
 
     /// A constant by its name.

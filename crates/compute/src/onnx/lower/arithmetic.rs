@@ -1,19 +1,17 @@
 //! Element-wise functions of one or two numbers.
 
-use super::lowering::{Lowered, Lowering, broadcast};
+use super::lowering::{Lowered, Lowering, broadcast, number};
 use crate::onnx::plan::Value;
 use scv_domain::graph::{Activation, BinaryFunction, NumberType, Operator, TensorOperator, UnaryFunction};
 
 pub(super) fn activation(lowering: &mut Lowering<'_>, function: Activation) -> Lowered {
     let x = lowering.input(0)?;
+    Ok(vec![activated(lowering, x, function)?])
+}
+
+pub(super) fn activated(lowering: &mut Lowering<'_>, x: Value, function: Activation) -> Result<Value, String> {
     let dims = x.dims().to_vec();
-    Ok(vec![lowering.layer(
-        Operator::Activation(function),
-        x,
-        Vec::new(),
-        dims,
-        0,
-    )?])
+    lowering.layer(Operator::Activation(function), x, Vec::new(), dims, 0)
 }
 
 /// Activations whose settings are attributes with defaults.
@@ -47,6 +45,27 @@ activations! {
 pub(super) fn gelu(lowering: &mut Lowering<'_>) -> Lowered {
     let tanh = lowering.attributes.text("approximate") == Some("tanh");
     activation(lowering, Activation::Gelu { tanh })
+}
+
+/// `x * sigmoid(alpha x)`
+pub(super) fn swish(lowering: &mut Lowering<'_>) -> Lowered {
+    sharp_swish(lowering, 1.0)
+}
+
+/// The same with another default for `alpha`, which comes close to the Gaussian error linear unit.
+pub(super) fn quick_gelu(lowering: &mut Lowering<'_>) -> Lowered {
+    sharp_swish(lowering, 1.702)
+}
+
+fn sharp_swish(lowering: &mut Lowering<'_>, default: f64) -> Lowered {
+    let alpha = lowering.attributes.float("alpha").unwrap_or(default);
+    if alpha == 1.0 {
+        return activation(lowering, Activation::Silu);
+    }
+    let x = lowering.input(0)?;
+    let sharper = pair(lowering, BinaryFunction::Mul, x.clone(), number(alpha as f32)?)?;
+    let share = activated(lowering, sharper, Activation::Sigmoid)?;
+    Ok(vec![pair(lowering, BinaryFunction::Mul, x, share)?])
 }
 
 /// The bounds are attributes up to operator set 10, and inputs afterwards.
@@ -171,13 +190,7 @@ fn of_many(lowering: &mut Lowering<'_>, function: BinaryFunction) -> Result<Valu
 pub(super) fn mean(lowering: &mut Lowering<'_>) -> Lowered {
     let count = lowering.inputs.len() as f32;
     let total = of_many(lowering, BinaryFunction::Add)?;
-    let count = crate::onnx::constant::scalar(count).map_err(|error| error.to_string())?;
-    Ok(vec![pair(
-        lowering,
-        BinaryFunction::Div,
-        total,
-        Value::Constant(count),
-    )?])
+    Ok(vec![pair(lowering, BinaryFunction::Div, total, number(count)?)?])
 }
 
 macro_rules! functions_of_one {

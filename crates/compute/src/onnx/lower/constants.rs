@@ -5,10 +5,12 @@ use candle_core::{Device, Tensor};
 use super::lowering::{Lowered, Lowering, product};
 use crate::onnx::constant;
 use crate::onnx::plan::{Value, first_line};
+use crate::onnx::proto::DataType;
 use scv_domain::graph::NumberType;
 
 pub(super) fn constant_node(lowering: &mut Lowering<'_>) -> Lowered {
     if let Some(tensor) = lowering.attributes.tensor("value") {
+        lowering.set_element_type(0, DataType::try_from(tensor.data_type).ok());
         return Ok(vec![Value::Constant(constant::tensor_without_nan(tensor)?)]);
     }
     let has = |attribute: &str| lowering.attributes.find(attribute).is_some();

@@ -4,16 +4,19 @@ use candle_core::{Device, Tensor};
 
 use super::lowering::{Lowered, Lowering, axis, broadcast, product};
 use crate::onnx::plan::{Value, first_line};
+use crate::onnx::proto::DataType;
 use crate::onnx::{constant, limit};
 use scv_domain::graph::{NumberType, TensorOperator};
 
 pub(super) fn identity(lowering: &mut Lowering<'_>) -> Lowered {
+    lowering.set_element_type(0, lowering.element_type(0));
     Ok(vec![lowering.input(0)?])
 }
 
 pub(super) fn reshape(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let target = lowering.list("shape", 1)?.ok_or("its shape is missing")?;
+    lowering.set_element_type(0, lowering.element_type(0));
     let keep_zero = lowering.attributes.flag("allowzero", false);
     let dims = target_shape(&value, &target, keep_zero, lowering)?;
     Ok(vec![lowering.reshape(value, dims)?])
@@ -100,6 +103,7 @@ pub(super) fn flatten(lowering: &mut Lowering<'_>) -> Lowered {
 
 pub(super) fn squeeze(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
+    lowering.set_element_type(0, lowering.element_type(0));
     let rank = value.dims().len();
     let axes = match lowering.list("axes", 1)? {
         Some(axes) => axes
@@ -122,6 +126,7 @@ pub(super) fn squeeze(lowering: &mut Lowering<'_>) -> Lowered {
 
 pub(super) fn unsqueeze(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
+    lowering.set_element_type(0, lowering.element_type(0));
     let given = lowering.list("axes", 1)?.ok_or("axes are missing")?;
     let rank = value.dims().len() + given.len();
     if rank > limit::MAX_RANK {
@@ -295,24 +300,26 @@ pub(super) fn cast(lowering: &mut Lowering<'_>) -> Lowered {
         9 => NumberType::Boolean,
         other => return Err(format!("type {other} is not supported")),
     };
-    as_kind(lowering, value, kind)
+    lowering.set_element_type(
+        0,
+        i32::try_from(wanted)
+            .ok()
+            .and_then(|wanted| DataType::try_from(wanted).ok()),
+    );
+    Ok(vec![as_kind(lowering, value, kind)?])
 }
 
 /// Converts numbers to the type of another value.
 pub(super) fn cast_like(lowering: &mut Lowering<'_>) -> Lowered {
     let (value, kind) = (lowering.input(0)?, lowering.input(1)?.kind());
-    as_kind(lowering, value, kind)
+    Ok(vec![as_kind(lowering, value, kind)?])
 }
 
-fn as_kind(lowering: &mut Lowering<'_>, value: Value, kind: NumberType) -> Lowered {
+/// The numbers of a value as those of another type.
+pub(super) fn as_kind(lowering: &mut Lowering<'_>, value: Value, kind: NumberType) -> Result<Value, String> {
     if value.kind() == kind {
-        return Ok(vec![value]);
+        return Ok(value);
     }
     let dims = value.dims().to_vec();
-    Ok(vec![lowering.tensor_of(
-        kind,
-        TensorOperator::Cast(kind),
-        vec![value],
-        dims,
-    )?])
+    lowering.tensor_of(kind, TensorOperator::Cast(kind), vec![value], dims)
 }

@@ -6,6 +6,7 @@ use crate::onnx::attributes::Attributes;
 use crate::onnx::constant;
 use crate::onnx::flat::FlatNode;
 use crate::onnx::plan::{Plan, Step, Value, first_line};
+use crate::onnx::proto::DataType;
 use scv_domain::graph::{NumberType, Operator, ParameterRole, TensorOperator};
 
 /// The outputs of a lowered node, or the reason why it cannot be computed.
@@ -43,6 +44,36 @@ impl<'a> Lowering<'a> {
         let value = self.input(position)?;
         let computed = || format!("input {position} depends on the images; it must be a constant");
         value.constant().cloned().ok_or_else(computed)
+    }
+
+    /// The element type of an input, as far as it is known.
+    pub(super) fn element_type(&self, position: usize) -> Option<DataType> {
+        let name = self.node().input.get(position)?;
+        self.plan.element_types.get(name).copied()
+    }
+
+    /// Notes the element type of an output.
+    pub(super) fn set_element_type(&mut self, position: usize, element_type: Option<DataType>) {
+        if let (Some(name), Some(element_type)) = (self.node().output.get(position), element_type) {
+            self.plan.element_types.insert(name.clone(), element_type);
+        }
+    }
+
+    /// Runs another operator in the place of this node, on other inputs.
+    pub(super) fn with_inputs(
+        &mut self,
+        inputs: Vec<Option<Value>>,
+        lower: impl FnOnce(&mut Lowering<'a>) -> Lowered,
+    ) -> Lowered {
+        let given = std::mem::replace(&mut self.inputs, inputs);
+        let outputs = lower(self);
+        self.inputs = given;
+        outputs
+    }
+
+    /// Whether the file uses an output.
+    pub(super) fn has_output(&self, position: usize) -> bool {
+        self.node().output.get(position).is_some_and(|name| !name.is_empty())
     }
 
     /// The integers of an input that must be a constant; `None` if it is left out.
@@ -135,6 +166,18 @@ impl<'a> Lowering<'a> {
             self.tensor(TensorOperator::Reshape, vec![value], dims)
         }
     }
+}
+
+/// The first output of a lowered operator.
+pub(super) fn first(outputs: Vec<Value>) -> Result<Value, String> {
+    outputs.into_iter().next().ok_or_else(|| "it has no output".to_owned())
+}
+
+/// A constant with one number.
+pub(super) fn number(number: f32) -> Result<Value, String> {
+    constant::scalar(number)
+        .map(Value::Constant)
+        .map_err(|error| first_line(&error))
 }
 
 /// The index of a dimension, from a number that may count from the end.

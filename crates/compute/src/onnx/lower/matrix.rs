@@ -24,9 +24,14 @@ pub(super) fn matmul(lowering: &mut Lowering<'_>) -> Lowered {
 }
 
 pub(super) fn gemm(lowering: &mut Lowering<'_>) -> Lowered {
+    let scale = |name: &str| lowering.attributes.float(name).unwrap_or(1.0);
+    let scales = [scale("alpha"), scale("beta")];
+    affine(lowering, scales)
+}
+
+/// The product of two matrices plus a third, each scaled.
+pub(super) fn affine(lowering: &mut Lowering<'_>, [alpha, beta]: [f64; 2]) -> Lowered {
     let (a, b) = (lowering.input(0)?, lowering.input(1)?);
-    let alpha = lowering.attributes.float("alpha").unwrap_or(1.0);
-    let beta = lowering.attributes.float("beta").unwrap_or(1.0);
     let (transpose_a, transpose_b) = (
         lowering.attributes.flag("transA", false),
         lowering.attributes.flag("transB", false),

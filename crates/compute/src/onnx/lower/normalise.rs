@@ -1,15 +1,20 @@
 //! Normalisation, softmax and dropout.
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
-use super::lowering::{Lowered, Lowering, axis, broadcast};
+use super::arithmetic::pair;
+use super::lowering::{Lowered, Lowering, axis, broadcast, number};
 use crate::onnx::limit;
 use crate::onnx::plan::{Value, first_line};
-use scv_domain::graph::{Operator, ParameterRole, TensorOperator};
+use scv_domain::graph::{BinaryFunction, Operator, ParameterRole, Reduction, TensorOperator, UnaryFunction};
 
 pub(super) fn batch(lowering: &mut Lowering<'_>) -> Lowered {
     if lowering.attributes.flag("training_mode", false) {
         return Err("training mode is not supported: export the network for inference".to_owned());
+    }
+    // Older operator sets have no such attribute, but outputs for the statistics of the batch.
+    if lowering.opset < 14 && (1..5).any(|position| lowering.has_output(position)) {
+        return Err("it was exported for training: export the network for inference".to_owned());
     }
     let x = lowering.input(0)?;
     let channels = *x.dims().get(1).ok_or("its input has no channels")?;
@@ -53,18 +58,84 @@ pub(super) fn instance(lowering: &mut Lowering<'_>) -> Lowered {
         (ParameterRole::Bias, by_channel(lowering.constant(2)?)?),
     ];
     let x = lowering.input(0)?;
-    Ok(vec![normalised(lowering, x, (2..rank).collect(), owned)?])
+    Ok(vec![normalised(
+        lowering,
+        x,
+        Over::deviation((2..rank).collect()),
+        owned,
+    )?])
 }
 
+/// Which dimensions are normalised, and in which way.
+struct Over {
+    axes: Vec<usize>,
+    is_centred: bool,
+}
+
+impl Over {
+    /// To mean 0 and deviation 1.
+    fn deviation(axes: Vec<usize>) -> Self {
+        Self { axes, is_centred: true }
+    }
+}
+
+/// Its second and third outputs are the mean, and one over the deviation.
 pub(super) fn layer(lowering: &mut Lowering<'_>) -> Lowered {
+    let axes = last_axes(lowering)?;
+    let owned = scale_and_bias(lowering)?;
+    let x = lowering.input(0)?;
+    let moments = if lowering.has_output(1) || lowering.has_output(2) {
+        moments(lowering, &x, &axes)?
+    } else {
+        Vec::new()
+    };
+    let y = normalised(lowering, x, Over::deviation(axes), owned)?;
+    Ok([vec![y], moments].concat())
+}
+
+/// Division by the root of the mean square.
+pub(super) fn root_mean_square(lowering: &mut Lowering<'_>) -> Lowered {
+    let axes = last_axes(lowering)?;
+    let owned = scale_and_bias(lowering)?;
+    let x = lowering.input(0)?;
+    let over = Over {
+        axes,
+        is_centred: false,
+    };
+    Ok(vec![normalised(lowering, x, over, owned)?])
+}
+
+fn last_axes(lowering: &Lowering<'_>) -> Result<Vec<usize>, String> {
     let rank = lowering.input(0)?.dims().len();
     let first = axis(lowering.attributes.integer("axis").unwrap_or(-1), rank)?;
+    Ok((first..rank).collect())
+}
+
+fn scale_and_bias(lowering: &Lowering<'_>) -> Result<Vec<(ParameterRole, Tensor)>, String> {
     let mut owned = vec![(ParameterRole::Weight, lowering.constant(1)?)];
     if lowering.optional(2).is_some() {
         owned.push((ParameterRole::Bias, lowering.constant(2)?));
     }
-    let x = lowering.input(0)?;
-    Ok(vec![normalised(lowering, x, (first..rank).collect(), owned)?])
+    Ok(owned)
+}
+
+/// The mean, and one over the deviation.
+fn moments(lowering: &mut Lowering<'_>, x: &Value, axes: &[usize]) -> Result<Vec<Value>, String> {
+    let mut dims = x.dims().to_vec();
+    axes.iter().for_each(|&axis| dims[axis] = 1);
+    let reduce = |axes: &[usize]| TensorOperator::Reduce {
+        function: Reduction::Mean,
+        axes: axes.to_vec(),
+    };
+    let eps = lowering.attributes.float("epsilon").unwrap_or(1e-5);
+    let mean = lowering.tensor(reduce(axes), vec![x.clone()], dims.clone())?;
+    let centred = pair(lowering, BinaryFunction::Sub, x.clone(), mean.clone())?;
+    let squares = pair(lowering, BinaryFunction::Mul, centred.clone(), centred)?;
+    let variance = lowering.tensor(reduce(axes), vec![squares], dims.clone())?;
+    let raised = pair(lowering, BinaryFunction::Add, variance, number(eps as f32)?)?;
+    let deviation = lowering.tensor(TensorOperator::Unary(UnaryFunction::Sqrt), vec![raised], dims.clone())?;
+    let inverse = lowering.tensor(TensorOperator::Unary(UnaryFunction::Reciprocal), vec![deviation], dims)?;
+    Ok(vec![mean, inverse])
 }
 
 /// The groups become the second dimension; each is normalised over all dimensions after it.
@@ -101,18 +172,19 @@ pub(super) fn group(lowering: &mut Lowering<'_>) -> Lowered {
         tensor.reshape(shape).map_err(|error| first_line(&error))
     };
     let owned = vec![(ParameterRole::Weight, affine(1)?), (ParameterRole::Bias, affine(2)?)];
-    let normal = normalised(lowering, grouped, vec![2, 3], owned)?;
+    let normal = normalised(lowering, grouped, Over::deviation(vec![2, 3]), owned)?;
     Ok(vec![lowering.reshape(normal, dims)?])
 }
 
 fn normalised(
     lowering: &mut Lowering<'_>,
     x: Value,
-    axes: Vec<usize>,
+    over: Over,
     owned: Vec<(ParameterRole, Tensor)>,
 ) -> Result<Value, String> {
     let operator = Operator::Tensor(TensorOperator::Normalise {
-        axes,
+        axes: over.axes,
+        is_centred: over.is_centred,
         eps: lowering.attributes.float("epsilon").unwrap_or(1e-5),
     });
     let dims = x.dims().to_vec();
@@ -174,10 +246,16 @@ fn softmax_or_log(lowering: &mut Lowering<'_>, log: bool) -> Lowered {
     )?])
 }
 
-/// Has no effect at inference. Its optional second output, the mask, is for training.
+/// Has no effect at inference: its optional second output, the mask, keeps every number.
 pub(super) fn dropout(lowering: &mut Lowering<'_>) -> Lowered {
     if lowering.optional(2).is_some() && lowering.scalar(2)? != Some(0.0) {
         return Err("training mode is not supported: export the network for inference".to_owned());
     }
-    Ok(vec![lowering.input(0)?])
+    let x = lowering.input(0)?;
+    if !lowering.has_output(1) {
+        return Ok(vec![x]);
+    }
+    lowering.plan.constant_budget.charge(x.dims(), 0)?;
+    let mask = Tensor::ones(x.dims(), DType::U8, &Device::Cpu).map_err(|error| first_line(&error))?;
+    Ok(vec![x, Value::Constant(mask)])
 }

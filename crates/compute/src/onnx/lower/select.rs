@@ -44,6 +44,13 @@ pub(super) fn concat(lowering: &mut Lowering<'_>) -> Lowered {
     Ok(vec![lowering.tensor(TensorOperator::Concat(along), inputs, dims)?])
 }
 
+/// Joins values that differ only in the length of one dimension.
+pub(super) fn concatenated(lowering: &mut Lowering<'_>, parts: Vec<Value>, along: usize) -> Result<Value, String> {
+    let mut dims = parts.first().map_or(Vec::new(), |part| part.dims().to_vec());
+    dims[along] = parts.iter().map(|part| part.dims()[along]).sum();
+    lowering.tensor(TensorOperator::Concat(along), parts, dims)
+}
+
 pub(super) fn split(lowering: &mut Lowering<'_>) -> Lowered {
     let value = lowering.input(0)?;
     let along = axis(lowering.attributes.integer("axis").unwrap_or(0), value.dims().len())?;
@@ -75,7 +82,8 @@ pub(super) fn split(lowering: &mut Lowering<'_>) -> Lowered {
     Ok(outputs)
 }
 
-fn slice_along(
+/// Numbers `start` to `start + length` of a dimension.
+pub(super) fn slice_along(
     lowering: &mut Lowering<'_>,
     value: Value,
     along: usize,
@@ -148,8 +156,14 @@ pub(super) fn slice(lowering: &mut Lowering<'_>) -> Lowered {
 }
 
 pub(super) fn gather(lowering: &mut Lowering<'_>) -> Lowered {
+    let rank = lowering.input(0)?.dims().len();
+    let along = axis(lowering.attributes.integer("axis").unwrap_or(0), rank)?;
+    gathered(lowering, along)
+}
+
+/// Numbers of the first input at the indices of the second.
+pub(super) fn gathered(lowering: &mut Lowering<'_>, along: usize) -> Lowered {
     let value = lowering.input(0)?;
-    let along = axis(lowering.attributes.integer("axis").unwrap_or(0), value.dims().len())?;
     let given = lowering.constant(1)?;
     let length = value.dims()[along] as i64;
     let numbers = constant::integers(&given).map_err(|error| first_line(&error))?;
@@ -178,6 +192,38 @@ pub(super) fn where_op(lowering: &mut Lowering<'_>) -> Lowered {
     Ok(vec![lowering.tensor_of(kind, TensorOperator::Where, inputs, dims)?])
 }
 
+/// Continues a value at each end with its other end.
+fn wrapped(lowering: &mut Lowering<'_>, mut value: Value, pads: &[i64]) -> Lowered {
+    let rank = value.dims().len();
+    for (index, along) in pad_axes(lowering, rank)?.into_iter().enumerate() {
+        let length = value.dims()[along];
+        let count = |at: usize| -> Result<usize, String> {
+            let given = pads.get(at).copied().unwrap_or(0);
+            let count = usize::try_from(given).ok().filter(|&count| count <= length);
+            count.ok_or_else(|| format!("a dimension of length {length} cannot be continued by {given}"))
+        };
+        let (before, after) = (count(index)?, count(pads.len() / 2 + index)?);
+        let mut parts = vec![value.clone()];
+        if before > 0 {
+            parts.insert(0, slice_along(lowering, value.clone(), along, length - before, before)?);
+        }
+        if after > 0 {
+            parts.push(slice_along(lowering, value.clone(), along, 0, after)?);
+        }
+        if parts.len() > 1 {
+            value = concatenated(lowering, parts, along)?;
+        }
+    }
+    Ok(vec![value])
+}
+
+fn pad_axes(lowering: &Lowering<'_>, rank: usize) -> Result<Vec<usize>, String> {
+    match lowering.integers(3)? {
+        Some(axes) => axes.iter().map(|&given| axis(given, rank)).collect(),
+        None => Ok((0..rank).collect()),
+    }
+}
+
 /// More positions than any value has.
 const FAR: i64 = 1 << 40;
 
@@ -193,15 +239,10 @@ pub(super) fn pad(lowering: &mut Lowering<'_>) -> Lowered {
         }),
         "reflect" => PadMode::Reflection,
         "edge" => PadMode::Replication,
+        "wrap" => return wrapped(lowering, value, &pads),
         other => return Err(format!("mode {other:?} is not supported")),
     };
-    let axes = match lowering.integers(3)? {
-        Some(axes) => axes
-            .iter()
-            .map(|&given| axis(given, rank))
-            .collect::<Result<Vec<_>, _>>()?,
-        None => (0..rank).collect(),
-    };
+    let axes = pad_axes(lowering, rank)?;
     if pads.len() != 2 * axes.len() {
         return Err(format!("{} pads are given for {} dimensions", pads.len(), axes.len()));
     }

@@ -1,7 +1,11 @@
 //! The supported operators, and which of them are layers.
 
 use super::lowering::{Lowered, Lowering};
-use super::{arithmetic, constants, convolution, layout, matrix, normalise, pool, reduce, resize, select};
+use super::{
+    arithmetic, attention, constants, convolution, einsum, fused, layout, matrix, normalise, pool, quantise, quantised,
+    reduce, resize, select,
+};
+use crate::onnx::file::is_onnx_domain;
 
 /// A supported operator.
 pub(in crate::onnx) struct OperatorEntry {
@@ -23,6 +27,9 @@ pub(in crate::onnx) enum Measured {
     IfJoining,
     /// None: the operator only moves or selects numbers, or is a part of a larger function.
     Never,
+    /// The product of its output with its scales, which follows as a node of its own. The output itself counts in steps, and these
+    /// may differ between images.
+    OnceScaled,
 }
 
 impl OperatorEntry {
@@ -31,15 +38,23 @@ impl OperatorEntry {
         match self.measured {
             Measured::Always => true,
             Measured::IfJoining => computed > 1,
-            Measured::Never => false,
+            Measured::Never | Measured::OnceScaled => false,
         }
     }
 }
 
-/// Finds an operator by its name.
-pub(in crate::onnx) fn find(name: &str) -> Option<&'static OperatorEntry> {
-    OPERATORS.iter().find(|entry| entry.name == name)
+/// Finds an operator by its domain and its name.
+pub(in crate::onnx) fn find(domain: &str, name: &str) -> Option<&'static OperatorEntry> {
+    let operators: &[OperatorEntry] = match domain {
+        RUNTIME_DOMAIN => &OF_RUNTIME,
+        domain if is_onnx_domain(domain) => &OPERATORS,
+        _ => &[],
+    };
+    operators.iter().find(|entry| entry.name == name)
 }
+
+/// The domain of ONNX Runtime's own operators, which its quantiser and its optimiser write.
+const RUNTIME_DOMAIN: &str = "com.microsoft";
 
 const fn layer(name: &'static str, kind: &'static str, lower: fn(&mut Lowering<'_>) -> Lowered) -> OperatorEntry {
     OperatorEntry {
@@ -51,9 +66,26 @@ const fn layer(name: &'static str, kind: &'static str, lower: fn(&mut Lowering<'
 }
 
 const fn joint(name: &'static str, lower: fn(&mut Lowering<'_>) -> Lowered) -> OperatorEntry {
+    joint_of(name, name, lower)
+}
+
+const fn scaled_later(
+    name: &'static str,
+    kind: &'static str,
+    lower: fn(&mut Lowering<'_>) -> Lowered,
+) -> OperatorEntry {
     OperatorEntry {
         name,
-        kind: name,
+        kind,
+        measured: Measured::OnceScaled,
+        lower,
+    }
+}
+
+const fn joint_of(name: &'static str, kind: &'static str, lower: fn(&mut Lowering<'_>) -> Lowered) -> OperatorEntry {
+    OperatorEntry {
+        name,
+        kind,
         measured: Measured::IfJoining,
         lower,
     }
@@ -68,11 +100,17 @@ const fn part(name: &'static str, lower: fn(&mut Lowering<'_>) -> Lowered) -> Op
     }
 }
 
-static OPERATORS: [OperatorEntry; 102] = [
+static OPERATORS: [OperatorEntry; 115] = [
     layer("Conv", "Conv2d", convolution::conv),
     layer("ConvTranspose", "ConvTranspose2d", convolution::conv_transpose),
     layer("Gemm", "Linear", matrix::gemm),
     layer("MatMul", "MatMul", matrix::matmul),
+    layer("Einsum", "MatMul", einsum::einsum),
+    layer("Attention", "Attention", attention::attention),
+    layer("QLinearConv", "Conv2d", quantised::conv),
+    layer("QLinearMatMul", "MatMul", quantised::matmul),
+    scaled_later("ConvInteger", "Conv2d", quantised::conv_integer),
+    scaled_later("MatMulInteger", "MatMul", quantised::matmul_integer),
     layer("MaxPool", "MaxPool2d", pool::max_pool),
     layer("AveragePool", "AvgPool2d", pool::average_pool),
     layer("GlobalAveragePool", "GlobalAveragePool", pool::global_average),
@@ -80,6 +118,13 @@ static OPERATORS: [OperatorEntry; 102] = [
     layer("BatchNormalization", "BatchNorm2d", normalise::batch),
     layer("InstanceNormalization", "InstanceNormalization", normalise::instance),
     layer("LayerNormalization", "LayerNormalization", normalise::layer),
+    layer("RMSNormalization", "RMSNormalization", normalise::root_mean_square),
+    // ONNX Runtime writes it without a domain.
+    layer(
+        "SimplifiedLayerNormalization",
+        "RMSNormalization",
+        normalise::root_mean_square,
+    ),
     layer("GroupNormalization", "GroupNormalization", normalise::group),
     layer("LRN", "LRN", normalise::local_response),
     layer("Softmax", "Softmax", normalise::softmax),
@@ -91,6 +136,7 @@ static OPERATORS: [OperatorEntry; 102] = [
     layer("Selu", "Selu", arithmetic::selu),
     layer("Celu", "Celu", arithmetic::celu),
     layer("Gelu", "GELU", arithmetic::gelu),
+    layer("Swish", "SiLU", arithmetic::swish),
     layer("Sigmoid", "Sigmoid", arithmetic::sigmoid),
     layer("HardSigmoid", "HardSigmoid", arithmetic::hard_sigmoid),
     layer("HardSwish", "HardSwish", arithmetic::hard_swish),
@@ -104,6 +150,10 @@ static OPERATORS: [OperatorEntry; 102] = [
     joint("Mul", arithmetic::mul),
     joint("Sum", arithmetic::sum),
     joint("Concat", select::concat),
+    part("QuantizeLinear", quantise::quantize_linear),
+    part("DequantizeLinear", quantise::dequantize_linear),
+    part("DynamicQuantizeLinear", quantise::dynamic_quantize_linear),
+    part("RotaryEmbedding", attention::rotary_embedding),
     part("Sub", arithmetic::sub),
     part("Div", arithmetic::div),
     part("Pow", arithmetic::pow),
@@ -171,4 +221,36 @@ static OPERATORS: [OperatorEntry; 102] = [
     part("ReduceSumSquare", reduce::sum_square),
     part("ReduceLogSum", reduce::log_sum),
     part("ReduceLogSumExp", reduce::log_sum_exp),
+];
+
+static OF_RUNTIME: [OperatorEntry; 25] = [
+    layer("QGemm", "Linear", quantised::gemm),
+    layer("QLinearSigmoid", "Sigmoid", quantised::sigmoid),
+    layer("QLinearLeakyRelu", "LeakyReLU", quantised::leaky_relu),
+    layer(
+        "QLinearGlobalAveragePool",
+        "GlobalAveragePool",
+        quantised::global_average,
+    ),
+    layer("QLinearAveragePool", "AvgPool2d", quantised::average_pool),
+    layer("QLinearSoftmax", "Softmax", quantised::softmax),
+    layer("DynamicQuantizeMatMul", "MatMul", quantised::dynamic_matmul),
+    layer("MatMulIntegerToFloat", "MatMul", quantised::matmul_to_float),
+    joint_of("QLinearAdd", "Add", quantised::add),
+    joint_of("QLinearMul", "Mul", quantised::mul),
+    joint_of("QLinearConcat", "Concat", quantised::concat),
+    part("QLinearReduceMean", quantised::reduce_mean),
+    part("QLinearWhere", quantised::where_op),
+    part("QuantizeLinear", quantise::quantize_linear),
+    part("DequantizeLinear", quantise::dequantize_linear),
+    layer("FusedConv", "Conv2d", fused::conv),
+    layer("FusedGemm", "Linear", fused::gemm),
+    layer("FusedMatMul", "MatMul", fused::matmul),
+    layer("SkipLayerNormalization", "LayerNormalization", fused::skip_layer_norm),
+    layer("Gelu", "GELU", arithmetic::gelu),
+    layer("BiasGelu", "GELU", fused::bias_gelu),
+    layer("FastGelu", "GELU", fused::fast_gelu),
+    layer("QuickGelu", "GELU", arithmetic::quick_gelu),
+    part("Trilu", layout::triangle),
+    part("Pad", select::pad),
 ];

@@ -8,6 +8,8 @@ mod functions;
 mod graphs;
 mod hostile;
 mod inputs;
+mod operators;
+mod quantised;
 mod small;
 
 use std::io::Write as _;

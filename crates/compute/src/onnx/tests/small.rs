@@ -83,6 +83,38 @@ pub(super) fn int(name: &str, number: i64) -> AttributeProto {
     }
 }
 
+/// An attribute with text.
+pub(super) fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        s: value.as_bytes().to_vec(),
+        r#type: AttributeType::String as i32,
+        ..AttributeProto::default()
+    }
+}
+
+/// A constant of any type, from its bytes.
+pub(super) fn bytes_of(name: &str, element_type: DataType, dims: &[i64], bytes: &[u8]) -> TensorProto {
+    TensorProto {
+        dims: dims.to_vec(),
+        data_type: element_type as i32,
+        raw_data: bytes.to_vec(),
+        name: name.to_owned(),
+        ..TensorProto::default()
+    }
+}
+
+/// A constant of these floats.
+pub(super) fn numbers_of(name: &str, dims: &[i64], numbers: &[f32]) -> TensorProto {
+    TensorProto {
+        dims: dims.to_vec(),
+        data_type: DataType::Float as i32,
+        float_data: numbers.to_vec(),
+        name: name.to_owned(),
+        ..TensorProto::default()
+    }
+}
+
 /// A constant of integers.
 pub(super) fn list(name: &str, numbers: &[i64]) -> TensorProto {
     TensorProto {

@@ -228,7 +228,14 @@ fn gradients_of_normalisations_and_resizing_match_finite_differences() {
         check(TensorOperator::Softmax { axes, log }, &[&[2, 3, 4]], &[2, 3, 4]);
     }
     let axes = vec![2];
-    check(TensorOperator::Normalise { axes, eps: 1e-5 }, &[&[2, 3, 4]], &[2, 3, 4]);
+    for is_centred in [true, false] {
+        let normalise = TensorOperator::Normalise {
+            axes: axes.clone(),
+            is_centred,
+            eps: 1e-5,
+        };
+        check(normalise, &[&[2, 3, 4]], &[2, 3, 4]);
+    }
     let local = TensorOperator::LocalResponse {
         size: 3,
         alpha: 0.5,
@@ -244,11 +251,10 @@ fn gradients_of_normalisations_and_resizing_match_finite_differences() {
         sources: vec![vec![2, 0]],
         weights: vec![vec![1.0, 1.0]],
     };
-    check(
-        TensorOperator::Resize(Box::new([rows, columns])),
-        &[&[1, 2, 2, 3]],
-        &[1, 2, 3, 2],
-    );
+    for (axis, interpolation, dims) in [(2, rows, [1, 2, 3, 3]), (3, columns, [1, 2, 2, 2])] {
+        let interpolation = Box::new(interpolation);
+        check(TensorOperator::Resize { axis, interpolation }, &[&[1, 2, 2, 3]], &dims);
+    }
 }
 
 #[test]
@@ -281,4 +287,27 @@ fn powers_of_negative_numbers_follow_the_definition() {
         .to_vec1::<f32>()
         .unwrap();
     assert_eq!(values, [-8.0, 4.0, 1.0 / 3.0]);
+}
+
+#[test]
+fn quantisation_passes_the_gradient_of_numbers_that_it_does_not_clip() {
+    let x = Var::new(&[0.6_f32, 2.5, 3.4, -9.0, 9.0], &Device::Cpu).unwrap();
+    let [scale, zero_point] = [0.5_f32, 3.0].map(|number| Tensor::new(number, &Device::Cpu).unwrap());
+    let steps = |x: &Tensor| {
+        let inputs = [x.clone(), scale.clone(), zero_point.clone()];
+        apply(&TensorOperator::Quantise { min: 0, max: 10 }, &inputs, &[5]).unwrap()
+    };
+    let expected = [4.0, 8.0, 10.0, 0.0, 10.0];
+    assert_eq!(steps(&x.as_detached_tensor()).to_vec1::<f32>().unwrap(), expected);
+    let tracked = steps(x.as_tensor());
+    assert_eq!(tracked.to_vec1::<f32>().unwrap(), expected);
+    let real = apply(
+        &TensorOperator::Dequantise,
+        &[tracked, scale.clone(), zero_point.clone()],
+        &[5],
+    )
+    .unwrap();
+    let gradients = real.sum_all().unwrap().backward().unwrap();
+    let gradient = gradients.get(&x).unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(gradient, [1.0, 1.0, 1.0, 0.0, 0.0]);
 }
