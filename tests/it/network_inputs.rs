@@ -123,9 +123,13 @@ async fn what_a_file_leaves_open_comes_from_its_convolution_and_the_data_set() {
     let payload = checked(api, &input, &open).await["data"]["createVersion"].take();
     insta::assert_json_snapshot!(payload["preprocessing"]["notes"]);
 
-    // Its last layer takes no other size.
+    // Its last layer takes this size only.
     let larger = json!({ "modelId": model, "dataset": "digits", "preprocessing": { "height": 9, "width": 40 } });
     let (code, message) = first_error(&checked(api, &larger, &open).await);
-    assert_eq!(code, "UNSUPPORTED_MODEL", "{message}");
+    assert_eq!(code, "BAD_USER_INPUT", "{message}");
+    assert!(
+        message.contains("not take images of 9x40 pixels, but of 8x8: set `height` and `width`"),
+        "{message}"
+    );
     server.stop().await.unwrap();
 }

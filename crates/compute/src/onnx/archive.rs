@@ -2,8 +2,7 @@
 
 use std::io::{Cursor, Read as _};
 
-use super::external::{base_name, escapes_folder};
-use super::file::NamedFile;
+use super::external::{NamedFile, base_name, escapes_folder};
 use crate::error::OnnxError;
 
 /// The maximum unpacked size of a zip in bytes: that of the largest possible upload.

@@ -190,7 +190,8 @@ impl<'a> Assembly<'a> {
             Value::Computed(computed) => Some(&nodes[self.sources[computed.step?]]),
             Value::Constant(_) => None,
         });
-        let is_product = |node: &&FlatNode<'_>| entry_of(node).is_some_and(|entry| entry.measured == Measured::OnceScaled);
+        let is_product =
+            |node: &&FlatNode<'_>| entry_of(node).is_some_and(|entry| entry.measured == Measured::OnceScaled);
         let scales = step.is_layer && nodes[step.node].op_type == "Mul";
         products.into_iter().find(is_product).filter(|_| scales)
     }

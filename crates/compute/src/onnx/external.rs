@@ -3,12 +3,22 @@
 use std::collections::HashSet;
 use std::path::{Component, Path};
 
-use super::file::NamedFile;
+use bytes::Bytes;
+
 use super::proto::{AttributeProto, DataType, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto};
 use crate::error::OnnxError;
 
 /// The `data_location` of a tensor whose bytes are in another file.
 const EXTERNAL: i32 = 1;
+
+/// A file of an upload.
+#[derive(Debug, Clone)]
+pub struct NamedFile {
+    /// Its name, with or without a path.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
 
 /// Copies the weights that are stored in other files into a network. `folder` is where its own file stands among these.
 ///

@@ -1,9 +1,9 @@
 //! Reads the files of an upload into one network that holds all of its weights.
 
-use bytes::Bytes;
 use prost::Message as _;
 
 use super::archive::unzip;
+pub use super::external::NamedFile;
 use super::external::{self, folder};
 use super::foreign;
 use super::proto::{ModelProto, OperatorSetIdProto};
@@ -18,15 +18,6 @@ pub const NEWEST_OPSET: i64 = 28;
 
 /// The maximum number of files of a zip that an error lists.
 const MAX_LISTED: usize = 5;
-
-/// A file of an upload.
-#[derive(Debug, Clone)]
-pub struct NamedFile {
-    /// Its name, with or without a path.
-    pub name: String,
-    /// Its bytes.
-    pub bytes: Bytes,
-}
 
 /// Reads a network from the files of an upload: an ONNX file with the files that hold its weights, or one zip of them.
 /// The returned network holds all weights itself.

@@ -18,22 +18,11 @@ use super::limit::ConstantBudget;
 use super::lower::Lowering;
 use super::plan::{Computed, Plan, Value};
 use super::proto::{ModelProto, ValueInfoProto};
+pub use super::types::ImportOptions;
 use super::types::{BATCHES, Imported, SourceGraph, entry_of};
 use crate::error::{NodeError, OnnxError};
 use scv_domain::graph::NumberType;
-use scv_domain::image::ImageShape;
 use scv_domain::input::InputNote;
-
-/// The user's choices for a file.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ImportOptions {
-    /// Height and width, if the file leaves them open.
-    pub size: Option<[usize; 2]>,
-    /// Shape of the images that the network is for. It stands in for what neither the file nor `size` says.
-    pub images: Option<ImageShape>,
-    /// The output to use, if there are several.
-    pub output: Option<String>,
-}
 
 /// Why a node with an unknown operator cannot be computed.
 const UNSUPPORTED: &str = "SCV does not support this operator";
@@ -84,19 +73,15 @@ fn with_advice(errors: Vec<NodeError>, model: &ModelProto, options: &ImportOptio
         return OnnxError::Nodes(errors);
     };
     let rounded = size.map(|side| side.next_multiple_of(USUAL_FACTOR));
-    let others = std::iter::once(rounded)
-        .chain(USUAL_SIDES.map(|side| [side; 2]))
-        .filter(|other| *other != size);
+    let of_images = options.images.map(|images| [images.height, images.width]);
+    let usual = USUAL_SIDES.map(|side| [side; 2]);
+    let others = of_images.into_iter().chain([rounded]).chain(usual);
     let mut fitting = others.filter(|&other| {
-        let size = Some(other);
-        import_at(
-            model,
-            &ImportOptions {
-                size,
-                ..options.clone()
-            },
-        )
-        .is_ok()
+        let options = ImportOptions {
+            size: Some(other),
+            ..options.clone()
+        };
+        other != size && import_at(model, &options).is_ok()
     });
     match fitting.next() {
         Some(fitting) => OnnxError::Size { size, fitting, errors },

@@ -1,10 +1,10 @@
 //! How the network of a file reads images: the shape of its input, and what the file leaves open.
 
 use super::flat::FlatGraph;
-use super::import::ImportOptions;
 use super::limit;
 use super::proto::{DataType, TensorTypeProto, ValueInfoProto};
 use super::reader::{FirstConvolution, Role, first_convolution, is_converted_first, own_arithmetic};
+use super::types::ImportOptions;
 use crate::error::OnnxError;
 use crate::images::Layout;
 use scv_domain::image::ImageShape;

@@ -67,6 +67,19 @@ const REARRANGING: [&str; 9] = [
 /// How many nodes may stand between a kernel and its convolution, such as those that restore its numbers from integers.
 const MAX_CONVERSIONS: usize = 8;
 
+/// Operators that take integers and compute with floating point, or only with shapes.
+const CONVERTING: [&str; 9] = [
+    "Cast",
+    "CastLike",
+    "ConvInteger",
+    "DequantizeLinear",
+    "MatMulInteger",
+    "QLinearConv",
+    "QLinearMatMul",
+    "Shape",
+    "Size",
+];
+
 /// Finds the first convolution that reads the input through operators that do not change which channel is which.
 pub(super) fn first_convolution(graph: &FlatGraph<'_>, input: &str) -> Option<FirstConvolution> {
     let mut carried_by: HashMap<&str, &FlatNode<'_>> = HashMap::new();
@@ -121,15 +134,9 @@ pub(super) fn is_converted_first(graph: &FlatGraph<'_>, input: &str) -> bool {
         if !node.input.iter().any(|name| rearranged.contains(name.as_str())) {
             continue;
         }
-        if !is_onnx_domain(node.domain) {
-            return false;
-        }
         if REARRANGING.contains(&node.op_type) {
             rearranged.extend(node.output.iter().map(String::as_str));
-        } else if !matches!(
-            node.op_type,
-            "Cast" | "CastLike" | "DequantizeLinear" | "Shape" | "Size"
-        ) {
+        } else if !CONVERTING.contains(&node.op_type) {
             return false;
         }
     }

@@ -11,6 +11,17 @@ use scv_domain::input::InputFormat;
 /// The two batch sizes whose plans are compared.
 pub(super) const BATCHES: [usize; 2] = [2, 3];
 
+/// The user's choices for a file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImportOptions {
+    /// Height and width, if the file leaves them open.
+    pub size: Option<[usize; 2]>,
+    /// Shape of the images that the network is for. It stands in for what neither the file nor `size` says.
+    pub images: Option<ImageShape>,
+    /// The output to use, if there are several.
+    pub output: Option<String>,
+}
+
 /// A network from a file.
 #[derive(Debug, Clone)]
 pub struct Imported {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::allocations::allocated_by;
 use crate::memory;
+use crate::onnx::proto::NodeProto;
 
 const IMAGE: [Option<i64>; 4] = [None, Some(3), Some(8), Some(8)];
 
@@ -224,7 +225,11 @@ fn a_file_of_another_format_is_refused_with_what_it_is() {
 
 #[test]
 fn many_nodes_with_the_same_name_get_distinct_paths() {
-    let nodes: Vec<_> = (0..20_000).map(|_| node("Relu", &["x"], "same", Vec::new())).collect();
+    let named = |index: usize| NodeProto {
+        name: "same".to_owned(),
+        ..node("Relu", &["x"], &format!("output {index}"), Vec::new())
+    };
+    let nodes: Vec<_> = (0..20_000).map(named).collect();
     let imported = imported(&file(&IMAGE, nodes, Vec::new())).unwrap();
     let paths: std::collections::HashSet<_> = imported.graph.nodes.iter().map(|node| &node.path).collect();
     assert_eq!(paths.len(), 20_000);
