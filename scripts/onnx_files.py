@@ -44,6 +44,10 @@ def scv_options(model, path, shape, output):
     return options + (["--output-name", output] if len(outputs(model)) > 1 else [])
 
 
+def is_quantised(model):
+    return any("Quantize" in node.op_type or "QLinear" in node.op_type for node in model.graph.node)
+
+
 def session(model, names, options):
     """The network in ONNX Runtime, which returns these values in addition to its outputs."""
     changed = onnx.ModelProto()
@@ -73,4 +77,36 @@ class Reference:
     def image_by_image(self, name):
         if self.singly is None:
             self.singly = [self.values(image[None]) for image in self.batch]
+        return [values[name] for values in self.singly]
+
+
+class FromLayersBefore:
+    """Outputs of ONNX Runtime for each layer, image by image, from the outputs that SCV has for the layers before it."""
+
+    at_once = {}
+
+    def __init__(self, model, names, batch, taps):
+        self.batch, self.input, self.taps = batch, image_input(model).name, taps
+        self.whole = Reference(model, names, batch)
+        self.shapes = {name: values[0] for name, values in ((name, self.whole.image_by_image(name)) for name in names)}
+        self.computed = {name: f"{name} computed" for name in names}
+        changed = onnx.ModelProto()
+        changed.CopyFrom(model)
+        for node in changed.graph.node:
+            node.output[:] = [self.computed.get(name, name) for name in node.output]
+        del changed.graph.output[:]
+        for name, value in self.shapes.items():
+            kind = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+            changed.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, None))
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self.session = session(changed, self.computed.values(), options)
+        self.singly = [self.values(index) for index in range(len(batch))]
+
+    def values(self, index):
+        given = {name: self.taps[name][index].reshape(value.shape).astype(value.dtype) for name, value in self.shapes.items()}
+        found = self.session.run(list(self.computed.values()), {self.input: self.batch[index][None], **given})
+        return dict(zip(self.shapes, found))
+
+    def image_by_image(self, name):
         return [values[name] for values in self.singly]
