@@ -28,8 +28,7 @@ use crate::images::Layout;
 use crate::load::NetworkSource;
 use crate::network::Network;
 use crate::trace::{Numbers, trace};
-use scv_domain::image::ChannelOrder;
-use scv_domain::image::{ChannelStatistics, ImageShape, Images};
+use scv_domain::image::{ChannelOrder, ChannelStatistics, ImageShape, Images};
 use small::{bytes, classifier, file, int, ints, list, node, numbers, output};
 
 fn imported(model: &ModelProto) -> Result<Imported, OnnxError> {
