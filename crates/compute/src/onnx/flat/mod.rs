@@ -156,8 +156,8 @@ impl<'a> FlatGraph<'a> {
                 || self.inputs.iter().any(|input| input.name == *name)
                 || self.nodes.iter().any(|node| node.output.contains(name))
         };
-        let names = (1..).map(|count| format!("{wanted}#{count}"));
-        names.skip_while(is_used).next().unwrap_or_default()
+        let mut names = (1..).map(|count| format!("{wanted}#{count}"));
+        names.find(|name| !is_used(name)).unwrap_or_default()
     }
 }
 
