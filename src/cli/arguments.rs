@@ -315,11 +315,6 @@ mod tests {
         assert!(address("ftp://here").is_err());
         assert!(address("").is_err());
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::has_password;
 
     #[test]
     fn a_password_in_a_database_url_is_found() {

@@ -244,7 +244,7 @@ fn an_input_field_that_is_given_twice_is_found_wherever_it_is() {
 #[test]
 fn a_misspelt_name_gets_a_suggestion_unless_the_schema_is_hidden() {
     for (document, variables, end) in [
-        ("{ modelss { totalCount } }", json!({}), "Did you mean \"models\"?"),
+        ("{ serverInf { version } }", json!({}), "Did you mean \"serverInfo\"?"),
         (
             "{ models(frist: 1) { totalCount } }",
             json!({}),
