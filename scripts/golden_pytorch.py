@@ -6,8 +6,8 @@ Run from the root of the repository, with PyTorch installed (made with 2.6.0, CP
 
 Nothing is random: number i of a tensor is sin(0.37 i + phase), and each tensor has its own phase.
 For every readable file, expected.json has the tensors of its state dict in order: key, dtype, shape,
-and the numbers as float32 (null for types that SCV does not compute with). The other files must be
-refused.
+and the numbers as float32 (null for types that SCV does not compute with). The other files hold whole
+models, calls that must never be made, or no single dict of tensors.
 """
 
 import argparse

@@ -115,7 +115,6 @@ impl Filler {
             self.model = tx.insert_model(&model).await?.id;
         }
         let version = NewVersion {
-            model_id: self.model,
             format: ModelFormat::Blocks,
             dataset_id: self.probe_set.dataset_id,
             blocks: None,
@@ -124,8 +123,9 @@ impl Filler {
             multiply_accumulates: 0,
             train_settings: None,
             source: None,
+            weight_mapping: None,
         };
-        let version = tx.insert_version(&version, None).await?;
+        let version = tx.insert_version(self.model, &version, None).await?;
         let evaluation = NewEvaluation {
             version_id: version.id,
             dataset_id: self.probe_set.dataset_id,

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scv_compute::pytorch::read_state_dict;
+use scv_compute::mapping::open;
 
 fuzz_target!(|data: &[u8]| {
-    let _ = read_state_dict(data);
+    let _ = open(data);
 });

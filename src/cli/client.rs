@@ -117,9 +117,12 @@ impl ClientError {
     pub(super) fn reworded(self, words: impl Fn(&str) -> String) -> Self {
         match self {
             Self::Refused(errors) => {
-                let errors = errors.into_iter().map(|error| ApiError {
-                    message: words(&error.message),
-                    ..error
+                let errors = errors.into_iter().map(|mut error| {
+                    error.message = words(&error.message);
+                    for detail in &mut error.extensions.details {
+                        detail.message = words(&detail.message);
+                    }
+                    error
                 });
                 Self::Refused(errors.collect())
             }

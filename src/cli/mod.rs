@@ -44,6 +44,7 @@ mod train;
 mod usage;
 mod version_name;
 mod visualize;
+mod weights;
 
 use std::process::ExitCode;
 

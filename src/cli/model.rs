@@ -58,26 +58,10 @@ pub(super) struct Model {
     pub(super) id: String,
     pub(super) tags: Vec<String>,
     visibility: String,
-    /// Whether it was just created, for the new version.
-    #[serde(skip)]
-    is_new: bool,
 }
 
 impl Model {
     const FIELDS: &'static str = "id tags visibility";
-
-    /// Passes on the outcome of adding a version. A model that was created for a version which was refused is deleted.
-    ///
-    /// # Errors
-    /// The version was refused.
-    pub(super) async fn keep_if<T>(self, client: &Client, version: Result<T, ClientError>) -> Result<T, ClientError> {
-        if self.is_new && matches!(version, Err(ClientError::Refused(_) | ClientError::File { .. })) {
-            let query = "mutation($input: DeleteModelInput!) { deleteModel(input: $input) { model { id } } }";
-            // The refusal is what matters to the user.
-            let _: Result<Value, _> = client.query(query, json!({ "input": { "id": self.id } })).await;
-        }
-        version
-    }
 }
 
 /// The model with a name.
@@ -143,14 +127,15 @@ pub(super) struct ModelOptions {
     pub(super) private: bool,
 }
 
-/// The model of the options, created if it does not exist, with the tags added that it lacks.
+/// The fields of an input that choose the model of the options. One that does not exist is created with the version, so
+/// that nothing is left of a version that is refused.
 ///
 /// # Errors
-/// The server refuses it, or it should be private and a public one exists.
-pub(super) async fn ensure(client: &Client, options: &ModelOptions) -> anyhow::Result<Model> {
-    let ModelOptions { name, tags, private } = options;
+/// The model should be private, and a public one exists.
+pub(super) async fn chosen(client: &Client, options: &ModelOptions) -> anyhow::Result<Value> {
+    let ModelOptions { name, private, .. } = options;
     let Some(model) = find(client, name).await? else {
-        return Ok(create(client, options, "").await?);
+        return Ok(json!({ "newModel": new(options, "") }));
     };
     if *private && model.visibility != "PRIVATE" {
         anyhow::bail!(
@@ -159,13 +144,20 @@ pub(super) async fn ensure(client: &Client, options: &ModelOptions) -> anyhow::R
             client.option(),
         );
     }
-    let missing: Vec<_> = tags.iter().filter(|tag| !model.tags.contains(tag)).collect();
+    Ok(json!({ "modelId": model.id }))
+}
+
+/// Adds the tags of the options to a model that exists, and lacks some of them.
+pub(super) async fn add_tags(client: &Client, options: &ModelOptions) -> anyhow::Result<()> {
+    let Some(model) = find(client, &options.name).await? else {
+        return Ok(());
+    };
+    let missing: Vec<_> = options.tags.iter().filter(|tag| !model.tags.contains(tag)).collect();
     if missing.is_empty() {
-        return Ok(model);
+        return Ok(());
     }
     let all: Vec<_> = model.tags.iter().chain(missing).collect();
-    update(client, &model.id, json!({ "tags": all })).await?;
-    Ok(model)
+    Ok(update(client, &model.id, json!({ "tags": all })).await?)
 }
 
 /// Changes a model.
@@ -193,14 +185,17 @@ pub(super) async fn create(client: &Client, options: &ModelOptions, description:
         "mutation($input: CreateModelInput!) {{ createModel(input: $input) {{ model {{ {} }} }} }}",
         Model::FIELDS
     );
+    let data: Data = client
+        .query(&query, json!({ "input": new(options, description) }))
+        .await?;
+    Ok(data.create_model.model)
+}
+
+/// The input for a model that is created.
+fn new(options: &ModelOptions, description: &str) -> Value {
     // Without the option, the server decides.
     let visibility = options.private.then_some("PRIVATE");
-    let input = json!({
+    json!({
         "name": options.name, "tags": options.tags, "description": description, "visibility": visibility,
-    });
-    let data: Data = client.query(&query, json!({ "input": input })).await?;
-    Ok(Model {
-        is_new: true,
-        ..data.create_model.model
     })
 }

@@ -1,28 +1,27 @@
 //! `scv push`
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Client, SentFile, check_file};
 use super::exit::{code, failure};
 use super::job::{self, Job};
-use super::model::{Model, ModelOptions};
+use super::model::ModelOptions;
 use super::network::bytes;
 use super::preprocessing::Preprocessing;
 use super::side_file::side_files;
-use super::table::table;
 use super::terminal::Terminal;
+use super::weights::{self, Mapping};
 use super::{blocks, dataset, model};
 use crate::config::value::{MAX_INT, number, whole};
-use crate::shell;
 use scv_compute::onnx::file::foreign_kind;
 use scv_domain::block::Block;
+
+/// The options of a network of blocks, to which those of other networks do not apply.
+const BLOCKS: [&str; 2] = ["blocks", "weights"];
 
 /// Upload a trained network
 ///
@@ -31,7 +30,7 @@ use scv_domain::block::Block;
 #[derive(Debug, Args)]
 pub(super) struct Push {
     /// ONNX file (.onnx), zip of an ONNX file with its weights (.zip), or activations (.npz, .safetensors)
-    #[arg(value_name = "FILE", required_unless_present_any = ["blocks", "weights"], conflicts_with_all = ["blocks", "weights"])]
+    #[arg(value_name = "FILE", required_unless_present_any = ["blocks", "weights"], conflicts_with_all = BLOCKS)]
     file: Option<PathBuf>,
     #[command(flatten)]
     model: ModelOptions,
@@ -41,35 +40,41 @@ pub(super) struct Push {
     /// JSON file with the network's list of blocks
     #[arg(long, value_name = "FILE", requires = "weights")]
     blocks: Option<PathBuf>,
-    /// Weights of the blocks: a PyTorch state dict, or a safetensors file whose keys are the block's path and PyTorch's
-    /// parameter name, such as 0.weight
-    #[arg(long, value_name = "FILE", requires = "blocks")]
+    /// Weights of the blocks: a file of PyTorch (a state dict, a training state or a whole model), or a safetensors file
+    #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// Which tensors of the weights to take, if several dicts of the file fit, such as state_dict_ema
+    #[arg(long, value_name = "KEY", requires = "weights")]
+    weights_key: Option<String>,
+    /// JSON file that says which weights belong to which layer: an object from blocks, such as "3", to modules of the file, such
+    /// as "conv2"; --dry-run prints one
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    map: Option<PathBuf>,
     /// File with weights of the ONNX file; can be repeated
-    #[arg(long = "data", value_name = "FILE", requires = "file")]
+    #[arg(long = "data", value_name = "FILE", requires = "file", conflicts_with_all = BLOCKS)]
     data: Vec<PathBuf>,
     /// Output to use if the ONNX file has several
-    #[arg(long, value_name = "NAME", requires = "file")]
+    #[arg(long, value_name = "NAME", requires = "file", conflicts_with_all = BLOCKS)]
     output: Option<String>,
     /// Height of the network's images if the ONNX file does not define it
-    #[arg(long, value_name = "ROWS", value_parser = whole::<u32>(1..=MAX_INT), requires_all = ["file", "width"])]
+    #[arg(long, value_name = "ROWS", value_parser = whole::<u32>(1..=MAX_INT), requires_all = ["file", "width"], conflicts_with_all = BLOCKS)]
     height: Option<u32>,
     /// Width of the network's images if the ONNX file does not define it
-    #[arg(long, value_name = "COLUMNS", value_parser = whole::<u32>(1..=MAX_INT), requires_all = ["file", "height"])]
+    #[arg(long, value_name = "COLUMNS", value_parser = whole::<u32>(1..=MAX_INT), requires_all = ["file", "height"], conflicts_with_all = BLOCKS)]
     width: Option<u32>,
     /// The network expects colours in the order blue, green, red
-    #[arg(long, requires = "file")]
+    #[arg(long, requires = "file", conflicts_with_all = BLOCKS)]
     bgr: bool,
     /// Factor for pixels (0 to 255) before the mean is subtracted [default: 1/255]
-    #[arg(long, value_name = "NUMBER", value_parser = number::<f32>(..), requires_all = ["mean", "std"])]
+    #[arg(long, value_name = "NUMBER", value_parser = number::<f32>(..), requires_all = ["mean", "std"], conflicts_with_all = BLOCKS)]
     scale: Option<f32>,
     /// Mean of each channel, separated by commas [default: the data set's]
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires_all = ["file", "std"])]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires_all = ["file", "std"], conflicts_with_all = BLOCKS)]
     mean: Vec<f32>,
     /// Standard deviation of each channel, separated by commas [default: the data set's]
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires_all = ["file", "mean"])]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires_all = ["file", "mean"], conflicts_with_all = BLOCKS)]
     std: Vec<f32>,
-    /// Check everything and show how weights are matched, but write nothing; the model must exist
+    /// Check everything and print how weights are matched, as a file for --map, but write nothing
     #[arg(long)]
     dry_run: bool,
     /// Return as soon as the upload is accepted; the job continues in the background
@@ -96,25 +101,24 @@ impl Push {
         if let Some(blocks) = &network.blocks {
             blocks::check(client, blocks, &self.dataset).await?;
         }
-        let model = if self.dry_run {
-            self.existing_model(client).await?
-        } else {
-            model::ensure(client, &self.model).await?
-        };
+        let model = model::chosen(client, &self.model).await?;
         let uploading = terminal.spinner("uploading the network");
         let mut input = network.fields;
-        input["modelId"] = json!(model.id);
+        for (field, value) in model.as_object().into_iter().flatten() {
+            input[field] = value.clone();
+        }
         input["dataset"] = json!(self.dataset);
         input["dryRun"] = json!(self.dry_run);
         let query = format!(
             "mutation($input: CreateVersionInput!) {{ createVersion(input: $input) {{
-               mapping {{ by pairs {{ key from shape }} ignored }} preprocessing {{ {} }} job {{ {} }} }} }}",
+               mapping {{ {} }} preprocessing {{ {} }} job {{ {} }} }} }}",
+            Mapping::FIELDS,
             Preprocessing::FIELDS,
             Job::fields()
         );
         let variables = json!({ "input": input });
         let sent = client.upload_named(&query, variables, &network.files).await;
-        let data: Data = model.keep_if(client, sent).await?;
+        let data: Data = sent.map_err(|error| error.reworded(weights::in_options))?;
         drop(uploading);
         let Payload {
             job,
@@ -131,19 +135,17 @@ impl Push {
         if let Some(preprocessing) = preprocessing {
             terminal.note(preprocessing.to_text());
         }
+        if let Some(mapping) = &mapping {
+            terminal.note(mapping.summary());
+        }
         let Some(job) = job else {
             let text = mapping.as_ref().map_or_else(
                 || "the network can be uploaded; nothing was written".to_owned(),
-                Mapping::to_text,
+                Mapping::to_map,
             );
             return terminal.print(&mapping, text);
         };
-        if let Some(mapping) = mapping.filter(|mapping| mapping.by != "KEY") {
-            terminal.note(format!(
-                "weights were matched by {}, because the keys of the file differ from those of the blocks: check the pairs with --dry-run",
-                mapping.by.to_lowercase()
-            ));
-        }
+        model::add_tags(client, &self.model).await?;
         if self.detach {
             job::detach(client, terminal, &job)
         } else {
@@ -151,32 +153,37 @@ impl Push {
         }
     }
 
-    /// The model of a dry run, which creates none.
-    async fn existing_model(&self, client: &Client) -> anyhow::Result<Model> {
-        let name = &self.model.name;
-        model::existing(client, name).await.with_context(|| {
-            let (name, option) = (shell::word(name), client.option());
-            format!("a dry run does not create the model; create it with `scv model create {name}{option}`")
-        })
-    }
-
     fn network(&self) -> anyhow::Result<Network> {
         let Some(file) = &self.file else {
             let (Some(list), Some(weights)) = (&self.blocks, &self.weights) else {
-                return Err(failure(code::USAGE, "give a file, or --blocks with --weights"));
+                let message = format!(
+                    "weights alone do not say how the layers are connected: add --blocks with the list of blocks, or {EXPORT}"
+                );
+                return Err(failure(code::USAGE, message));
             };
             let blocks = blocks::read(list)?;
+            let map = self.map.as_deref().map(weights::read_map).transpose()?;
             return Ok(Network {
-                fields: json!({ "blocks": blocks, "weights": null }),
+                fields: json!({
+                    "blocks": blocks, "weights": null, "weightsKey": self.weights_key, "map": map.unwrap_or_default(),
+                }),
                 files: vec![SentFile::new("input.weights", weights)],
                 blocks: Some(blocks),
             });
         };
         let extension = file.extension().and_then(|extension| extension.to_str());
         match extension.unwrap_or_default().to_lowercase().as_str() {
-            "safetensors" if has_weights(file) => {
+            "safetensors" if weights::are_in(file) => {
                 let message = format!(
-                    "{} contains weights, not activations: give it as --weights, with the list of blocks as --blocks",
+                    "{} looks like weights, not activations: give it as --weights, with the list of blocks as --blocks, or {EXPORT}",
+                    file.display()
+                );
+                Err(failure(code::USAGE, message))
+            }
+            "npz" | "safetensors" if self.has_options_for_onnx() => {
+                let message = format!(
+                    "{} is a file of activations, which were computed with a preprocessing of their own: leave out the options for \
+                     ONNX files",
                     file.display()
                 );
                 Err(failure(code::USAGE, message))
@@ -198,6 +205,11 @@ impl Push {
                 Err(failure(code::USAGE, message))
             }
         }
+    }
+
+    fn has_options_for_onnx(&self) -> bool {
+        let has_numbers = self.height.is_some() || self.scale.is_some() || !self.mean.is_empty();
+        has_numbers || self.bgr || self.output.is_some() || !self.data.is_empty()
     }
 
     fn onnx(&self, file: &Path) -> anyhow::Result<Network> {
@@ -234,39 +246,9 @@ impl Push {
     }
 }
 
-/// Maximum size of the header of a safetensors file that is read.
-const MAX_HEADER_BYTES: u64 = 16 << 20;
-
-/// Whether all tensors of a safetensors file have names of parameters. If the file cannot be read, the upload reports it.
-fn has_weights(path: &Path) -> bool {
-    let Some(names) = tensor_names(path) else {
-        return false;
-    };
-    let endings = [
-        ".weight",
-        ".bias",
-        ".running_mean",
-        ".running_var",
-        ".num_batches_tracked",
-    ];
-    let is_parameter = |name: &String| endings.iter().any(|ending| name.ends_with(ending));
-    !names.is_empty() && names.iter().all(is_parameter)
-}
-
-fn tensor_names(path: &Path) -> Option<Vec<String>> {
-    let mut file = File::open(path).ok()?;
-    let mut length = [0; 8];
-    file.read_exact(&mut length).ok()?;
-    let length = u64::from_le_bytes(length);
-    if length > MAX_HEADER_BYTES {
-        return None;
-    }
-    let mut header = Vec::new();
-    file.take(length).read_to_end(&mut header).ok()?;
-    let header: serde_json::Map<String, Value> = serde_json::from_slice(&header).ok()?;
-    let names = header.into_iter().map(|(name, _)| name);
-    Some(names.filter(|name| name != "__metadata__").collect())
-}
+/// How to bring a network whose blocks are not written down.
+const EXPORT: &str = "export the whole network in Python with torch.onnx.export(model.eval(), images, \"network.onnx\") and \
+                      push that file";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -279,38 +261,4 @@ struct Payload {
     job: Option<Job>,
     mapping: Option<Mapping>,
     preprocessing: Option<Preprocessing>,
-}
-
-/// Which tensor of a state dict becomes which tensor of the network.
-#[derive(Debug, Serialize, Deserialize)]
-struct Mapping {
-    by: String,
-    pairs: Vec<Pair>,
-    ignored: Vec<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Pair {
-    key: String,
-    from: String,
-    shape: Vec<usize>,
-}
-
-impl Mapping {
-    fn to_text(&self) -> String {
-        let shape = |shape: &[usize]| shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-        let rows = self
-            .pairs
-            .iter()
-            .map(|pair| vec![pair.key.clone(), pair.from.clone(), shape(&pair.shape)]);
-        let mut text = format!(
-            "matched by {}; nothing was written\n\n{}",
-            self.by.to_lowercase(),
-            table(&["network", "file", "shape"], rows)
-        );
-        if !self.ignored.is_empty() {
-            text.push_str(&format!("\n\nignored: {}", self.ignored.join(", ")));
-        }
-        text
-    }
 }

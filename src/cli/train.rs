@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::{Client, ClientError};
 use super::exit::{code, failure};
@@ -129,15 +129,14 @@ impl Train {
         let blocks = blocks::read(&self.blocks)?;
         dataset::check(client, &[&self.dataset]).await?;
         blocks::check(client, &blocks, &self.dataset).await?;
-        let model = model::ensure(client, &self.model).await?;
         let request = TrainRequest {
-            model_id: &model.id,
+            model: model::chosen(client, &self.model).await?,
             dataset: &self.dataset,
             blocks: &blocks,
             settings: &self.settings,
         };
-        let started = start(client, &request).await;
-        let job = model.keep_if(client, started).await?;
+        let job = start(client, &request).await?;
+        model::add_tags(client, &self.model).await?;
         if self.detach {
             return job::detach(client, terminal, &job);
         }
@@ -149,7 +148,9 @@ impl Train {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TrainRequest<'a> {
-    pub(super) model_id: &'a str,
+    /// The fields that choose the model.
+    #[serde(flatten)]
+    pub(super) model: Value,
     pub(super) dataset: &'a str,
     pub(super) blocks: &'a [Block],
     pub(super) settings: &'a Settings,

@@ -46,3 +46,4 @@ mod tidy;
 mod uploads;
 mod version_deletion;
 mod versions;
+mod weights;

@@ -39,6 +39,7 @@ mod training;
 mod upload;
 mod version;
 mod version_list;
+mod weight_mapping;
 
 use async_graphql::{Request, Response, SchemaBuilder};
 use futures::StreamExt as _;

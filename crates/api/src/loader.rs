@@ -23,6 +23,7 @@ use scv_domain::similarity::{MutualKnn, SearchIndex, Significance};
 use scv_domain::synthesis::{Synthesis, SynthesisScope};
 use scv_domain::vector::Degenerate;
 use scv_domain::version::{Layer, Version, VersionChoice, VersionOrigin};
+use scv_domain::weight_mapping::WeightMapping;
 use scv_service::{Library, ServiceError};
 use scv_store::{CellImage, CellKey, EvaluationKey, StoreError};
 
@@ -206,6 +207,10 @@ pub struct MistakesOf(pub EvaluationKey);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ExemplarsOf(pub LayerId);
 
+/// Where the weights of a version come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WeightsOf(pub VersionId);
+
 /// All evaluations of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EvaluationsOf(pub VersionId);
@@ -291,6 +296,20 @@ impl Loader<ListedLayer> for Reader {
             (ListedLayer(layer.id), layer)
         });
         Ok(layers.collect())
+    }
+}
+
+impl Loader<WeightsOf> for Reader {
+    type Value = WeightMapping;
+    type Error = Arc<StoreError>;
+
+    async fn load(&self, keys: &[WeightsOf]) -> std::result::Result<HashMap<WeightsOf, WeightMapping>, Self::Error> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let mappings = self.library.store().weight_mappings(&ids).await?;
+        Ok(mappings
+            .into_iter()
+            .map(|(id, mapping)| (WeightsOf(id), mapping))
+            .collect())
     }
 }
 

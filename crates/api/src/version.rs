@@ -17,7 +17,7 @@ use super::job::Job;
 use super::layer::Layer;
 use super::layer_match::{Measure, SimilarityFilter};
 use super::loader::{
-    AccountNameOf, BuildingJobOf, EvaluationsOf, LayerCount, LayersPage, NamedLayer, load, load_referenced,
+    AccountNameOf, BuildingJobOf, EvaluationsOf, LayerCount, LayersPage, NamedLayer, WeightsOf, load, load_referenced,
 };
 use super::model::Model;
 use super::node;
@@ -25,6 +25,7 @@ use super::plain::ListEntry;
 use super::preprocessing::{Preprocessing, preprocessing_of};
 use super::synthesis::{self, Synthesis};
 use super::training::{EpochReport, TrainSettings};
+use super::weight_mapping::WeightMapping;
 use scv_domain::evaluation;
 use scv_domain::id::{ProbeSetId, VersionId};
 use scv_domain::page::Page;
@@ -217,6 +218,12 @@ impl Version {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Which tensors of the uploaded file became its weights, and what told so; null unless it was registered with weights for
+    /// blocks, by this release or a later one.
+    async fn weight_mapping(&self, ctx: &Context<'_>) -> Result<Option<WeightMapping>> {
+        Ok(load(ctx, WeightsOf(self.0.id)).await?.map(WeightMapping::from))
     }
 
     /// The settings with which this server trains it; null if it was registered with weights, as a file or as activations.

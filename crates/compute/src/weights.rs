@@ -159,13 +159,13 @@ fn matching_file<'a>(bytes: &'a [u8], graph: &Graph) -> std::result::Result<Safe
 
 /// Parses the header after checking its claims against the size of the file, so that a file of a few bytes cannot make
 /// us reserve gigabytes.
-fn open(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, String> {
+pub(crate) fn open(bytes: &[u8]) -> std::result::Result<SafeTensors<'_>, String> {
     check_header(bytes)?;
     SafeTensors::deserialize(bytes)
         .map_err(|error| described(bytes, format!("{error} (file of {} bytes)", bytes.len())))
 }
 
-fn unreadable(actual: String) -> WeightError {
+pub(crate) fn unreadable(actual: String) -> WeightError {
     WeightError {
         key: None,
         rule: WeightRule::Readable,

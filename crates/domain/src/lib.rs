@@ -30,3 +30,4 @@ pub mod training;
 pub mod upload;
 pub mod vector;
 pub mod version;
+pub mod weight_mapping;

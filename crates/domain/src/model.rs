@@ -56,6 +56,15 @@ pub struct NewModel {
     pub owner: Option<AccountId>,
 }
 
+/// The model that gets a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelChoice {
+    /// One that exists.
+    Existing(ModelId),
+    /// One that is registered together with the version.
+    New(NewModel),
+}
+
 /// Changes to a model; fields that are `None` stay unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ModelChanges {

@@ -32,12 +32,17 @@ impl Library {
     /// `FORBIDDEN` for a caller that may only read, `BAD_USER_INPUT` for a name that a new model cannot have, `CONFLICT` if the
     /// name is taken, even by a model that the caller cannot see.
     pub async fn create_model(&self, model: &NewModel) -> Result<Model, ServiceError> {
-        self.require(Scope::Write)?;
-        model.name.check_new().map_err(ServiceError::bad_input)?;
+        self.check_new_model(model)?;
         let mut tx = self.store.begin().await?;
         let model = tx.insert_model(model).await?;
         tx.commit().await?;
         Ok(model)
+    }
+
+    /// Checks that the caller may register a model, and that its name is one that a new model can have.
+    pub(super) fn check_new_model(&self, model: &NewModel) -> Result<(), ServiceError> {
+        self.require(Scope::Write)?;
+        model.name.check_new().map_err(ServiceError::bad_input)
     }
 
     /// Changes a model.

@@ -53,13 +53,14 @@ pub use plot::{CkaPlotRequest, EvaluationPlot};
 pub use predict::{PredictRequest, Prediction};
 pub use probe::ProbeSetRequest;
 pub use scv_compute::error::{NamedShape, WeightError, WeightRule};
+pub use scv_compute::mapping::Unfit;
 pub use scv_compute::onnx::file::NamedFile;
-pub use scv_compute::pytorch::{MappedBy, Mapping};
 pub use scv_store::CacheStatistics;
 pub use search::{ActivationMatches, SimilarityRequest};
 pub use search_cache::SimilarLayers;
 pub use synthesis::SynthesisRequest;
 pub use version::{OnnxOptions, TrainRequest, UploadedNetwork, VersionRequest};
+pub use weights::refused_weights;
 
 use self::answers::AnswerCache;
 use self::cache::MeteredCache;

@@ -8,25 +8,27 @@ use super::{Library, ServiceError};
 use scv_artifact::ArtifactKind;
 use scv_compute::activations::check;
 use scv_compute::error::ComputeError;
+use scv_compute::mapping::FittingWeights;
 use scv_compute::onnx::file::{NamedFile, read, write};
 use scv_compute::onnx::import::{ImportOptions, import};
-use scv_compute::pytorch::Mapping;
 use scv_domain::access::Scope;
 use scv_domain::block::{Block, BlockReport, lower, report};
 use scv_domain::dataset_record::Dataset;
 use scv_domain::graph::Graph;
-use scv_domain::id::{ModelId, ProbeSetId, VersionId};
+use scv_domain::id::{ProbeSetId, VersionId};
 use scv_domain::image::{ChannelOrder, ChannelStatistics, Preprocessing};
 use scv_domain::job::{Job, JobKind};
+use scv_domain::model::ModelChoice;
 use scv_domain::training::TrainSettings;
 use scv_domain::version::{ModelFormat, Version, VersionSource};
+use scv_domain::weight_mapping::{WeightMapping, WeightOptions};
 use scv_store::{NewJob, NewVersion};
 
 /// A version to be registered.
 #[derive(Debug, Clone)]
 pub struct VersionRequest {
     /// The model it belongs to.
-    pub model: ModelId,
+    pub model: ModelChoice,
     /// Name of the data set it is made for.
     pub dataset: String,
     /// The network.
@@ -36,12 +38,14 @@ pub struct VersionRequest {
 /// A network as it was uploaded.
 #[derive(Debug, Clone)]
 pub enum UploadedNetwork {
-    /// Blocks with a file of weights: safetensors, or a PyTorch state dict.
+    /// Blocks with a file of weights: safetensors, or a file of PyTorch.
     Blocks {
         /// The blocks.
         blocks: Vec<Block>,
         /// The file.
         weights: NamedFile,
+        /// Which of its tensors to take.
+        options: WeightOptions,
     },
     /// An ONNX file, with the files of its weights if these are external, or a zip of all.
     Onnx {
@@ -77,14 +81,13 @@ struct CheckedVersion {
     version: NewVersion,
     kind: ArtifactKind,
     file: Bytes,
-    mapping: Option<Mapping>,
 }
 
 /// A block version to be trained.
 #[derive(Debug, Clone)]
 pub struct TrainRequest {
     /// The model it belongs to.
-    pub model: ModelId,
+    pub model: ModelChoice,
     /// Name of the data set to learn.
     pub dataset: String,
     /// Its blocks.
@@ -103,25 +106,26 @@ impl Library {
         Ok(report(blocks, dataset.shape, dataset.class_names.len()))
     }
 
-    /// Registers a version and queues its evaluation and ingest. If the weights are a PyTorch state dict, the result says which of
-    /// its tensors became which of the network.
+    /// Registers a version, with its model if that is new, and queues its evaluation and ingest. For weights of blocks, the
+    /// result says which tensor of the file became which of the network.
     ///
     /// # Errors
     /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another account's model, `BAD_USER_INPUT` with every error
-    /// of the blocks or of the file.
+    /// of the blocks or of the file, `CONFLICT` if the name of the new model is taken.
     pub async fn create_version(
         &self,
         request: VersionRequest,
-    ) -> Result<(Version, Job, Option<Mapping>), ServiceError> {
-        self.changeable_model(request.model).await?;
+    ) -> Result<(Version, Job, Option<WeightMapping>), ServiceError> {
+        let model = request.model.clone();
+        self.check_model(&model).await?;
         let checked = self.check(request).await?;
         let key = self.artifacts.put(checked.kind, checked.file).await?;
         let version = NewVersion {
             weights_key: Some(key.to_string()),
             ..checked.version
         };
-        let (version, job) = self.register(version, JobKind::Ingest).await?;
-        Ok((version, job, checked.mapping))
+        let (registered, job) = self.register(model, &version, JobKind::Ingest).await?;
+        Ok((registered, job, version.weight_mapping))
     }
 
     /// Checks a version as [`Library::create_version`] does, without writing anything.
@@ -131,35 +135,52 @@ impl Library {
     pub async fn validate_version(
         &self,
         request: VersionRequest,
-    ) -> Result<(Option<Mapping>, Option<Preprocessing>), ServiceError> {
-        if self.changeable_model(request.model).await?.deleted_at.is_some() {
-            return Err(ServiceError::not_found("model", request.model));
+    ) -> Result<(Option<WeightMapping>, Option<Preprocessing>), ServiceError> {
+        self.check_model(&request.model).await?;
+        if let ModelChoice::Existing(id) = request.model
+            && self.changeable_model(id).await?.deleted_at.is_some()
+        {
+            return Err(ServiceError::not_found("model", id));
         }
-        let CheckedVersion { version, mapping, .. } = self.check(request).await?;
+        let version = self.check(request).await?.version;
         let preprocessing = match version.source {
             Some(VersionSource::Onnx { preprocessing, .. }) => Some(preprocessing),
             _ => None,
         };
-        Ok((mapping, preprocessing))
+        Ok((version.weight_mapping, preprocessing))
+    }
+
+    /// Checks that the caller may add a version to a model.
+    async fn check_model(&self, model: &ModelChoice) -> Result<(), ServiceError> {
+        match model {
+            ModelChoice::Existing(id) => self.changeable_model(*id).await.map(drop),
+            ModelChoice::New(model) => self.check_new_model(model),
+        }
     }
 
     async fn check(&self, request: VersionRequest) -> Result<CheckedVersion, ServiceError> {
         let dataset = self.dataset_named(&request.dataset).await?;
         match request.network {
-            UploadedNetwork::Blocks { blocks, weights } => {
+            UploadedNetwork::Blocks {
+                blocks,
+                weights,
+                options,
+            } => {
                 let graph = checked_graph(&blocks, &dataset)?;
-                let version = new_version(request.model, &dataset, &graph, &blocks);
-                let read = tokio::task::spawn_blocking(move || fitting_weights(&weights, &graph));
-                let fitting = read.await.map_err(ServiceError::internal)??;
+                let version = new_version(&dataset, &graph, &blocks);
+                let read = tokio::task::spawn_blocking(move || fitting_weights(&weights, &graph, &options));
+                let FittingWeights { file, mapping } = read.await.map_err(ServiceError::internal)??;
                 Ok(CheckedVersion {
-                    version,
+                    version: NewVersion {
+                        weight_mapping: Some(mapping),
+                        ..version
+                    },
                     kind: ArtifactKind::Weights,
-                    file: fitting.file,
-                    mapping: fitting.is_state_dict.then_some(fitting.mapping),
+                    file: file.into(),
                 })
             }
             UploadedNetwork::Onnx { files, options } => {
-                let read = tokio::task::spawn_blocking(move || check_onnx(request.model, &dataset, files, options));
+                let read = tokio::task::spawn_blocking(move || check_onnx(&dataset, files, options));
                 read.await.map_err(ServiceError::internal)?
             }
             UploadedNetwork::Activations { file, probe_set } => {
@@ -173,7 +194,6 @@ impl Library {
                     .map_err(|errors| ServiceError::from(ComputeError::Activations(errors)).in_file(&name))?;
                 Ok(CheckedVersion {
                     version: NewVersion {
-                        model_id: request.model,
                         format: ModelFormat::Activations,
                         dataset_id: dataset.id,
                         blocks: None,
@@ -184,33 +204,29 @@ impl Library {
                         source: Some(VersionSource::Activations {
                             probe_set: probe_set.id,
                         }),
+                        weight_mapping: None,
                     },
                     kind: ArtifactKind::Activations,
                     file,
-                    mapping: None,
                 })
             }
         }
     }
 
-    /// Registers a version and queues its training, evaluation and ingest.
+    /// Registers a version, with its model if that is new, and queues its training, evaluation and ingest.
     ///
     /// # Errors
     /// `NOT_FOUND` for the model or data set, `FORBIDDEN` for another account's model, `BAD_USER_INPUT` with every error
     /// of the blocks.
     pub async fn train_version(&self, request: TrainRequest) -> Result<(Version, Job), ServiceError> {
-        self.changeable_model(request.model).await?;
+        self.check_model(&request.model).await?;
         let dataset = self.dataset_named(&request.dataset).await?;
         let graph = checked_graph(&request.blocks, &dataset)?;
-        let version = new_version(request.model, &dataset, &graph, &request.blocks);
-        self.register(
-            NewVersion {
-                train_settings: Some(request.settings),
-                ..version
-            },
-            JobKind::Train,
-        )
-        .await
+        let version = NewVersion {
+            train_settings: Some(request.settings),
+            ..new_version(&dataset, &graph, &request.blocks)
+        };
+        self.register(request.model, &version, JobKind::Train).await
     }
 
     /// Queues an evaluation of a `READY` version on its own data set, or on another of the same shape and number of classes.
@@ -255,12 +271,21 @@ impl Library {
         Ok((version, job))
     }
 
-    async fn register(&self, version: NewVersion, kind: JobKind) -> Result<(Version, Job), ServiceError> {
+    async fn register(
+        &self,
+        model: ModelChoice,
+        version: &NewVersion,
+        kind: JobKind,
+    ) -> Result<(Version, Job), ServiceError> {
         let mut tx = self.store.begin().await?;
-        tx.lock_model(version.model_id)
+        let model = match model {
+            ModelChoice::Existing(id) => id,
+            ModelChoice::New(model) => tx.insert_model(&model).await?.id,
+        };
+        tx.lock_model(model)
             .await?
-            .ok_or_else(|| ServiceError::not_found("model", version.model_id))?;
-        let version = tx.insert_version(&version, self.access.account).await?;
+            .ok_or_else(|| ServiceError::not_found("model", model))?;
+        let version = tx.insert_version(model, version, self.access.account).await?;
         let job = tx
             .insert_job(NewJob {
                 kind,
@@ -273,12 +298,7 @@ impl Library {
     }
 }
 
-fn check_onnx(
-    model: ModelId,
-    dataset: &Dataset,
-    files: Vec<NamedFile>,
-    options: OnnxOptions,
-) -> Result<CheckedVersion, ServiceError> {
+fn check_onnx(dataset: &Dataset, files: Vec<NamedFile>, options: OnnxOptions) -> Result<CheckedVersion, ServiceError> {
     let name = files.first().map(|file| file.name.clone()).unwrap_or_default();
     let refused = |error| ServiceError::from(ComputeError::Onnx(error)).in_file(&name);
     let file = read(files).map_err(refused)?;
@@ -291,7 +311,6 @@ fn check_onnx(
     let preprocessing = preprocessing(&imported, dataset, options.order, options.statistics)?;
     let graph = &imported.graph;
     let version = NewVersion {
-        model_id: model,
         format: ModelFormat::Onnx,
         dataset_id: dataset.id,
         blocks: None,
@@ -303,12 +322,12 @@ fn check_onnx(
             output: options.output,
             preprocessing,
         }),
+        weight_mapping: None,
     };
     Ok(CheckedVersion {
         version,
         kind: ArtifactKind::Onnx,
         file: write(&file).into(),
-        mapping: None,
     })
 }
 
@@ -316,9 +335,8 @@ pub(super) fn checked_graph(blocks: &[Block], dataset: &Dataset) -> Result<Graph
     lower(blocks, dataset.shape, dataset.class_names.len()).map_err(|errors| ServiceError::blocks(&errors))
 }
 
-fn new_version(model: ModelId, dataset: &Dataset, graph: &Graph, blocks: &[Block]) -> NewVersion {
+fn new_version(dataset: &Dataset, graph: &Graph, blocks: &[Block]) -> NewVersion {
     NewVersion {
-        model_id: model,
         format: ModelFormat::Blocks,
         dataset_id: dataset.id,
         blocks: Some(serde_json::json!(blocks)),
@@ -327,5 +345,6 @@ fn new_version(model: ModelId, dataset: &Dataset, graph: &Graph, blocks: &[Block
         multiply_accumulates: graph.multiply_accumulates() as i64,
         train_settings: None,
         source: None,
+        weight_mapping: None,
     }
 }

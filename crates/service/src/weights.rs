@@ -1,30 +1,21 @@
 //! Files of weights for blocks: mapped to the tensors of the network, and checked.
 
-use bytes::Bytes;
-
 use super::version::checked_graph;
 use super::{Library, ServiceError};
-use scv_compute::error::{ComputeError, WeightError, WeightRule};
+use scv_compute::error::ComputeError;
+use scv_compute::mapping::{FittingWeights, TensorFileError, Unfit, fit};
 use scv_compute::onnx::file::NamedFile;
-use scv_compute::pytorch::{Mapping, StateDict, is_pytorch, map, read_state_dict};
-use scv_compute::weights::check_weights;
 use scv_domain::access::Scope;
 use scv_domain::block::Block;
 use scv_domain::graph::Graph;
+use scv_domain::weight_mapping::{WeightMapping, WeightOptions};
 
-/// Weights that fit a network.
-pub(super) struct FittingWeights {
-    /// A safetensors file with the keys of the network.
-    pub(super) file: Bytes,
-    /// Where its tensors come from.
-    pub(super) mapping: Mapping,
-    /// Whether they come from a state dict of PyTorch.
-    pub(super) is_state_dict: bool,
-}
+/// How many dicts of a file an error lists.
+const MAX_SHOWN: usize = 12;
 
 impl Library {
-    /// How the tensors of a file become those of a network of blocks, as in [`Library::create_version`], or everything that
-    /// does not fit. Nothing is written.
+    /// How the tensors of a file become those of a network of blocks, as in [`Library::create_version`], or what does not
+    /// fit. Nothing is written.
     ///
     /// # Errors
     /// `FORBIDDEN` for a caller that may only read, `NOT_FOUND` for an unknown data set, `BAD_USER_INPUT` with every error of the
@@ -34,11 +25,15 @@ impl Library {
         blocks: &[Block],
         dataset: &str,
         weights: NamedFile,
-    ) -> Result<Result<Mapping, Vec<WeightError>>, ServiceError> {
+        options: WeightOptions,
+    ) -> Result<Result<WeightMapping, Unfit>, ServiceError> {
         self.require(Scope::Write)?;
         let dataset = self.dataset_named(dataset).await?;
         let graph = checked_graph(blocks, &dataset)?;
-        let fitted = self.compute(move |_| fit(&weights, &graph).map(|fitted| fitted.map(|(mapping, _)| mapping)));
+        let fitted = self.compute(move |_| {
+            let fitted = fit(&weights.bytes, &graph, &options).map_err(|error| unreadable(&weights, error))?;
+            Ok(fitted.map(|fitting| fitting.mapping))
+        });
         fitted.await?
     }
 }
@@ -47,33 +42,55 @@ impl Library {
 ///
 /// # Errors
 /// `BAD_USER_INPUT` with everything that does not fit, or if the file cannot be read.
-pub(super) fn fitting_weights(file: &NamedFile, graph: &Graph) -> Result<FittingWeights, ServiceError> {
-    let (mapping, state) = fit(file, graph)?.map_err(|errors| misfit(file, errors))?;
-    let converted = state.as_ref().map(|state| mapping.to_safetensors(state)).transpose()?;
-    Ok(FittingWeights {
-        is_state_dict: state.is_some(),
-        file: converted.map_or_else(|| file.bytes.clone(), Bytes::from),
-        mapping,
-    })
+pub(super) fn fitting_weights(
+    file: &NamedFile,
+    graph: &Graph,
+    options: &WeightOptions,
+) -> Result<FittingWeights, ServiceError> {
+    let fitted = fit(&file.bytes, graph, options).map_err(|error| unreadable(file, error))?;
+    fitted.map_err(|unfit| refused_weights(&file.name, unfit))
 }
 
-/// A mapping of the weights of a file, and the state dict that they come from, if they do.
-type Fitted = (Mapping, Option<StateDict>);
-
-/// How the weights of a file become those of a network, or everything that does not fit.
-fn fit(file: &NamedFile, graph: &Graph) -> Result<Result<Fitted, Vec<WeightError>>, ServiceError> {
-    if is_pytorch(&file.bytes) {
-        let state = read_state_dict(&file.bytes)
-            .map_err(|error| ServiceError::bad_input(format!("{:?} cannot be used: {error}", file.name)))?;
-        return Ok(map(graph, &state).map(|mapping| (mapping, Some(state))));
-    }
-    match check_weights(&file.bytes, graph) {
-        Ok(ignored) => Ok(Ok((Mapping::by_key(graph, ignored), None))),
-        Err(errors) if errors.iter().any(|error| error.rule == WeightRule::Readable) => Err(misfit(file, errors)),
-        Err(errors) => Ok(Err(errors)),
+/// The error for weights of a file that do not fit.
+pub fn refused_weights(name: &str, unfit: Unfit) -> ServiceError {
+    match unfit {
+        Unfit::Tensors { path, errors } => {
+            let place = if path.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{name}, {path}")
+            };
+            ServiceError::from(ComputeError::Weights(errors)).in_file(&place)
+        }
+        Unfit::SeveralDicts(paths) => ServiceError::bad_input(format!(
+            "{name:?} holds several dicts of tensors that fit: choose one of {} as `weightsKey`",
+            list(&paths)
+        )),
+        Unfit::Parts(paths) => ServiceError::bad_input(format!(
+            "{name:?} holds more tensors than the network has, and those under {} fit: choose them with `weightsKey`",
+            list(&paths)
+        )),
+        Unfit::UnknownDict { path, known } if known.is_empty() => ServiceError::bad_input(format!(
+            "{name:?} holds no tensors under {path:?}, and a single dict of tensors: leave out `weightsKey`"
+        )),
+        Unfit::UnknownDict { path, known } => ServiceError::bad_input(format!(
+            "{name:?} holds no tensors under {path:?}: choose one of {} as `weightsKey`",
+            list(&known)
+        )),
     }
 }
 
-fn misfit(file: &NamedFile, errors: Vec<WeightError>) -> ServiceError {
-    ServiceError::from(ComputeError::Weights(errors)).in_file(&file.name)
+fn unreadable(file: &NamedFile, error: TensorFileError) -> ServiceError {
+    match error {
+        TensorFileError::Pytorch(error) => ServiceError::bad_input(format!("{:?} cannot be used: {error}", file.name)),
+        TensorFileError::Safetensors(error) => {
+            ServiceError::from(ComputeError::Weights(vec![*error])).in_file(&file.name)
+        }
+    }
+}
+
+fn list(paths: &[String]) -> String {
+    let shown: Vec<String> = paths.iter().take(MAX_SHOWN).map(|path| format!("{path:?}")).collect();
+    let more = if paths.len() > MAX_SHOWN { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }

@@ -8,6 +8,7 @@ use scv_domain::id::{AccountId, DatasetId, ModelId, ProbeSetId, VersionId};
 use scv_domain::page::{Page, Slice};
 use scv_domain::training::{EpochReport, TrainSettings};
 use scv_domain::version::{Failure, ModelFormat, Version, VersionChoice, VersionSource};
+use scv_domain::weight_mapping::WeightMapping;
 
 #[derive(sqlx::FromRow)]
 pub(super) struct VersionRow {
@@ -63,8 +64,6 @@ impl TryFrom<VersionRow> for Version {
 /// A version to register.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewVersion {
-    /// The model it belongs to.
-    pub model_id: ModelId,
     /// Format of the upload.
     pub format: ModelFormat,
     /// The data set for which the network is made.
@@ -81,6 +80,8 @@ pub struct NewVersion {
     pub train_settings: Option<TrainSettings>,
     /// How to read its file; `None` for a block version.
     pub source: Option<VersionSource>,
+    /// Where its weights come from, if they were uploaded for blocks.
+    pub weight_mapping: Option<WeightMapping>,
 }
 
 /// A layer to write.
@@ -203,6 +204,33 @@ impl Store {
         .collect()
     }
 
+    /// Where the weights of versions come from that the viewer may see. Those without uploaded weights for blocks are left
+    /// out.
+    ///
+    /// # Errors
+    /// The database fails or holds an unknown value.
+    #[tracing::instrument(name = "store.weight_mappings", skip_all)]
+    pub async fn weight_mappings(&self, versions: &[VersionId]) -> Result<Vec<(VersionId, WeightMapping)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select version_id, weight_mapping as "weight_mapping!"
+                 from version
+                where version_id = any($1)
+                  and weight_mapping is not null
+                  and ($2::bigint is null or is_visible(model_id, $2))"#,
+            &raw(versions, |id| id.0),
+            self.viewer(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mapping = |row: i64, mapping| {
+            let row_context = RowContext { table: "version", row };
+            Ok((VersionId(row), row_context.json("weight_mapping", mapping)?))
+        };
+        rows.into_iter()
+            .map(|row| mapping(row.version_id, row.weight_mapping))
+            .collect()
+    }
+
     /// Counts the versions of each model. Models without versions are left out.
     ///
     /// # Errors
@@ -259,6 +287,7 @@ impl Tx {
     /// The database fails.
     pub async fn insert_version(
         &mut self,
+        model: ModelId,
         version: &NewVersion,
         created_by: Option<AccountId>,
     ) -> Result<Version, StoreError> {
@@ -270,13 +299,13 @@ impl Tx {
                  returning last_version_number
              )
              insert into version (model_id, number, format, dataset_id, blocks, weights_key, parameter_count,
-                                  multiply_accumulates, train_settings, source, created_by)
-             select $1, last_version_number, $2, $3, $4, $5, $6, $7, $8, $9, $10
+                                  multiply_accumulates, train_settings, source, created_by, weight_mapping)
+             select $1, last_version_number, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
                from next
              returning version_id, model_id, number, status, format, dataset_id, blocks, weights_key, parameter_count,
                        multiply_accumulates, train_settings, train_epochs, source, failure, duplicate_of,
                        created_by, created_at",
-            version.model_id.0,
+            model.0,
             enum_name(version.format),
             version.dataset_id.0,
             version.blocks,
@@ -289,6 +318,10 @@ impl Tx {
                 .map(|settings| serde_json::json!(settings)),
             version.source.as_ref().map(|source| serde_json::json!(source)),
             created_by.map(|account| account.0),
+            version
+                .weight_mapping
+                .as_ref()
+                .map(|mapping| serde_json::json!(mapping)),
         )
         .fetch_one(self.connection())
         .await?

@@ -179,7 +179,6 @@ impl Plan {
     }
 
     async fn start(&self, client: &Client) -> anyhow::Result<Job> {
-        let model = model::ensure(client, &self.model()).await?;
         let settings = Settings {
             epochs: Some(self.epochs),
             batch_size: Some(32),
@@ -190,7 +189,7 @@ impl Plan {
             ..Settings::default()
         };
         let request = TrainRequest {
-            model_id: &model.id,
+            model: model::chosen(client, &self.model()).await?,
             dataset: DATASET,
             blocks: &self.blocks()?,
             settings: &settings,

@@ -1,6 +1,6 @@
 //! Training, uploading, searching and comparing networks.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{document, error, file, push_and_wait, text, training};
 use crate::support::networks::{constant_weights, initial_weights, perceptron, small_cnn};
@@ -187,15 +187,80 @@ async fn a_trained_network_is_uploaded_with_its_weights() {
 
     let alone = ["push", "--model", "mine", "--dataset", "digits", &right];
     let message = error(&server, 2, &alone).await;
-    assert!(message.contains("contains weights, not activations"), "{message}");
-    let dry = ["push", "--model", "new", "--dataset", "digits", "--dry-run"];
+    assert!(message.contains("looks like weights, not activations"), "{message}");
     let message = error(
         &server,
-        3,
-        &[&dry[..], &["--blocks", &blocks, "--weights", &right]].concat(),
+        2,
+        &["push", "--model", "mine", "--dataset", "digits", "--weights", &right],
     )
     .await;
-    assert!(message.contains("create it with `scv model create new"), "{message}");
+    assert!(
+        message.contains("weights alone do not say how the layers are connected: add --blocks")
+            && message.contains("torch.onnx.export(model.eval(), images, \"network.onnx\")"),
+        "{message}"
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dry_run_prints_a_mapping_that_can_be_changed_and_given_back() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    let linear = |outputs: usize| json!({ "kind": "Linear", "parameters": { "out_features": outputs } });
+    let list = json!([{ "kind": "Flatten" }, linear(64), linear(64), linear(10)]);
+    let blocks = file(folder.path(), "blocks.json", list.to_string());
+    let square: &[usize] = &[64, 64];
+    let tensors = |names: [&'static str; 3]| {
+        let [one, other, last] = names.map(|name| (format!("{name}.weight"), format!("{name}.bias")));
+        constant_weights(&[
+            (one.0.as_str(), square, 0.1),
+            (one.1.as_str(), &[64], 0.0),
+            (other.0.as_str(), square, 0.2),
+            (other.1.as_str(), &[64], 0.0),
+            (last.0.as_str(), &[10, 64], 0.3),
+            (last.1.as_str(), &[10], 0.0),
+        ])
+    };
+    let numbered = file(
+        folder.path(),
+        "numbered.safetensors",
+        tensors(["net.fc1", "net.fc2", "net.out"]),
+    );
+    let named = file(folder.path(), "named.safetensors", tensors(["second", "first", "out"]));
+    let push = [
+        "push",
+        "--model",
+        "new",
+        "--dataset",
+        "digits",
+        "--blocks",
+        &blocks,
+        "--weights",
+    ];
+
+    let map = text(&server, &[&push[..], &[&numbered, "--dry-run"]].concat()).await;
+    let map: Value = serde_json::from_str(&map).unwrap();
+    assert_eq!(map, json!({ "1": "net.fc1", "2": "net.fc2", "3": "net.out" }));
+
+    let message = error(&server, 1, &[&push[..], &[&named]].concat()).await;
+    assert!(
+        message.contains("Layers 1, 2 could each be any of first, second of the file")
+            && message.contains("in a file for --map, as {\"1\": \"first\", \"2\": \"second\"}"),
+        "{message}"
+    );
+    let twice = file(folder.path(), "twice.json", "{\n\"1\": \"first\",\n\"1\": \"second\"}");
+    let message = error(&server, 1, &[&push[..], &[&named, "--map", &twice]].concat()).await;
+    assert!(message.contains("the key \"1\" occurs twice at line 3"), "{message}");
+    let models = server.api.data("{ models { nodes { name } } }", json!({})).await;
+    assert_eq!(models["models"]["nodes"], json!([]), "nothing was created");
+
+    let given = file(folder.path(), "map.json", "{\"2\": \"second\"}");
+    document(&server, &[&push[..], &[&named, "--map", &given]].concat()).await;
+    let query = "{ model(name: \"new\") { version(number: 1) { weightMapping { by dict otherDicts prefix ignored
+                   pairs { key from computedFrom by } } } } }";
+    let kept = server.api.data(query, json!({})).await["model"]["version"]["weightMapping"].take();
+    assert_eq!((&kept["by"], &kept["dict"]), (&json!("MAP"), &Value::Null));
+    let expected = json!({ "key": "1.weight", "from": "first.weight", "computedFrom": [], "by": "SHAPE" });
+    assert_eq!(kept["pairs"][0], expected);
     server.stop().await.unwrap();
 }
 
@@ -215,8 +280,17 @@ async fn a_network_that_is_refused_leaves_no_model_behind() {
         message.contains("the ONNX file \"broken.onnx\" cannot be read"),
         "{message}"
     );
-    let models = server.api.data("{ models { nodes { name } } }", json!({})).await;
-    assert_eq!(models["models"]["nodes"], json!([]));
+    let models = server
+        .api
+        .data(
+            "{ models { totalCount } deleted: models(filter: { deleted: true }) { totalCount } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(
+        models,
+        json!({ "models": { "totalCount": 0 }, "deleted": { "totalCount": 0 } })
+    );
     // A model that existed before stays.
     server.api.model("kept").await;
     error(&server, 1, &["push", "--model", "kept", "--dataset", "digits", &broken]).await;

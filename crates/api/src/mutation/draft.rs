@@ -2,12 +2,12 @@
 
 use async_graphql::{Context, Enum, InputObject, Json, Object, SimpleObject, Upload};
 
-use super::network::WeightMapping;
 use crate::block::{BlockInput, BlockReport, blocks};
 use crate::error::Result;
 use crate::upload::read_named_upload;
+use crate::weight_mapping::{WeightMapInput, WeightMapping, weight_options};
 use scv_domain::block as domain;
-use scv_service::{Library, NamedShape, WeightError, WeightRule};
+use scv_service::{Library, NamedShape, Unfit, WeightError, WeightRule};
 
 /// Mutations that read files for blocks.
 #[derive(Debug, Default, async_graphql::Description)]
@@ -49,15 +49,28 @@ impl DraftMutation {
         #[graphql(desc = "The network and its weights.")] input: MapWeightsInput,
     ) -> Result<MapWeightsPayload> {
         let weights = read_named_upload(ctx, input.weights, "weights")?;
-        let mapped = ctx
-            .data_unchecked::<Library>()
-            .map_weights(&blocks(input.blocks), &input.dataset, weights)
+        let options = weight_options(input.weights_key, input.map);
+        let library = ctx.data_unchecked::<Library>();
+        let mapped = library
+            .map_weights(&blocks(input.blocks), &input.dataset, weights, options)
             .await?;
-        let (mapping, misfits) = match mapped {
-            Ok(mapping) => (Some(mapping.into()), Vec::new()),
-            Err(errors) => (None, errors.into_iter().filter_map(WeightMisfit::of).collect()),
+        let unfit = match mapped {
+            Ok(mapping) => return Ok(MapWeightsPayload::of(mapping)),
+            Err(unfit) => unfit,
         };
-        Ok(MapWeightsPayload { mapping, misfits })
+        match unfit {
+            Unfit::Tensors { errors, .. } => Ok(MapWeightsPayload {
+                mapping: None,
+                misfits: errors.into_iter().filter_map(WeightMisfit::of).collect(),
+                dicts: Vec::new(),
+            }),
+            Unfit::SeveralDicts(dicts) | Unfit::Parts(dicts) => Ok(MapWeightsPayload {
+                mapping: None,
+                misfits: Vec::new(),
+                dicts,
+            }),
+            unknown @ Unfit::UnknownDict { .. } => Err(scv_service::refused_weights("weights", unknown).into()),
+        }
     }
 }
 
@@ -114,17 +127,37 @@ pub struct MapWeightsInput {
     blocks: Vec<BlockInput>,
     /// Name of the data set that the network is for.
     dataset: String,
-    /// A safetensors file, or a PyTorch state dict (`.pth`, `.pt`), as for `createVersion`.
+    /// A safetensors file, or a file of PyTorch (`.pth`, `.pt`), as for `createVersion`.
     weights: Upload,
+    /// Which tensors of the file to take, as for `createVersion`.
+    weights_key: Option<String>,
+    /// Which tensors belong together, as for `createVersion`.
+    #[graphql(default)]
+    map: Vec<WeightMapInput>,
 }
 
 /// How the tensors of a file become those of a network, or why they cannot.
 #[derive(Debug, SimpleObject)]
 pub struct MapWeightsPayload {
-    /// Which tensor of the file becomes which of the network; null if there are misfits.
+    /// Which tensor of the file becomes which of the network; null if there are misfits, or if one of several dicts has to be chosen.
     mapping: Option<WeightMapping>,
     /// Everything that does not fit; empty if the weights fit.
     misfits: Vec<WeightMisfit>,
+    /// The dicts of the file, or parts of these, that fit: the one that is taken first. Without a mapping, one of them has to be chosen as
+    /// `weightsKey`.
+    dicts: Vec<String>,
+}
+
+impl MapWeightsPayload {
+    fn of(mapping: scv_domain::weight_mapping::WeightMapping) -> Self {
+        let taken = mapping.dict.clone().unwrap_or_default();
+        let dicts = std::iter::once(taken).chain(mapping.other_dicts.iter().cloned());
+        Self {
+            dicts: dicts.collect(),
+            mapping: Some(mapping.into()),
+            misfits: Vec::new(),
+        }
+    }
 }
 
 /// A tensor of a file that does not fit the network, or a tensor of the network that the file does not fill.
@@ -151,6 +184,8 @@ impl WeightMisfit {
             WeightRule::Readable => return None,
             WeightRule::Present => WeightMisfitReason::Missing,
             WeightRule::Known => WeightMisfitReason::Unused,
+            WeightRule::Distinct => WeightMisfitReason::Ambiguous,
+            WeightRule::Mapped => WeightMisfitReason::Map,
             WeightRule::Shape => WeightMisfitReason::Shape,
             WeightRule::Dtype => WeightMisfitReason::Type,
             WeightRule::Finite => WeightMisfitReason::NotFinite,
@@ -172,8 +207,12 @@ impl WeightMisfit {
 /// Why a tensor does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum WeightMisfitReason {
-    /// No tensor of the file can be the network's tensor, or several can.
+    /// No tensor of the file can be the network's tensor.
     Missing,
+    /// Several tensors of the file can be the network's tensor.
+    Ambiguous,
+    /// The mapping of the request names the tensor, or another, wrongly.
+    Map,
     /// The tensor of the file belongs to no layer of the network.
     Unused,
     /// The two tensors have different shapes.

@@ -2,11 +2,11 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use crate::error::Result;
+use crate::error::{ApiError, Result};
 use crate::id::GlobalId;
 use crate::model::{Model, Visibility};
 use scv_domain::id::ModelId;
-use scv_domain::model::{ModelChanges, NewModel};
+use scv_domain::model::{ModelChanges, ModelChoice, NewModel};
 use scv_domain::text::{Description, ModelName, parse_tags};
 use scv_service::Library;
 
@@ -23,14 +23,7 @@ impl ModelMutation {
         #[graphql(desc = "The model to create.")] input: CreateModelInput,
     ) -> Result<CreateModelPayload> {
         let library = ctx.data_unchecked::<Library>();
-        let new = NewModel {
-            name: ModelName::try_from(input.name)?,
-            description: Description::try_from(input.description)?,
-            tags: parse_tags(input.tags)?,
-            visibility: input.visibility.map(Into::into).unwrap_or_default(),
-            owner: library.access().account,
-        };
-        let model = library.create_model(&new).await?;
+        let model = library.create_model(&new_model(library, input)?).await?;
         Ok(CreateModelPayload { model: Model(model) })
     }
 
@@ -76,6 +69,29 @@ impl ModelMutation {
             .await?;
         Ok(RestoreModelPayload { model: Model(model) })
     }
+}
+
+/// The model of a version to register: one that exists, or one that is created with it.
+pub(super) fn model_choice(
+    library: &Library,
+    existing: Option<ID>,
+    new: Option<CreateModelInput>,
+) -> Result<ModelChoice> {
+    match (existing, new) {
+        (Some(id), None) => Ok(ModelChoice::Existing(ModelId::decode(&id)?)),
+        (None, Some(model)) => Ok(ModelChoice::New(new_model(library, model)?)),
+        _ => Err(ApiError::bad_input("specify the model as `modelId` or as `newModel`")),
+    }
+}
+
+fn new_model(library: &Library, input: CreateModelInput) -> Result<NewModel> {
+    Ok(NewModel {
+        name: ModelName::try_from(input.name)?,
+        description: Description::try_from(input.description)?,
+        tags: parse_tags(input.tags)?,
+        visibility: input.visibility.map(Into::into).unwrap_or_default(),
+        owner: library.access().account,
+    })
 }
 
 /// A model to create.

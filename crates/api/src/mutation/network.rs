@@ -1,7 +1,8 @@
 //! Registers networks that were trained elsewhere.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Upload};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject, Upload};
 
+use super::model::{CreateModelInput, model_choice};
 use crate::block::{BlockInput, blocks};
 use crate::error::{ApiError, Result};
 use crate::id::GlobalId;
@@ -9,8 +10,9 @@ use crate::job::Job;
 use crate::preprocessing::{ChannelOrder, Preprocessing, preprocessing_of};
 use crate::upload::read_named_upload;
 use crate::version::Version;
+use crate::weight_mapping::{WeightMapInput, WeightMapping, weight_options};
 use scv_domain::access::Scope;
-use scv_domain::id::{ModelId, ProbeSetId};
+use scv_domain::id::ProbeSetId;
 use scv_domain::image::ChannelStatistics;
 use scv_service::{Library, OnnxOptions, UploadedNetwork, VersionRequest};
 
@@ -25,13 +27,13 @@ impl NetworkMutation {
     async fn create_version(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The version to register.")] input: CreateVersionInput,
+        #[graphql(desc = "The version to register.")] mut input: CreateVersionInput,
     ) -> Result<CreateVersionPayload> {
         let library = ctx.data_unchecked::<Library>();
         library.require(Scope::Write)?;
         let dry_run = input.dry_run;
         let request = VersionRequest {
-            model: ModelId::decode(&input.model_id)?,
+            model: model_choice(library, input.model_id.clone(), input.new_model.take())?,
             dataset: input.dataset.clone(),
             network: uploaded_network(ctx, input)?,
         };
@@ -57,15 +59,24 @@ impl NetworkMutation {
 /// A version to register: specify `blocks` and `weights`, or `onnx`, or `activations`.
 #[derive(InputObject)]
 pub struct CreateVersionInput {
-    /// Global id of the model that the version belongs to.
-    model_id: ID,
+    /// Global id of the model that the version belongs to; or else `newModel`.
+    model_id: Option<ID>,
+    /// A model to create for the version, together with it: if the version is refused, nothing is created.
+    new_model: Option<CreateModelInput>,
     /// Name of the data set that the network is for. Its layers are measured on probe images of this data set.
     dataset: String,
     /// The network as a list of blocks; requires `weights`.
     blocks: Option<Vec<BlockInput>>,
-    /// The weights of the blocks: a safetensors file whose keys are the block's path and PyTorch's parameter name, such
-    /// as `0.weight`; or a PyTorch state dict (`.pth`, `.pt`), which is matched by key, or by order and shape.
+    /// The weights of the blocks: a safetensors file, or a file of PyTorch (`.pth`, `.pt`) with a state dict, a training state or a whole
+    /// model. Tensors are matched by key, by shape, or by the numbers in their keys. Weights that could be swapped are refused.
     weights: Option<Upload>,
+    /// Which tensors of `weights` to take, if several dicts of the file fit: the keys that lead to them, separated by dots, such as
+    /// `state_dict_ema`.
+    weights_key: Option<String>,
+    /// Which tensors of `weights` belong to which of the network, where their keys and shapes do not tell. The others are matched as
+    /// without it.
+    #[graphql(default)]
+    map: Vec<WeightMapInput>,
     /// The network as an ONNX file, or as a zip archive of an ONNX file and its external data files.
     onnx: Option<Upload>,
     /// The external data files of the ONNX file, if it does not contain its weights.
@@ -109,59 +120,10 @@ pub struct CreateVersionPayload {
     version: Option<Version>,
     /// The job that evaluates and ingests it; null after a dry run.
     job: Option<Job>,
-    /// Which tensor of a PyTorch state dict became which of the network; null for other weights.
+    /// Which tensor of the file became which of the network; null for other networks than blocks with weights.
     mapping: Option<WeightMapping>,
     /// How images are preprocessed for an ONNX file, with what was assumed; null for other networks.
     preprocessing: Option<Preprocessing>,
-}
-
-/// How the tensors of a file become those of a network.
-#[derive(Debug, SimpleObject)]
-pub struct WeightMapping {
-    /// What they were matched by.
-    by: MappedBy,
-    /// Every tensor of the network with the one that it is taken from.
-    pairs: Vec<WeightPair>,
-    /// Tensors of the file that no inference needs.
-    ignored: Vec<String>,
-}
-
-/// A tensor of a network and where it comes from.
-#[derive(Debug, SimpleObject)]
-pub struct WeightPair {
-    /// Its key in the network.
-    key: String,
-    /// Its key in the file.
-    from: String,
-    /// Its shape.
-    shape: Vec<usize>,
-}
-
-/// What tensors were matched by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "scv_service::MappedBy")]
-pub enum MappedBy {
-    /// Their keys, which are the network's.
-    Key,
-    /// Their order: both have the same layers of the same shapes, one after the other.
-    Order,
-    /// Their shapes, no two of which are alike.
-    Shape,
-}
-
-impl From<scv_service::Mapping> for WeightMapping {
-    fn from(mapping: scv_service::Mapping) -> Self {
-        let pairs = mapping.pairs.into_iter().map(|pair| WeightPair {
-            key: pair.graph_key,
-            from: pair.state_key,
-            shape: pair.shape,
-        });
-        Self {
-            by: mapping.by.into(),
-            pairs: pairs.collect(),
-            ignored: mapping.ignored,
-        }
-    }
 }
 
 fn uploaded_network(ctx: &Context<'_>, input: CreateVersionInput) -> Result<UploadedNetwork> {
@@ -169,6 +131,12 @@ fn uploaded_network(ctx: &Context<'_>, input: CreateVersionInput) -> Result<Uplo
     if only_onnx && input.onnx.is_none() {
         return Err(ApiError::bad_input(
             "`output`, `preprocessing` and `onnxData` require `onnx`, which is missing",
+        ));
+    }
+    let only_weights = input.weights_key.is_some() || !input.map.is_empty();
+    if only_weights && input.weights.is_none() {
+        return Err(ApiError::bad_input(
+            "`weightsKey` and `map` require `weights`, which is missing",
         ));
     }
     if input.probe_set.is_some() && input.activations.is_none() {
@@ -180,6 +148,7 @@ fn uploaded_network(ctx: &Context<'_>, input: CreateVersionInput) -> Result<Uplo
         (Some(list), Some(weights), None, None) => Ok(UploadedNetwork::Blocks {
             blocks: blocks(list),
             weights: read_named_upload(ctx, weights, "weights")?,
+            options: weight_options(input.weights_key, input.map),
         }),
         (None, None, Some(onnx), None) => {
             let mut files = vec![read_named_upload(ctx, onnx, "onnx")?];

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
+use super::model::{CreateModelInput, model_choice};
 use crate::block::{BlockInput, blocks};
 use crate::error::{ApiError, Result};
 use crate::id::GlobalId;
@@ -9,7 +10,7 @@ use crate::job::Job;
 use crate::model::Model;
 use crate::training::{OptimizerKind, Schedule};
 use crate::version::Version;
-use scv_domain::id::{JobId, ModelId, VersionId};
+use scv_domain::id::{JobId, VersionId};
 use scv_domain::training::{self, MAX_VALIDATION_SHARE, TrainSettings};
 use scv_service::{Library, TrainRequest};
 
@@ -25,13 +26,14 @@ impl VersionMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The network and the training settings.")] input: TrainVersionInput,
     ) -> Result<TrainVersionPayload> {
+        let library = ctx.data_unchecked::<Library>();
         let request = TrainRequest {
-            model: ModelId::decode(&input.model_id)?,
+            model: model_choice(library, input.model_id, input.new_model)?,
             dataset: input.dataset,
             blocks: blocks(input.blocks),
             settings: input.settings.unwrap_or_default().try_into()?,
         };
-        let (version, job) = ctx.data_unchecked::<Library>().train_version(request).await?;
+        let (version, job) = library.train_version(request).await?;
         Ok(TrainVersionPayload {
             version: Version(version),
             job: Job(job),
@@ -101,8 +103,10 @@ impl VersionMutation {
 /// A version to train.
 #[derive(Debug, InputObject)]
 pub struct TrainVersionInput {
-    /// Global id of the model that the version belongs to.
-    model_id: ID,
+    /// Global id of the model that the version belongs to; or else `newModel`.
+    model_id: Option<ID>,
+    /// A model to create for the version, together with it: if the version is refused, nothing is created.
+    new_model: Option<CreateModelInput>,
     /// Name of the data set to train on.
     dataset: String,
     /// The network as a list of blocks.

@@ -138,8 +138,7 @@ impl ArrayChecker {
             expected: format!("one array of shape [{probes}, ...] per layer"),
             actual: "tensors named like weights".to_owned(),
             message: format!(
-                "These look like weights, not activations; upload them as weights, together with the network's blocks \
-                 (scv push --weights and --blocks). A file of activations has one array per layer, whose first \
+                "These look like weights, not activations; upload them as `weights`, together with the network's `blocks`. A file of activations has one array per layer, whose first \
                  dimension is the {probes} probe images."
             ),
         });

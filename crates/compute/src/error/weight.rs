@@ -85,6 +85,10 @@ pub enum WeightRule {
     Present,
     /// The file holds no other tensors.
     Known,
+    /// Nothing else of the file could be taken for the tensor.
+    Distinct,
+    /// The given mapping names tensors of the network and of the file, each once.
+    Mapped,
     /// A tensor has the shape that its layer needs.
     Shape,
     /// A tensor holds floating point numbers.

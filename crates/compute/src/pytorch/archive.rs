@@ -57,7 +57,7 @@ impl<'a> Container<'a> {
 }
 
 /// A zip archive with `name/data.pkl`, and one entry `name/data/key` per storage.
-pub(super) struct Zip<'a> {
+pub(crate) struct Zip<'a> {
     archive: ZipArchive<Cursor<&'a [u8]>>,
     /// The prefix of all names.
     root: Vec<u8>,
@@ -105,9 +105,9 @@ impl<'a> Zip<'a> {
     }
 
     /// The bytes of a storage.
-    pub(super) fn storage(&mut self, key: &str) -> Result<Vec<u8>> {
+    pub(crate) fn storage(&mut self, key: &str) -> Result<Vec<u8>> {
         let bytes = self.entry(&format!("data/{key}"))?;
-        bytes.ok_or_else(|| missing(key))
+        bytes.ok_or_else(|| PytorchError::missing_storage(key))
     }
 
     fn entry(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -171,8 +171,8 @@ impl<'a> Legacy<'a> {
         let mut rest = self.bytes.get(keys.end..).unwrap_or_default();
         for &key in keys.values.sequence(keys.root).unwrap_or_default() {
             let key = keys.values.text(key).unwrap_or_default();
-            let size = *sizes.get(key).ok_or_else(|| missing(key))?;
-            let (data, after) = split_counted(rest, size).ok_or_else(|| missing(key))?;
+            let size = *sizes.get(key).ok_or_else(|| PytorchError::missing_storage(key))?;
+            let (data, after) = split_counted(rest, size).ok_or_else(|| PytorchError::missing_storage(key))?;
             storages.insert(key.to_owned(), Cow::Borrowed(data));
             rest = after;
         }
@@ -191,13 +191,6 @@ fn split_counted(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
     let (count, bytes) = bytes.split_first_chunk::<8>()?;
     let length = usize::try_from(i64::from_le_bytes(*count)).ok()?.checked_mul(size)?;
     bytes.split_at_checked(length)
-}
-
-fn missing(key: &str) -> PytorchError {
-    PytorchError::Storage {
-        key: key.chars().take(64).collect(),
-        what: "its bytes are not in the file".to_owned(),
-    }
 }
 
 fn damaged(what: impl Into<String>) -> PytorchError {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use safetensors::tensor::Dtype;
+
 /// The type of one element of a tensor. Each has a row in `TYPES`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are those of PyTorch's dtypes")]
@@ -62,6 +64,28 @@ impl ElementType {
         TYPES.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
+    /// The type with the name that safetensors gives it; `None` for those that hold several numbers in a byte.
+    pub(crate) fn of_safetensors(dtype: Dtype) -> Option<ElementType> {
+        Some(match dtype {
+            Dtype::F8_E5M2 | Dtype::F8_E4M3 | Dtype::F8_E5M2FNUZ | Dtype::F8_E4M3FNUZ => Self::Float8,
+            Dtype::F16 => Self::Float16,
+            Dtype::BF16 => Self::Bfloat16,
+            Dtype::F32 => Self::Float32,
+            Dtype::F64 => Self::Float64,
+            Dtype::U8 => Self::Uint8,
+            Dtype::U16 => Self::Uint16,
+            Dtype::U32 => Self::Uint32,
+            Dtype::U64 => Self::Uint64,
+            Dtype::I8 => Self::Int8,
+            Dtype::I16 => Self::Int16,
+            Dtype::I32 => Self::Int32,
+            Dtype::I64 => Self::Int64,
+            Dtype::BOOL => Self::Bool,
+            Dtype::C64 => Self::Complex64,
+            _ => return None,
+        })
+    }
+
     /// The size of one element in bytes.
     pub fn size(self) -> usize {
         self.row().map_or(1, |row| row.3)
@@ -74,7 +98,7 @@ impl ElementType {
 
     /// An element as f32, from its bytes in little-endian order. `None` if it is not a floating point number, or if
     /// there are too few bytes.
-    pub(super) fn number(self, bytes: &[u8]) -> Option<f32> {
+    pub(crate) fn number(self, bytes: &[u8]) -> Option<f32> {
         Some(match self {
             Self::Float16 => half::f16::from_le_bytes(*bytes.first_chunk()?).to_f32(),
             Self::Bfloat16 => half::bf16::from_le_bytes(*bytes.first_chunk()?).to_f32(),

@@ -25,24 +25,6 @@ pub enum PytorchError {
         what: String,
     },
 
-    /// The pickle names a function or class that a state dict does not need.
-    #[error("the pickle refers to {name} at byte {offset}, which a state dict does not need; {INSTEAD}")]
-    Global {
-        /// Module and name, such as `os.system`.
-        name: String,
-        /// The offset in the file, or in the data.pkl of a zip archive.
-        offset: usize,
-    },
-
-    /// A whole module was pickled.
-    #[error("the file holds a whole model and not its state dict: it refers to {name} at byte {offset}; {INSTEAD}")]
-    WholeModel {
-        /// The class or the module.
-        name: String,
-        /// The offset at which the pickle refers to it.
-        offset: usize,
-    },
-
     /// The pickle is malformed, or uses instructions that no state dict needs.
     #[error("the pickle is broken at byte {offset}: {what}; save the file again, or upload it again")]
     Pickle {
@@ -79,22 +61,22 @@ pub enum PytorchError {
         what: String,
     },
 
-    /// No state dict was found.
-    #[error(
-        "the file holds no state dict: {found}; save a dict from names to tensors, or one under the key \
-         state_dict, model_state_dict, model or net"
-    )]
+    /// No tensors with keys were found.
+    #[error("the file holds no dict of tensors: {found}; {INSTEAD}")]
     NoStateDict {
         /// What it holds instead.
         found: String,
     },
+}
 
-    /// There are several state dicts, and it is not clear which one to use.
-    #[error("the file holds several state dicts, under the keys {}; save only the one to upload", .keys.join(", "))]
-    SeveralStateDicts {
-        /// Their keys.
-        keys: Vec<String>,
-    },
+impl PytorchError {
+    /// A storage whose bytes are not there.
+    pub(crate) fn missing_storage(key: &str) -> Self {
+        Self::Storage {
+            key: key.chars().take(64).collect(),
+            what: "its bytes are not in the file".to_owned(),
+        }
+    }
 }
 
 /// Result of reading a PyTorch file.

@@ -1,22 +1,20 @@
-//! Reads state dicts from the files of `torch.save`, without executing anything.
+//! Reads tensors from the files of `torch.save`, without executing anything.
 //!
 //! A `.pth` file is a pickle: a program for a small stack machine that may call any function of Python. `pickle` runs
-//! this machine on plain data of our own, and has no functions to call: it accepts the few names that a state dict
-//! needs, and refuses any other. [`archive`] opens the two containers, [`state_dict`] finds the tensors in the result,
-//! and [`mapping`] assigns them to the tensors of a network.
+//! this machine on plain data of our own, and has no functions to call: the few names that tensors need have a meaning,
+//! and what others make is an object without behaviour. [`archive`] opens the two containers, `tree` finds the dicts of
+//! tensors in the result, and `file` puts both together.
 
 pub mod archive;
 pub mod element;
 pub mod error;
-pub mod mapping;
+mod file;
 mod pickle;
-pub mod state_dict;
-mod tensor;
+mod tree;
 
 pub use archive::is_pytorch;
 pub use error::PytorchError;
-pub use mapping::{MappedBy, Mapping, Pair, map};
-pub use state_dict::{Entry, StateDict, read_state_dict};
+pub(crate) use file::open;
 
 #[cfg(test)]
 mod tests;

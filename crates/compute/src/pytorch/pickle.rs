@@ -1,18 +1,19 @@
 //! The pickle machine, protocols 0 to 5, on plain data.
 //!
 //! A pickle is a list of instructions that push values onto a stack and combine them. Instructions that refer to a
-//! Python name (`GLOBAL`, `INST`, …) work only for the names in [`Global`], which become data of our own. Instructions
-//! that call or fill something (`REDUCE`, `NEWOBJ`, `BUILD`, …) work only for such a name. Nothing is executed, because
-//! there is no code here that could be.
+//! Python name (`GLOBAL`, `INST`, …) give the names in [`Global`] a meaning of our own. Any other name has none: what is
+//! made by calling it (`REDUCE`, `NEWOBJ`, …) is an object without behaviour, of which only the attributes and items
+//! that the pickle itself spells out are kept (`BUILD`, `SETITEMS`). Nothing is executed, because there is no code here
+//! that could be.
 
 use std::collections::HashMap;
 
 use super::error::{PytorchError, Result};
-use call::{call, storage};
-use global::{Global, refused};
+use call::{Persistent, call, persistent};
+use global::Global;
 use opcode::*;
 use reader::Reader;
-use value::{Id, Value, Values};
+use value::{Id, Object, Value, Values};
 
 mod call;
 mod global;
@@ -40,7 +41,7 @@ pub(super) struct Pickle<'a> {
 /// Reads the pickle that begins at byte `start`.
 ///
 /// # Errors
-/// If it is malformed, too large, or refers to a name that a state dict does not need.
+/// If it is malformed or too large.
 pub(super) fn read(bytes: &[u8], start: usize) -> Result<Pickle<'_>> {
     let mut machine = Machine {
         reader: Reader::new(bytes, start),
@@ -103,8 +104,8 @@ impl<'a> Machine<'a> {
             BINFLOAT => self.push_read(|reader| reader.take(8).map(|_| Value::Other))?,
 
             STRING => self.push_read(Reader::quoted_string)?,
-            BINSTRING => self.push_sized(Reader::length4, Reader::string)?,
-            SHORT_BINSTRING => self.push_sized(|reader| reader.byte().map(usize::from), Reader::string)?,
+            BINSTRING => self.push_sized(Reader::length4, Reader::text)?,
+            SHORT_BINSTRING => self.push_sized(|reader| reader.byte().map(usize::from), Reader::text)?,
             UNICODE => self.push_read(Reader::escaped_text)?,
             SHORT_BINUNICODE => self.push_sized(|reader| reader.byte().map(usize::from), Reader::text)?,
             BINUNICODE => self.push_sized(Reader::length4, Reader::text)?,
@@ -163,22 +164,25 @@ impl<'a> Machine<'a> {
 
             GLOBAL => {
                 let (module, name) = (self.reader.text_line()?, self.reader.text_line()?);
-                self.push_global(module, name)?;
+                self.push_global(module, name);
             }
             STACK_GLOBAL => self.stack_global()?,
             BINPERSID => self.persistent()?,
             REDUCE | NEWOBJ => {
                 let arguments = self.pop()?;
                 let function = self.pop()?;
-                let Some(arguments) = self.values.arguments(arguments) else {
-                    return Err(self.reader.broken("the arguments of a call are not a tuple"));
-                };
-                self.call_value(function, &arguments)?;
+                self.call_with(function, arguments)?;
+            }
+            NEWOBJ_EX => {
+                let _keywords = self.pop()?;
+                let arguments = self.pop()?;
+                let class = self.pop()?;
+                self.call_with(class, arguments)?;
             }
             INST => {
                 let (module, name) = (self.reader.text_line()?, self.reader.text_line()?);
                 let arguments = self.pop_mark()?;
-                self.push_global(module, name)?;
+                self.push_global(module, name);
                 let function = self.pop()?;
                 self.call_value(function, &arguments)?;
             }
@@ -188,7 +192,7 @@ impl<'a> Machine<'a> {
             },
             BUILD => self.build()?,
 
-            PERSID | NEWOBJ_EX | EXT1 | EXT2 | EXT4 | NEXT_BUFFER | READONLY_BUFFER => {
+            PERSID | EXT1 | EXT2 | EXT4 | NEXT_BUFFER | READONLY_BUFFER => {
                 return Err(self
                     .reader
                     .broken(format!("torch.save never writes instruction {opcode:#04x}")));
@@ -282,8 +286,8 @@ impl<'a> Machine<'a> {
         let top = self.top()?;
         match self.values.get_mut(top) {
             Value::List(list) => list.extend(items),
-            // Items of an object that is dropped.
-            Value::Other => {}
+            // Items of a list that is dropped.
+            Value::Other | Value::Object(_) => {}
             _ => {
                 return Err(self
                     .reader
@@ -301,6 +305,7 @@ impl<'a> Machine<'a> {
         let top = self.top()?;
         match self.values.get_mut(top) {
             Value::Dict(dict) => dict.extend(pairs.iter().map(|&[key, value]| (key, value))),
+            Value::Object(object) => object.items.extend(pairs.iter().map(|&[key, value]| (key, value))),
             Value::Other => {}
             _ => return Err(self.reader.broken("a key is set in a value that is not a dict")),
         }
@@ -323,53 +328,70 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Pushes the meaning of a name, or refuses it.
-    fn push_global(&mut self, module: &str, name: &str) -> Result<()> {
-        let Some(global) = Global::named(module, name) else {
-            return Err(refused(&format!("{module}.{name}"), self.reader.instruction()));
-        };
-        self.push(Value::Global(global));
-        Ok(())
+    /// Pushes the meaning of a name.
+    fn push_global(&mut self, module: &'a str, name: &'a str) {
+        if let Some(global) = Global::named(module, name) {
+            return self.push(Value::Global(global));
+        }
+        let module = self.values.add(Value::Text(module.into()));
+        let name = self.values.add(Value::Text(name.into()));
+        self.push(Value::Unknown { module, name });
     }
 
     fn stack_global(&mut self) -> Result<()> {
         let name = self.pop()?;
         let module = self.pop()?;
-        let (Some(module), Some(name)) = (self.values.text(module), self.values.text(name)) else {
+        let (Some(module_text), Some(name_text)) = (self.values.text(module), self.values.text(name)) else {
             return Err(self.reader.broken("a name is not text"));
         };
-        let (module, name) = (module.to_owned(), name.to_owned());
-        self.push_global(&module, &name)
+        let global = Global::named(module_text, name_text);
+        self.push(global.map_or(Value::Unknown { module, name }, Value::Global));
+        Ok(())
     }
 
-    /// Replaces a persistent id by its storage.
+    /// Replaces a persistent id by its storage, or by the class that it names.
     fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
-        match storage(id, &self.values) {
-            Some(storage) => self.push(Value::Storage(storage)),
+        match persistent(id, &self.values) {
+            Some(Persistent::Storage(storage)) => self.push(Value::Storage(storage)),
+            Some(Persistent::Class(class)) => self.stack.push(class),
+            Some(Persistent::UnknownStorage) => self.push(Value::Other),
             None => return Err(self.reader.broken("a persistent id does not refer to a storage")),
         }
         Ok(())
     }
 
+    fn call_with(&mut self, function: Id, arguments: Id) -> Result<()> {
+        match self.values.arguments(arguments) {
+            Some(arguments) => self.call_value(function, &arguments),
+            None => Err(self.reader.broken("the arguments of a call are not a tuple")),
+        }
+    }
+
     fn call_value(&mut self, function: Id, arguments: &[Id]) -> Result<()> {
-        let Value::Global(global) = *self.values.get(function) else {
-            return Err(self.reader.broken("a value is called that is not a name"));
+        let result = match *self.values.get(function) {
+            Value::Global(global) => call(global, arguments, &mut self.values),
+            Value::Unknown { .. } => Ok(self.values.add(Value::Object(Box::new(Object::of(function))))),
+            Value::Object(_) | Value::Other => Ok(self.values.add(Value::Other)),
+            _ => Err("a value is called that is not a name"),
         };
-        match call(global, arguments, &mut self.values) {
+        match result {
             Ok(result) => self.stack.push(result),
             Err(what) => return Err(self.reader.broken(what)),
         }
         Ok(())
     }
 
-    /// Drops the attributes of an object: none of them is a tensor of a state dict.
+    /// Keeps the attributes of an object of an unknown class. Those of known ones hold no tensor of a state dict.
     fn build(&mut self) -> Result<()> {
-        self.pop()?;
-        match self.values.get(self.top()?) {
-            Value::Dict(_) | Value::Tensor(_) | Value::Other => Ok(()),
-            _ => Err(self.reader.broken("attributes are set on a value that has none")),
+        let state = self.pop()?;
+        let top = self.top()?;
+        match self.values.get_mut(top) {
+            Value::Object(object) => object.state = Some(state),
+            Value::Dict(_) | Value::List(_) | Value::Tensor(_) | Value::Other | Value::Unknown { .. } => {}
+            _ => return Err(self.reader.broken("attributes are set on a value that has none")),
         }
+        Ok(())
     }
 }
 

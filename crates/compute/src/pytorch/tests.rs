@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::element::ElementType;
 use super::*;
+use crate::tensor_file::{TensorDict, TensorFile};
 
 /// The folder that `scripts/golden_pytorch.py` wrote.
 fn folder() -> PathBuf {
@@ -21,12 +22,31 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(folder().join(name)).unwrap()
 }
 
-fn state(name: &str) -> StateDict {
-    read_state_dict(&file(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+/// The dicts of a file, without their numbers.
+fn dicts(name: &str) -> Vec<TensorDict> {
+    open(&file(name))
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+        .dicts
+}
+
+/// The dict with the most tensors.
+fn largest(dicts: Vec<TensorDict>) -> TensorDict {
+    dicts.into_iter().rev().max_by_key(|dict| dict.entries.len()).unwrap()
+}
+
+/// The numbers of each tensor of the largest dict, none for those that are not floating point.
+fn numbers(bytes: &[u8]) -> Result<Vec<Option<Vec<f32>>>, PytorchError> {
+    let TensorFile { dicts, mut storages } = open(bytes)?;
+    let entries = largest(dicts).entries;
+    entries.iter().map(|entry| storages.numbers(entry)).collect()
 }
 
 fn refusal(bytes: &[u8]) -> String {
-    read_state_dict(bytes).unwrap_err().to_string()
+    numbers(bytes).unwrap_err().to_string()
+}
+
+fn paths(dicts: &[TensorDict]) -> Vec<&str> {
+    dicts.iter().map(|dict| dict.path.as_str()).collect()
 }
 
 #[derive(Deserialize)]
@@ -42,18 +62,25 @@ fn expected() -> BTreeMap<String, Vec<Expected>> {
     serde_json::from_value(golden["files"].take()).unwrap()
 }
 
-fn assert_same(name: &str, state: &StateDict, expected: &[Expected]) {
-    assert_eq!(state.entries.len(), expected.len(), "{name}");
-    for (entry, expected) in state.entries.iter().zip(expected) {
+fn assert_same(name: &str, expected: &[Expected]) {
+    let bytes = file(name);
+    assert!(is_pytorch(&bytes), "{name}");
+    let entries = largest(dicts(name)).entries;
+    assert_eq!(entries.len(), expected.len(), "{name}");
+    for ((entry, numbers), expected) in entries.iter().zip(numbers(&bytes).unwrap()).zip(expected) {
         let place = format!("{name}: {}", entry.key);
-        assert_eq!(entry.key, expected.key, "{name}");
+        assert_eq!(
+            entry.key.strip_prefix("module.").unwrap_or(&entry.key),
+            expected.key,
+            "{name}"
+        );
         assert_eq!(entry.element.to_string(), expected.element, "{place}");
         assert_eq!(entry.shape, expected.shape, "{place}");
-        let numbers = expected
+        let expected = expected
             .numbers
             .as_ref()
             .filter(|_| entry.element != ElementType::Float8);
-        assert_eq!(entry.numbers.as_ref(), numbers, "{place}");
+        assert_eq!(numbers.as_ref(), expected, "{place}");
     }
 }
 
@@ -62,59 +89,93 @@ fn every_file_is_read_as_pytorch_reads_it() {
     let files = expected();
     assert_eq!(files.len(), 21);
     for (name, expected) in files {
-        let bytes = file(&name);
-        assert!(is_pytorch(&bytes), "{name}");
-        assert_same(&name, &read_state_dict(&bytes).unwrap(), &expected);
+        assert_same(&name, &expected);
     }
 }
 
 #[test]
-fn a_training_state_reports_where_its_tensors_were() {
+fn a_training_state_says_where_its_tensors_are() {
     for name in ["training_zip.pth", "training_legacy.pth"] {
-        let state = state(name);
-        assert_eq!(state.wrapper_keys, ["state_dict"]);
-        assert!(state.is_parallel);
-        assert_eq!(
-            state.origin(),
-            "the dict under state_dict, with \"module.\" removed from its keys"
-        );
-        assert!(state.get("classifier.weight").is_some());
+        let dict = largest(dicts(name));
+        assert_eq!(dict.path, "state_dict");
+        assert!(dict.entries.iter().any(|entry| entry.key == "module.classifier.weight"));
     }
-    let plain = state("plain_zip.pth");
-    assert_eq!((plain.origin().as_str(), plain.is_parallel), ("the whole file", false));
+    assert_eq!(paths(&dicts("plain_zip.pth")), [""]);
 }
 
 #[test]
 fn tensors_without_floating_point_numbers_keep_their_entry() {
-    let state = state("plain_zip.pth");
-    let counter = state.get("1.num_batches_tracked").unwrap();
+    let dict = &dicts("plain_zip.pth")[0];
+    let position = dict
+        .entries
+        .iter()
+        .position(|entry| entry.key == "1.num_batches_tracked");
+    let counter = &dict.entries[position.unwrap()];
     assert_eq!(
         (counter.element, counter.shape.as_slice()),
         (ElementType::Int64, [].as_slice())
     );
-    assert_eq!(counter.numbers, None);
+    assert_eq!(numbers(&file("plain_zip.pth")).unwrap()[position.unwrap()], None);
 }
 
 #[test]
-fn whole_models_and_programs_are_refused_with_what_to_do() {
+fn the_tensors_of_a_whole_model_are_read_from_its_attributes() {
+    let keys = |name: &str| -> Vec<String> {
+        let [dict] = dicts(name).try_into().unwrap();
+        assert_eq!(dict.path, "");
+        dict.entries.into_iter().map(|entry| entry.key).collect()
+    };
+    assert_eq!(keys("whole_layers.pth").first().map(String::as_str), Some("0.weight"));
+    assert!(keys("whole_class.pth").contains(&"classifier.weight".to_owned()));
+}
+
+#[test]
+fn what_a_pickle_calls_beside_its_tensors_is_skipped() {
+    for name in ["hostile_beside_tensors_zip.pth", "hostile_beside_tensors_legacy.pth"] {
+        assert!(!dicts(name)[0].entries.is_empty(), "{name}");
+    }
+}
+
+/// A pickle of modules, of which each has the one before it as two of its parts.
+fn shared_modules(count: usize) -> Vec<u8> {
+    let module = |index: usize| {
+        let part = match index {
+            0 => b"N".to_vec(),
+            _ => vec![b'h', index as u8 - 1],
+        };
+        let begin = b"ca\nB\n)\x81}(U\x0b_parameters}U\x08_buffers}U\x08_modules}(U\x01a";
+        let end = [b'q', index as u8, b'0'];
+        [begin.as_slice(), &part, b"U\x01b", &part, b"uub", &end].concat()
+    };
+    let modules = (0..count).map(module).collect::<Vec<_>>().concat();
+    [&modules, [b'h', count as u8 - 1, b'.'].as_slice()].concat()
+}
+
+#[test]
+fn small_pickles_with_many_paths_to_one_value_are_refused() {
+    let found = |bytes: &[u8]| {
+        let pickle = pickle::read(bytes, 0).unwrap();
+        tree::dicts(&pickle.values, pickle.root).map(|found| found.len())
+    };
+    assert_eq!(found(&shared_modules(10)), Ok(0));
+    assert!(
+        found(&shared_modules(30))
+            .unwrap_err()
+            .to_string()
+            .contains("more dicts of tensors")
+    );
+}
+
+#[test]
+fn programs_and_calls_alone_are_refused_with_what_to_do() {
     for (name, start) in [
         (
-            "whole_layers.pth",
-            "the file holds a whole model and not its state dict: it refers to torch.nn.modules.container.Sequential at byte 2;",
+            "hostile_zip.pth",
+            "the file holds no dict of tensors: it is an object of posix.system,",
         ),
         (
-            "whole_class.pth",
-            "the pickle refers to __main__.Named at byte 2, which a state dict does not need;",
-        ),
-        ("hostile_zip.pth", "the pickle refers to posix.system at byte 2,"),
-        ("hostile_legacy.pth", "the pickle refers to posix.system at byte 139,"),
-        (
-            "hostile_beside_tensors_zip.pth",
-            "the pickle refers to posix.system at byte ",
-        ),
-        (
-            "hostile_beside_tensors_legacy.pth",
-            "the pickle refers to posix.system at byte ",
+            "hostile_legacy.pth",
+            "the file holds no dict of tensors: it is an object of posix.system,",
         ),
         ("script.pth", "the file is a TorchScript program, which holds code;"),
     ] {
@@ -131,11 +192,8 @@ fn whole_models_and_programs_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn the_error_for_a_file_without_a_single_state_dict_says_what_it_holds() {
-    assert_eq!(
-        refusal(&file("two_networks.pth")),
-        "the file holds several state dicts, under the keys model, net; save only the one to upload"
-    );
+fn every_dict_of_tensors_in_a_file_is_found() {
+    assert_eq!(paths(&dicts("two_networks.pth")), ["model", "net"]);
     assert!(refusal(&file("no_tensors.pth")).contains("a dict without tensors, whose keys are epoch, loss;"));
     assert!(refusal(&file("one_tensor.pth")).contains("it is a single tensor;"));
 }
@@ -170,10 +228,7 @@ fn a_file_that_ends_early_is_refused() {
     for name in ["plain_legacy.pth", "views_zip.pth", "deflated.pth"] {
         let whole = file(name);
         for length in 0..whole.len() {
-            assert!(
-                read_state_dict(&whole[..length]).is_err(),
-                "{name} cut to {length} bytes"
-            );
+            assert!(numbers(&whole[..length]).is_err(), "{name} cut to {length} bytes");
         }
     }
 }
@@ -197,9 +252,9 @@ fn legacy(offset: &[u8], shape: &[u8], strides: &[u8], floats: &[f32]) -> Vec<u8
 #[test]
 fn a_view_must_be_within_its_storage() {
     let floats = [1.0, 2.0, 3.0, 4.0];
-    let read = |offset: &[u8], shape: &[u8], strides: &[u8]| read_state_dict(&legacy(offset, shape, strides, &floats));
-    let state = read(b"K\x01", b"K\x02\x85", b"K\x02\x85").unwrap();
-    assert_eq!(state.entries[0].numbers, Some(vec![2.0, 4.0]));
+    let read = |offset: &[u8], shape: &[u8], strides: &[u8]| numbers(&legacy(offset, shape, strides, &floats));
+    let view = read(b"K\x01", b"K\x02\x85", b"K\x02\x85").unwrap();
+    assert_eq!(view[0], Some(vec![2.0, 4.0]));
     let huge = b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f";
     let one = [huge.as_slice(), b"\x85"].concat();
     let two = [huge.as_slice(), huge, b"\x86"].concat();
@@ -234,7 +289,7 @@ fn a_view_must_be_within_its_storage() {
         assert!(message.contains(expected), "{message}");
     }
     let empty = read(huge, b"K\0K\x05\x86", &two).unwrap();
-    assert_eq!(empty.entries[0].numbers, Some(vec![]));
+    assert_eq!(empty[0], Some(vec![]));
 }
 
 /// A compressed zip archive with one tensor of zeros.
@@ -259,10 +314,8 @@ fn packed_zeros(bytes: usize) -> Vec<u8> {
 
 #[test]
 fn a_zip_bomb_is_refused() {
-    assert_eq!(
-        read_state_dict(&packed_zeros(1 << 20)).unwrap().entries[0].shape,
-        [1 << 18]
-    );
+    let zeros = numbers(&packed_zeros(1 << 20)).unwrap();
+    assert_eq!(zeros[0].as_ref().unwrap().len(), 1 << 18);
     let bomb = packed_zeros(17 << 20);
     assert!(bomb.len() < 100_000);
     assert!(
@@ -287,7 +340,7 @@ fn no_changed_byte_makes_the_reader_panic() {
             for changed in [0, 1, 0x7f, 0xff, kept ^ 1, kept ^ 0x80, kept.wrapping_add(1), b'.'] {
                 bytes[place] = changed;
                 let _ = is_pytorch(&bytes);
-                drop(read_state_dict(&bytes));
+                drop(numbers(&bytes));
             }
             bytes[place] = kept;
         }
@@ -305,13 +358,13 @@ proptest! {
         };
         let bytes = [begin, &bytes].concat();
         let _ = is_pytorch(&bytes);
-        drop(read_state_dict(&bytes));
+        drop(numbers(&bytes));
     }
 
     #[test]
     fn no_two_files_joined_make_the_reader_panic(cut in 0..2000_usize, other in 0..2000_usize) {
         let (first, second) = (file("views_legacy.pth"), file("types_legacy.pth"));
         let bytes = [&first[..cut.min(first.len())], &second[other.min(second.len())..]].concat();
-        drop(read_state_dict(&bytes));
+        drop(numbers(&bytes));
     }
 }

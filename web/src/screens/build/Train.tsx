@@ -71,7 +71,7 @@ export function Train({ isValid }: { isValid: boolean | undefined }) {
 		mutationKey: KEY,
 		mutationFn: async (wanted: Wanted) => {
 			const { model, blocks, ...others } = wanted;
-			const input = { modelId: await modelOf(model), blocks: blocks as BlockInput[], ...others };
+			const input = { ...(await modelOf(model)), blocks: blocks as BlockInput[], ...others };
 			const { job, version } = (await request(TRAIN, { input })).trainVersion;
 			return { job: job.id, number: version.number, wanted };
 		},

@@ -7,7 +7,7 @@ import { graphql } from "../../gql";
 import type { BlockInput, MapWeightsMutation } from "../../gql/graphql";
 import { FileField, useFileChoice } from "../../ui/FileField";
 import { Folded } from "../../ui/Folded";
-import { NONE, shape, words } from "../../ui/format";
+import { NONE, shape } from "../../ui/format";
 import { Problem } from "../../ui/Problem";
 import { Table } from "../../ui/Table";
 import { READ_ONLY, useIsReadOnly } from "../../ui/WriteButton";
@@ -19,14 +19,18 @@ const MAP = graphql(`
 	mutation MapWeights($input: MapWeightsInput!) {
 		mapWeights(input: $input) {
 			mapping {
-				by
+				dict
+				prefix
 				ignored
 				pairs {
+					by
+					computedFrom
 					from
 					key
 					shape
 				}
 			}
+			dicts
 			misfits {
 				reason
 				key
@@ -52,17 +56,26 @@ const REGISTER = graphql(`
 
 type Mapped = MapWeightsMutation["mapWeights"];
 
+interface Choice {
+	weights: File;
+	/** Which dict of the file to take; null for the server's choice. */
+	weightsKey: string | null;
+}
+
+/** What tells that two tensors belong together. */
+const EVIDENCE = { KEY: "key", SHAPE: "shape", NUMBER: "the numbers in their keys", MAP: "the mapping" } as const;
+
 /** Registers the network with weights of a file. Which tensor becomes which is shown first. */
 export function Weights({ isValid }: { isValid: boolean }) {
 	const { blocks, dataset } = useDraft();
 	const map = useMutation({
-		mutationFn: async (weights: File) => {
-			const network = { blocks: blocks as BlockInput[], dataset };
-			return { ...network, weights, ...(await request(MAP, { input: { ...network, weights } })).mapWeights };
+		mutationFn: async ({ weights, weightsKey }: Choice) => {
+			const network = { blocks: blocks as BlockInput[], dataset, weights, weightsKey };
+			return { ...network, ...(await request(MAP, { input: network })).mapWeights };
 		},
 	});
 	const refusal = useIsReadOnly() ? READ_ONLY : isValid ? null : "Weights are taken once the network has no faults.";
-	const choice = useFileChoice((file) => refusal === null && map.mutate(file));
+	const choice = useFileChoice((weights) => refusal === null && map.mutate({ weights, weightsKey: null }));
 	// A mapping says nothing of a network that was changed since.
 	const mapped = map.data?.blocks === blocks && map.data.dataset === dataset ? map.data : null;
 	return (
@@ -72,7 +85,7 @@ export function Weights({ isValid }: { isValid: boolean }) {
 					label="Choose or drop a .safetensors or PyTorch file"
 					accept=".safetensors,.pt,.pth"
 					choice={choice}
-					chosen={map.variables ?? null}
+					chosen={map.variables?.weights ?? null}
 				/>
 			) : (
 				<p className="quiet">{refusal}</p>
@@ -80,10 +93,17 @@ export function Weights({ isValid }: { isValid: boolean }) {
 			{map.isPending && <p role="status">Reading the file.</p>}
 			{map.error && <Problem error={map.error} />}
 			{map.data && !mapped && <p className="quiet">The network has changed. Choose the file again.</p>}
+			{mapped && mapped.dicts.length > (mapped.mapping ? 1 : 0) && (
+				<Dicts
+					dicts={mapped.dicts}
+					taken={mapped.mapping ? (mapped.mapping.dict ?? "") : null}
+					onChoose={(weightsKey) => map.mutate({ weights: mapped.weights, weightsKey })}
+				/>
+			)}
 			{mapped?.mapping && (
 				<>
 					<Mapping mapping={mapped.mapping} />
-					<Register key={mapped.weights.lastModified + mapped.weights.name} {...mapped} />
+					<Register key={`${mapped.weights.lastModified} ${mapped.weights.name} ${mapped.weightsKey}`} {...mapped} />
 				</>
 			)}
 			{mapped && mapped.misfits.length > 0 && <Misfits misfits={mapped.misfits} />}
@@ -91,12 +111,47 @@ export function Weights({ isValid }: { isValid: boolean }) {
 	);
 }
 
-function Mapping({ mapping: { by, pairs, ignored } }: { mapping: NonNullable<Mapped["mapping"]> }) {
+interface DictsProps {
+	dicts: readonly string[];
+	taken: string | null;
+	onChoose: (dict: string) => void;
+}
+
+/** A choice among the dicts of tensors that fit. */
+function Dicts({ dicts, taken, onChoose }: DictsProps) {
+	return (
+		<label className="field">
+			<span>{taken === null ? "Several dicts of tensors fit. Choose one" : "Taken from"}</span>
+			<select value={taken ?? ""} onChange={(event) => onChoose(event.target.value)}>
+				{taken === null && <option value="" />}
+				{dicts.map((dict) => (
+					<option key={dict} value={dict}>
+						{dict || "the whole file"}
+					</option>
+				))}
+			</select>
+		</label>
+	);
+}
+
+function Mapping({ mapping: { dict, prefix, pairs, ignored } }: { mapping: NonNullable<Mapped["mapping"]> }) {
+	const evidence = [...new Set(pairs.map(({ by }) => EVIDENCE[by]))];
 	return (
 		<Folded
 			summary={
 				<>
-					{pairs.length} tensors fit, matched by their {by === "KEY" ? "keys" : words(by)}
+					{pairs.length} tensors fit, matched by {evidence.join(" and by ")}
+					{prefix && (
+						<>
+							{" "}
+							without the prefix <bdi>{prefix}</bdi>
+						</>
+					)}
+					{dict && (
+						<>
+							, from <bdi>{dict}</bdi>
+						</>
+					)}
 					{ignored.length > 0 && `; ${ignored.length} are not needed`}
 				</>
 			}
@@ -107,9 +162,10 @@ function Mapping({ mapping: { by, pairs, ignored } }: { mapping: NonNullable<Map
 					rows={pairs}
 					rowKey={({ key }) => key}
 					columns={[
-						{ name: "In the file", cell: ({ from }) => <bdi>{from}</bdi> },
+						{ name: "In the file", cell: ({ from, computedFrom }) => <bdi>{computedFrom.join(", ") || from}</bdi> },
 						{ name: "In the network", cell: ({ key }) => <bdi>{key}</bdi> },
 						{ name: "Shape", cell: ({ shape: sizes }) => shape(sizes) },
+						{ name: "Matched by", cell: ({ by }) => EVIDENCE[by] },
 					]}
 				/>
 			)}
@@ -153,13 +209,14 @@ interface RegisterProps {
 	blocks: BlockInput[];
 	dataset: string;
 	weights: File;
+	weightsKey: string | null;
 }
 
-function Register({ blocks, dataset, weights }: RegisterProps) {
+function Register({ blocks, dataset, weights, weightsKey }: RegisterProps) {
 	const [model, setModel] = useState("");
 	const register = useMutation({
 		mutationFn: async (name: string) => {
-			const input = { modelId: await modelOf(name), dataset, blocks, weights, dryRun: false, onnxData: [] };
+			const input = { ...(await modelOf(name)), dataset, blocks, weights, weightsKey };
 			const { version } = (await request(REGISTER, { input })).createVersion;
 			if (!version) throw new Error("The server answered without a version.");
 			return { name, number: version.number };

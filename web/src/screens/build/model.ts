@@ -9,18 +9,8 @@ const MODEL = graphql(`
 	}
 `);
 
-const CREATE = graphql(`
-	mutation CreateModel($input: CreateModelInput!) {
-		createModel(input: $input) {
-			model {
-				id
-			}
-		}
-	}
-`);
-
-/** The global id of the model of a name, which is registered if there is none. */
-export async function modelOf(name: string): Promise<string> {
+/** The fields of an input that choose the model of a name. One that does not exist is created together with its version. */
+export async function modelOf(name: string) {
 	const known = (await request(MODEL, { name })).model;
-	return (known ?? (await request(CREATE, { input: { name, description: "", tags: [] } })).createModel.model).id;
+	return known ? { modelId: known.id } : { newModel: { name } };
 }

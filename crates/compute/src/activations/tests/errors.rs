@@ -83,8 +83,7 @@ fn weights_given_as_activations_are_reported_as_weights() {
     );
     assert_eq!(
         found[0].message,
-        "These look like weights, not activations; upload them as weights, together with the network's blocks \
-         (scv push --weights and --blocks). A file of activations has one array per layer, whose first dimension \
+        "These look like weights, not activations; upload them as `weights`, together with the network's `blocks`. A file of activations has one array per layer, whose first dimension \
          is the 4 probe images."
     );
 

@@ -16,20 +16,21 @@ pub(super) fn call(global: Global, arguments: &[Id], values: &mut Values<'_>) ->
         (Global::Other, _) => Ok(values.add(Value::Other)),
         (Global::Dict, []) => Ok(values.add(Value::Dict(Vec::new()))),
         (Global::Dict, &[source]) => dict(source, values),
+        (Global::DefaultDict, _) => Ok(values.add(Value::Dict(Vec::new()))),
         (Global::Sequence, []) => Ok(values.add(Value::List(Vec::new()))),
         (Global::Sequence, &[source]) => match values.sequence(source) {
             Some(_) => Ok(source),
-            None => Err("a set or size is built from a value that is not a sequence"),
+            None => Ok(values.add(Value::Other)),
         },
         (Global::RebuildParameter | Global::Tensor, &[tensor, ..]) => match values.get(tensor) {
-            Value::Tensor(_) => Ok(tensor),
+            Value::Tensor(_) | Value::Object(_) | Value::Other => Ok(tensor),
             _ => Err("a parameter is built from a value that is not a tensor"),
         },
         (Global::RebuildTensor | Global::RebuildTypedTensor, _) => tensor(global, arguments, values),
         (Global::RebuildFromType, &[function, _, inner, ..]) => {
             let Value::Global(function @ (Global::RebuildTensor | Global::RebuildTypedTensor)) = *values.get(function)
             else {
-                return Err("a tensor of another class is rebuilt in an unknown way");
+                return Ok(values.add(Value::Other));
             };
             let inner = values
                 .arguments(inner)
@@ -44,8 +45,11 @@ fn tensor(function: Global, arguments: &[Id], values: &mut Values<'_>) -> Result
     let &[storage, offset, shape, strides, ..] = arguments else {
         return Err("a tensor needs a storage, an offset, a shape and strides");
     };
-    let Value::Storage(storage) = *values.get(storage) else {
-        return Err("the storage of a tensor is not a storage");
+    let storage = match values.get(storage) {
+        Value::Storage(storage) => *storage,
+        // Its numbers are stored in a way that is unknown here.
+        Value::Other | Value::Object(_) => return Ok(values.add(Value::Other)),
+        _ => return Err("the storage of a tensor is not a storage"),
     };
     let element = match (function, arguments.get(6)) {
         (Global::RebuildTypedTensor, Some(&dtype)) => match *values.get(dtype) {
@@ -68,13 +72,28 @@ fn tensor(function: Global, arguments: &[Id], values: &mut Values<'_>) -> Result
     Ok(values.add(Value::Tensor(Box::new(view))))
 }
 
-/// The storage that a persistent id refers to: `("storage", class, key, location, count, part)`.
-pub(super) fn storage(id: Id, values: &Values<'_>) -> Option<Storage> {
-    let &[_, class, key, _, count, ref part @ ..] = values.sequence(id)? else {
+/// What a persistent id refers to.
+pub(super) enum Persistent {
+    Storage(Storage),
+    /// A storage of a class that has no meaning here.
+    UnknownStorage,
+    /// A class of modules, which old files write with its source.
+    Class(Id),
+}
+
+/// What a persistent id refers to: `("storage", class, key, location, count, part)`, or `("module", class, …)`.
+pub(super) fn persistent(id: Id, values: &Values<'_>) -> Option<Persistent> {
+    let (&kind, rest) = values.sequence(id)?.split_first()?;
+    if values.text(kind) == Some("module") {
+        return rest.first().map(|&class| Persistent::Class(class));
+    }
+    let &[class, key, _, count, ref part @ ..] = rest else {
         return None;
     };
-    let Value::Global(Global::Storage(element)) = *values.get(class) else {
-        return None;
+    let element = match values.get(class) {
+        Value::Global(Global::Storage(element)) => *element,
+        Value::Unknown { .. } | Value::Other => return Some(Persistent::UnknownStorage),
+        _ => return None,
     };
     values.text(key)?;
     let (first, count) = match part.first().and_then(|&part| values.sequence(part)) {
@@ -82,12 +101,12 @@ pub(super) fn storage(id: Id, values: &Values<'_>) -> Option<Storage> {
         Some(_) => return None,
         None => (0, values.count(count)?),
     };
-    Some(Storage {
+    Some(Persistent::Storage(Storage {
         element,
         key,
         first,
         count,
-    })
+    }))
 }
 
 /// A dict from another dict, or from a sequence of pairs, as Python 2 wrote it.
@@ -95,6 +114,7 @@ fn dict(source: Id, values: &mut Values<'_>) -> Result<Id, &'static str> {
     let items = match values.get(source) {
         Value::Dict(_) => return Ok(source),
         Value::List(items) | Value::Tuple(items) => items,
+        Value::Object(_) | Value::Other => return Ok(values.add(Value::Other)),
         _ => return Err("a dict is built from a value that is neither a dict nor a list of pairs"),
     };
     let pair = |&item: &Id| match values.sequence(item) {

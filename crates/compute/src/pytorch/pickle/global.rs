@@ -1,13 +1,14 @@
-//! The Python names that a state dict may refer to, and the data that each represents here.
+//! The Python names that mean something in a state dict, and the data that each represents here.
 
 use crate::pytorch::element::ElementType;
-use crate::pytorch::error::PytorchError;
 
-/// A Python name that SCV understands. Nothing in Python is called, and any other name is refused.
+/// A Python name that SCV understands. Nothing in Python is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Global {
     /// `collections.OrderedDict` and `Counter`: a dict.
     Dict,
+    /// `collections.defaultdict`, which is made from a function for its defaults: a dict.
+    DefaultDict,
     /// `set` and `frozenset` of Python 2 and 3, `torch.Size`: the sequence they are built from.
     Sequence,
     /// A class of storages.
@@ -34,6 +35,7 @@ impl Global {
     pub(super) fn named(module: &str, name: &str) -> Option<Global> {
         Some(match (module, name) {
             ("collections", "OrderedDict" | "Counter") => Self::Dict,
+            ("collections", "defaultdict") => Self::DefaultDict,
             ("builtins" | "__builtin__", "set" | "frozenset") | ("torch", "Size") => Self::Sequence,
             ("torch" | "torch.storage", "UntypedStorage") => Self::Storage(None),
             ("torch" | "torch.cuda", class) if ElementType::of_storage(class).is_some() => {
@@ -48,27 +50,5 @@ impl Global {
             ("torch", "device") | ("argparse", "Namespace") | ("_codecs", "encode") => Self::Other,
             _ => return None,
         })
-    }
-}
-
-/// The error for a name that is not a [`Global`].
-pub(super) fn refused(name: &str, offset: usize) -> PytorchError {
-    let is_layer = ["torch.nn.", "torchvision.models."]
-        .iter()
-        .any(|module| name.starts_with(module));
-    let name = shortened(name);
-    if is_layer {
-        PytorchError::WholeModel { name, offset }
-    } else {
-        PytorchError::Global { name, offset }
-    }
-}
-
-/// The part of a name that fits into a message.
-fn shortened(name: &str) -> String {
-    const MAX_SHOWN: usize = 120;
-    match name.char_indices().nth(MAX_SHOWN) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
     }
 }

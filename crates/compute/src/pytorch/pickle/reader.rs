@@ -23,11 +23,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The offset of the current instruction.
-    pub(super) fn instruction(&self) -> usize {
-        self.instruction
-    }
-
     /// The offset of the next byte.
     pub(super) fn position(&self) -> usize {
         self.position
@@ -98,15 +93,8 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(line).map_err(|_| self.broken("a line is not text"))
     }
 
-    /// Text of `count` bytes.
+    /// A text of `count` bytes. Paths may hold bytes that are no UTF-8, and no key of a tensor does.
     pub(super) fn text(&mut self, count: usize) -> Result<Value<'a>> {
-        let taken = self.take(count)?;
-        let text = std::str::from_utf8(taken).map_err(|_| self.broken("a text is not UTF-8"))?;
-        Ok(Value::Text(Cow::Borrowed(text)))
-    }
-
-    /// A Python 2 string of `count` bytes: a text if it is valid UTF-8.
-    pub(super) fn string(&mut self, count: usize) -> Result<Value<'a>> {
         let text = std::str::from_utf8(self.take(count)?);
         Ok(text.map_or(Value::Other, |text| Value::Text(Cow::Borrowed(text))))
     }
@@ -146,7 +134,8 @@ impl<'a> Reader<'a> {
             "00" | "01" => Ok(Value::Other),
             digits => match digits.trim_end_matches('L').parse() {
                 Ok(integer) => Ok(Value::Integer(integer)),
-                Err(_) => Err(self.broken("a number is malformed or too large")),
+                Err(_) if is_decimal(digits) => Ok(Value::Other),
+                Err(_) => Err(self.broken("a number is malformed")),
             },
         }
     }
@@ -160,7 +149,8 @@ impl<'a> Reader<'a> {
         };
         match wide.get_mut(..count) {
             Some(low) => low.copy_from_slice(bytes),
-            None => return Err(self.broken(format!("an integer of {count} bytes is too large"))),
+            // The state of a random generator, for example.
+            None => return Ok(Value::Other),
         }
         Ok(Value::Integer(i128::from_le_bytes(wide)))
     }
@@ -176,4 +166,9 @@ fn escaped(text: &[u8]) -> Option<(char, &[u8])> {
     let code = std::str::from_utf8(text.get(2..2 + digits)?).ok()?;
     let character = char::from_u32(u32::from_str_radix(code, 16).ok()?)?;
     Some((character, text.get(2 + digits..)?))
+}
+
+fn is_decimal(text: &str) -> bool {
+    let digits = text.trim_end_matches('L').trim_start_matches('-');
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -23,12 +23,41 @@ pub(crate) enum Value<'a> {
     Tuple(Vec<Id>),
     /// Pairs in the order in which they were set. Of two pairs with the same key the later one counts.
     Dict(Vec<(Id, Id)>),
-    /// One of the allowed names.
+    /// One of the names with a meaning.
     Global(Global),
+    /// Any other name.
+    Unknown {
+        /// The module, a text.
+        module: Id,
+        /// The name in the module, a text.
+        name: Id,
+    },
+    Object(Box<Object>),
     Storage(Storage),
     Tensor(Box<View>),
     /// Values that SCV does not need: booleans, floating point numbers, bytes, a device.
     Other,
+}
+
+/// An object of a class that means nothing here, as far as the pickle spells it out.
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// What was called to make it, which is usually its class.
+    pub class: Id,
+    /// Its attributes: a dict, or a tuple that begins with one.
+    pub state: Option<Id>,
+    /// Its pairs, if its class is a kind of dict.
+    pub items: Vec<(Id, Id)>,
+}
+
+impl Object {
+    pub(super) fn of(class: Id) -> Self {
+        Self {
+            class,
+            state: None,
+            items: Vec::new(),
+        }
+    }
 }
 
 /// Where the numbers of tensors are stored, according to the pickle.
@@ -112,15 +141,53 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// The pairs of a dict; empty if the value is not a dict.
+    /// The pairs of a dict, or of an object that is a kind of dict; empty for other values.
     pub(crate) fn pairs(&self, id: Id) -> &[(Id, Id)] {
+        match self.get(id) {
+            Value::Dict(pairs) => pairs,
+            Value::Object(object) => &object.items,
+            _ => &[],
+        }
+    }
+
+    /// The attributes of an object; empty for other values.
+    pub(crate) fn attributes(&self, id: Id) -> &[(Id, Id)] {
+        let Value::Object(object) = self.get(id) else {
+            return &[];
+        };
+        let Some(state) = object.state else { return &[] };
+        match self.get(state) {
+            Value::Tuple(parts) => parts.first().map_or(&[], |&dict| self.dict(dict)),
+            _ => self.dict(state),
+        }
+    }
+
+    fn dict(&self, id: Id) -> &[(Id, Id)] {
         match self.get(id) {
             Value::Dict(pairs) => pairs,
             _ => &[],
         }
     }
 
-    /// The arguments of a call: the first eight, because no allowed name reads more.
+    /// The name of a name or of the class of an object, such as `numpy.ndarray`.
+    pub(crate) fn class_name(&self, id: Id) -> Option<String> {
+        /// The longest part of a name that fits into a message, in characters.
+        const MAX_SHOWN: usize = 60;
+        let shown = |id| {
+            self.text(id)
+                .map(|text| text.chars().take(MAX_SHOWN).collect::<String>())
+        };
+        match self.get(id) {
+            Value::Unknown { module, name } => Some(format!("{}.{}", shown(*module)?, shown(*name)?)),
+            Value::Object(object) => match self.get(object.class) {
+                Value::Unknown { module, name } => Some(format!("{}.{}", shown(*module)?, shown(*name)?)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The arguments of a call: the first eight, because no name with a meaning reads more.
     pub(super) fn arguments(&self, id: Id) -> Option<Vec<Id>> {
         Some(self.sequence(id)?.iter().take(8).copied().collect())
     }

@@ -1,39 +1,16 @@
 //! Reads a view of a storage into numbers in row-major order.
 
-use super::element::ElementType;
-use super::pickle::value::View;
+use super::entry::{Entry, Reason, element_count};
+use crate::pytorch::element::ElementType;
 
-/// Why a view cannot be read.
-pub(super) type Reason = String;
-
-/// The shape of a view, if its elements fit into the address space.
-pub(super) fn shape(view: &View) -> Result<Vec<usize>, Reason> {
-    let shape: Option<Vec<usize>> = view.shape.iter().map(|&size| usize::try_from(size).ok()).collect();
-    let shape = shape.ok_or_else(|| format!("a shape of {:?} is too large", view.shape))?;
-    match element_count(&shape) {
-        Some(_) => Ok(shape),
-        None => Err(format!("a shape of {shape:?} is too large")),
-    }
-}
-
-/// The number of elements of a shape; `None` if it overflows.
-pub(super) fn element_count(shape: &[usize]) -> Option<usize> {
-    if shape.contains(&0) {
-        return Some(0);
-    }
-    shape
-        .iter()
-        .try_fold(1_usize, |product, &size| product.checked_mul(size))
-}
-
-/// The numbers of a view of `shape` over the bytes of its storage, whose byte order is reversed if they are
-/// `big_endian`.
-pub(super) fn numbers(view: &View, shape: &[usize], bytes: &[u8], big_endian: bool) -> Result<Vec<f32>, Reason> {
+/// The numbers of a tensor from the bytes of its storage, whose byte order is reversed if they are `big_endian`.
+pub(super) fn numbers(entry: &Entry, bytes: &[u8], big_endian: bool) -> Result<Vec<f32>, Reason> {
+    let shape = entry.shape.as_slice();
     let count = element_count(shape).unwrap_or(0);
     if count == 0 {
         return Ok(Vec::new());
     }
-    let layout = CheckedLayout::new(view, shape, bytes.len())?;
+    let layout = CheckedLayout::new(entry, bytes.len())?;
     let (row, outer) = shape.split_last().unwrap_or((&1, &[]));
     let step = layout.strides.last().copied().unwrap_or(0);
     let mut numbers = Vec::with_capacity(count);
@@ -41,7 +18,7 @@ pub(super) fn numbers(view: &View, shape: &[usize], bytes: &[u8], big_endian: bo
     let mut position = layout.first;
     loop {
         for column in 0..*row {
-            let next = number(view.element, bytes, position + column * step, big_endian);
+            let next = number(entry.element, bytes, position + column * step, big_endian);
             numbers.push(next.ok_or("its bytes are not in the file")?);
         }
         // The last outer dimension that is not at its end advances by one; those after it start again at 0.
@@ -65,16 +42,17 @@ struct CheckedLayout {
 
 impl CheckedLayout {
     /// Checks a view against its storage, of which `length` bytes are in the file.
-    fn new(view: &View, shape: &[usize], length: usize) -> Result<CheckedLayout, Reason> {
-        let held = (length / view.element.size()) as u64;
+    fn new(entry: &Entry, length: usize) -> Result<CheckedLayout, Reason> {
+        let (view, shape) = (&entry.place, entry.shape.as_slice());
+        let held = (length / entry.element.size()) as u64;
         let last = shape
             .iter()
             .zip(&view.strides)
             .try_fold(view.offset, |last, (&size, &stride)| {
                 last.checked_add(stride.checked_mul(size as u64 - 1)?)
             });
-        let in_storage = last.is_some_and(|last| last < elements(view));
-        let in_file = last.and_then(|last| last.checked_add(view.storage.first));
+        let in_storage = last.is_some_and(|last| last < view.count);
+        let in_file = last.and_then(|last| last.checked_add(view.first));
         if !in_storage || in_file.is_none_or(|last| last >= held) {
             return Err(format!(
                 "offset {}, shape {shape:?} and strides {:?} reach beyond the {held} elements of its storage; \
@@ -85,19 +63,11 @@ impl CheckedLayout {
         // The stride of a dimension of one element is never used, and can be anything.
         let strides = shape.iter().zip(&view.strides);
         Ok(CheckedLayout {
-            first: (view.storage.first + view.offset) as usize,
+            first: (view.first + view.offset) as usize,
             strides: strides
                 .map(|(&size, &stride)| if size == 1 { 0 } else { stride as usize })
                 .collect(),
         })
-    }
-}
-
-/// The number of elements that the pickle claims for the storage.
-fn elements(view: &View) -> u64 {
-    match view.storage.element {
-        Some(_) => view.storage.count,
-        None => view.storage.count / view.element.size() as u64,
     }
 }
 

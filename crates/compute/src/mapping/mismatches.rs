@@ -3,29 +3,45 @@
 use std::collections::HashMap;
 
 use super::layers::Layer;
-use super::pair::Pair;
-use crate::error::{NamedShape, UnfitTensors, WeightError, WeightRule};
-use crate::pytorch::state_dict::Entry;
-use crate::weights::not_finite;
+use super::numbers::Unordered;
+use crate::error::{ComputeError, NamedShape, UnfitTensors, WeightError, WeightRule};
+use crate::pytorch::error::PytorchError;
+use crate::tensor_file::Entry;
 
-/// A tensor that is used as a weight, but does not hold floating point numbers, or not only finite ones.
-pub(super) fn wrong_numbers(pair: &Pair, entry: &Entry) -> Option<WeightError> {
-    let given = NamedShape::new(&entry.key, &entry.shape);
-    let needed = NamedShape::new(&pair.graph_key, &pair.shape);
-    if let Some(numbers) = &entry.numbers {
-        return not_finite(given, needed, numbers.iter().copied());
-    }
+/// How many layers a message names.
+const MAX_SHOWN: usize = 12;
+
+/// A tensor that is used as a weight, but does not hold floating point numbers.
+pub(super) fn other_type(needed: NamedShape, entry: &Entry) -> WeightError {
     let (expected, actual) = ("float32, float16, bfloat16 or float64", entry.element.to_string());
-    Some(WeightError {
+    WeightError {
         message: format!("Tensor {} has type {actual}; save it as {expected}.", entry.key),
-        tensors: UnfitTensors::pair(given, needed),
+        tensors: UnfitTensors::pair(NamedShape::new(&entry.key, &entry.shape), needed),
         ..error(&entry.key, WeightRule::Dtype, expected, &actual)
-    })
+    }
 }
 
-/// A tensor with a key of the network, but another shape.
-pub(super) fn other_shape(key: &str, shape: &[usize], entry: &Entry) -> WeightError {
-    shape_mismatch(NamedShape::new(key, shape), NamedShape::new(&entry.key, &entry.shape))
+/// A tensor whose numbers cannot be read.
+pub(super) fn unreadable(needed: NamedShape, entry: &Entry, reason: &PytorchError) -> WeightError {
+    WeightError {
+        message: format!("Tensor {}: {reason}.", entry.key),
+        tensors: UnfitTensors::pair(NamedShape::new(&entry.key, &entry.shape), needed),
+        ..error(&entry.key, WeightRule::Present, "its numbers", "nothing")
+    }
+}
+
+/// A tensor that is computed from others in a way that is not supported.
+pub(super) fn not_computed(entry: &Entry) -> WeightError {
+    let key = &entry.key;
+    WeightError {
+        message: format!(
+            "Tensor {key} is part of a parametrisation, such as a spectral normalisation or pruning, and only weight \
+             normalisation is computed here; make it permanent before saving, with \
+             torch.nn.utils.parametrize.remove_parametrizations, remove_spectral_norm or prune.remove."
+        ),
+        tensors: UnfitTensors::only_given(NamedShape::new(key, &entry.shape)),
+        ..error(key, WeightRule::Known, "a weight", "a part of one")
+    }
 }
 
 /// A tensor that belongs to no layer of the network.
@@ -38,33 +54,51 @@ pub(super) fn unused(tensor: NamedShape) -> WeightError {
     }
 }
 
-/// A layer that several layers of the file could fill.
-pub(super) fn ambiguous(layer: &Layer, candidates: &[&Layer]) -> Vec<WeightError> {
-    const MAX_SHOWN: usize = 4;
-    let mismatch = |(name, shape): &(String, Vec<usize>)| {
-        let key = layer.key(name);
-        let keys: Vec<String> = candidates
-            .iter()
-            .take(MAX_SHOWN)
-            .map(|candidate| candidate.key(name))
-            .collect();
-        let keys = keys.join(", ");
-        let more = if candidates.len() > MAX_SHOWN { ", …" } else { "" };
-        WeightError {
-            message: format!(
-                "Tensor {key} could be any of {keys}{more}: they have its shape, and the layers of the file are not in \
-                 the order of the network; rename the keys of the file to those of the network."
-            ),
-            tensors: UnfitTensors::only_needed(NamedShape::new(&key, shape)),
-            ..error(
-                &key,
-                WeightRule::Present,
-                &format!("{shape:?}"),
-                &format!("{keys}{more}"),
-            )
-        }
+/// Layers of equal shapes that nothing tells apart.
+pub(super) fn ambiguous(ours: &[&Layer], theirs: &[&Layer], reason: Unordered) -> WeightError {
+    let why = match reason {
+        Unordered::Names => "their names do not tell their order",
+        Unordered::File => "the numbers in their names contradict their order in the file",
+        Unordered::Network => "the numbers in their names contradict the order of other layers",
     };
-    layer.shapes().iter().map(mismatch).collect()
+    let quoted = ours.iter().zip(theirs).take(MAX_SHOWN);
+    let quoted: Vec<String> = quoted
+        .map(|(ours, theirs)| format!("{:?}: {:?}", ours.word(), theirs.word()))
+        .collect();
+    let more = if ours.len() > MAX_SHOWN { ", …" } else { "" };
+    let (needed, given) = (words(ours), words(theirs));
+    let key = ours
+        .first()
+        .and_then(|layer| Some(layer.key(&layer.shapes().first()?.0)))
+        .unwrap_or_default();
+    let shape = ours
+        .first()
+        .and_then(|layer| layer.shapes().first())
+        .map(|(_, shape)| shape.clone());
+    WeightError {
+        message: format!(
+            "Layers {needed} could each be any of {given} of the file: these have equal shapes, and {why}. Say which is which \
+             with `map`, as {{{}{more}}} in the right order.",
+            quoted.join(", ")
+        ),
+        tensors: UnfitTensors::only_needed(NamedShape::new(&key, &shape.unwrap_or_default())),
+        ..error(&key, WeightRule::Distinct, &needed, &given)
+    }
+}
+
+fn words(layers: &[&Layer]) -> String {
+    let shown: Vec<&str> = layers.iter().take(MAX_SHOWN).map(|layer| layer.word()).collect();
+    let more = if layers.len() > MAX_SHOWN { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// Weights that cannot be written.
+pub(super) fn unwritable(reason: &ComputeError) -> WeightError {
+    WeightError {
+        key: None,
+        message: format!("The weights cannot be written: {reason}."),
+        ..error("", WeightRule::Readable, "tensors", "none")
+    }
 }
 
 /// The layers of either side that have no counterpart with the same shapes. Two layers that differ only in their shapes
@@ -118,12 +152,13 @@ fn shape_mismatches(ours: &Layer, theirs: &Layer) -> Vec<WeightError> {
         .filter(|((_, needed), (_, given))| needed != given)
         .map(|((name, needed), (_, given))| {
             let given = NamedShape::new(&theirs.key(name), given);
-            shape_mismatch(NamedShape::new(&ours.key(name), needed), given)
+            shape(NamedShape::new(&ours.key(name), needed), given)
         })
         .collect()
 }
 
-fn shape_mismatch(needed: NamedShape, given: NamedShape) -> WeightError {
+/// A tensor of another shape.
+pub(super) fn shape(needed: NamedShape, given: NamedShape) -> WeightError {
     let (key, state_key) = (needed.key.clone(), &given.key);
     let (expected, actual) = (format!("{:?}", needed.shape), format!("{:?}", given.shape));
     let message = if key == *state_key {
