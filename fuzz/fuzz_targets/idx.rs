@@ -19,6 +19,7 @@ fuzz_target!(|data: &[u8]| {
         name,
         class_names: None,
         first_label: u16::from(split % 2),
+        allow_empty_classes: split % 3 == 0,
         transposed: split % 4 > 1,
         statistics: None,
         files: IdxFiles {

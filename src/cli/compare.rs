@@ -27,7 +27,7 @@ pub(super) struct Compare {
     #[arg(value_name = "OTHER[:VERSION]")]
     other: Option<VersionName>,
     /// Number of versions to list, at most 100
-    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=100))]
+    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=100), conflicts_with = "other")]
     count: u32,
     /// Similarity measure of layers
     #[arg(long, value_enum, default_value_t)]

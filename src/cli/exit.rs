@@ -167,11 +167,17 @@ pub(super) fn in_terms_of_options(message: &str, options: &[String]) -> String {
 
 /// The option that sets a field of the API.
 fn option_of(field: &str) -> String {
-    match field.strip_prefix("settings.").unwrap_or(field) {
+    let prefixes = ["settings.", "filter."];
+    match prefixes
+        .iter()
+        .find_map(|prefix| field.strip_prefix(prefix))
+        .unwrap_or(field)
+    {
         // Commands that also accept the index of a test image use --file for an image of the user.
         "image" => "file".to_owned(),
         "onnxData" => "data".to_owned(),
-        "modelId" => "model".to_owned(),
+        "modelId" | "models" => "model".to_owned(),
+        "excludeModels" => "exclude-model".to_owned(),
         field => kebab_case(field),
     }
 }

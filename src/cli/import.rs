@@ -59,6 +59,9 @@ struct Idx {
     /// Label of the first class
     #[arg(long, value_name = "N", value_parser = whole::<u16>(0..=65_535))]
     first_label: Option<u16>,
+    /// Classes may have no train images
+    #[arg(long)]
+    allow_empty_classes: bool,
     /// Rows and columns are swapped in the files, as in EMNIST
     #[arg(long)]
     transposed: bool,
@@ -98,6 +101,7 @@ impl Idx {
             "format": "IDX",
             "classNames": self.class_names,
             "firstLabel": self.first_label,
+            "allowEmptyClasses": self.allow_empty_classes.then_some(true),
             "transposed": self.transposed.then_some(true),
             "mean": self.mean,
             "std": self.std,

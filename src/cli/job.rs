@@ -42,9 +42,31 @@ pub(super) struct Job {
 pub(super) struct JobVersion {
     #[serde(flatten)]
     pub(super) version: Version,
+    format: String,
+    dataset: Dataset,
     parameter_count: u64,
     layers: Count,
     duplicate_of: Option<Version>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Dataset {
+    name: String,
+}
+
+impl JobVersion {
+    /// Its test accuracy, or why it has none.
+    fn accuracy(&self) -> String {
+        let told = test_accuracy(self.version.accuracy);
+        match (self.version.accuracy, self.format.as_str()) {
+            (Some(_), _) => told,
+            (None, "ACTIVATIONS") => format!("{told} (it has activations only)"),
+            (None, _) => format!(
+                "{told} (its output is not one finite number for each class of {})",
+                self.dataset.name
+            ),
+        }
+    }
 }
 
 impl std::fmt::Display for JobVersion {
@@ -80,7 +102,7 @@ impl Job {
         format!(
             "id kind status phase progress attempts epochs {{ epoch loss accuracy }} failure {{ code message layer }}
              createdAt startedAt finishedAt newDatasetName
-             version {{ {0} parameterCount layers(first: 1) {{ totalCount }} duplicateOf {{ {0} }} }}",
+             version {{ {0} format dataset {{ name }} parameterCount layers(first: 1) {{ totalCount }} duplicateOf {{ {0} }} }}",
             Version::FIELDS
         )
     }
@@ -157,7 +179,7 @@ impl Job {
         };
         let mut text = format!(
             "{version} is ready: {}, {}, {} parameters",
-            test_accuracy(version.version.accuracy),
+            version.accuracy(),
             counted(version.layers.total_count, "layer"),
             version.parameter_count,
         );

@@ -153,6 +153,27 @@ impl Push {
         }
     }
 
+    /// Checks that no option for ONNX files is given with activations, which would ignore it.
+    fn check_activations(&self, file: &Path) -> anyhow::Result<()> {
+        let options = [
+            ("--data", !self.data.is_empty()),
+            ("--output", self.output.is_some()),
+            ("--height", self.height.is_some()),
+            ("--bgr", self.bgr),
+            ("--mean", !self.mean.is_empty()),
+        ];
+        match options.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => Err(failure(
+                code::USAGE,
+                format!(
+                    "{option} is only for ONNX files, and {} contains activations: leave it out",
+                    file.display()
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn network(&self) -> anyhow::Result<Network> {
         let Some(file) = &self.file else {
             let (Some(list), Some(weights)) = (&self.blocks, &self.weights) else {
@@ -180,19 +201,14 @@ impl Push {
                 );
                 Err(failure(code::USAGE, message))
             }
-            "npz" | "safetensors" if self.has_options_for_onnx() => {
-                let message = format!(
-                    "{} is a file of activations, which were computed with a preprocessing of their own: leave out the options for \
-                     ONNX files",
-                    file.display()
-                );
-                Err(failure(code::USAGE, message))
+            "npz" | "safetensors" => {
+                self.check_activations(file)?;
+                Ok(Network {
+                    fields: json!({ "activations": null }),
+                    files: vec![SentFile::new("input.activations", file)],
+                    blocks: None,
+                })
             }
-            "npz" | "safetensors" => Ok(Network {
-                fields: json!({ "activations": null }),
-                files: vec![SentFile::new("input.activations", file)],
-                blocks: None,
-            }),
             "onnx" | "zip" => self.onnx(file),
             _ => {
                 let kind = bytes(file).ok().and_then(|bytes| foreign_kind(&bytes)).unwrap_or_else(|| {
@@ -205,11 +221,6 @@ impl Push {
                 Err(failure(code::USAGE, message))
             }
         }
-    }
-
-    fn has_options_for_onnx(&self) -> bool {
-        let has_numbers = self.height.is_some() || self.scale.is_some() || !self.mean.is_empty();
-        has_numbers || self.bgr || self.output.is_some() || !self.data.is_empty()
     }
 
     fn onnx(&self, file: &Path) -> anyhow::Result<Network> {

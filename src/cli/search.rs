@@ -25,13 +25,13 @@ pub(super) struct Search {
     /// Name of the layer, such as 4 or 3.main.0, or @ and its position; without it, all layers are listed
     layer: Option<String>,
     /// Number of layers to show, at most 100
-    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=100))]
+    #[arg(short = 'n', long = "count", value_name = "N", default_value_t = 10, value_parser = whole::<u32>(1..=100), requires = "layer")]
     count: u32,
     /// Similarity measure to rank by
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, requires = "layer")]
     measure: Measure,
     /// Prove that no hit is missing, however many layers have to be compared
-    #[arg(long)]
+    #[arg(long, requires = "layer")]
     exact: bool,
     #[command(flatten)]
     filter: FilterOptions,
@@ -50,6 +50,7 @@ pub(super) enum Measure {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Candidate layers")]
+#[group(id = "candidates", multiple = true, requires = "layer")]
 struct FilterOptions {
     /// Minimum accuracy of the candidate's version on its own data set, 0 to 1
     #[arg(long, value_name = "FRACTION", value_parser = number::<f64>(0.0..=1.0))]

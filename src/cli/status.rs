@@ -42,8 +42,8 @@ struct Limits {
     timeout_seconds: u64,
     concurrent_requests: u64,
     requests_per_minute: u64,
-    file_bytes: u64,
-    upload_bytes: u64,
+    file_bytes: f64,
+    upload_bytes: f64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -132,8 +132,8 @@ impl Overview {
                 "uploads",
                 format!(
                     "files up to {}, {} per request",
-                    HumanBytes(limits.file_bytes),
-                    HumanBytes(limits.upload_bytes)
+                    HumanBytes(limits.file_bytes as u64),
+                    HumanBytes(limits.upload_bytes as u64)
                 ),
             ),
         ]);

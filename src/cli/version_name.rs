@@ -10,6 +10,7 @@ use super::client::{Client, ClientError};
 use super::exit::not_found;
 use super::model::{self, Version};
 use super::table::counted;
+use crate::shell;
 
 /// The name of a version: `MODEL`, `MODEL:3`, `MODEL:latest` or `MODEL:best`.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,6 +122,11 @@ pub(super) async fn find(client: &Client, name: &VersionName) -> anyhow::Result<
     Err(match (choice, versions.nodes.into_iter().next()) {
         (_, None) => not_found(format!("model {model:?} has no versions yet")),
         (Choice::Number(number), _) => not_found(format!("model {model:?} has no version {number}: {has}")),
+        // Only the alias of the best one needs more than a version that is ready.
+        (Choice::Alias(_), Some(newest)) if newest.status == "READY" => not_found(format!(
+            "no version of model {model:?} has an accuracy, so none is the best: name one by its number, or {} for the newest",
+            shell::word(model)
+        )),
         (Choice::Alias(_), Some(newest)) => {
             let reason = newest.reason(client).await?;
             not_found(format!("no version of model {model:?} is ready: {reason}"))

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::value::{ANY, COUNT, bytes, whole};
+use super::value::{INT, bytes, whole};
 
 /// Limits per document, per request and on concurrent work. `serverInfo` reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
@@ -13,7 +13,7 @@ pub struct Limits {
     pub document_bytes: usize,
 
     /// Maximum tokens of a document: names, values and punctuators
-    #[arg(long = "max-tokens", env = "SCV_MAX_TOKENS", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 10_000)]
+    #[arg(long = "max-tokens", env = "SCV_MAX_TOKENS", value_name = "N", value_parser = whole::<usize>(INT), default_value_t = 10_000)]
     pub tokens: usize,
 
     /// Maximum nesting depth of a document. The deepest query of common clients, a page of similar layers with their models,
@@ -22,19 +22,19 @@ pub struct Limits {
     pub depth: u32,
 
     /// Maximum fields of a document, counted through fragments
-    #[arg(long = "max-fields", env = "SCV_MAX_FIELDS", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 2_000)]
+    #[arg(long = "max-fields", env = "SCV_MAX_FIELDS", value_name = "N", value_parser = whole::<usize>(INT), default_value_t = 2_000)]
     pub fields: usize,
 
     /// Maximum fields at the root of a query or mutation, counted through fragments
-    #[arg(long = "max-root-fields", env = "SCV_MAX_ROOT_FIELDS", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 32)]
+    #[arg(long = "max-root-fields", env = "SCV_MAX_ROOT_FIELDS", value_name = "N", value_parser = whole::<usize>(INT), default_value_t = 32)]
     pub root_fields: usize,
 
     /// Maximum aliases of a document, counted through fragments
-    #[arg(long = "max-aliases", env = "SCV_MAX_ALIASES", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 64)]
+    #[arg(long = "max-aliases", env = "SCV_MAX_ALIASES", value_name = "N", value_parser = whole::<usize>(INT), default_value_t = 64)]
     pub aliases: usize,
 
     /// Maximum complexity of a document: each field counts 1, multiplied by the page size of every list around it
-    #[arg(long = "max-complexity", env = "SCV_MAX_COMPLEXITY", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 50_000)]
+    #[arg(long = "max-complexity", env = "SCV_MAX_COMPLEXITY", value_name = "N", value_parser = whole::<usize>(INT), default_value_t = 50_000)]
     pub complexity: usize,
 
     /// Approximate maximum size of a response before compression; larger ones are aborted
@@ -42,7 +42,7 @@ pub struct Limits {
     pub response_bytes: usize,
 
     /// Maximum requests in one batch
-    #[arg(long = "max-batch", env = "SCV_MAX_BATCH", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 10)]
+    #[arg(long = "max-batch", env = "SCV_MAX_BATCH", value_name = "N", value_parser = whole::<usize>(INT), default_value_t = 10)]
     pub batch: usize,
 
     /// Maximum size of a request without its files
@@ -58,7 +58,7 @@ pub struct Limits {
     pub upload_bytes: usize,
 
     /// Maximum files per request. A data set has four; an ONNX file can keep its weights in many
-    #[arg(long = "max-files", env = "SCV_MAX_FILES", value_name = "N", value_parser = whole::<usize>(ANY), default_value_t = 64)]
+    #[arg(long = "max-files", env = "SCV_MAX_FILES", value_name = "N", value_parser = whole::<usize>(INT), default_value_t = 64)]
     pub files: usize,
 
     /// Timeout of a request in seconds
@@ -70,13 +70,13 @@ pub struct Limits {
         long = "max-concurrent-requests",
         env = "SCV_MAX_CONCURRENT_REQUESTS",
         value_name = "N",
-        value_parser = whole::<u32>(COUNT),
+        value_parser = whole::<u32>(INT),
         default_value_t = 256
     )]
     pub concurrent_requests: u32,
 
     /// Maximum concurrent subscriptions
-    #[arg(long = "max-subscriptions", env = "SCV_MAX_SUBSCRIPTIONS", value_name = "N", value_parser = whole::<u32>(COUNT), default_value_t = 1_000)]
+    #[arg(long = "max-subscriptions", env = "SCV_MAX_SUBSCRIPTIONS", value_name = "N", value_parser = whole::<u32>(INT), default_value_t = 1_000)]
     pub subscriptions: u32,
 
     /// Maximum concurrent subscriptions per token, or per address without a token
@@ -84,7 +84,7 @@ pub struct Limits {
         long = "max-client-subscriptions",
         env = "SCV_MAX_CLIENT_SUBSCRIPTIONS",
         value_name = "N",
-        value_parser = whole::<u32>(COUNT),
+        value_parser = whole::<u32>(INT),
         default_value_t = 200
     )]
     pub client_subscriptions: u32,
@@ -94,17 +94,17 @@ pub struct Limits {
         long = "max-sockets-per-address",
         env = "SCV_MAX_SOCKETS_PER_ADDRESS",
         value_name = "N",
-        value_parser = whole::<u32>(COUNT),
+        value_parser = whole::<u32>(INT),
         default_value_t = 1_000
     )]
     pub sockets_per_address: u32,
 
     /// Maximum concurrent uploads; further ones are refused as OVERLOADED
-    #[arg(long = "max-uploads", env = "SCV_MAX_UPLOADS", value_name = "N", value_parser = whole::<u32>(COUNT), default_value_t = 16)]
+    #[arg(long = "max-uploads", env = "SCV_MAX_UPLOADS", value_name = "N", value_parser = whole::<u32>(INT), default_value_t = 16)]
     pub uploads: u32,
 
     /// Maximum concurrent uploads per token, or per address without a token
-    #[arg(long = "max-client-uploads", env = "SCV_MAX_CLIENT_UPLOADS", value_name = "N", value_parser = whole::<u32>(COUNT), default_value_t = 8)]
+    #[arg(long = "max-client-uploads", env = "SCV_MAX_CLIENT_UPLOADS", value_name = "N", value_parser = whole::<u32>(INT), default_value_t = 8)]
     pub client_uploads: u32,
 
     /// Rate limit: requests per minute and token, or per address without a token; 0 disables it
@@ -112,7 +112,7 @@ pub struct Limits {
         long = "max-requests-per-minute",
         env = "SCV_MAX_REQUESTS_PER_MINUTE",
         value_name = "N",
-        value_parser = whole::<u32>(COUNT),
+        value_parser = whole::<u32>(INT),
         default_value_t = 60_000
     )]
     pub requests_per_minute: u32,

@@ -12,12 +12,6 @@ pub const MAX_INT: u64 = i32::MAX as u64;
 /// Whole numbers from 0 that the API's type `Int` can represent.
 pub const INT: RangeInclusive<u64> = 0..=MAX_INT;
 
-/// Whole numbers of 32 bits.
-pub const COUNT: RangeInclusive<u64> = 0..=u32::MAX as u64;
-
-/// Whole numbers without an upper limit.
-pub const ANY: RangeInclusive<u64> = 0..=u64::MAX;
-
 /// Units of sizes, with their bytes.
 const UNITS: [(&str, u64); 5] = [
     ("B", 1),
@@ -159,9 +153,9 @@ mod tests {
             let expected = "expected a whole number from 1 to 65535".to_owned();
             assert_eq!(port(text), Err(expected), "{text:?}");
         }
-        let count = whole::<usize>(ANY);
+        let count = whole::<usize>(0..=u64::MAX);
         assert_eq!(count("-1"), Err("expected a whole number, 0 or more".to_owned()));
-        let narrow = whole::<u32>(ANY);
+        let narrow = whole::<u32>(0..=u64::MAX);
         assert!(narrow("4294967296").is_err(), "too large for its type");
     }
 

@@ -47,18 +47,18 @@ pub fn schema(jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
 impl From<Limits> for ServerLimits {
     fn from(limits: Limits) -> Self {
         Self {
-            document_bytes: limits.document_bytes,
+            document_bytes: limits.document_bytes as f64,
             tokens: limits.tokens,
             depth: limits.depth,
             fields: limits.fields,
             root_fields: limits.root_fields,
             aliases: limits.aliases,
             complexity: limits.complexity,
-            response_bytes: limits.response_bytes,
+            response_bytes: limits.response_bytes as f64,
             batch: limits.batch,
-            body_bytes: limits.body_bytes,
-            file_bytes: limits.file_bytes,
-            upload_bytes: limits.upload_bytes,
+            body_bytes: limits.body_bytes as f64,
+            file_bytes: limits.file_bytes as f64,
+            upload_bytes: limits.upload_bytes as f64,
             files: limits.files,
             timeout_seconds: limits.timeout_seconds,
             concurrent_requests: limits.concurrent_requests,

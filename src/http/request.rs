@@ -39,6 +39,12 @@ fn too_slow() -> HttpError {
 /// upload files on behalf of the user who opens it, because browsers send `multipart/form-data` without a preflight.
 const PREFLIGHT_HEADERS: [&str; 3] = ["graphql-preflight", "apollo-require-preflight", "x-requested-with"];
 
+/// The names of UTF-8 in content types. The second one is wrong and common.
+const UTF_8_NAMES: [&str; 2] = ["utf-8", "utf8"];
+
+/// Some programs write it before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The body of an HTTP request.
 #[derive(Debug)]
 pub enum ReceivedBody {
@@ -89,10 +95,10 @@ impl ReceivedBody {
             .map(|media_type| (media_type.essence_str(), media_type))
         {
             Some(("application/json", media_type)) => match media_type.get_param(mime::CHARSET) {
-                None | Some(mime::UTF_8) => read_json(payload, limits).await.map(Self::Json),
-                Some(other) => Err(HttpError::unsupported_media_type(format!(
-                    "the body is encoded as {other}: encode it as UTF-8"
-                ))),
+                Some(other) if !UTF_8_NAMES.iter().any(|name| other.as_str().eq_ignore_ascii_case(name)) => Err(
+                    HttpError::unsupported_media_type(format!("the body is encoded as {other}: encode it as UTF-8")),
+                ),
+                _ => read_json(payload, limits).await.map(Self::Json),
             },
             Some(("multipart/form-data", media_type)) => match media_type.get_param(mime::BOUNDARY) {
                 Some(boundary) => {
@@ -140,7 +146,7 @@ impl GraphqlRequest {
     /// # Errors
     /// A parameter is invalid, or the batch has no requests or too many.
     pub fn from_json(text: &[u8], limits: &Limits) -> Result<Self, HttpError> {
-        let parsed = serde_json::from_slice(text);
+        let parsed = serde_json::from_slice(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
         match parsed.map_err(|error| HttpError::bad_request(format!("the body must be JSON: {error}")))? {
             Value::Object(parameters) => from_parameters(parameters).map(|request| Self::Single(Box::new(request))),
             Value::Array(requests) if requests.is_empty() => {

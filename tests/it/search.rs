@@ -111,7 +111,7 @@ async fn every_filter_admits_exactly_the_layers_that_match_it() {
         (json!({}), vec!["good", "other"]),
         (json!({ "includeOwnModel": true }), vec!["good", "other", "target"]),
         (json!({ "models": [other] }), vec!["other"]),
-        (json!({ "models": [target] }), vec![]),
+        (json!({ "models": [target], "includeOwnModel": true }), vec!["target"]),
         (json!({ "excludeModels": [other] }), vec!["good"]),
         (json!({ "tags": ["y"] }), vec!["other"]),
         (
@@ -142,6 +142,20 @@ async fn every_filter_admits_exactly_the_layers_that_match_it() {
         if filter.get("minScore").is_none() {
             assert_eq!(result["totalCount"], edges(&result).len(), "{filter}");
         }
+    }
+    // Filters that contradict each other would find nothing without a word.
+    for filter in [
+        json!({ "models": [target] }),
+        json!({ "models": [target, other], "excludeModels": [other] }),
+    ] {
+        let query =
+            "query($id: ID!, $filter: SimilarityFilter) { layer(id: $id) { similar(filter: $filter) { exact } } }";
+        let (code, message) = api.error(query, json!({ "id": conv, "filter": filter })).await;
+        assert_eq!(code, "BAD_USER_INPUT", "{message}");
+        assert!(
+            message.starts_with("every model of `filter.models` is left out"),
+            "{message}"
+        );
     }
     let result = similar(api, &conv, json!({ "filter": { "layerKinds": ["Conv2d", "Linear"] } })).await;
     assert_eq!(edges(&result).len(), 6);

@@ -184,6 +184,15 @@ pub(super) fn image_of_dataset(split: Split, index: i32) -> Result<ImageChoice> 
 /// The maximum number of noisy copies, or of points of the integral.
 const MAX_GRADIENTS: usize = 300;
 
+/// The number of noisy copies if none is specified.
+const DEFAULT_SAMPLES: i32 = 25;
+
+/// The deviation of the noise if none is specified.
+const DEFAULT_NOISE: f64 = 0.15;
+
+/// The number of points of the integral if none is specified.
+const DEFAULT_STEPS: i32 = 50;
+
 /// The complexity of a gradient.
 const GRADIENT_COST: usize = 10;
 
@@ -193,8 +202,8 @@ pub(super) fn attribution_cost(settings: Option<&AttributionSettings>, fields: u
     let settings = settings.unwrap_or(&default);
     let gradients = match settings.method {
         AttributionMethod::InputGradient | AttributionMethod::GradCam => 1,
-        AttributionMethod::SmoothGrad => settings.samples,
-        AttributionMethod::IntegratedGradients => settings.steps,
+        AttributionMethod::SmoothGrad => settings.samples.unwrap_or(DEFAULT_SAMPLES),
+        AttributionMethod::IntegratedGradients => settings.steps.unwrap_or(DEFAULT_STEPS),
     };
     // A number above the limit is refused later, with a more specific message.
     let gradients = usize::try_from(gradients).unwrap_or_default().min(MAX_GRADIENTS);
@@ -237,19 +246,15 @@ pub struct AttributionSettings {
     /// The method.
     #[graphql(default_with = "Self::default().method")]
     method: AttributionMethod,
-    /// For SMOOTH_GRAD: number of noisy copies, 1 to 300.
-    #[graphql(default_with = "Self::default().samples")]
-    samples: i32,
-    /// For SMOOTH_GRAD: standard deviation of the noise, as a share of the image's value range, 0 to 1.
-    #[graphql(default_with = "Self::default().noise")]
-    noise: f64,
-    /// For SMOOTH_GRAD: random seed of the noise.
-    #[graphql(default_with = "Self::default().seed")]
-    seed: i32,
-    /// For INTEGRATED_GRADIENTS: number of points of the integral, 1 to 300.
-    #[graphql(default_with = "Self::default().steps")]
-    steps: i32,
-    /// For GRAD_CAM: index of a layer with rows and columns, such as a convolution.
+    /// Only for SMOOTH_GRAD: number of noisy copies, 1 to 300. Default: 25.
+    samples: Option<i32>,
+    /// Only for SMOOTH_GRAD: standard deviation of the noise, as a share of the image's value range, 0 to 1. Default: 0.15.
+    noise: Option<f64>,
+    /// Only for SMOOTH_GRAD: random seed of the noise. Default: 0.
+    seed: Option<i32>,
+    /// Only for INTEGRATED_GRADIENTS: number of points of the integral, 1 to 300. Default: 50.
+    steps: Option<i32>,
+    /// Only for GRAD_CAM: index of a layer with rows and columns, such as a convolution.
     layer: Option<i32>,
 }
 
@@ -257,12 +262,34 @@ impl Default for AttributionSettings {
     fn default() -> Self {
         Self {
             method: AttributionMethod::IntegratedGradients,
-            samples: 25,
-            noise: 0.15,
-            seed: 0,
-            steps: 50,
+            samples: None,
+            noise: None,
+            seed: None,
+            steps: None,
             layer: None,
         }
+    }
+}
+
+impl AttributionSettings {
+    /// Checks that no setting of another method is given.
+    fn check_method(&self) -> Result<()> {
+        let given = [
+            ("samples", self.samples.is_some(), AttributionMethod::SmoothGrad),
+            ("noise", self.noise.is_some(), AttributionMethod::SmoothGrad),
+            ("seed", self.seed.is_some(), AttributionMethod::SmoothGrad),
+            ("steps", self.steps.is_some(), AttributionMethod::IntegratedGradients),
+            ("layer", self.layer.is_some(), AttributionMethod::GradCam),
+        ];
+        let other = given
+            .into_iter()
+            .find(|&(_, is_given, method)| is_given && method != self.method);
+        other.map_or(Ok(()), |(setting, _, method)| {
+            Err(ApiError::bad_input(format!(
+                "`settings.{setting}` applies only to {}: omit it or choose that method",
+                async_graphql::resolver_utils::enum_value(method)
+            )))
+        })
     }
 }
 
@@ -270,26 +297,24 @@ impl TryFrom<AttributionSettings> for domain::AttributionMethod {
     type Error = ApiError;
 
     fn try_from(settings: AttributionSettings) -> Result<Self> {
-        if settings.layer.is_some() && settings.method != AttributionMethod::GradCam {
-            return Err(ApiError::bad_input(
-                "`settings.layer` applies only to GRAD_CAM: omit it or choose that method",
-            ));
-        }
+        settings.check_method()?;
         Ok(match settings.method {
             AttributionMethod::InputGradient => Self::InputGradient,
-            AttributionMethod::SmoothGrad if !(0.0..=1.0).contains(&settings.noise) => {
-                let noise = settings.noise;
-                return Err(ApiError::bad_input(format!(
-                    "`settings.noise` must be 0 to 1, got {noise}"
-                )));
+            AttributionMethod::SmoothGrad => {
+                let noise = settings.noise.unwrap_or(DEFAULT_NOISE);
+                if !(0.0..=1.0).contains(&noise) {
+                    return Err(ApiError::bad_input(format!(
+                        "`settings.noise` must be 0 to 1, got {noise}"
+                    )));
+                }
+                Self::SmoothGrad {
+                    samples: gradient_count("samples", settings.samples.unwrap_or(DEFAULT_SAMPLES))?,
+                    noise,
+                    seed: non_negative("settings.seed", settings.seed.unwrap_or_default())?,
+                }
             }
-            AttributionMethod::SmoothGrad => Self::SmoothGrad {
-                samples: gradient_count("samples", settings.samples)?,
-                noise: settings.noise,
-                seed: non_negative("settings.seed", settings.seed)?,
-            },
             AttributionMethod::IntegratedGradients => Self::IntegratedGradients {
-                steps: gradient_count("steps", settings.steps)?,
+                steps: gradient_count("steps", settings.steps.unwrap_or(DEFAULT_STEPS))?,
             },
             AttributionMethod::GradCam => {
                 let missing = || {

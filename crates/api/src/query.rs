@@ -355,8 +355,8 @@ pub struct ServerInfo {
 /// The limits on requests. A request that exceeds one is refused with an error that names the limit.
 #[derive(Debug, Clone, Copy, SimpleObject)]
 pub struct ServerLimits {
-    /// Maximum size of a document, in bytes.
-    pub document_bytes: usize,
+    /// Maximum size of a document, in bytes; a whole number.
+    pub document_bytes: f64,
     /// Maximum number of tokens in a document: words, numbers, strings and punctuators.
     pub tokens: usize,
     /// Maximum nesting depth of a document.
@@ -369,16 +369,16 @@ pub struct ServerLimits {
     pub aliases: usize,
     /// Maximum complexity of a document: each field counts 1, multiplied by the page size inside lists.
     pub complexity: usize,
-    /// Maximum size of a response before compression, in bytes; approximate.
-    pub response_bytes: usize,
+    /// Maximum size of a response before compression, in bytes; approximate, a whole number.
+    pub response_bytes: f64,
     /// Maximum number of requests in a batch.
     pub batch: usize,
-    /// Maximum size of the body of a request without files, in bytes.
-    pub body_bytes: usize,
-    /// Maximum size of an uploaded file, in bytes.
-    pub file_bytes: usize,
-    /// Maximum total size of the files of a request, in bytes.
-    pub upload_bytes: usize,
+    /// Maximum size of the body of a request without files, in bytes; a whole number.
+    pub body_bytes: f64,
+    /// Maximum size of an uploaded file, in bytes; a whole number.
+    pub file_bytes: f64,
+    /// Maximum total size of the files of a request, in bytes; a whole number.
+    pub upload_bytes: f64,
     /// Maximum number of files per request.
     pub files: usize,
     /// Timeout of a request, in seconds.

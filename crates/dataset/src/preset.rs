@@ -80,6 +80,7 @@ impl IdxPreset {
             name,
             class_names: Some(self.class_names.iter().map(|&name| name.to_owned()).collect()),
             first_label: self.first_label,
+            allow_empty_classes: false,
             transposed: self.transposed,
             statistics: Some(ChannelStatistics {
                 mean: vec![self.mean],

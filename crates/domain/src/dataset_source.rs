@@ -42,6 +42,9 @@ pub struct IdxImport<File> {
     pub class_names: Option<Vec<String>>,
     /// The label of the first class: 1 in the "letters" part of EMNIST, otherwise usually 0.
     pub first_label: u16,
+    /// Whether classes without train images are meant to be so.
+    #[serde(default)]
+    pub allow_empty_classes: bool,
     /// Whether rows and columns are swapped in the file, as in EMNIST.
     pub transposed: bool,
     /// Published statistics; computed from the train images if `None`.
@@ -57,6 +60,7 @@ impl<File> IdxImport<File> {
             name: self.name,
             class_names: self.class_names,
             first_label: self.first_label,
+            allow_empty_classes: self.allow_empty_classes,
             transposed: self.transposed,
             statistics: self.statistics,
             files,

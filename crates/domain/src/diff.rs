@@ -4,9 +4,15 @@
 //! such alignments; the one that leaves the most layers unchanged is chosen. A deeper network of the same family then
 //! differs only by the inserted blocks, and not by everything after them.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
+use super::id::LayerId;
 use super::version::Layer;
+use notation::in_terms_of_blocks;
+
+mod notation;
 
 /// Maximum product of the layer counts of two versions, without the identical layers at their beginning and end.
 pub const MAX_LAYER_PRODUCT: usize = 16_000_000;
@@ -101,11 +107,26 @@ pub struct TooManyLayers {
 /// # Errors
 /// The lists have too many layers.
 pub fn diff(layers: &[Layer], others: &[Layer]) -> Result<Vec<Entry>, TooManyLayers> {
+    let [one, two] = [layers, others].map(|layers| layers.iter().map(in_terms_of_blocks).collect::<Vec<_>>());
     // If alignments tie, the choice must not depend on the direction.
-    if kinds(others).lt(kinds(layers)) {
-        return Ok(align(others, layers)?.into_iter().map(reversed).collect());
+    let mut entries = if kinds(&two).lt(kinds(&one)) {
+        align(&two, &one)?.into_iter().map(reversed).collect()
+    } else {
+        align(&one, &two)?
+    };
+    let [layers, others] = [layers, others].map(|layers| layers.iter().map(|layer| (layer.id, layer)).collect());
+    let as_given = |layer: &mut Option<Layer>, given: &HashMap<LayerId, &Layer>| {
+        if let Some(layer) = layer.as_mut()
+            && let Some(&given) = given.get(&layer.id)
+        {
+            *layer = given.clone();
+        }
+    };
+    for entry in &mut entries {
+        as_given(&mut entry.layer, &layers);
+        as_given(&mut entry.other_layer, &others);
     }
-    align(layers, others)
+    Ok(entries)
 }
 
 fn kinds(layers: &[Layer]) -> impl Iterator<Item = &str> {
@@ -175,7 +196,7 @@ fn replaced<'a>(layers: &'a [Layer], others: &'a [Layer]) -> impl Iterator<Item 
 }
 
 fn paired((layer, other): (&Layer, &Layer)) -> Entry {
-    let differences = differences(layer, other);
+    let differences = differences_of(layer, other);
     Entry {
         change: if differences.is_empty() {
             Change::Same
@@ -197,6 +218,10 @@ fn is_same(layer: &Layer, other: &Layer) -> bool {
 
 /// The properties in which two layers differ. Names are ignored, because they only give the position of a layer.
 pub fn differences(layer: &Layer, other: &Layer) -> Vec<Difference> {
+    differences_of(&in_terms_of_blocks(layer), &in_terms_of_blocks(other))
+}
+
+fn differences_of(layer: &Layer, other: &Layer) -> Vec<Difference> {
     let fixed = [
         (
             "kind",

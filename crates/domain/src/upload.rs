@@ -7,6 +7,10 @@ use super::image::ImageShape;
 /// A step in the conversion of an uploaded image. Steps are applied in the order of the variants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PreprocessingStep {
+    /// Its printing colours were converted to red, green and blue.
+    ConvertedFromCmyk,
+    /// Its 16 bits per channel were reduced to 8.
+    ReducedTo8Bits,
     /// It was rotated according to its EXIF orientation.
     Rotated,
     /// Transparent areas were filled with white, or with black if the drawing on them is light.
@@ -43,6 +47,8 @@ pub enum InversionReason {
 impl fmt::Display for PreprocessingStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::ConvertedFromCmyk => f.write_str("converted from CMYK to RGB without its colour profile"),
+            Self::ReducedTo8Bits => f.write_str("reduced from 16 to 8 bits per channel"),
             Self::Rotated => f.write_str("rotated according to its EXIF orientation"),
             Self::Flattened { on_black: false } => f.write_str("filled with white where it was transparent"),
             Self::Flattened { on_black: true } => {

@@ -15,6 +15,7 @@ mod draft;
 mod explain;
 mod export;
 mod facts;
+mod image_file;
 mod import;
 mod insight;
 mod job;

@@ -10,7 +10,7 @@ use super::{Library, ServiceError};
 use scv_compute::activations::{ActivationLayer, ActivationTask, MeasuredActivations};
 use scv_compute::control::Control;
 use scv_compute::onnx::file::NamedFile;
-use scv_domain::id::{DatasetId, ProbeSetId};
+use scv_domain::id::{DatasetId, ModelId, ProbeSetId};
 use scv_domain::similarity::{MatchCursor, Matches, SimilarityFilter, SimilarityQuery};
 use scv_domain::vector::{Degenerate, Measure};
 use scv_domain::version::{Layer, ModelFormat, VersionOrigin};
@@ -217,6 +217,14 @@ impl Library {
         filter: &SimilarityFilter,
         target: Option<VersionOrigin>,
     ) -> Result<SearchScope, ServiceError> {
+        let own_model = target.filter(|_| !filter.include_own_model).map(|target| target.model);
+        let is_left_out = |model: &ModelId| own_model == Some(*model) || filter.exclude_models.contains(model);
+        if !filter.models.is_empty() && filter.models.iter().all(is_left_out) {
+            return Err(ServiceError::bad_input(
+                "every model of `filter.models` is left out: by `filter.excludeModels`, or as the target's own, which \
+                 `filter.includeOwnModel` includes",
+            ));
+        }
         let better_than = match target {
             _ if !filter.better_than_target => None,
             Some(target) => Some(self.accuracy_of(target).await?),
@@ -231,7 +239,7 @@ impl Library {
             names => Some(self.dataset_ids(names).await?),
         };
         Ok(SearchScope {
-            own_model: target.filter(|_| !filter.include_own_model).map(|target| target.model),
+            own_model,
             except_version: None,
             min_accuracy: filter.min_accuracy,
             better_than,

@@ -69,6 +69,12 @@ impl Library {
         check_target(&subject.network, target)?;
         let shape = subject.network.image_shape();
         let settings = request.with_defaults(SynthesisSettings::defaults_for(shape.height, shape.width));
+        let is_moved = settings.jitter > 0.0 || settings.scale > 0.0 || settings.rotation > 0.0;
+        if request.padding.is_some() && !is_moved {
+            return Err(ServiceError::bad_input(
+                "`settings.padding` has no effect if `jitter`, `scale` and `rotation` are 0: omit it",
+            ));
+        }
         if let Some(problem) = settings.validation_error(shape.height, shape.width) {
             return Err(ServiceError::bad_input(problem));
         }

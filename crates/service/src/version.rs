@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::network::{RunnableVersion, is_classifier_of};
 use super::preprocessing::preprocessing;
 use super::weights::fitting_weights;
 use super::{Library, ServiceError};
@@ -239,8 +240,11 @@ impl Library {
         dataset: Option<&str>,
     ) -> Result<(Version, Job), ServiceError> {
         self.require(Scope::Write)?;
-        let version = self.ready_version(version).await?;
-        let own = self.dataset(version.dataset_id).await?;
+        let RunnableVersion {
+            version,
+            dataset: own,
+            network,
+        } = self.runnable_version(version).await?;
         let on = match dataset {
             None => own.clone(),
             Some(name) => self.dataset_named(name).await?,
@@ -255,6 +259,13 @@ impl Library {
                 on.name,
                 on.shape,
                 on.class_names.len(),
+            )));
+        }
+        if !is_classifier_of(&network, &on) {
+            return Err(ServiceError::bad_input(format!(
+                "the version's output is not one number for each of the {} classes of {}, so it cannot be evaluated on them",
+                on.class_names.len(),
+                on.name
             )));
         }
         let mut tx = self.store.begin().await?;

@@ -149,6 +149,17 @@ async fn data_sets_are_imported_listed_and_shown() {
         "--test-labels",
         &place("test-labels", idx::labels(20, 2, 1)),
     ];
+    // Labels that begin at 1 would leave the first class without images.
+    let message = error(
+        &server,
+        6,
+        &[&["dataset", "import", "idx", "--name", "noise"][..], &files].concat(),
+    )
+    .await;
+    assert!(
+        message.contains("the labels begin at 1, and the first label is 0: set --first-label to 1"),
+        "{message}"
+    );
     let import = [
         "dataset",
         "import",

@@ -93,6 +93,45 @@ async fn an_unknown_data_set_is_not_found_by_any_command() {
 }
 
 #[tokio::test]
+async fn an_option_that_would_be_ignored_is_refused() {
+    // None of these needs a server.
+    for (arguments, expected) in [
+        (
+            &["compare", "a", "b", "--count", "3"][..],
+            "'--count <N>' cannot be used with '[OTHER[:VERSION]]'",
+        ),
+        (&["search", "a", "--exact"][..], "required arguments were not provided"),
+        (
+            &["search", "a", "--min-accuracy", "0.9"][..],
+            "required arguments were not provided",
+        ),
+        (
+            &[
+                "push",
+                "--model",
+                "a",
+                "--dataset",
+                "digits",
+                "--mean",
+                "0",
+                "--std",
+                "1",
+                "layers.npz",
+            ][..],
+            "--mean is only for ONNX files, and layers.npz contains activations",
+        ),
+        (
+            &["push", "--model", "a", "--dataset", "digits", "--bgr", "layers.npz"][..],
+            "--bgr is only for ONNX files",
+        ),
+    ] {
+        let run = scv(arguments).await;
+        assert_eq!(run.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&run).contains(expected), "{}", stderr(&run));
+    }
+}
+
+#[tokio::test]
 async fn an_option_that_is_not_accepted_says_what_is() {
     // None of these needs a server.
     for (arguments, expected) in [

@@ -68,6 +68,16 @@ async fn invalid_attribution_settings_are_refused() {
             "`settings.layer` applies only to GRAD_CAM",
         ),
         (
+            json!({ "method": "INPUT_GRADIENT", "steps": 50 }),
+            json!(null),
+            "`settings.steps` applies only to INTEGRATED_GRADIENTS",
+        ),
+        (
+            json!({ "noise": 0.1 }),
+            json!(null),
+            "`settings.noise` applies only to SMOOTH_GRAD",
+        ),
+        (
             json!({ "method": "INTEGRATED_GRADIENTS", "steps": 0 }),
             json!(null),
             "`settings.steps` must be 1 to 300, got 0",

@@ -114,6 +114,10 @@ async fn a_network_with_several_outputs_is_run_to_the_chosen_output() {
         message.contains("is not one number for each of the 10 classes"),
         "{message}"
     );
+    let evaluate = "mutation($id: ID!) { evaluateVersion(input: { versionId: $id }) { job { id } } }";
+    let (code, message) = api.error(evaluate, json!({ "id": others })).await;
+    assert_eq!(code, "BAD_USER_INPUT", "no job is queued that has to fail");
+    assert!(message.contains("so it cannot be evaluated"), "{message}");
     let input = json!({ "versionId": others, "target": { "class": 1 } });
     let (code, message) = api.error(SYNTHESIZE, json!({ "input": input })).await;
     assert_eq!(code, "BAD_USER_INPUT", "{message}");

@@ -159,7 +159,7 @@ async fn files_that_are_not_images_and_images_that_are_too_large_are_refused() {
         (b"GIF89a\x01\x00\x01\x00".to_vec(), "neither PNG nor JPEG"),
         (b"no image at all".to_vec(), "neither PNG nor JPEG"),
         (encode_image(&wide, ImageFormat::Png), "more than 4096 pixels per side"),
-        (cut, "is damaged"),
+        (cut, "is a PNG file that is cut off"),
         (cut_jpeg, "is cut off"),
         (claiming_size(30_000, 30_000), "more than 4096 pixels per side"),
         (vec![0; (20 << 20) + 1], "the limit is 20971520"),

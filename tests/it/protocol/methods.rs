@@ -38,6 +38,25 @@ async fn the_status_reports_the_outcome_to_clients_that_accept_graphql_responses
 }
 
 #[tokio::test]
+async fn utf_8_is_accepted_by_both_of_its_names_and_with_a_byte_order_mark() {
+    let server = Server::start().await;
+    let query = r#"{"query":"{ datasets { name } }"}"#;
+    for (kind, body) in [
+        ("application/json; charset=utf8", query.to_owned()),
+        ("application/json; charset=UTF-8", query.to_owned()),
+        ("application/json", format!("\u{feff}{query}")),
+    ] {
+        let request = request(&server.api, Method::POST).header(CONTENT_TYPE, kind).body(body);
+        let response: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(
+            response["data"]["datasets"][0]["name"], "digits",
+            "{kind}: {response:#}"
+        );
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn invalid_requests_are_refused_with_what_to_send() {
     let server = Server::start().await;
     let api = &server.api;

@@ -94,6 +94,9 @@ pub struct ImportDatasetInput {
     class_names: Option<Vec<String>>,
     /// The label of the first class. Default: 0.
     first_label: Option<u16>,
+    /// Whether classes may have no training images. Otherwise such an import fails, because a class that no image belongs to is
+    /// usually a mistake, such as labels that begin at 1. Default: false.
+    allow_empty_classes: Option<bool>,
     /// Whether rows and columns are swapped in the files, as in EMNIST. Default: false.
     transposed: Option<bool>,
     /// Mean of each channel, for pixel values scaled to 0–1. Default: computed from the training images.
@@ -174,8 +177,9 @@ fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetSource<
                 "the format DIGITS takes no files: omit them, or use the format IDX",
             ));
         }
-        let has_details = input.class_names.is_some() || input.first_label.is_some() || input.transposed.is_some();
-        if has_details || input.mean.is_some() || input.std.is_some() {
+        let has_labels =
+            input.class_names.is_some() || input.first_label.is_some() || input.allow_empty_classes.is_some();
+        if has_labels || input.transposed.is_some() || input.mean.is_some() || input.std.is_some() {
             return Err(ApiError::bad_input(
                 "the format DIGITS takes only `name` and `format`: omit the other fields, or use the format IDX",
             ));
@@ -199,6 +203,7 @@ fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetSource<
             name,
             class_names: None,
             first_label: 0,
+            allow_empty_classes: false,
             transposed: false,
             statistics: None,
             files,
@@ -207,6 +212,7 @@ fn source(ctx: &Context<'_>, input: ImportDatasetInput) -> Result<DatasetSource<
     Ok(DatasetSource::Idx(Box::new(IdxImport {
         class_names: input.class_names.or(known.class_names),
         first_label: input.first_label.unwrap_or(known.first_label),
+        allow_empty_classes: input.allow_empty_classes.unwrap_or(known.allow_empty_classes),
         transposed: input.transposed.unwrap_or(known.transposed),
         statistics: given.or(known.statistics),
         ..known

@@ -4,6 +4,9 @@ use std::fmt;
 
 use scv_domain::dataset::{MAX_IMAGE_SIDE, MAX_IMAGES_PER_SPLIT, MAX_PIXEL_BYTES, Split};
 
+/// Classes that an error names.
+const NAMED_CLASSES: usize = 5;
+
 /// The offset of the first label in a file of labels.
 const LABELS_START: usize = 8;
 
@@ -171,4 +174,39 @@ pub enum IdxError {
         /// Label of the last class.
         last: usize,
     },
+    /// No image has the first label.
+    #[error(
+        "the labels begin at {lowest}, and the first label is {first_label}: set `firstLabel` to {lowest}, or allow classes \
+         without train images (`allowEmptyClasses`)"
+    )]
+    FirstLabel {
+        /// The lowest label of both splits.
+        lowest: u16,
+        /// Label of the first class.
+        first_label: u16,
+    },
+    /// Classes have no train images.
+    #[error(
+        "no train image is of {}: check the labels and `classNames`, or allow that (`allowEmptyClasses`)",
+        named(.classes)
+    )]
+    EmptyClasses {
+        /// The names of the classes.
+        classes: Vec<String>,
+    },
+}
+
+/// The first of some classes, with the number of others.
+fn named(classes: &[String]) -> String {
+    let names: Vec<String> = classes
+        .iter()
+        .take(NAMED_CLASSES)
+        .map(|name| format!("{name:?}"))
+        .collect();
+    let word = if classes.len() == 1 { "class" } else { "classes" };
+    let more = match classes.len().saturating_sub(NAMED_CLASSES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{word} {}{more}", names.join(", "))
 }

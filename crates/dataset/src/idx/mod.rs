@@ -40,6 +40,7 @@ pub(super) fn read<E: From<ImportError>>(
     step: impl Fn(f64) -> Result<(), E>,
 ) -> Result<NewDataset, E> {
     step(0.0)?;
+    let (first_label, allow_empty_classes) = (import.first_label, import.allow_empty_classes);
     // Labels come first, because they are small: swapped files are detected before anything large is read.
     let Labels {
         class_names,
@@ -67,7 +68,11 @@ pub(super) fn read<E: From<ImportError>>(
         train,
         test,
     };
-    Ok(NewDataset::check(draft).map_err(ImportError::from)?)
+    let dataset = NewDataset::check(draft).map_err(ImportError::from)?;
+    if !allow_empty_classes {
+        check_classes(&dataset, first_label).map_err(ImportError::from)?;
+    }
+    Ok(dataset)
 }
 
 /// The class names, and the class index of each image of both splits.
@@ -97,4 +102,30 @@ fn labels(import: &IdxImport<Bytes>) -> Result<Labels, ImportError> {
         test: classes.indices(IdxFile::labels(Split::Test), &test)?,
         class_names,
     })
+}
+
+/// Checks that each class has train images. A class without them is a mistake more often than not.
+fn check_classes(dataset: &NewDataset, first_label: u16) -> Result<(), IdxError> {
+    let [train, test] = Split::ALL.map(|split| &dataset.split(split).labels);
+    if let Some(&skipped @ 1..) = train.iter().chain(test.iter()).min() {
+        return Err(IdxError::FirstLabel {
+            lowest: first_label + skipped,
+            first_label,
+        });
+    }
+    let mut counts = vec![0_usize; dataset.class_names().len()];
+    for &class in train.iter() {
+        counts[usize::from(class)] += 1;
+    }
+    let empty = dataset
+        .class_names()
+        .iter()
+        .zip(counts)
+        .filter(|&(_, count)| count == 0);
+    let classes: Vec<String> = empty.map(|(name, _)| name.clone()).collect();
+    if classes.is_empty() {
+        Ok(())
+    } else {
+        Err(IdxError::EmptyClasses { classes })
+    }
 }

@@ -53,6 +53,7 @@ fn digit_import() -> IdxImport<Bytes> {
         name: digits.name().clone(),
         class_names: None,
         first_label: 0,
+        allow_empty_classes: false,
         transposed: false,
         statistics: None,
         files: IdxFiles {
@@ -257,6 +258,49 @@ fn a_label_out_of_range_is_reported_with_file_and_index() {
     assert!(
         below.contains("label 0 at index 0 (byte 8), which is out of range (1–9)"),
         "{below}"
+    );
+}
+
+#[test]
+fn labels_that_begin_later_are_rejected_with_the_field_that_settles_it() {
+    let later = |import: &mut IdxImport<Bytes>| {
+        let labels = |split| labels_file(&digits().split(split).labels, 3);
+        import.files.train_labels = labels(Split::Train);
+        import.files.test_labels = labels(Split::Test);
+    };
+    assert_eq!(
+        rejection(later),
+        "the labels begin at 3, and the first label is 0: set `firstLabel` to 3, or allow classes without train images \
+         (`allowEmptyClasses`)"
+    );
+    let read = |change: fn(&mut IdxImport<Bytes>)| {
+        let mut import = digit_import();
+        later(&mut import);
+        change(&mut import);
+        read_whole(import).unwrap().class_names().len()
+    };
+    assert_eq!(read(|import| import.first_label = 3), 10);
+    assert_eq!(read(|import| import.allow_empty_classes = true), 13);
+}
+
+#[test]
+fn classes_without_train_images_are_named() {
+    let without = |gone: &[u16]| {
+        let labels = |split| -> Vec<u16> {
+            let moved = |&label: &u16| if gone.contains(&label) { 0 } else { label };
+            digits().split(split).labels.iter().map(moved).collect()
+        };
+        let (train, test) = (labels(Split::Train), labels(Split::Test));
+        rejection(|import| {
+            import.files.train_labels = labels_file(&train, 0);
+            import.files.test_labels = labels_file(&test, 0);
+        })
+    };
+    assert!(without(&[4]).starts_with("no train image is of class \"4\": check"));
+    let message = without(&[1, 2, 3, 4, 5, 6, 7]);
+    assert!(
+        message.starts_with("no train image is of classes \"1\", \"2\", \"3\", \"4\", \"5\" and 2 more: check"),
+        "{message}"
     );
 }
 

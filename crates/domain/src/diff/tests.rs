@@ -27,6 +27,101 @@ fn layers(of: &[(&str, i32)]) -> Vec<Layer> {
         .collect()
 }
 
+/// A layer with its shapes, parameters and number of trained numbers.
+fn with(kind: &str, parameters: Value, [inputs, outputs]: [&[i32]; 2], parameter_count: i64) -> Layer {
+    Layer {
+        parameters,
+        input_shape: inputs.to_vec(),
+        output_shape: outputs.to_vec(),
+        parameter_count,
+        ..layer(0, kind, 0)
+    }
+}
+
+#[test]
+fn equal_layers_of_blocks_and_of_onnx_files_are_the_same() {
+    let image: [&[i32]; 2] = [&[3, 8, 8], &[4, 8, 8]];
+    let cases = [
+        (
+            "Conv2d",
+            json!({ "bias": true, "dilation": 1, "groups": 1, "in_channels": 3, "kernel_size": [3, 3], "out_channels": 4,
+                    "padding": 1, "padding_mode": "zeros", "stride": 1 }),
+            json!({ "kernel_shape": [3, 3], "pads": [1, 1, 1, 1] }),
+            image,
+            112,
+        ),
+        (
+            "MaxPool2d",
+            json!({ "ceil_mode": false, "dilation": 1, "kernel_size": 2, "padding": 0, "stride": 2 }),
+            json!({ "kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 0 }),
+            [&[4, 8, 8], &[4, 4, 4]],
+            0,
+        ),
+        (
+            "AvgPool2d",
+            json!({ "ceil_mode": false, "count_include_pad": true, "divisor_override": null, "kernel_size": 2, "padding": 0,
+                    "stride": 2 }),
+            json!({ "kernel_shape": [2, 2], "strides": [2, 2] }),
+            [&[4, 8, 8], &[4, 4, 4]],
+            0,
+        ),
+        (
+            "Linear",
+            json!({ "bias": false, "in_features": 6, "out_features": 5 }),
+            json!({ "transB": 1 }),
+            [&[6], &[5]],
+            30,
+        ),
+        ("ELU", json!({ "alpha": 1.0 }), json!({}), image, 0),
+        (
+            "LeakyReLU",
+            json!({ "negative_slope": 0.01 }),
+            json!({ "alpha": 0.01 }),
+            image,
+            0,
+        ),
+        ("Softmax", json!({ "dim": 1 }), json!({ "axis": -1 }), [&[5], &[5]], 0),
+    ];
+    for (kind, block, onnx, shapes, count) in cases {
+        let (block, onnx) = (with(kind, block, shapes, count), with(kind, onnx, shapes, count));
+        assert_eq!(differences(&block, &onnx), [], "{kind}");
+        let entries = diff(&[block.clone()], &[onnx.clone()]).expect("few layers");
+        assert_eq!(entries[0].change, Change::Same, "{kind}");
+        assert_eq!(
+            entries[0].pair(),
+            Some((&block, &onnx)),
+            "layers are listed as they were given"
+        );
+    }
+    let pool = with("GlobalAveragePool", json!({}), [&[4, 8, 8], &[4, 1, 1]], 0);
+    let adaptive = with(
+        "AdaptiveAvgPool2d",
+        json!({ "output_size": [1, 1] }),
+        [&[4, 8, 8], &[4, 1, 1]],
+        0,
+    );
+    assert_eq!(differences(&pool, &adaptive), []);
+}
+
+#[test]
+fn differences_between_formats_are_told_in_the_terms_of_blocks() {
+    let block = json!({ "bias": true, "dilation": 1, "groups": 1, "in_channels": 3, "kernel_size": 3, "out_channels": 4,
+                        "padding": 1, "padding_mode": "zeros", "stride": 1 });
+    let onnx = json!({ "kernel_shape": [5, 3], "pads": [2, 1, 2, 1] });
+    let shapes: [&[i32]; 2] = [&[3, 8, 8], &[4, 8, 8]];
+    let found = differences(&with("Conv2d", block, shapes, 112), &with("Conv2d", onnx, shapes, 180));
+    let told: Vec<_> = found
+        .iter()
+        .map(|found| (found.name.as_str(), found.other_value.clone()))
+        .collect();
+    let expected = [
+        ("bias", json!(false)),
+        ("kernel_size", json!([5, 3])),
+        ("padding", json!([2, 1])),
+    ];
+    assert_eq!(told, expected.map(|(name, value)| (name, Some(value))));
+}
+
 /// The change of each entry, with the indices of both layers.
 fn changes(layers: &[Layer], others: &[Layer]) -> Vec<(Change, Option<i32>, Option<i32>)> {
     let index = |layer: &Option<Layer>| layer.as_ref().map(|layer| layer.index);

@@ -39,8 +39,8 @@ pub(super) fn paragraphs(facts: &Facts) -> Vec<String> {
     let (format, other_format) = (facts.one.version.format, facts.other.version.format);
     if format != other_format {
         paragraphs.push(
-            "The versions have different formats, which describe parameters differently: some of these differences \
-             may be only in notation."
+            "The versions have different formats, which may describe parameters of other than common layers differently: some of \
+             these differences may be only in notation."
                 .to_owned(),
         );
     }
