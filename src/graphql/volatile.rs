@@ -66,7 +66,7 @@ mod tests {
         Mistake MistakeConnection MistakeEdge Model ModelConnection ModelEdge MutualKnn PageInfo Picture Preprocessing \
         ProbeSet Query ServerLimits Significance SourceImage Synthesis SynthesisConnection SynthesisEdge SynthesisSettings \
         SynthesisTarget TokenConnection TokenEdge TrainSettings AuditEntryConnection AuditEntryEdge Version VersionConnection VersionDiff \
-        VersionEdge VersionMatchConnection VersionMatchEdge";
+        VersionEdge VersionMatchConnection VersionMatchEdge WeightMapping WeightPair";
 
     #[test]
     fn every_type_that_queries_reach_is_known_to_last_or_not_to() {

@@ -138,9 +138,11 @@ async fn long_lists_are_read_page_by_page_also_after_a_page_that_fails() {
     }
     let model = server.api.model("of many versions").await;
     let weights = initial_weights(&perceptron(), 1);
+    let mut last = String::new();
     for _ in 0..101 {
-        server.api.push(&model, perceptron(), weights.clone()).await;
+        last = server.api.push(&model, perceptron(), weights.clone()).await;
     }
+    server.api.wait_for_success(&last).await;
     browse(&["pages", &server.api.url]).await;
     server.stop().await.unwrap();
 }

@@ -186,10 +186,8 @@ const MAX_GRADIENTS: usize = 300;
 
 /// The number of noisy copies if none is specified.
 const DEFAULT_SAMPLES: i32 = 25;
-
 /// The deviation of the noise if none is specified.
 const DEFAULT_NOISE: f64 = 0.15;
-
 /// The number of points of the integral if none is specified.
 const DEFAULT_STEPS: i32 = 50;
 

@@ -246,7 +246,7 @@ fn a_misspelt_name_gets_a_suggestion_unless_the_schema_is_hidden() {
     for (document, variables, end) in [
         ("{ serverInf { version } }", json!({}), "Did you mean \"serverInfo\"?"),
         (
-            "{ models(frist: 1) { totalCount } }",
+            "{ models(firt: 1) { totalCount } }",
             json!({}),
             "Did you mean \"first\"?",
         ),

@@ -185,7 +185,9 @@ async fn a_trained_network_is_uploaded_with_its_weights() {
     );
     assert!(message.lines().count() > 1 && message.contains("1.weight"), "{message}");
 
-    let alone = ["push", "--model", "mine", "--dataset", "digits", &right];
+    let layers = constant_weights(&[("0.weight", &[5, 64], 0.5), ("1.weight", &[10, 5], 0.5)]);
+    let layers = file(folder.path(), "layers.safetensors", layers);
+    let alone = ["push", "--model", "mine", "--dataset", "digits", &layers];
     let message = error(&server, 2, &alone).await;
     assert!(message.contains("looks like weights, not activations"), "{message}");
     let message = error(

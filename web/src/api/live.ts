@@ -103,12 +103,32 @@ function listen(): () => void {
 			next: ({ jobs }) => {
 				changes += 1;
 				// What a job wrote may be anywhere.
-				if (ENDED.has(jobs.status)) void readAgain();
+				if (ENDED.has(jobs.status)) readSoon();
 				for (const notify of watchers) notify();
 			},
 			error: again,
 			complete: again,
 		},
+	);
+}
+
+/** The least time between two readings, in milliseconds: where many short jobs end, a list would never rest. */
+const PAUSE = 2_000;
+
+let lastReading = Number.NEGATIVE_INFINITY;
+let isDue = false;
+
+/** Reads again what is shown: at once, or when the pause after the last reading is over. */
+function readSoon() {
+	if (isDue) return;
+	isDue = true;
+	setTimeout(
+		() => {
+			isDue = false;
+			lastReading = performance.now();
+			void readAgain();
+		},
+		Math.max(0, lastReading + PAUSE - performance.now()),
 	);
 }
 

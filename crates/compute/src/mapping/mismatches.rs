@@ -104,24 +104,28 @@ pub(super) fn unwritable(reason: &ComputeError) -> WeightError {
 /// The layers of either side that have no counterpart with the same shapes. Two layers that differ only in their shapes
 /// are reported together, because one was probably meant to be the other.
 pub(super) fn of_layers(network: &[Layer], file: &[Layer]) -> Vec<WeightError> {
-    let (missing, mut unused_layers) = unmatched(network, file);
-    let mut errors = Vec::new();
-    for ours in missing {
+    let (missing_layers, mut unused_layers) = unmatched(network, file);
+    let (mut errors, mut missing) = (Vec::new(), Vec::new());
+    for ours in missing_layers {
         match unused_layers.iter().position(|theirs| ours.has_names_of(theirs)) {
             Some(position) => errors.extend(shape_mismatches(ours, unused_layers.remove(position))),
-            None => errors.extend(
-                ours.shapes()
-                    .iter()
-                    .map(|(name, shape)| missing_tensor(NamedShape::new(&ours.key(name), shape))),
-            ),
+            None => missing.extend(tensors_of(ours)),
         }
     }
-    let tensors = unused_layers.iter().flat_map(|theirs| {
-        let tensors = theirs.shapes().iter();
-        tensors.map(|(name, shape)| NamedShape::new(&theirs.key(name), shape))
-    });
-    errors.extend(tensors.map(unused));
+    let mut unused_tensors: Vec<NamedShape> = unused_layers.into_iter().flat_map(tensors_of).collect();
+    for needed in missing {
+        match unused_tensors.iter().position(|given| given.key == needed.key) {
+            Some(position) => errors.push(shape(needed, unused_tensors.remove(position))),
+            None => errors.push(missing_tensor(needed)),
+        }
+    }
+    errors.extend(unused_tensors.into_iter().map(unused));
     errors
+}
+
+fn tensors_of(layer: &Layer) -> impl Iterator<Item = NamedShape> {
+    let tensors = layer.shapes().iter();
+    tensors.map(|(name, shape)| NamedShape::new(&layer.key(name), shape))
 }
 
 /// The layers of both sides that remain after pairs of layers with the same shapes are removed.
