@@ -85,7 +85,7 @@ fn equal_layers_of_blocks_and_of_onnx_files_are_the_same() {
     for (kind, block, onnx, shapes, count) in cases {
         let (block, onnx) = (with(kind, block, shapes, count), with(kind, onnx, shapes, count));
         assert_eq!(differences(&block, &onnx), [], "{kind}");
-        let entries = diff(&[block.clone()], &[onnx.clone()]).expect("few layers");
+        let entries = diff(std::slice::from_ref(&block), std::slice::from_ref(&onnx)).expect("few layers");
         assert_eq!(entries[0].change, Change::Same, "{kind}");
         assert_eq!(
             entries[0].pair(),
