@@ -8,7 +8,7 @@ mod methods;
 mod responses;
 mod specification;
 
-use reqwest::header::{ACCEPT, HeaderName};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
@@ -23,6 +23,13 @@ fn request(api: &Client, method: Method) -> RequestBuilder {
 async fn post(api: &Client, accept: &str, body: &Value) -> Response {
     let request = request(api, Method::POST).header(ACCEPT, accept).json(body);
     request.send().await.unwrap()
+}
+
+/// The text of the events that answer a request.
+async fn events(api: &Client, body: &Value) -> String {
+    let response = post(api, "text/event-stream", body).await;
+    assert_eq!(header(&response, CONTENT_TYPE), "text/event-stream; charset=utf-8");
+    response.text().await.unwrap()
 }
 
 fn header(response: &Response, name: HeaderName) -> &str {

@@ -4,7 +4,14 @@
 
 use candle_core::{Device, Tensor, Var};
 
+use crate::weights::Weights;
 use scv_domain::graph::{Activation, BatchAxis, Graph, Node, Operator, Parameter, ParameterRole, ValueId};
+
+/// The numbers of one tensor.
+pub(crate) fn numbers(weights: &Weights, key: &str) -> Vec<f32> {
+    let tensor = weights.get(key).unwrap().flatten_all().unwrap();
+    tensor.to_vec1().unwrap()
+}
 
 /// Builds a graph node by node. A node reads the last value unless its inputs are given.
 pub(crate) struct Builder {

@@ -3,7 +3,7 @@
 //! The keys of a file come from a Python class; those of a graph are positions in a block list. Where the keys agree, also
 //! without levels that wrappers of modules add, they decide. Otherwise the layers of both are compared: a layer whose
 //! shapes no other has belongs to the one of these shapes. Layers of equal shapes could be swapped, so only the numbers in
-//! their names tell which is which, if the names differ in nothing else. The order of the file is no evidence, because
+//! their names tell which is which, if the names differ in nothing else. The order of the file does not decide, because
 //! files are sorted and classes define their modules in any order. A given mapping settles the rest; without one, layers
 //! that could be swapped are refused.
 
@@ -53,7 +53,7 @@ pub enum Unfit {
     SeveralDicts(Vec<String>),
     /// Only parts of dicts fit: these tensors and no others.
     Parts(Vec<String>),
-    /// There is no dict with the path that was chosen.
+    /// The file has no dict with the path that was chosen.
     UnknownDict {
         /// The path.
         path: String,

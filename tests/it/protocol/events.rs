@@ -1,9 +1,8 @@
 //! Server-sent events.
 
-use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use super::{header, post};
+use super::{events, post};
 use crate::support::networks::{initial_weights, perceptron, small_cnn};
 use crate::support::server::Server;
 
@@ -13,12 +12,7 @@ async fn subscriptions_and_queries_may_be_received_as_events() {
     let api = &server.api;
     let model = api.model("m").await;
     let job = api.push(&model, perceptron(), initial_weights(&perceptron(), 1)).await;
-    let events = async |query: &str| {
-        let body = json!({ "query": query, "variables": { "id": job } });
-        let response = post(api, "text/event-stream", &body).await;
-        assert_eq!(header(&response, CONTENT_TYPE), "text/event-stream; charset=utf-8");
-        response.text().await.unwrap()
-    };
+    let events = async |query: &str| events(api, &json!({ "query": query, "variables": { "id": job } })).await;
     let watched = events("subscription($id: ID!) { job(id: $id) { status } }").await;
     let updates: Vec<Value> = watched
         .lines()

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::post;
+use super::{events, post};
 use crate::support::client::Client;
 use crate::support::networks::{initial_weights, perceptron};
 use crate::support::server::Server;
@@ -140,11 +140,7 @@ async fn the_field_of_a_subscription_may_come_through_a_fragment_and_is_the_only
     let api = &server.api;
     let model = api.model("m").await;
     let job = api.push(&model, perceptron(), initial_weights(&perceptron(), 1)).await;
-    let events = async |query: &str| {
-        let body = json!({ "query": query, "variables": { "id": job } });
-        let response = post(api, "text/event-stream", &body).await;
-        response.text().await.unwrap()
-    };
+    let events = async |query: &str| events(api, &json!({ "query": query, "variables": { "id": job } })).await;
     let through_fragments = events(
         "subscription($id: ID!) { ... { ...a } } fragment a on Subscription { ...b } fragment b on Subscription { job(id: $id) { ...c } } \
          fragment c on Job { status }",

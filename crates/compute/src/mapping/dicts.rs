@@ -27,7 +27,7 @@ const MAX_PARTS: usize = 64;
 /// the only one among these that programs keep trained weights under. Dicts that stand beside each other can fit together.
 ///
 /// # Errors
-/// There is no such dict, none fits, or several do.
+/// The file has no dict with the path that the options name, none of its dicts fits, or several do.
 pub(super) fn choose(
     dicts: &[TensorDict],
     graph: &Graph,

@@ -93,7 +93,7 @@ fn unknown_key(network: &[NamedShape], line: &GivenPair) -> WeightError {
         expected: "a layer or tensor of the network".to_owned(),
         actual: line.key.clone(),
         message: format!(
-            "The mapping names {:?}, which is no layer or tensor of the network; its layers with weights are {}.",
+            "The mapping names {:?}, but the network has no layer or tensor of this name; its layers with weights are {}.",
             line.key,
             list(layers.into_iter())
         ),

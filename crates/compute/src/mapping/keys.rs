@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// A key, and the same without levels at which there is no choice.
+/// A key, and the same key without the levels that all keys under their parent share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key {
     /// The whole key.
@@ -48,7 +48,8 @@ pub(super) fn prefix(network: &[&Key], file: &[&Key]) -> Option<String> {
     prefixes.into_iter().find(is_prefix).map(str::to_owned)
 }
 
-/// The keys without the levels at which there is no choice and that may be left out: those that wrappers of modules add.
+/// The keys without the levels that all keys under their parent share and that `may_go` accepts. Wrappers of modules add such
+/// levels.
 /// No two become equal.
 pub(super) fn telling<'a>(keys: impl Iterator<Item = &'a str> + Clone, may_go: impl Fn(&str) -> bool) -> Vec<String> {
     let mut choices: HashMap<&str, HashSet<&str>> = HashMap::new();

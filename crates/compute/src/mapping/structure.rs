@@ -22,7 +22,8 @@ struct Class {
     theirs: Vec<usize>,
 }
 
-/// Pairs the layers of a network with those of a file. The order of the file is no evidence: it only contradicts numbers.
+/// Pairs the layers of a network with those of a file. The order of the file does not decide: it can only contradict
+/// numbers.
 ///
 /// # Errors
 /// Every tensor without a counterpart, or layers that could be swapped.

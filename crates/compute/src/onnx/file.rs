@@ -117,7 +117,16 @@ pub fn decode(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
     if model.graph.as_ref().is_none_or(|graph| graph.node.is_empty()) {
         return Err(unreadable("it holds no graph; is it an ONNX file?".to_owned()));
     }
-    match opset(&model) {
+    supported(opset(&model))?;
+    Ok(model)
+}
+
+/// The version of an operator set, if it is supported.
+///
+/// # Errors
+/// It is too old or too new.
+pub(super) fn supported(opset: i64) -> Result<i64, OnnxError> {
+    match opset {
         found if found < OLDEST_OPSET => Err(OnnxError::TooOld {
             found,
             oldest: OLDEST_OPSET,
@@ -126,7 +135,7 @@ pub fn decode(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
             found,
             newest: NEWEST_OPSET,
         }),
-        _ => Ok(model),
+        found => Ok(found),
     }
 }
 

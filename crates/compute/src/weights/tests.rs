@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
-use crate::fixtures::Builder;
+use crate::fixtures::{Builder, numbers};
 
 type Entry<'a> = (&'a str, Dtype, Vec<usize>, Vec<u8>);
 
@@ -239,15 +239,7 @@ fn initial_weights_depend_on_the_seed_alone_and_keep_within_the_bounds_of_pytorc
     assert_eq!(weights.to_safetensors().unwrap(), draw(7).to_safetensors().unwrap());
     assert_ne!(weights.to_safetensors().unwrap(), draw(8).to_safetensors().unwrap());
 
-    let numbers = |key| {
-        weights
-            .get(key)
-            .unwrap()
-            .flatten_all()
-            .unwrap()
-            .to_vec1::<f32>()
-            .unwrap()
-    };
+    let numbers = |key| numbers(&weights, key);
     let bound = 1.0 / 8f32.sqrt();
     let linear = [numbers("3.weight"), numbers("3.bias")].concat();
     assert!(linear.iter().all(|x| x.abs() <= bound));

@@ -4,6 +4,7 @@ use candle_core::Device;
 use safetensors::tensor::TensorView;
 
 use super::*;
+use crate::fixtures::numbers;
 use crate::weights::{Weights, check_weights};
 use scv_domain::graph::{Activation, Operator, ParameterRole};
 
@@ -81,15 +82,7 @@ fn every_type_of_floating_point_numbers_is_read_from_safetensors() {
     let bytes = safetensors::serialize(views, None).unwrap();
     let fitting = fit(&bytes, &graph, &WeightOptions::default()).unwrap().unwrap();
     let weights = Weights::read(&fitting.file, &graph, &Device::Cpu).unwrap();
-    let numbers = |key: &str| {
-        weights
-            .get(key)
-            .unwrap()
-            .flatten_all()
-            .unwrap()
-            .to_vec1::<f32>()
-            .unwrap()
-    };
+    let numbers = |key: &str| numbers(&weights, key);
     assert_eq!((numbers("0.weight"), numbers("0.bias")), (vec![0.5, -1.5], vec![0.25]));
 }
 

@@ -68,7 +68,7 @@ fn a_mapping_that_names_what_is_not_there_or_twice_or_of_another_shape_is_locate
     for (map, expected) in [
         (
             ("7", "stem"),
-            "The mapping names \"7\", which is no layer or tensor of the network; its layers with weights are 0, 1, 2, 3.",
+            "The mapping names \"7\", but the network has no layer or tensor of this name; its layers with weights are 0, 1, 2, 3.",
         ),
         (
             ("2", "third"),

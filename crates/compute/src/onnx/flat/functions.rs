@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::OnnxError;
-use crate::onnx::file::{NEWEST_OPSET, OLDEST_OPSET, is_onnx_domain, version_of_onnx};
+use crate::onnx::file::{is_onnx_domain, supported, version_of_onnx};
 use crate::onnx::proto::{FunctionProto, NodeProto};
 
 /// The domain, name and overload of a function.
@@ -45,17 +45,7 @@ impl<'a> Functions<'a> {
 /// # Errors
 /// It is not supported.
 pub(super) fn opset_of(function: &FunctionProto, of_file: i64) -> Result<i64, OnnxError> {
-    match version_of_onnx(&function.opset_import).unwrap_or(of_file) {
-        found if found < OLDEST_OPSET => Err(OnnxError::TooOld {
-            found,
-            oldest: OLDEST_OPSET,
-        }),
-        found if found > NEWEST_OPSET => Err(OnnxError::TooNew {
-            found,
-            newest: NEWEST_OPSET,
-        }),
-        found => Ok(found),
-    }
+    supported(version_of_onnx(&function.opset_import).unwrap_or(of_file))
 }
 
 fn domain(name: &str) -> &str {
