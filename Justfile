@@ -156,6 +156,11 @@ bench-queue *args: setup
     cargo build --locked --release
     scripts/bench_queue "$@"
 
+# Send a server the worst that clients can send, and measure the memory that it takes
+bench-memory *args: setup
+    cargo build --locked --release
+    scripts/bench_memory "$@"
+
 # Measure the web page on a large library, in a real browser
 bench-page *args: setup
     scripts/web

@@ -12,6 +12,7 @@ use scv_domain::access::Secret;
 use scv_domain::explanation::Language;
 
 mod limits;
+mod memory;
 mod server;
 pub mod value;
 
@@ -55,21 +56,22 @@ pub struct Config {
     #[arg(long, env = "SCV_DEVICE", default_value = "auto", value_parser = value::device, help_heading = "Compute")]
     pub device: DeviceChoice,
 
-    /// Maximum size of the activations in memory per computation [default: half of the machine's memory]
-    #[arg(long, env = "SCV_ACTIVATION_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value_t = default_activation_bytes(), hide_default_value = true, help_heading = "Compute")]
-    pub activation_bytes: u64,
+    /// Memory that the server may take: half of what its caches leave is for activations, half for files, networks, images and
+    /// answers. PostgreSQL takes its own [default: three quarters of the memory of the machine or container]
+    #[arg(long, env = "SCV_MEMORY", value_name = "SIZE", value_parser = bytes::<u64>, default_value_t = default_memory(), hide_default_value = true, help_heading = "Compute")]
+    pub memory: u64,
 
-    /// Maximum size of the loaded networks that are kept in memory
-    #[arg(long, env = "SCV_NETWORK_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "1GiB", help_heading = "Compute")]
-    pub network_cache_bytes: u64,
+    /// Maximum size of the loaded networks that are kept in memory [default: 1 GiB, at most an eighth of --memory]
+    #[arg(long, env = "SCV_NETWORK_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, help_heading = "Compute")]
+    pub network_cache_bytes: Option<u64>,
 
-    /// Maximum size of the probe images that are kept in memory
-    #[arg(long, env = "SCV_PROBE_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "64MiB", help_heading = "Compute")]
-    pub probe_cache_bytes: u64,
+    /// Maximum size of the probe images that are kept in memory [default: 64 MiB, at most 1/32 of --memory]
+    #[arg(long, env = "SCV_PROBE_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, help_heading = "Compute")]
+    pub probe_cache_bytes: Option<u64>,
 
-    /// Maximum size of the images of whole splits that are kept in memory
-    #[arg(long, env = "SCV_SPLIT_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "256MiB", help_heading = "Compute")]
-    pub split_cache_bytes: u64,
+    /// Maximum size of the images of whole splits that are kept in memory [default: 256 MiB, at most 1/16 of --memory]
+    #[arg(long, env = "SCV_SPLIT_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, help_heading = "Compute")]
+    pub split_cache_bytes: Option<u64>,
 
     /// Maximum size of all stored pictures. Beyond it the oldest are deleted, except synthetic images and pictures younger
     /// than ten minutes
@@ -80,24 +82,24 @@ pub struct Config {
     #[arg(long, env = "SCV_LISTEN", value_name = "HOST:PORT", value_parser = value::listen_address, default_value = "127.0.0.1:8000", help_heading = "Service")]
     pub listen: SocketAddr,
 
-    /// Maximum size of the finished answers that are kept in memory
-    #[arg(long, env = "SCV_ANSWER_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "128MiB", help_heading = "Service")]
-    pub answer_cache_bytes: u64,
+    /// Maximum size of the finished answers that are kept in memory [default: 128 MiB, at most 1/32 of --memory]
+    #[arg(long, env = "SCV_ANSWER_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, help_heading = "Service")]
+    pub answer_cache_bytes: Option<u64>,
 
-    /// Maximum size of the cached search results
-    #[arg(long, env = "SCV_SEARCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "64MiB", help_heading = "Service")]
-    pub search_cache_bytes: u64,
+    /// Maximum size of the cached search results [default: 64 MiB, at most 1/32 of --memory]
+    #[arg(long, env = "SCV_SEARCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, help_heading = "Service")]
+    pub search_cache_bytes: Option<u64>,
 
     /// Maximum size of the sketches and rounded vectors that are kept in memory for searches: some 1,200 bytes a layer, and 5 KB
     /// more on 100 probe images if there is room. Probe sets whose sketches are larger are searched through the database, as all
-    /// are with 0 [default: an eighth of the machine's memory]
-    #[arg(long, env = "SCV_SKETCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value_t = default_search_memory(), hide_default_value = true, help_heading = "Service")]
-    pub sketch_cache_bytes: u64,
+    /// are with 0 [default: an eighth of --memory]
+    #[arg(long, env = "SCV_SKETCH_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, help_heading = "Service")]
+    pub sketch_cache_bytes: Option<u64>,
 
     /// Maximum size of the layer vectors that are kept in memory for searches, some 20 KB a layer on 100 probe images [default:
-    /// an eighth of the machine's memory]
-    #[arg(long, env = "SCV_VECTOR_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value_t = default_search_memory(), hide_default_value = true, help_heading = "Service")]
-    pub vector_cache_bytes: u64,
+    /// a sixteenth of --memory]
+    #[arg(long, env = "SCV_VECTOR_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, help_heading = "Service")]
+    pub vector_cache_bytes: Option<u64>,
 
     /// Base URL of an OpenAI-compatible endpoint that writes explanations, such as http://127.0.0.1:11434/v1. Without it,
     /// fixed rules write them. An API key is read from SCV_LLM_KEY
@@ -326,14 +328,9 @@ fn default_cache_dir() -> PathBuf {
     place("/var/cache/scv", "XDG_CACHE_HOME", ".cache")
 }
 
-/// Activations share the memory with the database and everything else.
-fn default_activation_bytes() -> u64 {
-    machine_memory() / 2
-}
-
-/// Sketches and vectors each.
-fn default_search_memory() -> u64 {
-    machine_memory() / 8
+/// The database and everything else take the rest.
+fn default_memory() -> u64 {
+    machine_memory() / 4 * 3
 }
 
 /// Bytes of the memory of the machine, or of the container if that has less; a modest number if they cannot be read.

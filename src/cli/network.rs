@@ -12,6 +12,7 @@ use scv_compute::onnx::file::{NamedFile, read};
 use scv_compute::onnx::import::{ImportOptions, import};
 use scv_compute::onnx::types::Imported;
 use scv_domain::image::ImageShape;
+use scv_memory::MemoryBudget;
 
 /// How to read an ONNX file.
 #[derive(Debug, Clone, Args)]
@@ -55,9 +56,10 @@ impl NetworkOptions {
             size: self.height.zip(self.width).map(|(height, width)| [height, width]),
             images,
             output: self.output_name.clone(),
+            memory: MemoryBudget::default(),
         };
         let subject = || format!("cannot read the network in {}", model.display());
-        let network = read(files).with_context(subject)?;
+        let network = read(files, &MemoryBudget::default().empty()).with_context(subject)?;
         match import(&network, &options) {
             // The layers are the same for every output.
             Err(OnnxError::Outputs(outputs)) if !outputs.is_empty() => {

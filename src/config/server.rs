@@ -6,14 +6,12 @@ use scv_llm::{Chat, ChatSetupError, LlmSettings};
 use scv_service::{ExplanationSettings, LibrarySettings};
 use scv_store::{DatabaseSettings, StoreSettings};
 
-use super::{AccessChoice, Config, default_data_dir, machine_memory};
+use super::memory::Memory;
+use super::{AccessChoice, Config, default_data_dir};
 use crate::shell;
 
 /// The timeout of a whole response of the language model, in multiples of the timeout between its parts.
 const RESPONSE_TIMEOUT_FACTOR: u32 = 5;
-
-/// Caches up to this size are allowed on any machine, as the defaults are.
-const SMALL_CACHE_BYTES: u64 = 1 << 30;
 
 impl Config {
     /// Whether requests need no token.
@@ -27,36 +25,19 @@ impl Config {
     /// Checks settings that depend on each other or on the machine.
     ///
     /// # Errors
-    /// Of two settings that belong together, only one is given; or a cache is larger than the machine's memory.
+    /// Of two settings that belong together, only one is given; or the caches leave too little memory.
     pub fn check(&self) -> Result<(), String> {
         match (&self.llm_url, &self.llm_model) {
             (Some(_), None) => return Err("--llm-url requires --llm-model (SCV_LLM_MODEL)".to_owned()),
             (None, Some(_)) => return Err("--llm-model requires --llm-url (SCV_LLM_URL)".to_owned()),
             _ => {}
         }
-        self.check_caches(machine_memory())
+        Memory::of(self).map(drop)
     }
 
-    fn check_caches(&self, memory: u64) -> Result<(), String> {
-        let caches = [
-            ("--answer-cache-bytes", self.answer_cache_bytes),
-            ("--search-cache-bytes", self.search_cache_bytes),
-            ("--sketch-cache-bytes", self.sketch_cache_bytes),
-            ("--vector-cache-bytes", self.vector_cache_bytes),
-            ("--network-cache-bytes", self.network_cache_bytes),
-            ("--probe-cache-bytes", self.probe_cache_bytes),
-            ("--split-cache-bytes", self.split_cache_bytes),
-            ("--explanation-cache-bytes", self.explanation_cache_bytes),
-        ];
-        match caches
-            .into_iter()
-            .find(|(_, bytes)| *bytes > memory.max(SMALL_CACHE_BYTES))
-        {
-            Some((option, bytes)) => Err(format!(
-                "{option} is {bytes} bytes, and this machine has {memory} bytes of memory: choose less"
-            )),
-            None => Ok(()),
-        }
+    /// How its memory is divided. It has been checked.
+    fn memory(&self) -> Memory {
+        Memory::of(self).unwrap_or_default()
     }
 
     /// Whether there is a database to open. Commands that do not start a server ask first, so that a misspelt path is an
@@ -84,8 +65,8 @@ impl Config {
                 connections: self.database_connections,
                 // The request times out first, with a better message.
                 statement_timeout: Duration::from_secs(self.limits.timeout_seconds + 1),
-                sketch_cache_bytes: self.sketch_cache_bytes,
-                vector_cache_bytes: self.vector_cache_bytes,
+                sketch_cache_bytes: self.memory().sketch_cache,
+                vector_cache_bytes: self.memory().vector_cache,
             },
             data_dir: self.data_dir.clone(),
             postgres_dir: self.postgres_dir.clone(),
@@ -98,18 +79,20 @@ impl Config {
     /// # Errors
     /// The language model's key cannot be sent, or TLS cannot be set up.
     pub fn library(&self) -> Result<LibrarySettings, ChatSetupError> {
+        let memory = self.memory();
         Ok(LibrarySettings {
             explanations: ExplanationSettings {
                 chat: self.language_model().map(Chat::new).transpose()?,
                 language: self.llm_language.clone(),
-                cache_bytes: self.explanation_cache_bytes,
+                cache_bytes: memory.explanation_cache,
             },
-            answer_cache_bytes: self.answer_cache_bytes,
-            search_cache_bytes: self.search_cache_bytes,
-            activation_bytes: self.activation_bytes,
-            network_cache_bytes: self.network_cache_bytes,
-            probe_cache_bytes: self.probe_cache_bytes,
-            split_cache_bytes: self.split_cache_bytes,
+            answer_cache_bytes: memory.answer_cache,
+            search_cache_bytes: memory.search_cache,
+            activation_bytes: memory.activations,
+            work_bytes: memory.work,
+            network_cache_bytes: memory.network_cache,
+            probe_cache_bytes: memory.probe_cache,
+            split_cache_bytes: memory.split_cache,
             picture_bytes: self.picture_bytes,
         })
     }
@@ -139,29 +122,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
-
-    #[test]
-    fn a_cache_larger_than_the_memory_is_refused_by_its_option() {
-        let large = Config {
-            answer_cache_bytes: 3 << 30,
-            ..Config::defaults()
-        };
-        assert_eq!(large.check_caches(4 << 30), Ok(()));
-        let error = large.check_caches(2 << 30).unwrap_err();
-        assert_eq!(
-            error,
-            "--answer-cache-bytes is 3221225472 bytes, and this machine has 2147483648 bytes of memory: choose less"
-        );
-        let of_small_machine = Config {
-            sketch_cache_bytes: (512 << 20) / 8,
-            vector_cache_bytes: (512 << 20) / 8,
-            ..Config::defaults()
-        };
-        assert_eq!(of_small_machine.check_caches(512 << 20), Ok(()));
-    }
 
     #[test]
     fn a_printed_command_opens_the_same_library() {

@@ -6,6 +6,7 @@
 //! become nulls where they have to, and fields come in the order of the document. Executed mutations go to the audit log.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
@@ -21,9 +22,10 @@ use super::volatile::Volatility;
 use super::{limits, null_propagation, placeholder, rewrite, specification};
 use crate::config::Limits;
 use scv_api::error::{code, with_code};
-use scv_api::response_budget::ResponseBudget;
+use scv_api::response_budget::{Exceeded, ResponseBudget};
 use scv_api::{Schema, attach_library};
 use scv_domain::access::{Access, NewAuditEntry};
+use scv_memory::{MemoryError, Reservation};
 use scv_service::Library;
 
 /// The sender of a request.
@@ -110,6 +112,8 @@ pub struct Executed {
     pub response: Response,
     /// Whether it depends on the request and the catalogue alone: it has no errors and no volatile fields.
     pub is_lasting: bool,
+    /// The memory that it takes, until it has been sent.
+    pub memory: Option<Arc<Reservation>>,
 }
 
 impl Executed {
@@ -118,6 +122,7 @@ impl Executed {
         Self {
             response,
             is_lasting: false,
+            memory: None,
         }
     }
 }
@@ -137,7 +142,7 @@ pub async fn execute(
     } = checked;
     let variables = (operation == Some(OperationType::Mutation)).then(|| request.variables.clone());
     let time_limit = Duration::from_secs(limits.timeout_seconds);
-    let budget = ResponseBudget::new(limits.response_bytes);
+    let budget = ResponseBudget::new(limits.response_bytes, library.memory());
     let volatility = Volatility::default();
     let request = attach_library(request, library.clone())
         .data(budget.clone())
@@ -145,14 +150,16 @@ pub async fn execute(
     let (response, is_executed) = tokio::select! {
         // The budget first: anything resolved after it is exceeded would be thrown away.
         biased;
-        () = budget.exceeded() => (response_too_large(limits), true),
+        reason = budget.exceeded() => (given_up(limits, reason), true),
         outcome = timeout(time_limit, schema.execute(request)) => match outcome {
             // A request whose fields never wait finishes before the branch above is polled.
-            Ok(_) if budget.is_exceeded() => (response_too_large(limits), true),
-            Ok(response) => {
-                let is_executed = audit::is_executed(&response);
-                (response, is_executed)
-            }
+            Ok(response) => match budget.reason() {
+                Some(reason) => (given_up(limits, reason), true),
+                None => {
+                    let is_executed = audit::is_executed(&response);
+                    (response, is_executed)
+                }
+            },
             Err(_) => (timed_out(limits), true),
         },
     };
@@ -162,6 +169,7 @@ pub async fn execute(
         record(&library, caller, changes, &response).await;
     }
     Executed {
+        memory: Some(budget.memory()),
         is_lasting: operation == Some(OperationType::Query) && response.errors.is_empty() && !volatility.is_volatile(),
         response,
     }
@@ -188,11 +196,20 @@ async fn record(library: &Library, caller: Caller, changes: Vec<Change>, respons
     }
 }
 
-fn response_too_large(limits: &Limits) -> Response {
-    let message = format!(
-        "the response has more than {} bytes, which is the limit: request less at a time",
-        limits.response_bytes
-    );
+fn given_up(limits: &Limits, reason: Exceeded) -> Response {
+    let message = match reason {
+        Exceeded::Size => format!(
+            "the response has more than {} bytes, which is the limit: request less at a time",
+            limits.response_bytes
+        ),
+        Exceeded::Memory(MemoryError::TooLarge { limit, .. }) => format!(
+            "the response takes more memory than the {} MiB that the server allows (--memory): request less at a time",
+            limit >> 20
+        ),
+        Exceeded::Memory(MemoryError::Busy { .. }) => {
+            return error_response(code::OVERLOADED, "the server is busy: try again in a moment");
+        }
+    };
     error_response(code::QUERY_TOO_COMPLEX, &message)
 }
 

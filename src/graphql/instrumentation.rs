@@ -29,7 +29,7 @@ impl Extension for Instrumentation {
         next: NextResolve<'_>,
     ) -> ServerResult<Option<Value>> {
         let budget = ctx.data_opt::<ResponseBudget>();
-        if budget.is_some_and(ResponseBudget::is_exceeded) {
+        if budget.is_some_and(|budget| budget.reason().is_some()) {
             // The executor has given the request up, so nothing waits for this value.
             return std::future::pending().await;
         }

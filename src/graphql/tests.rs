@@ -5,10 +5,11 @@ use async_graphql::{ID, Value, value};
 use scv_api::cost::{MAX_COST, page_cost};
 use scv_api::error::{ApiError, code};
 use scv_api::id::{GlobalId as _, decode_key};
-use scv_api::response_budget::ResponseBudget;
+use scv_api::response_budget::{Exceeded, ResponseBudget};
 use scv_compute::error::{ComputeError, NodeError, OnnxError, OutputShape};
 use scv_domain::id::{LayerId, ModelId, VersionId};
 use scv_domain::job::JobStatus;
+use scv_memory::{MemoryBudget, MemoryError};
 use scv_service::ServiceError;
 
 /// A network that SCV cannot run, and one that was uploaded in a wrong way.
@@ -157,12 +158,34 @@ fn the_status_of_a_job_has_the_same_name_in_messages_and_in_the_schema() {
 fn a_response_that_uses_the_budget_exactly_does_not_exceed_it() {
     // Four values of 24 bytes, a name of one and a text of four.
     let (whole, value) = (4 * 24 + 1 + 4, value!({ "a": ["text", 1] }));
-    let budget = ResponseBudget::new(whole);
+    let budget = ResponseBudget::new(whole, &MemoryBudget::default());
     budget.count([&value]);
-    assert!(!budget.is_exceeded(), "{budget:?}");
+    assert_eq!(budget.reason(), None);
     budget.count([&Value::Null]);
-    assert!(budget.is_exceeded());
-    let budget = ResponseBudget::new(whole - 1);
+    assert_eq!(budget.reason(), Some(Exceeded::Size));
+    let budget = ResponseBudget::new(whole - 1, &MemoryBudget::default());
     budget.count([&value]);
-    assert!(budget.is_exceeded());
+    assert_eq!(budget.reason(), Some(Exceeded::Size));
+}
+
+#[test]
+fn a_response_is_given_up_when_the_server_has_no_memory_for_it() {
+    let [requests, _] = MemoryBudget::shared(4 << 20);
+    let text = Value::String("x".repeat(900 << 10));
+    let budget = ResponseBudget::new(usize::MAX, &requests);
+    budget.count([&text]);
+    assert_eq!(budget.reason(), None);
+    let other = ResponseBudget::new(usize::MAX, &requests);
+    other.count([&text]);
+    assert!(matches!(
+        other.reason(),
+        Some(Exceeded::Memory(MemoryError::Busy { .. }))
+    ));
+    drop((budget, other));
+    let alone = ResponseBudget::new(usize::MAX, &requests);
+    alone.count([&text, &text]);
+    assert!(matches!(
+        alone.reason(),
+        Some(Exceeded::Memory(MemoryError::TooLarge { .. }))
+    ));
 }

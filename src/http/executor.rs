@@ -24,6 +24,7 @@ use crate::config::Limits;
 use crate::graphql::execute::{self, Caller, CheckedRequest, Executed, Rules, error_response};
 use scv_api::Schema;
 use scv_api::error::{code, first_code};
+use scv_memory::MemoryBudget;
 use scv_service::metrics::METRICS;
 use scv_service::{AnswerBody, Question};
 
@@ -121,6 +122,11 @@ impl Executor {
     /// The limits of the server.
     pub fn limits(&self) -> &Limits {
         &self.rules.limits
+    }
+
+    /// What requests take their memory from.
+    pub fn memory(&self) -> &MemoryBudget {
+        self.callers.library().memory()
     }
 
     /// A permit to upload files, if one is free.

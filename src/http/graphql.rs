@@ -1,10 +1,10 @@
 //! GraphQL over HTTP, by its specification: POST, GET for queries, and events by the graphql-sse protocol.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
-use async_graphql::Response;
 use async_graphql::parser::types::OperationType;
 use futures::StreamExt as _;
 use futures::future::join_all;
@@ -16,9 +16,9 @@ use super::error::HttpError;
 use super::executor::{Executor, Permit, PreparedRequest};
 use super::origin::Origins;
 use super::request::{GraphqlRequest, ReceivedBody, from_query_string, has_files};
-use super::response_format::ResponseFormat;
+use super::response_format::{ResponseFormat, held};
 use super::socket;
-use crate::graphql::execute::{Caller, error_response};
+use crate::graphql::execute::{Caller, Executed, error_response};
 use scv_api::error::code;
 use scv_api::response::to_json;
 use scv_service::metrics::METRICS;
@@ -100,7 +100,8 @@ async fn post(executor: web::Data<Executor>, request: HttpRequest, payload: web:
     } else {
         None
     };
-    let received = ReceivedBody::read(&request, payload.into_inner(), executor.limits()).await;
+    let memory = executor.memory().empty();
+    let received = ReceivedBody::read(&request, payload.into_inner(), executor.limits(), &memory).await;
     let (asked, requests) = match received {
         Ok(ReceivedBody::Json(text)) => {
             let asked = Asked::of(&request, format, &caller, QuestionForm::Json, text.clone());
@@ -157,8 +158,8 @@ impl Asked {
     }
 
     /// Keeps a response, and returns it.
-    async fn keep(self, executor: &Executor, generation: i64, response: &Response) -> Option<HttpResponse> {
-        let body = to_json(response).ok()?;
+    async fn keep(self, executor: &Executor, generation: i64, executed: &Executed) -> Option<HttpResponse> {
+        let body = to_json(&executed.response).ok()?;
         let (encoding, bytes) = encoded(self.encoding, body).await.ok()?;
         let body = AnswerBody {
             encoding: encoding.map(|encoding| encoding.as_str()),
@@ -166,7 +167,9 @@ impl Asked {
         };
         let media_type = self.question.media_type;
         executor.keep_answer(self.question, generation, body.clone()).await;
-        Some(answer(media_type, body))
+        // The cache has a limit of its own.
+        let bytes = held(body.bytes, executed.memory.clone());
+        Some(answer(media_type, AnswerBody { bytes, ..body }))
     }
 }
 
@@ -174,7 +177,10 @@ impl Asked {
 async fn kept(executor: &Executor, asked: Option<&Asked>) -> Option<HttpResponse> {
     let question = &asked?.question;
     let body = executor.kept_answer(question).await?;
-    Some(answer(question.media_type, body))
+    // While it is sent slowly, the cache may drop it. Without memory for that it is answered like any other request.
+    let memory = executor.memory().try_reserve(body.bytes.len() as u64).ok()?;
+    let bytes = held(body.bytes, Some(Arc::new(memory)));
+    Some(answer(question.media_type, AnswerBody { bytes, ..body }))
 }
 
 fn answer(media_type: &'static str, body: AnswerBody) -> HttpResponse {
@@ -202,11 +208,11 @@ async fn respond(
             let executed = executor.execute(caller, prepared, generation).await;
             let kept = match (asked, generation) {
                 (Some(asked), Some(generation)) if executed.is_lasting => {
-                    asked.keep(executor, generation, &executed.response).await
+                    asked.keep(executor, generation, &executed).await
                 }
                 _ => None,
             };
-            kept.unwrap_or_else(|| format.response(&executed.response))
+            kept.unwrap_or_else(|| format.response(&executed))
         }
         ResponseFormat::Events => HttpResponse::Ok()
             .content_type("text/event-stream; charset=utf-8")

@@ -16,8 +16,15 @@ use super::body::LimitedBody;
 use super::documents::DOCUMENT_ID;
 use super::error::HttpError;
 use crate::config::Limits;
+use scv_memory::Reservation;
 
 mod upload;
+
+/// Bytes of a body that are not counted: the bodies of most requests.
+const SMALL_BODY_BYTES: usize = 16 << 10;
+
+/// How many times its own bytes a body takes: as text, and as values that are parsed from it.
+const JSON_COPIES: u64 = 8;
 
 /// How long a body may take to arrive, beyond the time that [`MIN_BYTES_PER_SECOND`] allows for its length.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -82,11 +89,16 @@ pub fn from_query_string(request: &HttpRequest) -> Result<Request, HttpError> {
 }
 
 impl ReceivedBody {
-    /// Reads the body of a request.
+    /// Reads the body of a request, whose memory is taken from `memory`.
     ///
     /// # Errors
-    /// The content type is not supported, the body is too large or too slow, or an upload is invalid.
-    pub async fn read(request: &HttpRequest, payload: Payload, limits: &Limits) -> Result<Self, HttpError> {
+    /// The content type is not supported, the body is too large or too slow, an upload is invalid, or the server has no memory for it.
+    pub async fn read(
+        request: &HttpRequest,
+        payload: Payload,
+        limits: &Limits,
+        memory: &Reservation,
+    ) -> Result<Self, HttpError> {
         let content_type = request.headers().get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type: Option<Mime> = content_type.parse().ok();
@@ -98,7 +110,7 @@ impl ReceivedBody {
                 Some(other) if !UTF_8_NAMES.iter().any(|name| other.as_str().eq_ignore_ascii_case(name)) => Err(
                     HttpError::unsupported_media_type(format!("the body is encoded as {other}: encode it as UTF-8")),
                 ),
-                _ => read_json(payload, limits).await.map(Self::Json),
+                _ => read_json(payload, limits, memory).await.map(Self::Json),
             },
             Some(("multipart/form-data", media_type)) => match media_type.get_param(mime::BOUNDARY) {
                 Some(boundary) => {
@@ -116,7 +128,7 @@ impl ReceivedBody {
     }
 }
 
-async fn read_json(payload: Payload, limits: &Limits) -> Result<Bytes, HttpError> {
+async fn read_json(payload: Payload, limits: &Limits, memory: &Reservation) -> Result<Bytes, HttpError> {
     let mut body = LimitedBody::new(payload, limits.body_bytes);
     let overflow = body.overflow();
     let mut bytes = BytesMut::new();
@@ -127,7 +139,12 @@ async fn read_json(payload: Payload, limits: &Limits) -> Result<Bytes, HttpError
             break;
         };
         match piece {
-            Ok(piece) => bytes.extend_from_slice(&piece),
+            Ok(piece) => {
+                bytes.extend_from_slice(&piece);
+                let counted = bytes.len().saturating_sub(SMALL_BODY_BYTES) as u64;
+                let missing = (counted * JSON_COPIES).saturating_sub(memory.bytes());
+                memory.grow(missing).map_err(|_| HttpError::overloaded())?;
+            }
             Err(_) if overflow.happened() => {
                 return Err(HttpError::too_large(format!(
                     "the request is larger than {} bytes, which is the limit for a request without files",

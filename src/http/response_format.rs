@@ -2,6 +2,8 @@
 //!
 //! This follows the GraphQL over HTTP specification (draft of 2025).
 
+use std::sync::Arc;
+
 use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{Accept, Header as _, Quality};
@@ -10,8 +12,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use async_graphql::Response;
 use mime::Mime;
 
+use crate::graphql::execute::Executed;
 use scv_api::error::{code, first_code};
 use scv_api::response::{is_executed, to_json};
+use scv_memory::Reservation;
 
 /// The format of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +61,9 @@ impl ResponseFormat {
     }
 
     /// The response to a request.
-    pub fn response(self, response: &Response) -> HttpResponse {
-        self.with_body(self.status(response), to_json(response))
+    pub fn response(self, executed: &Executed) -> HttpResponse {
+        let body = to_json(&executed.response).map(|body| held(body, executed.memory.clone()));
+        self.with_body(self.status(&executed.response), body)
     }
 
     /// The responses to a batch, in the order of its requests.
@@ -87,6 +92,24 @@ impl ResponseFormat {
             _ if self == Self::GraphqlResponse && !is_executed(response) => StatusCode::BAD_REQUEST,
             _ => StatusCode::OK,
         }
+    }
+}
+
+/// A body that keeps its memory until it has been sent.
+pub fn held(body: Bytes, memory: Option<Arc<Reservation>>) -> Bytes {
+    let Some(memory) = memory else { return body };
+    memory.shrink_to(body.len() as u64);
+    Bytes::from_owner(HeldBody { body, _memory: memory })
+}
+
+struct HeldBody {
+    body: Bytes,
+    _memory: Arc<Reservation>,
+}
+
+impl AsRef<[u8]> for HeldBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
     }
 }
 

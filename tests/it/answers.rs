@@ -240,7 +240,7 @@ fn urlencoded(text: &str) -> String {
 
 #[tokio::test]
 async fn answers_are_computed_where_none_can_be_kept() {
-    let server = Server::with(|config| config.answer_cache_bytes = 0).await;
+    let server = Server::with(|config| config.answer_cache_bytes = Some(0)).await;
     server.api.model("a").await;
     assert_eq!(names(&server.api).await, ["a"]);
     assert_eq!(names(&server.api).await, ["a"]);

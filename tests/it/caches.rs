@@ -44,9 +44,9 @@ pub async fn cache(api: &Client, name: &str) -> Value {
 #[tokio::test]
 async fn a_write_on_one_server_is_seen_by_the_next_search_on_another() {
     // The results of searches are cached, and not the answers that they are in.
-    let one = Server::with(|config| config.answer_cache_bytes = 0).await;
+    let one = Server::with(|config| config.answer_cache_bytes = Some(0)).await;
     let other = Server::with(|config| {
-        config.answer_cache_bytes = 0;
+        config.answer_cache_bytes = Some(0);
         config.database_url.clone_from(&one.config.database_url);
         // Artifacts are shared by all servers of a database.
         config.data_dir.clone_from(&one.config.data_dir);
@@ -107,9 +107,9 @@ async fn equal_concurrent_requests_are_computed_once() {
 #[tokio::test]
 async fn searches_work_with_caches_of_size_zero() {
     let server = Server::with(|config| {
-        config.search_cache_bytes = 0;
-        config.network_cache_bytes = 0;
-        config.probe_cache_bytes = 0;
+        config.search_cache_bytes = Some(0);
+        config.network_cache_bytes = Some(0);
+        config.probe_cache_bytes = Some(0);
     })
     .await;
     let (_, target) = add(&server.api, "target", 1).await;
@@ -143,7 +143,7 @@ async fn the_images_of_a_probe_set_are_loaded_once() {
 
 #[tokio::test]
 async fn the_layers_of_a_version_are_kept_once_they_are_there() {
-    let server = Server::with(|config| config.answer_cache_bytes = 0).await;
+    let server = Server::with(|config| config.answer_cache_bytes = Some(0)).await;
     let api = &server.api;
     let layers = async |version: &str| {
         let query =

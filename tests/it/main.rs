@@ -27,6 +27,7 @@ mod language_model;
 mod lease;
 mod limits;
 mod lists;
+mod memory;
 mod migrations;
 mod mirrors;
 mod network_inputs;

@@ -24,14 +24,14 @@ const SEARCH: &str = "query($layer: ID!, $measure: Measure!, $first: Int!, $filt
 
 impl Pair {
     async fn start() -> Self {
-        let server = Server::with(|config| config.answer_cache_bytes = 0).await;
+        let server = Server::with(|config| config.answer_cache_bytes = Some(0)).await;
         let plain = Server::with(|config| {
             config.database_url.clone_from(&server.config.database_url);
             config.data_dir.clone_from(&server.config.data_dir);
-            config.answer_cache_bytes = 0;
-            config.search_cache_bytes = 0;
-            config.sketch_cache_bytes = 0;
-            config.vector_cache_bytes = 0;
+            config.answer_cache_bytes = Some(0);
+            config.search_cache_bytes = Some(0);
+            config.sketch_cache_bytes = Some(0);
+            config.vector_cache_bytes = Some(0);
         })
         .await;
         Self {
@@ -255,7 +255,7 @@ async fn strangers_find_private_layers_neither_in_memory_nor_through_the_databas
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_probe_set_that_does_not_fit_in_memory_is_searched_through_the_database() {
-    let server = Server::with(|config| config.sketch_cache_bytes = 2_000).await;
+    let server = Server::with(|config| config.sketch_cache_bytes = Some(2_000)).await;
     let layers = layers_of_one_version(&server.api).await;
     let filter = json!({ "includeOwnModel": true });
     let variables = json!({ "layer": layers[0], "measure": "CKA", "first": 1, "filter": filter });
@@ -336,7 +336,7 @@ async fn search_on(api: &Client, layer: &Value, probe_set: &Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn rounded_vectors_make_room_for_the_sketches_of_another_probe_set() {
     // The sketches of fourteen layers fit, and those of seven with the vectors of some.
-    let server = Server::with(|config| config.sketch_cache_bytes = 20_000).await;
+    let server = Server::with(|config| config.sketch_cache_bytes = Some(20_000)).await;
     let layers = layers_of_one_version(&server.api).await;
     let other = other_probe_set(&server.api).await;
     for on in [&Value::Null, &other] {
@@ -352,7 +352,7 @@ async fn rounded_vectors_make_room_for_the_sketches_of_another_probe_set() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_probe_sets_that_do_not_fit_together_one_is_searched_through_the_database() {
     // Seven layers fit, fourteen do not.
-    let server = Server::with(|config| config.sketch_cache_bytes = 12_000).await;
+    let server = Server::with(|config| config.sketch_cache_bytes = Some(12_000)).await;
     let layers = layers_of_one_version(&server.api).await;
     let other = other_probe_set(&server.api).await;
     for _ in 0..3 {

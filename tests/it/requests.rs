@@ -111,6 +111,8 @@ async fn the_metrics_count_requests_jobs_and_caches() {
         "scv_cache_limit_bytes{cache=\"searches\"} 67108864\n",
         "scv_catalogue_generation ",
         "scv_resident_bytes ",
+        "scv_reserved_bytes{for=\"requests\"} ",
+        "scv_reserved_limit_bytes{for=\"jobs\"} ",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }

@@ -394,7 +394,7 @@ const BOTH_WAYS: [u64; 2] = [1 << 30, 0];
 
 /// A library with 300 copies of the layers of its only model, and a layer of that model.
 async fn large_library(sketch_cache_bytes: u64) -> (Server, PgConnection, String) {
-    large_library_with(|config| config.sketch_cache_bytes = sketch_cache_bytes).await
+    large_library_with(|config| config.sketch_cache_bytes = Some(sketch_cache_bytes)).await
 }
 
 async fn large_library_with(configure: impl FnOnce(&mut Config)) -> (Server, PgConnection, String) {
@@ -455,9 +455,9 @@ pub async fn fit_sketches(api: &Client) {
 #[tokio::test]
 async fn a_result_is_proven_even_if_every_vector_has_to_be_read() {
     let (server, mut database, conv) = large_library_with(|config| {
-        config.vector_cache_bytes = 0;
+        config.vector_cache_bytes = Some(0);
         // Room for the sketches of all layers, and for next to no rounded vectors.
-        config.sketch_cache_bytes = 2_800_000;
+        config.sketch_cache_bytes = Some(2_800_000);
     })
     .await;
     for noise in NOISE {

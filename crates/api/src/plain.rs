@@ -56,7 +56,7 @@ impl<T: ListEntry> OutputType for Entries<'_, T> {
                 budget.count(object.values());
             }
             objects.push(Value::Object(object));
-            if budget.is_some_and(ResponseBudget::is_exceeded) {
+            if budget.is_some_and(|budget| budget.reason().is_some()) {
                 // The request has been given up.
                 break;
             }

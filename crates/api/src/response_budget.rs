@@ -1,48 +1,92 @@
 //! Limits the size of a response while it is computed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use async_graphql::Value;
 use tokio_util::sync::CancellationToken;
 
+use scv_memory::{MemoryBudget, MemoryError, Reservation};
+
 /// Bytes that a value takes in addition to its text.
 const VALUE_BYTES: usize = 24;
 
-/// Bytes that the response to one request may still take. The executor gives the request up once they are used up,
-/// before the response grows further.
+/// How many times a response is in memory at the same time: as values, as text, and compressed.
+const COPIES: u64 = 3;
+
+/// Bytes of a response for which memory is taken together.
+const STEP_BYTES: i64 = 256 << 10;
+
+/// Bytes that the response to one request may still take, and the memory that it takes. The executor gives the request up once
+/// either is used up, before the response grows further.
 #[derive(Debug, Clone)]
 pub struct ResponseBudget {
-    /// Negative once it is exceeded.
-    remaining: Arc<AtomicI64>,
-    exceeded: CancellationToken,
+    limit: i64,
+    /// Bytes of the response so far.
+    used: Arc<AtomicI64>,
+    memory: Arc<Reservation>,
+    exceeded: Arc<OnceLock<Exceeded>>,
+    ended: CancellationToken,
+}
+
+/// Why a response is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exceeded {
+    /// It has more bytes than a response may have.
+    Size,
+    /// The server has no memory for it.
+    Memory(MemoryError),
 }
 
 impl ResponseBudget {
-    /// A budget of this many bytes.
-    pub fn new(bytes: usize) -> Self {
+    /// A budget of this many bytes, whose memory comes from `memory`.
+    pub fn new(bytes: usize, memory: &MemoryBudget) -> Self {
         Self {
-            remaining: Arc::new(AtomicI64::new(number(bytes))),
-            exceeded: CancellationToken::new(),
+            limit: number(bytes),
+            used: Arc::default(),
+            memory: Arc::new(memory.empty()),
+            exceeded: Arc::default(),
+            ended: CancellationToken::new(),
         }
     }
 
-    /// Completes once the response has exceeded the budget.
-    pub async fn exceeded(&self) {
-        self.exceeded.cancelled().await;
+    /// Completes once the response has exceeded the budget, with the reason.
+    pub async fn exceeded(&self) -> Exceeded {
+        self.ended.cancelled().await;
+        self.reason().unwrap_or(Exceeded::Size)
     }
 
-    /// Whether the response has exceeded the budget.
-    pub fn is_exceeded(&self) -> bool {
-        self.remaining.load(Ordering::Relaxed) < 0
+    /// Why the response has exceeded the budget, if it has.
+    pub fn reason(&self) -> Option<Exceeded> {
+        self.exceeded.get().copied()
+    }
+
+    /// The memory of the response. It is given back with the last handle.
+    pub fn memory(&self) -> Arc<Reservation> {
+        Arc::clone(&self.memory)
     }
 
     /// Counts values that have no fields of their own.
     pub fn count<'v>(&self, values: impl IntoIterator<Item = &'v Value>) {
         let bytes = number(values.into_iter().map(bytes).sum());
-        if self.remaining.fetch_sub(bytes, Ordering::Relaxed) < bytes {
-            self.exceeded.cancel();
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let used = before.saturating_add(bytes);
+        if used > self.limit {
+            self.exceed(Exceeded::Size);
+            return;
         }
+        let steps = used / STEP_BYTES - before / STEP_BYTES;
+        if steps > 0
+            && let Err(error) = self.memory.grow(COPIES * (steps * STEP_BYTES) as u64)
+        {
+            self.exceed(Exceeded::Memory(error));
+        }
+    }
+
+    fn exceed(&self, reason: Exceeded) {
+        // The first reason counts.
+        let _ = self.exceeded.set(reason);
+        self.ended.cancel();
     }
 }
 

@@ -38,6 +38,21 @@ pub struct ObjectStream {
     pub chunks: BoxStream<'static, Result<Bytes, ArtifactError>>,
 }
 
+impl ObjectStream {
+    /// The same object, which keeps something until it has been sent: the memory that its bytes take.
+    #[must_use]
+    pub fn holding(self, held: impl Send + 'static) -> Self {
+        let chunks = self.chunks.map(move |chunk| {
+            let _ = &held;
+            chunk
+        });
+        Self {
+            size: self.size,
+            chunks: chunks.boxed(),
+        }
+    }
+}
+
 impl From<Vec<u8>> for ObjectStream {
     /// An object in memory, as a single chunk.
     fn from(bytes: Vec<u8>) -> Self {
@@ -162,6 +177,16 @@ impl ArtifactStore {
         written
             .map(drop)
             .map_err(|error| ArtifactError::from_store("write", *key, error))
+    }
+
+    /// The size of an object in bytes.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Missing`], or a failure to read.
+    pub async fn size(&self, key: &ArtifactKey) -> Result<u64, ArtifactError> {
+        let head = self.objects.head(&location(key)).await;
+        let object = head.map_err(|error| ArtifactError::from_store("read", *key, error))?;
+        Ok(object.size)
     }
 
     /// Reads an object and verifies its hash.

@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{ArtifactError, ArtifactKey, ArtifactKind, ArtifactStore};
 use scv_domain::image::{ImageShape, Images, LabelledImages};
 
@@ -25,8 +23,7 @@ impl ArtifactStore {
     /// # Errors
     /// As [`ArtifactStore::put`].
     pub async fn put_split(&self, split: &LabelledImages) -> Result<SplitKeys, ArtifactError> {
-        // Not copied: the pixels may take gigabytes.
-        let pixels = Bytes::from_owner(Arc::clone(&split.images.pixels));
+        let pixels = split.images.pixels.clone();
         let labels: Vec<u8> = split.labels.iter().flat_map(|label| label.to_le_bytes()).collect();
         Ok(SplitKeys {
             images: self.put(ArtifactKind::Images, pixels).await?,
@@ -75,9 +72,6 @@ impl ArtifactStore {
                 expected: format!("{shape} images"),
             });
         }
-        Ok(Images {
-            shape,
-            pixels: Arc::from(&bytes[..]),
-        })
+        Ok(Images { shape, pixels: bytes })
     }
 }

@@ -135,7 +135,7 @@ mod tests {
                 height: 1,
                 width: 2,
             },
-            pixels: [0, 255, 51, 102, 255, 0, 0, 0].into(),
+            pixels: vec![0, 255, 51, 102, 255, 0, 0, 0].into(),
         };
         let statistics = ChannelStatistics {
             mean: vec![0.5, 0.2],
@@ -160,7 +160,7 @@ mod tests {
                 height: 1,
                 width: 1,
             },
-            pixels: [0, 0, 0].into(),
+            pixels: vec![0, 0, 0].into(),
         };
         let statistics = ChannelStatistics {
             mean: vec![0.5],
@@ -177,7 +177,7 @@ mod tests {
         };
         Images {
             shape,
-            pixels: pixels.into(),
+            pixels: pixels.to_vec().into(),
         }
     }
 
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(from_grey.pixels[..], [7, 7, 7]);
         let colours = Images {
             shape: colour,
-            pixels: [10, 20, 30].as_slice().into(),
+            pixels: vec![10, 20, 30].into(),
         };
         assert_eq!(fitted(&colours, colour, ChannelOrder::Bgr).pixels[..], [30, 20, 10]);
         let one = ImageShape { channels: 1, ..colour };

@@ -77,7 +77,7 @@ impl Network {
                 order,
                 activation_limit,
             } => {
-                let imported = import(&decode(bytes)?, options)?;
+                let imported = import(&decode(bytes, &options.memory.empty())?, options)?;
                 let image_format = Some((imported.image_shape(), *order));
                 let limit = MAX_TRIAL_BYTES.min(*activation_limit);
                 Ok(Network {

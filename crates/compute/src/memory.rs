@@ -22,7 +22,7 @@ pub(super) fn check(needed: u64, limit: u64, work: impl Display, advice: &str) -
         return Ok(());
     }
     Err(ComputeError::Invalid(format!(
-        "this network needs {} MiB of memory for {work}; the limit is {} MiB (SCV_ACTIVATION_BYTES): {advice}",
+        "this network needs {} MiB of memory for {work}; the server allows {} MiB (a part of --memory): {advice}",
         needed.div_ceil(1 << 20),
         limit >> 20,
     )))

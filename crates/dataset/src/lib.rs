@@ -13,13 +13,14 @@ pub use digits::{DIGITS_NAME, digits};
 pub use idx::{IdxContent, IdxError, IdxFile};
 pub use preset::{IDX_PRESETS, IdxPreset};
 
-/// Checks what can be checked without reading whole files: their headers, the class names and the statistics.
+/// Checks what can be checked without reading whole files: their headers, the class names and the statistics. Returns the bytes of
+/// memory that [`read`] takes.
 ///
 /// # Errors
 /// The first error, with the file and the position.
-pub fn check(source: &DatasetSource<Bytes>) -> Result<(), ImportError> {
+pub fn check(source: &DatasetSource<Bytes>) -> Result<u64, ImportError> {
     match source {
-        DatasetSource::Digits(_) => Ok(()),
+        DatasetSource::Digits(_) => Ok(0),
         DatasetSource::Idx(import) => idx::check(import),
     }
 }

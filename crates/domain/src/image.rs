@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use serde::{Deserialize, Serialize};
 
 use super::input::InputFormat;
@@ -47,7 +49,7 @@ pub struct Images {
     /// Shape of each image.
     pub shape: ImageShape,
     /// All pixels, 0 to 255, one image after the other.
-    pub pixels: Arc<[u8]>,
+    pub pixels: Bytes,
 }
 
 impl Images {
@@ -70,13 +72,13 @@ impl Images {
     /// # Panics
     /// If an index is out of range.
     pub fn select(&self, indices: &[usize]) -> Images {
-        let pixels = indices
-            .iter()
-            .flat_map(|&index| self.image(index).iter().copied())
-            .collect();
+        let mut pixels = Vec::with_capacity(indices.len() * self.shape.len());
+        for &index in indices {
+            pixels.extend_from_slice(self.image(index));
+        }
         Images {
             shape: self.shape,
-            pixels,
+            pixels: pixels.into(),
         }
     }
 }

@@ -13,6 +13,7 @@ use scv_domain::dataset_record::ProbeSet;
 use scv_domain::id::{LayerId, ProbeSetId, VersionId};
 use scv_domain::vector::{LayerVector, Measure};
 use scv_domain::version::{Version, VersionStatus};
+use scv_memory::Reservation;
 use scv_store::SearchScope;
 
 /// Fewest versions whose layers are all compared with those of a target. More requested hits have twice as many candidates.
@@ -51,6 +52,7 @@ impl Library {
                  `layerKinds`"
             )));
         }
+        let _memory = self.reserve_vectors(comparison.probe_set, rows + columns).await?;
         let rows = Arc::new(self.vectors_of(a.id, comparison, rows, max_layers).await?);
         let columns = self.vectors_of(b.id, comparison, columns, max_layers).await?;
         compared(rows, columns, comparison.measure, |layers| layers).await
@@ -70,6 +72,7 @@ impl Library {
         let _permit = self.compute_permit().await;
         let max_layers = self.max_layers(comparison.probe_set).await?;
         let count = self.count_comparable(version, comparison).await?;
+        let _memory = self.reserve_vectors(comparison.probe_set, count).await?;
         let vectors = self.vectors_of(version.id, comparison, count, max_layers).await?;
         let ids: Vec<_> = vectors.iter().map(|(layer, _)| *layer).collect();
         let layers = self.store.layers_by_id(&ids).await?;
@@ -150,12 +153,16 @@ impl Library {
         let _permit = self.compute_permit().await;
         let max_layers = self.max_layers(query.probe_set).await?;
         let count = self.count_comparable(target, &comparison).await?;
+        let memory = self.reserve_vectors(query.probe_set, count).await?;
+        let own_bytes = memory.bytes();
         let layers = Arc::new(self.vectors_of(target.id, &comparison, count, max_layers).await?);
         let (candidates, exact) = self.candidate_versions(target, query).await?;
         let mut hits = Vec::new();
         // One candidate after the other: the vectors of only two versions are in memory at a time.
         for version in candidates {
             let count = self.count_vectors(version, &comparison).await?;
+            memory.shrink_to(own_bytes);
+            memory.grow(self.vector_bytes(query.probe_set, count).await?)?;
             let others = self.vectors_of(version, &comparison, count, max_layers).await?;
             let found = compared(Arc::clone(&layers), others, query.measure, move |found| {
                 let alignment = found.matrix.alignment();
@@ -212,11 +219,25 @@ impl Library {
         Ok((candidates, false))
     }
 
-    /// Layers of a version whose vectors fit into memory.
+    /// Layers of a version that can be compared at once.
     async fn max_layers(&self, probe_set: ProbeSetId) -> Result<usize, ServiceError> {
+        Ok(MAX_NUMBERS / self.vector_length(probe_set).await?)
+    }
+
+    async fn vector_length(&self, probe_set: ProbeSetId) -> Result<usize, ServiceError> {
         let found = self.store.probe_sets_by_id(&[probe_set]).await?.pop();
-        let length = found.as_ref().map_or(1, ProbeSet::vector_length);
-        Ok(MAX_NUMBERS / length)
+        Ok(found.as_ref().map_or(1, ProbeSet::vector_length))
+    }
+
+    /// Takes the memory of the vectors of so many layers.
+    async fn reserve_vectors(&self, probe_set: ProbeSetId, layers: usize) -> Result<Reservation, ServiceError> {
+        Ok(self.memory.reserve(self.vector_bytes(probe_set, layers).await?).await?)
+    }
+
+    /// Bytes of the vectors of so many layers: as they are read, and as a matrix that is multiplied.
+    async fn vector_bytes(&self, probe_set: ProbeSetId, layers: usize) -> Result<u64, ServiceError> {
+        let numbers = layers as u64 * self.vector_length(probe_set).await? as u64;
+        Ok(2 * size_of::<f32>() as u64 * numbers)
     }
 
     async fn count_vectors(&self, version: VersionId, comparison: &Comparison) -> Result<usize, ServiceError> {

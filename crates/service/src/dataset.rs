@@ -11,6 +11,7 @@ use scv_domain::dataset::{NewDataset, Split};
 use scv_domain::dataset_record::{Dataset, StoredSplit};
 use scv_domain::id::DatasetId;
 use scv_domain::image::LabelledImages;
+use scv_memory::Reservation;
 use scv_picture::Raster;
 use scv_store::error::Conflict;
 use scv_store::{NewProbeSet, StoreError, Tx};
@@ -125,9 +126,37 @@ impl Library {
         Ok(self.artifacts.get_labels(&key, stored.image_count as usize).await?)
     }
 
-    /// The images of a split, read from the artifact store.
-    pub(super) async fn images(&self, dataset: &Dataset, split: Split) -> Result<LabelledImages, ServiceError> {
+    /// The images of a split, read from the artifact store, and the memory that they take.
+    pub(super) async fn images(
+        &self,
+        dataset: &Dataset,
+        split: Split,
+    ) -> Result<(LabelledImages, Reservation), ServiceError> {
         let stored = self.stored_split(dataset, split).await?;
+        let memory = self.memory.reserve(split_bytes(dataset, &stored)).await?;
+        Ok((self.read_images(dataset, &stored).await?, memory))
+    }
+
+    /// The images of all splits, train images first, read from the artifact store, and the memory that they take.
+    pub(super) async fn all_images(
+        &self,
+        dataset: &Dataset,
+    ) -> Result<([LabelledImages; 2], Reservation), ServiceError> {
+        let [train, test] = Split::ALL;
+        let [train, test] = [
+            self.stored_split(dataset, train).await?,
+            self.stored_split(dataset, test).await?,
+        ];
+        let bytes = [&train, &test].map(|stored| split_bytes(dataset, stored)).iter().sum();
+        let memory = self.memory.reserve(bytes).await?;
+        let images = [
+            self.read_images(dataset, &train).await?,
+            self.read_images(dataset, &test).await?,
+        ];
+        Ok((images, memory))
+    }
+
+    async fn read_images(&self, dataset: &Dataset, stored: &StoredSplit) -> Result<LabelledImages, ServiceError> {
         let keys = SplitKeys {
             images: stored.images_key.parse().map_err(ArtifactError::from)?,
             labels: stored.labels_key.parse().map_err(ArtifactError::from)?,
@@ -144,10 +173,17 @@ impl Library {
     pub(super) async fn split_images(&self, dataset: DatasetId, split: Split) -> Result<LabelledImages, ServiceError> {
         let read = async {
             let dataset = self.dataset(dataset).await?;
-            self.images(&dataset, split).await
+            // From here on they belong to the cache, which has a limit of its own.
+            let (images, _memory) = self.images(&dataset, split).await?;
+            Ok(images)
         };
         self.splits.get_or((dataset, split), read).await
     }
+}
+
+/// Bytes of the images of a split.
+fn split_bytes(dataset: &Dataset, stored: &StoredSplit) -> u64 {
+    u64::from(stored.image_count.unsigned_abs()) * dataset.shape.len() as u64
 }
 
 /// Writes a data set whose images are stored, with its default probe set.

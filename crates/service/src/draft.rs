@@ -38,7 +38,13 @@ impl Library {
         let dataset = self.dataset_named(dataset).await?;
         let images = dataset.shape;
         let name = file.name.clone();
-        let reading = self.compute(move |ended| read_network(file, images, output, ended));
+        let options = ImportOptions {
+            size: None,
+            images: Some(images),
+            output,
+            memory: self.memory.clone(),
+        };
+        let reading = self.compute(move |ended| read_network(file, images, &options, ended));
         let reading = reading
             .await?
             .map_err(|error| ServiceError::from(ComputeError::Onnx(error)).in_file(&name))?;
@@ -60,19 +66,15 @@ type Network = (Result<Vec<Block>, Vec<NodeProblem>>, ImageShape);
 fn read_network(
     file: NamedFile,
     images: ImageShape,
-    output: Option<String>,
+    options: &ImportOptions,
     ended: &CancellationToken,
 ) -> Result<Option<Network>, OnnxError> {
-    let model = read(vec![file])?;
+    let memory = options.memory.empty();
+    let model = read(vec![file], &memory)?;
     if ended.is_cancelled() {
         return Ok(None);
     }
-    let options = ImportOptions {
-        size: None,
-        images: Some(images),
-        output,
-    };
-    let imported = import(&model, &options)?;
+    let imported = import(&model, options)?;
     drop(model);
     if ended.is_cancelled() {
         return Ok(None);

@@ -12,6 +12,7 @@ use scv_dataset::ImportError;
 use scv_domain::block::BlockError;
 use scv_domain::id::Key;
 use scv_domain::version::{Failure, FailureCode};
+use scv_memory::MemoryError;
 use scv_store::StoreError;
 use scv_store::error::Conflict;
 
@@ -321,6 +322,15 @@ impl From<Conflict> for ServiceError {
     }
 }
 
+impl From<MemoryError> for ServiceError {
+    fn from(error: MemoryError) -> Self {
+        match error {
+            MemoryError::Busy { .. } => Self::Overloaded,
+            MemoryError::TooLarge { .. } => Self::bad_input(error),
+        }
+    }
+}
+
 impl From<ArtifactError> for ServiceError {
     fn from(error: ArtifactError) -> Self {
         match error {
@@ -342,6 +352,7 @@ impl From<ComputeError> for ServiceError {
     fn from(error: ComputeError) -> Self {
         match error {
             ComputeError::Overloaded => Self::Overloaded,
+            ComputeError::Onnx(OnnxError::Memory(error)) => error.into(),
             other => Self::Compute(Arc::new(other)),
         }
     }

@@ -10,6 +10,10 @@ use scv_domain::dataset_record::Dataset;
 use scv_domain::id::VersionId;
 use scv_domain::version::{ModelFormat, Version};
 
+/// How many times the weights of a network are in memory while it is exported as ONNX: as they are stored, as numbers, as messages,
+/// and as the bytes of the file.
+const COPIES: u64 = 4;
+
 /// The class name in the source of blocks that belong to no model.
 const UNNAMED: &str = "Network";
 
@@ -43,13 +47,16 @@ impl Library {
             (ModelFormat::Blocks, ExportFormat::Onnx) => {
                 let dataset = self.dataset(version.dataset_id).await?;
                 let graph = self.graph(&version, &dataset)?;
+                let memory = self.memory.reserve(COPIES * 4 * graph.parameter_count()).await?;
                 let weights = self.artifact(weights_key(&version)?).await?;
                 let name = model.name.to_string();
-                let exported = tokio::task::spawn_blocking(move || {
+                let exported = self.compute(move |_| {
                     let weights = Weights::read_to_memory(&weights, &graph)?;
                     to_onnx(&graph, &weights, &name)
                 });
-                Ok(exported.await.map_err(ServiceError::internal)??.into())
+                let file = exported.await??;
+                memory.shrink_to(file.len() as u64);
+                Ok(ObjectStream::from(file).holding(memory))
             }
             (ModelFormat::Onnx, _) => Err(ServiceError::bad_input(
                 "the version was uploaded as an ONNX file and can only be downloaded as one: network.onnx",

@@ -32,7 +32,7 @@ impl Library {
         if self.store.dataset_by_name(source.name().as_str()).await?.is_some() {
             return Err(Conflict::DatasetName.into());
         }
-        let checked = tokio::task::spawn_blocking(move || scv_dataset::check(&source).map(|()| source)).await;
+        let checked = tokio::task::spawn_blocking(move || scv_dataset::check(&source).map(|_| source)).await;
         let stored = self.put_files(checked.map_err(ServiceError::internal)??).await?;
         let mut tx = self.store.begin().await?;
         let job = tx.insert_import(&stored).await?;

@@ -12,6 +12,7 @@ use scv_compute::attribution::AttributionTask;
 use scv_compute::control::Control;
 use scv_compute::feature_map::{FeatureMapTask, planes};
 use scv_domain::dataset::Split;
+use scv_domain::dataset_record::Dataset;
 use scv_domain::exemplar::{Exemplars, MAX_CHANNELS as MAX_STORED_CHANNELS};
 use scv_domain::id::{LayerId, VersionId};
 use scv_domain::image::{Images, LabelledImages};
@@ -176,7 +177,7 @@ impl Library {
         image: ImageChoice,
         channels: ChannelChoice,
     ) -> Result<Vec<ImageFeatureMap>, ServiceError> {
-        let (image, source) = self.source_image(subject, image).await?;
+        let (image, source) = self.source_image(&subject.dataset, image).await?;
         let task = FeatureMapTask {
             statistics: subject.statistics(),
             network: Arc::clone(&subject.network),
@@ -201,13 +202,16 @@ impl Library {
     /// `NOT_FOUND` for the version or the image; `BAD_USER_INPUT` for a version that cannot be run, a class or layer that is
     /// out of range, and a file that is not an image.
     pub async fn attribute(&self, request: AttributionRequest) -> Result<ImageAttribution, ServiceError> {
-        let subject = self.runnable_version(request.version).await?;
-        let (image, source) = self.source_image(&subject, request.image).await?;
+        let version = self.ready_version(request.version).await?;
+        let dataset = self.dataset(version.dataset_id).await?;
+        // Nothing large is held while something else is waited for.
+        let (image, source) = self.source_image(&dataset, request.image).await?;
+        let subject = self.run_version(version, dataset).await?;
         let probabilities = self.probabilities(&subject, image.clone()).await?;
         let class = request.class.unwrap_or_else(|| most_likely_class(&probabilities));
         let task = AttributionTask {
             statistics: subject.statistics(),
-            network: subject.network,
+            network: Arc::clone(&subject.network),
             image,
             class,
             method: request.method,
@@ -242,24 +246,24 @@ impl Library {
     /// The chosen image, for the network and for the client.
     async fn source_image(
         &self,
-        subject: &RunnableVersion,
+        dataset: &Dataset,
         choice: ImageChoice,
     ) -> Result<(Images, SourceImage), ServiceError> {
         let (image, position, preprocessing_steps) = match choice {
             ImageChoice::Uploaded(file, invert) => {
-                let (image, steps) = self.preprocess(file, &subject.dataset, invert).await?;
+                let (image, steps) = self.preprocess(file, dataset, invert).await?;
                 (image, None, steps)
             }
             ImageChoice::OfDataset(split, index) => {
-                let LabelledImages { images, labels } = self.split_images(subject.dataset.id, split).await?;
+                let LabelledImages { images, labels } = self.split_images(dataset.id, split).await?;
                 if index >= images.count() {
-                    return Err(no_such_image(&subject.dataset.name, split, index, images.count()));
+                    return Err(no_such_image(&dataset.name, split, index, images.count()));
                 }
                 let position = ImagePosition {
                     split,
                     index,
                     class: labels[index],
-                    class_names: subject.dataset.class_names.clone(),
+                    class_names: dataset.class_names.clone(),
                 };
                 (images.select(&[index]), Some(position), Vec::new())
             }

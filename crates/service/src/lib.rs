@@ -78,6 +78,7 @@ use scv_domain::exemplar::Exemplars;
 use scv_domain::id::{DatasetId, JobId, ProbeSetId, VersionId};
 use scv_domain::image::{Images, LabelledImages};
 use scv_domain::synthesis::TargetGroup;
+use scv_memory::MemoryBudget;
 use scv_store::Store;
 
 /// Sends the ids of jobs that changed to those who subscribed to them.
@@ -117,8 +118,12 @@ pub struct Library {
     splits: MeteredCache<(DatasetId, Split), LabelledImages>,
     /// Top-activating images of the test split, for each member of a group of targets.
     exemplars: MeteredCache<(VersionId, TargetGroup), Arc<Exemplars>>,
-    /// Bytes of activations that a computation may hold.
+    /// Bytes of activations that a computation may hold. The device does one thing at a time, so they are set aside once.
     activation_limit: u64,
+    /// What files, networks, images and answers take their memory from.
+    memory: MemoryBudget,
+    /// The same for jobs.
+    memory_of_jobs: MemoryBudget,
     /// One permit per core, for computations on many vectors.
     compute_permits: Arc<Semaphore>,
     /// One permit for all device work of the same request.
@@ -142,6 +147,8 @@ pub struct LibrarySettings {
     pub search_cache_bytes: u64,
     /// Bytes of activations that a computation may hold.
     pub activation_bytes: u64,
+    /// Bytes that the files, networks, images and answers of requests and jobs may take together.
+    pub work_bytes: u64,
     /// Bytes of the cache of loaded networks.
     pub network_cache_bytes: u64,
     /// Bytes of the cache of the images of probe sets.
@@ -161,7 +168,10 @@ impl std::fmt::Debug for Library {
 impl Library {
     /// A library over its parts.
     pub fn new(store: Store, artifacts: ArtifactStore, engine: Engine, settings: LibrarySettings) -> Self {
+        let [memory, memory_of_jobs] = MemoryBudget::shared(settings.work_bytes);
         Self {
+            memory,
+            memory_of_jobs,
             pictures: Pictures::new(store.clone(), artifacts.clone(), settings.picture_bytes),
             store,
             artifacts,
@@ -201,8 +211,14 @@ impl Library {
         Self {
             store: self.store.for_jobs(),
             engine: self.engine.for_jobs(),
+            memory: self.memory_of_jobs.clone(),
             ..self.clone()
         }
+    }
+
+    /// What requests take their memory from.
+    pub fn memory(&self) -> &MemoryBudget {
+        &self.memory
     }
 
     /// The catalogue, for reads that need no decision.
@@ -243,6 +259,7 @@ impl Library {
             generation: self.store.generation().await?,
             device: self.engine.device().to_owned(),
             device_memory: self.engine.device_memory(),
+            memory: [("requests", self.memory.clone()), ("jobs", self.memory_of_jobs.clone())],
         })
     }
 

@@ -21,6 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::CacheStatistics;
 use scv_compute::device::DeviceMemory;
 use scv_domain::job::{JobBacklog, JobKind, JobPhase, JobStatus};
+use scv_memory::MemoryBudget;
 
 /// Counts since the process started, of all servers in it.
 pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
@@ -76,6 +77,11 @@ struct JobEnd {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MemoryUser {
+    r#for: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CacheName {
     cache: &'static str,
 }
@@ -123,6 +129,8 @@ pub struct Snapshot {
     pub device: String,
     /// The memory of a GPU.
     pub device_memory: Option<DeviceMemory>,
+    /// What requests and jobs take their memory from.
+    pub memory: [(&'static str, MemoryBudget); 2],
 }
 
 impl Metrics {
@@ -276,6 +284,17 @@ fn registry_of(now: &Snapshot) -> Registry {
             registry.register(name, help, gauge);
         }
     }
+    let (reserved, reservable) = (
+        Family::<MemoryUser, Gauge>::default(),
+        Family::<MemoryUser, Gauge>::default(),
+    );
+    for (user, memory) in &now.memory {
+        let user = MemoryUser { r#for: user };
+        reserved.get_or_create(&user).set(memory.reserved().cast_signed());
+        reservable.get_or_create(&user).set(memory.limit().cast_signed());
+    }
+    registry.register("reserved_bytes", "Memory that work has taken", reserved);
+    registry.register("reserved_limit_bytes", "Memory that work may take", reservable);
     let (bytes, limits) = (
         Family::<CacheName, Gauge>::default(),
         Family::<CacheName, Gauge>::default(),
@@ -364,6 +383,7 @@ mod tests {
             caches: Vec::new(),
             generation: 7,
             device: "cuda:0".to_owned(),
+            memory: ["requests", "jobs"].map(|user| (user, MemoryBudget::default())),
             device_memory: Some(DeviceMemory {
                 used_bytes: 3,
                 total_bytes: 80,

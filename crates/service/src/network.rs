@@ -16,6 +16,10 @@ use scv_domain::graph::Graph;
 use scv_domain::id::VersionId;
 use scv_domain::image::ChannelStatistics;
 use scv_domain::version::{ModelFormat, Version, VersionSource, VersionStatus};
+use scv_memory::{MemoryBudget, Reservation};
+
+/// How many times the bytes of an ONNX file are in memory while it is loaded: as they are stored, as messages, and as constants.
+const COPIES_OF_ONNX: u64 = 3;
 
 /// A version with its network and the data set it is made for.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub(super) struct RunnableVersion {
     pub(super) version: Version,
     pub(super) dataset: Dataset,
     pub(super) network: Arc<Network>,
+    /// The memory of the network. It is given back when nobody runs the version any more.
+    pub(super) _memory: Arc<Reservation>,
 }
 
 impl RunnableVersion {
@@ -40,12 +46,44 @@ impl Library {
     pub(super) async fn runnable_version(&self, version: VersionId) -> Result<RunnableVersion, ServiceError> {
         let version = self.ready_version(version).await?;
         let dataset = self.dataset(version.dataset_id).await?;
+        self.run_version(version, dataset).await
+    }
+
+    /// A version with its network.
+    ///
+    /// # Errors
+    /// It has no weights, its network cannot be loaded, or there is not so much memory.
+    pub(super) async fn run_version(
+        &self,
+        version: Version,
+        dataset: Dataset,
+    ) -> Result<RunnableVersion, ServiceError> {
+        let memory = self.memory.reserve(self.network_bytes(&version).await?).await?;
         let network = self.network(&version, &dataset).await?;
+        memory.shrink_to(network.byte_len());
         Ok(RunnableVersion {
             version,
             dataset,
             network,
+            _memory: Arc::new(memory),
         })
+    }
+
+    /// The memory that the network of a version takes until it is there. Networks of the cache are counted too: others may drive
+    /// them out of it while they run.
+    async fn network_bytes(&self, version: &Version) -> Result<u64, ServiceError> {
+        if let Some(network) = self.networks.peek(&version.id).await {
+            return Ok(network.byte_len());
+        }
+        let key = weights_key(version)?
+            .parse::<ArtifactKey>()
+            .map_err(ArtifactError::from)?;
+        let copies = match version.format {
+            ModelFormat::Onnx => COPIES_OF_ONNX,
+            _ => 1,
+        };
+        let weights = 4 * version.parameter_count.unsigned_abs();
+        Ok(copies * self.artifacts.size(&key).await? + weights)
     }
 
     /// A version that is `READY` and has a network.
@@ -76,7 +114,7 @@ impl Library {
     }
 
     /// The network of a version, cached on the device.
-    pub(super) async fn network(&self, version: &Version, dataset: &Dataset) -> Result<Arc<Network>, ServiceError> {
+    async fn network(&self, version: &Version, dataset: &Dataset) -> Result<Arc<Network>, ServiceError> {
         let key = weights_key(version)?;
         let load = async {
             let source = match &version.source {
@@ -86,6 +124,8 @@ impl Library {
                         size: Some([preprocessing.shape.height, preprocessing.shape.width]),
                         images: Some(preprocessing.shape),
                         output: output.clone(),
+                        // Taken before it is read.
+                        memory: MemoryBudget::default(),
                     },
                     order: preprocessing.order,
                     activation_limit: self.activation_limit,

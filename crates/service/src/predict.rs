@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::image_file::{MIDDLE, decode, to_planes};
+use super::image_file::{MIDDLE, decode, to_planes, unpacked_bytes};
 use super::network::{RunnableVersion, is_classifier_of};
 use super::{Library, ServiceError, StoredPicture};
 use scv_compute::control::Control;
@@ -55,7 +55,11 @@ impl Library {
     /// `NOT_FOUND` for the version; `BAD_USER_INPUT` for one that cannot be run or is not a classifier, and for a file that is
     /// not PNG or JPEG or is too large.
     pub async fn predict(&self, request: PredictRequest) -> Result<Prediction, ServiceError> {
-        let subject = self.runnable_version(request.version).await?;
+        let version = self.ready_version(request.version).await?;
+        let dataset = self.dataset(version.dataset_id).await?;
+        // Nothing large is held while something else is waited for.
+        let (images, preprocessing_steps) = self.preprocess(request.file, &dataset, request.invert).await?;
+        let subject = self.run_version(version, dataset).await?;
         if !is_classifier_of(&subject.network, &subject.dataset) {
             return Err(ServiceError::bad_input(format!(
                 "the version's output is not one number for each of the {} classes of {}, so it cannot predict them",
@@ -63,7 +67,6 @@ impl Library {
                 subject.dataset.name
             )));
         }
-        let (images, preprocessing_steps) = self.preprocess(request.file, &subject.dataset, request.invert).await?;
         let prepared_image = self
             .pictures
             .put(Raster::from_planes(images.shape, images.image(0)).enlarged())
@@ -108,6 +111,7 @@ impl Library {
             _ => None,
         };
         let shape = dataset.shape;
+        let unpacked = unpacked_bytes(&file);
         let prepare = move || {
             let (image, mut steps) = decode(&file)?;
             let mut images = to_planes(&image, shape.channels, &mut steps);
@@ -139,6 +143,7 @@ impl Library {
         };
         // A large image takes some hundred megabytes while it is converted: as many at a time as there are cores.
         let _permit = self.compute_permit().await;
+        let _memory = self.memory.reserve(unpacked).await?;
         tokio::task::spawn_blocking(prepare)
             .await
             .map_err(ServiceError::internal)?

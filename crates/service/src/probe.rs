@@ -29,9 +29,13 @@ impl Library {
     pub async fn create_probe_set(&self, request: ProbeSetRequest) -> Result<(ProbeSet, Vec<Job>), ServiceError> {
         self.require(Scope::Write)?;
         let dataset = self.dataset_named(&request.dataset).await?;
-        let train = self.images(&dataset, Split::Train).await?;
-        let test = self.images(&dataset, Split::Test).await?;
-        let drawn = draw(&dataset.statistics, &train, &test, request.draw)?;
+        let ([train, test], memory) = self.all_images(&dataset).await?;
+        let statistics = dataset.statistics.clone();
+        let drawn = self.compute(move |_| {
+            let _memory = memory;
+            draw(&statistics, &train, &test, request.draw)
+        });
+        let drawn = drawn.await??;
         let mut tx = self.store.begin().await?;
         tx.lock_dataset(dataset.id, DatasetLock::AddingProbeSet).await?;
         let probe_set = match tx.probe_set_of_content(dataset.id, &drawn).await? {
@@ -109,7 +113,7 @@ impl Library {
     pub(super) async fn probe_images(&self, dataset: &Dataset, probe_set: &ProbeSet) -> Result<Images, ServiceError> {
         // A probe set never changes, and picking its images means reading the whole split.
         let pick = async {
-            let split = self.images(dataset, probe_set.split).await?;
+            let (split, _memory) = self.images(dataset, probe_set.split).await?;
             let indices: Vec<_> = probe_set.image_indices.iter().map(|&index| index as usize).collect();
             Ok(split.images.select(&indices))
         };

@@ -4,13 +4,13 @@ use bytes::Bytes;
 
 use super::network::{RunnableVersion, is_classifier_of};
 use super::preprocessing::preprocessing;
-use super::weights::fitting_weights;
+use super::weights::{fitting_bytes, fitting_weights};
 use super::{Library, ServiceError};
 use scv_artifact::ArtifactKind;
 use scv_compute::activations::check;
 use scv_compute::error::ComputeError;
 use scv_compute::mapping::FittingWeights;
-use scv_compute::onnx::file::{NamedFile, read, write};
+use scv_compute::onnx::file::{NamedFile, encoded_bytes, read, write};
 use scv_compute::onnx::import::{ImportOptions, import};
 use scv_domain::access::Scope;
 use scv_domain::block::{Block, BlockReport, lower, report};
@@ -23,6 +23,7 @@ use scv_domain::model::ModelChoice;
 use scv_domain::training::TrainSettings;
 use scv_domain::version::{ModelFormat, Version, VersionSource};
 use scv_domain::weight_mapping::{WeightMapping, WeightOptions};
+use scv_memory::{MemoryBudget, Reservation};
 use scv_store::{NewJob, NewVersion};
 
 /// A version to be registered.
@@ -82,6 +83,8 @@ struct CheckedVersion {
     version: NewVersion,
     kind: ArtifactKind,
     file: Bytes,
+    /// The memory of the file.
+    memory: Reservation,
 }
 
 /// A block version to be trained.
@@ -121,6 +124,7 @@ impl Library {
         self.check_model(&model).await?;
         let checked = self.check(request).await?;
         let key = self.artifacts.put(checked.kind, checked.file).await?;
+        drop(checked.memory);
         let version = NewVersion {
             weights_key: Some(key.to_string()),
             ..checked.version
@@ -169,9 +173,12 @@ impl Library {
             } => {
                 let graph = checked_graph(&blocks, &dataset)?;
                 let version = new_version(&dataset, &graph, &blocks);
-                let read = tokio::task::spawn_blocking(move || fitting_weights(&weights, &graph, &options));
-                let FittingWeights { file, mapping } = read.await.map_err(ServiceError::internal)??;
+                let memory = self.memory.reserve(fitting_bytes(&weights, &graph)).await?;
+                let read = self.compute(move |_| fitting_weights(&weights, &graph, &options));
+                let FittingWeights { file, mapping } = read.await??;
+                memory.shrink_to(file.len() as u64);
                 Ok(CheckedVersion {
+                    memory,
                     version: NewVersion {
                         weight_mapping: Some(mapping),
                         ..version
@@ -181,8 +188,9 @@ impl Library {
                 })
             }
             UploadedNetwork::Onnx { files, options } => {
-                let read = tokio::task::spawn_blocking(move || check_onnx(&dataset, files, options));
-                read.await.map_err(ServiceError::internal)?
+                let memory = self.memory.clone();
+                self.compute(move |_| check_onnx(&dataset, files, options, memory))
+                    .await?
             }
             UploadedNetwork::Activations { file, probe_set } => {
                 let probe_set = self.probe_set_of(dataset.id, probe_set).await?;
@@ -194,6 +202,8 @@ impl Library {
                     .map_err(ServiceError::internal)?
                     .map_err(|errors| ServiceError::from(ComputeError::Activations(errors)).in_file(&name))?;
                 Ok(CheckedVersion {
+                    // The file is not read into memory.
+                    memory: self.memory.empty(),
                     version: NewVersion {
                         format: ModelFormat::Activations,
                         dataset_id: dataset.id,
@@ -244,6 +254,7 @@ impl Library {
             version,
             dataset: own,
             network,
+            ..
         } = self.runnable_version(version).await?;
         let on = match dataset {
             None => own.clone(),
@@ -309,14 +320,21 @@ impl Library {
     }
 }
 
-fn check_onnx(dataset: &Dataset, files: Vec<NamedFile>, options: OnnxOptions) -> Result<CheckedVersion, ServiceError> {
+fn check_onnx(
+    dataset: &Dataset,
+    files: Vec<NamedFile>,
+    options: OnnxOptions,
+    budget: MemoryBudget,
+) -> Result<CheckedVersion, ServiceError> {
+    let memory = budget.empty();
     let name = files.first().map(|file| file.name.clone()).unwrap_or_default();
     let refused = |error| ServiceError::from(ComputeError::Onnx(error)).in_file(&name);
-    let file = read(files).map_err(refused)?;
+    let file = read(files, &memory).map_err(refused)?;
     let import_options = ImportOptions {
         size: options.size,
         images: Some(dataset.shape),
         output: options.output.clone(),
+        memory: budget,
     };
     let imported = import(&file, &import_options).map_err(refused)?;
     let preprocessing = preprocessing(&imported, dataset, options.order, options.statistics)?;
@@ -335,10 +353,16 @@ fn check_onnx(dataset: &Dataset, files: Vec<NamedFile>, options: OnnxOptions) ->
         }),
         weight_mapping: None,
     };
+    drop(imported);
+    memory.grow(encoded_bytes(&file))?;
+    let written = write(&file);
+    drop(file);
+    memory.shrink_to(written.len() as u64);
     Ok(CheckedVersion {
         version,
         kind: ArtifactKind::Onnx,
-        file: write(&file).into(),
+        file: written.into(),
+        memory,
     })
 }
 

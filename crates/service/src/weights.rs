@@ -30,12 +30,19 @@ impl Library {
         self.require(Scope::Write)?;
         let dataset = self.dataset_named(dataset).await?;
         let graph = checked_graph(blocks, &dataset)?;
+        let _memory = self.memory.reserve(fitting_bytes(&weights, &graph)).await?;
         let fitted = self.compute(move |_| {
             let fitted = fit(&weights.bytes, &graph, &options).map_err(|error| unreadable(&weights, error))?;
             Ok(fitted.map(|fitting| fitting.mapping))
         });
         fitted.await?
     }
+}
+
+/// The memory that it takes to fit the weights of a file to a network, in bytes: the numbers that the file holds, the fitting ones,
+/// and the file that is written of these.
+pub(super) fn fitting_bytes(file: &NamedFile, graph: &Graph) -> u64 {
+    file.bytes.len() as u64 + 2 * 4 * graph.parameter_count()
 }
 
 /// The weights of a file that must fit a network.

@@ -2,12 +2,18 @@
 
 use serde::Serialize;
 
+use scv_memory::MemoryError;
+
 /// Why an ONNX file was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OnnxError {
     /// It is not an ONNX file, or a part of it is missing.
     #[error("the ONNX file cannot be read: {0}")]
     Unreadable(String),
+
+    /// There is not so much memory as it takes.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
 
     /// Weights are stored in a file that was not uploaded.
     #[error(
@@ -159,6 +165,7 @@ impl OnnxError {
             | Self::Channels { .. }
             | Self::InputType { .. } => true,
             Self::Unreadable(_)
+            | Self::Memory(_)
             | Self::MissingData { .. }
             | Self::Outputs(_)
             | Self::UnknownOutput { .. }

@@ -41,7 +41,7 @@ fn pixels(pixels: &[u8], labels: &[u16]) -> LabelledImages {
     LabelledImages {
         images: Images {
             shape,
-            pixels: pixels.into(),
+            pixels: pixels.to_vec().into(),
         },
         labels: labels.into(),
     }

@@ -34,7 +34,7 @@ fn task(layer: usize, channels: ChannelChoice) -> FeatureMapTask {
         network: Arc::new(Network::new(Arc::new(graph), weights)),
         image: Images {
             shape: SHAPE,
-            pixels: [0, 51, 102, 153, 204, 255].into(),
+            pixels: vec![0, 51, 102, 153, 204, 255].into(),
         },
         statistics: ChannelStatistics {
             mean: vec![0.0],

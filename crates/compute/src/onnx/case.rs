@@ -13,16 +13,19 @@ use super::plan::{Plan, Value};
 use super::proto::{DataType, ModelProto, TensorProto};
 use crate::error::OnnxError;
 use crate::trace::Numbers;
+use scv_memory::MemoryBudget;
 
 /// Computes the outputs of a case. Its inputs are constants, so everything is computed during planning.
 ///
 /// # Errors
 /// If the model is refused, or if a tensor cannot be read.
 pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<Numbers>, OnnxError> {
-    let model = decode(&as_old_as_supported(model)?)?;
+    let memory = MemoryBudget::default();
+    let model = decode(&as_old_as_supported(model)?, &memory.empty())?;
+    let mut constant_budget = ConstantBudget::new(&memory);
     let graph = FlatGraph::of(&model)?;
     let mut types = graph.element_types();
-    let mut values = graph.values()?;
+    let mut values = graph.values(&mut constant_budget)?;
     for (input, bytes) in graph.inputs.iter().zip(inputs) {
         let proto = proto(bytes)?;
         let value = constant::tensor(&proto).map_err(OnnxError::Unreadable)?;
@@ -35,7 +38,7 @@ pub fn run(model: &[u8], inputs: &[Vec<u8>]) -> Result<Vec<Numbers>, OnnxError> 
         steps: Vec::new(),
         values,
         element_types: types,
-        constant_budget: ConstantBudget::default(),
+        constant_budget,
     };
     lower_all(&graph, &mut plan).map_err(OnnxError::Nodes)?;
     graph

@@ -49,6 +49,17 @@ pub fn tensor(proto: &TensorProto) -> Result<Tensor, String> {
     tensor.map_err(|error| format!("tensor {:?}: {error}", proto.name))
 }
 
+/// Bytes of a tensor once it is decoded, if it holds as many numbers as its shape says.
+pub(super) fn decoded_bytes(proto: &TensorProto) -> u64 {
+    let number = match DataType::try_from(proto.data_type).unwrap_or(DataType::Undefined) {
+        DataType::Float | DataType::Double | DataType::Float16 | DataType::Bfloat16 => size_of::<f32>(),
+        DataType::Bool => size_of::<u8>(),
+        _ => size_of::<i64>(),
+    };
+    let dims = proto.dims.iter().map(|&dim| u64::try_from(dim).unwrap_or_default());
+    dims.fold(number as u64, u64::saturating_mul)
+}
+
 /// Decodes a tensor that is part of a network. Infinity is allowed, because masks use it, but NaN is not.
 ///
 /// # Errors

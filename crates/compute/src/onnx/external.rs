@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::proto::{AttributeProto, DataType, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto};
 use crate::error::OnnxError;
+use scv_memory::Reservation;
 
 /// The `data_location` of a tensor whose bytes are in another file.
 const EXTERNAL: i32 = 1;
@@ -23,8 +24,13 @@ pub struct NamedFile {
 /// Copies the weights that are stored in other files into a network. `folder` is where its own file stands among these.
 ///
 /// # Errors
-/// A file that is missing, or does not hold a tensor as the network says.
-pub(super) fn load(model: &mut ModelProto, folder: &str, data: &[NamedFile]) -> Result<(), OnnxError> {
+/// A file that is missing, or does not hold a tensor as the network says; or there is not so much memory.
+pub(super) fn load(
+    model: &mut ModelProto,
+    folder: &str,
+    data: &[NamedFile],
+    memory: &Reservation,
+) -> Result<(), OnnxError> {
     let locations = locations(model)?;
     // Tensors may share bytes, but a small network must not cause many copies of a large file.
     let mut bytes_left = 2 * data.iter().map(|file| file.bytes.len()).sum::<usize>();
@@ -34,6 +40,7 @@ pub(super) fn load(model: &mut ModelProto, folder: &str, data: &[NamedFile]) -> 
         bytes_left = bytes_left.checked_sub(bytes.len()).ok_or_else(|| {
             OnnxError::Unreadable("its tensors refer to more bytes than its data files hold".to_owned())
         })?;
+        memory.grow(bytes.len() as u64)?;
         tensor.raw_data = bytes.to_vec();
         tensor.data_location = 0;
         tensor.external_data.clear();

@@ -6,9 +6,10 @@ use super::archive::unzip;
 pub use super::external::NamedFile;
 use super::external::{self, folder};
 use super::foreign;
-use super::proto::{ModelProto, OperatorSetIdProto};
+use super::proto::{ModelProto, OperatorSetIdProto, TensorProto};
 use super::scan;
 use crate::error::OnnxError;
+use scv_memory::{MemoryBudget, Reservation};
 
 /// Oldest supported operator set.
 pub const OLDEST_OPSET: i64 = 7;
@@ -16,18 +17,21 @@ pub const OLDEST_OPSET: i64 = 7;
 /// Newest supported operator set.
 pub const NEWEST_OPSET: i64 = 28;
 
+/// Bytes of the largest message of a file without what it holds.
+const PART_BYTES: usize = size_of::<TensorProto>();
+
 /// The maximum number of files of a zip that an error lists.
 const MAX_LISTED: usize = 5;
 
 /// Reads a network from the files of an upload: an ONNX file with the files that hold its weights, or one zip of them.
-/// The returned network holds all weights itself.
+/// The returned network holds all weights itself. Its memory is taken from `memory`.
 ///
 /// # Errors
-/// No ONNX file or several, damage, missing weights, or unsupported features.
-pub fn read(files: Vec<NamedFile>) -> Result<ModelProto, OnnxError> {
-    let (network, data) = network_and_data(files)?;
-    let mut model = decode(&network.bytes)?;
-    external::load(&mut model, folder(&network.name), &data)?;
+/// No ONNX file or several, damage, missing weights, or unsupported features; or there is not so much memory.
+pub fn read(files: Vec<NamedFile>, memory: &Reservation) -> Result<ModelProto, OnnxError> {
+    let (network, data) = network_and_data(files, memory)?;
+    let mut model = decode(&network.bytes, memory)?;
+    external::load(&mut model, folder(&network.name), &data, memory)?;
     Ok(model)
 }
 
@@ -36,7 +40,7 @@ pub fn read(files: Vec<NamedFile>) -> Result<ModelProto, OnnxError> {
 /// # Errors
 /// A file that cannot be read, or a path that leads out of the folder.
 pub fn data_files(bytes: &[u8]) -> Result<Vec<String>, OnnxError> {
-    external::locations(&mut decode(bytes)?)
+    external::locations(&mut decode(bytes, &MemoryBudget::default().empty())?)
 }
 
 /// What a file is that is no ONNX file, and the way from it to one; `None` for a file that may be ONNX.
@@ -45,7 +49,7 @@ pub fn foreign_kind(bytes: &[u8]) -> Option<String> {
 }
 
 /// The file of the network, and those of its weights. Of several uploaded files, the network is the first.
-fn network_and_data(mut files: Vec<NamedFile>) -> Result<(NamedFile, Vec<NamedFile>), OnnxError> {
+fn network_and_data(mut files: Vec<NamedFile>, memory: &Reservation) -> Result<(NamedFile, Vec<NamedFile>), OnnxError> {
     let missing = |what: &str| OnnxError::Unreadable(format!("{what}; expected one file that ends in .onnx"));
     if files.is_empty() {
         return Err(missing("there is no file"));
@@ -54,7 +58,7 @@ fn network_and_data(mut files: Vec<NamedFile>) -> Result<(NamedFile, Vec<NamedFi
     if !(first.bytes.starts_with(b"PK") && files.is_empty()) {
         return Ok((first, files));
     }
-    let (mut networks, data): (Vec<_>, Vec<_>) = unpacked(&first.bytes)?
+    let (mut networks, data): (Vec<_>, Vec<_>) = unpacked(&first.bytes, memory)?
         .into_iter()
         .partition(|file| file.name.to_lowercase().ends_with(".onnx"));
     match (networks.pop(), networks.is_empty()) {
@@ -72,10 +76,10 @@ fn network_and_data(mut files: Vec<NamedFile>) -> Result<(NamedFile, Vec<NamedFi
 }
 
 /// The files of a zip, unless it is one that another program wrote for something else.
-fn unpacked(bytes: &[u8]) -> Result<Vec<NamedFile>, OnnxError> {
+fn unpacked(bytes: &[u8], memory: &Reservation) -> Result<Vec<NamedFile>, OnnxError> {
     match foreign::described(bytes) {
         Some(kind) if !kind.contains("a zip archive") => Err(OnnxError::Unreadable(kind)),
-        _ => unzip(bytes),
+        _ => unzip(bytes, memory),
     }
 }
 
@@ -97,13 +101,15 @@ fn listed(files: &[NamedFile]) -> String {
 ///
 /// # Errors
 /// As [`read`].
-pub fn decode(bytes: &[u8]) -> Result<ModelProto, OnnxError> {
-    if scan::count_parts(bytes, scan::Message::Model) > scan::MAX_PARTS {
+pub fn decode(bytes: &[u8], memory: &Reservation) -> Result<ModelProto, OnnxError> {
+    let parts = scan::count_parts(bytes, scan::Message::Model);
+    if parts > scan::MAX_PARTS {
         return Err(OnnxError::Unreadable(format!(
             "it has more than {} nodes, tensors and names: simplify the file",
             scan::MAX_PARTS
         )));
     }
+    memory.grow((bytes.len() + parts * PART_BYTES) as u64)?;
     let unreadable = |reason: String| OnnxError::Unreadable(foreign::described(bytes).unwrap_or(reason));
     let model = match ModelProto::decode(bytes) {
         Ok(model) => Ok(model),
@@ -153,6 +159,11 @@ pub(super) fn version_of_onnx(imported: &[OperatorSetIdProto]) -> Option<i64> {
 /// Whether a domain is that of ONNX's own operators.
 pub(super) fn is_onnx_domain(domain: &str) -> bool {
     domain.is_empty() || domain == "ai.onnx"
+}
+
+/// The size of the file of a network in bytes.
+pub fn encoded_bytes(model: &ModelProto) -> u64 {
+    model.encoded_len() as u64
 }
 
 /// The bytes of an ONNX file.

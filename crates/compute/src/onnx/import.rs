@@ -23,6 +23,7 @@ use super::types::{BATCHES, Imported, SourceGraph, entry_of};
 use crate::error::{NodeError, OnnxError};
 use scv_domain::graph::NumberType;
 use scv_domain::input::InputNote;
+use scv_memory::MemoryBudget;
 
 /// Why a node with an unknown operator cannot be computed.
 const UNSUPPORTED: &str = "SCV does not support this operator";
@@ -57,11 +58,14 @@ fn import_at(model: &ModelProto, options: &ImportOptions) -> Result<Imported, On
     }
     check_operators(&graph)?;
     let (graph, images) = adapted(graph, &shape)?;
+    // The weights of the result share the memory of the constants.
+    let mut budget = ConstantBudget::new(&options.memory);
     let assembled = Planning {
-        constants: graph.values()?,
+        constants: graph.values(&mut budget)?,
         graph: &graph,
         shape: &shape,
         images: &images,
+        memory: &options.memory,
     }
     .assembled()?;
     assembled.choose_output(options.output.as_deref(), shape)
@@ -105,6 +109,7 @@ struct Planning<'a> {
     shape: &'a InputShape,
     /// The name of the images.
     images: &'a str,
+    memory: &'a MemoryBudget,
 }
 
 impl Planning<'_> {
@@ -144,7 +149,7 @@ impl Planning<'_> {
             steps: Vec::new(),
             values,
             element_types,
-            constant_budget: ConstantBudget::default(),
+            constant_budget: ConstantBudget::new(self.memory),
         };
         lower_all(self.graph, &mut plan).map(|()| plan)
     }

@@ -6,6 +6,7 @@
 
 use scv_domain::block::{MAX_DIMENSION, MAX_MULTIPLY_ACCUMULATES, MAX_VALUE_LENGTH};
 use scv_domain::graph::{Operator, TensorOperator};
+use scv_memory::{MemoryBudget, MemoryError, Reservation};
 
 /// The maximum number of dimensions of a value.
 pub(super) const MAX_RANK: usize = 16;
@@ -16,14 +17,27 @@ const MAX_CONSTANT_NUMBERS: u64 = 1 << 28;
 /// The maximum number of multiply-accumulates for constants while a network is planned.
 const MAX_CONSTANT_WORK: u64 = 1 << 34;
 
-/// How much has been computed so far while a network is planned.
-#[derive(Debug, Default)]
+/// Bytes of a number of a constant, the largest of all types.
+const NUMBER_BYTES: u64 = size_of::<i64>() as u64;
+
+/// How much has been computed so far while a network is planned, and the memory that it takes.
+#[derive(Debug)]
 pub(super) struct ConstantBudget {
     numbers: u64,
     work: u64,
+    memory: Reservation,
 }
 
 impl ConstantBudget {
+    /// A budget whose memory comes from `memory`.
+    pub(super) fn new(memory: &MemoryBudget) -> Self {
+        Self {
+            numbers: 0,
+            work: 0,
+            memory: memory.empty(),
+        }
+    }
+
     /// Charges for a constant before it is computed.
     ///
     /// # Errors
@@ -37,7 +51,16 @@ impl ConstantBudget {
                 "the network's constants take too much memory or time to compute: simplify the file".to_owned(),
             );
         }
-        Ok(())
+        let bytes = length(dims).unwrap_or(u64::MAX).saturating_mul(NUMBER_BYTES);
+        self.reserve(bytes).map_err(|error| error.to_string())
+    }
+
+    /// Takes the memory of a constant that the file holds, before it is decoded.
+    ///
+    /// # Errors
+    /// There is not so much.
+    pub(super) fn reserve(&self, bytes: u64) -> Result<(), MemoryError> {
+        self.memory.grow(bytes)
     }
 }
 

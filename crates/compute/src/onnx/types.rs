@@ -7,12 +7,13 @@ use crate::weights::Weights;
 use scv_domain::graph::{Graph, ValueId};
 use scv_domain::image::ImageShape;
 use scv_domain::input::InputFormat;
+use scv_memory::MemoryBudget;
 
 /// The two batch sizes whose plans are compared.
 pub(super) const BATCHES: [usize; 2] = [2, 3];
 
 /// The user's choices for a file.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
     /// Height and width, if the file leaves them open.
     pub size: Option<[usize; 2]>,
@@ -20,6 +21,8 @@ pub struct ImportOptions {
     pub images: Option<ImageShape>,
     /// The output to use, if there are several.
     pub output: Option<String>,
+    /// What the constants of the file take their memory from.
+    pub memory: MemoryBudget,
 }
 
 /// A network from a file.

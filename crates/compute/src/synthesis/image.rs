@@ -1,7 +1,6 @@
 //! The image that is optimised, and the numbers that it is made from.
 
-use std::sync::Arc;
-
+use bytes::Bytes;
 use candle_core::{Device, Result, Tensor, Var};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution as _, StandardNormal};
@@ -82,7 +81,7 @@ impl Canvas {
     pub(super) fn pixels(&self) -> Result<Option<Images>> {
         let values = self.image()?.detach().flatten_all()?.to_vec1::<f32>()?;
         let pixel = |value: &f32| (!value.is_nan()).then(|| (value * 255.0).round().clamp(0.0, 255.0) as u8);
-        let pixels = values.iter().map(pixel).collect::<Option<Arc<[u8]>>>();
+        let pixels = values.iter().map(pixel).collect::<Option<Bytes>>();
         Ok(pixels.map(|pixels| Images {
             shape: self.shape,
             pixels,

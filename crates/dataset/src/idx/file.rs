@@ -11,10 +11,9 @@ use scv_domain::image::{ImageShape, Images};
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const UNSIGNED_BYTES: u8 = 0x08;
 
-/// Checks the header of a file of images. Returns the shape of the images as they are stored.
-pub(super) fn check_images(file: IdxFile, bytes: &[u8]) -> Result<ImageShape, IdxError> {
-    let (shape, _) = Source::new(file, bytes).images()?;
-    Ok(shape)
+/// Checks the header of a file of images. Returns the shape of the images as they are stored, and the bytes of all of their pixels.
+pub(super) fn check_images(file: IdxFile, bytes: &[u8]) -> Result<(ImageShape, u64), IdxError> {
+    Source::new(file, bytes).images()
 }
 
 /// Checks the header of a file of labels.
@@ -202,7 +201,8 @@ impl<'a> Source<'a> {
 
     /// Reads `limit` bytes, or fewer if the file ends first.
     fn read_up_to(&mut self, limit: u64) -> Result<Vec<u8>, IdxError> {
-        let mut bytes = Vec::new();
+        // A vector that grows takes twice its length while it moves.
+        let mut bytes = Vec::with_capacity(usize::try_from(limit).unwrap_or_default());
         let outcome: io::Result<usize> = self.reader.by_ref().take(limit).read_to_end(&mut bytes);
         self.offset += bytes.len() as u64;
         match outcome {

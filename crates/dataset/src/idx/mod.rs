@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 
-use scv_domain::dataset::{DatasetDraft, NewDataset, Split, check_class_names, check_statistics};
+use scv_domain::dataset::{
+    DatasetDraft, DatasetError, MAX_PIXEL_BYTES, NewDataset, Split, check_class_names, check_statistics,
+};
 use scv_domain::dataset_source::IdxImport;
 use scv_domain::image::LabelledImages;
 
@@ -18,20 +20,27 @@ mod tests;
 
 pub use error::{IdxContent, IdxError, IdxFile};
 
-/// Checks the headers of the files, and the description as far as it does not depend on their content.
-pub(super) fn check(import: &IdxImport<Bytes>) -> Result<(), ImportError> {
+/// Checks the headers of the files, and the description as far as it does not depend on their content. Returns the bytes of memory
+/// that the files take when they are read.
+pub(super) fn check(import: &IdxImport<Bytes>) -> Result<u64, ImportError> {
     let files = &import.files;
     file::check_labels(IdxFile::labels(Split::Train), &files.train_labels)?;
     file::check_labels(IdxFile::labels(Split::Test), &files.test_labels)?;
-    let shape = file::check_images(IdxFile::images(Split::Train), &files.train_images)?;
-    file::check_images(IdxFile::images(Split::Test), &files.test_images)?;
+    let (shape, train) = file::check_images(IdxFile::images(Split::Train), &files.train_images)?;
+    let (_, test) = file::check_images(IdxFile::images(Split::Test), &files.test_images)?;
+    let bytes = train + test;
+    if bytes > MAX_PIXEL_BYTES {
+        return Err(DatasetError::TooManyPixels { bytes }.into());
+    }
     if let Some(names) = &import.class_names {
         check_class_names(names)?;
     }
     if let Some(statistics) = &import.statistics {
         check_statistics(statistics, shape.channels)?;
     }
-    Ok(())
+    // A split is there twice while it is transposed.
+    let copied = if import.transposed { train.max(test) } else { 0 };
+    Ok(bytes + copied)
 }
 
 /// Reads the files and checks each of them and all together, in three parts.

@@ -48,6 +48,7 @@ impl JobRunner {
         self.check_name(source).await?;
         let control = reporter.phase(JobPhase::Loading, 0.0..LOADED);
         let files = self.library.get_files(source, &control).await?;
+        let _memory = self.library.memory.reserve(scv_dataset::check(&files)?).await?;
         let control = reporter.phase(JobPhase::Checking, LOADED..CHECKED);
         let read = move || {
             let new = scv_dataset::read(files, |share| {

@@ -13,7 +13,6 @@ use scv_compute::activations::ActivationTask;
 use scv_compute::control::Control;
 use scv_compute::evaluate::EvaluateTask;
 use scv_compute::ingest::IngestTask;
-use scv_compute::network::Network;
 use scv_compute::train::TrainTask;
 use scv_domain::dataset::Split;
 use scv_domain::dataset_record::{Dataset, ProbeSet};
@@ -136,9 +135,10 @@ impl JobRunner {
                 "the version is to be trained, but its training settings are missing".to_owned(),
             ));
         };
+        let (data, _memory) = self.library.images(&subject.dataset, Split::Train).await?;
         let task = TrainTask {
             graph: self.library.graph(&subject.version, &subject.dataset)?,
-            data: self.library.images(&subject.dataset, Split::Train).await?,
+            data,
             statistics: subject.dataset.statistics.clone(),
             settings,
             classes: subject.dataset.class_names.len(),
@@ -161,8 +161,8 @@ impl JobRunner {
 
     async fn evaluate_on(&self, subject: Subject, on: &Dataset, reporter: &Reporter) -> Result<Results, ServiceError> {
         let control = reporter.phase(JobPhase::Evaluating, 0.0..1.0);
-        let network = self.library.network(&subject.version, &subject.dataset).await?;
-        if !is_classifier_of(&network, on) {
+        let subject = self.load_network(subject).await?;
+        if !is_classifier_of(&subject.network, on) {
             return Err(ServiceError::bad_input(format!(
                 "the network's output is not one number for each of the {} classes of {}",
                 on.class_names.len(),
@@ -170,21 +170,21 @@ impl JobRunner {
             )));
         }
         Ok(Results {
-            evaluation: Some(self.evaluate(&subject, network, on, control).await?),
+            evaluation: Some(self.evaluate(&subject, on, control).await?),
             ..Results::none(subject.version)
         })
     }
 
     async fn evaluate(
         &self,
-        subject: &Subject,
-        network: Arc<Network>,
+        subject: &RunnableVersion,
         on: &Dataset,
         control: Control,
     ) -> Result<NewEvaluation, ServiceError> {
+        let (data, _memory) = self.library.images(on, Split::Test).await?;
         let task = EvaluateTask {
-            network,
-            data: self.library.images(on, Split::Test).await?,
+            network: Arc::clone(&subject.network),
+            data,
             statistics: statistics_for(&subject.version, on),
             activation_limit: self.library.activation_limit,
         };
@@ -201,15 +201,15 @@ impl JobRunner {
     async fn measure(&self, subject: Subject, reporter: &Reporter, done: f64) -> Result<Results, ServiceError> {
         let middle = f64::midpoint(done, 1.0);
         let store = &self.library.store;
-        let network = self.library.network(&subject.version, &subject.dataset).await?;
+        let subject = self.load_network(subject).await?;
+        let network = &subject.network;
         let evaluations = store.evaluations_of(&[subject.version.id]).await?;
         let is_evaluated = evaluations.iter().any(|e| e.dataset_id == subject.dataset.id);
-        let evaluation = if is_evaluated || !is_classifier_of(&network, &subject.dataset) {
+        let evaluation = if is_evaluated || !is_classifier_of(network, &subject.dataset) {
             None
         } else {
             let control = reporter.phase(JobPhase::Evaluating, done..middle);
-            let network = Arc::clone(&network);
-            match self.evaluate(&subject, network, &subject.dataset, control).await {
+            match self.evaluate(&subject, &subject.dataset, control).await {
                 // Layers whose activations are finite are compared all the same.
                 Err(error) if error.classify().code == FailureCode::NotFinite => {
                     tracing::warn!(version = %subject.version.id, reason = %error, "not evaluated");
@@ -229,7 +229,7 @@ impl JobRunner {
         for (index, probe_set) in missing.iter().enumerate() {
             let share = |part: usize| middle + (1.0 - middle) * part as f64 / missing.len() as f64;
             let control = reporter.phase(JobPhase::Ingesting, share(index)..share(index + 1));
-            probe_sets.push(self.ingest(&subject, Arc::clone(&network), probe_set, control).await?);
+            probe_sets.push(self.ingest(&subject, probe_set, control).await?);
         }
         reporter.phase(JobPhase::Storing, 1.0..1.0);
         Ok(Results {
@@ -244,13 +244,12 @@ impl JobRunner {
 
     async fn ingest(
         &self,
-        subject: &Subject,
-        network: Arc<Network>,
+        subject: &RunnableVersion,
         probe_set: &ProbeSet,
         control: Control,
     ) -> Result<ProbeSetVectors, ServiceError> {
         let task = IngestTask {
-            network,
+            network: Arc::clone(&subject.network),
             probes: self.library.probe_images(&subject.dataset, probe_set).await?,
             statistics: statistics_for(&subject.version, &subject.dataset),
             activation_limit: self.library.activation_limit,
@@ -277,12 +276,7 @@ impl JobRunner {
     }
 
     async fn load_network(&self, subject: Subject) -> Result<RunnableVersion, ServiceError> {
-        let Subject { version, dataset } = subject;
-        Ok(RunnableVersion {
-            network: self.library.network(&version, &dataset).await?,
-            version,
-            dataset,
-        })
+        self.library.run_version(subject.version, subject.dataset).await
     }
 
     /// Computes the vectors of activations that were computed elsewhere.

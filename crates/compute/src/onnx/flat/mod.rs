@@ -100,17 +100,19 @@ impl<'a> FlatGraph<'a> {
         order::sorted(flat)
     }
 
-    /// Its constants as values.
+    /// Its constants as values, whose memory comes from `budget`.
     ///
     /// # Errors
-    /// One that cannot be read, or that holds NaN.
-    pub(super) fn values(&self) -> Result<HashMap<String, Value>, OnnxError> {
-        let mut budget = ConstantBudget::default();
+    /// One that cannot be read, or that holds NaN; or there is not so much memory.
+    pub(super) fn values(&self, budget: &mut ConstantBudget) -> Result<HashMap<String, Value>, OnnxError> {
         let mut values = HashMap::new();
         for (name, constant) in &self.constants {
             let tensor = match constant {
-                Constant::Dense(tensor) => constant::tensor_without_nan(tensor),
-                Constant::Sparse(tensor) => sparse::tensor(tensor, &mut budget),
+                Constant::Dense(tensor) => {
+                    budget.reserve(constant::decoded_bytes(tensor))?;
+                    constant::tensor_without_nan(tensor)
+                }
+                Constant::Sparse(tensor) => sparse::tensor(tensor, budget),
                 Constant::Added(tensor) => Ok(tensor.clone()),
             };
             values.insert(name.clone(), Value::Constant(tensor.map_err(OnnxError::Unreadable)?));

@@ -193,6 +193,30 @@ pub(super) fn mean(lowering: &mut Lowering<'_>) -> Lowered {
     Ok(vec![pair(lowering, BinaryFunction::Div, total, number(count)?)?])
 }
 
+/// Whether a number is NaN, the only one that does not equal itself.
+pub(super) fn is_nan(lowering: &mut Lowering<'_>) -> Lowered {
+    let x = lowering.input(0)?;
+    if x.kind() != NumberType::Float {
+        return Err("it does not support numbers of this type".to_owned());
+    }
+    let is_number = pair(lowering, BinaryFunction::Equal, x.clone(), x)?;
+    let dims = is_number.dims().to_vec();
+    let negated = TensorOperator::Unary(UnaryFunction::Not);
+    Ok(vec![lowering.tensor(negated, vec![is_number], dims)?])
+}
+
+/// Whether a number is infinite, of one sign or of either.
+pub(super) fn is_infinite(lowering: &mut Lowering<'_>) -> Lowered {
+    let [positive, negative] = ["detect_positive", "detect_negative"].map(|sign| lowering.attributes.flag(sign, true));
+    let (x, infinity) = match (positive, negative) {
+        (true, true) => (of_one(lowering, UnaryFunction::Abs)?, f32::INFINITY),
+        (true, false) => (lowering.input(0)?, f32::INFINITY),
+        (false, true) => (lowering.input(0)?, f32::NEG_INFINITY),
+        (false, false) => return Err("it detects neither sign of infinity".to_owned()),
+    };
+    Ok(vec![pair(lowering, BinaryFunction::Equal, x, number(infinity)?)?])
+}
+
 macro_rules! functions_of_one {
     ($($name:ident => $function:ident;)*) => {$(
         pub(super) fn $name(lowering: &mut Lowering<'_>) -> Lowered {

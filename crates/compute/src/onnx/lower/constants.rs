@@ -11,6 +11,8 @@ use scv_domain::graph::NumberType;
 pub(super) fn constant_node(lowering: &mut Lowering<'_>) -> Lowered {
     if let Some(tensor) = lowering.attributes.tensor("value") {
         lowering.set_element_type(0, DataType::try_from(tensor.data_type).ok());
+        let taken = lowering.plan.constant_budget.reserve(constant::decoded_bytes(tensor));
+        taken.map_err(|error| error.to_string())?;
         return Ok(vec![Value::Constant(constant::tensor_without_nan(tensor)?)]);
     }
     let has = |attribute: &str| lowering.attributes.find(attribute).is_some();

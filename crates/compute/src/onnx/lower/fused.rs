@@ -57,18 +57,18 @@ fn closed(lowering: &mut Lowering<'_>, value: Value) -> Lowered {
 
 /// A matrix product of transposed factors, scaled.
 pub(super) fn matmul(lowering: &mut Lowering<'_>) -> Lowered {
-    if ["transBatchA", "transBatchB"]
-        .iter()
-        .any(|name| lowering.attributes.flag(name, false))
-    {
-        return Err(
-            "transposed batches are not supported: save the network without the optimisations of ONNX Runtime".into(),
-        );
-    }
     let mut factors = Vec::with_capacity(2);
-    for (position, name) in ["transA", "transB"].into_iter().enumerate() {
+    for (position, [name, of_batch]) in [["transA", "transBatchA"], ["transB", "transBatchB"]]
+        .into_iter()
+        .enumerate()
+    {
         let mut factor = lowering.input(position)?;
         let rank = factor.dims().len();
+        if lowering.attributes.flag(of_batch, false) && rank > 2 {
+            // Its first dimension belongs behind those that count matrices.
+            let order = (1..rank - 1).chain([0, rank - 1]).collect();
+            factor = transposed(lowering, factor, order)?;
+        }
         if lowering.attributes.flag(name, false) && rank > 1 {
             let order = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
             factor = transposed(lowering, factor, order)?;

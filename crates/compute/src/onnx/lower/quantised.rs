@@ -3,6 +3,7 @@
 //! Sums of products are those of whole numbers, which are exact in single precision up to 2²⁴.
 
 use super::arithmetic::{self, pair};
+use super::layout::transposed;
 use super::lowering::{Lowered, Lowering, first, number};
 use super::quantise::{Steps, dequantised, dynamic_steps, output_type, quantised, steps};
 use super::{convolution, matrix, normalise, pool, reduce, select};
@@ -50,11 +51,17 @@ fn rescaled(lowering: &mut Lowering<'_>, sums: Value, factor: Value, [scale, zer
 
 /// An operator of one quantised value: the value, its scale and zero point, and those of the output.
 fn of_one(lowering: &mut Lowering<'_>, function: fn(&mut Lowering<'_>) -> Lowered) -> Lowered {
-    if lowering.attributes.flag("channels_last", false) {
-        return Err("channels_last is not supported: quantise the network with the channels first".to_owned());
-    }
     let x = real(lowering, 0)?;
+    if !lowering.attributes.flag("channels_last", false) {
+        let y = first(lowering.with_inputs(vec![Some(x)], function)?)?;
+        return finished(lowering, y, [3, 4]);
+    }
+    let rank = x.dims().len();
+    let channels_first = [0, rank - 1].into_iter().chain(1..rank - 1).collect();
+    let channels_last = [0].into_iter().chain(2..rank).chain([1]).collect();
+    let x = transposed(lowering, x, channels_first)?;
     let y = first(lowering.with_inputs(vec![Some(x)], function)?)?;
+    let y = transposed(lowering, y, channels_last)?;
     finished(lowering, y, [3, 4])
 }
 

@@ -100,7 +100,7 @@ const fn part(name: &'static str, lower: fn(&mut Lowering<'_>) -> Lowered) -> Op
     }
 }
 
-static OPERATORS: [OperatorEntry; 115] = [
+static OPERATORS: [OperatorEntry; 117] = [
     layer("Conv", "Conv2d", convolution::conv),
     layer("ConvTranspose", "ConvTranspose2d", convolution::conv_transpose),
     layer("Gemm", "Linear", matrix::gemm),
@@ -175,6 +175,8 @@ static OPERATORS: [OperatorEntry; 115] = [
     part("Round", arithmetic::round),
     part("Sign", arithmetic::sign),
     part("Not", arithmetic::not),
+    part("IsNaN", arithmetic::is_nan),
+    part("IsInf", arithmetic::is_infinite),
     part("Equal", arithmetic::equal),
     part("Less", arithmetic::less),
     part("LessOrEqual", arithmetic::less_or_equal),

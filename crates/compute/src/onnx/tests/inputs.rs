@@ -79,7 +79,7 @@ fn what_is_open_comes_from_the_first_convolution_then_from_the_data_set() {
     let options = ImportOptions {
         size: Some([9, 5]),
         images: Some(GREY),
-        output: None,
+        ..ImportOptions::default()
     };
     assert_eq!(import(&open, &options).unwrap().graph.input_shape, [3, 9, 5]);
     assert!(matches!(imported(&open), Err(OnnxError::OpenSize { .. })));
@@ -188,7 +188,7 @@ fn a_list_of_numbers_is_an_image_of_the_data_set_or_of_the_given_size() {
     let options = ImportOptions {
         size: Some([4, 9]),
         images: Some(GREY),
-        output: None,
+        ..ImportOptions::default()
     };
     assert_eq!(import(&flat(36), &options).unwrap().graph.input_shape, [1, 4, 9]);
     let text = for_images(&flat(37), GREY).unwrap_err().to_string();

@@ -8,6 +8,7 @@ mod functions;
 mod graphs;
 mod hostile;
 mod inputs;
+mod memory;
 mod operators;
 mod quantised;
 mod small;
@@ -18,7 +19,7 @@ use candle_core::{Device, Tensor};
 use prost::Message as _;
 
 use super::case;
-use super::file::{NEWEST_OPSET, NamedFile, OLDEST_OPSET, read};
+use super::file::{NEWEST_OPSET, NamedFile, OLDEST_OPSET};
 use super::import::{ImportOptions, import};
 use super::proto::{ModelProto, StringStringEntryProto};
 use super::types::Imported;
@@ -29,7 +30,12 @@ use crate::load::NetworkSource;
 use crate::network::Network;
 use crate::trace::{Numbers, trace};
 use scv_domain::image::{ChannelOrder, ChannelStatistics, ImageShape, Images};
+use scv_memory::MemoryBudget;
 use small::{bytes, classifier, file, int, ints, list, node, numbers, output};
+
+fn read(files: Vec<NamedFile>) -> Result<ModelProto, OnnxError> {
+    super::file::read(files, &MemoryBudget::default().empty())
+}
 
 fn imported(model: &ModelProto) -> Result<Imported, OnnxError> {
     import(model, &ImportOptions::default())

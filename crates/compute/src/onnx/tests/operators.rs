@@ -176,3 +176,40 @@ fn any_dimension_can_be_resized() {
     input.tensor_type.as_mut().unwrap().shape.as_mut().unwrap().dim[0].dim_value = Some(1);
     assert_eq!(outputs(&fixed).0.len(), 2 * 6 * 8 * 6);
 }
+
+/// What a file computes from one row of numbers.
+fn of_row(nodes: Vec<NodeProto>, row: &[f32]) -> Vec<f32> {
+    let file = file(&[None, Some(1), Some(1), Some(row.len() as i64)], nodes, Vec::new());
+    let network = Network::from_import(imported(&file).unwrap(), &Device::Cpu).unwrap();
+    let row = Tensor::from_slice(row, &[1, 1, 1, row.len()], &Device::Cpu).unwrap();
+    output_of(&network, &row)
+}
+
+#[test]
+fn numbers_that_are_none_and_infinite_ones_are_found() {
+    let of = |attributes: Vec<AttributeProto>, operator: &str| {
+        // The logarithms of these are -infinity, NaN, a number and infinity.
+        let nodes = vec![
+            node("Log", &["x"], "logarithm", Vec::new()),
+            node(operator, &["logarithm"], "found", attributes),
+            node("Cast", &["found"], "y", vec![int("to", 1)]),
+        ];
+        of_row(nodes, &[0.0, -1.0, 2.0, f32::INFINITY])
+    };
+    assert_eq!(of(Vec::new(), "IsNaN"), [0.0, 1.0, 0.0, 0.0]);
+    assert_eq!(of(Vec::new(), "IsInf"), [1.0, 0.0, 0.0, 1.0]);
+    assert_eq!(of(vec![int("detect_negative", 0)], "IsInf"), [0.0, 0.0, 0.0, 1.0]);
+    assert_eq!(of(vec![int("detect_positive", 0)], "IsInf"), [1.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
+fn a_factor_of_a_fused_product_may_have_its_matrices_behind_its_rows() {
+    let stack = || vec![numbers("stack", &[6, 3, 5])];
+    let fused = NodeProto {
+        domain: "com.microsoft".to_owned(),
+        ..node("FusedMatMul", &["x", "stack"], "y", vec![int("transBatchB", 1)])
+    };
+    let turned = node("Transpose", &["stack"], "turned", vec![ints("perm", &[1, 0, 2])]);
+    let product = node("MatMul", &["x", "turned"], "y", Vec::new());
+    assert_same(&of(vec![fused], stack()), &of(vec![turned, product], stack()));
+}

@@ -258,6 +258,34 @@ fn operators_of_the_runtime_compute_with_what_steps_stand_for() {
 }
 
 #[test]
+fn a_quantised_mean_may_have_its_channels_last() {
+    let mean = |last: bool| {
+        let pooled = NodeProto {
+            domain: "com.microsoft".to_owned(),
+            ..node(
+                "QLinearGlobalAveragePool",
+                &["a", "one", "zero", "one", "zero"],
+                "mean",
+                vec![int("channels_last", i64::from(last))],
+            )
+        };
+        let nodes = vec![
+            node("QuantizeLinear", &["x", "one", "zero"], "a", Vec::new()),
+            pooled,
+            node("DequantizeLinear", &["mean", "one", "zero"], "y", Vec::new()),
+        ];
+        let constants = vec![
+            numbers_of("one", &[], &[1.0]),
+            bytes_of("zero", DataType::Uint8, &[], &[0]),
+        ];
+        let model = file(&[None, Some(1), Some(2), Some(3)], nodes, constants);
+        computed(&model, &[1.0, 2.0, 3.0, 5.0, 6.0, 7.0])
+    };
+    assert_eq!(mean(false), [4.0]);
+    assert_eq!(mean(true), [3.0, 4.0, 5.0]);
+}
+
+#[test]
 fn a_zero_point_whose_range_is_not_known_is_refused() {
     let nodes = vec![
         node("Floor", &["guess"], "zero", Vec::new()),
