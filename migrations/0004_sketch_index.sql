@@ -18,6 +18,8 @@ begin
         select pg_class.oid::regclass
           from pg_class
           join pg_am on pg_am.oid = relam and amname = 'hnsw'
+          join pg_index on indexrelid = pg_class.oid
+          join pg_inherits on inhrelid = indrelid and inhparent = 'layer_sketch'::regclass
     loop
         execute format('alter index %s set (m = 48, ef_construction = 200)', old);
         execute format('reindex index %s', old);

@@ -85,9 +85,14 @@ impl App {
             Some(file) => Documents::trusted(file)?,
             None => Documents::any(),
         };
-        let artifacts = ArtifactStore::open(&config.data_dir.join("artifacts"))?;
+        let artifact_folder = config.data_dir.join("artifacts");
+        let artifacts = ArtifactStore::open(&artifact_folder)?;
         let settings = config.library().context("cannot set up the language model")?;
         let library = Library::new(database.store.clone(), artifacts, engine, settings);
+        library
+            .check_artifact_store()
+            .await
+            .with_context(|| format!("cannot use the artifacts in {}", artifact_folder.display()))?;
         if !config.is_open() && !database.store.has_tokens().await? {
             bail!(
                 "a server on {} requires tokens, and there are none yet: create one with `scv token create ACCOUNT \
@@ -136,10 +141,10 @@ impl App {
     }
 
     /// Runs until `shutdown`. Then requests may finish, jobs that cannot finish soon return to the queue, and the
-    /// database stops.
+    /// database stops. Without its database, nothing can finish: then it ends at once.
     ///
     /// # Errors
-    /// The web server fails.
+    /// The web server fails, or the embedded database has ended and does not run again.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self {
             server,

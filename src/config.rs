@@ -26,7 +26,7 @@ pub const GLOBAL: &str = "Global options";
 /// precedence. Sizes take units: 65536, 64KiB and 1GiB are all accepted.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
-    /// Directory for all data: the embedded database, weights and images
+    /// Directory for all data: the embedded database, weights and images; servers that share a database share its folder `artifacts`
     #[arg(long, env = "SCV_DATA_DIR", value_name = "DIR", default_value_os_t = default_data_dir(), help_heading = "Storage")]
     pub data_dir: PathBuf,
 

@@ -144,7 +144,7 @@ impl Job {
         format!("{:.0}%", self.progress * 100.0)
     }
 
-    /// Why it failed, with the layer and the code; none if it did not fail.
+    /// Why it failed or was cancelled, or why its last attempt failed, with the layer and the code.
     pub(super) fn failure(&self) -> Option<String> {
         let Failure { code, message, layer } = self.failure.as_ref()?;
         let place = layer.as_ref().map(|layer| format!("layer {layer}: "));
@@ -160,9 +160,14 @@ impl Job {
             return Ok(self.success());
         }
         let subject = self.subject();
+        let end = if self.status == "CANCELLED" {
+            "was cancelled"
+        } else {
+            "failed"
+        };
         let message = match self.failure() {
-            Some(reason) => format!("the job of {subject} failed: {reason}"),
-            None => format!("the job of {subject} was cancelled"),
+            Some(reason) => format!("the job of {subject} {end}: {reason}"),
+            None => format!("the job of {subject} {end}"),
         };
         Err(failure(code::JOB_FAILED, message))
     }

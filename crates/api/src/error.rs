@@ -94,7 +94,9 @@ impl From<ServiceError> for ApiError {
             ServiceError::TimedOut => code::TIMEOUT,
             ServiceError::Compute(error) if error.is_unsupported_model() => code::UNSUPPORTED_MODEL,
             ServiceError::Compute(_) if error.classify().fault == Fault::Caller => code::BAD_USER_INPUT,
-            ServiceError::Compute(_) | ServiceError::Damaged(_) => return internal(&anyhow::anyhow!(message)),
+            ServiceError::Compute(_) | ServiceError::Damaged(_) | ServiceError::Missing(_) => {
+                return internal(&anyhow::anyhow!(message));
+            }
             ServiceError::Internal(error) => return internal(error),
         };
         Self {

@@ -41,7 +41,7 @@ pub enum FailureCode {
     ArtifactUnreadable,
     /// The job was cancelled.
     Cancelled,
-    /// The job was started several times without finishing.
+    /// The job was started several times without finishing, or the server ended twice while it ran.
     TooManyAttempts,
     /// An internal error of the server; its log has the details.
     Internal,

@@ -78,12 +78,14 @@ impl Job {
         }
     }
 
-    /// Number of times the job was started; more than once after a crash or a transient error.
+    /// Number of times the job was started; more than once after a crash or a transient error. A job fails when the server ended twice
+    /// while it ran.
     async fn attempts(&self) -> i32 {
         self.0.attempts
     }
 
-    /// Why the job failed; null if it did not fail.
+    /// Why the job failed or was cancelled. For a job that is `QUEUED` again after an attempt that failed, why that attempt did. Null
+    /// for other jobs.
     async fn failure(&self) -> Option<Failure> {
         self.0.failure.clone().map(Failure::from)
     }

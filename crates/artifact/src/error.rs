@@ -71,6 +71,14 @@ pub enum ArtifactError {
         /// The error of the store.
         cause: object_store::Error,
     },
+    /// The id of the store cannot be read or written.
+    #[error("cannot {action} the id of the artifact store: {cause}")]
+    Id {
+        /// The action that failed.
+        action: &'static str,
+        /// The error of the store.
+        cause: object_store::Error,
+    },
     /// Any other failure of the store.
     #[error("cannot {action} {key} in the artifact store: {cause}")]
     Store {

@@ -16,7 +16,7 @@ use chrono::Utc;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 
 mod error;
 mod key;
@@ -29,6 +29,9 @@ pub use split::SplitKeys;
 
 /// Bytes that are read at a time when an object is streamed.
 const CHUNK_BYTES: usize = 8 << 20;
+
+/// The name of the file with the id of a store.
+pub const ID: &str = "id";
 
 /// An object that is read in chunks.
 pub struct ObjectStream {
@@ -93,6 +96,47 @@ impl ArtifactStore {
         Ok(Self {
             objects: Arc::new(files.with_fsync(true)),
         })
+    }
+
+    /// The id of the store; `None` if it has none yet.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn id(&self) -> Result<Option<String>, ArtifactError> {
+        let refuse = |cause| ArtifactError::Id { action: "read", cause };
+        let bytes = match self.objects.get(&ID.into()).await {
+            Ok(found) => found.bytes().await.map_err(refuse)?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(refuse(error)),
+        };
+        Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
+    }
+
+    /// Gives the store an id. One that it has is not replaced.
+    ///
+    /// # Errors
+    /// It has one, or it cannot be written.
+    pub async fn set_id(&self, id: &str) -> Result<(), ArtifactError> {
+        let place = ID.into();
+        let written = self
+            .objects
+            .put_opts(&place, format!("{id}\n").into(), PutMode::Create.into());
+        written
+            .await
+            .map(drop)
+            .map_err(|cause| ArtifactError::Id { action: "write", cause })
+    }
+
+    /// Whether there is an object of this key. Its content is not checked.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn contains(&self, key: &ArtifactKey) -> Result<bool, ArtifactError> {
+        match self.objects.head(&location(key)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(ArtifactError::from_store("find", *key, error)),
+        }
     }
 
     /// Stores `bytes` and returns their key. An intact object that exists already is not written again.

@@ -31,7 +31,7 @@ pub struct Job {
     pub attempts: i32,
     /// Whether cancellation was requested.
     pub cancel_requested: bool,
-    /// Why it failed.
+    /// Why it failed, or was or is to be cancelled; for a queued job, why its last attempt failed.
     pub failure: Option<Failure>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
@@ -175,3 +175,10 @@ pub struct JobBacklog {
 
 /// A job that was started this many times without finishing fails.
 pub const MAX_ATTEMPTS: i32 = 5;
+
+/// A job whose files are missing fails when it was started this many times, which takes more than three hours: a folder that was
+/// not mounted is mounted by then.
+pub const MAX_ATTEMPTS_WITHOUT_FILES: i32 = 10;
+
+/// A job fails when this many of its attempts ended together with the process that ran them.
+pub const MAX_LOST_ATTEMPTS: i32 = 2;

@@ -11,6 +11,7 @@ use scv_compute::error::{ComputeError, OnnxError};
 use scv_dataset::ImportError;
 use scv_domain::block::BlockError;
 use scv_domain::id::Key;
+use scv_domain::job::{MAX_ATTEMPTS, MAX_ATTEMPTS_WITHOUT_FILES};
 use scv_domain::version::{Failure, FailureCode};
 use scv_memory::MemoryError;
 use scv_store::StoreError;
@@ -53,9 +54,13 @@ pub enum ServiceError {
     /// The database took longer than a statement may.
     #[error("the request takes too long: request less at a time")]
     TimedOut,
-    /// Something that was stored is gone or no longer what it was. An operator has to fix it.
+    /// Something that was stored is no longer what it was. An operator has to fix it.
     #[error("{0}")]
     Damaged(String),
+    /// Something that was stored is not there now, as when a folder is not mounted. An operator has to bring it back; then the same
+    /// request or job succeeds.
+    #[error("{0}")]
+    Missing(String),
     /// A computation failed. Whose fault that is depends on the error: see [`ServiceError::classify`].
     #[error("{}", ComputeMessage(.0))]
     Compute(Arc<ComputeError>),
@@ -97,17 +102,26 @@ pub struct Classification {
     pub fault: Fault,
     /// The code of the job's failure.
     pub code: FailureCode,
-    /// Whether the same job may succeed when it is tried again. If not, the failure is final.
-    pub is_transient: bool,
+    /// How often a job is started that meets it: once if the failure is final, more often if the same job may succeed when it is
+    /// tried again.
+    pub max_attempts: i32,
 }
 
+/// The number of attempts where the failure of the first is final.
+const ONCE: i32 = 1;
+
 impl Classification {
+    /// Whether the same job may succeed when it is tried again.
+    pub fn is_transient(&self) -> bool {
+        self.max_attempts > ONCE
+    }
+
     /// The caller has to change something first.
     const fn caller(code: FailureCode) -> Self {
         Self {
             fault: Fault::Caller,
             code,
-            is_transient: false,
+            max_attempts: ONCE,
         }
     }
 
@@ -115,7 +129,7 @@ impl Classification {
     const TRANSIENT: Self = Self {
         fault: Fault::Server,
         code: FailureCode::Internal,
-        is_transient: true,
+        max_attempts: MAX_ATTEMPTS,
     };
 }
 
@@ -184,14 +198,19 @@ impl ServiceError {
             }
             // Another writer was quicker: the next attempt reads what that one wrote.
             Self::Conflict(_) => Classification {
-                is_transient: true,
+                max_attempts: MAX_ATTEMPTS,
                 ..Classification::caller(FailureCode::CannotRun)
             },
             Self::Overloaded | Self::TimedOut | Self::Internal(_) => Classification::TRANSIENT,
             Self::Damaged(_) => Classification {
                 fault: Fault::Server,
                 code: FailureCode::ArtifactUnreadable,
-                is_transient: false,
+                max_attempts: ONCE,
+            },
+            Self::Missing(_) => Classification {
+                fault: Fault::Server,
+                code: FailureCode::ArtifactUnreadable,
+                max_attempts: MAX_ATTEMPTS_WITHOUT_FILES,
             },
             Self::Compute(error) => classify_compute(error),
         }
@@ -250,7 +269,7 @@ fn classify_compute(error: &ComputeError) -> Classification {
         },
         // What panicked once panics again.
         ComputeError::NoDevice(_) | ComputeError::ThreadFailed(_) => Classification {
-            is_transient: false,
+            max_attempts: ONCE,
             ..Classification::TRANSIENT
         },
         // Memory of a device that ran out may be free again later.
@@ -334,9 +353,8 @@ impl From<MemoryError> for ServiceError {
 impl From<ArtifactError> for ServiceError {
     fn from(error: ArtifactError) -> Self {
         match error {
-            ArtifactError::Missing { .. } | ArtifactError::Corrupt { .. } | ArtifactError::NotASplit { .. } => {
-                Self::Damaged(error.to_string())
-            }
+            ArtifactError::Missing { .. } => Self::Missing(error.to_string()),
+            ArtifactError::Corrupt { .. } | ArtifactError::NotASplit { .. } => Self::Damaged(error.to_string()),
             other => Self::internal(other),
         }
     }

@@ -63,7 +63,7 @@ impl Library {
     /// Reads the stored files of an import.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` if they have been deleted.
+    /// They are missing: see [`error_of`].
     pub(super) async fn get_files(
         &self,
         source: &DatasetSource<String>,
@@ -85,13 +85,7 @@ impl Library {
     async fn get_file(&self, key: &str, control: &Control, done: f64) -> Result<Bytes, ServiceError> {
         control.check()?;
         control.report(Progress::Fraction(done));
-        match self.artifacts.get(&key.parse().map_err(ArtifactError::from)?).await {
-            Err(ArtifactError::Missing { .. }) => Err(ServiceError::bad_input(format!(
-                "the uploaded files are no longer stored, because they are kept for {RETENTION_DAYS} days after an import has \
-                 failed or was cancelled: import the data set again"
-            ))),
-            outcome => Ok(outcome?),
-        }
+        Ok(self.artifacts.get(&key.parse().map_err(ArtifactError::from)?).await?)
     }
 
     /// Deletes the files of an import that has ended, and files that were left behind, unless an import that has not succeeded
@@ -107,6 +101,20 @@ impl Library {
         }
         self.artifacts.trim(ArtifactKind::Imports, 0, &needed, MIN_AGE).await?;
         Ok(())
+    }
+}
+
+/// The error of an import whose files are missing: for good if they may have been deleted since it was first queued, else for a time.
+pub(super) fn error_of(job: &Job, error: ServiceError) -> ServiceError {
+    let age = job
+        .started_at
+        .and_then(|started| (started - job.created_at).to_std().ok());
+    match error {
+        ServiceError::Missing(_) if age.is_some_and(|age| age > RETENTION) => ServiceError::bad_input(format!(
+            "the uploaded files are no longer stored, because they are kept for {RETENTION_DAYS} days after an import has failed or \
+             was cancelled: import the data set again"
+        )),
+        other => other,
     }
 }
 

@@ -32,19 +32,36 @@ impl Library {
                 .map(drop)?,
             None => self.require(Scope::Write)?,
         }
+        let reason = self.cancellation().await?;
         let mut tx = self.store.begin().await?;
         let job = tx
-            .request_cancel(id)
+            .request_cancel(id, &reason)
             .await?
             .ok_or_else(|| ServiceError::not_found("job", id))?;
         if job.status == JobStatus::Queued {
-            tx.finish_job(id, JobStatus::Cancelled, None).await?;
+            tx.finish_job(id, JobStatus::Cancelled, Some(&reason)).await?;
             if let Some(version) = job.version_id() {
                 tx.set_version_failed(version, &cancelled()).await?;
             }
         }
         tx.commit().await?;
         self.job(id).await
+    }
+
+    /// The reason of a cancellation by the caller.
+    async fn cancellation(&self) -> Result<Failure, ServiceError> {
+        let names = match self.access.account {
+            Some(account) => self.store.account_names(&[account]).await?,
+            None => Vec::new(),
+        };
+        Ok(Failure {
+            code: FailureCode::Cancelled,
+            message: match names.first() {
+                Some((_, name)) => format!("requested by {name}"),
+                None => "requested by a caller without an account".to_owned(),
+            },
+            layer: None,
+        })
     }
 
     /// Queues a job again that failed or was cancelled, and its version with it if that failed. It starts from what was

@@ -6,6 +6,7 @@ pub mod worker;
 
 mod access;
 mod answers;
+mod artifact_store;
 mod cache;
 mod catalogue;
 mod compare;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use access::{SESSION_LIFETIME, create_token};
 pub use answers::{AnswerBody, Question, QuestionForm};
+pub use artifact_store::ForeignStoreError;
 pub use diff::VersionDiff;
 pub use draft::ReadBlocks;
 pub use error::{Fault, LookupKey, ServiceError};

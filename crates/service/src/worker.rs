@@ -2,8 +2,10 @@
 //!
 //! The queue (claims, leases, retries) is `graphile_worker`. A job that fails for good is marked as failed in one
 //! transaction and leaves the queue; after a transient error it is requeued. A worker that dies loses its lease, and its job
-//! is started again from what was committed: doing it twice gives the same rows.
+//! is started again from what was committed: doing it twice gives the same rows. The job may be why the worker died, so the next
+//! attempt is made with care, and a job that ends its process twice fails.
 
+mod care;
 mod duplicate;
 mod import;
 mod layers;
@@ -23,10 +25,11 @@ use tokio::time::timeout;
 use super::job::cancelled;
 use super::{Fault, Library, ServiceError};
 use crate::metrics::METRICS;
+use care::Care;
 use scv_domain::id::JobId;
-use scv_domain::job::{Job, JobStatus, JobSubject, MAX_ATTEMPTS};
+use scv_domain::job::{Job, JobStatus, JobSubject, MAX_ATTEMPTS, MAX_ATTEMPTS_WITHOUT_FILES, MAX_LOST_ATTEMPTS};
 use scv_domain::version::{Failure, FailureCode};
-use scv_store::{Store, TASK};
+use scv_store::{ProcessId, Store, TASK};
 
 /// How many times within its lease a worker reports that it is alive, and looks for workers that are not.
 const HEARTBEATS_PER_LEASE: u32 = 6;
@@ -103,6 +106,7 @@ fn utils(store: &Store) -> WorkerUtils {
 #[derive(Debug, Clone)]
 pub struct JobRunner {
     library: Library,
+    process: ProcessId,
 }
 
 impl JobRunner {
@@ -110,6 +114,7 @@ impl JobRunner {
     pub fn new(library: &Library) -> Self {
         Self {
             library: library.for_jobs(),
+            process: ProcessId::draw(),
         }
     }
 
@@ -154,6 +159,9 @@ impl JobRunner {
     /// Brings a job to its end, unless it has ended already. An error means that the job should be tried again.
     async fn run_job(&self, id: JobId) -> Result<(), ServiceError> {
         let mut tx = self.library.store.begin().await?;
+        let Some(lost_attempts) = tx.take_job(id, self.process).await? else {
+            return Ok(());
+        };
         let Some(job) = tx.start_job(id).await? else {
             return Ok(());
         };
@@ -161,13 +169,17 @@ impl JobRunner {
             tx.set_version_running(version).await?;
         }
         tx.commit().await?;
-        if job.attempts > MAX_ATTEMPTS {
-            return self.end_failed(&job, JobStatus::Failed, &too_many_attempts()).await;
-        }
         if job.cancel_requested {
             return self.end_failed(&job, JobStatus::Cancelled, &cancelled()).await;
         }
-        match self.perform(&job).await {
+        if lost_attempts >= MAX_LOST_ATTEMPTS {
+            tracing::error!(job = %id, "job failed for good: the server ended each time it ran");
+            return self.end_failed(&job, JobStatus::Failed, &lost_twice()).await;
+        }
+        if job.attempts > MAX_ATTEMPTS_WITHOUT_FILES {
+            return self.end_failed(&job, JobStatus::Failed, &too_many_attempts()).await;
+        }
+        match self.with_care(Care::after(id, lost_attempts)).perform(&job).await {
             Ok(()) => Ok(()),
             Err(error) => self.handle_failure(&job, error).await,
         }
@@ -179,18 +191,29 @@ impl JobRunner {
         if class.code == FailureCode::Cancelled {
             return self.end_failed(job, JobStatus::Cancelled, &cancelled()).await;
         }
-        if class.is_transient && job.attempts < MAX_ATTEMPTS {
+        if job.attempts < class.max_attempts {
+            if let Err(error) = self.postpone(job, &error.failure()).await {
+                tracing::warn!(job = %job.id, %error, "a job that waits for its next attempt could not be marked as queued");
+            }
             return Err(error);
         }
-        if class.fault == Fault::Server || class.is_transient {
+        if class.fault == Fault::Server || class.is_transient() {
             tracing::error!(job = %job.id, error = format!("{error:#}"), "job failed for good");
         }
-        let failure = if class.is_transient {
+        let failure = if class.is_transient() && class.code == FailureCode::Internal {
             too_many_attempts()
         } else {
             error.failure()
         };
         self.end_failed(job, JobStatus::Failed, &failure).await
+    }
+
+    /// Shows users that a job waits for its next attempt, and why.
+    async fn postpone(&self, job: &Job, failure: &Failure) -> Result<(), ServiceError> {
+        let mut tx = self.library.store.begin().await?;
+        tx.postpone_job(job.id, Some(failure)).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     async fn mark_requeued(&self, id: JobId) -> Result<(), ServiceError> {
@@ -202,8 +225,7 @@ impl JobRunner {
 
     async fn end_failed(&self, job: &Job, status: JobStatus, failure: &Failure) -> Result<(), ServiceError> {
         let mut tx = self.library.store.begin().await?;
-        let reason = (status == JobStatus::Failed).then_some(failure);
-        tx.finish_job(job.id, status, reason).await?;
+        tx.finish_job(job.id, status, Some(failure)).await?;
         if let Some(version) = job.version_id() {
             tx.set_version_failed(version, failure).await?;
         }
@@ -229,6 +251,17 @@ async fn requeue_interrupted(runner: JobRunner, recovery: JobRecoveryContext) ->
         }
     }
     JobRecoveryResult::Default
+}
+
+fn lost_twice() -> Failure {
+    Failure {
+        code: FailureCode::TooManyAttempts,
+        message: format!(
+            "the server ended {MAX_LOST_ATTEMPTS} times while it ran this job, the last time alone and with less memory, so the job is \
+             not tried again: look for the cause in the server's log and in the system's, such as a lack of memory; then retry the job"
+        ),
+        layer: None,
+    }
 }
 
 fn too_many_attempts() -> Failure {

@@ -195,6 +195,19 @@ pub enum DatasetLock {
 }
 
 impl Tx {
+    /// Waits until no other transaction that looks for duplicates among the versions of a data set is under way: of two equal
+    /// versions, the later one then sees the earlier.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn lock_duplicates(&mut self, id: DatasetId) -> Result<(), StoreError> {
+        sqlx::query("select pg_advisory_xact_lock(hashtext('scv duplicates ' || $1::bigint))")
+            .bind(id.0)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
     /// Locks the row of a data set until the transaction ends.
     ///
     /// # Errors

@@ -1,6 +1,9 @@
 //! Jobs as users see them, and their entries in the queue.
 
+mod attempt;
 mod import;
+
+pub use attempt::ProcessId;
 
 use chrono::{DateTime, Utc};
 use sqlx::QueryBuilder;
@@ -9,7 +12,7 @@ use super::listing::{Listing, Position, SortExpression, SortField};
 use super::rows::{RowContext, enum_name, raw};
 use super::{Store, StoreError, Tx};
 use scv_domain::id::{DatasetId, JobId, VersionId};
-use scv_domain::job::{Job, JobBacklog, JobFilter, JobKind, JobOrderField, JobPhase, JobStatus, JobSubject};
+use scv_domain::job::{Job, JobBacklog, JobFilter, JobKind, JobOrderField, JobPhase, JobSubject};
 use scv_domain::page::{Order, Page, Slice};
 use scv_domain::training::EpochReport;
 use scv_domain::version::Failure;
@@ -311,7 +314,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Queues a job again that failed or was cancelled, as if it had never been started. `None` if it is in another state.
+    /// Queues a job again that failed or was cancelled, as if it had never been started, except that one of its attempts may have
+    /// ended with its process. `None` if it is in another state.
     ///
     /// # Errors
     /// The database fails or holds an unknown value.
@@ -319,8 +323,8 @@ impl Tx {
         let row = sqlx::query_as!(
             JobRow,
             "update job
-                set status = 'QUEUED', attempts = 0, phase = 'QUEUED', progress = 0, epochs = '[]', failure = null,
-                    cancel_requested = false, started_at = null, finished_at = null
+                set status = 'QUEUED', attempts = 0, lost_attempts = least(lost_attempts, 1), phase = 'QUEUED', progress = 0,
+                    epochs = '[]', failure = null, cancel_requested = false, started_at = null, finished_at = null
               where job_id = $1
                 and status in ('FAILED', 'CANCELLED')
              returning job_id, kind, status, version_id, dataset_id, import, progress, phase, epochs, attempts,
@@ -343,96 +347,22 @@ impl Tx {
         row.try_into().map(Some)
     }
 
-    /// Starts a job and counts the attempt. `None` if it has ended. Of an earlier attempt, only a completed training is kept.
+    /// Requests the cancellation of a job, with the reason, and returns it with its row lock held. One that has ended keeps its
+    /// failure. `None` if there is no such job.
     ///
     /// # Errors
     /// The database fails or holds an unknown value.
-    pub async fn start_job(&mut self, id: JobId) -> Result<Option<Job>, StoreError> {
+    pub async fn request_cancel(&mut self, id: JobId, reason: &Failure) -> Result<Option<Job>, StoreError> {
         sqlx::query_as!(
             JobRow,
             "update job
-                set status = 'RUNNING', attempts = attempts + 1, started_at = now(), phase = 'LOADING', progress = 0,
-                    epochs = coalesce((select train_epochs
-                                         from version
-                                        where version.version_id = job.version_id
-                                          and job.kind = 'TRAIN'), '[]')
-              where job_id = $1
-                and status in ('QUEUED', 'RUNNING')
-             returning job_id, kind, status, version_id, dataset_id, import, progress, phase, epochs, attempts,
-                       cancel_requested, failure, created_at, started_at, finished_at",
-            id.0,
-        )
-        .fetch_optional(self.connection())
-        .await?
-        .map(Job::try_from)
-        .transpose()
-    }
-
-    /// Returns a running job and its version to the queue, as if this attempt had not started.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn release_job(&mut self, id: JobId) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update job
-                set status = 'QUEUED', attempts = attempts - 1, phase = 'QUEUED', progress = 0, epochs = '[]',
-                    started_at = null
-              where job_id = $1
-                and status = 'RUNNING'",
-            id.0,
-        )
-        .execute(self.connection())
-        .await?;
-        sqlx::query!(
-            "update version
-                set status = 'QUEUED'
-              where version_id = (select version_id from job where job_id = $1)
-                and status = 'RUNNING'",
-            id.0,
-        )
-        .execute(self.connection())
-        .await?;
-        Ok(())
-    }
-
-    /// Ends a job. Returns `false` if it had ended before.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub async fn finish_job(
-        &mut self,
-        id: JobId,
-        status: JobStatus,
-        failure: Option<&Failure>,
-    ) -> Result<bool, StoreError> {
-        let done = sqlx::query!(
-            "update job
-                set status = $2, failure = $3, finished_at = now(), phase = 'FINISHED',
-                    progress = case when $2 = 'SUCCEEDED' then 1 else progress end
-              where job_id = $1
-                and status in ('QUEUED', 'RUNNING')",
-            id.0,
-            enum_name(status),
-            failure.map(|failure| serde_json::json!(failure)),
-        )
-        .execute(self.connection())
-        .await?;
-        Ok(done.rows_affected() == 1)
-    }
-
-    /// Requests the cancellation of a job and returns it with its row lock held. `None` if there is no such job.
-    ///
-    /// # Errors
-    /// The database fails or holds an unknown value.
-    pub async fn request_cancel(&mut self, id: JobId) -> Result<Option<Job>, StoreError> {
-        sqlx::query_as!(
-            JobRow,
-            "update job
-                set cancel_requested = true
+                set cancel_requested = true,
+                    failure = case when status in ('QUEUED', 'RUNNING') then $2 else failure end
               where job_id = $1
              returning job_id, kind, status, version_id, dataset_id, import, progress, phase, epochs, attempts,
                        cancel_requested, failure, created_at, started_at, finished_at",
             id.0,
+            serde_json::json!(reason),
         )
         .fetch_optional(self.connection())
         .await?

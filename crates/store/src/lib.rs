@@ -6,6 +6,7 @@ pub mod embedded;
 pub mod error;
 
 mod analyst;
+mod artifact_store;
 mod audit;
 mod dataset;
 mod evaluation;
@@ -17,6 +18,7 @@ mod layer;
 mod layer_sketch;
 mod listen;
 mod listing;
+mod migration;
 mod mirror;
 mod model;
 mod nearest_versions;
@@ -37,7 +39,7 @@ mod version_list;
 
 use std::time::Duration;
 
-use sqlx::migrate::{Migrate as _, Migrator};
+use sqlx::migrate::Migrate as _;
 use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgTransaction, Postgres};
@@ -46,7 +48,7 @@ pub use analyst::AnalystError;
 pub use dataset::DatasetLock;
 pub use error::StoreError;
 pub use evaluation::{CellImage, CellKey, EvaluationKey};
-pub use job::{NewJob, TASK};
+pub use job::{NewJob, ProcessId, TASK};
 pub use listen::Notifications;
 pub use listing::{Position, SortExpression, SortField};
 pub use open::{Database, DatabaseSettings, OpenError, join, open, psql};
@@ -59,6 +61,7 @@ pub use version::{NewLayer, NewVersion};
 pub use version_deletion::VersionDeletion;
 
 use generation::{Generations, bump_generation};
+use migration::MIGRATIONS;
 use mirror::Mirrors;
 use scv_domain::id::AccountId;
 use sketch_basis::BasisCache;
@@ -82,8 +85,6 @@ const SLOW_STATEMENT: Duration = Duration::from_secs(1);
 
 /// Concurrent connections of jobs: there is one device, and a job writes at its end. One more at a time reads sketches into memory.
 const WORK_CONNECTIONS: u32 = 4;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// The catalogue, over a pool of connections.
 #[derive(Debug, Clone)]
@@ -234,6 +235,7 @@ impl Store {
         let mut connection = self.work.acquire().await?;
         // The advisory lock that sqlx holds while it migrates. A session may take it again.
         connection.lock().await?;
+        migration::accept_earlier_text(&mut connection).await?;
         MIGRATIONS.run(&mut *connection).await?;
         functions::install(&mut connection).await?;
         connection.unlock().await?;

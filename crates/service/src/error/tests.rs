@@ -25,6 +25,7 @@ fn variant(error: &ServiceError) -> &'static str {
         ServiceError::Overloaded => "Overloaded",
         ServiceError::TimedOut => "TimedOut",
         ServiceError::Damaged(_) => "Damaged",
+        ServiceError::Missing(_) => "Missing",
         ServiceError::Internal(_) => "Internal",
         ServiceError::Compute(error) => match &**error {
             ComputeError::Weights(_) => "Weights",
@@ -45,7 +46,7 @@ fn variant(error: &ServiceError) -> &'static str {
 }
 
 /// How many names [`variant`] gives.
-const VARIANTS: usize = 22;
+const VARIANTS: usize = 23;
 
 /// An error of the device: statistics of no channel for images of one.
 fn device_error() -> ComputeError {
@@ -81,7 +82,7 @@ fn compute(error: ComputeError) -> ServiceError {
 #[test]
 fn every_error_says_who_is_at_fault_what_code_a_job_fails_with_and_whether_it_is_tried_again() {
     let text = || "something is wrong".to_owned();
-    let (is_final, is_retried) = (false, true);
+    let (is_final, is_retried) = (1, MAX_ATTEMPTS);
     let table = [
         (
             ServiceError::bad_input(text()),
@@ -120,6 +121,12 @@ fn every_error_says_who_is_at_fault_what_code_a_job_fails_with_and_whether_it_is
             SERVER,
             FailureCode::ArtifactUnreadable,
             is_final,
+        ),
+        (
+            ServiceError::Missing(text()),
+            SERVER,
+            FailureCode::ArtifactUnreadable,
+            MAX_ATTEMPTS_WITHOUT_FILES,
         ),
         (
             ServiceError::internal(anyhow::anyhow!("the database is away")),
@@ -211,11 +218,11 @@ fn every_error_says_who_is_at_fault_what_code_a_job_fails_with_and_whether_it_is
         ),
         (compute(device_error()), SERVER, FailureCode::Internal, is_retried),
     ];
-    for (error, fault, code, is_transient) in &table {
+    for (error, fault, code, max_attempts) in &table {
         let expected = Classification {
             fault: *fault,
             code: *code,
-            is_transient: *is_transient,
+            max_attempts: *max_attempts,
         };
         assert_eq!(error.classify(), expected, "{error:?}");
     }

@@ -4,6 +4,7 @@ use super::JobRunner;
 use super::reporter::Reporter;
 use crate::ServiceError;
 use crate::dataset::{StoredDataset, insert_dataset};
+use crate::import::error_of;
 use crate::metrics::METRICS;
 use crate::probe::draw_default;
 use scv_compute::control::Progress;
@@ -24,7 +25,7 @@ impl JobRunner {
         let stored = self.store_dataset(source, &reporter).await;
         // Progress is only written while a job runs: the last of it has to be written before the job ends.
         reporter.stop().await;
-        let stored = stored?;
+        let stored = stored.map_err(|error| error_of(job, error))?;
         let mut tx = self.library.store.begin().await?;
         if !tx.finish_job(job.id, JobStatus::Succeeded, None).await? {
             // It was cancelled, or ended by a worker that took it over.

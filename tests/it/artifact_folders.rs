@@ -1,0 +1,98 @@
+//! The folder of the artifacts belongs to the database: another one is refused at the start.
+
+use std::fs;
+use std::path::Path;
+
+use scv::app::App;
+use scv::config::Config;
+
+use crate::support::networks::{initial_weights, perceptron};
+use crate::support::server::Server;
+
+/// Why a server with these settings does not start.
+async fn refusal(config: &Config) -> String {
+    match App::build(config).await {
+        Ok(_) => panic!("the server starts"),
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+/// The settings of a server with another data directory.
+fn with_data_dir(config: &Config, data_dir: &Path) -> Config {
+    Config {
+        data_dir: data_dir.to_owned(),
+        ..config.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_second_server_with_a_folder_of_its_own_is_refused() {
+    let (server, own) = (Server::start().await, tempfile::tempdir().unwrap());
+    let message = refusal(&with_data_dir(&server.config, own.path())).await;
+    assert!(message.contains(own.path().to_str().unwrap()), "{message}");
+    assert!(message.contains("mount") && message.contains("--data-dir"), "{message}");
+    // With the same folder it starts.
+    App::build(&server.config).await.unwrap();
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_whose_folder_is_not_mounted_does_not_start_and_its_jobs_stay_queued() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::with(|config| config.data_dir = folder.path().join("data")).await;
+    let config = server.config.clone();
+    let endless = server.api.endless_job().await;
+    let model = server.api.model("m").await;
+    let job = server
+        .api
+        .push(&model, perceptron(), initial_weights(&perceptron(), 1))
+        .await;
+    server.stop().await.unwrap();
+
+    let (mount_point, elsewhere) = (folder.path().join("data"), folder.path().join("elsewhere"));
+    fs::rename(&mount_point, &elsewhere).unwrap();
+    let message = refusal(&config).await;
+    assert!(message.contains("mount"), "{message}");
+
+    fs::remove_dir_all(&mount_point).unwrap();
+    fs::rename(&elsewhere, &mount_point).unwrap();
+    let server = Server::with(|changed| *changed = config).await;
+    server.api.cancel(&endless).await;
+    server.api.wait_for_success(&job).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_folder_of_another_database_is_refused() {
+    let (one, other) = (Server::start().await, Server::start().await);
+    let message = refusal(&with_data_dir(&one.config, &other.config.data_dir)).await;
+    assert!(message.contains("belongs to another database"), "{message}");
+    one.stop().await.unwrap();
+    other.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_without_an_id_is_taken_if_it_has_what_the_database_names() {
+    let (server, own) = (Server::start().await, tempfile::tempdir().unwrap());
+    let model = server.api.model("m").await;
+    server
+        .api
+        .push_and_wait(&model, perceptron(), initial_weights(&perceptron(), 1))
+        .await;
+    let id = server.config.data_dir.join("artifacts/id");
+    let before = fs::read_to_string(&id).unwrap();
+    // As after a backup of the objects alone was restored.
+    fs::remove_file(&id).unwrap();
+    App::build(&server.config).await.unwrap();
+    assert_eq!(fs::read_to_string(&id).unwrap(), before);
+    // As in a library of an earlier release.
+    server.execute("update catalogue set artifact_store_id = null").await;
+    let message = refusal(&server.config).await;
+    assert!(message.contains("delete the file `id`"), "{message}");
+    fs::remove_file(&id).unwrap();
+    let message = refusal(&with_data_dir(&server.config, own.path())).await;
+    assert!(message.contains("mount"), "{message}");
+    App::build(&server.config).await.unwrap();
+    assert_ne!(fs::read_to_string(&id).unwrap(), before);
+    server.stop().await.unwrap();
+}
