@@ -129,6 +129,7 @@ impl App {
                 is_open: config.is_open(),
                 hosts: config.allowed_hosts.clone(),
                 documents,
+                connections: config.database_connections,
             },
             end_subscriptions,
         )?;

@@ -75,6 +75,17 @@ pub struct Limits {
     )]
     pub concurrent_requests: u32,
 
+    /// Maximum concurrent requests per token, or per address without a token; further ones are refused as OVERLOADED. A client's
+    /// requests also use at most half of the database connections at a time
+    #[arg(
+        long = "max-client-requests",
+        env = "SCV_MAX_CLIENT_REQUESTS",
+        value_name = "N",
+        value_parser = whole::<u32>(INT),
+        default_value_t = 32
+    )]
+    pub client_requests: u32,
+
     /// Maximum concurrent subscriptions
     #[arg(long = "max-subscriptions", env = "SCV_MAX_SUBSCRIPTIONS", value_name = "N", value_parser = whole::<u32>(INT), default_value_t = 1_000)]
     pub subscriptions: u32,

@@ -16,6 +16,7 @@ use futures::stream::BoxStream;
 use tokio::time::timeout;
 
 use super::audit::{self, Change};
+use super::event::EventRules;
 use super::field_order::FieldOrder;
 use super::missing_codes::add_missing_codes;
 use super::volatile::Volatility;
@@ -147,21 +148,13 @@ pub async fn execute(
     let request = attach_library(request, library.clone())
         .data(budget.clone())
         .data(volatility.clone());
-    let (response, is_executed) = tokio::select! {
-        // The budget first: anything resolved after it is exceeded would be thrown away.
-        biased;
-        reason = budget.exceeded() => (given_up(limits, reason), true),
-        outcome = timeout(time_limit, schema.execute(request)) => match outcome {
-            // A request whose fields never wait finishes before the branch above is polled.
-            Ok(response) => match budget.reason() {
-                Some(reason) => (given_up(limits, reason), true),
-                None => {
-                    let is_executed = audit::is_executed(&response);
-                    (response, is_executed)
-                }
-            },
-            Err(_) => (timed_out(limits), true),
-        },
+    let (response, is_executed) = match timeout(time_limit, budget.keep(schema.execute(request))).await {
+        Ok(Ok(response)) => {
+            let is_executed = audit::is_executed(&response);
+            (response, is_executed)
+        }
+        Ok(Err(reason)) => (given_up(limits, reason), true),
+        Err(_) => (timed_out(limits), true),
     };
     let response = layout.correct(response);
     if let Some(variables) = variables.filter(|_| is_executed) {
@@ -176,9 +169,17 @@ pub async fn execute(
 }
 
 /// Executes a subscription on the library as its caller sees it: a response per event.
-pub fn subscribe(schema: &Schema, library: Library, checked: CheckedRequest) -> BoxStream<'static, Response> {
+pub fn subscribe(
+    schema: &Schema,
+    library: Library,
+    checked: CheckedRequest,
+    rules: EventRules,
+) -> BoxStream<'static, Response> {
     let CheckedRequest { request, layout, .. } = checked;
-    let responses = schema.execute_stream(attach_library(request, library));
+    let request = attach_library(request, library)
+        .data(rules.budget().clone())
+        .data(rules);
+    let responses = schema.execute_stream(request);
     responses.map(move |response| layout.correct(response)).boxed()
 }
 
@@ -196,7 +197,7 @@ async fn record(library: &Library, caller: Caller, changes: Vec<Change>, respons
     }
 }
 
-fn given_up(limits: &Limits, reason: Exceeded) -> Response {
+pub(super) fn given_up(limits: &Limits, reason: Exceeded) -> Response {
     let message = match reason {
         Exceeded::Size => format!(
             "the response has more than {} bytes, which is the limit: request less at a time",
@@ -213,7 +214,7 @@ fn given_up(limits: &Limits, reason: Exceeded) -> Response {
     error_response(code::QUERY_TOO_COMPLEX, &message)
 }
 
-fn timed_out(limits: &Limits) -> Response {
+pub(super) fn timed_out(limits: &Limits) -> Response {
     let message = format!(
         "the request took more than {} seconds, which is the limit: request less at a time",
         limits.timeout_seconds

@@ -4,6 +4,7 @@
 mod audit;
 mod complexity;
 mod document;
+pub mod event;
 pub mod execute;
 mod field_order;
 mod instrumentation;
@@ -32,6 +33,7 @@ const MAX_DOCUMENT_DEPTH: usize = 64;
 pub fn schema(jobs: JobFeed, limits: Limits, is_open: bool) -> Schema {
     let mut builder = scv_api::builder()
         .limit_recursive_depth(MAX_DOCUMENT_DEPTH)
+        .extension(event::EventLimits)
         .extension(instrumentation::Instrumentation)
         // The whole validation comes before, by the specification.
         .validation_mode(ValidationMode::Fast)
@@ -62,6 +64,7 @@ impl From<Limits> for ServerLimits {
             files: limits.files,
             timeout_seconds: limits.timeout_seconds,
             concurrent_requests: limits.concurrent_requests,
+            client_requests: limits.client_requests,
             subscriptions: limits.subscriptions,
             client_subscriptions: limits.client_subscriptions,
             sockets_per_address: limits.sockets_per_address,

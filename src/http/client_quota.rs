@@ -2,20 +2,25 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// The number of permits that each client holds, up to a limit per client.
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Clients that are remembered before those without permits are forgotten.
+const MIN_REMEMBERED: usize = 64;
+
+/// The permits that each client holds, up to a limit per client.
 #[derive(Debug, Clone)]
 pub struct ClientQuota<Client> {
     limit: u32,
-    held: Arc<Mutex<HashMap<Client, u32>>>,
+    clients: Arc<Mutex<Clients<Client>>>,
 }
 
-/// A permit that a client holds until it is dropped.
 #[derive(Debug)]
-pub struct QuotaPermit<Client: Copy + Eq + Hash> {
-    client: Client,
-    held: Arc<Mutex<HashMap<Client, u32>>>,
+struct Clients<Client> {
+    permits: HashMap<Client, Weak<Semaphore>>,
+    /// How many clients there may be before those without permits are forgotten.
+    remembered: usize,
 }
 
 impl<Client: Copy + Eq + Hash> ClientQuota<Client> {
@@ -23,33 +28,36 @@ impl<Client: Copy + Eq + Hash> ClientQuota<Client> {
     pub fn new(limit: u32) -> Self {
         Self {
             limit,
-            held: Arc::default(),
+            clients: Arc::new(Mutex::new(Clients {
+                permits: HashMap::new(),
+                remembered: MIN_REMEMBERED,
+            })),
         }
+    }
+
+    /// The limit per client.
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// The permits of a client. They are the same ones for as long as anybody holds them or one of them.
+    pub fn of(&self, client: Client) -> Arc<Semaphore> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(permits) = clients.permits.get(&client).and_then(Weak::upgrade) {
+            return permits;
+        }
+        if clients.permits.len() >= clients.remembered {
+            clients.permits.retain(|_, permits| permits.strong_count() > 0);
+            clients.remembered = MIN_REMEMBERED.max(2 * clients.permits.len());
+        }
+        let permits = Arc::new(Semaphore::new(self.limit as usize));
+        clients.permits.insert(client, Arc::downgrade(&permits));
+        permits
     }
 
     /// Takes a permit for a client, unless it already holds as many as are allowed.
-    pub fn try_acquire(&self, client: Client) -> Option<QuotaPermit<Client>> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.get(&client).copied().unwrap_or_default();
-        if count >= self.limit {
-            return None;
-        }
-        held.insert(client, count + 1);
-        Some(QuotaPermit {
-            client,
-            held: Arc::clone(&self.held),
-        })
-    }
-}
-
-impl<Client: Copy + Eq + Hash> Drop for QuotaPermit<Client> {
-    fn drop(&mut self) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        // Clients without permits are removed, so that the map does not grow for ever.
-        match held.get_mut(&self.client) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => _ = held.remove(&self.client),
-        }
+    pub fn try_acquire(&self, client: Client) -> Option<OwnedSemaphorePermit> {
+        self.of(client).try_acquire_owned().ok()
     }
 }
 
@@ -62,15 +70,24 @@ mod tests {
     #[test]
     fn each_client_has_its_own_permits_and_can_take_returned_ones_again() {
         let quota = ClientQuota::new(2);
-        let first = quota.try_acquire("a").unwrap();
-        let _second = quota.try_acquire("a").unwrap();
-        assert!(quota.try_acquire("a").is_none());
-        let of_another = quota.try_acquire("b");
-        assert!(of_another.is_some());
+        let first = quota.try_acquire(1).unwrap();
+        let _second = quota.try_acquire(1).unwrap();
+        assert!(quota.try_acquire(1).is_none());
+        assert!(quota.try_acquire(2).is_some());
         drop(first);
-        assert!(quota.try_acquire("a").is_some(), "one permit was returned");
-        drop(of_another);
-        let known: Vec<_> = quota.held.lock().unwrap().keys().copied().collect();
-        assert_eq!(known, ["a"], "clients without permits are removed");
+        assert!(quota.try_acquire(1).is_some(), "one permit was returned");
+    }
+
+    #[test]
+    fn clients_without_permits_are_forgotten() {
+        let quota = ClientQuota::new(1);
+        let held = quota.try_acquire(0).unwrap();
+        for client in 1..10 * MIN_REMEMBERED {
+            assert!(quota.try_acquire(client).is_some());
+        }
+        assert!(quota.clients.lock().unwrap().permits.len() <= MIN_REMEMBERED);
+        assert!(quota.try_acquire(0).is_none(), "that one still holds its permit");
+        drop(held);
+        assert!(quota.try_acquire(0).is_some());
     }
 }

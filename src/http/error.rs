@@ -6,6 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 
+use super::request_permits::NoPermit;
 use scv_api::error::{ApiError, code};
 use scv_service::ServiceError;
 
@@ -26,6 +27,11 @@ impl HttpError {
     /// The server is too busy.
     pub fn overloaded() -> Self {
         ServiceError::Overloaded.into()
+    }
+
+    /// No permit is free.
+    pub fn no_permit(reason: NoPermit) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code::OVERLOADED, reason.message())
     }
 
     /// The client has sent too many requests.

@@ -9,24 +9,27 @@ use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response};
-use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::caller::{Callers, Client};
-use super::client_quota::{ClientQuota, QuotaPermit};
+use super::client_quota::ClientQuota;
 use super::documents::Documents;
 use super::request_id::in_span;
+use super::request_permits::RequestPermits;
 use crate::config::Limits;
+use crate::graphql::event::EventRules;
 use crate::graphql::execute::{self, Caller, CheckedRequest, Executed, Rules, error_response};
 use scv_api::Schema;
 use scv_api::error::{code, first_code};
+use scv_api::response::is_executed;
 use scv_memory::MemoryBudget;
 use scv_service::metrics::METRICS;
-use scv_service::{AnswerBody, Question};
+use scv_service::{AnswerBody, Library, Question};
 
 /// Events that may wait for a slow client before the subscription itself waits.
 const EVENT_BACKLOG: usize = 16;
@@ -44,7 +47,7 @@ pub struct Executor {
     callers: Callers,
     documents: Documents,
     rules: Rules,
-    request_permits: Arc<Semaphore>,
+    request_permits: RequestPermits,
     subscription_permits: Arc<Semaphore>,
     subscription_quota: ClientQuota<Client>,
     upload_permits: Arc<Semaphore>,
@@ -57,7 +60,7 @@ pub struct Executor {
 /// A client's permit within its quota and within the limit for all clients. Dropping it returns both.
 #[derive(Debug)]
 #[expect(dead_code, reason = "they are held, not read")]
-pub struct Permit(QuotaPermit<Client>, OwnedSemaphorePermit);
+pub struct Permit(OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 /// A request with its document, and the type of its operation.
 pub struct PreparedRequest {
@@ -65,12 +68,19 @@ pub struct PreparedRequest {
     /// Whether its document is cached for later requests that only name it.
     registers_document: bool,
     received_at: Instant,
+    /// Held until its files are no longer needed.
+    upload_permit: Option<Permit>,
 }
 
 impl PreparedRequest {
     /// The type of the operation; none if there is no valid document.
     pub fn operation(&self) -> Option<OperationType> {
         self.checked.as_ref().ok()?.operation()
+    }
+
+    /// The same request, which holds a permit to upload for as long as it is executed.
+    pub fn holding(self, upload_permit: Option<Permit>) -> Self {
+        Self { upload_permit, ..self }
     }
 }
 
@@ -79,8 +89,8 @@ impl Executor {
     pub fn new(
         schema: Schema,
         callers: Callers,
-        documents: Documents,
-        rules: Rules,
+        (documents, rules): (Documents, Rules),
+        request_permits: RequestPermits,
         shutdown: CancellationToken,
     ) -> Self {
         let Rules { limits, .. } = rules;
@@ -89,7 +99,7 @@ impl Executor {
             callers,
             documents,
             rules,
-            request_permits: Arc::new(Semaphore::new(limits.concurrent_requests as usize)),
+            request_permits,
             subscription_permits: Arc::new(Semaphore::new(limits.subscriptions as usize)),
             subscription_quota: ClientQuota::new(limits.client_subscriptions),
             upload_permits: Arc::new(Semaphore::new(limits.uploads as usize)),
@@ -111,6 +121,7 @@ impl Executor {
             checked,
             registers_document,
             received_at,
+            upload_permit: None,
         }
     }
 
@@ -137,7 +148,7 @@ impl Executor {
     }
 
     /// A permit for another WebSocket from an address, if one is free.
-    pub fn try_open_socket(&self, address: Option<IpAddr>) -> Option<QuotaPermit<Client>> {
+    pub fn try_open_socket(&self, address: Option<IpAddr>) -> Option<OwnedSemaphorePermit> {
         self.socket_quota.try_acquire(Client::at(address))
     }
 
@@ -178,24 +189,31 @@ impl Executor {
         };
         let received_at = prepared.received_at;
         let executed = match prepared.checked {
-            Ok(checked) => self.execute_checked(caller, checked, generation).await,
+            Ok(checked) => {
+                let request = (checked, prepared.upload_permit);
+                self.execute_checked(caller, request, generation).await
+            }
             Err(response) => Executed::passing(*response),
         };
         METRICS.count_request(operation, first_code(&executed.response), received_at.elapsed());
         executed
     }
 
-    async fn execute_checked(&self, caller: Caller, checked: CheckedRequest, generation: Option<i64>) -> Executed {
-        // A queue would only add load. A client that is refused immediately can try another server, or retry later.
-        let Ok(permit) = Arc::clone(&self.request_permits).try_acquire_owned() else {
-            let busy = error_response(code::OVERLOADED, "the server is busy: try again in a moment");
-            return Executed::passing(busy);
+    async fn execute_checked(
+        &self,
+        caller: Caller,
+        (checked, upload_permit): (CheckedRequest, Option<Permit>),
+        generation: Option<i64>,
+    ) -> Executed {
+        let permit = match self.request_permits.try_acquire(Client::of(&caller)) {
+            Ok(permit) => permit,
+            Err(reason) => return Executed::passing(error_response(code::OVERLOADED, &reason.message())),
         };
         let (schema, limits) = (self.schema.clone(), self.rules.limits);
-        let library = self.callers.library().on_behalf_of(caller.access).since(generation);
+        let library = self.library_for(&caller).since(generation);
         let is_mutation = checked.operation() == Some(OperationType::Mutation);
         let execution = self.callers.runtime().spawn(in_span(async move {
-            let _permit = permit;
+            let _permits = (permit, upload_permit);
             execute::execute(&schema, &limits, library, caller, checked).await
         }));
         // When a connection closes, its queries are cancelled. A mutation that has started always finishes.
@@ -209,6 +227,11 @@ impl Executor {
             let message = "internal server error; the server's log has the details";
             Executed::passing(error_response(code::INTERNAL, message))
         })
+    }
+
+    fn library_for(&self, caller: &Caller) -> Library {
+        let library = self.callers.library().on_behalf_of(caller.access);
+        library.sharing(self.request_permits.connections(Client::of(caller)))
     }
 
     /// A permit for another subscription of a caller, or the response that refuses it.
@@ -234,12 +257,20 @@ impl Executor {
             return stream::once(async move { executor.execute(caller, prepared, None).await.response }).boxed();
         }
         match prepared.checked {
-            Ok(checked) => self.subscribe(caller, checked, prepared.received_at),
+            Ok(checked) => {
+                let request = (checked, prepared.upload_permit);
+                self.subscribe(caller, request, prepared.received_at)
+            }
             Err(response) => stream::iter([*response]).boxed(),
         }
     }
 
-    fn subscribe(&self, caller: Caller, checked: CheckedRequest, received_at: Instant) -> BoxStream<'static, Response> {
+    fn subscribe(
+        &self,
+        caller: Caller,
+        (checked, upload_permit): (CheckedRequest, Option<Permit>),
+        received_at: Instant,
+    ) -> BoxStream<'static, Response> {
         let permit = match self.try_subscribe(&caller) {
             Ok(permit) => permit,
             Err(response) => {
@@ -249,11 +280,16 @@ impl Executor {
         };
         let (events, mut received) = mpsc::channel(EVENT_BACKLOG);
         let (send_last, last_response) = oneshot::channel();
-        let library = self.callers.library().on_behalf_of(caller.access);
-        let mut responses = execute::subscribe(&self.schema, library.clone(), checked);
+        let library = self.library_for(&caller);
+        let (permits, client) = (self.request_permits.clone(), Client::of(&caller));
+        let rules = EventRules::new(self.rules.limits, library.memory(), move || {
+            let permit = permits.clone().acquire(client);
+            async move { Box::new(permit.await) as Box<dyn Send> }.boxed()
+        });
+        let mut responses = execute::subscribe(&self.schema, library.clone(), checked, rules);
         let shutdown = self.shutdown.clone();
         self.callers.runtime().spawn(in_span(async move {
-            let _permit = permit;
+            let _permits = (permit, upload_permit);
             let mut received_at = Some(received_at);
             let mut token_check = interval_at(Instant::now() + TOKEN_CHECK_INTERVAL, TOKEN_CHECK_INTERVAL);
             loop {
@@ -273,10 +309,13 @@ impl Executor {
                     () = shutdown.cancelled() => None,
                 };
                 let Some(response) = response else { return };
+                // An event that exceeds a limit ends the subscription: the next one would exceed it as well.
+                let is_last = !is_executed(&response);
                 if let Some(received_at) = received_at.take() {
                     METRICS.count_request("subscription", first_code(&response), received_at.elapsed());
                 }
                 match timeout(SEND_TIMEOUT, events.send(response)).await {
+                    Ok(Ok(())) if is_last => return,
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return,
                     // A client that is this slow is probably gone. If it is not, it must not take the end of the stream

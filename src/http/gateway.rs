@@ -1,42 +1,37 @@
 //! Calls to the library outside GraphQL, whose responses are files.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::caller::{Callers, peer_address};
+use super::caller::{Callers, Client, peer_address};
 use super::error::HttpError;
 use super::origin::{Origins, is_opened_by_user};
 use super::request_id::in_span;
-use crate::config::Limits;
+use super::request_permits::RequestPermits;
+use crate::graphql::execute::Caller;
 use scv_domain::access::Access;
 use scv_service::{Library, ServiceError};
 
 /// Calls the library on the runtime that its connections belong to, within a timeout and a limit on concurrent calls.
 #[derive(Clone)]
 pub struct LibraryGateway {
-    callers: Callers,
-    origins: Origins,
-    timeout: Duration,
-    permits: Arc<Semaphore>,
-    anonymous_permits: Arc<Semaphore>,
+    /// Identifies those on whose behalf the library is called.
+    pub callers: Callers,
+    /// The pages that may send requests.
+    pub origins: Origins,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// Permits of callers with a token, which GraphQL requests share.
+    pub permits: RequestPermits,
+    /// Permits of calls that need no token.
+    pub anonymous_permits: RequestPermits,
 }
 
 impl LibraryGateway {
-    /// A gateway that calls the library on behalf of callers, for pages of allowed origins.
-    pub fn new(callers: Callers, origins: Origins, limits: &Limits) -> Self {
-        Self {
-            callers,
-            origins,
-            timeout: Duration::from_secs(limits.timeout_seconds),
-            permits: Arc::new(Semaphore::new(limits.concurrent_requests as usize)),
-            anonymous_permits: Arc::new(Semaphore::new(limits.concurrent_requests as usize)),
-        }
-    }
-
     /// Calls the library on behalf of the caller of a request.
     pub(super) async fn run<T, F>(&self, request: &HttpRequest, call: impl FnOnce(Library) -> F) -> Result<T, HttpError>
     where
@@ -48,7 +43,13 @@ impl LibraryGateway {
             return Err(HttpError::foreign_origin());
         }
         let caller = self.callers.identify(request).await?;
-        self.run_as(&self.permits, caller.access, call).await
+        // A client that leaves ends what only reads.
+        let is_cancellable = request.method().is_safe();
+        let call = self.start(&self.permits, caller, call)?;
+        match is_cancellable {
+            true => finished(AbortOnDropHandle::new(call)).await,
+            false => finished(call).await,
+        }
     }
 
     /// Calls the library without a token, only within the rate limit of the client's address. Such calls have permits
@@ -63,29 +64,42 @@ impl LibraryGateway {
         F: Future<Output = Result<T, ServiceError>> + Send + 'static,
     {
         self.callers.check_host(request)?;
-        self.callers.count_from(peer_address(request))?;
-        self.run_as(&self.anonymous_permits, Access::FULL, call).await
+        let address = peer_address(request);
+        self.callers.count_from(address)?;
+        let anybody = Caller {
+            access: Access::FULL,
+            address,
+        };
+        let call = self.start(&self.anonymous_permits, anybody, call)?;
+        finished(AbortOnDropHandle::new(call)).await
     }
 
-    async fn run_as<T, F>(
+    /// Starts a task that calls the library, and holds the caller's permit until it ends.
+    fn start<T, F>(
         &self,
-        permits: &Semaphore,
-        access: Access,
+        permits: &RequestPermits,
+        caller: Caller,
         call: impl FnOnce(Library) -> F,
-    ) -> Result<T, HttpError>
+    ) -> Result<Call<T>, HttpError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, ServiceError>> + Send + 'static,
     {
-        let Ok(_permit) = permits.try_acquire() else {
-            return Err(HttpError::overloaded());
-        };
-        let call = timeout(self.timeout, call(self.callers.library().on_behalf_of(access)));
-        let outcome = match self.callers.runtime().spawn(in_span(call)).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(ServiceError::TimedOut),
-            Err(error) => Err(ServiceError::internal(error)),
-        };
-        Ok(outcome?)
+        let client = Client::of(&caller);
+        let permit = permits.try_acquire(client).map_err(HttpError::no_permit)?;
+        let library = self.callers.library().on_behalf_of(caller.access);
+        let call = timeout(self.timeout, call(library.sharing(permits.connections(client))));
+        Ok(self.callers.runtime().spawn(in_span(async move {
+            let _permit = permit;
+            call.await.unwrap_or(Err(ServiceError::TimedOut))
+        })))
     }
+}
+
+/// A call that has started.
+type Call<T> = JoinHandle<Result<T, ServiceError>>;
+
+async fn finished<T>(call: impl Future<Output = Result<Result<T, ServiceError>, JoinError>>) -> Result<T, HttpError> {
+    let outcome = call.await.map_err(ServiceError::internal).flatten();
+    Ok(outcome?)
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, interval_at};
 
 use super::compression::{accepted_encoding, encoded};
 use super::error::HttpError;
-use super::executor::{Executor, Permit, PreparedRequest};
+use super::executor::{Executor, PreparedRequest};
 use super::origin::Origins;
 use super::request::{GraphqlRequest, ReceivedBody, from_query_string, has_files};
 use super::response_format::{ResponseFormat, held};
@@ -73,7 +73,7 @@ async fn get(executor: web::Data<Executor>, origins: web::Data<Origins>, request
         response.headers_mut().insert(header::ALLOW, allowed);
         return response;
     }
-    uncacheable(respond(&executor, format, caller, prepared, asked, None).await)
+    uncacheable(respond(&executor, format, caller, prepared, asked).await)
 }
 
 /// A response to a GET. The catalogue changes, and the response depends on the caller as well as on the address.
@@ -115,7 +115,8 @@ async fn post(executor: web::Data<Executor>, request: HttpRequest, payload: web:
     };
     match requests {
         Ok(GraphqlRequest::Single(request)) => {
-            respond(&executor, format, caller, executor.prepare(*request), asked, permit).await
+            let prepared = executor.prepare(*request).holding(permit);
+            respond(&executor, format, caller, prepared, asked).await
         }
         Ok(GraphqlRequest::Batch(_)) if format == ResponseFormat::Events => refuse_batch(format),
         Ok(GraphqlRequest::Batch(requests)) => {
@@ -192,15 +193,13 @@ fn answer(media_type: &'static str, body: AnswerBody) -> HttpResponse {
     response.body(body.bytes)
 }
 
-/// Executes a request and builds its response. The request keeps its upload permit until then, because its files stay
-/// on disk as long.
+/// Executes a request and builds its response.
 async fn respond(
     executor: &Executor,
     format: ResponseFormat,
     caller: Caller,
     prepared: PreparedRequest,
     asked: Option<Asked>,
-    permit: Option<Permit>,
 ) -> HttpResponse {
     match format {
         ResponseFormat::Json | ResponseFormat::GraphqlResponse => {
@@ -219,7 +218,7 @@ async fn respond(
             .insert_header((header::CACHE_CONTROL, "no-cache"))
             // Stops proxies from buffering small pieces.
             .insert_header(("x-accel-buffering", "no"))
-            .streaming(events(executor, caller, prepared).inspect(move |_| _ = &permit)),
+            .streaming(events(executor, caller, prepared)),
     }
 }
 

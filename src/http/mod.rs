@@ -18,6 +18,7 @@ pub mod page;
 mod picture;
 mod request;
 mod request_id;
+mod request_permits;
 mod response_format;
 mod session;
 mod socket;
@@ -38,6 +39,7 @@ use self::executor::Executor;
 use self::gateway::LibraryGateway;
 use self::health::Readiness;
 use self::origin::Origins;
+use self::request_permits::RequestPermits;
 use crate::graphql::execute::Rules;
 use scv_api::Schema;
 use scv_service::Library;
@@ -62,6 +64,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Documents that requests can name instead of sending them.
     pub documents: Documents,
+    /// Connections to the database for requests.
+    pub connections: u32,
 }
 
 /// A web server on a listener. It runs once it is awaited, and executes requests on the current runtime. `shutdown`
@@ -82,13 +86,22 @@ pub fn server(
         is_open,
         hosts,
         documents,
+        connections,
     } = settings;
     let readiness = web::Data::new(Readiness::new(library.store().clone(), shutdown.clone()));
     let origins = Origins(origins);
     let hosts = is_open.then(|| origins.hosts().map(str::to_owned).chain(hosts).collect());
     let callers = Callers::new(library, &rules.limits, hosts);
-    let gateway = web::Data::new(LibraryGateway::new(callers.clone(), origins.clone(), &rules.limits));
-    let executor = web::Data::new(Executor::new(schema, callers, documents, rules, shutdown));
+    let limits = rules.limits;
+    let permits = RequestPermits::new(limits.concurrent_requests, limits.client_requests, connections);
+    let gateway = web::Data::new(LibraryGateway {
+        callers: callers.clone(),
+        origins: origins.clone(),
+        timeout: Duration::from_secs(limits.timeout_seconds),
+        anonymous_permits: permits.separate(limits.concurrent_requests),
+        permits: permits.clone(),
+    });
+    let executor = web::Data::new(Executor::new(schema, callers, (documents, rules), permits, shutdown));
     let origins = web::Data::new(origins);
     let factory = move || {
         App::new()
@@ -114,6 +127,8 @@ pub fn server(
         .disable_signals()
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .keep_alive(IDLE_TIMEOUT)
+        // A client that closes its side has left: its requests are cancelled.
+        .h1_allow_half_closed(false)
         // Otherwise the second segment of a response would wait 40 ms for the client's delayed acknowledgement of the
         // first.
         .tcp_nodelay(true)

@@ -311,7 +311,7 @@ async fn the_server_reports_its_limits() {
     let server = Server::with(|config| config.limits.batch = 3).await;
     let query =
         "{ serverInfo { limits { documentBytes tokens depth fields rootFields aliases complexity batch bodyBytes
-                   uploadBytes files timeoutSeconds concurrentRequests subscriptions responseBytes fileBytes
+                   uploadBytes files timeoutSeconds concurrentRequests clientRequests subscriptions responseBytes fileBytes
                    clientSubscriptions socketsPerAddress uploads clientUploads requestsPerMinute } } }";
     let found = server.api.data(query, json!({})).await;
     insta::assert_json_snapshot!(found["serverInfo"]["limits"]);

@@ -41,6 +41,7 @@ mod reproducibility;
 mod requests;
 mod search;
 mod search_index;
+mod shares;
 mod shutdown;
 mod sockets;
 mod synthesis;

@@ -385,6 +385,8 @@ pub struct ServerLimits {
     pub timeout_seconds: u64,
     /// Maximum number of requests that are executed concurrently.
     pub concurrent_requests: u32,
+    /// Maximum number of requests that are executed concurrently per client: per token, or per address without a token.
+    pub client_requests: u32,
     /// Maximum number of concurrent subscriptions.
     pub subscriptions: u32,
     /// Maximum number of concurrent subscriptions per client: per token, or per address without a token.

@@ -1,10 +1,10 @@
 //! Limits the size of a response while it is computed.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_graphql::Value;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 
 use scv_memory::{MemoryBudget, MemoryError, Reservation};
 
@@ -17,16 +17,19 @@ const COPIES: u64 = 3;
 /// Bytes of a response for which memory is taken together.
 const STEP_BYTES: i64 = 256 << 10;
 
-/// Bytes that the response to one request may still take, and the memory that it takes. The executor gives the request up once
-/// either is used up, before the response grows further.
+/// Bytes that a response may still take, and the memory that it takes. Whoever executes the request gives it up once either is used
+/// up, before the response grows further.
 #[derive(Debug, Clone)]
-pub struct ResponseBudget {
+pub struct ResponseBudget(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     limit: i64,
     /// Bytes of the response so far.
-    used: Arc<AtomicI64>,
+    used: AtomicI64,
     memory: Arc<Reservation>,
-    exceeded: Arc<OnceLock<Exceeded>>,
-    ended: CancellationToken,
+    reason: Mutex<Option<Exceeded>>,
+    exceeded: Notify,
 }
 
 /// Why a response is given up.
@@ -41,43 +44,68 @@ pub enum Exceeded {
 impl ResponseBudget {
     /// A budget of this many bytes, whose memory comes from `memory`.
     pub fn new(bytes: usize, memory: &MemoryBudget) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             limit: number(bytes),
-            used: Arc::default(),
+            used: AtomicI64::new(0),
             memory: Arc::new(memory.empty()),
-            exceeded: Arc::default(),
-            ended: CancellationToken::new(),
+            reason: Mutex::new(None),
+            exceeded: Notify::new(),
+        }))
+    }
+
+    /// Starts again, for the next of several responses.
+    pub fn renew(&self) {
+        self.0.used.store(0, Ordering::Relaxed);
+        self.0.memory.shrink_to(0);
+        *self.0.reason.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The output of a future that computes a response.
+    ///
+    /// # Errors
+    /// The response exceeds the budget.
+    pub async fn keep<T>(&self, computing: impl Future<Output = T>) -> Result<T, Exceeded> {
+        tokio::select! {
+            // First: anything computed after it is exceeded would be thrown away.
+            biased;
+            reason = self.exceeded() => Err(reason),
+            // A response whose fields never wait is finished before the branch above is polled.
+            response = computing => self.reason().map_or(Ok(response), Err),
         }
     }
 
-    /// Completes once the response has exceeded the budget, with the reason.
-    pub async fn exceeded(&self) -> Exceeded {
-        self.ended.cancelled().await;
-        self.reason().unwrap_or(Exceeded::Size)
+    async fn exceeded(&self) -> Exceeded {
+        // Stored, if it comes before somebody waits for it; an earlier response may have left one.
+        loop {
+            if let Some(reason) = self.reason() {
+                return reason;
+            }
+            self.0.exceeded.notified().await;
+        }
     }
 
     /// Why the response has exceeded the budget, if it has.
     pub fn reason(&self) -> Option<Exceeded> {
-        self.exceeded.get().copied()
+        *self.0.reason.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The memory of the response. It is given back with the last handle.
     pub fn memory(&self) -> Arc<Reservation> {
-        Arc::clone(&self.memory)
+        Arc::clone(&self.0.memory)
     }
 
     /// Counts values that have no fields of their own.
     pub fn count<'v>(&self, values: impl IntoIterator<Item = &'v Value>) {
         let bytes = number(values.into_iter().map(bytes).sum());
-        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let before = self.0.used.fetch_add(bytes, Ordering::Relaxed);
         let used = before.saturating_add(bytes);
-        if used > self.limit {
+        if used > self.0.limit {
             self.exceed(Exceeded::Size);
             return;
         }
         let steps = used / STEP_BYTES - before / STEP_BYTES;
         if steps > 0
-            && let Err(error) = self.memory.grow(COPIES * (steps * STEP_BYTES) as u64)
+            && let Err(error) = self.0.memory.grow(COPIES * (steps * STEP_BYTES) as u64)
         {
             self.exceed(Exceeded::Memory(error));
         }
@@ -85,8 +113,12 @@ impl ResponseBudget {
 
     fn exceed(&self, reason: Exceeded) {
         // The first reason counts.
-        let _ = self.exceeded.set(reason);
-        self.ended.cancel();
+        self.0
+            .reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(reason);
+        self.0.exceeded.notify_one();
     }
 }
 

@@ -1,14 +1,15 @@
 //! One thread that owns the device, and the way to it from async code.
 //!
 //! Tasks wait in a short queue and run one after the other, because two at a time would only share the same device.
-//! A request does not wait for the end of a job, which may take hours: between any two of its steps, a job runs one
-//! pending request. Dropping the future of a task cancels it.
+//! A request does not wait for the end of a job, which may take hours: between any two of its steps, a job runs pending
+//! requests. While both wait, jobs and requests get half of the time each. Dropping the future of a task cancels it.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 use tokio::sync::{Semaphore, oneshot};
@@ -17,7 +18,9 @@ use super::control::Control;
 use super::device::{self, DeviceChoice, DeviceMemory, OpenDevice};
 use super::error::ComputeError;
 use super::task::{DeviceContext, Task};
+use share::RequestShare;
 
+mod share;
 #[cfg(test)]
 mod tests;
 
@@ -66,14 +69,28 @@ type Work = Box<dyn FnOnce(&Arc<Worker>) + Send>;
 struct Worker {
     context: DeviceContext,
     requests: Receiver<Work>,
+    /// Of the time, while jobs want it too.
+    share: Mutex<RequestShare>,
 }
 
 impl Worker {
-    /// Runs one pending request, if there is any.
-    fn run_pending_request(self: &Arc<Self>) {
-        if let Ok(work) = self.requests.try_recv() {
+    /// Between two steps of a job, the first of which began at `since`: runs pending requests for as long as their share lasts.
+    /// Returns when the next step begins.
+    fn run_pending_requests(self: &Arc<Self>, since: Instant) -> Instant {
+        let mut now = Instant::now();
+        self.share().job_ran(now - since);
+        while self.share().is_left()
+            && let Ok(work) = self.requests.try_recv()
+        {
             work(self);
+            let started = std::mem::replace(&mut now, Instant::now());
+            self.share().request_ran(now - started);
         }
+        now
+    }
+
+    fn share(&self) -> MutexGuard<'_, RequestShare> {
+        self.share.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,7 +160,11 @@ impl Engine {
             drop(slot);
             if priority == Priority::Job {
                 let worker = Arc::clone(worker);
-                control.run_pending = Arc::new(move || worker.run_pending_request());
+                let step_began = Mutex::new(Instant::now());
+                control.run_pending = Arc::new(move || {
+                    let mut step_began = step_began.lock().unwrap_or_else(PoisonError::into_inner);
+                    *step_began = worker.run_pending_requests(*step_began);
+                });
             }
             let result = span.in_scope(|| {
                 // It may have been cancelled while it waited.
@@ -201,8 +222,9 @@ fn serve(open: &OpenDevice, jobs: &Receiver<Work>, requests: Receiver<Work>, mem
     let worker = Arc::new(Worker {
         context: DeviceContext::new(open.device().clone()),
         requests,
+        share: Mutex::default(),
     });
-    // A job first: it runs pending requests between its steps, and so neither starves the other.
+    // A job first: it runs pending requests between its steps, and so neither keeps the other waiting for ever.
     let next = || {
         select_biased! {
             recv(jobs) -> work => work,

@@ -34,6 +34,14 @@ impl Library {
         }
     }
 
+    /// The same library for a request of a client, which may use a share of the database's connections at a time.
+    pub fn sharing(self, connections: Arc<Semaphore>) -> Self {
+        Self {
+            store: self.store.shared(connections),
+            ..self
+        }
+    }
+
     /// The access of the caller.
     pub fn access(&self) -> Access {
         self.access

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::search_cache::{SearchKey, SearchResult, SearchedFor};
-use super::{Library, ServiceError};
+use super::{ComputePermit, Library, ServiceError};
 use scv_compute::cka_matrix::cka_matrix;
 use scv_domain::comparison::{
     ComparedLayers, Comparison, LayerPair, SimilarVersionsQuery, VersionMatch, VersionMatches,
@@ -39,7 +39,7 @@ impl Library {
         b: &Version,
         comparison: &Comparison,
     ) -> Result<ComparedLayers, ServiceError> {
-        let _permit = self.compute_permit().await;
+        let permit = self.compute_permit().await;
         let max_layers = self.max_layers(comparison.probe_set).await?;
         let (rows, columns) = (
             self.count_comparable(a, comparison).await?,
@@ -55,7 +55,7 @@ impl Library {
         let _memory = self.reserve_vectors(comparison.probe_set, rows + columns).await?;
         let rows = Arc::new(self.vectors_of(a.id, comparison, rows, max_layers).await?);
         let columns = self.vectors_of(b.id, comparison, columns, max_layers).await?;
-        compared(rows, columns, comparison.measure, |layers| layers).await
+        compared(&permit, (rows, columns), comparison.measure, |layers| layers).await
     }
 
     /// Pairs of consecutive layers in execution order that score at least `min_score`: one of them may be redundant. Layers
@@ -69,7 +69,7 @@ impl Library {
         comparison: &Comparison,
         min_score: f64,
     ) -> Result<Vec<LayerPair>, ServiceError> {
-        let _permit = self.compute_permit().await;
+        let permit = self.compute_permit().await;
         let max_layers = self.max_layers(comparison.probe_set).await?;
         let count = self.count_comparable(version, comparison).await?;
         let _memory = self.reserve_vectors(comparison.probe_set, count).await?;
@@ -78,7 +78,7 @@ impl Library {
         let layers = self.store.layers_by_id(&ids).await?;
         let indices: HashMap<LayerId, i32> = layers.iter().map(|layer| (layer.id, layer.index)).collect();
         let measure = comparison.measure;
-        let found = tokio::task::spawn_blocking(move || {
+        let found = permit.run(move || {
             let follow = |a: &LayerId, b: &LayerId| indices.get(a).map(|index| index + 1) == indices.get(b).copied();
             let pairs = vectors.windows(2).filter(|pair| follow(&pair[0].0, &pair[1].0));
             let pairs = pairs.map(|pair| LayerPair {
@@ -88,7 +88,7 @@ impl Library {
             });
             pairs.filter(|pair| pair.score >= min_score).collect()
         });
-        found.await.map_err(ServiceError::internal)
+        found.await
     }
 
     /// The versions most similar to a version.
@@ -150,7 +150,7 @@ impl Library {
             measure: query.measure,
             layer_kinds: query.filter.layer_kinds.clone(),
         };
-        let _permit = self.compute_permit().await;
+        let permit = self.compute_permit().await;
         let max_layers = self.max_layers(query.probe_set).await?;
         let count = self.count_comparable(target, &comparison).await?;
         let memory = self.reserve_vectors(query.probe_set, count).await?;
@@ -164,7 +164,7 @@ impl Library {
             memory.shrink_to(own_bytes);
             memory.grow(self.vector_bytes(query.probe_set, count).await?)?;
             let others = self.vectors_of(version, &comparison, count, max_layers).await?;
-            let found = compared(Arc::clone(&layers), others, query.measure, move |found| {
+            let found = compared(&permit, (Arc::clone(&layers), others), query.measure, move |found| {
                 let alignment = found.matrix.alignment();
                 VersionMatch {
                     rank: 0,
@@ -308,12 +308,12 @@ impl Library {
 
 /// Compares layers on a thread for blocking work, and passes the result to `then` there.
 async fn compared<T: Send + 'static>(
-    rows: Arc<Vec<(LayerId, LayerVector)>>,
-    columns: Vec<(LayerId, LayerVector)>,
+    permit: &ComputePermit,
+    (rows, columns): (Arc<Vec<(LayerId, LayerVector)>>, Vec<(LayerId, LayerVector)>),
     measure: Measure,
     then: impl FnOnce(ComparedLayers) -> T + Send + 'static,
 ) -> Result<T, ServiceError> {
-    let computed = tokio::task::spawn_blocking(move || {
+    let computed = permit.run(move || {
         let (rows, row_vectors) = split(&rows);
         let (columns, column_vectors) = split(&columns);
         then(ComparedLayers {
@@ -322,7 +322,7 @@ async fn compared<T: Send + 'static>(
             columns,
         })
     });
-    computed.await.map_err(ServiceError::internal)
+    computed.await
 }
 
 fn split(layers: &[(LayerId, LayerVector)]) -> (Vec<LayerId>, Vec<&LayerVector>) {

@@ -75,8 +75,7 @@ impl Library {
             layers.remove(&other.id).unwrap_or_default()
         };
         // Large networks take a while.
-        let aligned = tokio::task::spawn_blocking(move || diff(&own, &others));
-        let aligned = aligned.await.map_err(ServiceError::internal)?;
+        let aligned = self.compute(move |_| diff(&own, &others)).await?;
         aligned.map_err(ServiceError::bad_input)
     }
 

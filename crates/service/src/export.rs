@@ -3,6 +3,7 @@
 use super::network::weights_key;
 use super::{Library, ServiceError};
 use scv_artifact::ObjectStream;
+use scv_compute::error::ComputeError;
 use scv_compute::onnx::export::to_onnx;
 use scv_compute::weights::Weights;
 use scv_domain::block::{Block, pytorch_source};
@@ -47,14 +48,15 @@ impl Library {
             (ModelFormat::Blocks, ExportFormat::Onnx) => {
                 let dataset = self.dataset(version.dataset_id).await?;
                 let graph = self.graph(&version, &dataset)?;
+                let permit = self.compute_permit().await;
                 let memory = self.memory.reserve(COPIES * 4 * graph.parameter_count()).await?;
                 let weights = self.artifact(weights_key(&version)?).await?;
                 let name = model.name.to_string();
-                let exported = self.compute(move |_| {
+                let exported = permit.run(move || {
                     let weights = Weights::read_to_memory(&weights, &graph)?;
-                    to_onnx(&graph, &weights, &name)
+                    Ok::<_, ComputeError>((to_onnx(&graph, &weights, &name)?, memory))
                 });
-                let file = exported.await??;
+                let (file, memory) = exported.await??;
                 memory.shrink_to(file.len() as u64);
                 Ok(ObjectStream::from(file).holding(memory))
             }

@@ -195,11 +195,8 @@ impl Library {
         } else {
             Default::default()
         };
-        let comparing = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            Comparison::of(&vectors, (layer, &layers), (other, &others))
-        });
-        let compared = comparing.await.map_err(ServiceError::internal)?;
+        let comparing = permit.run(move || Comparison::of(&vectors, (layer, &layers), (other, &others)));
+        let compared = comparing.await?;
         Ok(compared.ok_or_else(|| "one of them has no vector".to_owned()))
     }
 

@@ -138,6 +138,22 @@ pub struct Library {
     generation_at_start: Option<i64>,
 }
 
+/// A permit to compute with many vectors, which all its copies share.
+#[derive(Debug, Clone)]
+struct ComputePermit(#[expect(dead_code, reason = "it is held, not read")] Arc<Option<OwnedSemaphorePermit>>);
+
+impl ComputePermit {
+    /// Works in a thread of its own. The thread keeps the permit until it ends, even if the request ends before.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ServiceError> {
+        let permit = self.clone();
+        let computed = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        computed.await.map_err(ServiceError::internal)
+    }
+}
+
 /// How much of the machine a library may take, and how explanations are written.
 #[derive(Debug, Clone)]
 pub struct LibrarySettings {
@@ -300,25 +316,19 @@ impl Library {
 
     /// Waits for a permit to compute with many vectors. As many computations run at the same time as there are cores; others
     /// wait in the order of their requests, and must hold nothing large while they wait.
-    async fn compute_permit(&self) -> Option<OwnedSemaphorePermit> {
+    async fn compute_permit(&self) -> ComputePermit {
         // The semaphore is never closed.
-        Arc::clone(&self.compute_permits).acquire_owned().await.ok()
+        ComputePermit(Arc::new(Arc::clone(&self.compute_permits).acquire_owned().await.ok()))
     }
 
-    /// Works on large files in a thread of its own. The thread keeps a permit until it ends, even if the request ends before; the
-    /// work is told, so that it stops.
+    /// Works in a thread of its own, with a permit. If the request ends before, the work is told, so that it stops.
     async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(&CancellationToken) -> T + Send + 'static,
     ) -> Result<T, ServiceError> {
-        let permit = self.compute_permit().await;
         let ended = CancellationToken::new();
         let _ended_on_drop = ended.clone().drop_guard();
-        let computed = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work(&ended)
-        });
-        computed.await.map_err(ServiceError::internal)
+        self.compute_permit().await.run(move || work(&ended)).await
     }
 
     /// Waits for a permit to use the device among all device work of the same request. A request that looks at many layers

@@ -42,7 +42,7 @@ impl Library {
                 "`permutations` must be at least {MIN_PERMUTATIONS}, got {permutations}"
             )));
         }
-        let _permit = self.compute_permit().await;
+        let permit = self.compute_permit().await;
         let Some(vectors) = self.match_vectors(probe_set, target, hits).await? else {
             return Ok(Vec::new());
         };
@@ -58,13 +58,13 @@ impl Library {
         }
         let cancelled = CancellationToken::new();
         let _cancel_on_drop = cancelled.clone().drop_guard();
-        let computed = tokio::task::spawn_blocking(move || {
+        let computed = permit.run(move || {
             let (layers, of_hits): (Vec<_>, Vec<_>) =
                 vectors.hits.iter().map(|(layer, vector)| (*layer, vector)).unzip();
             let each = significance(&vectors.target, &of_hits, permutations, &|| cancelled.is_cancelled());
             layers.into_iter().zip(each).collect()
         });
-        computed.await.map_err(ServiceError::internal)
+        computed.await
     }
 
     /// How many of each image's nearest other images a target has in common with its hits. Hits without a vector are left
@@ -79,7 +79,7 @@ impl Library {
         hits: &[LayerId],
         nearest: usize,
     ) -> Result<Vec<(LayerId, MutualKnn)>, ServiceError> {
-        let _permit = self.compute_permit().await;
+        let permit = self.compute_permit().await;
         let Some(vectors) = self.match_vectors(probe_set, target, hits).await? else {
             return Ok(Vec::new());
         };
@@ -90,7 +90,7 @@ impl Library {
                 images - 1
             )));
         }
-        let computed = tokio::task::spawn_blocking(move || {
+        let computed = permit.run(move || {
             let own = Neighbourhoods::of(&vectors.target, nearest);
             let overlap = |(layer, vector): &(LayerId, LayerVector)| {
                 let overlap = MutualKnn {
@@ -102,7 +102,7 @@ impl Library {
             };
             vectors.hits.iter().map(overlap).collect()
         });
-        computed.await.map_err(ServiceError::internal)
+        computed.await
     }
 
     /// `None` if the target itself has no vector.

@@ -92,7 +92,7 @@ impl Library {
             )));
         }
         let subject = format!("{}:{} on {}", model.name.as_str(), version.number, dataset.name);
-        draw(move || {
+        self.draw(move || {
             let svg = match plot {
                 EvaluationPlot::ConfusionMatrix => confusion_map(&subject, &cells, &dataset.class_names).svg()?,
                 EvaluationPlot::Calibration => reliability_diagram(&subject, &details.calibration)?,
@@ -116,7 +116,8 @@ impl Library {
         let epochs =
             epochs.ok_or_else(|| ServiceError::bad_input("the version was not trained on this server, or not yet"))?;
         let subject = format!("{}:{}", model.name.as_str(), version.number);
-        draw(move || format.encode(training_curve(&subject, &epochs)?)).await
+        self.draw(move || format.encode(training_curve(&subject, &epochs)?))
+            .await
     }
 
     /// Draws the CKA matrix of two versions.
@@ -143,7 +144,7 @@ impl Library {
             self.axis(title_a.clone(), &layers.rows).await?,
             self.axis(title_b.clone(), &layers.columns).await?,
         );
-        draw(move || {
+        self.draw(move || {
             let best_matches = layers.matrix.best_matches();
             let map = HeatMap {
                 title: format!("Layers of {title_a} and {title_b} on {}", dataset.name),
@@ -178,16 +179,13 @@ impl Library {
             labels: labels.collect(),
         })
     }
-}
 
-/// Draws on a thread for blocking work.
-async fn draw(
-    drawing: impl FnOnce() -> Result<Vec<u8>, PictureError> + Send + 'static,
-) -> Result<Vec<u8>, ServiceError> {
-    tokio::task::spawn_blocking(drawing)
-        .await
-        .map_err(ServiceError::internal)?
-        .map_err(ServiceError::internal)
+    async fn draw(
+        &self,
+        drawing: impl FnOnce() -> Result<Vec<u8>, PictureError> + Send + 'static,
+    ) -> Result<Vec<u8>, ServiceError> {
+        self.compute(|_| drawing()).await?.map_err(ServiceError::internal)
+    }
 }
 
 /// The confusion matrix as colours: of the images of each true class, the share that each class was predicted for.

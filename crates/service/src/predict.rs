@@ -142,11 +142,13 @@ impl Library {
             Ok((images, steps))
         };
         // A large image takes some hundred megabytes while it is converted: as many at a time as there are cores.
-        let _permit = self.compute_permit().await;
-        let _memory = self.memory.reserve(unpacked).await?;
-        tokio::task::spawn_blocking(prepare)
-            .await
-            .map_err(ServiceError::internal)?
+        let permit = self.compute_permit().await;
+        let memory = self.memory.reserve(unpacked).await?;
+        let prepared = permit.run(move || {
+            let _memory = memory;
+            prepare()
+        });
+        prepared.await?
     }
 }
 

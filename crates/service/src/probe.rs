@@ -29,9 +29,10 @@ impl Library {
     pub async fn create_probe_set(&self, request: ProbeSetRequest) -> Result<(ProbeSet, Vec<Job>), ServiceError> {
         self.require(Scope::Write)?;
         let dataset = self.dataset_named(&request.dataset).await?;
+        let permit = self.compute_permit().await;
         let ([train, test], memory) = self.all_images(&dataset).await?;
         let statistics = dataset.statistics.clone();
-        let drawn = self.compute(move |_| {
+        let drawn = permit.run(move || {
             let _memory = memory;
             draw(&statistics, &train, &test, request.draw)
         });

@@ -173,9 +173,11 @@ impl Library {
             } => {
                 let graph = checked_graph(&blocks, &dataset)?;
                 let version = new_version(&dataset, &graph, &blocks);
+                let permit = self.compute_permit().await;
                 let memory = self.memory.reserve(fitting_bytes(&weights, &graph)).await?;
-                let read = self.compute(move |_| fitting_weights(&weights, &graph, &options));
-                let FittingWeights { file, mapping } = read.await??;
+                let read = permit.run(move || (fitting_weights(&weights, &graph, &options), memory));
+                let (fitting, memory) = read.await?;
+                let FittingWeights { file, mapping } = fitting?;
                 memory.shrink_to(file.len() as u64);
                 Ok(CheckedVersion {
                     memory,

@@ -30,8 +30,10 @@ impl Library {
         self.require(Scope::Write)?;
         let dataset = self.dataset_named(dataset).await?;
         let graph = checked_graph(blocks, &dataset)?;
-        let _memory = self.memory.reserve(fitting_bytes(&weights, &graph)).await?;
-        let fitted = self.compute(move |_| {
+        let permit = self.compute_permit().await;
+        let memory = self.memory.reserve(fitting_bytes(&weights, &graph)).await?;
+        let fitted = permit.run(move || {
+            let _memory = memory;
             let fitted = fit(&weights.bytes, &graph, &options).map_err(|error| unreadable(&weights, error))?;
             Ok(fitted.map(|fitting| fitting.mapping))
         });

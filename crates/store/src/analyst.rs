@@ -64,7 +64,13 @@ impl Store {
     #[tracing::instrument(name = "store.make_analyst", skip_all)]
     pub async fn make_analyst(&self, role: &str, password: Option<&str>) -> Result<(), AnalystError> {
         // The statement that sets a password contains it, so it must not be logged.
-        let options = self.pool.connect_options().as_ref().clone().disable_statement_logging();
+        let options = self
+            .pool
+            .pool()
+            .connect_options()
+            .as_ref()
+            .clone()
+            .disable_statement_logging();
         let mut connection = options.connect().await.map_err(StoreError::from)?;
         let mut tx = connection.begin().await.map_err(StoreError::from)?;
         let outcome = make(&mut tx, role, password).await;
@@ -86,7 +92,7 @@ impl Store {
 
     /// The connection string with which clients of libpq, such as psql, connect to this database as a role.
     pub fn connection_string(&self, role: &str) -> String {
-        connection_string(&self.pool.connect_options(), role)
+        connection_string(&self.pool.pool().connect_options(), role)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod error;
 mod analyst;
 mod artifact_store;
 mod audit;
+mod connections;
 mod dataset;
 mod evaluation;
 mod exemplar;
@@ -37,12 +38,14 @@ mod version;
 mod version_deletion;
 mod version_list;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::Migrate as _;
 use sqlx::pool::PoolConnectionMetadata;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgTransaction, Postgres};
+use tokio::sync::Semaphore;
 
 pub use analyst::AnalystError;
 pub use dataset::DatasetLock;
@@ -60,6 +63,7 @@ pub use vector::MeasuredLayer;
 pub use version::{NewLayer, NewVersion};
 pub use version_deletion::VersionDeletion;
 
+use connections::{ACQUIRE_TIMEOUT, Connections};
 use generation::{Generations, bump_generation};
 use migration::MIGRATIONS;
 use mirror::Mirrors;
@@ -73,6 +77,9 @@ const SEARCH_SETTINGS: [(&str, &str); 1] = [("jit", "off")];
 /// No notices, which migrations cause at every start, and no warnings, which a transaction causes that was cut off before it
 /// began.
 const MESSAGES: (&str, &str) = ("client_min_messages", "error");
+
+/// How soon PostgreSQL notices that a connection has been closed, and cancels its statement.
+const CLOSED_CHECK: (&str, &str) = ("client_connection_check_interval", "1s");
 
 /// Concurrent connections of a worker: its claim, its heartbeat, and the listener for new entries.
 const QUEUE_CONNECTIONS: u32 = 4;
@@ -89,8 +96,8 @@ const WORK_CONNECTIONS: u32 = 4;
 /// The catalogue, over a pool of connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// Connections for requests. Their statements have a timeout.
-    pool: PgPool,
+    /// Connections for requests, whose statements have a timeout, or for jobs.
+    pool: Connections,
     /// Connections without a timeout: for migrations, jobs, index builds, and for reading all sketches of a probe set.
     work: PgPool,
     /// Connections for the queue alone, so requests that wait for one another cannot delay the end of a job.
@@ -167,11 +174,11 @@ impl Store {
         let options = options
             .application_name("scv")
             .options(SEARCH_SETTINGS)
-            .options([MESSAGES]);
+            .options([MESSAGES, CLOSED_CHECK]);
         let pool = |connections: u32| {
             PgPoolOptions::new()
                 .max_connections(connections)
-                .acquire_timeout(Duration::from_secs(10))
+                .acquire_timeout(ACQUIRE_TIMEOUT)
                 .test_before_acquire(false)
                 .before_acquire(|connection, usage| Box::pin(test_if_idle(connection, usage)))
         };
@@ -193,7 +200,7 @@ impl Store {
             work,
             // On a connection of its own: kept answers do not wait until a search returns one.
             generations: Generations::new(pool(1).connect_lazy_with(options)),
-            pool: requests,
+            pool: Connections::of(requests),
             viewer: None,
             bases: sketch_basis::basis_cache(),
         })
@@ -204,6 +211,14 @@ impl Store {
         Self { viewer, ..self.clone() }
     }
 
+    /// The same catalogue for a client, which may use a share of the connections at a time.
+    pub fn shared(&self, connections: Arc<Semaphore>) -> Self {
+        Self {
+            pool: self.pool.shared(connections),
+            ..self.clone()
+        }
+    }
+
     /// The viewer as a parameter of statements.
     fn viewer(&self) -> Option<i64> {
         self.viewer.map(|account| account.0)
@@ -212,14 +227,14 @@ impl Store {
     /// The same catalogue for jobs, whose statements have no timeout.
     pub fn for_jobs(&self) -> Self {
         Self {
-            pool: self.work.clone(),
+            pool: Connections::of(self.work.clone()),
             ..self.clone()
         }
     }
 
     /// The pool, for libraries that keep their own tables in the same database.
     pub fn pool(&self) -> &PgPool {
-        &self.pool
+        self.pool.pool()
     }
 
     /// The pool of the queue's worker.
@@ -273,7 +288,7 @@ impl Store {
     pub async fn close(&self) {
         self.queue.close().await;
         self.work.close().await;
-        self.pool.close().await;
+        self.pool.pool().close().await;
     }
 }
 

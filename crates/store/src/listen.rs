@@ -39,7 +39,7 @@ impl Store {
     /// # Errors
     /// The database cannot be reached. After a later interruption the listener reconnects.
     pub async fn listen(&self) -> Result<Notifications, StoreError> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
+        let mut listener = PgListener::connect_with(self.pool.pool()).await?;
         listener.listen_all([JOBS, CATALOGUE]).await?;
         let senders = Senders {
             jobs: broadcast::channel(MAX_BACKLOG).0,

@@ -3,8 +3,8 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::postgres::{PgPool, PgRow};
-use sqlx::{FromRow, Postgres, QueryBuilder, Row as _};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgExecutor, Postgres, QueryBuilder, Row as _};
 
 use super::StoreError;
 use scv_domain::page::{Order, Page, Slice};
@@ -117,7 +117,7 @@ impl<F: SortField> Listing<'_, F> {
     pub(super) async fn fetch<R, T>(
         &self,
         mut query: QueryBuilder<Postgres>,
-        pool: &PgPool,
+        database: impl PgExecutor<'_>,
     ) -> Result<Slice<(T, Position<F>)>, StoreError>
     where
         R: for<'r> FromRow<'r, PgRow>,
@@ -130,7 +130,7 @@ impl<F: SortField> Listing<'_, F> {
         }
         self.push_order(&mut query);
         query.push(" limit ").push_bind(self.page.limit as i64 + 1);
-        let rows = query.build().fetch_all(pool).await?;
+        let rows = query.build().fetch_all(database).await?;
         let entries = rows.iter().map(|row| {
             let expression = self.order.field.expression();
             let position = Position {

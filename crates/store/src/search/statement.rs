@@ -5,13 +5,13 @@
 //! are not kept prepared: a plan for any value of a filter cannot distinguish one that keeps half of the layers from a rare one.
 
 use pgvector::HalfVector;
-use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::pool::{Candidate, tie_break};
 use super::{SearchScope, SearchTarget, SearchWindow, push_condition, widened};
 use crate::StoreError;
+use crate::connections::Lease;
 use crate::sketch_basis::{long_partition, partition};
 use crate::template::fill;
 use scv_domain::id::{LayerId, ProbeSetId, VersionId};
@@ -72,7 +72,7 @@ pub(super) struct Ask<'a> {
 
 /// The statements on one basis and scope, on one connection.
 pub(crate) struct Statements<'a> {
-    connection: PoolConnection<Postgres>,
+    connection: Lease,
     basis: i64,
     probe_set: ProbeSetId,
     scope: &'a SearchScope,
@@ -95,12 +95,7 @@ pub(super) struct Listing {
 }
 
 impl<'a> Statements<'a> {
-    pub(crate) fn new(
-        connection: PoolConnection<Postgres>,
-        basis: i64,
-        probe_set: ProbeSetId,
-        scope: &'a SearchScope,
-    ) -> Self {
+    pub(crate) fn new(connection: Lease, basis: i64, probe_set: ProbeSetId, scope: &'a SearchScope) -> Self {
         Self {
             connection,
             basis,
