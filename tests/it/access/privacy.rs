@@ -197,6 +197,25 @@ async fn search_results_contain_only_what_the_caller_may_see() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_private_model_without_an_owner_is_found_by_administrators_only() {
+    let server = Server::start().await;
+    let stranger = server.api.as_account("stranger", "WRITE").await;
+    let [of_nobody, public] = [private_model(&server.api, "of nobody").await, stranger.model("public").await];
+    let weights = |seed| initial_weights(&perceptron(), seed);
+    server.api.push_and_wait(&of_nobody, perceptron(), weights(1)).await;
+    let version = stranger.push_and_wait(&public, perceptron(), weights(2)).await;
+    let layer = json!({ "id": first_layer(&stranger, &version).await });
+    let query = "query($id: ID!) { layer(id: $id) { similar { totalCount nodes { version { model { name } } } } } }";
+    // The administrator first, so that everything that can be cached is cached.
+    for (api, may_see) in [(&server.api, true), (&stranger, false)] {
+        let similar = api.data(query, layer.clone()).await["layer"]["similar"].take();
+        assert_eq!(similar["totalCount"] != 0, may_see, "{similar:#}");
+        assert_eq!(similar.to_string().contains("of nobody"), may_see, "{similar:#}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_pictures_and_subscriptions_of_private_models_are_not_found_by_strangers() {
     let library = LibraryWithSecrets::create().await;
     let Secrets { version, job, .. } = &library.secrets;

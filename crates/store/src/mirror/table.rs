@@ -34,6 +34,9 @@ pub(super) struct StoredLayer {
     pub(super) cka_long: HalfVector,
 }
 
+/// What no account has as its key, nor a private model without an owner.
+const PUBLIC: i64 = i64::MIN;
+
 /// What filters look at, by slot. A filter reads only what it asks for.
 #[derive(Debug, Default)]
 struct Facts {
@@ -41,7 +44,7 @@ struct Facts {
     models: Vec<i64>,
     versions: Vec<i64>,
     datasets: Vec<i64>,
-    /// 0 for public models.
+    /// [`PUBLIC`] for public models, 0 for private ones without an owner.
     private_to: Vec<i64>,
     /// NaN if there is none.
     accuracies: Vec<f64>,
@@ -72,7 +75,7 @@ impl Facts {
         put(&mut self.models, slot, stored.model_id);
         put(&mut self.versions, slot, stored.version_id);
         put(&mut self.datasets, slot, stored.dataset_id);
-        put(&mut self.private_to, slot, stored.private_to.unwrap_or(0));
+        put(&mut self.private_to, slot, stored.private_to.unwrap_or(PUBLIC));
         put(&mut self.accuracies, slot, stored.accuracy.unwrap_or(f64::NAN));
         put(&mut self.kinds, slot, kind);
         put(&mut self.tags, slot, tags);
@@ -270,7 +273,7 @@ impl Table {
             admitted.keep(&facts.tags[slots.clone()], |tags| admits[*tags as usize]);
         }
         if let Some(viewer) = scope.viewer {
-            let may_see = |owner: &i64| *owner == 0 || *owner == viewer.0;
+            let may_see = |owner: &i64| *owner == PUBLIC || *owner == viewer.0;
             admitted.keep(&facts.private_to[slots], may_see);
         }
         admitted.0

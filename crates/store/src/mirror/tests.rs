@@ -376,3 +376,20 @@ fn each_part_of_a_scope_admits_what_it_names() {
     none.iter()
         .for_each(|scope| assert_eq!(found(scope), [0; 0], "{scope:?}"));
 }
+
+#[test]
+fn a_private_layer_without_an_owner_is_for_nobody_but_those_who_see_everything() {
+    let of_nobody = StoredLayer {
+        private_to: Some(0),
+        ..layer(1, |index| noise(1, index))
+    };
+    let table = table([of_nobody, layer(2, |index| noise(2, index))]);
+    let seen_by = |viewer: Option<i64>| {
+        let viewer = viewer.map(AccountId);
+        table.count(&SearchScope {
+            viewer,
+            ..SearchScope::default()
+        })
+    };
+    assert_eq!([seen_by(None), seen_by(Some(7)), seen_by(Some(-1))], [2, 1, 1]);
+}
