@@ -71,6 +71,10 @@ fuzz-parsers seconds="600":
         CARGO_PROFILE_RELEASE_LTO=off cargo fuzz run --sanitizer none "$target" -- -max_total_time={{ seconds }} -rss_limit_mb=4096 -timeout=30 -max_len=65536
     done
 
+# Have four viewers ask two servers for so many seconds while models change, and hold each answer against SQL
+soak-viewers seconds="600": setup
+    SCV_SOAK_SECONDS={{ seconds }} cargo test --locked --test it -- --nocapture viewers
+
 # List what changed in the API since the last release; fails if that breaks clients
 api-changes:
     #!/bin/sh

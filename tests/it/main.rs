@@ -50,4 +50,5 @@ mod tidy;
 mod uploads;
 mod version_deletion;
 mod versions;
+mod viewers;
 mod weights;

@@ -9,7 +9,7 @@ use super::error::{ApiError, Result};
 use super::id::{GlobalId as _, decode_cursor, encode_cursor};
 use super::layer::{Layer, probe_set_for};
 use super::layer_match::{Measure, SimilarityFilter};
-use super::loader::load_referenced;
+use super::loader::{load, load_referenced};
 use super::raw_list::RawList;
 use super::version::Version;
 use scv_domain::comparison::{self, ComparedLayers, Comparison, SimilarVersionsQuery, VersionCursor};
@@ -147,6 +147,11 @@ pub(super) async fn similar_versions(
             "`after` is a cursor of a search with another measure: omit it to start a new list",
         ));
     }
+    if page.after.is_some_and(|after| after.target != target.id) {
+        return Err(ApiError::bad_input(
+            "`after` is a cursor of the list of another version: use one that this list returned, or omit it",
+        ));
+    }
     let query = SimilarVersionsQuery {
         probe_set: probe_set_for(ctx, target, probe_set).await?,
         measure,
@@ -161,10 +166,12 @@ pub(super) async fn similar_versions(
         target: target.clone(),
         query,
     };
-    let nodes = matches.hits.iter().map(|hit| load_referenced(ctx, hit.version));
+    let nodes = matches.hits.iter().map(|hit| load(ctx, hit.version));
     let nodes = futures::future::try_join_all(nodes).await?;
     let mut connection = Connection::with_additional_fields(page.after.is_some(), matches.has_next, facts);
     for (hit, node) in matches.hits.iter().zip(nodes) {
+        // It has been hidden or deleted since.
+        let Some(node) = node else { continue };
         let scores = VersionMatchScores {
             rank: hit.rank,
             score: hit.score,
@@ -172,6 +179,7 @@ pub(super) async fn similar_versions(
             alignment: LayerAlignment::of(hit.alignment_score, hit.alignment.clone()),
         };
         let cursor = VersionCursor {
+            target: target.id,
             rank: hit.rank,
             measure,
             score: hit.score,

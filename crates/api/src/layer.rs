@@ -231,6 +231,11 @@ impl Layer {
                 "`after` is a cursor of a search with another measure: omit it to start a new list",
             ));
         }
+        if page.after.is_some_and(|after| after.target != self.0.id) {
+            return Err(ApiError::bad_input(
+                "`after` is a cursor of the list of another layer: use one that this list returned, or omit it",
+            ));
+        }
         let origin = load_origin(ctx, &self.0).await?;
         let request = SimilarityRequest {
             probe_set: probe_set.as_ref().map(ProbeSetId::decode).transpose()?,

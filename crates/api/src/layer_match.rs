@@ -53,7 +53,7 @@ pub(super) fn connection(
     search: Search,
     matches: &Matches,
     has_vector: bool,
-    nodes: Vec<Arc<domain::Layer>>,
+    nodes: Vec<Option<Arc<domain::Layer>>>,
 ) -> LayerMatchConnection {
     let (measure, has_previous) = (search.query.measure, search.query.after.is_some());
     let search = Arc::new(search);
@@ -65,7 +65,10 @@ pub(super) fn connection(
     };
     let mut connection = Connection::with_additional_fields(has_previous, matches.has_next, facts);
     for (hit, node) in matches.hits.iter().zip(nodes) {
+        // It has been hidden or deleted since.
+        let Some(node) = node else { continue };
         let cursor = MatchCursor {
+            target: search.target,
             rank: hit.rank,
             measure,
             score: hit.score(measure),

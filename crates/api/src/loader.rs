@@ -136,18 +136,20 @@ where
     Ok(found.ok_or_else(missing)?)
 }
 
-/// A layer that a search has found, from memory if it is kept.
+/// A layer that a search has found, from memory if it is kept; `None` if it has been hidden or deleted since.
 ///
 /// # Errors
-/// As for [`load_referenced`].
-pub async fn load_found_layer(ctx: &Context<'_>, id: LayerId) -> Result<Arc<Layer>> {
+/// The database fails.
+pub async fn load_found_layer(ctx: &Context<'_>, id: LayerId) -> Result<Option<Arc<Layer>>> {
     let library = ctx.data_unchecked::<Library>();
     if let Some(layer) = library.kept_layer(id).await {
-        return Ok(layer);
+        return Ok(Some(layer));
     }
-    let layer = Arc::new(load_referenced(ctx, id).await?);
+    let Some(layer) = load(ctx, id).await?.map(Arc::new) else {
+        return Ok(None);
+    };
     library.keep_layer(&layer).await;
-    Ok(layer)
+    Ok(Some(layer))
 }
 
 /// Where the version of a layer comes from, from memory if it is kept.

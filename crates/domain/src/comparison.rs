@@ -47,6 +47,8 @@ pub struct SimilarVersionsQuery {
 /// A position in the list of versions. The version's key breaks ties between equal scores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct VersionCursor {
+    /// The version whose list it is.
+    pub target: VersionId,
     /// Rank of the hit, from 1.
     pub rank: usize,
     /// The measure of the score.

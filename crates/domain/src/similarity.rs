@@ -49,6 +49,8 @@ pub struct SimilarityQuery {
 /// A position in the list of hits. The layer's key breaks ties between equal scores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MatchCursor {
+    /// The layer whose list it is.
+    pub target: LayerId,
     /// Rank of the hit, from 1.
     pub rank: u32,
     /// The measure that hits are ranked by.

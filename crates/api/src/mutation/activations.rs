@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::id::GlobalId as _;
 use crate::layer::{DegenerateReason, Layer};
 use crate::layer_match::{Measure, SimilarityFilter};
-use crate::loader::load_referenced;
+use crate::loader::load;
 use crate::upload::read_named_upload;
 use scv_domain::id::ProbeSetId;
 use scv_domain::page::Page;
@@ -114,13 +114,16 @@ impl ActivationMatches {
             Ok(matches) => (None, matches),
             Err(reason) => (Some(reason.into()), scv_domain::similarity::Matches::none()),
         };
-        let nodes = matches.hits.iter().map(|hit| load_referenced(ctx, hit.layer));
+        let nodes = matches.hits.iter().map(|hit| load(ctx, hit.layer));
         let nodes = futures::future::try_join_all(nodes).await?;
-        let hits = matches.hits.iter().zip(nodes).map(|(hit, node)| ActivationHit {
-            rank: hit.rank,
-            cka: hit.cka,
-            debiased_cka: hit.debiased_cka,
-            node: node.into(),
+        // Without those that have been hidden or deleted since.
+        let hits = matches.hits.iter().zip(nodes).filter_map(|(hit, node)| {
+            Some(ActivationHit {
+                rank: hit.rank,
+                cka: hit.cka,
+                debiased_cka: hit.debiased_cka,
+                node: node?.into(),
+            })
         });
         Ok(Self {
             name,
