@@ -34,6 +34,8 @@ pub struct App {
     end_subscriptions: CancellationToken,
     jobs: Jobs,
     database: Database,
+    /// Removes old entries of the audit log.
+    trimming: AbortOnDropHandle<()>,
 }
 
 /// Everything that runs jobs.
@@ -60,12 +62,13 @@ impl App {
         let database = open(&config.database()).await?;
         let end_subscriptions = CancellationToken::new();
         match Self::assemble(config, listener, engine, &database, end_subscriptions.clone()).await {
-            Ok((server, jobs)) => Ok(Self {
+            Ok((server, jobs, trimming)) => Ok(Self {
                 address,
                 server,
                 end_subscriptions,
                 jobs,
                 database,
+                trimming,
             }),
             Err(error) => {
                 database.close().await;
@@ -80,7 +83,7 @@ impl App {
         engine: Engine,
         database: &Database,
         end_subscriptions: CancellationToken,
-    ) -> anyhow::Result<(Server, Jobs)> {
+    ) -> anyhow::Result<(Server, Jobs, AbortOnDropHandle<()>)> {
         let documents = match &config.trusted_documents {
             Some(file) => Documents::trusted(file)?,
             None => Documents::any(),
@@ -115,6 +118,7 @@ impl App {
         };
         let news = database.store.listen().await?;
         library.drop_outdated(news.generation);
+        let trimming = tokio::spawn(library.clone().trim_audit_log(config.audit_retention()));
         let schema = graphql::schema(news.jobs, config.limits, !config.no_introspection);
         let server = http::server(
             listener,
@@ -123,17 +127,18 @@ impl App {
             Settings {
                 rules: Rules {
                     limits: config.limits,
-                    has_suggestions: !config.no_introspection,
+                    shows_schema: !config.no_introspection,
                 },
                 origins: config.allowed_origins.clone(),
                 is_open: config.is_open(),
                 hosts: config.allowed_hosts.clone(),
                 documents,
+                proxies: config.trusted_proxies.clone(),
                 connections: config.database_connections,
             },
             end_subscriptions,
         )?;
-        Ok((server, jobs))
+        Ok((server, jobs, AbortOnDropHandle::new(trimming)))
     }
 
     /// The address that it listens on.
@@ -152,6 +157,7 @@ impl App {
             end_subscriptions,
             jobs,
             database,
+            trimming,
             ..
         } = self;
         let handle = server.handle();
@@ -166,6 +172,7 @@ impl App {
             outcome
         };
         let (served, (), ()) = tokio::join!(serve, jobs.run(&shutdown), stop);
+        drop(trimming);
         database.close().await;
         served.context("the web server failed")
     }

@@ -13,10 +13,12 @@ use scv_domain::explanation::Language;
 
 mod limits;
 mod memory;
+mod network;
 mod server;
 pub mod value;
 
 pub use limits::Limits;
+pub use network::Network;
 use value::{bytes, host_name, whole};
 
 /// The heading of options that every command accepts.
@@ -128,6 +130,11 @@ pub struct Config {
     )]
     pub llm_language: Language,
 
+    /// Maximum explanations that the language model writes per account and day, and for all callers without an account together;
+    /// after that rules write them
+    #[arg(long, env = "SCV_MAX_DAILY_EXPLANATIONS", value_name = "N", default_value_t = 1_000, value_parser = whole::<u32>(0..=1_000_000_000), help_heading = "Explanations")]
+    pub max_daily_explanations: u32,
+
     /// Maximum size of the cached explanations
     #[arg(long, env = "SCV_EXPLANATION_CACHE_BYTES", value_name = "SIZE", value_parser = bytes::<u64>, default_value = "16MiB", help_heading = "Explanations")]
     pub explanation_cache_bytes: u64,
@@ -168,6 +175,26 @@ pub struct Config {
         help_heading = "Service"
     )]
     pub allowed_hosts: Vec<String>,
+
+    /// Days after which entries of the audit log are removed
+    #[arg(long, env = "SCV_AUDIT_LOG_DAYS", value_name = "DAYS", default_value_t = 365, value_parser = whole::<u32>(1..=36_500), help_heading = "Service")]
+    pub audit_log_days: u32,
+
+    /// Maximum entries of the audit log that record changes, and as many that record mutations that failed; beyond it the oldest
+    /// are removed
+    #[arg(long, env = "SCV_AUDIT_LOG_ENTRIES", value_name = "N", default_value_t = 100_000, value_parser = whole::<u32>(1..=1_000_000_000), help_heading = "Service")]
+    pub audit_log_entries: u32,
+
+    /// A reverse proxy, or a network of them, such as 10.0.0.0/8, whose word on the client's address is believed: the header
+    /// Forwarded, or X-Forwarded-For. Can be repeated. Without it all clients behind a proxy count as one
+    #[arg(
+        long = "trusted-proxy",
+        env = "SCV_TRUSTED_PROXY",
+        value_name = "CIDR",
+        value_delimiter = ',',
+        help_heading = "Service"
+    )]
+    pub trusted_proxies: Vec<Network>,
 
     /// Limits on requests
     #[command(flatten)]

@@ -16,7 +16,7 @@ use scv_domain::id::TokenId;
 use scv_domain::page::Page;
 use scv_domain::text::{AccountName, Description};
 use scv_service::create_token;
-use scv_store::{Database, Store};
+use scv_store::{CurrentChange, Database, Store};
 
 /// Create, list and revoke access tokens
 ///
@@ -172,9 +172,8 @@ impl TokenCommand {
                     scope: create.scope.into(),
                     expires_at: create.days.map(|days| now + TimeDelta::days(days.into())),
                 };
-                let (token, secret) = create_token(store, &new).await?;
-                let input = json!({ "account": new.account, "scope": new.scope, "id": token.id });
-                record(store, "createToken", input).await?;
+                let input = json!({ "account": new.account, "scope": new.scope });
+                let (token, secret) = create_token(&recording(store, "createToken", input), &new).await?;
                 let text = format!(
                     "created a token of {} for {place}; it will not be shown again:\n\n    {}\n\nset SCV_TOKEN to it for the scv commands; \
                      other programs send it in the header `Authorization: Bearer {}…`",
@@ -224,10 +223,9 @@ impl TokenCommand {
                         "{place} has no token {number}: list them with `scv token list{option}`"
                     )));
                 };
-                let mut tx = store.begin().await?;
+                let mut tx = recording(store, "revokeToken", json!({ "id": number })).begin().await?;
                 tx.revoke_token(token.id).await?;
                 tx.commit().await?;
-                record(store, "revokeToken", json!({ "id": number })).await?;
                 let text = format!("revoked token {number} of {}", token.account);
                 let revoked = store.tokens_by_id(&[token.id]).await?.pop().unwrap_or(token);
                 terminal.print(&Listed::from(revoked), text)
@@ -236,17 +234,19 @@ impl TokenCommand {
     }
 }
 
-/// Adds an entry to the audit log, without an account and an address: a user who can open the library can do anything
-/// with it.
-async fn record(store: &Store, mutation: &str, input: serde_json::Value) -> anyhow::Result<()> {
-    let entry = NewAuditEntry {
+/// The same library for a change that is recorded without an account and an address: a user who can open the library can do
+/// anything with it.
+fn recording(store: &Store, mutation: &str, input: serde_json::Value) -> Store {
+    let change = CurrentChange::default();
+    change.begin(Some(NewAuditEntry {
         access: Access::FULL,
         address: None,
         mutation: mutation.to_owned(),
         input,
         code: None,
-    };
-    Ok(store.put_audit_entry(&entry).await?)
+        further_failures: 0,
+    }));
+    store.recording(change)
 }
 
 async fn all(store: &Store) -> anyhow::Result<Vec<Token>> {

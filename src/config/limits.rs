@@ -100,15 +100,25 @@ pub struct Limits {
     )]
     pub client_subscriptions: u32,
 
-    /// Maximum open WebSockets per address
+    /// Maximum open WebSockets per token, or per address without a token
     #[arg(
-        long = "max-sockets-per-address",
-        env = "SCV_MAX_SOCKETS_PER_ADDRESS",
+        long = "max-client-sockets",
+        env = "SCV_MAX_CLIENT_SOCKETS",
         value_name = "N",
         value_parser = whole::<u32>(INT),
         default_value_t = 1_000
     )]
-    pub sockets_per_address: u32,
+    pub client_sockets: u32,
+
+    /// Maximum WebSockets per address whose client has not sent `connection_init` yet, for which it has ten seconds
+    #[arg(
+        long = "max-beginning-sockets",
+        env = "SCV_MAX_BEGINNING_SOCKETS",
+        value_name = "N",
+        value_parser = whole::<u32>(INT),
+        default_value_t = 64
+    )]
+    pub beginning_sockets: u32,
 
     /// Maximum concurrent uploads; further ones are refused as OVERLOADED
     #[arg(long = "max-uploads", env = "SCV_MAX_UPLOADS", value_name = "N", value_parser = whole::<u32>(INT), default_value_t = 16)]

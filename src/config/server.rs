@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use scv_domain::access::AuditRetention;
 use scv_llm::{Chat, ChatSetupError, LlmSettings};
 use scv_service::{ExplanationSettings, LibrarySettings};
 use scv_store::{DatabaseSettings, StoreSettings};
@@ -74,6 +75,14 @@ impl Config {
         }
     }
 
+    /// How much of the audit log is kept.
+    pub fn audit_retention(&self) -> AuditRetention {
+        AuditRetention {
+            days: self.audit_log_days,
+            entries: self.audit_log_entries,
+        }
+    }
+
     /// The settings of the library: the sizes of its caches, and the language model.
     ///
     /// # Errors
@@ -84,6 +93,7 @@ impl Config {
             explanations: ExplanationSettings {
                 chat: self.language_model().map(Chat::new).transpose()?,
                 language: self.llm_language.clone(),
+                daily_limit: self.max_daily_explanations,
                 cache_bytes: memory.explanation_cache,
             },
             answer_cache_bytes: memory.answer_cache,

@@ -1,6 +1,7 @@
-//! Extracts the mutations of a request for the audit log.
+//! The mutations of a request, for the audit log: each change has an entry, and all mutations that failed have one together.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{Directive, ExecutableDocument, Field, OperationType, Selection, SelectionSet};
@@ -9,8 +10,12 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::document::selected_operation;
+use super::execute::Caller;
 use super::placeholder::PLACEHOLDER;
+use scv_api::READ_MUTATIONS;
 use scv_api::error::code_of;
+use scv_domain::access::NewAuditEntry;
+use scv_service::CurrentChange;
 
 /// The longest text that the log keeps, in characters.
 const MAX_TEXT_LENGTH: usize = 200;
@@ -40,6 +45,68 @@ impl Change {
             .iter()
             .find(|error| concerns_this(&error.path))
             .and_then(code_of)
+    }
+}
+
+/// The changes of a request, one of which is made at a time.
+#[derive(Debug, Clone)]
+pub(super) struct AuditTrail {
+    caller: Caller,
+    changes: Arc<[Change]>,
+    current: CurrentChange,
+}
+
+impl AuditTrail {
+    /// The changes that a caller requests.
+    pub(super) fn new(caller: Caller, changes: Vec<Change>) -> Self {
+        Self {
+            caller,
+            changes: changes.into(),
+            current: CurrentChange::default(),
+        }
+    }
+
+    /// What transactions look at.
+    pub(super) fn current(&self) -> CurrentChange {
+        self.current.clone()
+    }
+
+    /// The mutation with a key in the response begins.
+    pub(super) fn begin(&self, key: &str) {
+        let change = self.changes.iter().find(|change| change.key == key);
+        self.current.begin(change.map(|change| self.entry(change)));
+    }
+
+    /// Whether a token that allows only to read allows all of it.
+    pub(super) fn only_reads(&self) -> bool {
+        self.changes
+            .iter()
+            .all(|change| READ_MUTATIONS.contains(&change.mutation.as_str()))
+    }
+
+    /// The entry of all mutations that failed, if any did.
+    pub(super) fn failure(&self, response: &Response) -> Option<NewAuditEntry> {
+        let mut failed = self
+            .changes
+            .iter()
+            .filter_map(|change| Some((change, change.code(response)?)));
+        let (first, code) = failed.next()?;
+        Some(NewAuditEntry {
+            code: Some(code.to_owned()),
+            further_failures: failed.count() as u32,
+            ..self.entry(first)
+        })
+    }
+
+    fn entry(&self, change: &Change) -> NewAuditEntry {
+        NewAuditEntry {
+            access: self.caller.access,
+            address: self.caller.address.map(|address| address.to_string()),
+            mutation: change.mutation.clone(),
+            input: change.input.clone(),
+            code: None,
+            further_failures: 0,
+        }
     }
 }
 

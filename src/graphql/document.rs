@@ -1,6 +1,7 @@
-//! Finds the operation of a document that a request selects.
+//! Finds the operation of a document that a request selects, and all its fields.
 
-use async_graphql::parser::types::{ExecutableDocument, OperationDefinition};
+use async_graphql::Positioned;
+use async_graphql::parser::types::{ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet};
 
 /// The operation with the given name, or the document's only operation if no name is given. `None` if the choice is
 /// unknown or ambiguous; such a request is not executed.
@@ -14,6 +15,36 @@ pub(super) fn selected_operation<'d>(
         None => operations.next().filter(|_| document.operations.iter().count() == 1),
     };
     found.map(|(_, operation)| &operation.node)
+}
+
+/// All fields of a document, each once.
+pub(super) fn fields(document: &ExecutableDocument) -> Vec<&Positioned<Field>> {
+    let operations = document
+        .operations
+        .iter()
+        .map(|(_, operation)| &operation.node.selection_set.node);
+    let fragments = document
+        .fragments
+        .values()
+        .map(|fragment| &fragment.node.selection_set.node);
+    let mut found = Vec::new();
+    operations
+        .chain(fragments)
+        .for_each(|selections| collect(selections, &mut found));
+    found
+}
+
+fn collect<'d>(selections: &'d SelectionSet, found: &mut Vec<&'d Positioned<Field>>) {
+    for selection in &selections.items {
+        match &selection.node {
+            Selection::Field(field) => {
+                found.push(field);
+                collect(&field.node.selection_set.node, found);
+            }
+            Selection::InlineFragment(inline) => collect(&inline.node.selection_set.node, found),
+            Selection::FragmentSpread(_) => {}
+        }
+    }
 }
 
 #[cfg(test)]

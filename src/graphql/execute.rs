@@ -3,7 +3,8 @@
 //! A request is checked against the limits before anything else looks at its document. Then its document is validated, and
 //! rewritten where async-graphql would execute it otherwise than the specification says. The schema executes it within a
 //! timeout and a limit on the size of the response. async-graphql's response is corrected to the specification: errors
-//! become nulls where they have to, and fields come in the order of the document. Executed mutations go to the audit log.
+//! become nulls where they have to, and fields come in the order of the document. Mutations that failed go to the audit log; changes
+//! have been written there with them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,17 +16,17 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use tokio::time::timeout;
 
-use super::audit::{self, Change};
+use super::audit::{self, AuditTrail};
 use super::event::EventRules;
 use super::field_order::FieldOrder;
 use super::missing_codes::add_missing_codes;
 use super::volatile::Volatility;
-use super::{limits, null_propagation, placeholder, rewrite, specification};
+use super::{introspection, limits, null_propagation, placeholder, rewrite, specification};
 use crate::config::Limits;
 use scv_api::error::{code, with_code};
 use scv_api::response_budget::{Exceeded, ResponseBudget};
 use scv_api::{Schema, attach_library};
-use scv_domain::access::{Access, NewAuditEntry};
+use scv_domain::access::{Access, NewAuditEntry, Scope};
 use scv_memory::{MemoryError, Reservation};
 use scv_service::Library;
 
@@ -43,8 +44,8 @@ pub struct Caller {
 pub struct Rules {
     /// The limits.
     pub limits: Limits,
-    /// Whether errors suggest names of the schema.
-    pub has_suggestions: bool,
+    /// Whether the schema can be read, and errors suggest its names.
+    pub shows_schema: bool,
 }
 
 /// A request whose document is valid and within the limits.
@@ -70,9 +71,12 @@ impl CheckedRequest {
     /// The response to send if the document cannot be parsed, exceeds a limit or is not valid.
     pub fn new(mut request: Request, rules: &Rules) -> Result<Self, Box<Response>> {
         let refused = |errors| Box::new(add_missing_codes(Response::from_errors(errors)));
-        let operation = placeholder::check(&request).and_then(|()| limits::check(&rules.limits, &mut request));
-        let operation = operation.map_err(|error| refused(vec![error]))?;
-        specification::check(&request, rules.has_suggestions).map_err(refused)?;
+        let operation = limits::check(&rules.limits, &mut request).map_err(|error| refused(vec![error]))?;
+        placeholder::check(&mut request).map_err(|error| refused(vec![error]))?;
+        specification::check(&request, rules.shows_schema).map_err(refused)?;
+        if !rules.shows_schema {
+            introspection::check_absent(&mut request).map_err(|error| refused(vec![error]))?;
+        }
         rewrite::rewrite(&mut request);
         let operation_name = request.operation_name.clone();
         let order = match request.parsed_query() {
@@ -95,6 +99,35 @@ impl CheckedRequest {
     pub fn operation(&self) -> Option<OperationType> {
         self.operation
     }
+}
+
+/// Why a request is refused before its files arrive.
+#[derive(Debug)]
+pub enum Refused {
+    /// Its document is not valid, or not within the limits.
+    Document(Box<Response>),
+    /// The token allows only to read. The entry is for the audit log.
+    Scope(Option<NewAuditEntry>),
+}
+
+/// Checks what can be checked of a request before its files arrive: its document, and the scope of the caller's token.
+///
+/// # Errors
+/// The request would be refused.
+pub fn check_before_files(mut request: Request, rules: &Rules, caller: Caller) -> Result<(), Refused> {
+    let refused = |errors| Refused::Document(Box::new(add_missing_codes(Response::from_errors(errors))));
+    let operation = limits::check(&rules.limits, &mut request).map_err(|error| refused(vec![error]))?;
+    specification::check_document(&request, rules.shows_schema).map_err(refused)?;
+    if operation != Some(OperationType::Mutation) || caller.access.scope > Scope::Read {
+        return Ok(());
+    }
+    let changes = audit::changes(&request.query, request.operation_name.as_deref(), &request.variables);
+    let trail = AuditTrail::new(caller, changes);
+    if trail.only_reads() {
+        return Ok(());
+    }
+    let forbidden = error_response(code::FORBIDDEN, "");
+    Err(Refused::Scope(trail.failure(&forbidden)))
 }
 
 impl Layout {
@@ -141,13 +174,24 @@ pub async fn execute(
         operation,
         layout,
     } = checked;
-    let variables = (operation == Some(OperationType::Mutation)).then(|| request.variables.clone());
+    let trail = (operation == Some(OperationType::Mutation)).then(|| {
+        let changes = audit::changes(&layout.document, layout.operation_name.as_deref(), &request.variables);
+        AuditTrail::new(caller, changes)
+    });
+    let library = match &trail {
+        Some(trail) => library.recording(trail.current()),
+        None => library,
+    };
     let time_limit = Duration::from_secs(limits.timeout_seconds);
     let budget = ResponseBudget::new(limits.response_bytes, library.memory());
     let volatility = Volatility::default();
     let request = attach_library(request, library.clone())
         .data(budget.clone())
         .data(volatility.clone());
+    let request = match &trail {
+        Some(trail) => request.data(trail.clone()),
+        None => request,
+    };
     let (response, is_executed) = match timeout(time_limit, budget.keep(schema.execute(request))).await {
         Ok(Ok(response)) => {
             let is_executed = audit::is_executed(&response);
@@ -157,9 +201,9 @@ pub async fn execute(
         Err(_) => (timed_out(limits), true),
     };
     let response = layout.correct(response);
-    if let Some(variables) = variables.filter(|_| is_executed) {
-        let changes = audit::changes(&layout.document, layout.operation_name.as_deref(), &variables);
-        record(&library, caller, changes, &response).await;
+    let failure = trail.filter(|_| is_executed).and_then(|trail| trail.failure(&response));
+    if let Some(failure) = failure {
+        library.record_failure(failure).await;
     }
     Executed {
         memory: Some(budget.memory()),
@@ -181,20 +225,6 @@ pub fn subscribe(
         .data(rules);
     let responses = schema.execute_stream(request);
     responses.map(move |response| layout.correct(response)).boxed()
-}
-
-async fn record(library: &Library, caller: Caller, changes: Vec<Change>, response: &Response) {
-    for change in changes {
-        let code = change.code(response).map(str::to_owned);
-        let entry = NewAuditEntry {
-            access: caller.access,
-            address: caller.address.map(|address| address.to_string()),
-            mutation: change.mutation,
-            input: change.input,
-            code,
-        };
-        library.record(entry).await;
-    }
 }
 
 pub(super) fn given_up(limits: &Limits, reason: Exceeded) -> Response {

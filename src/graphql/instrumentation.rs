@@ -1,5 +1,5 @@
-//! Measures, while fields are resolved, how long root fields take and how large the response becomes, and notes which of them
-//! show more than the catalogue.
+//! Measures, while fields are resolved, how long root fields take and how large the response becomes, notes which of them show more
+//! than the catalogue, and which change is made.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, N
 use async_graphql::{QueryPathSegment, ServerResult, Value, async_trait};
 use tokio::time::Instant;
 
+use super::audit::AuditTrail;
 use super::volatile::Volatility;
 use scv_api::response_budget::ResponseBudget;
 use scv_service::metrics::METRICS;
@@ -40,6 +41,12 @@ impl Extension for Instrumentation {
         let is_leaf = info.field.selection_set.node.items.is_empty()
             && matches!(info.path_node.segment, QueryPathSegment::Name(_));
         let is_root = info.path_node.parent.is_none() && !info.is_for_introspection;
+        if is_root
+            && let Some(trail) = ctx.data_opt::<AuditTrail>()
+            && let QueryPathSegment::Name(key) = info.path_node.segment
+        {
+            trail.begin(key);
+        }
         let _timer = is_root.then(|| RootFieldTimer {
             field: format!("{}.{}", info.parent_type, info.name),
             started: Instant::now(),

@@ -8,6 +8,7 @@ pub mod event;
 pub mod execute;
 mod field_order;
 mod instrumentation;
+mod introspection;
 mod limits;
 mod missing_codes;
 mod null_propagation;
@@ -67,7 +68,8 @@ impl From<Limits> for ServerLimits {
             client_requests: limits.client_requests,
             subscriptions: limits.subscriptions,
             client_subscriptions: limits.client_subscriptions,
-            sockets_per_address: limits.sockets_per_address,
+            client_sockets: limits.client_sockets,
+            beginning_sockets: limits.beginning_sockets,
             uploads: limits.uploads,
             client_uploads: limits.client_uploads,
             requests_per_minute: limits.requests_per_minute,

@@ -47,15 +47,50 @@ pub fn propagate(response: &mut Response, document: &str, operation: Option<&str
         return;
     }
     let Ok(document) = parse_query(document) else { return };
-    let mut nulled: Vec<&[PathSegment]> = Vec::new();
+    let mut nulled = Nulled::default();
     for path in paths.iter().filter(|path| !path.is_empty()) {
         // An earlier error has set an enclosing value to null already.
-        if nulled.iter().any(|prefix| path.starts_with(prefix)) {
+        if nulled.encloses(path) {
             continue;
         }
         let prefix = nullable_prefix(&document, operation, path, &response.data);
         set_null(&mut response.data, prefix);
-        nulled.push(prefix);
+        nulled.add(prefix);
+    }
+}
+
+/// The values that have been set to null, as a tree of the segments of their paths.
+#[derive(Default)]
+struct Nulled<'p> {
+    is_null: bool,
+    fields: HashMap<&'p str, Self>,
+    entries: HashMap<usize, Self>,
+}
+
+impl<'p> Nulled<'p> {
+    /// Whether a value or one that encloses it has been set to null.
+    fn encloses(&self, path: &[PathSegment]) -> bool {
+        let mut at = self;
+        for segment in path {
+            let inner = match segment {
+                PathSegment::Field(key) => at.fields.get(key.as_str()),
+                PathSegment::Index(index) => at.entries.get(index),
+            };
+            match inner {
+                _ if at.is_null => return true,
+                Some(inner) => at = inner,
+                None => return false,
+            }
+        }
+        at.is_null
+    }
+
+    fn add(&mut self, path: &'p [PathSegment]) {
+        let last = path.iter().fold(self, |at, segment| match segment {
+            PathSegment::Field(key) => at.fields.entry(key).or_default(),
+            PathSegment::Index(index) => at.entries.entry(*index).or_default(),
+        });
+        last.is_null = true;
     }
 }
 
@@ -239,6 +274,26 @@ mod tests {
                 serde_json::json!({ "version": null })
             );
         }
+    }
+
+    #[test]
+    fn each_failed_entry_of_a_list_becomes_null_by_itself() {
+        let document = "{ nodes(ids: []) { ... on Version { accuracy number } } }";
+        let entry = value!({ "accuracy": 1, "number": 1 });
+        let data = Value::Object(
+            [(Name::new("nodes"), Value::List(vec![entry; 3]))]
+                .into_iter()
+                .collect(),
+        );
+        let errors = [
+            path(&["nodes", "1", "number"]),
+            path(&["nodes", "1", "accuracy"]),
+            path(&["nodes", "2", "accuracy"]),
+        ];
+        let found = with_errors(&errors, data, document);
+        assert_eq!(found["nodes"][0], serde_json::json!({ "accuracy": 1, "number": 1 }));
+        assert_eq!(found["nodes"][1], serde_json::Value::Null);
+        assert_eq!(found["nodes"][2], serde_json::json!({ "accuracy": null, "number": 1 }));
     }
 
     #[test]

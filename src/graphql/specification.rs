@@ -40,6 +40,22 @@ pub(super) fn check(request: &Request, has_suggestions: bool) -> Result<(), Vec<
     let Ok(schema) = &*SCHEMA else {
         return Ok(());
     };
+    check_against(schema, request).map_err(|errors| with_suggestions(schema, errors, has_suggestions))
+}
+
+/// Checks the document of a request alone: its variables may not be there yet.
+///
+/// # Errors
+/// As for [`check`].
+pub(super) fn check_document(request: &Request, has_suggestions: bool) -> Result<(), Vec<ServerError>> {
+    let Ok(schema) = &*SCHEMA else {
+        return Ok(());
+    };
+    let valid = valid_document(schema, &request.query).map(drop);
+    valid.map_err(|errors| with_suggestions(schema, errors, has_suggestions))
+}
+
+fn with_suggestions(schema: &Valid<Schema>, errors: Vec<ServerError>, has_suggestions: bool) -> Vec<ServerError> {
     let suggest = |error: ServerError| match suggestion(schema, &error.message) {
         Some(suggestion) if has_suggestions => ServerError {
             message: format!("{}. {suggestion}", error.message),
@@ -47,7 +63,7 @@ pub(super) fn check(request: &Request, has_suggestions: bool) -> Result<(), Vec<
         },
         _ => error,
     };
-    check_against(schema, request).map_err(|errors| errors.into_iter().map(suggest).collect())
+    errors.into_iter().map(suggest).collect()
 }
 
 fn check_against(schema: &Valid<Schema>, request: &Request) -> Result<(), Vec<ServerError>> {

@@ -13,6 +13,7 @@ use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
+use super::client_address::TrustedProxies;
 use super::error::HttpError;
 use super::origin::{host_without_port, text};
 use super::request_id::in_span;
@@ -34,6 +35,7 @@ const KNOWN_CREDENTIAL_TTL: Duration = Duration::from_secs(600);
 pub struct Callers {
     library: Library,
     runtime: Handle,
+    proxies: TrustedProxies,
     /// Host names that requests may use where callers without a token may do everything; `None` where they need one.
     open_hosts: Option<Arc<[String]>>,
     rate_limiter: Option<Arc<DefaultKeyedRateLimiter<Client>>>,
@@ -112,11 +114,12 @@ impl Client {
 
 impl Callers {
     /// The callers of a library. Their tokens are looked up on the current runtime.
-    pub fn new(library: Library, limits: &Limits, open_hosts: Option<Vec<String>>) -> Self {
+    pub fn new(library: Library, limits: &Limits, open_hosts: Option<Vec<String>>, proxies: TrustedProxies) -> Self {
         let rate = NonZeroU32::new(limits.requests_per_minute);
         Self {
             library,
             runtime: Handle::current(),
+            proxies,
             open_hosts: open_hosts.map(Arc::from),
             rate_limiter: rate.map(|rate| Arc::new(RateLimiter::keyed(Quota::per_minute(rate)))),
             known_credentials: Cache::builder()
@@ -136,6 +139,11 @@ impl Callers {
         &self.runtime
     }
 
+    /// The address that a request comes from.
+    pub fn address_of(&self, request: &HttpRequest) -> Option<IpAddr> {
+        self.proxies.client_address(request)
+    }
+
     /// Identifies the caller of a request and counts the request.
     ///
     /// # Errors
@@ -143,7 +151,7 @@ impl Callers {
     /// is exceeded.
     pub async fn identify(&self, request: &HttpRequest) -> Result<Caller, HttpError> {
         self.check_host(request)?;
-        self.authenticate(Credential::of(request)?.as_ref(), peer_address(request))
+        self.authenticate(Credential::of(request)?.as_ref(), self.address_of(request))
             .await
     }
 
@@ -258,10 +266,4 @@ impl Callers {
             HttpError::rate_limited(wait.max(Duration::from_secs(1)))
         })
     }
-}
-
-/// The address that a request comes from. Headers such as `X-Forwarded-For` are ignored, because any client can set
-/// them.
-pub fn peer_address(request: &HttpRequest) -> Option<IpAddr> {
-    request.peer_addr().map(|peer| peer.ip())
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use async_graphql::Response;
 
 use super::request_permits::NoPermit;
-use scv_api::error::{ApiError, code};
+use scv_api::error::{ApiError, code, first_code};
 use scv_service::ServiceError;
 
 /// Why a request is refused.
@@ -71,6 +72,15 @@ impl HttpError {
     /// The request is malformed.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code::BAD_USER_INPUT, message)
+    }
+
+    /// The request would get a response with an error.
+    pub fn of_response(response: &Response) -> Self {
+        let known = [code::FORBIDDEN, code::NOT_FOUND, code::QUERY_TOO_COMPLEX];
+        let code = known.into_iter().find(|code| first_code(response) == Some(*code));
+        let code = code.unwrap_or(code::BAD_USER_INPUT);
+        let messages: Vec<&str> = response.errors.iter().map(|error| error.message.as_str()).collect();
+        Self::new(status_of(code), code, messages.join("; "))
     }
 
     /// The body has a content type that cannot be read.

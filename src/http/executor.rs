@@ -19,14 +19,16 @@ use tokio_util::task::AbortOnDropHandle;
 use super::caller::{Callers, Client};
 use super::client_quota::ClientQuota;
 use super::documents::Documents;
+use super::error::HttpError;
 use super::request_id::in_span;
 use super::request_permits::RequestPermits;
 use crate::config::Limits;
 use crate::graphql::event::EventRules;
-use crate::graphql::execute::{self, Caller, CheckedRequest, Executed, Rules, error_response};
+use crate::graphql::execute::{self, Caller, CheckedRequest, Executed, Refused, Rules, error_response};
 use scv_api::Schema;
 use scv_api::error::{code, first_code};
 use scv_api::response::is_executed;
+use scv_domain::access::Scope;
 use scv_memory::MemoryBudget;
 use scv_service::metrics::METRICS;
 use scv_service::{AnswerBody, Library, Question};
@@ -53,6 +55,7 @@ pub struct Executor {
     upload_permits: Arc<Semaphore>,
     upload_quota: ClientQuota<Client>,
     socket_quota: ClientQuota<Client>,
+    beginning_socket_quota: ClientQuota<Client>,
     /// Ends subscriptions when the server stops.
     shutdown: CancellationToken,
 }
@@ -104,7 +107,8 @@ impl Executor {
             subscription_quota: ClientQuota::new(limits.client_subscriptions),
             upload_permits: Arc::new(Semaphore::new(limits.uploads as usize)),
             upload_quota: ClientQuota::new(limits.client_uploads),
-            socket_quota: ClientQuota::new(limits.sockets_per_address),
+            socket_quota: ClientQuota::new(limits.client_sockets),
+            beginning_socket_quota: ClientQuota::new(limits.beginning_sockets),
             shutdown,
         }
     }
@@ -140,6 +144,27 @@ impl Executor {
         self.callers.library().memory()
     }
 
+    /// Checks what can be checked of a request before its files arrive.
+    ///
+    /// # Errors
+    /// Its document is not valid, or the token does not allow what it changes.
+    pub fn check_before_files(&self, caller: &Caller, request: Request) -> Result<(), HttpError> {
+        let checked = self.documents.complete(request).map_err(Refused::Document);
+        match checked.and_then(|request| execute::check_before_files(request, &self.rules, *caller)) {
+            Ok(()) => Ok(()),
+            Err(Refused::Document(response)) => Err(HttpError::of_response(&response)),
+            Err(Refused::Scope(entry)) => {
+                let library = self.callers.library().on_behalf_of(caller.access);
+                let required = library.require(Scope::Write);
+                if let Some(entry) = entry {
+                    let recording = async move { library.record_failure(entry).await };
+                    self.callers.runtime().spawn(in_span(recording));
+                }
+                required.map_err(HttpError::from)
+            }
+        }
+    }
+
     /// A permit to upload files, if one is free.
     pub fn try_upload(&self, caller: &Caller) -> Option<Permit> {
         let quota_permit = self.upload_quota.try_acquire(Client::of(caller))?;
@@ -147,9 +172,14 @@ impl Executor {
         Some(Permit(quota_permit, permit))
     }
 
-    /// A permit for another WebSocket from an address, if one is free.
-    pub fn try_open_socket(&self, address: Option<IpAddr>) -> Option<OwnedSemaphorePermit> {
-        self.socket_quota.try_acquire(Client::at(address))
+    /// A permit for another WebSocket from an address until its client has identified itself, if one is free.
+    pub fn try_begin_socket(&self, address: Option<IpAddr>) -> Option<OwnedSemaphorePermit> {
+        self.beginning_socket_quota.try_acquire(Client::at(address))
+    }
+
+    /// A permit for another WebSocket of a caller, if one is free.
+    pub fn try_open_socket(&self, caller: &Caller) -> Option<OwnedSemaphorePermit> {
+        self.socket_quota.try_acquire(Client::of(caller))
     }
 
     /// Cancelled once the server stops.

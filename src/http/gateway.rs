@@ -7,7 +7,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::caller::{Callers, Client, peer_address};
+use super::caller::{Callers, Client};
 use super::error::HttpError;
 use super::origin::{Origins, is_opened_by_user};
 use super::request_id::in_span;
@@ -64,7 +64,7 @@ impl LibraryGateway {
         F: Future<Output = Result<T, ServiceError>> + Send + 'static,
     {
         self.callers.check_host(request)?;
-        let address = peer_address(request);
+        let address = self.callers.address_of(request);
         self.callers.count_from(address)?;
         let anybody = Caller {
             access: Access::FULL,

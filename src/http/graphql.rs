@@ -15,7 +15,7 @@ use super::compression::{accepted_encoding, encoded};
 use super::error::HttpError;
 use super::executor::{Executor, PreparedRequest};
 use super::origin::Origins;
-use super::request::{GraphqlRequest, ReceivedBody, from_query_string, has_files};
+use super::request::{BodyRules, GraphqlRequest, ReceivedBody, from_query_string, has_files};
 use super::response_format::{ResponseFormat, held};
 use super::socket;
 use crate::graphql::execute::{Caller, Executed, error_response};
@@ -101,7 +101,12 @@ async fn post(executor: web::Data<Executor>, request: HttpRequest, payload: web:
         None
     };
     let memory = executor.memory().empty();
-    let received = ReceivedBody::read(&request, payload.into_inner(), executor.limits(), &memory).await;
+    let rules = BodyRules {
+        limits: executor.limits(),
+        memory: &memory,
+        check: &|request| executor.check_before_files(&caller, request),
+    };
+    let received = ReceivedBody::read(&request, payload.into_inner(), &rules).await;
     let (asked, requests) = match received {
         Ok(ReceivedBody::Json(text)) => {
             let asked = Asked::of(&request, format, &caller, QuestionForm::Json, text.clone());

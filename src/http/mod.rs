@@ -2,6 +2,7 @@
 
 mod body;
 mod caller;
+mod client_address;
 mod client_quota;
 mod compression;
 pub mod documents;
@@ -34,12 +35,14 @@ use actix_web::{App, HttpServer, Route, guard, web};
 use tokio_util::sync::CancellationToken;
 
 use self::caller::Callers;
+use self::client_address::TrustedProxies;
 use self::documents::Documents;
 use self::executor::Executor;
 use self::gateway::LibraryGateway;
 use self::health::Readiness;
 use self::origin::Origins;
 use self::request_permits::RequestPermits;
+use crate::config::Network;
 use crate::graphql::execute::Rules;
 use scv_api::Schema;
 use scv_service::Library;
@@ -64,6 +67,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Documents that requests can name instead of sending them.
     pub documents: Documents,
+    /// Proxies whose word on the client's address is believed.
+    pub proxies: Vec<Network>,
     /// Connections to the database for requests.
     pub connections: u32,
 }
@@ -86,12 +91,13 @@ pub fn server(
         is_open,
         hosts,
         documents,
+        proxies,
         connections,
     } = settings;
     let readiness = web::Data::new(Readiness::new(library.store().clone(), shutdown.clone()));
     let origins = Origins(origins);
     let hosts = is_open.then(|| origins.hosts().map(str::to_owned).chain(hosts).collect());
-    let callers = Callers::new(library, &rules.limits, hosts);
+    let callers = Callers::new(library, &rules.limits, hosts, TrustedProxies(proxies.into()));
     let limits = rules.limits;
     let permits = RequestPermits::new(limits.concurrent_requests, limits.client_requests, connections);
     let gateway = web::Data::new(LibraryGateway {

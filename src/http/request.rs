@@ -52,6 +52,19 @@ const UTF_8_NAMES: [&str; 2] = ["utf-8", "utf8"];
 /// Some programs write it before a text in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// Checks a request whose files have not arrived.
+pub type CheckBeforeFiles<'a> = dyn Fn(Request) -> Result<(), HttpError> + 'a;
+
+/// How a body is read.
+pub struct BodyRules<'a> {
+    /// The limits of its size.
+    pub limits: &'a Limits,
+    /// What its memory is taken from.
+    pub memory: &'a Reservation,
+    /// Checks the rest before files are read.
+    pub check: &'a CheckBeforeFiles<'a>,
+}
+
 /// The body of an HTTP request.
 #[derive(Debug)]
 pub enum ReceivedBody {
@@ -89,16 +102,11 @@ pub fn from_query_string(request: &HttpRequest) -> Result<Request, HttpError> {
 }
 
 impl ReceivedBody {
-    /// Reads the body of a request, whose memory is taken from `memory`.
+    /// Reads the body of a request. If it has files, the rest is checked before they are read, as far as it comes before.
     ///
     /// # Errors
     /// The content type is not supported, the body is too large or too slow, an upload is invalid, or the server has no memory for it.
-    pub async fn read(
-        request: &HttpRequest,
-        payload: Payload,
-        limits: &Limits,
-        memory: &Reservation,
-    ) -> Result<Self, HttpError> {
+    pub async fn read(request: &HttpRequest, payload: Payload, rules: &BodyRules<'_>) -> Result<Self, HttpError> {
         let content_type = request.headers().get(header::CONTENT_TYPE);
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type: Option<Mime> = content_type.parse().ok();
@@ -110,12 +118,13 @@ impl ReceivedBody {
                 Some(other) if !UTF_8_NAMES.iter().any(|name| other.as_str().eq_ignore_ascii_case(name)) => Err(
                     HttpError::unsupported_media_type(format!("the body is encoded as {other}: encode it as UTF-8")),
                 ),
-                _ => read_json(payload, limits, memory).await.map(Self::Json),
+                _ => read_json(payload, rules).await.map(Self::Json),
             },
             Some(("multipart/form-data", media_type)) => match media_type.get_param(mime::BOUNDARY) {
                 Some(boundary) => {
                     check_preflight_header(request)?;
-                    upload::read(payload, boundary.as_str(), limits).await.map(Self::Upload)
+                    let received = upload::read(payload, boundary.as_str(), rules.limits, rules.check);
+                    received.await.map(Self::Upload)
                 }
                 None => Err(HttpError::unsupported_media_type(
                     "the content type has no `boundary` parameter",
@@ -128,7 +137,8 @@ impl ReceivedBody {
     }
 }
 
-async fn read_json(payload: Payload, limits: &Limits, memory: &Reservation) -> Result<Bytes, HttpError> {
+async fn read_json(payload: Payload, rules: &BodyRules<'_>) -> Result<Bytes, HttpError> {
+    let BodyRules { limits, memory, .. } = rules;
     let mut body = LimitedBody::new(payload, limits.body_bytes);
     let overflow = body.overflow();
     let mut bytes = BytesMut::new();

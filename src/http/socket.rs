@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::header;
@@ -17,9 +17,10 @@ use async_graphql::{Data, Request, Response};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream, Stream};
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval_at, sleep, timeout};
 
-use super::caller::{Credential, peer_address};
+use super::caller::Credential;
 use super::documents::DOCUMENT_ID;
 use super::error::HttpError;
 use super::executor::{Executor, SEND_TIMEOUT};
@@ -52,11 +53,11 @@ pub async fn subscribe(
     if !origins.allows(&request) {
         return Ok(HttpError::foreign_origin().to_text_response());
     }
-    let address = peer_address(&request);
+    let address = executor.callers().address_of(&request);
     if let Err(error) = executor.callers().count_from(address) {
         return Ok(error.to_text_response());
     }
-    let Some(permit) = executor.try_open_socket(address) else {
+    let Some(permit) = executor.try_begin_socket(address) else {
         return Ok(HttpError::overloaded().to_text_response());
     };
     let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
@@ -75,11 +76,13 @@ pub async fn subscribe(
     // The session of a browser is not that of pages of other origins, which may be allowed all the same.
     let credential = Credential::of(&request).unwrap_or_default();
     let init = ConnectionInit { credential, address };
-    let connection = serve_connection(Executor::clone(&executor), init, session, messages);
-    actix_web::rt::spawn(async move {
-        connection.await;
-        drop(permit);
-    });
+    let permit = SocketPermit::new(permit);
+    actix_web::rt::spawn(serve_connection(
+        Executor::clone(&executor),
+        (init, permit),
+        session,
+        messages,
+    ));
     Ok(response)
 }
 
@@ -88,6 +91,20 @@ pub async fn subscribe(
 struct ConnectionInit {
     credential: Option<Credential>,
     address: Option<IpAddr>,
+}
+
+/// The permit of a connection: of its address until its client has identified itself, and then of the client.
+#[derive(Debug, Clone)]
+struct SocketPermit(Arc<Mutex<OwnedSemaphorePermit>>);
+
+impl SocketPermit {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self(Arc::new(Mutex::new(permit)))
+    }
+
+    fn exchange(&self, permit: OwnedSemaphorePermit) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = permit;
+    }
 }
 
 /// Executes the requests of a connection on behalf of its client.
@@ -206,14 +223,16 @@ impl State {
 
 async fn serve_connection(
     executor: Executor,
-    init: ConnectionInit,
+    (init, permit): (ConnectionInit, SocketPermit),
     mut session: Session,
     messages: AggregatedMessageStream,
 ) {
     let state = Rc::new(RefCell::new(State::default()));
     let shutdown = executor.shutdown().clone();
     let messages = client_messages(messages, session.clone(), Rc::clone(&state));
-    let (callers, is_denied) = (executor.callers().clone(), Arc::new(AtomicBool::new(false)));
+    let (identifying, is_denied) = (executor.clone(), Arc::new(AtomicBool::new(false)));
+    // Held until the connection ends.
+    let _held = permit.clone();
     let socket = WebSocket::new(ConnectionExecutor(executor), messages, WebSocketProtocols::GraphQLWS);
     let socket = socket.keepalive_timeout(3 * PING_INTERVAL).on_connection_init({
         let is_denied = Arc::clone(&is_denied);
@@ -226,13 +245,19 @@ async fn serve_connection(
                 credential: member.map_or(init.credential, Credential::of_authorization),
                 ..init
             };
-            callers
-                .authenticate(init.credential.as_ref(), init.address)
-                .await
-                .map_err(|error| {
-                    is_denied.store(error.code == code::UNAUTHENTICATED, Ordering::Relaxed);
-                    async_graphql::Error::new(error.message)
-                })?;
+            let callers = identifying.callers();
+            let caller = callers.authenticate(init.credential.as_ref(), init.address).await;
+            let caller = caller.map_err(|error| {
+                is_denied.store(error.code == code::UNAUTHENTICATED, Ordering::Relaxed);
+                async_graphql::Error::new(error.message)
+            })?;
+            let of_client = identifying.try_open_socket(&caller).ok_or_else(|| {
+                let limit = identifying.limits().client_sockets;
+                async_graphql::Error::new(format!(
+                    "you have {limit} WebSockets, which is the limit for one client: close one of them"
+                ))
+            })?;
+            permit.exchange(of_client);
             let mut data = Data::default();
             data.insert(init);
             Ok(data)

@@ -32,6 +32,13 @@ async fn send(socket: &mut Socket, message: &Value) {
     socket.send(Message::text(message.to_string())).await.unwrap();
 }
 
+/// A new WebSocket after its first message.
+async fn begin(api: &Client) -> Socket {
+    let mut socket = open(api).await.unwrap();
+    send(&mut socket, &json!({ "type": "connection_init" })).await;
+    socket
+}
+
 async fn receive(socket: &mut Socket) -> Message {
     socket.next().await.unwrap().unwrap()
 }
@@ -70,13 +77,43 @@ async fn the_size_of_a_message_is_limited() {
 }
 
 #[tokio::test]
-async fn the_number_of_sockets_per_address_is_limited() {
-    let server = Server::with(|config| config.limits.sockets_per_address = 1).await;
+async fn sockets_whose_clients_say_nothing_have_a_small_share_of_their_own() {
+    let server = Server::with(|config| config.limits.beginning_sockets = 1).await;
     let first = open(&server.api).await.unwrap();
     assert_eq!(open(&server.api).await.unwrap_err(), 503);
     drop(first);
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while open(&server.api).await.is_err() {
+        assert!(std::time::Instant::now() < end, "the closed socket is still counted");
+    }
+    // A client that has begun is not one of them.
+    let mut begun = begin(&server.api).await;
+    assert!(receive(&mut begun).await.to_string().contains("connection_ack"));
+    assert!(open(&server.api).await.is_ok());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_number_of_sockets_per_client_is_limited() {
+    let server = Server::with(|config| config.limits.client_sockets = 1).await;
+    let mut first = begin(&server.api).await;
+    assert!(receive(&mut first).await.to_string().contains("connection_ack"));
+    let refused = receive(&mut begin(&server.api).await).await;
+    assert!(refused.to_string().contains("you have 1 WebSockets"), "{refused}");
+    // Another token is another client, whatever its address.
+    let ada = server.api.as_account("ada", "READ").await;
+    let watched = Subscription::start(&ada, "{ __typename }", json!({}))
+        .await
+        .next()
+        .await;
+    assert_eq!(watched.unwrap()["data"]["__typename"], "Query");
+    drop(first);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while receive(&mut begin(&server.api).await)
+        .await
+        .to_string()
+        .contains("you have")
+    {
         assert!(std::time::Instant::now() < end, "the closed socket is still counted");
     }
     server.stop().await.unwrap();

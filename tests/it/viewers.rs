@@ -82,11 +82,17 @@ fn questions() -> Vec<Question> {
         ),
         (
             ORIGINAL,
-            format!("select {} from {VISIBLE} and version_id = {{other}}", global_id("Version", "version_id")),
+            format!(
+                "select {} from {VISIBLE} and version_id = {{other}}",
+                global_id("Version", "version_id")
+            ),
         ),
         (
             MATRIX,
-            format!("select {} from {VISIBLE} and version_id = {{other}}", global_id("Version", "version_id")),
+            format!(
+                "select {} from {VISIBLE} and version_id = {{other}}",
+                global_id("Version", "version_id")
+            ),
         ),
     ];
     let others = others.map(|(document, expected)| Question {
@@ -117,7 +123,12 @@ fn found(document: &str, response: &Value, other: &str) -> Vec<String> {
         VERSIONS => &data["version"]["similarVersions"],
         _ => &data["models"],
     };
-    let mut ids: Vec<_> = list["nodes"].as_array().unwrap().iter().map(|node| text(&node["id"])).collect();
+    let mut ids: Vec<_> = list["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| text(&node["id"]))
+        .collect();
     assert_eq!(list["totalCount"], ids.len(), "{response:#}");
     ids.sort_unstable();
     ids
@@ -137,7 +148,9 @@ struct Library {
 }
 
 async fn connect(server: &Server) -> PgConnection {
-    PgConnection::connect(server.config.database_url.as_deref().unwrap()).await.unwrap()
+    PgConnection::connect(server.config.database_url.as_deref().unwrap())
+        .await
+        .unwrap()
 }
 
 impl Library {
@@ -154,19 +167,28 @@ impl Library {
         let evaluate = "mutation($id: ID!) { evaluateVersion(input: { versionId: $id }) { job { id } } }";
         for index in 0..5 {
             let model = owner.model(&format!("model {index}")).await;
-            let version = owner.push_and_wait(&model, perceptron(), initial_weights(&perceptron(), index)).await;
+            let version = owner
+                .push_and_wait(&model, perceptron(), initial_weights(&perceptron(), index))
+                .await;
             let evaluated = owner.data(evaluate, json!({ "id": version })).await;
-            owner.wait_for_success(&text(&evaluated["evaluateVersion"]["job"]["id"])).await;
+            owner
+                .wait_for_success(&text(&evaluated["evaluateVersion"]["job"]["id"]))
+                .await;
             if index == 0 {
                 original = version;
             }
             models.push(model);
         }
         let anchor = api.model("anchor").await;
-        let version = api.push_and_wait(&anchor, perceptron(), initial_weights(&perceptron(), 0)).await;
+        let version = api
+            .push_and_wait(&anchor, perceptron(), initial_weights(&perceptron(), 0))
+            .await;
         let layer = first_layer(api, &version).await;
         let anchor = "select model_id from model where name = 'anchor'";
-        let anchor = sqlx::query_scalar(anchor).fetch_one(&mut connect(&first).await).await.unwrap();
+        let anchor = sqlx::query_scalar(anchor)
+            .fetch_one(&mut connect(&first).await)
+            .await
+            .unwrap();
         Self {
             first,
             second,
@@ -191,8 +213,20 @@ impl Library {
             server.api.execute(&document, json!({ "input": input })).await.unwrap();
         };
         match random.random_range(0..6) {
-            0 | 1 => mutate("updateModel", json!({ "visibility": if coin { "PUBLIC" } else { "PRIVATE" } })).await,
-            2 => mutate("updateModel", json!({ "tags": if coin { vec!["red"] } else { vec![] } })).await,
+            0 | 1 => {
+                mutate(
+                    "updateModel",
+                    json!({ "visibility": if coin { "PUBLIC" } else { "PRIVATE" } }),
+                )
+                .await
+            }
+            2 => {
+                mutate(
+                    "updateModel",
+                    json!({ "tags": if coin { vec!["red"] } else { vec![] } }),
+                )
+                .await
+            }
             3 => mutate(if coin { "deleteModel" } else { "restoreModel" }, json!({})).await,
             4 => {
                 let owner = ["'owner'", "'other'", "null"][random.random_range(0..3)];
@@ -275,17 +309,28 @@ impl Viewer {
     /// Asks a question and compares the answer, unless the library has changed meanwhile.
     async fn ask(&mut self, library: &Library, question: &Question) -> ControlFlow<()> {
         let generation = "select generation from catalogue";
-        let before: i64 = sqlx::query_scalar(generation).fetch_one(&mut self.database).await.unwrap();
+        let before: i64 = sqlx::query_scalar(generation)
+            .fetch_one(&mut self.database)
+            .await
+            .unwrap();
         let api = &self.apis[self.random.random_range(0..2)];
         let variables = json!({ "layer": library.layer, "version": library.version, "other": library.original,
                                 "filter": question.filter });
         let used = |name: &str| question.document.contains(&format!("${name}:"));
-        let variables = variables.as_object().unwrap().clone().into_iter().filter(|(name, _)| used(name));
+        let variables = variables
+            .as_object()
+            .unwrap()
+            .clone()
+            .into_iter()
+            .filter(|(name, _)| used(name));
         let response = api.execute(question.document, variables.collect()).await.unwrap();
-        let expected = question.expected.replace("{anchor}", &library.anchor.to_string()).replace(
-            "{other}",
-            "(select version_id from version join model using (model_id) where name = 'model 0')",
-        );
+        let expected = question
+            .expected
+            .replace("{anchor}", &library.anchor.to_string())
+            .replace(
+                "{other}",
+                "(select version_id from version join model using (model_id) where name = 'model 0')",
+            );
         // One statement, so one moment.
         let expected = format!("select (select generation from catalogue), array({expected} order by 1)");
         let (after, expected): (i64, Vec<String>) = sqlx::query_as(AssertSqlSafe(expected))
@@ -295,7 +340,11 @@ impl Viewer {
             .unwrap();
         if before != after {
             // Its parts may be of either moment, but it is not a failure of the server.
-            assert!(!response.to_string().contains("\"INTERNAL\""), "{}: {response:#}", question.document);
+            assert!(
+                !response.to_string().contains("\"INTERNAL\""),
+                "{}: {response:#}",
+                question.document
+            );
             return ControlFlow::Continue(());
         }
         let mut expected = expected;
@@ -317,7 +366,12 @@ async fn every_viewer_sees_what_sql_says_while_models_change_at_two_servers() {
     let library = Arc::new(Library::create().await);
     let progress = Arc::new(Progress::default());
     let mut asking = Vec::new();
-    for (name, scope) in [("owner", Some("WRITE")), ("other", Some("WRITE")), ("administrator", Some("ADMIN")), ("anonymous", None)] {
+    for (name, scope) in [
+        ("owner", Some("WRITE")),
+        ("other", Some("WRITE")),
+        ("administrator", Some("ADMIN")),
+        ("anonymous", None),
+    ] {
         let mut viewer = Viewer::new(&library, name, scope).await;
         let (library, progress) = (Arc::clone(&library), Arc::clone(&progress));
         asking.push(tokio::spawn(async move {
@@ -353,7 +407,10 @@ async fn every_viewer_sees_what_sql_says_while_models_change_at_two_servers() {
     for asking in asking {
         asking.await.unwrap();
     }
-    let (held, overtaken) = (progress.held.load(Ordering::Relaxed), progress.overtaken.load(Ordering::Relaxed));
+    let (held, overtaken) = (
+        progress.held.load(Ordering::Relaxed),
+        progress.overtaken.load(Ordering::Relaxed),
+    );
     println!("{changes} changes, {held} answers compared, {overtaken} overtaken by a change");
     assert!(held >= changes, "{held} of {}", held + overtaken);
     let library = Arc::into_inner(library).unwrap();

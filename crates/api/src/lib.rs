@@ -53,6 +53,7 @@ use query::Query;
 use scv_service::Library;
 use subscription::Subscription;
 
+pub use mutation::READ_MUTATIONS;
 pub use query::ServerLimits;
 
 /// The executable schema.

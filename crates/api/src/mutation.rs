@@ -13,6 +13,16 @@ mod version;
 
 use async_graphql::MergedObject;
 
+/// The mutations that a token of scope `READ` allows: those that change nothing, and the revocation of tokens.
+pub const READ_MUTATIONS: [&str; 6] = [
+    "attributeImage",
+    "computeFeatureMaps",
+    "explainSimilarity",
+    "predict",
+    "revokeToken",
+    "similarToActivations",
+];
+
 /// Write operations, and operations with file uploads.
 #[derive(Debug, Default, MergedObject)]
 pub struct Mutation(

@@ -289,7 +289,7 @@ impl Query {
         token::list(ctx, None, &page(first, after, last, before)?).await
     }
 
-    /// The audit log of changes, newest first. For administrators only.
+    /// The audit log of changes and of mutations that failed, newest first. For administrators only.
     #[graphql(complexity = "page_cost(first, last, child_complexity)")]
     async fn audit_log(
         &self,
@@ -391,8 +391,10 @@ pub struct ServerLimits {
     pub subscriptions: u32,
     /// Maximum number of concurrent subscriptions per client: per token, or per address without a token.
     pub client_subscriptions: u32,
-    /// Maximum number of open WebSockets per address.
-    pub sockets_per_address: u32,
+    /// Maximum number of open WebSockets per client: per token, or per address without a token.
+    pub client_sockets: u32,
+    /// Maximum number of WebSockets per address whose client has not sent `connection_init` yet.
+    pub beginning_sockets: u32,
     /// Maximum number of concurrent uploads, that is, of requests with files.
     pub uploads: u32,
     /// Maximum number of concurrent uploads per client: per token, or per address without a token.

@@ -127,7 +127,7 @@ pub enum TokenScope {
     Admin,
 }
 
-/// An entry of the audit log: a mutation that was executed or forbidden.
+/// An entry of the audit log: a change, or the mutations of a request that failed.
 #[derive(Debug, Clone, async_graphql::Description)]
 pub struct AuditEntry(pub domain::AuditEntry);
 
@@ -166,8 +166,13 @@ impl AuditEntry {
         Json(&self.0.input)
     }
 
-    /// The code of its error; null if it succeeded.
+    /// The code of its error; null for a change. A change and an error of the same mutation have an entry each.
     async fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
+    }
+
+    /// Number of further mutations of the same request that failed, which have no entries of their own.
+    async fn further_failures(&self) -> u32 {
+        self.0.further_failures
     }
 }

@@ -148,7 +148,7 @@ pub struct TokenRequest {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// An entry of the audit log: a mutation that was executed or forbidden.
+/// An entry of the audit log: a change, or the mutations of a request that failed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
     /// Key.
@@ -165,8 +165,10 @@ pub struct AuditEntry {
     pub mutation: String,
     /// The scalar fields of its input: ids, names, numbers. Long texts are truncated; lists and objects are omitted.
     pub input: serde_json::Value,
-    /// The error code; `None` if the mutation succeeded.
+    /// The error code; `None` if the mutation changed something.
     pub code: Option<String>,
+    /// How many further mutations of the same request failed.
+    pub further_failures: u32,
 }
 
 /// An audit entry to write.
@@ -182,6 +184,17 @@ pub struct NewAuditEntry {
     pub input: serde_json::Value,
     /// See [`AuditEntry::code`].
     pub code: Option<String>,
+    /// See [`AuditEntry::further_failures`].
+    pub further_failures: u32,
+}
+
+/// How much of the audit log is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuditRetention {
+    /// For how many days.
+    pub days: u32,
+    /// How many entries of changes, and as many of mutations that failed.
+    pub entries: u32,
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::{Library, ServiceError};
-use scv_domain::access::{Access, MAX_TOKENS_PER_ACCOUNT, NewAuditEntry, NewToken, Scope, Secret, Token, TokenRequest};
+use scv_domain::access::{Access, MAX_TOKENS_PER_ACCOUNT, NewToken, Scope, Secret, Token, TokenRequest};
 use scv_domain::id::{ModelId, TokenId};
 use scv_domain::model::Model;
 use scv_store::{Store, TokenDigest};
@@ -184,13 +184,6 @@ impl Library {
         tx.revoke_token(id).await?;
         tx.commit().await?;
         self.store.tokens_by_id(&[id]).await?.pop().ok_or_else(missing)
-    }
-
-    /// Records a change, or an attempt, in the audit log. The change is not undone if that fails.
-    pub async fn record(&self, entry: NewAuditEntry) {
-        if let Err(error) = self.store.put_audit_entry(&entry).await {
-            tracing::error!(%error, ?entry, "an audit entry could not be written");
-        }
     }
 
     /// Checks that the caller's token has a scope.

@@ -12,11 +12,15 @@ use tokio::sync::watch;
 use super::cache::MeteredCache;
 use super::{Library, ServiceError};
 use scv_domain::explanation::{Explanation, ExplanationSource, Facts, Language, Prompt};
+use scv_domain::id::TokenId;
 use scv_domain::version::Layer;
 use scv_llm::Chat;
 
 /// Explanations that are written at the same time. A request for another one fails as overloaded.
 const MAX_CONCURRENT: usize = 16;
+
+/// Explanations that are written at the same time for one token, or for all callers without one.
+const MAX_CLIENT_CONCURRENT: usize = 4;
 
 /// How explanations are written.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct ExplanationSettings {
     pub chat: Option<Chat>,
     /// The language of explanations for which the caller names none.
     pub language: Language,
+    /// Explanations that the language model writes for an account in a day; after that rules write them.
+    pub daily_limit: u32,
     /// Bytes of the cache of explanations.
     pub cache_bytes: u64,
 }
@@ -34,7 +40,15 @@ pub(super) struct Explainer {
     chat: Option<Chat>,
     language: Language,
     pub(super) explanations: MeteredCache<String, Arc<Explanation>>,
-    in_progress: Mutex<HashMap<String, watch::Receiver<Progress>>>,
+    daily_limit: u32,
+    in_progress: Mutex<HashMap<String, InProgress>>,
+}
+
+/// An explanation that a task writes.
+struct InProgress {
+    progress: watch::Receiver<Progress>,
+    /// The token of the caller that requested it first.
+    token: Option<TokenId>,
 }
 
 /// How far an explanation has come.
@@ -67,6 +81,7 @@ impl Explainer {
         Self {
             chat: settings.chat,
             language: settings.language,
+            daily_limit: settings.daily_limit,
             explanations: MeteredCache::new(
                 "explanations",
                 settings.cache_bytes,
@@ -78,7 +93,7 @@ impl Explainer {
         }
     }
 
-    fn in_progress(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<Progress>>> {
+    fn in_progress(&self) -> MutexGuard<'_, HashMap<String, InProgress>> {
         self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,14 +140,20 @@ impl Library {
         let mut all = explainer.in_progress();
         let in_progress = all.get(&key);
         explainer.explanations.count(in_progress.is_some());
-        if let Some(progress) = in_progress {
-            return Ok(ExplanationInProgress::new(progress.clone()));
+        if let Some(known) = in_progress {
+            return Ok(ExplanationInProgress::new(known.progress.clone()));
         }
-        if all.len() >= MAX_CONCURRENT {
+        let token = self.access.token;
+        let of_client = all.values().filter(|other| other.token == token).count();
+        if all.len() >= MAX_CONCURRENT || of_client >= MAX_CLIENT_CONCURRENT {
             return Err(ServiceError::Overloaded);
         }
         let (progress, watched) = watch::channel(Progress::default());
-        all.insert(key.clone(), watched.clone());
+        let in_progress = InProgress {
+            progress: watched.clone(),
+            token,
+        };
+        all.insert(key.clone(), in_progress);
         let guard = InProgressGuard {
             explainer: Arc::clone(explainer),
             key,
@@ -161,7 +182,7 @@ impl Library {
             return Ok(explanation);
         }
         let facts = self.facts(&layer, &other, None).await?;
-        let explanation = Arc::new(self.write(&facts, language, progress).await);
+        let explanation = Arc::new(self.write(&facts, language, progress).await?);
         // The text of the rules is not cached, because the language model may respond next time.
         if explanation.source == ExplanationSource::Llm {
             cache.insert(key.to_owned(), Arc::clone(&explanation)).await;
@@ -169,16 +190,31 @@ impl Library {
         Ok(explanation)
     }
 
-    async fn write(&self, facts: &Facts, language: Language, progress: &watch::Sender<Progress>) -> Explanation {
+    async fn write(
+        &self,
+        facts: &Facts,
+        language: Language,
+        progress: &watch::Sender<Progress>,
+    ) -> Result<Explanation, ServiceError> {
         let Some(chat) = &self.explainer.chat else {
             let reason = "no language model is configured on this server (`scv serve --llm-url` sets one)";
-            return from_rules(facts, reason.to_owned());
+            return Ok(from_rules(facts, reason.to_owned()));
         };
+        let limit = self.explainer.daily_limit;
+        if !self.store.use_explanation(self.access.account, limit).await? {
+            return Ok(from_rules(
+                facts,
+                format!(
+                    "the language model has written {limit} explanations for your account today, which is the limit: request more \
+                     tomorrow (`scv serve --max-daily-explanations` sets the limit)"
+                ),
+            ));
+        }
         let prompt = Prompt::new(facts, &language);
         let completion = chat.complete(&prompt, |piece| {
             progress.send_modify(|progress| progress.text.push_str(piece));
         });
-        match completion.await {
+        Ok(match completion.await {
             Ok(response) => Explanation {
                 text: response.text,
                 source: ExplanationSource::Llm,
@@ -192,7 +228,7 @@ impl Library {
                 tracing::warn!(%error, details = error.details(), "the language model did not explain");
                 from_rules(facts, error.to_string())
             }
-        }
+        })
     }
 }
 

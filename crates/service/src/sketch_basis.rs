@@ -66,6 +66,7 @@ impl Library {
                     .to_owned(),
             ));
         };
+        self.store.record_change().await?;
         let library = self.for_jobs();
         let replacing = tokio::spawn(async move { library.replace_basis(probe_set, replacement).await });
         tokio::spawn(

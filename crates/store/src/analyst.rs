@@ -5,6 +5,7 @@
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 
+use super::scram::{ITERATIONS, ScramKeys};
 use super::{Store, StoreError};
 
 /// The comment on every role that SCV creates. Roles without it are never changed.
@@ -39,6 +40,12 @@ pub enum AnalystError {
     /// There is no such role.
     #[error("there is no role {0:?}")]
     Unknown(String),
+    /// Analysts may create objects where functions look for operators.
+    #[error(
+        "the role may create objects in the schema {0:?}, and could replace what functions with the owner's rights use: `revoke \
+         create on schema {0} from public`, as new databases have it, and run this command again"
+    )]
+    OpenSchema(String),
     /// The user of the database lacks the rights.
     #[error(
         "the database refuses ({0}): the user of DATABASE_URL must own the schema analytics and have the right to create \
@@ -63,7 +70,7 @@ impl Store {
     /// Each case of [`AnalystError`] except those of dropping; nothing was changed.
     #[tracing::instrument(name = "store.make_analyst", skip_all)]
     pub async fn make_analyst(&self, role: &str, password: Option<&str>) -> Result<(), AnalystError> {
-        // The statement that sets a password contains it, so it must not be logged.
+        // The statement that sets a password contains its verifier, which need not be logged.
         let options = self
             .pool
             .pool()
@@ -100,6 +107,7 @@ impl Store {
 enum RoleError {
     Foreign,
     Unknown,
+    OpenSchema(String),
     Database(sqlx::Error),
 }
 
@@ -113,6 +121,7 @@ fn analyst_error(error: RoleError, role: &str) -> AnalystError {
     let error = match error {
         RoleError::Foreign => return AnalystError::Foreign(role.to_owned()),
         RoleError::Unknown => return AnalystError::Unknown(role.to_owned()),
+        RoleError::OpenSchema(schema) => return AnalystError::OpenSchema(schema),
         RoleError::Database(error) => error,
     };
     let details = error.as_database_error();
@@ -133,7 +142,8 @@ async fn make(connection: &mut PgConnection, role: &str, password: Option<&str>)
         }
     }
     if let Some(password) = password {
-        run(connection, "alter role %1$I password %2$L", &[role, password]).await?;
+        let verifier = verifier(connection, password).await?;
+        run(connection, "alter role %1$I password %2$L", &[role, &verifier]).await?;
     }
     let (owner, operators, database): (String, String, String) = sqlx::query_as(
         "select pg_get_userbyid(ours.nspowner)::text, theirs.nspname::text, current_database()::text
@@ -147,6 +157,20 @@ async fn make(connection: &mut PgConnection, role: &str, password: Option<&str>)
     .await?;
     for right in RIGHTS {
         run(connection, right, &[role, &owner, &operators, &database]).await?;
+    }
+    // Functions of the schema run with its owner's rights, and look for operators in these two.
+    let open: Option<String> = sqlx::query_scalar(
+        "select nspname::text
+           from pg_namespace
+          where (oid = (select relnamespace from pg_class where oid = 'model'::regclass) or nspname = $1)
+            and has_schema_privilege($2, oid, 'create')",
+    )
+    .bind(&operators)
+    .bind(role)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(schema) = open {
+        return Err(RoleError::OpenSchema(schema));
     }
     Ok(())
 }
@@ -174,6 +198,23 @@ async fn is_ours(connection: &mut PgConnection, role: &str) -> sqlx::Result<Opti
     .bind(role)
     .bind(MARK)
     .fetch_optional(connection)
+    .await
+}
+
+/// What PostgreSQL keeps of a password. It takes the place of the password, which the server may log.
+async fn verifier(connection: &mut PgConnection, password: &str) -> sqlx::Result<String> {
+    let salt: Vec<u8> = sqlx::query_scalar("select uuid_send(gen_random_uuid())")
+        .fetch_one(&mut *connection)
+        .await?;
+    let keys = ScramKeys::new(password, &salt);
+    sqlx::query_scalar(
+        "select format('SCRAM-SHA-256$%s:%s$%s:%s', $1::integer, encode($2, 'base64'), encode($3, 'base64'), encode($4, 'base64'))",
+    )
+    .bind(ITERATIONS as i32)
+    .bind(salt)
+    .bind(keys.stored.as_slice())
+    .bind(keys.server.as_slice())
+    .fetch_one(connection)
     .await
 }
 

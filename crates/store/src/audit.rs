@@ -1,12 +1,51 @@
 //! The audit log: which account changed what.
+//!
+//! The entry of a change is written in the transaction of the change, so that there is never one without the other.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, PgExecutor};
 
 use super::rows::RowContext;
 use super::{Store, StoreError};
-use scv_domain::access::{AuditEntry, NewAuditEntry};
+use scv_domain::access::{AuditEntry, AuditRetention, NewAuditEntry};
 use scv_domain::id::{AuditEntryId, TokenId};
 use scv_domain::page::{Page, Slice};
+
+/// The change that a request is about to make. The first transaction that commits meanwhile writes its entry.
+#[derive(Debug, Clone, Default)]
+pub struct CurrentChange(Arc<Mutex<Option<NewAuditEntry>>>);
+
+impl CurrentChange {
+    /// A change begins; that before has ended, whether it was made or not.
+    pub fn begin(&self, entry: Option<NewAuditEntry>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = entry;
+    }
+
+    /// Its entry, unless it has been taken.
+    pub(super) fn take(&self) -> Option<NewAuditEntry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Writes an entry.
+pub(super) async fn insert(database: impl PgExecutor<'_>, entry: &NewAuditEntry) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into audit_entry (account_id, token_id, address, mutation, input, code, further_failures)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        entry.access.account.map(|account| account.0),
+        entry.access.token.map(|token| token.0),
+        entry.address,
+        entry.mutation,
+        entry.input,
+        entry.code,
+        entry.further_failures as i32,
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
 
 struct AuditRow {
     audit_entry_id: i64,
@@ -17,6 +56,7 @@ struct AuditRow {
     mutation: String,
     input: serde_json::Value,
     code: Option<String>,
+    further_failures: i32,
 }
 
 impl TryFrom<AuditRow> for AuditEntry {
@@ -36,30 +76,66 @@ impl TryFrom<AuditRow> for AuditEntry {
             mutation: row.mutation,
             input: row.input,
             code: row.code,
+            further_failures: row.further_failures as u32,
         })
     }
 }
 
 impl Store {
-    /// Writes an entry.
+    /// The same catalogue for a request whose changes are recorded.
+    pub fn recording(&self, change: CurrentChange) -> Self {
+        Self {
+            change: Some(change),
+            ..self.clone()
+        }
+    }
+
+    /// Writes an entry by itself: of mutations that failed, or of a change outside the catalogue.
     ///
     /// # Errors
     /// The database fails.
     #[tracing::instrument(name = "store.put_audit_entry", skip_all)]
     pub async fn put_audit_entry(&self, entry: &NewAuditEntry) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into audit_entry (account_id, token_id, address, mutation, input, code)
-             values ($1, $2, $3, $4, $5, $6)",
-            entry.access.account.map(|account| account.0),
-            entry.access.token.map(|token| token.0),
-            entry.address,
-            entry.mutation,
-            entry.input,
-            entry.code,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        insert(&self.pool, entry).await
+    }
+
+    /// Writes the entry of the change in progress, which has no transaction of its own.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn record_change(&self) -> Result<(), StoreError> {
+        match self.change.as_ref().and_then(CurrentChange::take) {
+            Some(entry) => self.put_audit_entry(&entry).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the entries that need not be kept, and returns how many that were.
+    ///
+    /// # Errors
+    /// The database fails.
+    #[tracing::instrument(name = "store.trim_audit_log", skip_all)]
+    pub async fn trim_audit_log(&self, retention: AuditRetention) -> Result<u64, StoreError> {
+        let old = sqlx::query("delete from audit_entry where at < now() - make_interval(days => $1)")
+            .bind(i32::try_from(retention.days).unwrap_or(i32::MAX))
+            .execute(&self.work)
+            .await?;
+        let mut removed = old.rows_affected();
+        for kind in ["code is null", "code is not null"] {
+            let beyond = format!(
+                "delete from audit_entry
+                  where {kind}
+                    and audit_entry_id <= (select audit_entry_id
+                                             from audit_entry
+                                            where {kind}
+                                            order by audit_entry_id desc
+                                           offset $1
+                                            limit 1)"
+            );
+            let beyond = sqlx::query(AssertSqlSafe(beyond)).bind(i64::from(retention.entries));
+            removed += beyond.execute(&self.work).await?.rows_affected();
+        }
+        Ok(removed)
     }
 
     /// One page of the log, newest entry first.
@@ -70,7 +146,8 @@ impl Store {
     pub async fn audit_page(&self, page: &Page<i64>) -> Result<Slice<AuditEntry>, StoreError> {
         let rows = sqlx::query_as!(
             AuditRow,
-            r#"select audit_entry_id, at, account.name as "account?", token_id, address, mutation, input, code
+            r#"select audit_entry_id, at, account.name as "account?", token_id, address, mutation, input, code,
+                      further_failures
                  from audit_entry
                  left join account using (account_id)
                 where ($1::bigint is null or audit_entry_id < $1)

@@ -12,6 +12,7 @@ mod connections;
 mod dataset;
 mod evaluation;
 mod exemplar;
+mod explanation_use;
 mod functions;
 mod generation;
 mod job;
@@ -26,6 +27,7 @@ mod nearest_versions;
 mod open;
 mod probe;
 mod rows;
+mod scram;
 mod search;
 mod session;
 mod sketch_basis;
@@ -48,6 +50,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgTransaction, Po
 use tokio::sync::Semaphore;
 
 pub use analyst::AnalystError;
+pub use audit::CurrentChange;
 pub use dataset::DatasetLock;
 pub use error::StoreError;
 pub use evaluation::{CellImage, CellKey, EvaluationKey};
@@ -104,6 +107,8 @@ pub struct Store {
     queue: PgPool,
     /// The account whose private models are visible in addition to public ones. `None`: all models are visible.
     viewer: Option<AccountId>,
+    /// The change that the request is about to make.
+    change: Option<CurrentChange>,
     /// What sketches are made with.
     bases: BasisCache,
     generations: Generations,
@@ -159,6 +164,8 @@ pub struct Tx {
     inner: PgTransaction<'static>,
     /// Whether layers lose their vectors.
     deletes: bool,
+    /// Whose entry is written with it.
+    change: Option<CurrentChange>,
     bases: BasisCache,
     generations: Generations,
 }
@@ -202,6 +209,7 @@ impl Store {
             generations: Generations::new(pool(1).connect_lazy_with(options)),
             pool: Connections::of(requests),
             viewer: None,
+            change: None,
             bases: sketch_basis::basis_cache(),
         })
     }
@@ -265,6 +273,7 @@ impl Store {
         Ok(Tx {
             inner: self.pool.begin().await?,
             deletes: false,
+            change: self.change.clone(),
             bases: self.bases.clone(),
             generations: self.generations.clone(),
         })
@@ -307,6 +316,9 @@ impl Tx {
     /// # Errors
     /// The database fails; nothing was written.
     pub async fn commit(mut self) -> Result<(), StoreError> {
+        if let Some(entry) = self.change.as_ref().and_then(CurrentChange::take) {
+            audit::insert(self.connection(), &entry).await?;
+        }
         let deletes = self.deletes;
         let generation = bump_generation(self.connection(), deletes).await?;
         let commit = self.generations.committing();

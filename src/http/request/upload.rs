@@ -17,7 +17,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout_at};
 
-use super::{GraphqlRequest, deadline, too_slow};
+use super::{CheckBeforeFiles, GraphqlRequest, deadline, too_slow};
 use crate::config::Limits;
 use crate::http::error::HttpError;
 
@@ -33,8 +33,13 @@ const MAX_BYTES_BETWEEN_PARTS: usize = 1 << 20;
 /// Reads the parts `operations` and `map`, and the files that `map` refers to.
 ///
 /// # Errors
-/// There are too many bytes or files, a part is missing or invalid, or the body is too slow.
-pub(super) async fn read(payload: Payload, boundary: &str, limits: &Limits) -> Result<GraphqlRequest, HttpError> {
+/// There are too many bytes or files, a part is missing or invalid, the body is too slow, or the check fails.
+pub(super) async fn read(
+    payload: Payload,
+    boundary: &str,
+    limits: &Limits,
+    check: &CheckBeforeFiles<'_>,
+) -> Result<GraphqlRequest, HttpError> {
     let max_bytes = limits
         .upload_bytes
         .saturating_add(limits.body_bytes)
@@ -47,7 +52,13 @@ pub(super) async fn read(payload: Payload, boundary: &str, limits: &Limits) -> R
             part.name().map(str::to_owned).as_deref(),
             part.file_name().map(str::to_owned),
         ) {
-            (Some("operations"), _) => operations = Some(parts.text(&mut part).await?),
+            (Some("operations"), _) => {
+                let text = parts.text(&mut part).await?;
+                if let GraphqlRequest::Single(request) = GraphqlRequest::from_json(&text, limits)? {
+                    check(*request)?;
+                }
+                operations = Some(text);
+            }
             (Some("map"), _) => map = Some(parts.text(&mut part).await?),
             (Some(name), Some(filename)) => {
                 if files.len() >= limits.files {
@@ -91,7 +102,15 @@ pub(super) async fn read(payload: Payload, boundary: &str, limits: &Limits) -> R
         })?;
         for path in paths {
             let copy = file.try_clone().map_err(cannot_store)?;
+            let before = request.uploads.len();
             request.set_upload(&path, copy);
+            if request.uploads.len() == before {
+                return Err(HttpError::bad_request(format!(
+                    "`map` lists {path:?} for the file `{name}`, which the request does not have: write the path of a variable \
+                     that is null in `operations`, such as \"variables.input.file\", with the index of an entry of a list as in \
+                     \"variables.input.files.0\""
+                )));
+            }
         }
     }
     Ok(GraphqlRequest::Single(request))

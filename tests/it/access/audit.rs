@@ -1,6 +1,9 @@
 //! The audit log: who changed what.
 
+use scv_domain::access::AuditRetention;
+use scv_store::{Store, StoreSettings};
 use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
 
 use super::{document, response};
 use crate::support::client::{self, first_error};
@@ -124,5 +127,76 @@ async fn documents_that_are_never_executed_are_not_recorded() {
     let expected =
         json!({ "account": "reader", "mutation": "createModel", "input": { "name": "m" }, "code": "FORBIDDEN" });
     assert_eq!(of_reader, [&expected]);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_mutations_all_fail_has_one_entry() {
+    let server = Server::start().await;
+    let reader = server.api.as_account("reader", "READ").await;
+    let many: String = (0..32)
+        .map(|index| format!("m{index}: createModel(input: {{ name: \"n{index}\" }}) {{ model {{ id }} }} "))
+        .collect();
+    // Only the first one is executed: it cannot be null, so its error is that of the whole response.
+    assert_eq!(
+        reader.error(&format!("mutation {{ {many} }}"), json!({})).await.0,
+        "FORBIDDEN"
+    );
+    let log = "{ auditLog { nodes { account mutation input code furtherFailures } } }";
+    let log = server.api.data(log, json!({})).await["auditLog"]["nodes"].take();
+    let of_reader: Vec<_> = log
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|entry| entry["account"] == "reader")
+        .collect();
+    assert_eq!(of_reader.len(), 1, "{log:#}");
+    assert_eq!(
+        (&of_reader[0]["input"], &of_reader[0]["code"]),
+        (&json!({ "name": "n0" }), &json!("FORBIDDEN"))
+    );
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_no_change_without_its_entry() {
+    let server = Server::start().await;
+    server
+        .execute("alter table audit_entry add constraint no_model check (mutation <> 'createModel')")
+        .await;
+    let create = "mutation { createModel(input: { name: \"m\" }) { model { id } } }";
+    assert_eq!(server.api.error(create, json!({})).await.0, "INTERNAL");
+    let found = server.api.data("{ model(name: \"m\") { id } }", json!({})).await;
+    assert_eq!(found["model"], Value::Null);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_entries_are_removed_and_failures_do_not_displace_changes() {
+    let server = Server::start().await;
+    server
+        .execute(
+            "insert into audit_entry (at, mutation, input, code)
+             select now() - make_interval(days => case when number <= 10 then 40 else 0 end), 'm' || number, '{}',
+                    case when number % 10 > 0 then 'FORBIDDEN' end
+               from generate_series(1, 100) as number",
+        )
+        .await;
+    let options: PgConnectOptions = server.config.database_url.as_deref().unwrap().parse().unwrap();
+    let store = Store::connect(options, StoreSettings::for_writing(1)).await.unwrap();
+    let retention = AuditRetention { days: 30, entries: 5 };
+    assert_eq!(store.trim_audit_log(retention).await.unwrap(), 90);
+    let log = "{ auditLog(first: 100) { nodes { mutation code } } }";
+    let log = server.api.data(log, json!({})).await["auditLog"]["nodes"].take();
+    let names = |is_change: bool| -> Vec<&str> {
+        let entries = log.as_array().unwrap().iter();
+        entries
+            .filter(|entry| entry["code"].is_null() == is_change)
+            .map(|entry| entry["mutation"].as_str().unwrap())
+            .collect()
+    };
+    assert_eq!(names(true), ["m100", "m90", "m80", "m70", "m60"]);
+    assert_eq!(names(false), ["m99", "m98", "m97", "m96", "m95"]);
+    assert_eq!(store.trim_audit_log(retention).await.unwrap(), 0);
     server.stop().await.unwrap();
 }

@@ -200,7 +200,10 @@ async fn search_results_contain_only_what_the_caller_may_see() {
 async fn a_private_model_without_an_owner_is_found_by_administrators_only() {
     let server = Server::start().await;
     let stranger = server.api.as_account("stranger", "WRITE").await;
-    let [of_nobody, public] = [private_model(&server.api, "of nobody").await, stranger.model("public").await];
+    let [of_nobody, public] = [
+        private_model(&server.api, "of nobody").await,
+        stranger.model("public").await,
+    ];
     let weights = |seed| initial_weights(&perceptron(), seed);
     server.api.push_and_wait(&of_nobody, perceptron(), weights(1)).await;
     let version = stranger.push_and_wait(&public, perceptron(), weights(2)).await;

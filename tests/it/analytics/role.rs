@@ -130,6 +130,24 @@ async fn creating_the_role_again_gives_it_a_new_password() {
 }
 
 #[tokio::test]
+async fn the_role_is_not_made_where_it_could_replace_what_functions_use() {
+    let server = Server::start().await;
+    let name = role_name(&server);
+    sqlx::raw_sql("grant create on schema public to public")
+        .execute(&mut owner(&server).await)
+        .await
+        .unwrap();
+    let refused = run(&server, &["--name", &name], "");
+    assert!(
+        failure(&refused).contains("revoke create on schema public from public"),
+        "{refused:?}"
+    );
+    let made = format!("select 1 from pg_roles where rolname = '{name}'");
+    assert!(rows(&mut owner(&server).await, &made).await.is_empty());
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_role_can_read_views_that_are_created_later() {
     let server = Server::start().await;
     let mut database = analyst(&server).await;

@@ -35,11 +35,45 @@ async fn the_number_of_files_per_request_is_limited() {
             "lists 2 variables; the limit is 1",
         ),
         (r#"{"7":["variables.a"]}"#, "a file `7`, which is missing"),
+        (
+            r#"{"0":["variables.a"]}"#,
+            "`map` lists \"variables.a\" for the file `0`",
+        ),
+        (r#"{"0":["a"]}"#, "write the path of a variable"),
         ("[]", "`map` must name the variables"),
     ] {
         let (status, response) = send(1, map).await;
         assert_eq!(status, 400);
         assert!(first_error(&response).1.contains(words), "{response:#}");
+    }
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn files_of_a_request_that_is_refused_anyway_are_not_read() {
+    let server = Server::with(|config| config.limits.upload_bytes = 1_000).await;
+    let reader = server.api.as_account("reader", "READ").await;
+    let large = vec![0; 2_000];
+    let input = json!({ "input": { "modelId": "TW9kZWw6MQ", "dataset": "digits", "weights": null } });
+    let create = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { job { id } } }";
+    let invalid = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { nothing } }";
+    for (api, document, expected) in [
+        (&server.api, create, "PAYLOAD_TOO_LARGE"),
+        (&reader, create, "FORBIDDEN"),
+        (&server.api, invalid, "BAD_USER_INPUT"),
+    ] {
+        let response = api
+            .upload(document, input.clone(), &[("input.weights", &large)])
+            .await
+            .unwrap();
+        assert_eq!(first_error(&response).0, expected, "{response:#}");
+    }
+    let log = "{ auditLog(first: 1) { nodes { account mutation code } } }";
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let expected = json!([{ "account": "reader", "mutation": "createVersion", "code": "FORBIDDEN" }]);
+    while server.api.data(log, json!({})).await["auditLog"]["nodes"] != expected {
+        assert!(std::time::Instant::now() < end, "the refusal is not recorded");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     server.stop().await.unwrap();
 }

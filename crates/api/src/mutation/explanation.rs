@@ -32,7 +32,7 @@ pub struct ExplainSimilarityInput {
     layer_id: ID,
     /// Global id of the second layer.
     other_layer_id: ID,
-    /// Language of the explanation, as a name or code such as `Deutsch` or `pt-BR`. Default: the server's setting.
+    /// Language of the explanation, one of some sixty by their names or codes, such as `Deutsch` or `pt-BR`. Default: the server's setting.
     /// Rules write English only.
     language: Option<String>,
 }

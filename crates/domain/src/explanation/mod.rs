@@ -1,72 +1,23 @@
 //! Explanations of why two layers may compute the same thing: the facts, and the text written from them.
 
+mod language;
 mod prompt;
 mod quote;
 mod rules;
-
-use std::fmt;
-use std::str::FromStr;
 
 use super::diff::{Entry, differences};
 use super::id::{LayerId, ProbeSetId};
 use super::vector::CkaScores;
 use super::version::{Layer, Version};
 
+pub use language::{Language, LanguageError};
 pub use prompt::{MAX_PROMPT_BYTES, Prompt};
-
-/// Maximum length of a language's name, in characters.
-const MAX_LANGUAGE_LENGTH: usize = 32;
 
 /// A similarity with a p-value above this may be due to chance.
 pub const SIGNIFICANCE_LEVEL: f64 = 0.01;
 
 /// Explanations do not distinguish p-values below this, because small p-values come from an approximation.
 const MIN_P_VALUE: f64 = 1e-15;
-
-/// The name or code of a human language, such as `English`, `Deutsch` or `pt-BR`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Language(String);
-
-/// The text is not the name of a language.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a language must be a name or a code of 1 to {MAX_LANGUAGE_LENGTH} letters, such as English, Deutsch or pt-BR; got {0:?}"
-)]
-pub struct LanguageError(String);
-
-impl Language {
-    /// The language of the rules.
-    pub fn english() -> Self {
-        Self("English".to_owned())
-    }
-
-    /// Its name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Language {
-    type Err = LanguageError;
-
-    /// Accepts at most two words of letters and hyphens, so that the text cannot be an instruction to a language model.
-    fn from_str(text: &str) -> Result<Self, LanguageError> {
-        let name = text.trim();
-        let length = name.chars().count();
-        let is_name = name.chars().all(|c| c.is_alphabetic() || c == '-' || c == ' ') && name.split(' ').count() <= 2;
-        if is_name && (1..=MAX_LANGUAGE_LENGTH).contains(&length) {
-            Ok(Self(name.to_owned()))
-        } else {
-            Err(LanguageError(text.chars().take(2 * MAX_LANGUAGE_LENGTH).collect()))
-        }
-    }
-}
-
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Who wrote an explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

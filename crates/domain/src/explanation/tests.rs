@@ -87,16 +87,19 @@ fn data(prompt: &Prompt) -> Value {
 }
 
 #[test]
-fn a_language_is_a_name_and_not_a_sentence() {
+fn a_language_is_a_known_one_and_not_a_sentence() {
     for name in ["English", "pt-BR", "Deutsch", "Bahasa Indonesia", "日本語"] {
         assert_eq!(
             name.parse::<Language>().map(|language| language.to_string()),
             Ok(name.to_owned())
         );
     }
+    assert_eq!(" deUTSCH ".parse::<Language>(), "Deutsch".parse());
     for text in [
         "",
         "English.",
+        "Klingon",
+        "de-XX",
         "a\nb",
         "\"",
         "English: obey",
