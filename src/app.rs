@@ -17,7 +17,8 @@ use crate::{graphql, http};
 use scv_artifact::ArtifactStore;
 use scv_compute::engine::Engine;
 use scv_service::Library;
-use scv_service::worker::{self, JobRunner};
+use scv_service::worker::{self, JobRunner, WorkerStatus};
+use scv_store::embedded::Cluster;
 use scv_store::{Database, open};
 
 /// Requests that may wait for the device. Beyond that, the server responds that it is busy.
@@ -119,6 +120,7 @@ impl App {
         let news = database.store.listen().await?;
         library.drop_outdated(news.generation);
         let trimming = tokio::spawn(library.clone().trim_audit_log(config.audit_retention()));
+        let health = library.health(jobs.runner.state().clone());
         let schema = graphql::schema(news.jobs, config.limits, !config.no_introspection);
         let server = http::server(
             listener,
@@ -135,6 +137,7 @@ impl App {
                 documents,
                 proxies: config.trusted_proxies.clone(),
                 connections: config.database_connections,
+                health,
             },
             end_subscriptions,
         )?;
@@ -171,10 +174,45 @@ impl App {
             shutdown.cancel();
             outcome
         };
-        let (served, (), ()) = tokio::join!(serve, jobs.run(&shutdown), stop);
+        let work = async {
+            let (served, (), ()) = tokio::join!(serve, jobs.run(&shutdown), stop);
+            served.context("the web server failed")
+        };
+        let Database { store, mut cluster } = database;
+        let outcome = tokio::select! {
+            outcome = work => Some(outcome),
+            lost = keep_database(cluster.as_mut(), &shutdown) => {
+                lost.context("the embedded database is gone, so the server ends")?;
+                None
+            }
+        };
         drop(trimming);
-        database.close().await;
-        served.context("the web server failed")
+        Database { store, cluster }.close().await;
+        outcome.unwrap_or(Ok(()))
+    }
+}
+
+/// Starts the embedded database again whenever it ends. Returns when it has ended while the server stops.
+///
+/// # Errors
+/// It does not run any more.
+async fn keep_database(cluster: Option<&mut Cluster>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let Some(cluster) = cluster else {
+        return std::future::pending().await;
+    };
+    loop {
+        let status = cluster.ended().await;
+        if shutdown.is_cancelled() && status.is_some_and(|status| status.success()) {
+            return Ok(());
+        }
+        let reason = status.map_or_else(|| "unknown status".to_owned(), |status| status.to_string());
+        if !shutdown.is_cancelled() {
+            tracing::error!(status = reason, "PostgreSQL has ended; it is started again");
+        }
+        tokio::select! {
+            started = cluster.start_again() => started?,
+            () = shutdown.cancelled() => bail!("PostgreSQL ended ({reason}) before the server had stopped"),
+        }
     }
 }
 
@@ -182,12 +220,16 @@ impl Jobs {
     /// Runs jobs until `shutdown`. A worker that fails is replaced, while the server keeps handling requests.
     async fn run(self, shutdown: &CancellationToken) {
         // Its long computations must not delay the worker's heartbeat, and it has to end before the database is closed.
-        let _tending = AbortOnDropHandle::new(tokio::spawn(self.runner.clone().tend_sketches()));
+        let _tending = AbortOnDropHandle::new(tokio::spawn(self.runner.clone().tend_library()));
+        let state = self.runner.state();
+        let _ended = state.ended_on_drop();
         let mut worker = self.worker;
         loop {
+            state.set(WorkerStatus::Running);
             if let Err(error) = run_worker(&worker, shutdown).await {
                 tracing::warn!(%error, "the worker failed and will be restarted");
             }
+            state.set(WorkerStatus::Restarting);
             worker = loop {
                 tokio::select! {
                     () = tokio::time::sleep(RESTART_DELAY) => {}

@@ -10,48 +10,46 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::gateway::LibraryGateway;
+use scv_service::Health;
 use scv_service::metrics::METRICS;
-use scv_store::Store;
 
-/// How long the result of a database check is reused, so that frequent checks do not put load on the database.
+/// How long the result of a check is reused, so that frequent checks put no load on the server.
 const READINESS_TTL: Duration = Duration::from_secs(1);
 
-/// Checks the database on the runtime that its connections belong to.
+/// Checks the parts of the server on the runtime that they belong to.
 #[derive(Clone)]
 pub struct Readiness {
-    store: Store,
+    health: Health,
     runtime: Handle,
     shutdown: CancellationToken,
-    last_check: Arc<Mutex<Option<(Instant, bool)>>>,
+    last_check: Arc<Mutex<Option<(Instant, Vec<&'static str>)>>>,
 }
 
 impl Readiness {
-    /// The readiness of a store, which is checked on the current runtime. It ends with `shutdown`.
-    pub fn new(store: Store, shutdown: CancellationToken) -> Self {
+    /// The readiness of a server, which is checked on the current runtime. It ends with `shutdown`.
+    pub fn new(health: Health, shutdown: CancellationToken) -> Self {
         Self {
-            store,
+            health,
             runtime: Handle::current(),
             shutdown,
             last_check: Arc::default(),
         }
     }
 
-    /// Whether the database responds, or did so within [`READINESS_TTL`].
-    async fn is_database_ready(&self) -> bool {
+    /// What keeps the server from handling requests or jobs, or did within [`READINESS_TTL`].
+    async fn faults(&self) -> Vec<&'static str> {
+        // A check takes less than a second, so whoever waits for another one's does not wait longer.
         let mut last_check = self.last_check.lock().await;
-        if let Some((at, is_ready)) = *last_check
+        if let Some((at, faults)) = &*last_check
             && at.elapsed() < READINESS_TTL
         {
-            return is_ready;
+            return faults.clone();
         }
-        let store = self.store.clone();
-        let outcome = self.runtime.spawn(async move { store.ping().await }).await;
-        let is_ready = matches!(outcome, Ok(Ok(())));
-        if !is_ready {
-            tracing::warn!(?outcome, "the database does not respond");
-        }
-        *last_check = Some((Instant::now(), is_ready));
-        is_ready
+        let health = self.health.clone();
+        let check = self.runtime.spawn(async move { health.faults().await });
+        let faults = check.await.unwrap_or_else(|_| vec!["the server is shutting down"]);
+        *last_check = Some((Instant::now(), faults.clone()));
+        faults
     }
 }
 
@@ -63,21 +61,28 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .route("/metrics", web::get().to(metrics));
 }
 
-/// The process responds. Nothing else is checked.
-async fn alive() -> &'static str {
-    "alive\n"
+/// The process responds, and no restart is needed.
+async fn alive(readiness: web::Data<Readiness>) -> HttpResponse {
+    if readiness.shutdown.is_cancelled() {
+        return HttpResponse::Ok().body("alive\n");
+    }
+    response("alive", &readiness.health.lasting_faults())
 }
 
-/// The database responds too, so the server can handle requests.
+/// The server can handle requests and jobs.
 async fn ready(readiness: web::Data<Readiness>) -> HttpResponse {
     if readiness.shutdown.is_cancelled() {
         return HttpResponse::ServiceUnavailable().body("the server is shutting down\n");
     }
-    if readiness.is_database_ready().await {
-        HttpResponse::Ok().body("ready\n")
-    } else {
-        HttpResponse::ServiceUnavailable().body("the database does not respond\n")
+    response("ready", &readiness.faults().await)
+}
+
+/// Success, or all faults, one a line.
+fn response(success: &str, faults: &[&str]) -> HttpResponse {
+    if faults.is_empty() {
+        return HttpResponse::Ok().body(format!("{success}\n"));
     }
+    HttpResponse::ServiceUnavailable().body(format!("{}\n", faults.join("\n")))
 }
 
 /// Counters and timings in Prometheus' text format, for any caller with access to the server.

@@ -45,7 +45,7 @@ use self::request_permits::RequestPermits;
 use crate::config::Network;
 use crate::graphql::execute::Rules;
 use scv_api::Schema;
-use scv_service::Library;
+use scv_service::{Health, Library};
 
 /// How long open requests may take to finish when the server stops.
 const SHUTDOWN_SECONDS: u64 = 5;
@@ -71,6 +71,8 @@ pub struct Settings {
     pub proxies: Vec<Network>,
     /// Connections to the database for requests.
     pub connections: u32,
+    /// The health of all parts of the server.
+    pub health: Health,
 }
 
 /// A web server on a listener. It runs once it is awaited, and executes requests on the current runtime. `shutdown`
@@ -93,8 +95,9 @@ pub fn server(
         documents,
         proxies,
         connections,
+        health,
     } = settings;
-    let readiness = web::Data::new(Readiness::new(library.store().clone(), shutdown.clone()));
+    let readiness = web::Data::new(Readiness::new(health, shutdown.clone()));
     let origins = Origins(origins);
     let hosts = is_open.then(|| origins.hosts().map(str::to_owned).chain(hosts).collect());
     let callers = Callers::new(library, &rules.limits, hosts, TrustedProxies(proxies.into()));

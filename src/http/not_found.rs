@@ -10,8 +10,8 @@ const PATHS: &str = "\
   /          the web page
   /graphiql  GraphiQL, a page for trying queries
   /graphql   the GraphQL API
-  /healthz   whether the process responds
-  /readyz    whether the database responds too
+  /healthz   whether the server needs no restart
+  /readyz    whether it can handle requests and jobs
   /metrics   metrics for Prometheus
 ";
 

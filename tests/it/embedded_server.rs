@@ -3,10 +3,11 @@
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::process::{Installation, Process, run_to_exit};
 
@@ -24,6 +25,26 @@ fn refusal(installation: &Installation, command: &mut Command) -> String {
 fn postmaster(installation: &Installation) -> Pid {
     let text = fs::read_to_string(installation.postmaster_pid()).unwrap();
     Pid::from_raw(text.lines().next().unwrap().parse().unwrap())
+}
+
+/// Kills PostgreSQL, as the system does when memory runs out.
+fn kill_postmaster(installation: &Installation) {
+    // It may have ended just now.
+    let _ = kill(postmaster(installation), Signal::SIGKILL);
+}
+
+/// Waits until the server responds with data again.
+async fn wait_for_data(server: &Process) -> Value {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let query = "{ models(first: 10) { nodes { name } } }";
+        let response = server.api.execute(query, json!({})).await.unwrap();
+        if response.get("errors").is_none() {
+            return response["data"]["models"]["nodes"].clone();
+        }
+        assert!(Instant::now() < end, "{response:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
@@ -183,5 +204,73 @@ async fn kept_answers_are_true_although_the_server_does_not_ask_its_database_for
         .iter()
         .find(|cache| cache["name"] == "answers");
     assert!(of_answers.unwrap()["hits"].as_f64().unwrap() >= 20.0, "{caches}");
+    assert!(server.terminate().success());
+}
+
+#[tokio::test]
+async fn a_postgresql_that_is_killed_is_started_again_with_what_it_had() {
+    let installation = Installation::with_database().await;
+    let mut server = Process::start(&installation).await;
+    server.api.model("kept").await;
+    let job = server.api.endless_job().await;
+    server.api.wait_for_job(&job, |job| job["phase"] == "TRAINING").await;
+    kill_postmaster(&installation);
+
+    server.wait_for_log("PostgreSQL has ended; it is started again").await;
+    let models = wait_for_data(&server).await;
+    assert!(
+        models.as_array().unwrap().contains(&json!({ "name": "kept" })),
+        "{models}"
+    );
+    server.api.model("new").await;
+    // The job goes on, or begins again.
+    server.api.wait_for_job(&job, |job| job["phase"] == "TRAINING").await;
+    server.api.cancel(&job).await;
+    assert_eq!(server.api.wait_for_end(&job).await["status"], "CANCELLED");
+    assert!(server.terminate().success());
+    assert!(!installation.postmaster_pid().exists(), "PostgreSQL has been stopped");
+}
+
+#[tokio::test]
+async fn a_postgresql_that_ends_again_and_again_ends_the_server() {
+    let installation = Installation::with_database().await;
+    let mut server = Process::start(&installation).await;
+    let end = Instant::now() + Duration::from_secs(60);
+    // Each time it accepts connections again.
+    while !server.has_ended() {
+        if installation.try_database().await.is_ok() {
+            kill_postmaster(&installation);
+        }
+        assert!(Instant::now() < end, "the server goes on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.wait().code(), Some(1));
+    server
+        .wait_for_log("the embedded database is gone, so the server ends")
+        .await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_without_its_postgresql_ends_soon() {
+    let installation = Installation::with_database().await;
+    let mut server = Process::start(&installation).await;
+    server.api.model("kept").await;
+    let job = server.api.endless_job().await;
+    server.api.wait_for_job(&job, |job| job["phase"] == "TRAINING").await;
+    // It stops, and waits for its job.
+    server.send(Signal::SIGTERM);
+    server.wait_for_log("stopping").await;
+    let start = Instant::now();
+    kill_postmaster(&installation);
+    assert_eq!(server.wait().code(), Some(1));
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    server.wait_for_log("before the server had stopped").await;
+
+    let mut server = Process::start(&installation).await;
+    let models = wait_for_data(&server).await;
+    assert!(
+        models.as_array().unwrap().contains(&json!({ "name": "kept" })),
+        "{models}"
+    );
     assert!(server.terminate().success());
 }

@@ -21,6 +21,7 @@ mod durability;
 mod embedded_server;
 mod evaluation;
 mod explain;
+mod health;
 mod imports;
 mod insight;
 mod jobs;

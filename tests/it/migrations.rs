@@ -172,3 +172,44 @@ async fn models_of_earlier_releases_have_changed_when_their_latest_version_was_r
     let changes: Vec<String> = sqlx::query_scalar(changes).fetch_one(&mut database).await.unwrap();
     assert_eq!(changes, ["2026-03-01", "2026-01-02"]);
 }
+
+#[tokio::test]
+async fn the_indexes_of_other_programs_stay_as_they_are() {
+    let mut database = cluster::database().await.connect().await.unwrap();
+    let foreign = "create extension if not exists vector;
+                   create table foreign_table (place vector(3));
+                   create index foreign_index on foreign_table using hnsw (place vector_l2_ops) with (m = 8)";
+    database.execute(sqlx::raw_sql(foreign)).await.unwrap();
+    let state =
+        "select relfilenode::bigint, array_to_string(reloptions, ',') from pg_class where relname = 'foreign_index'";
+    let before: (i64, String) = sqlx::query_as(state).fetch_one(&mut database).await.unwrap();
+
+    MIGRATIONS.run(&mut database).await.unwrap();
+
+    let after: (i64, String) = sqlx::query_as(state).fetch_one(&mut database).await.unwrap();
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn a_database_with_the_earlier_text_of_a_corrected_migration_is_migrated() {
+    let options = cluster::database().await;
+    let mut database = options.connect().await.unwrap();
+    MIGRATIONS.run_to(23, &mut database).await.unwrap();
+    // The checksum of the text before it was corrected.
+    let earlier = "9d252d26c3b554a2e68ddbf5d161bf723eb8614a431a60d06cb9f138f61538463906487b8f7e37b237317eeaff30d3ca";
+    let is_earlier = "update _sqlx_migrations set checksum = decode($1, 'hex') where version = 4";
+    sqlx::query(is_earlier)
+        .bind(earlier)
+        .execute(&mut database)
+        .await
+        .unwrap();
+
+    let store = Store::connect(options, StoreSettings::for_writing(1)).await.unwrap();
+    store.migrate().await.unwrap();
+    store.close().await;
+    let latest: i64 = sqlx::query_scalar("select max(version) from _sqlx_migrations")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(Some(latest), MIGRATIONS.iter().map(|migration| migration.version).max());
+}

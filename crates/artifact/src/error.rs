@@ -71,9 +71,9 @@ pub enum ArtifactError {
         /// The error of the store.
         cause: object_store::Error,
     },
-    /// The id of the store cannot be read or written.
-    #[error("cannot {action} the id of the artifact store: {cause}")]
-    Id {
+    /// A file of the store's own, beside the objects, cannot be read or written.
+    #[error("cannot {action} the artifact store: {cause}")]
+    Own {
         /// The action that failed.
         action: &'static str,
         /// The error of the store.

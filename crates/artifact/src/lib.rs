@@ -4,17 +4,18 @@
 //! never overwritten with other bytes, and damage is detected on reading.
 
 use std::collections::HashSet;
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
+use nix::sys::statvfs::statvfs;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 
@@ -32,6 +33,9 @@ const CHUNK_BYTES: usize = 8 << 20;
 
 /// The name of the file with the id of a store.
 pub const ID: &str = "id";
+
+/// The name of the file that [`ArtifactStore::probe`] writes.
+const PROBE: &str = "probe";
 
 /// An object that is read in chunks.
 pub struct ObjectStream {
@@ -70,6 +74,7 @@ impl From<Vec<u8>> for ObjectStream {
 #[derive(Debug, Clone)]
 pub struct ArtifactStore {
     objects: Arc<dyn ObjectStore>,
+    directory: Arc<Path>,
 }
 
 impl ArtifactStore {
@@ -95,7 +100,29 @@ impl ArtifactStore {
         let files = LocalFileSystem::new_with_prefix(directory).map_err(|error| refuse(error.into()))?;
         Ok(Self {
             objects: Arc::new(files.with_fsync(true)),
+            directory: directory.into(),
         })
+    }
+
+    /// Writes a small object and reads it.
+    ///
+    /// # Errors
+    /// It cannot be written or read.
+    pub async fn probe(&self) -> Result<(), ArtifactError> {
+        let refuse = |cause| ArtifactError::Own {
+            action: "write and read a small object in",
+            cause,
+        };
+        let place = PROBE.into();
+        self.objects.put(&place, PROBE.into()).await.map_err(refuse)?;
+        let found = self.objects.get(&place).await.map_err(refuse)?;
+        found.bytes().await.map(drop).map_err(refuse)
+    }
+
+    /// Bytes that are free where the objects are; `None` if the system does not say.
+    pub fn free_bytes(&self) -> Option<u64> {
+        let found = statvfs(&*self.directory).ok()?;
+        Some(found.blocks_available().saturating_mul(found.fragment_size()))
     }
 
     /// The id of the store; `None` if it has none yet.
@@ -103,7 +130,10 @@ impl ArtifactStore {
     /// # Errors
     /// It cannot be read.
     pub async fn id(&self) -> Result<Option<String>, ArtifactError> {
-        let refuse = |cause| ArtifactError::Id { action: "read", cause };
+        let refuse = |cause| ArtifactError::Own {
+            action: "read the id of",
+            cause,
+        };
         let bytes = match self.objects.get(&ID.into()).await {
             Ok(found) => found.bytes().await.map_err(refuse)?,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
@@ -121,10 +151,10 @@ impl ArtifactStore {
         let written = self
             .objects
             .put_opts(&place, format!("{id}\n").into(), PutMode::Create.into());
-        written
-            .await
-            .map(drop)
-            .map_err(|cause| ArtifactError::Id { action: "write", cause })
+        written.await.map(drop).map_err(|cause| ArtifactError::Own {
+            action: "write the id of",
+            cause,
+        })
     }
 
     /// Whether there is an object of this key. Its content is not checked.
@@ -139,18 +169,34 @@ impl ArtifactStore {
         }
     }
 
-    /// Stores `bytes` and returns their key. An intact object that exists already is not written again.
+    /// Stores `bytes` and returns their key. An intact object that exists already is not written again, but counts as new for
+    /// [`ArtifactStore::trim`].
     ///
     /// # Errors
     /// [`ArtifactError::Full`] or another failure to write; then nothing is stored.
     pub async fn put(&self, kind: ArtifactKind, bytes: impl Into<Bytes>) -> Result<ArtifactKey, ArtifactError> {
         let bytes: Bytes = bytes.into();
         let key = key_of(kind, bytes.clone()).await?;
-        // A damaged object is replaced.
-        if !self.is_intact(&key).await? {
+        // Marked first: then it is not deleted while it is checked. A damaged object is replaced.
+        if !self.touch(&key).await? || !self.is_intact(&key).await? {
             self.write(&key, bytes).await?;
         }
         Ok(key)
+    }
+
+    /// Makes an object count as new. Returns whether there is one.
+    async fn touch(&self, key: &ArtifactKey) -> Result<bool, ArtifactError> {
+        let file = self.directory.join(key.to_string());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the timestamps of files come from the clock of this machine"
+        )]
+        let touched = tokio::task::spawn_blocking(move || File::open(file)?.set_modified(SystemTime::now())).await;
+        match touched.map_err(|cause| ArtifactError::Hashing { cause })? {
+            Ok(()) => Ok(true),
+            // Whatever is wrong with it shows when it is read or written.
+            Err(_) => Ok(false),
+        }
     }
 
     /// Whether an object exists and is intact.
@@ -263,7 +309,7 @@ impl ArtifactStore {
     }
 
     /// Deletes objects of a kind, oldest first, until the rest takes at most `limit` bytes. Returns how many were deleted. The
-    /// `kept` objects stay, and so do objects that were written within `grace`.
+    /// `kept` objects stay, and so do objects that were put within `grace`.
     ///
     /// # Errors
     /// The store fails; some objects may have been deleted.
@@ -295,7 +341,7 @@ impl ArtifactStore {
             let Ok(key) = object.location.to_string().parse::<ArtifactKey>() else {
                 continue;
             };
-            if kept.contains(&key) {
+            if kept.contains(&key) || self.is_newer(&key, latest).await? {
                 continue;
             }
             self.delete(&key).await?;
@@ -303,6 +349,17 @@ impl ArtifactStore {
             deleted += 1;
         }
         Ok(deleted)
+    }
+}
+
+impl ArtifactStore {
+    /// Whether an object was put after a time. One that is gone was not.
+    async fn is_newer(&self, key: &ArtifactKey, time: DateTime<Utc>) -> Result<bool, ArtifactError> {
+        match self.objects.head(&location(key)).await {
+            Ok(found) => Ok(found.last_modified > time),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(ArtifactError::from_store("find", *key, error)),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, select_biased, unbounded};
 use tokio::sync::{Semaphore, oneshot};
@@ -20,9 +20,13 @@ use super::error::ComputeError;
 use super::task::{DeviceContext, Task};
 use share::RequestShare;
 
+mod pulse;
 mod share;
+
 #[cfg(test)]
 mod tests;
+
+use pulse::Pulse;
 
 /// The backward pass walks the graph recursively, a few frames per operation: deep networks need a larger stack than a
 /// thread has by default.
@@ -49,6 +53,7 @@ enum Priority {
 struct Shared {
     device: String,
     memory: Arc<Mutex<Option<DeviceMemory>>>,
+    pulse: Arc<Pulse>,
     /// Taken only on drop, so that the thread sees the end of the queues before it is joined.
     queues: Option<Queues>,
     /// The slots of the queue, for tasks that wait for their turn.
@@ -71,18 +76,21 @@ struct Worker {
     requests: Receiver<Work>,
     /// Of the time, while jobs want it too.
     share: Mutex<RequestShare>,
+    pulse: Arc<Pulse>,
 }
 
 impl Worker {
     /// Between two steps of a job, the first of which began at `since`: runs pending requests for as long as their share lasts.
     /// Returns when the next step begins.
     fn run_pending_requests(self: &Arc<Self>, since: Instant) -> Instant {
+        self.pulse.beat();
         let mut now = Instant::now();
         self.share().job_ran(now - since);
         while self.share().is_left()
             && let Ok(work) = self.requests.try_recv()
         {
             work(self);
+            self.pulse.beat();
             let started = std::mem::replace(&mut now, Instant::now());
             self.share().request_ran(now - started);
         }
@@ -106,15 +114,27 @@ impl Engine {
         let (jobs, waiting_jobs) = unbounded();
         let (requests, waiting_requests) = unbounded();
         let last_memory = Arc::clone(&memory);
+        let pulse = Arc::new(Pulse::new());
+        let own_pulse = Arc::clone(&pulse);
         let thread = Builder::new()
             .name("compute".to_owned())
             .stack_size(STACK_BYTES)
-            .spawn(move || serve(&open, &waiting_jobs, waiting_requests, &last_memory))
+            .spawn(move || {
+                let context = DeviceContext::new(open.device().clone());
+                let worker = Worker {
+                    context,
+                    requests: waiting_requests,
+                    share: Mutex::default(),
+                    pulse: own_pulse,
+                };
+                serve(&open, &waiting_jobs, &Arc::new(worker), &last_memory);
+            })
             .map_err(|error| ComputeError::NoDevice(format!("cannot start a thread for {device}: {error}")))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 device,
                 memory,
+                pulse,
                 queues: Some(Queues { jobs, requests }),
                 slots: Arc::new(Semaphore::new(queue.max(1))),
                 thread: Some(thread),
@@ -135,6 +155,16 @@ impl Engine {
     /// A description of the device for the log and the API.
     pub fn device(&self) -> &str {
         &self.shared.device
+    }
+
+    /// Whether the thread has ended, although there are handles: nothing can be computed any more.
+    pub fn has_ended(&self) -> bool {
+        self.shared.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// How long the task in progress has not ended a step; `None` if there is none.
+    pub fn silence(&self) -> Option<Duration> {
+        self.shared.pulse.silence()
     }
 
     /// The memory of the GPU, as it was when the last task ended; `None` for the CPU.
@@ -216,14 +246,9 @@ impl Drop for CancelOnDrop {
 }
 
 /// Runs tasks until all handles are gone.
-fn serve(open: &OpenDevice, jobs: &Receiver<Work>, requests: Receiver<Work>, memory: &Mutex<Option<DeviceMemory>>) {
+fn serve(open: &OpenDevice, jobs: &Receiver<Work>, worker: &Arc<Worker>, memory: &Mutex<Option<DeviceMemory>>) {
     let read_memory = || *memory.lock().unwrap_or_else(PoisonError::into_inner) = open.memory();
     read_memory();
-    let worker = Arc::new(Worker {
-        context: DeviceContext::new(open.device().clone()),
-        requests,
-        share: Mutex::default(),
-    });
     // A job first: it runs pending requests between its steps, and so neither keeps the other waiting for ever.
     let next = || {
         select_biased! {
@@ -232,12 +257,14 @@ fn serve(open: &OpenDevice, jobs: &Receiver<Work>, requests: Receiver<Work>, mem
         }
     };
     while let Ok(work) = next() {
-        work(&worker);
+        worker.pulse.beat();
+        work(worker);
+        worker.pulse.rest();
         read_memory();
     }
     // The end of the jobs may be seen before that of the requests.
     for work in &worker.requests {
-        work(&worker);
+        work(worker);
     }
 }
 

@@ -1,10 +1,13 @@
 //! The artifact store belongs to the catalogue: both have the same id, which is compared when a server starts.
 //!
 //! Without this, a server whose folder is not mounted, or which has a folder of its own beside the one that the other servers of its
-//! database share, would miss objects that the catalogue names.
+//! database share, would miss objects that the catalogue names. So the server also knows which objects nothing needs any more.
+
+use std::collections::HashSet;
+use std::time::Duration;
 
 use super::{Library, ServiceError};
-use scv_artifact::{ArtifactError, ArtifactKey};
+use scv_artifact::{ArtifactError, ArtifactKey, ArtifactKind};
 use scv_dataset::DIGITS_NAME;
 use scv_store::{StoreError, Tx};
 
@@ -69,6 +72,51 @@ impl Library {
             }
         }
         Ok(keys.is_empty() && !was_used)
+    }
+}
+
+/// The kinds of objects that are deleted when the catalogue does not need them. Pictures and imports have rules of their own.
+const COLLECTED: [ArtifactKind; 5] = [
+    ArtifactKind::Weights,
+    ArtifactKind::Onnx,
+    ArtifactKind::Activations,
+    ArtifactKind::Images,
+    ArtifactKind::Labels,
+];
+
+/// How long an object stays that the catalogue does not need: a request or a job may be about to write the row that does.
+const MIN_AGE: Duration = Duration::from_secs(24 * 3_600);
+
+/// How often unneeded objects are looked for.
+const COLLECTION_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
+
+impl Library {
+    /// Deletes objects that the catalogue does not need, a few times a day. Never ends.
+    pub(super) async fn collect_artifacts(&self) {
+        loop {
+            tokio::time::sleep(COLLECTION_INTERVAL).await;
+            match self.delete_unneeded_artifacts().await {
+                Ok(0) => {}
+                Ok(deleted) => tracing::info!(deleted, "deleted artifacts that nothing needs"),
+                Err(error) => tracing::warn!(%error, "artifacts that nothing needs could not be deleted"),
+            }
+        }
+    }
+
+    /// Deletes the objects that the catalogue does not need, such as those of requests that failed and of versions that were
+    /// deleted. Returns how many. Those that were put within the last day stay.
+    ///
+    /// # Errors
+    /// The database or the store fails.
+    pub async fn delete_unneeded_artifacts(&self) -> Result<usize, ServiceError> {
+        let needed = self.store.needed_artifacts().await?;
+        let needed: Result<HashSet<ArtifactKey>, _> = needed.iter().map(|key| key.parse()).collect();
+        let needed = needed.map_err(ArtifactError::Key)?;
+        let mut deleted = 0;
+        for kind in COLLECTED {
+            deleted += self.artifacts.trim(kind, 0, &needed, MIN_AGE).await?;
+        }
+        Ok(deleted)
     }
 }
 

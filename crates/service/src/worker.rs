@@ -11,7 +11,10 @@ mod import;
 mod layers;
 mod perform;
 mod reporter;
+mod state;
 mod synthesize;
+
+pub use state::{WorkerState, WorkerStatus};
 
 use std::time::Duration;
 
@@ -107,6 +110,7 @@ fn utils(store: &Store) -> WorkerUtils {
 pub struct JobRunner {
     library: Library,
     process: ProcessId,
+    state: WorkerState,
 }
 
 impl JobRunner {
@@ -115,12 +119,19 @@ impl JobRunner {
         Self {
             library: library.for_jobs(),
             process: ProcessId::draw(),
+            state: WorkerState::new(),
         }
     }
 
-    /// Keeps the sketches fitted to the layers that jobs write. Never ends; what it is doing when it is dropped is done again later.
-    pub async fn tend_sketches(self) {
-        self.library.tend_bases().await;
+    /// Whether its worker runs, which whoever runs the worker keeps up to date.
+    pub fn state(&self) -> &WorkerState {
+        &self.state
+    }
+
+    /// Keeps the sketches fitted to the layers that jobs write, and deletes artifacts that nothing needs. Never ends; what it is doing
+    /// when it is dropped is done again later.
+    pub async fn tend_library(self) {
+        tokio::join!(self.library.tend_bases(), self.library.collect_artifacts());
     }
 
     /// A worker ready to run. It takes one job at a time, because there is one device. If it gives no heartbeat for as long as
@@ -211,14 +222,14 @@ impl JobRunner {
     /// Shows users that a job waits for its next attempt, and why.
     async fn postpone(&self, job: &Job, failure: &Failure) -> Result<(), ServiceError> {
         let mut tx = self.library.store.begin().await?;
-        tx.postpone_job(job.id, Some(failure)).await?;
+        tx.postpone_job(job.id, self.process, Some(failure)).await?;
         tx.commit().await?;
         Ok(())
     }
 
     async fn mark_requeued(&self, id: JobId) -> Result<(), ServiceError> {
         let mut tx = self.library.store.begin().await?;
-        tx.release_job(id).await?;
+        tx.release_job(id, self.process).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -105,6 +105,8 @@ pub struct Store {
     work: PgPool,
     /// Connections for the queue alone, so requests that wait for one another cannot delay the end of a job.
     queue: PgPool,
+    /// One connection for [`Store::ping`], which must not wait for requests or jobs.
+    health: PgPool,
     /// The account whose private models are visible in addition to public ones. `None`: all models are visible.
     viewer: Option<AccountId>,
     /// The change that the request is about to make.
@@ -204,6 +206,7 @@ impl Store {
             ),
             vectors,
             queue: pool(QUEUE_CONNECTIONS).connect_lazy_with(options.clone()),
+            health: pool(1).connect_lazy_with(options.clone()),
             work,
             // On a connection of its own: kept answers do not wait until a search returns one.
             generations: Generations::new(pool(1).connect_lazy_with(options)),
@@ -279,12 +282,12 @@ impl Store {
         })
     }
 
-    /// Checks that the database responds.
+    /// Checks that the database responds, however busy requests and jobs are.
     ///
     /// # Errors
     /// It does not respond.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query_scalar!("select 1 as one").fetch_one(&self.pool).await?;
+        sqlx::query_scalar!("select 1 as one").fetch_one(&self.health).await?;
         Ok(())
     }
 
@@ -295,6 +298,7 @@ impl Store {
 
     /// Closes all connections, waiting for those in use.
     pub async fn close(&self) {
+        self.health.close().await;
         self.queue.close().await;
         self.work.close().await;
         self.pool.pool().close().await;

@@ -152,6 +152,11 @@ impl Installation {
 
     /// A connection to the embedded database of the running server.
     pub async fn database(&self) -> sqlx::PgConnection {
+        self.try_database().await.unwrap()
+    }
+
+    /// A connection to the embedded database, if it accepts one.
+    pub async fn try_database(&self) -> sqlx::Result<sqlx::PgConnection> {
         use sqlx::ConnectOptions;
         sqlx::postgres::PgConnectOptions::new_without_pgpass()
             .socket(self.data_dir().join("socket"))
@@ -159,7 +164,6 @@ impl Installation {
             .database("scv")
             .connect()
             .await
-            .unwrap()
     }
 }
 
@@ -261,6 +265,11 @@ impl Process {
     /// Sends a signal.
     pub fn send(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits until the process has ended.

@@ -243,3 +243,19 @@ fn an_engine_does_not_start_without_its_device() {
         Err(ComputeError::NoDevice(_))
     ));
 }
+
+#[tokio::test]
+async fn whether_the_thread_is_alive_and_busy_is_seen_from_outside() {
+    let engine = engine(1);
+    assert!(!engine.has_ended());
+    let (running, release) = occupied(&engine).await;
+    assert!(engine.silence().is_some(), "a task is in progress");
+    drop(release);
+    running.await.unwrap();
+    // It rests once the next task has been replied to and the thread waits again.
+    engine.call(Control::unwatched(), |_| ()).await.unwrap();
+    while engine.silence().is_some() {
+        std::thread::yield_now();
+    }
+    assert!(!engine.has_ended());
+}

@@ -153,6 +153,20 @@ pub enum EmbeddedError {
         log: String,
     },
 
+    /// The server ended again and again while it was used.
+    #[error(
+        "PostgreSQL was started again {restarts} times within {minutes} minutes and has ended once more; its log in {logs} says why, or \
+         the system's log if something killed it"
+    )]
+    KeepsEnding {
+        /// How often it was started again.
+        restarts: usize,
+        /// Within how many minutes.
+        minutes: u64,
+        /// The folder with its log.
+        logs: PathBuf,
+    },
+
     /// The server did not accept a connection in time.
     #[error("PostgreSQL did not accept a connection within {seconds} seconds; the last lines of its log:\n{log}")]
     TooSlow {

@@ -11,7 +11,8 @@
 //! socket/            its socket, unless the path is too long for one
 //! ```
 //!
-//! If SCV is killed, its PostgreSQL keeps running. The next start stops it, and the new server recovers.
+//! If SCV is killed, its PostgreSQL keeps running. The next start stops it, and the new server recovers. If PostgreSQL ends while SCV
+//! runs, it is started again ([`Cluster::start_again`]).
 
 mod account;
 mod cluster;
@@ -22,6 +23,7 @@ mod log;
 mod package;
 mod pgvector;
 mod postmaster;
+mod restart;
 mod version;
 
 #[cfg(test)]
@@ -74,8 +76,10 @@ pub struct Settings {
 pub struct Cluster {
     postmaster: Postmaster,
     options: PgConnectOptions,
+    /// When it was started again.
+    restarts: Vec<Instant>,
     // Dropped last, so the directory stays locked until the server has received its signal.
-    _directory: DataDirectory,
+    origin: Origin,
 }
 
 impl Cluster {
@@ -97,54 +101,85 @@ impl Cluster {
 /// Starts PostgreSQL on the data directory and waits until the database `scv` can be used. Creates the cluster if there is
 /// none.
 pub async fn start(settings: Settings) -> Result<Cluster, EmbeddedError> {
-    let mut installation = Installation::find(settings.postgres_dir.as_deref(), &settings.cache_dir)?;
-    let directory = DataDirectory::open(&settings.data_dir)?;
-    let cluster = directory.cluster();
-    let account = Account::for_cluster(&cluster)?;
-    let advice = "run scripts/setup as root, or move it to a folder that all users may enter";
-    if account.check_reaches(&installation.bin, advice).is_err() {
-        installation = installation.into_cache(&settings.cache_dir)?;
-    }
-    account.check_reaches(&installation.bin, advice)?;
-    account.check_reaches(
-        &directory.path,
-        "choose another directory with --data-dir, such as /var/lib/scv",
-    )?;
-
-    cluster::prepare(&directory, &installation, &account).await?;
-    postmaster::stop_leftover(&cluster).await?;
-    let socket_folder = directory.socket_folder(&account)?;
-    let configuration = cluster::configure(&directory)?;
-    let messages = directory.path.join("postgres.log");
-    let postmaster = Postmaster::launch(Launch {
-        installation: &installation,
-        account: &account,
-        cluster: &cluster,
-        configuration: &configuration,
-        socket_folder: &socket_folder,
-        messages: File::create(&messages).map_err(io_error("write", &messages))?,
-    })?;
-
-    let options = as_owner(&socket_folder);
-    let mut starting = Starting {
-        postmaster,
-        messages: &messages,
-        cluster: &cluster,
-    };
-    let mut connection = starting.first_connection(&options.clone().database("postgres")).await?;
-    let created = cluster::create_database(&mut connection).await;
-    created.map_err(|cause| EmbeddedError::Refused {
-        action: "create the database",
-        cause,
-    })?;
-    // If this fails, the server detects the closed connection.
-    let _ = connection.close().await;
-    tracing::info!(directory = %directory.path.display(), major = installation.major, "PostgreSQL is running");
+    let origin = Origin::prepare(&settings).await?;
+    let (postmaster, options) = origin.launch().await?;
     Ok(Cluster {
-        postmaster: starting.postmaster,
-        options: options.database(DATABASE),
-        _directory: directory,
+        postmaster,
+        options,
+        restarts: Vec::new(),
+        origin,
     })
+}
+
+/// What PostgreSQL is started from.
+#[derive(Debug)]
+struct Origin {
+    installation: Installation,
+    account: Account,
+    directory: DataDirectory,
+}
+
+impl Origin {
+    /// Locks the data directory, finds PostgreSQL and creates the cluster if there is none.
+    async fn prepare(settings: &Settings) -> Result<Self, EmbeddedError> {
+        let mut installation = Installation::find(settings.postgres_dir.as_deref(), &settings.cache_dir)?;
+        let directory = DataDirectory::open(&settings.data_dir)?;
+        let account = Account::for_cluster(&directory.cluster())?;
+        let advice = "run scripts/setup as root, or move it to a folder that all users may enter";
+        if account.check_reaches(&installation.bin, advice).is_err() {
+            installation = installation.into_cache(&settings.cache_dir)?;
+        }
+        account.check_reaches(&installation.bin, advice)?;
+        account.check_reaches(
+            &directory.path,
+            "choose another directory with --data-dir, such as /var/lib/scv",
+        )?;
+        cluster::prepare(&directory, &installation, &account).await?;
+        Ok(Self {
+            installation,
+            account,
+            directory,
+        })
+    }
+
+    /// Starts PostgreSQL and waits until the database `scv` can be used. One that an earlier run left behind is stopped.
+    async fn launch(&self) -> Result<(Postmaster, PgConnectOptions), EmbeddedError> {
+        let Self {
+            installation,
+            account,
+            directory,
+        } = self;
+        let cluster = directory.cluster();
+        postmaster::stop_leftover(&cluster).await?;
+        let socket_folder = directory.socket_folder(account)?;
+        let configuration = cluster::configure(directory)?;
+        let messages = directory.path.join("postgres.log");
+        let postmaster = Postmaster::launch(Launch {
+            installation,
+            account,
+            cluster: &cluster,
+            configuration: &configuration,
+            socket_folder: &socket_folder,
+            messages: File::create(&messages).map_err(io_error("write", &messages))?,
+        })?;
+
+        let options = as_owner(&socket_folder);
+        let mut starting = Starting {
+            postmaster,
+            messages: &messages,
+            cluster: &cluster,
+        };
+        let mut connection = starting.first_connection(&options.clone().database("postgres")).await?;
+        let created = cluster::create_database(&mut connection).await;
+        created.map_err(|cause| EmbeddedError::Refused {
+            action: "create the database",
+            cause,
+        })?;
+        // If this fails, the server detects the closed connection.
+        let _ = connection.close().await;
+        tracing::info!(directory = %directory.path.display(), major = installation.major, "PostgreSQL is running");
+        Ok((starting.postmaster, options.database(DATABASE)))
+    }
 }
 
 /// The options for connecting to a server that already runs on a data directory. `None` if there is none or it refuses.

@@ -87,6 +87,11 @@ impl Postmaster {
         self.child.try_wait().ok().flatten()
     }
 
+    /// Waits until the server has exited. The status is not known if another part of the program has collected it.
+    pub async fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.wait().await.ok()
+    }
+
     /// Stops the server in the most orderly way that works.
     pub async fn stop(mut self) {
         for (signal, limit) in SHUTDOWN {

@@ -65,39 +65,52 @@ impl Tx {
         .transpose()
     }
 
-    /// Returns a running job and its version to the queue, as if this attempt had not started.
+    /// Returns a job that a process runs, and its version, to the queue, as if this attempt had not started.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn release_job(&mut self, id: JobId) -> Result<(), StoreError> {
+    pub async fn release_job(&mut self, id: JobId, process: ProcessId) -> Result<(), StoreError> {
         sqlx::query!(
             "update job
                 set attempts = attempts - 1
               where job_id = $1
+                and process_id = $2
                 and status = 'RUNNING'",
             id.0,
+            process.0,
         )
         .execute(self.connection())
         .await?;
-        self.postpone_job(id, None).await
+        self.postpone_job(id, process, None).await
     }
 
-    /// Returns a running job and its version to the queue, with the reason why this attempt failed.
+    /// Returns a job that a process runs, and its version, to the queue, with the reason why this attempt failed. One that another
+    /// process has taken over stays as it is.
     ///
     /// # Errors
     /// The database fails.
-    pub async fn postpone_job(&mut self, id: JobId, failure: Option<&Failure>) -> Result<(), StoreError> {
-        sqlx::query!(
+    pub async fn postpone_job(
+        &mut self,
+        id: JobId,
+        process: ProcessId,
+        failure: Option<&Failure>,
+    ) -> Result<(), StoreError> {
+        let postponed = sqlx::query!(
             "update job
                 set status = 'QUEUED', phase = 'QUEUED', progress = 0, epochs = '[]', started_at = null,
-                    failure = case when cancel_requested then failure else $2 end
+                    failure = case when cancel_requested then failure else $3 end
               where job_id = $1
+                and process_id = $2
                 and status = 'RUNNING'",
             id.0,
+            process.0,
             failure.map(|failure| serde_json::json!(failure)),
         )
         .execute(self.connection())
         .await?;
+        if postponed.rows_affected() == 0 {
+            return Ok(());
+        }
         sqlx::query!(
             "update version
                 set status = 'QUEUED'
