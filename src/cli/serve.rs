@@ -21,6 +21,10 @@ impl Serve {
             return Ok(());
         };
         let app = app?;
+        // Uploads are written there, without a name. The system's folder is in memory on many machines.
+        if let Err(folder) = tempfile::env::override_temp_dir(&self.config.data_dir) {
+            tracing::warn!(folder = %folder.display(), "uploads are written to another folder than the data directory");
+        }
         tracing::info!("listening on http://{}", app.address());
         app.run(shutdown).await
     }

@@ -5,7 +5,12 @@ use std::path::Path;
 
 use scv::app::App;
 use scv::config::Config;
+use scv_artifact::{ArtifactKey, ArtifactKind, ArtifactStore};
+use scv_compute::engine::Engine;
+use scv_service::Library;
+use serde_json::json;
 
+use crate::support::client::first_error;
 use crate::support::networks::{initial_weights, perceptron};
 use crate::support::server::Server;
 
@@ -94,5 +99,70 @@ async fn a_folder_without_an_id_is_taken_if_it_has_what_the_database_names() {
     assert!(message.contains("mount"), "{message}");
     App::build(&server.config).await.unwrap();
     assert_ne!(fs::read_to_string(&id).unwrap(), before);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn objects_that_nothing_needs_are_deleted_after_a_day() {
+    let server = Server::start().await;
+    let model = server.api.model("m").await;
+    let weights = initial_weights(&perceptron(), 1);
+    server.api.push_and_wait(&model, perceptron(), weights.clone()).await;
+    let artifacts = ArtifactStore::open(&server.config.data_dir.join("artifacts")).unwrap();
+    let [old, new, again] = ["old", "new", "again"].map(str::as_bytes);
+    let kind = ArtifactKind::Weights;
+    let old = artifacts.put(kind, old).await.unwrap();
+    artifacts.put(kind, again).await.unwrap();
+    for file in fs::read_dir(server.config.data_dir.join("artifacts/weights")).unwrap() {
+        let file = fs::File::options().write(true).open(file.unwrap().path()).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+    let new = artifacts.put(kind, new).await.unwrap();
+    // It exists, and a request that puts it again is about to need it.
+    let again = artifacts.put(kind, again).await.unwrap();
+
+    let database = scv_store::open(&server.config.database()).await.unwrap();
+    let engine = Engine::start("cpu".parse().unwrap(), 1).unwrap();
+    let settings = server.config.library().unwrap();
+    let library = Library::new(database.store.clone(), artifacts.clone(), engine, settings);
+    assert_eq!(library.delete_unneeded_artifacts().await.unwrap(), 1);
+    assert!(!artifacts.contains(&old).await.unwrap());
+    for key in [new, again, ArtifactKey::of(kind, &weights)] {
+        assert!(artifacts.contains(&key).await.unwrap(), "{key}");
+    }
+    drop(library);
+    database.close().await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_stored_for_a_version_that_cannot_be_registered() {
+    let server = Server::start().await;
+    let model = server.api.model("m").await;
+    server
+        .api
+        .data(
+            "mutation($id: ID!) { deleteModel(input: { id: $id }) { model { id } } }",
+            json!({ "id": model }),
+        )
+        .await;
+    server.api.model("taken").await;
+    let weights = initial_weights(&perceptron(), 1);
+    for target in [json!({ "modelId": model }), json!({ "newModel": { "name": "taken" } })] {
+        let mut input = json!({ "dataset": "digits", "blocks": perceptron(), "weights": null });
+        input
+            .as_object_mut()
+            .unwrap()
+            .extend(target.as_object().unwrap().clone());
+        let query = "mutation($input: CreateVersionInput!) { createVersion(input: $input) { version { id } } }";
+        let response = server
+            .api
+            .upload(query, json!({ "input": input }), &[("input.weights", &weights)])
+            .await
+            .unwrap();
+        let (code, message) = first_error(&response);
+        assert!(["NOT_FOUND", "CONFLICT"].contains(&&*code), "{code}: {message}");
+    }
+    assert!(!server.config.data_dir.join("artifacts/weights").exists());
     server.stop().await.unwrap();
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
-use sqlx::{ConnectOptions, PgConnection, query_scalar};
+use sqlx::{ConnectOptions, Connection as _, PgConnection, query, query_scalar};
 
-use crate::support::networks::small_cnn;
+use crate::support::networks::{initial_weights, perceptron, small_cnn};
 use crate::support::process::{Installation, Process};
 use crate::support::{cluster, rows};
 
@@ -120,5 +120,39 @@ async fn two_servers_run_each_job_once() {
     for server in &mut servers {
         assert!(server.terminate().success());
         assert_eq!(server.warnings(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn of_two_equal_networks_that_two_servers_ingest_at_the_same_moment_one_is_a_duplicate() {
+    let (mut servers, mut connection) = pair(30).await;
+    let model = servers[0].api.model("m").await;
+    // Both jobs wait for this lock in the transactions that write their results.
+    let mut lock = connection.begin().await.unwrap();
+    query("select from dataset for no key update")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let weights = initial_weights(&perceptron(), 1);
+    let mut jobs = Vec::new();
+    for server in &servers {
+        jobs.push(server.api.push(&model, perceptron(), weights.clone()).await);
+    }
+    let waiting =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let end = Instant::now() + Duration::from_secs(60);
+    while query_scalar::<_, i64>(waiting).fetch_one(&mut *lock).await.unwrap() < 2 {
+        assert!(Instant::now() < end, "the jobs do not wait for the lock");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    lock.rollback().await.unwrap();
+    for job in &jobs {
+        servers[0].api.wait_for_success(job).await;
+    }
+    let duplicates = "select count(*) from version where duplicate_of is not null";
+    let duplicates: i64 = query_scalar(duplicates).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(duplicates, 1);
+    for server in &mut servers {
+        assert!(server.terminate().success());
     }
 }

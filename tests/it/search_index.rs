@@ -339,3 +339,25 @@ fn missing_probe_set() -> Value {
     use scv_api::id::GlobalId as _;
     json!(scv_domain::id::ProbeSetId(999).encode().0)
 }
+
+#[tokio::test]
+async fn a_probe_set_is_added_while_other_transactions_read_and_write_sketches() {
+    let server = Server::start().await;
+    push(&server, "a", 1).await;
+    let mut database = connection(&server).await;
+    // As a job holds them that stores many layers, and a search that takes long.
+    let mut storing = database.begin().await.unwrap();
+    for statement in [
+        "lock table layer_sketch, long_sketch in row exclusive mode",
+        "select from layer_sketch join long_sketch using (basis_id, layer_id)",
+    ] {
+        sqlx::query(statement).execute(&mut *storing).await.unwrap();
+    }
+    let create = "mutation { createProbeSet(input: { dataset: \"digits\", imageCount: 20, seed: 5 }) {
+        jobs { id } } }";
+    let created = server.api.data(create, json!({})).await["createProbeSet"].take();
+    storing.commit().await.unwrap();
+    let job = created["jobs"][0]["id"].as_str().unwrap();
+    server.api.wait_for_success(job).await;
+    server.stop().await.unwrap();
+}

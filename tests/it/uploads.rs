@@ -1,11 +1,15 @@
 //! Uploads: the multipart request specification and its limits, which are checked while the body arrives.
 
+use std::fs;
+use std::time::{Duration, Instant};
+
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::client::{self, Client, first_error};
+use crate::support::process::{Installation, Process};
 use crate::support::server::Server;
 
 const OPERATIONS: &str = r#"{"query":"{ serverInfo { version } }"}"#;
@@ -222,4 +226,38 @@ async fn the_upload_limit_of_one_client_does_not_affect_others() {
         );
     }
     server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn files_are_written_below_the_data_directory_while_they_arrive() {
+    let installation = Installation::with_database().await;
+    let mut server = Process::start(&installation).await;
+    let body = "--b\r\ncontent-disposition: form-data; name=\"operations\"\r\n\r\n\
+                {\"query\":\"mutation($f: Upload!) { __typename }\",\"variables\":{\"f\":null}}\r\n\
+                --b\r\ncontent-disposition: form-data; name=\"map\"\r\n\r\n{\"0\":[\"variables.f\"]}\r\n\
+                --b\r\ncontent-disposition: form-data; name=\"0\"; filename=\"f\"\r\n\r\nthe beginning of a file";
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nhost: localhost\r\ngraphql-preflight: 1\r\n\
+         content-type: multipart/form-data; boundary=b\r\ncontent-length: {}\r\n\r\n",
+        body.len() + 1_000
+    );
+    let address = server.api.url.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+
+    // A file without a name is seen only where the process has it open.
+    let open_files = format!("/proc/{}/fd", server.id());
+    let unnamed = || {
+        let links = fs::read_dir(&open_files).unwrap().flatten();
+        links
+            .filter_map(|link| fs::read_link(link.path()).ok())
+            .find(|path| path.starts_with(installation.data_dir()) && path.to_string_lossy().ends_with(" (deleted)"))
+    };
+    let end = Instant::now() + Duration::from_secs(60);
+    while unnamed().is_none() {
+        assert!(Instant::now() < end, "no file is written in the data directory");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(connection);
+    assert!(server.terminate().success());
 }

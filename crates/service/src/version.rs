@@ -24,6 +24,7 @@ use scv_domain::training::TrainSettings;
 use scv_domain::version::{ModelFormat, Version, VersionSource};
 use scv_domain::weight_mapping::{WeightMapping, WeightOptions};
 use scv_memory::{MemoryBudget, Reservation};
+use scv_store::error::Conflict;
 use scv_store::{NewJob, NewVersion};
 
 /// A version to be registered.
@@ -123,6 +124,8 @@ impl Library {
         let model = request.model.clone();
         self.check_model(&model).await?;
         let checked = self.check(request).await?;
+        // Reading a large file takes a while. What is stored without a version only takes space until it is collected.
+        self.check_model(&model).await?;
         let key = self.artifacts.put(checked.kind, checked.file).await?;
         drop(checked.memory);
         let version = NewVersion {
@@ -142,11 +145,6 @@ impl Library {
         request: VersionRequest,
     ) -> Result<(Option<WeightMapping>, Option<Preprocessing>), ServiceError> {
         self.check_model(&request.model).await?;
-        if let ModelChoice::Existing(id) = request.model
-            && self.changeable_model(id).await?.deleted_at.is_some()
-        {
-            return Err(ServiceError::not_found("model", id));
-        }
         let version = self.check(request).await?.version;
         let preprocessing = match version.source {
             Some(VersionSource::Onnx { preprocessing, .. }) => Some(preprocessing),
@@ -155,11 +153,20 @@ impl Library {
         Ok((version.weight_mapping, preprocessing))
     }
 
-    /// Checks that the caller may add a version to a model.
+    /// Checks that the caller may add a version to a model, and that the name of a new model is free.
     async fn check_model(&self, model: &ModelChoice) -> Result<(), ServiceError> {
         match model {
-            ModelChoice::Existing(id) => self.changeable_model(*id).await.map(drop),
-            ModelChoice::New(model) => self.check_new_model(model),
+            ModelChoice::Existing(id) => match self.changeable_model(*id).await?.deleted_at {
+                Some(_) => Err(ServiceError::not_found("model", *id)),
+                None => Ok(()),
+            },
+            ModelChoice::New(model) => {
+                self.check_new_model(model)?;
+                match self.store.model_by_name(model.name.as_str()).await? {
+                    Some(_) => Err(Conflict::ModelName.into()),
+                    None => Ok(()),
+                }
+            }
         }
     }
 

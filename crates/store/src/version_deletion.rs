@@ -34,7 +34,7 @@ pub enum VersionDeletion {
 
 impl Tx {
     /// Deletes a version and everything that belongs to it. The caller holds the row lock of the model. Files stay in the object
-    /// store: other versions may share them.
+    /// store until they are collected: other versions may share them.
     ///
     /// # Errors
     /// The database fails.

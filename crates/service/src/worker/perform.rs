@@ -320,13 +320,15 @@ impl JobRunner {
             synthesis,
             exemplars,
         } = results;
+        let mut tx = self.library.store.begin().await?;
         let duplicate_of = match &measurement {
             Some(measurement) if version.status != VersionStatus::Ready => {
+                // Another server may be about to write an equal version: one of the two sees the other.
+                tx.lock_duplicates(version.dataset_id).await?;
                 self.find_original(&version, measurement).await?
             }
             _ => None,
         };
-        let mut tx = self.library.store.begin().await?;
         if !tx.finish_job(job.id, JobStatus::Succeeded, None).await? {
             // It was cancelled, or ended by a worker that took it over.
             return Ok(());
@@ -363,7 +365,7 @@ impl JobRunner {
     }
 
     /// The version that a new one is a duplicate of. If everybody sees the new version, that is one that everybody sees, if
-    /// there is any; else one that its owner sees. A version that is being written at this moment is not found.
+    /// there is any; else one that its owner sees.
     async fn find_original(
         &self,
         version: &Version,
