@@ -259,7 +259,9 @@ def filled_server(size):
 @contextlib.contextmanager
 def running_server(scv, folder, *options):
     """A server with its data in a directory that other users can enter: its address, and the id of its process."""
-    command = [scv, "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--log-format", "json", "--max-requests-per-minute", "0", *options]
+    # All load comes from one address.
+    command = [scv, "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--log-format", "json", "--max-requests-per-minute", "0",
+               "--max-client-requests", "256", *options]
     log = folder / "log"
     with open(log, "w") as file:
         server = subprocess.Popen(command, stderr=file)

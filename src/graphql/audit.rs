@@ -222,9 +222,14 @@ fn scalar(value: &ConstValue) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use serde_json::json;
 
     use super::*;
+    use crate::graphql::execute::error_response;
+    use scv_api::error::code;
+    use scv_domain::access::Access;
 
     #[test]
     fn each_mutation_is_logged_with_the_scalar_members_of_its_input() {
@@ -249,5 +254,21 @@ mod tests {
         ];
         assert_eq!(found, expected);
         assert_eq!(changes("{ createModel }", None, &Variables::default()), []);
+    }
+
+    #[test]
+    fn mutations_that_fail_together_have_one_entry() {
+        let document = "mutation { a: createModel(input: { name: \"1\" }) { x } b: deleteModel(input: {}) { x } c: createModel { x } }";
+        let caller = Caller {
+            access: Access::FULL,
+            address: None,
+        };
+        let trail = AuditTrail::new(caller, changes(document, None, &Variables::default()));
+        assert_eq!(trail.failure(&Response::default()), None);
+        let entry = trail.failure(&error_response(code::TIMEOUT, "too long")).unwrap();
+        assert_eq!(
+            (entry.mutation.as_str(), entry.code.as_deref(), entry.further_failures),
+            ("createModel", Some(code::TIMEOUT), 2)
+        );
     }
 }

@@ -107,7 +107,7 @@ pub enum Refused {
     /// Its document is not valid, or not within the limits.
     Document(Box<Response>),
     /// The token allows only to read. The entry is for the audit log.
-    Scope(Option<NewAuditEntry>),
+    Scope(Option<Box<NewAuditEntry>>),
 }
 
 /// Checks what can be checked of a request before its files arrive: its document, and the scope of the caller's token.
@@ -127,7 +127,7 @@ pub fn check_before_files(mut request: Request, rules: &Rules, caller: Caller) -
         return Ok(());
     }
     let forbidden = error_response(code::FORBIDDEN, "");
-    Err(Refused::Scope(trail.failure(&forbidden)))
+    Err(Refused::Scope(trail.failure(&forbidden).map(Box::new)))
 }
 
 impl Layout {

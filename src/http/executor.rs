@@ -157,7 +157,7 @@ impl Executor {
                 let library = self.callers.library().on_behalf_of(caller.access);
                 let required = library.require(Scope::Write);
                 if let Some(entry) = entry {
-                    let recording = async move { library.record_failure(entry).await };
+                    let recording = async move { library.record_failure(*entry).await };
                     self.callers.runtime().spawn(in_span(recording));
                 }
                 required.map_err(HttpError::from)

@@ -330,3 +330,29 @@ async fn a_hit_has_the_overlap_of_its_nearest_neighbours() {
     }
     server.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_cursor_of_one_list_is_refused_in_that_of_another_layer_or_version() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let [one, other] = [version(api, "one", 1).await, version(api, "other", 2).await];
+    version(api, "third", 3).await;
+    let found = similar_versions(api, &one, json!({ "first": 1 })).await;
+    let after = json!({ "first": 1, "after": found["pageInfo"]["endCursor"] });
+    assert_eq!(names(&similar_versions(api, &one, after.clone()).await).len(), 1);
+    let (code, message) = api.error(SIMILAR_VERSIONS, variables(&other, after)).await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    assert!(message.contains("a cursor of the list of another version"), "{message}");
+
+    let layers = "query($id: ID!) { version(id: $id) { layers(first: 2) { nodes { id } } } }";
+    let layers = api.data(layers, json!({ "id": one })).await["version"]["layers"]["nodes"].take();
+    let query = "query($id: ID!, $after: String) { layer(id: $id) { similar(first: 1, after: $after) {
+        nodes { id } pageInfo { endCursor } } } }";
+    let found = api.data(query, json!({ "id": layers[0]["id"] })).await;
+    let after = &found["layer"]["similar"]["pageInfo"]["endCursor"];
+    api.data(query, json!({ "id": layers[0]["id"], "after": after })).await;
+    let (code, message) = api.error(query, json!({ "id": layers[1]["id"], "after": after })).await;
+    assert_eq!(code, "BAD_USER_INPUT");
+    assert!(message.contains("a cursor of the list of another layer"), "{message}");
+    server.stop().await.unwrap();
+}

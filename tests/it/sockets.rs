@@ -180,3 +180,36 @@ async fn a_subscription_ends_with_an_error_when_its_token_is_revoked() {
     server.api.cancel(&job).await;
     server.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_subscription_ends_with_an_error_when_its_token_expires() {
+    let server = Server::start().await;
+    let job = server.api.endless_job().await;
+    let reader = server.api.as_account("a", "READ").await;
+    let mut watched = Subscription::start(&reader, JOB, json!({ "id": job })).await;
+    assert!(watched.next().await.unwrap()["data"]["job"].is_object());
+    server
+        .execute(
+            "update token set expires_at = now() where account_id = (select account_id from account where name = 'a')",
+        )
+        .await;
+    let mut event = watched.next().await.unwrap();
+    while event["data"]["job"].is_object() {
+        event = watched.next().await.unwrap();
+    }
+    assert!(
+        event.to_string().contains("the token has expired or was revoked"),
+        "{event:#}"
+    );
+    server.api.cancel(&job).await;
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_server_sends_pings_of_its_own() {
+    let server = Server::start().await;
+    let mut socket = begin(&server.api).await;
+    assert!(receive(&mut socket).await.to_string().contains("connection_ack"));
+    assert_eq!(receive(&mut socket).await.to_string(), r#"{"type":"ping"}"#);
+    server.stop().await.unwrap();
+}

@@ -361,6 +361,11 @@ impl Viewer {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the figures of a soak are for people")]
+fn report(figures: &str) {
+    println!("{figures}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_viewer_sees_what_sql_says_while_models_change_at_two_servers() {
     let library = Arc::new(Library::create().await);
@@ -411,7 +416,9 @@ async fn every_viewer_sees_what_sql_says_while_models_change_at_two_servers() {
         progress.held.load(Ordering::Relaxed),
         progress.overtaken.load(Ordering::Relaxed),
     );
-    println!("{changes} changes, {held} answers compared, {overtaken} overtaken by a change");
+    report(&format!(
+        "{changes} changes, {held} answers compared, {overtaken} overtaken by a change"
+    ));
     assert!(held >= changes, "{held} of {}", held + overtaken);
     let library = Arc::into_inner(library).unwrap();
     library.second.stop().await.unwrap();

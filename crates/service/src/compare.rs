@@ -28,6 +28,9 @@ const MAX_NUMBERS: usize = 128_000_000;
 /// Numbers of a matrix.
 const MAX_SCORES: usize = 1_000_000;
 
+/// The vectors of the layers of a version.
+type LayerVectors = Vec<(LayerId, LayerVector)>;
+
 impl Library {
     /// Compares all layers of a version with all layers of another.
     ///
@@ -293,7 +296,7 @@ impl Library {
         comparison: &Comparison,
         count: usize,
         max_layers: usize,
-    ) -> Result<Vec<(LayerId, LayerVector)>, ServiceError> {
+    ) -> Result<LayerVectors, ServiceError> {
         if count > max_layers {
             let name = self.name_of(&self.version(version).await?).await?;
             return Err(ServiceError::bad_input(format!(
@@ -309,7 +312,7 @@ impl Library {
 /// Compares layers on a thread for blocking work, and passes the result to `then` there.
 async fn compared<T: Send + 'static>(
     permit: &ComputePermit,
-    (rows, columns): (Arc<Vec<(LayerId, LayerVector)>>, Vec<(LayerId, LayerVector)>),
+    (rows, columns): (Arc<LayerVectors>, LayerVectors),
     measure: Measure,
     then: impl FnOnce(ComparedLayers) -> T + Send + 'static,
 ) -> Result<T, ServiceError> {

@@ -200,3 +200,21 @@ async fn old_entries_are_removed_and_failures_do_not_displace_changes() {
     assert_eq!(store.trim_audit_log(retention).await.unwrap(), 0);
     server.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_trusted_proxy_the_address_of_the_client_is_recorded() {
+    for (proxy, expected) in [("127.0.0.0/8", "198.51.100.7"), ("10.0.0.0/8", "127.0.0.1")] {
+        let server = Server::with(|config| config.trusted_proxies = vec![proxy.parse().unwrap()]).await;
+        let create = "mutation { createModel(input: { name: \"m\" }) { model { id } } }";
+        let request = client::http().post(format!("{}/graphql", server.api.url));
+        let request = request.header("x-forwarded-for", "203.0.113.9, 198.51.100.7");
+        let response = request.json(&json!({ "query": create })).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let log = server
+            .api
+            .data("{ auditLog(first: 1) { nodes { address } } }", json!({}))
+            .await;
+        assert_eq!(log["auditLog"]["nodes"][0]["address"], expected);
+        server.stop().await.unwrap();
+    }
+}
