@@ -16,13 +16,16 @@ use scv_service::metrics::METRICS;
 /// How long the result of a check is reused, so that frequent checks put no load on the server.
 const READINESS_TTL: Duration = Duration::from_secs(1);
 
+/// When the server was checked, and the faults that were found.
+type Check = (Instant, Vec<&'static str>);
+
 /// Checks the parts of the server on the runtime that they belong to.
 #[derive(Clone)]
 pub struct Readiness {
     health: Health,
     runtime: Handle,
     shutdown: CancellationToken,
-    last_check: Arc<Mutex<Option<(Instant, Vec<&'static str>)>>>,
+    last_check: Arc<Mutex<Option<Check>>>,
 }
 
 impl Readiness {
