@@ -190,7 +190,7 @@ impl Job {
         );
         if let Some(original) = &version.duplicate_of {
             text.push_str(&format!(
-                "\nit duplicates {original}: each of its layers computes the same as a layer there"
+                "\nit duplicates {original}: each of its layers is alike one there, whatever the network does behind its last layer"
             ));
         }
         text

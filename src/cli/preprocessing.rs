@@ -46,7 +46,7 @@ impl Preprocessing {
 
     /// The input, and what was assumed about it, a line each, with the options of `scv push` that change it.
     pub(super) fn to_text(&self) -> String {
-        let options = ["height", "width", "mean", "std"].map(str::to_owned);
+        let options = ["height", "width", "scale", "mean", "std"].map(str::to_owned);
         let notes = self
             .notes
             .iter()

@@ -66,13 +66,13 @@ pub(super) struct Push {
     #[arg(long, requires = "file", conflicts_with_all = BLOCKS)]
     bgr: bool,
     /// Factor for pixels (0 to 255) before the mean is subtracted [default: 1/255]
-    #[arg(long, value_name = "NUMBER", value_parser = number::<f32>(..), requires_all = ["mean", "std"], conflicts_with_all = BLOCKS)]
+    #[arg(long, value_name = "NUMBER", value_parser = number::<f32>(..), requires_all = ["mean", "std"])]
     scale: Option<f32>,
-    /// Mean of each channel, separated by commas [default: the data set's]
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires_all = ["file", "std"], conflicts_with_all = BLOCKS)]
+    /// Mean of each channel, separated by commas, or one for all [default: the data set's]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires = "std")]
     mean: Vec<f32>,
-    /// Standard deviation of each channel, separated by commas [default: the data set's]
-    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires_all = ["file", "mean"], conflicts_with_all = BLOCKS)]
+    /// Standard deviation of each channel, separated by commas, or one for all [default: the data set's]
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', value_parser = number::<f32>(..), requires = "mean")]
     std: Vec<f32>,
     /// Check everything and print how weights are matched, as a file for --map, but write nothing
     #[arg(long)]
@@ -125,15 +125,17 @@ impl Push {
             mapping,
             preprocessing,
         } = data.create_version;
-        if let (None, Some(preprocessing)) = (&job, &preprocessing) {
+        if let (None, None, Some(preprocessing)) = (&job, &mapping, &preprocessing) {
             let text = format!(
                 "the network can be uploaded; nothing was written\n{}",
                 preprocessing.to_text()
             );
             return terminal.print(preprocessing, text);
         }
-        if let Some(preprocessing) = preprocessing {
-            terminal.note(preprocessing.to_text());
+        match preprocessing {
+            Some(preprocessing) => terminal.note(preprocessing.to_text()),
+            None if mapping.is_some() => terminal.note(STATISTICS_OF_DATASET),
+            None => {}
         }
         if let Some(mapping) = &mapping {
             terminal.note(mapping.summary());
@@ -187,6 +189,7 @@ impl Push {
             return Ok(Network {
                 fields: json!({
                     "blocks": blocks, "weights": null, "weightsKey": self.weights_key, "map": map.unwrap_or_default(),
+                    "preprocessing": (!self.mean.is_empty()).then(|| self.statistics()),
                 }),
                 files: vec![SentFile::new("input.weights", weights)],
                 blocks: Some(blocks),
@@ -223,6 +226,12 @@ impl Push {
         }
     }
 
+    /// The parts of the preprocessing that every network has.
+    fn statistics(&self) -> Value {
+        let list = |numbers: &[f32]| (!numbers.is_empty()).then(|| json!(numbers));
+        json!({ "scale": self.scale, "mean": list(&self.mean), "std": list(&self.std) })
+    }
+
     fn onnx(&self, file: &Path) -> anyhow::Result<Network> {
         let variable = |index: usize| format!("input.onnxData.{index}");
         let given = self.data.iter().enumerate();
@@ -232,15 +241,10 @@ impl Push {
         let beside = side_files(file, &self.data)?.into_iter().zip(given.len()..);
         let beside = beside.map(|(file, index)| SentFile::new(variable(index), file.path).named(file.location));
         let data: Vec<_> = given.into_iter().chain(beside).collect();
-        let list = |numbers: &[f32]| (!numbers.is_empty()).then(|| json!(numbers));
-        let preprocessing = json!({
-            "height": self.height,
-            "width": self.width,
-            "channelOrder": if self.bgr { "BGR" } else { "RGB" },
-            "scale": self.scale,
-            "mean": list(&self.mean),
-            "std": list(&self.std),
-        });
+        let mut preprocessing = self.statistics();
+        preprocessing["height"] = json!(self.height);
+        preprocessing["width"] = json!(self.width);
+        preprocessing["channelOrder"] = json!(if self.bgr { "BGR" } else { "RGB" });
         let fields = json!({
             "onnx": null,
             "onnxData": vec![Value::Null; data.len()],
@@ -256,6 +260,10 @@ impl Push {
         })
     }
 }
+
+/// How images are normalised for blocks without options.
+const STATISTICS_OF_DATASET: &str =
+    "input: mean and standard deviation are those of the data set; others can be set with --mean and --std";
 
 /// How to bring a network whose blocks are not written down.
 const EXPORT: &str = "export the whole network in Python with torch.onnx.export(model.eval(), images, \"network.onnx\") and \

@@ -86,7 +86,7 @@ impl Mapping {
             let by = match by {
                 "KEY" => "by key",
                 "SHAPE" => "by shape",
-                "NUMBER" => "by the numbers in their keys",
+                "NUMBER" => "by the numbers in their keys, which have to be the order in which the layers run",
                 _ => "as --map says",
             };
             if only_one {

@@ -133,3 +133,62 @@ async fn what_a_file_leaves_open_comes_from_its_convolution_and_the_data_set() {
     );
     server.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn weights_of_blocks_may_have_a_normalisation_of_their_own() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("m").await;
+    let file = exported(api, &model).await;
+    let preprocessing = json!({ "mean": [0.3], "std": [0.6] });
+    let input = json!({ "modelId": model, "dataset": "digits", "preprocessing": preprocessing });
+    let onnx = file.encode_to_vec();
+    api.create_version_and_wait(input.clone(), &[("input.onnx", &onnx)]).await;
+
+    let mut blocks = input.clone();
+    blocks["blocks"] = small_cnn();
+    let weights = initial_weights(&small_cnn(), 1);
+    let files = [("input.weights", weights.as_slice())];
+    let payload = api.create_version_and_wait(blocks.clone(), &files).await;
+    let query = "query($id: ID!) { version(id: $id) { number duplicateOf { number } preprocessing { channels mean std notes } } }";
+    let version = api.data(query, json!({ "id": payload["version"]["id"] })).await;
+    // The same weights as at first, but other images: those of the ONNX file.
+    let expected = json!({
+        "number": 3,
+        "duplicateOf": { "number": 2 },
+        "preprocessing": { "channels": 1, "mean": [0.3], "std": [0.6], "notes": [] },
+    });
+    assert_eq!(version["version"], expected);
+
+    blocks["preprocessing"] = json!({ "mean": [0.3, 0.3], "std": [0.6, 0.6] });
+    let refused = api.create_version(blocks.clone(), &files).await;
+    assert!(
+        first_error(&refused).1.contains("as many numbers, or one for all, got 2 and 2"),
+        "{refused:#}"
+    );
+    blocks["preprocessing"] = json!({ "height": 9, "width": 9 });
+    let refused = api.create_version(blocks, &files).await;
+    assert!(first_error(&refused).1.contains("require `onnx`"), "{refused:#}");
+    server.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_network_that_divides_its_pixels_is_told_from_one_for_normalised_ones() {
+    let server = Server::start().await;
+    let api = &server.api;
+    let model = api.model("m").await;
+    let mut file = for_bytes(exported(api, &model).await);
+    let graph = file.graph.as_mut().unwrap();
+    let tensor = graph.input[0].r#type.as_mut().unwrap().tensor_type.as_mut().unwrap();
+    tensor.elem_type = DataType::Float as i32;
+    let notes = async |preprocessing: Value| {
+        let input = json!({ "modelId": model, "dataset": "digits", "dryRun": true, "preprocessing": preprocessing });
+        let response = checked(api, &input, &file).await;
+        response["data"]["createVersion"]["preprocessing"]["notes"].to_string()
+    };
+    let advice = "it probably takes pixels from 0 to 255, so set `scale` to 1, `mean` to 0 and `std` to 1";
+    assert!(notes(json!({})).await.contains(advice));
+    assert!(notes(json!({ "mean": [0], "std": [1] })).await.contains(advice));
+    assert_eq!(notes(json!({ "scale": 1, "mean": [0], "std": [1] })).await, "[]");
+    server.stop().await.unwrap();
+}

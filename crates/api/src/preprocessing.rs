@@ -28,10 +28,13 @@ pub struct Preprocessing {
     notes: Vec<String>,
 }
 
-/// How images are preprocessed for the network of a version; `None` for one that is not an ONNX file.
+/// How images are preprocessed for the network of a version; `None` for activations, and for blocks whose images are normalised as
+/// those of their data set.
 pub fn preprocessing_of(version: &version::Version) -> Option<Preprocessing> {
     match &version.source {
-        Some(version::VersionSource::Onnx { preprocessing, .. }) => Some(preprocessing.clone().into()),
+        Some(
+            version::VersionSource::Onnx { preprocessing, .. } | version::VersionSource::Blocks { preprocessing },
+        ) => Some(preprocessing.clone().into()),
         _ => None,
     }
 }

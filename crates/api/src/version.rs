@@ -205,7 +205,8 @@ impl Version {
         }
     }
 
-    /// How images are preprocessed for an ONNX network; null for versions of other formats.
+    /// How images are preprocessed for the network; null for ACTIVATIONS, and for BLOCKS if images are normalised with the mean and the
+    /// standard deviation of the data set.
     async fn preprocessing(&self) -> Option<Preprocessing> {
         preprocessing_of(&self.0)
     }

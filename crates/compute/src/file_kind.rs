@@ -18,6 +18,8 @@ pub(crate) const ONNX: &str = "an ONNX file";
 // And for files of networks in other formats.
 pub(crate) const PYTORCH: &str = "a PyTorch file";
 pub(crate) const TORCHSCRIPT: &str = "a TorchScript file";
+pub(crate) const EXPORTED_PROGRAM: &str = "a program of torch.export";
+pub(crate) const ONNX_RUNTIME: &str = "a file in the ORT format of ONNX Runtime";
 pub(crate) const PICKLE: &str = "a pickle that was not written by torch.save";
 pub(crate) const SAFETENSORS: &str = "a safetensors file";
 pub(crate) const HDF5: &str = "an HDF5 file, as TensorFlow and Keras write them";
@@ -60,6 +62,7 @@ pub(crate) fn recognised(bytes: &[u8]) -> Option<&'static str> {
         [0x80, 2..=5, ..] if is_pytorch(bytes) => Some(PYTORCH),
         [0x80, 2..=5, ..] => Some(PICKLE),
         [_, _, _, _, b'T', b'F', b'L', b'3', ..] => Some(TFLITE),
+        [_, _, _, _, b'O', b'R', b'T', b'M', ..] => Some(ONNX_RUNTIME),
         // The length of the header, which is JSON.
         [_, _, _, _, _, 0, 0, 0, b'{', b'"', ..] => Some(SAFETENSORS),
         [0x08, 1, 0x12, ..] if is_saved_model(bytes) => Some(SAVED_MODEL),
@@ -108,6 +111,8 @@ fn kind_of_zip(bytes: &[u8]) -> &'static str {
         TORCHSCRIPT
     } else if has(b"data.pkl") {
         PYTORCH
+    } else if has(b"archive_format") && has_folder(b"/models/") {
+        EXPORTED_PROGRAM
     } else if has(b"model.weights.h5") {
         KERAS
     } else if has(b"saved_model.pb") {
@@ -196,6 +201,11 @@ mod tests {
             (b"\x08\x08\x12\x07pytorch".to_vec(), "an ONNX file"),
             (b"\x1f\x8b\x08\0".to_vec(), "a gzip archive"),
             (zip_of(&["net/data.pkl"]), "a PyTorch file"),
+            (
+                zip_of(&["net/archive_format", "net/models/model.json", "net/data/weights/weight_0"]),
+                "a program of torch.export",
+            ),
+            (b"\x14\0\0\0ORTM\x0c\0".to_vec(), "a file in the ORT format"),
             (zip_of(&["config.json", "model.weights.h5"]), "an archive of Keras"),
             (zip_of(&["layer.npy"]), "a .npz archive of NumPy"),
             (zip_of(&["net.onnx"]), "a zip archive of an ONNX file"),

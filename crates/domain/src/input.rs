@@ -130,6 +130,9 @@ pub enum InputNote {
     OwnArithmetic {
         /// The operators.
         operators: Vec<String>,
+        /// Whether it brings pixels from 0 to 255 to numbers about one.
+        #[serde(default)]
+        scales_pixels: bool,
     },
     /// Grey images are copied to every channel.
     RepeatedGrey,
@@ -189,7 +192,16 @@ impl fmt::Display for InputNote {
             Self::StatisticsOfDataset => f.write_str(
                 "mean and standard deviation are those of the data set; others can be set with `mean` and `std`",
             ),
-            Self::OwnArithmetic { operators } => write!(
+            Self::OwnArithmetic {
+                operators,
+                scales_pixels: true,
+            } => write!(
+                f,
+                "the network begins with arithmetic of its own ({}), which makes its input much smaller: it probably takes pixels from \
+                 0 to 255, so set `scale` to 1, `mean` to 0 and `std` to 1",
+                operators.join(", ")
+            ),
+            Self::OwnArithmetic { operators, .. } => write!(
                 f,
                 "the network begins with arithmetic of its own ({}): if this normalises its input, set `mean` and `std` to what it \
                  expects, such as 0 and 1 for pixels from 0 to 1",

@@ -80,6 +80,11 @@ pub enum VersionSource {
         /// The probe set that the activations are for.
         probe_set: ProbeSetId,
     },
+    /// Weights of blocks whose images are not normalised as those of the data set.
+    Blocks {
+        /// How images become the input of the network.
+        preprocessing: Preprocessing,
+    },
     /// An ONNX file.
     Onnx {
         /// Name of the output to use, if the file has several.

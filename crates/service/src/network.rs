@@ -180,7 +180,9 @@ pub(super) fn is_classifier_of(network: &Network, dataset: &Dataset) -> bool {
 /// The channel statistics that pixels of a data set are normalised with before a version reads them.
 pub(super) fn statistics_for(version: &Version, on: &Dataset) -> ChannelStatistics {
     match &version.source {
-        Some(VersionSource::Onnx { preprocessing, .. }) => preprocessing.statistics.clone(),
+        Some(VersionSource::Onnx { preprocessing, .. } | VersionSource::Blocks { preprocessing }) => {
+            preprocessing.statistics.clone()
+        }
         _ => on.statistics.clone(),
     }
 }

@@ -4,10 +4,13 @@ use super::ServiceError;
 use scv_compute::onnx::types::Imported;
 use scv_domain::dataset_record::Dataset;
 use scv_domain::image::{ChannelOrder, ChannelStatistics, ImageShape, Preprocessing};
-use scv_domain::input::{InputNote, InputNumber};
+use scv_domain::input::{InputFormat, InputLayout, InputNote, InputNumber};
 
 /// How far a number may be from a whole one, after the division by deviations in single precision.
 const TOLERANCE: f32 = 1e-2;
+
+/// Normalised pixels are below this number, and pixels from 0 to 255 are not.
+const SMALL_NUMBER: f32 = 20.0;
 
 /// The preprocessing for a network. Without `given` statistics, they are those of the data set, or leave pixels as they are for a
 /// network of whole numbers.
@@ -23,10 +26,13 @@ pub(super) fn preprocessing(
     let shape = imported.image_shape();
     let mut input = imported.input.clone();
     let number_type = input.number_type;
-    if given.is_some() {
-        input
-            .notes
-            .retain(|note| !matches!(note, InputNote::OwnArithmetic { .. } | InputNote::WholeNumbers { .. }));
+    let given = given.map(|given| for_channels(given, shape.channels));
+    if let Some(given) = &given {
+        input.notes.retain(|note| match note {
+            InputNote::OwnArithmetic { scales_pixels, .. } => *scales_pixels && gives_small_numbers(given),
+            InputNote::WholeNumbers { .. } => false,
+            _ => true,
+        });
     }
     let statistics = match given {
         Some(given) => fitting(given, shape, number_type)?,
@@ -45,6 +51,43 @@ pub(super) fn preprocessing(
     })
 }
 
+/// The preprocessing of blocks with statistics of their own.
+///
+/// # Errors
+/// They do not fit the channels.
+pub(super) fn preprocessing_of_blocks(dataset: &Dataset, given: ChannelStatistics) -> Result<Preprocessing, ServiceError> {
+    let shape = dataset.shape;
+    let input = InputFormat {
+        layout: InputLayout::ChannelsFirst,
+        number_type: InputNumber::Float32,
+        notes: Vec::new(),
+    };
+    Ok(Preprocessing {
+        shape,
+        order: ChannelOrder::Rgb,
+        statistics: fitting(for_channels(given, shape.channels), shape, input.number_type)?,
+        input: Some(input),
+    })
+}
+
+/// Statistics for each channel. One number counts for all channels.
+fn for_channels(given: ChannelStatistics, channels: usize) -> ChannelStatistics {
+    let for_each = |numbers: Vec<f32>| match numbers[..] {
+        [number] => vec![number; channels],
+        _ => numbers,
+    };
+    ChannelStatistics {
+        mean: for_each(given.mean),
+        std: for_each(given.std),
+    }
+}
+
+/// Whether the brightest pixel becomes a number about one.
+fn gives_small_numbers(statistics: &ChannelStatistics) -> bool {
+    let mut channels = statistics.mean.iter().zip(&statistics.std);
+    channels.all(|(mean, std)| ((1.0 - mean) / std).abs() < SMALL_NUMBER)
+}
+
 fn fitting(
     given: ChannelStatistics,
     shape: ImageShape,
@@ -52,7 +95,7 @@ fn fitting(
 ) -> Result<ChannelStatistics, ServiceError> {
     if given.mean.len() != shape.channels || given.std.len() != shape.channels {
         return Err(ServiceError::bad_input(format!(
-            "the network has {} input channels, so `mean` and `std` must have as many numbers, got {} and {}",
+            "the network has {} input channels, so `mean` and `std` must have as many numbers, or one for all, got {} and {}",
             shape.channels,
             given.mean.len(),
             given.std.len()

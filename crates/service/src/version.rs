@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::network::{RunnableVersion, is_classifier_of};
-use super::preprocessing::preprocessing;
+use super::preprocessing::{preprocessing, preprocessing_of_blocks};
 use super::weights::{fitting_bytes, fitting_weights};
 use super::{Library, ServiceError};
 use scv_artifact::ArtifactKind;
@@ -49,6 +49,8 @@ pub enum UploadedNetwork {
         weights: NamedFile,
         /// Which of its tensors to take.
         options: WeightOptions,
+        /// Means and standard deviations of pixels from 0 to 1; those of the data set if `None`.
+        statistics: Option<ChannelStatistics>,
     },
     /// An ONNX file, with the files of its weights if these are external, or a zip of all.
     Onnx {
@@ -147,7 +149,7 @@ impl Library {
         self.check_model(&request.model).await?;
         let version = self.check(request).await?.version;
         let preprocessing = match version.source {
-            Some(VersionSource::Onnx { preprocessing, .. }) => Some(preprocessing),
+            Some(VersionSource::Onnx { preprocessing, .. } | VersionSource::Blocks { preprocessing }) => Some(preprocessing),
             _ => None,
         };
         Ok((version.weight_mapping, preprocessing))
@@ -177,9 +179,15 @@ impl Library {
                 blocks,
                 weights,
                 options,
+                statistics,
             } => {
                 let graph = checked_graph(&blocks, &dataset)?;
-                let version = new_version(&dataset, &graph, &blocks);
+                let preprocessing = statistics.map(|given| preprocessing_of_blocks(&dataset, given));
+                let source = preprocessing.transpose()?;
+                let version = NewVersion {
+                    source: source.map(|preprocessing| VersionSource::Blocks { preprocessing }),
+                    ..new_version(&dataset, &graph, &blocks)
+                };
                 let permit = self.compute_permit().await;
                 let memory = self.memory.reserve(fitting_bytes(&weights, &graph)).await?;
                 let read = permit.run(move || (fitting_weights(&weights, &graph, &options), memory));

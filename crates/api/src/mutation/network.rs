@@ -84,7 +84,7 @@ pub struct CreateVersionInput {
     onnx_data: Vec<Upload>,
     /// Name of the output of the ONNX file to use; required if it has several.
     output: Option<String>,
-    /// How images are preprocessed for the ONNX file. Defaults come from the file and the data set.
+    /// How images are preprocessed for the ONNX file, or normalised for the blocks. Defaults come from the file and the data set.
     preprocessing: Option<PreprocessingInput>,
     /// The activations of the layers on the probe images, in the order of the probe set: an `.npz` or safetensors file
     /// with one array per layer.
@@ -107,9 +107,10 @@ pub struct PreprocessingInput {
     channel_order: Option<ChannelOrder>,
     /// Factor that pixels are multiplied by. Default: 1/255. Requires `mean` and `std`.
     scale: Option<f32>,
-    /// Value that is subtracted from each channel, in the network's channel order. Default: the means of the data set.
+    /// Value that is subtracted from each channel, in the network's channel order; one number counts for all. Default: the means of the
+    /// data set.
     mean: Option<Vec<f32>>,
-    /// Value that each channel is divided by; required if `mean` is specified.
+    /// Value that each channel is divided by; one number counts for all. Required if `mean` is specified.
     std: Option<Vec<f32>>,
 }
 
@@ -122,15 +123,21 @@ pub struct CreateVersionPayload {
     job: Option<Job>,
     /// Which tensor of the file became which of the network; null for other networks than blocks with weights.
     mapping: Option<WeightMapping>,
-    /// How images are preprocessed for an ONNX file, with what was assumed; null for other networks.
+    /// How images are preprocessed for an ONNX file, with what was assumed, or for blocks if they have statistics of their own; otherwise
+    /// null.
     preprocessing: Option<Preprocessing>,
 }
 
 fn uploaded_network(ctx: &Context<'_>, input: CreateVersionInput) -> Result<UploadedNetwork> {
-    let only_onnx = input.output.is_some() || input.preprocessing.is_some() || !input.onnx_data.is_empty();
+    let only_onnx = input.output.is_some() || !input.onnx_data.is_empty();
     if only_onnx && input.onnx.is_none() {
         return Err(ApiError::bad_input(
-            "`output`, `preprocessing` and `onnxData` require `onnx`, which is missing",
+            "`output` and `onnxData` require `onnx`, which is missing",
+        ));
+    }
+    if input.preprocessing.is_some() && input.onnx.is_none() && input.weights.is_none() {
+        return Err(ApiError::bad_input(
+            "`preprocessing` requires `onnx` or `weights`, which are missing",
         ));
     }
     let only_weights = input.weights_key.is_some() || !input.map.is_empty();
@@ -149,6 +156,7 @@ fn uploaded_network(ctx: &Context<'_>, input: CreateVersionInput) -> Result<Uplo
             blocks: blocks(list),
             weights: read_named_upload(ctx, weights, "weights")?,
             options: weight_options(input.weights_key, input.map),
+            statistics: statistics_of_blocks(input.preprocessing.unwrap_or_default())?,
         }),
         (None, None, Some(onnx), None) => {
             let mut files = vec![read_named_upload(ctx, onnx, "onnx")?];
@@ -180,23 +188,36 @@ fn onnx_options(output: Option<String>, preprocessing: PreprocessingInput) -> Re
             ));
         }
     };
-    let scale = preprocessing.scale.unwrap_or(1.0 / 255.0);
-    let statistics = match (preprocessing.mean, preprocessing.std) {
-        (Some(mean), Some(std)) => Some(scaled(&mean, &std, scale)?),
-        (None, None) if preprocessing.scale.is_none() => None,
-        (None, None) => {
-            return Err(ApiError::bad_input(
-                "`scale` requires `mean` and `std`: specify all three",
-            ));
-        }
-        _ => return Err(ApiError::bad_input("specify both `mean` and `std`, or neither")),
-    };
     Ok(OnnxOptions {
         output,
         size,
         order: preprocessing.channel_order.map(Into::into).unwrap_or_default(),
-        statistics,
+        statistics: statistics(preprocessing)?,
     })
+}
+
+/// The statistics of blocks. Their images have the size and the channels of the data set's.
+fn statistics_of_blocks(preprocessing: PreprocessingInput) -> Result<Option<ChannelStatistics>> {
+    let is_of_file =
+        preprocessing.height.is_some() || preprocessing.width.is_some() || preprocessing.channel_order.is_some();
+    if is_of_file {
+        return Err(ApiError::bad_input(
+            "`height`, `width` and `channelOrder` require `onnx`: images for blocks are those of the data set",
+        ));
+    }
+    statistics(preprocessing)
+}
+
+fn statistics(preprocessing: PreprocessingInput) -> Result<Option<ChannelStatistics>> {
+    let scale = preprocessing.scale.unwrap_or(1.0 / 255.0);
+    match (preprocessing.mean, preprocessing.std) {
+        (Some(mean), Some(std)) => scaled(&mean, &std, scale).map(Some),
+        (None, None) if preprocessing.scale.is_none() => Ok(None),
+        (None, None) => Err(ApiError::bad_input(
+            "`scale` requires `mean` and `std`: specify all three",
+        )),
+        _ => Err(ApiError::bad_input("specify both `mean` and `std`, or neither")),
+    }
 }
 
 /// Converts `(pixel * scale - mean) / std` to statistics for pixel values scaled to 0–1, as data sets use them.

@@ -9,7 +9,13 @@ pub(super) fn described(bytes: &[u8]) -> Option<String> {
         file_kind::PYTORCH | file_kind::PICKLE => {
             "load the network in PyTorch and export it with torch.onnx.export, or give its state dict as `weights`, with its `blocks`"
         }
-        file_kind::TORCHSCRIPT => "load it with torch.jit.load and export it with torch.onnx.export",
+        file_kind::TORCHSCRIPT => {
+            "load it with torch.jit.load and export it with torch.onnx.export(network, (images,), \"network.onnx\", dynamo=False)"
+        }
+        file_kind::EXPORTED_PROGRAM => {
+            "load it with torch.export.load and export it with torch.onnx.export(program, (), \"network.onnx\")"
+        }
+        file_kind::ONNX_RUNTIME => "register the ONNX file that it was converted from",
         file_kind::SAFETENSORS => {
             "it has weights without a network: load both in PyTorch and export the network with torch.onnx.export, or \
              give the weights as `weights`, with their `blocks`"

@@ -3,7 +3,7 @@
 use super::flat::FlatGraph;
 use super::limit;
 use super::proto::{DataType, TensorTypeProto, ValueInfoProto};
-use super::reader::{FirstConvolution, Role, first_convolution, is_converted_first, own_arithmetic};
+use super::reader::{FirstConvolution, OwnArithmetic, Role, first_convolution, is_converted_first, own_arithmetic};
 use super::types::ImportOptions;
 use crate::error::OnnxError;
 use crate::images::Layout;
@@ -68,9 +68,15 @@ impl InputShape {
                 black: number_type.black(),
             });
         }
-        let operators = own_arithmetic(graph, &input.name);
+        let OwnArithmetic {
+            operators,
+            scales_pixels,
+        } = own_arithmetic(graph, &input.name);
         if !operators.is_empty() && !number_type.is_integer() {
-            notes.push(InputNote::OwnArithmetic { operators });
+            notes.push(InputNote::OwnArithmetic {
+                operators,
+                scales_pixels,
+            });
         }
         Ok(Self {
             name: input.name.clone(),

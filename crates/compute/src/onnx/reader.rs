@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::constant;
 use super::file::is_onnx_domain;
 use super::flat::{Constant, FlatGraph, FlatNode};
+use super::proto::TensorProto;
 
 /// What a dimension of the input counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,9 @@ const CARRIERS: [&str; 18] = [
     "Unsqueeze",
     "Upsample",
 ];
+
+/// Bytes of a constant that can be the mean or the deviation of each channel.
+const MAX_STATISTICS_BYTES: u64 = 1 << 10;
 
 /// Operators of a network's own normalisation.
 const ARITHMETIC: [&str; 4] = ["Add", "Div", "Mul", "Sub"];
@@ -110,18 +114,40 @@ pub(super) fn first_convolution(graph: &FlatGraph<'_>, input: &str) -> Option<Fi
     None
 }
 
+/// The arithmetic with constants that a network begins with.
+#[derive(Debug, Default)]
+pub(super) struct OwnArithmetic {
+    /// The operators, each once.
+    pub(super) operators: Vec<String>,
+    /// Whether it makes numbers much smaller, as pixels from 0 to 255 are brought to numbers about one.
+    pub(super) scales_pixels: bool,
+}
+
+/// Factors up to this one bring pixels from 0 to 255 to numbers about one: 1/255, 2/255, and the inverses of deviations of pixels.
+const PIXEL_FACTOR: f32 = 1.0 / 32.0;
+
 /// The arithmetic with constants that the network begins with.
-pub(super) fn own_arithmetic(graph: &FlatGraph<'_>, input: &str) -> Vec<String> {
+pub(super) fn own_arithmetic(graph: &FlatGraph<'_>, input: &str) -> OwnArithmetic {
     let mut carried = HashSet::from([input]);
-    let mut found: Vec<String> = Vec::new();
+    let mut found = OwnArithmetic::default();
     for node in own_operators(graph) {
         let count = node.input.iter().filter(|name| carried.contains(name.as_str())).count();
         if count != 1 || !CARRIERS.contains(&node.op_type) {
             continue;
         }
         carried.extend(node.output.first().map(String::as_str));
-        if ARITHMETIC.contains(&node.op_type) && !found.iter().any(|known| known == node.op_type) {
-            found.push(node.op_type.to_owned());
+        if !ARITHMETIC.contains(&node.op_type) {
+            continue;
+        }
+        let constant = node.input.iter().find_map(|name| floats(graph, name)).unwrap_or_default();
+        let is_small = |number: &f32| match node.op_type {
+            "Div" => number.abs() >= 1.0 / PIXEL_FACTOR,
+            "Mul" => number.abs() <= PIXEL_FACTOR,
+            _ => false,
+        };
+        found.scales_pixels |= !constant.is_empty() && constant.iter().all(is_small);
+        if !found.operators.iter().any(|known| known == node.op_type) {
+            found.operators.push(node.op_type.to_owned());
         }
     }
     found
@@ -222,13 +248,22 @@ fn place(axis: i64, rank: usize) -> Option<usize> {
 
 /// The integers of a constant.
 fn integers(graph: &FlatGraph<'_>, name: &str) -> Option<Vec<i64>> {
-    let tensor = match graph.constant(name) {
-        Some(Constant::Dense(tensor)) => *tensor,
-        Some(_) => return None,
+    constant::integers(&constant::tensor(constant_of(graph, name)?).ok()?).ok()
+}
+
+/// The numbers of a constant as small as those of a normalisation.
+fn floats(graph: &FlatGraph<'_>, name: &str) -> Option<Vec<f32>> {
+    let tensor = constant_of(graph, name).filter(|tensor| constant::decoded_bytes(tensor) <= MAX_STATISTICS_BYTES)?;
+    constant::floats(&constant::tensor(tensor).ok()?).ok()
+}
+
+fn constant_of<'a>(graph: &FlatGraph<'a>, name: &str) -> Option<&'a TensorProto> {
+    match graph.constant(name) {
+        Some(Constant::Dense(tensor)) => Some(tensor),
+        Some(_) => None,
         None => {
             let node = own_operators(graph).find(|node| node.output.iter().any(|output| output == name))?;
-            node.attribute("value")?.t.as_ref()?
+            node.attribute("value")?.t.as_ref()
         }
-    };
-    constant::integers(&constant::tensor(tensor).ok()?).ok()
+    }
 }

@@ -1,6 +1,6 @@
 //! Operators whose output does not depend on an image: constants, and the shapes of values.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor, WithDType};
 
 use super::lowering::{Lowered, Lowering, product};
 use crate::onnx::constant;
@@ -102,4 +102,56 @@ pub(super) fn range(lowering: &mut Lowering<'_>) -> Lowered {
     Ok(vec![Value::Constant(
         constant::list(numbers).map_err(|error| first_line(&error))?,
     )])
+}
+
+/// A constant with the numbers at some positions replaced, as exporters write the masks of attention. The positions are the leading
+/// indices of numbers or of slices.
+pub(super) fn scatter_nd(lowering: &mut Lowering<'_>) -> Lowered {
+    if lowering.attributes.text("reduction").is_some_and(|reduction| reduction != "none") {
+        return Err("only reduction none is supported".to_owned());
+    }
+    let (data, updates) = (lowering.constant(0)?, lowering.constant(2)?);
+    let indices = lowering.constant(1)?;
+    lowering.plan.constant_budget.charge(data.dims(), 0)?;
+    if data.dtype() != updates.dtype() {
+        return Err("its data and updates have numbers of different types".to_owned());
+    }
+    let depth = indices.dims().last().copied().filter(|&depth| depth <= data.rank());
+    let depth = depth.ok_or("its indices have more dimensions than its data")?;
+    let (leading, slice) = data.dims().split_at(depth);
+    let length = product(slice);
+    let positions = constant::integers(&indices).map_err(|error| first_line(&error))?;
+    let starts = positions.chunks_exact(depth.max(1)).map(|index| {
+        let place = index.iter().zip(leading).try_fold(0, |place, (&index, &dim)| {
+            let index = if index < 0 { index + dim as i64 } else { index };
+            let index = usize::try_from(index).ok().filter(|&index| index < dim)?;
+            Some(place * dim + index)
+        });
+        place.map(|place| place * length).ok_or("one of its indices is out of range".to_owned())
+    });
+    let starts = starts.collect::<Result<Vec<_>, _>>()?;
+    if starts.len() * length != updates.elem_count() {
+        return Err("it does not have an update for each index".to_owned());
+    }
+    let replaced = match data.dtype() {
+        DType::F32 => replaced::<f32>(&data, &updates, &starts, length),
+        DType::I64 => replaced::<i64>(&data, &updates, &starts, length),
+        _ => replaced::<u8>(&data, &updates, &starts, length),
+    };
+    Ok(vec![Value::Constant(replaced.map_err(|error| first_line(&error))?)])
+}
+
+/// A tensor with slices of some length replaced, from where each starts.
+fn replaced<T: WithDType>(
+    data: &Tensor,
+    updates: &Tensor,
+    starts: &[usize],
+    length: usize,
+) -> candle_core::Result<Tensor> {
+    let mut numbers = data.flatten_all()?.to_vec1::<T>()?;
+    let updates = updates.flatten_all()?.to_vec1::<T>()?;
+    for (start, update) in starts.iter().zip(updates.chunks_exact(length.max(1))) {
+        numbers[*start..start + length].copy_from_slice(update);
+    }
+    Tensor::from_vec(numbers, data.dims(), data.device())
 }

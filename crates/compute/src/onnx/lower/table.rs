@@ -100,7 +100,7 @@ const fn part(name: &'static str, lower: fn(&mut Lowering<'_>) -> Lowered) -> Op
     }
 }
 
-static OPERATORS: [OperatorEntry; 117] = [
+static OPERATORS: [OperatorEntry; 118] = [
     layer("Conv", "Conv2d", convolution::conv),
     layer("ConvTranspose", "ConvTranspose2d", convolution::conv_transpose),
     layer("Gemm", "Linear", matrix::gemm),
@@ -207,6 +207,7 @@ static OPERATORS: [OperatorEntry; 117] = [
     part("Split", select::split),
     part("Slice", select::slice),
     part("Gather", select::gather),
+    part("ScatterND", constants::scatter_nd),
     part("Where", select::where_op),
     part("Pad", select::pad),
     part("Resize", resize::resize),

@@ -129,9 +129,12 @@ fn the_convolution_is_found_behind_casts_arithmetic_pads_and_transpositions() {
         (vec![6, 6, 3], Layout::ChannelsLast)
     );
     assert_eq!(found.input.layout, InputLayout::ChannelsLast);
-    let operators = vec!["Sub".to_owned(), "Div".to_owned()];
+    let arithmetic = InputNote::OwnArithmetic {
+        operators: vec!["Sub".to_owned(), "Div".to_owned()],
+        scales_pixels: false,
+    };
     assert!(
-        found.input.notes.contains(&InputNote::OwnArithmetic { operators }),
+        found.input.notes.contains(&arithmetic),
         "{:?}",
         found.input.notes
     );

@@ -213,3 +213,31 @@ fn a_factor_of_a_fused_product_may_have_its_matrices_behind_its_rows() {
     let product = node("MatMul", &["x", "turned"], "y", Vec::new());
     assert_same(&of(vec![fused], stack()), &of(vec![turned, product], stack()));
 }
+
+#[test]
+fn numbers_and_slices_of_a_constant_are_replaced() {
+    let scattered = |indices: TensorProto, updates: TensorProto| {
+        let nodes = vec![
+            node("ScatterND", &["data", "indices", "updates"], "mask", Vec::new()),
+            node("Mul", &["x", "mask"], "y", Vec::new()),
+        ];
+        let constants = vec![numbers_of("data", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), indices, updates];
+        file(&[None, Some(1), Some(2), Some(3)], nodes, constants)
+    };
+    let computed = |model: &ModelProto| {
+        let network = Network::from_import(imported(model).unwrap(), &Device::Cpu).unwrap();
+        output_of(&network, &Tensor::ones((1, 1, 2, 3), candle_core::DType::F32, &Device::Cpu).unwrap())
+    };
+    let at = |dims: &[i64], indices: &[i64]| TensorProto {
+        dims: dims.to_vec(),
+        ..list("indices", indices)
+    };
+    let single = scattered(at(&[2, 2], &[0, 1, -1, -1]), numbers_of("updates", &[2], &[7.0, 8.0]));
+    assert_eq!(computed(&single), [1.0, 7.0, 3.0, 4.0, 5.0, 8.0]);
+    let row = scattered(at(&[1, 1], &[0]), numbers_of("updates", &[1, 3], &[7.0, 8.0, 9.0]));
+    assert_eq!(computed(&row), [7.0, 8.0, 9.0, 4.0, 5.0, 6.0]);
+    let outside = scattered(at(&[1, 2], &[0, 3]), numbers_of("updates", &[1], &[7.0]));
+    assert!(refusal(&outside).contains("one of its indices is out of range"));
+    let few = scattered(at(&[2, 2], &[0, 1, 1, 1]), numbers_of("updates", &[1], &[7.0]));
+    assert!(refusal(&few).contains("it does not have an update for each index"));
+}
