@@ -54,12 +54,12 @@ async fn a_server_whose_connections_are_all_in_use_is_ready() {
         .await
         .unwrap();
     let end = Instant::now() + Duration::from_secs(60);
-    // One of the four connections listens for notifications.
+    // One of the four connections listens for notifications, and one client may have half of them.
     while sqlx::query_scalar::<_, i64>(waiting)
         .fetch_one(&mut observer)
         .await
         .unwrap()
-        < 3
+        < 2
     {
         assert!(Instant::now() < end, "the requests do not wait for the lock");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -108,8 +108,15 @@ async fn a_server_whose_worker_does_not_run_is_alive_and_not_ready() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(get(&server.api, "/healthz").await.0, 200);
-    server.execute("drop schema if exists graphile_worker cascade").await;
-    server.execute("alter schema away rename to graphile_worker").await;
+    // At once, because the worker makes a schema that is missing.
+    server
+        .execute(
+            "do $$ begin
+                 drop schema if exists graphile_worker cascade;
+                 alter schema away rename to graphile_worker;
+             end $$",
+        )
+        .await;
     wait_for_readiness(&server.api, 200).await;
     server.stop().await.unwrap();
 }

@@ -143,7 +143,8 @@ async fn weights_of_blocks_may_have_a_normalisation_of_their_own() {
     let preprocessing = json!({ "mean": [0.3], "std": [0.6] });
     let input = json!({ "modelId": model, "dataset": "digits", "preprocessing": preprocessing });
     let onnx = file.encode_to_vec();
-    api.create_version_and_wait(input.clone(), &[("input.onnx", &onnx)]).await;
+    api.create_version_and_wait(input.clone(), &[("input.onnx", &onnx)])
+        .await;
 
     let mut blocks = input.clone();
     blocks["blocks"] = small_cnn();
@@ -163,7 +164,9 @@ async fn weights_of_blocks_may_have_a_normalisation_of_their_own() {
     blocks["preprocessing"] = json!({ "mean": [0.3, 0.3], "std": [0.6, 0.6] });
     let refused = api.create_version(blocks.clone(), &files).await;
     assert!(
-        first_error(&refused).1.contains("as many numbers, or one for all, got 2 and 2"),
+        first_error(&refused)
+            .1
+            .contains("as many numbers, or one for all, got 2 and 2"),
         "{refused:#}"
     );
     blocks["preprocessing"] = json!({ "height": 9, "width": 9 });

@@ -233,7 +233,7 @@ async fn files_are_written_below_the_data_directory_while_they_arrive() {
     let installation = Installation::with_database().await;
     let mut server = Process::start(&installation).await;
     let body = "--b\r\ncontent-disposition: form-data; name=\"operations\"\r\n\r\n\
-                {\"query\":\"mutation($f: Upload!) { __typename }\",\"variables\":{\"f\":null}}\r\n\
+                {\"query\":\"mutation($f: Upload!) { importDataset(input: {name: \\\"n\\\", trainImages: $f}) { job { id } } }\",\"variables\":{\"f\":null}}\r\n\
                 --b\r\ncontent-disposition: form-data; name=\"map\"\r\n\r\n{\"0\":[\"variables.f\"]}\r\n\
                 --b\r\ncontent-disposition: form-data; name=\"0\"; filename=\"f\"\r\n\r\nthe beginning of a file";
     let head = format!(

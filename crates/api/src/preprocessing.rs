@@ -32,9 +32,9 @@ pub struct Preprocessing {
 /// those of their data set.
 pub fn preprocessing_of(version: &version::Version) -> Option<Preprocessing> {
     match &version.source {
-        Some(
-            version::VersionSource::Onnx { preprocessing, .. } | version::VersionSource::Blocks { preprocessing },
-        ) => Some(preprocessing.clone().into()),
+        Some(version::VersionSource::Onnx { preprocessing, .. } | version::VersionSource::Blocks { preprocessing }) => {
+            Some(preprocessing.clone().into())
+        }
         _ => None,
     }
 }

@@ -202,7 +202,11 @@ mod tests {
             (b"\x1f\x8b\x08\0".to_vec(), "a gzip archive"),
             (zip_of(&["net/data.pkl"]), "a PyTorch file"),
             (
-                zip_of(&["net/archive_format", "net/models/model.json", "net/data/weights/weight_0"]),
+                zip_of(&[
+                    "net/archive_format",
+                    "net/models/model.json",
+                    "net/data/weights/weight_0",
+                ]),
                 "a program of torch.export",
             ),
             (b"\x14\0\0\0ORTM\x0c\0".to_vec(), "a file in the ORT format"),

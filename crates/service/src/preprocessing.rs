@@ -55,7 +55,10 @@ pub(super) fn preprocessing(
 ///
 /// # Errors
 /// They do not fit the channels.
-pub(super) fn preprocessing_of_blocks(dataset: &Dataset, given: ChannelStatistics) -> Result<Preprocessing, ServiceError> {
+pub(super) fn preprocessing_of_blocks(
+    dataset: &Dataset,
+    given: ChannelStatistics,
+) -> Result<Preprocessing, ServiceError> {
     let shape = dataset.shape;
     let input = InputFormat {
         layout: InputLayout::ChannelsFirst,

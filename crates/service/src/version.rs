@@ -149,7 +149,9 @@ impl Library {
         self.check_model(&request.model).await?;
         let version = self.check(request).await?.version;
         let preprocessing = match version.source {
-            Some(VersionSource::Onnx { preprocessing, .. } | VersionSource::Blocks { preprocessing }) => Some(preprocessing),
+            Some(VersionSource::Onnx { preprocessing, .. } | VersionSource::Blocks { preprocessing }) => {
+                Some(preprocessing)
+            }
             _ => None,
         };
         Ok((version.weight_mapping, preprocessing))

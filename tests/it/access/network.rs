@@ -25,7 +25,11 @@ async fn a_server_for_other_machines_requires_a_token_or_an_explicit_choice() {
     };
     assert!(App::build(&open).await.is_ok());
     // Once a token exists, the server starts and requires it.
-    let other = Server::with(|config| config.database_url.clone_from(&open.database_url)).await;
+    let other = Server::with(|config| {
+        config.database_url.clone_from(&open.database_url);
+        config.data_dir.clone_from(&open.data_dir);
+    })
+    .await;
     other.api.as_account("admin", "ADMIN").await;
     other.stop().await.unwrap();
     let with_token = Config { access: None, ..open };
@@ -74,6 +78,7 @@ async fn a_server_that_requires_tokens_serves_every_host_name() {
     server.api.as_account("admin", "ADMIN").await;
     let with_tokens = Server::with(|config| {
         config.database_url.clone_from(&server.config.database_url);
+        config.data_dir.clone_from(&server.config.data_dir);
         config.access = Some(AccessChoice::Tokens);
     })
     .await;

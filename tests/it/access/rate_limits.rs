@@ -61,9 +61,10 @@ async fn a_caller_over_the_rate_limit_does_not_affect_others() {
 async fn guesses_of_tokens_are_rate_limited() {
     let open = Server::start().await;
     open.api.as_account("somebody", "READ").await;
-    let url = open.config.database_url.clone();
+    let (url, data_dir) = (open.config.database_url.clone(), open.config.data_dir.clone());
     let server = Server::with(|config| {
         config.database_url = url;
+        config.data_dir = data_dir;
         config.access = Some(AccessChoice::Tokens);
         config.limits.requests_per_minute = 5;
     })

@@ -10,9 +10,10 @@ use crate::support::socket::Subscription;
 
 /// A second server on the database of another one; it requires a token.
 async fn server_with_tokens(open: &Server) -> Server {
-    let url = open.config.database_url.clone();
+    let (url, data_dir) = (open.config.database_url.clone(), open.config.data_dir.clone());
     Server::with(|config| {
         config.database_url = url;
+        config.data_dir = data_dir;
         config.access = Some(AccessChoice::Tokens);
     })
     .await

@@ -120,6 +120,7 @@ async fn clients_find_server_and_token_by_the_file() {
     let ada = open.api.as_account("ada", "READ").await;
     let strict = Server::with(|config| {
         config.database_url = open.config.database_url.clone();
+        config.data_dir = open.config.data_dir.clone();
         config.access = Some(scv::config::AccessChoice::Tokens);
     })
     .await;

@@ -29,6 +29,7 @@ async fn tokens_are_created_listed_and_revoked_beside_a_server_that_requires_the
     let secret = created["secret"].as_str().unwrap().to_owned();
     let strict = Server::with(|config| {
         config.database_url = Some(url.clone());
+        config.data_dir.clone_from(&open.config.data_dir);
         config.access = Some(scv::config::AccessChoice::Tokens);
     })
     .await;

@@ -139,7 +139,11 @@ pub(super) fn own_arithmetic(graph: &FlatGraph<'_>, input: &str) -> OwnArithmeti
         if !ARITHMETIC.contains(&node.op_type) {
             continue;
         }
-        let constant = node.input.iter().find_map(|name| floats(graph, name)).unwrap_or_default();
+        let constant = node
+            .input
+            .iter()
+            .find_map(|name| floats(graph, name))
+            .unwrap_or_default();
         let is_small = |number: &f32| match node.op_type {
             "Div" => number.abs() >= 1.0 / PIXEL_FACTOR,
             "Mul" => number.abs() <= PIXEL_FACTOR,

@@ -24,8 +24,8 @@ const MAX_SIDE_PIXELS: u32 = 4_096;
 /// Bytes that an image may take while it is decoded: a small file can declare very many pixels.
 const MAX_UNPACKED_BYTES: u64 = 160 << 20;
 
-/// Bytes that a pixel takes at most: decoded with 16 bits in four channels, in colours, and in three planes.
-const PIXEL_BYTES: u64 = 8 + 4 + 3;
+/// Bytes that a pixel takes besides those that it is decoded to: in colours, and in three planes.
+const CONVERTED_BYTES: u64 = 4 + 3;
 
 /// The colour components of a JPEG file in printing colours.
 const CMYK_COMPONENTS: usize = 4;
@@ -37,14 +37,18 @@ pub(super) const MIDDLE: f64 = 127.5;
 /// paper, with transparency around the paper, has less.
 const LIGHT_SHARE: f64 = 0.98;
 
-/// The memory that a file takes while it is decoded and converted to planes, in bytes.
+/// The memory that a file takes while it is decoded and converted to planes, in bytes. What cannot be read, or is too large, is not
+/// unpacked.
 pub(super) fn unpacked_bytes(file: &[u8]) -> u64 {
     let reader = ImageReader::new(Cursor::new(file)).with_guessed_format().ok();
-    // What cannot be read is not unpacked.
-    let [width, height] = reader
-        .and_then(|reader| reader.into_dimensions().ok())
-        .map_or([0, 0], |(width, height)| [u64::from(width), u64::from(height)]);
-    width.saturating_mul(height).saturating_mul(PIXEL_BYTES)
+    let Some(decoder) = reader.and_then(|reader| reader.into_decoder().ok()) else {
+        return 0;
+    };
+    let (width, height) = decoder.dimensions();
+    if width.max(height) > MAX_SIDE_PIXELS {
+        return 0;
+    }
+    decoder.total_bytes() + u64::from(width) * u64::from(height) * CONVERTED_BYTES
 }
 
 /// Decodes a PNG or JPEG file within limits, and rotates it according to its EXIF orientation. A file that does not contain its whole

@@ -107,7 +107,11 @@ pub(super) fn range(lowering: &mut Lowering<'_>) -> Lowered {
 /// A constant with the numbers at some positions replaced, as exporters write the masks of attention. The positions are the leading
 /// indices of numbers or of slices.
 pub(super) fn scatter_nd(lowering: &mut Lowering<'_>) -> Lowered {
-    if lowering.attributes.text("reduction").is_some_and(|reduction| reduction != "none") {
+    if lowering
+        .attributes
+        .text("reduction")
+        .is_some_and(|reduction| reduction != "none")
+    {
         return Err("only reduction none is supported".to_owned());
     }
     let (data, updates) = (lowering.constant(0)?, lowering.constant(2)?);
@@ -127,7 +131,9 @@ pub(super) fn scatter_nd(lowering: &mut Lowering<'_>) -> Lowered {
             let index = usize::try_from(index).ok().filter(|&index| index < dim)?;
             Some(place * dim + index)
         });
-        place.map(|place| place * length).ok_or("one of its indices is out of range".to_owned())
+        place
+            .map(|place| place * length)
+            .ok_or("one of its indices is out of range".to_owned())
     });
     let starts = starts.collect::<Result<Vec<_>, _>>()?;
     if starts.len() * length != updates.elem_count() {

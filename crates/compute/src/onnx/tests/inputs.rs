@@ -133,11 +133,7 @@ fn the_convolution_is_found_behind_casts_arithmetic_pads_and_transpositions() {
         operators: vec!["Sub".to_owned(), "Div".to_owned()],
         scales_pixels: false,
     };
-    assert!(
-        found.input.notes.contains(&arithmetic),
-        "{:?}",
-        found.input.notes
-    );
+    assert!(found.input.notes.contains(&arithmetic), "{:?}", found.input.notes);
 }
 
 #[test]

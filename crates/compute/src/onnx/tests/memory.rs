@@ -51,7 +51,7 @@ fn a_zip_that_unpacks_to_more_than_there_is() {
     let noise: Vec<u8> = (0..8 << 20)
         .map(|place: u32| {
             if place.is_multiple_of(64) {
-                (place >> 6) as u8
+                (place.wrapping_mul(2_654_435_761) >> 24) as u8
             } else {
                 0
             }

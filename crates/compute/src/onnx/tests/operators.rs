@@ -221,12 +221,19 @@ fn numbers_and_slices_of_a_constant_are_replaced() {
             node("ScatterND", &["data", "indices", "updates"], "mask", Vec::new()),
             node("Mul", &["x", "mask"], "y", Vec::new()),
         ];
-        let constants = vec![numbers_of("data", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), indices, updates];
+        let constants = vec![
+            numbers_of("data", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+            indices,
+            updates,
+        ];
         file(&[None, Some(1), Some(2), Some(3)], nodes, constants)
     };
     let computed = |model: &ModelProto| {
         let network = Network::from_import(imported(model).unwrap(), &Device::Cpu).unwrap();
-        output_of(&network, &Tensor::ones((1, 1, 2, 3), candle_core::DType::F32, &Device::Cpu).unwrap())
+        output_of(
+            &network,
+            &Tensor::ones((1, 1, 2, 3), candle_core::DType::F32, &Device::Cpu).unwrap(),
+        )
     };
     let at = |dims: &[i64], indices: &[i64]| TensorProto {
         dims: dims.to_vec(),
