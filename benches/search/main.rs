@@ -102,8 +102,9 @@ async fn bench(kind: Kind, sizes: &[usize]) -> anyhow::Result<()> {
         listen: ([127, 0, 0, 1], 0).into(),
         device: "cpu".parse()?,
         // All sketches and all vectors fit into memory.
-        sketch_cache_bytes: u64::MAX,
-        vector_cache_bytes: u64::MAX,
+        memory: 1 << 50,
+        sketch_cache_bytes: Some(1 << 48),
+        vector_cache_bytes: Some(1 << 48),
         ..defaults
     })
     .await?;

@@ -10,7 +10,7 @@ use scv::graphql::execute::{CheckedRequest, Rules};
 fuzz_target!(|text: &str| {
     let rules = Rules {
         limits: Config::defaults().limits,
-        has_suggestions: true,
+        shows_schema: true,
     };
     if text.len() + 64 > rules.limits.document_bytes {
         return;
