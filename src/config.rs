@@ -59,7 +59,8 @@ pub struct Config {
     pub device: DeviceChoice,
 
     /// Memory that the server may take: half of what its caches leave is for activations, half for files, networks, images and
-    /// answers. PostgreSQL takes its own [default: three quarters of the memory of the machine or container]
+    /// answers. PostgreSQL takes its own [default: three quarters of the memory of the machine or container, at
+    /// least 1 GiB]
     #[arg(long, env = "SCV_MEMORY", value_name = "SIZE", value_parser = bytes::<u64>, default_value_t = default_memory(), hide_default_value = true, help_heading = "Compute")]
     pub memory: u64,
 
@@ -355,9 +356,9 @@ fn default_cache_dir() -> PathBuf {
     place("/var/cache/scv", "XDG_CACHE_HOME", ".cache")
 }
 
-/// The database and everything else take the rest.
+/// The database and everything else take the rest. A small machine runs the smallest server.
 fn default_memory() -> u64 {
-    machine_memory() / 4 * 3
+    (machine_memory() / 4 * 3).max(memory::MIN_MEMORY)
 }
 
 /// Bytes of the memory of the machine, or of the container if that has less; a modest number if they cannot be read.

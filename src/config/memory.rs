@@ -3,7 +3,7 @@
 use super::Config;
 
 /// The least memory that a server can work with, in bytes.
-const MIN_MEMORY: u64 = 1 << 30;
+pub(super) const MIN_MEMORY: u64 = 1 << 30;
 
 /// Bytes of the program itself, with the threads and connections of a server, and of its small caches.
 const PROGRAM_BYTES: u64 = 192 << 20;

@@ -4,6 +4,9 @@
 //! compiles in parallel with others. It has no unit tests, because they would compile all of it a second time: its tests are those of the
 //! server (`src/graphql/tests.rs`, `tests/it`).
 
+// Optimised builds compute the layouts of futures within futures, of which a request has more than a hundred.
+#![recursion_limit = "256"]
+
 mod block;
 mod compare;
 mod connection;

@@ -17,8 +17,8 @@ const COPIES: u64 = 3;
 /// Bytes of a response for which memory is taken together.
 const STEP_BYTES: i64 = 256 << 10;
 
-/// Bytes that a response may still take, and the memory that it takes. Whoever executes the request gives it up once either is used
-/// up, before the response grows further.
+/// Bytes that a response may still take, and the memory that it takes. The request is given up once either is used up, before the
+/// response grows further.
 #[derive(Debug, Clone)]
 pub struct ResponseBudget(Arc<Inner>);
 
