@@ -41,7 +41,7 @@ impl Readiness {
 
     /// What keeps the server from handling requests or jobs, or did within [`READINESS_TTL`].
     async fn faults(&self) -> Vec<&'static str> {
-        // A check takes less than a second, so whoever waits for another one's does not wait longer.
+        // A check takes less than a second, so a request that waits for the check of another one does not wait longer.
         let mut last_check = self.last_check.lock().await;
         if let Some((at, faults)) = &*last_check
             && at.elapsed() < READINESS_TTL

@@ -1,6 +1,7 @@
 //! Jobs that end the server which runs them, and jobs whose files are missing for a time.
 
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -15,6 +16,38 @@ async fn kill_while_training(job: &str, server: Process, installation: &Installa
     server.api.wait_for_job(job, |job| job["phase"] == "TRAINING").await;
     server.kill();
     Process::start(installation).await
+}
+
+/// A job that waits for another one, and whose file has been moved away.
+struct WaitingJob {
+    server: Server,
+    job: String,
+    /// The job that runs until it is cancelled.
+    endless: String,
+    /// Where the file is stored, and where it is now.
+    folders: [PathBuf; 2],
+}
+
+impl WaitingJob {
+    async fn without_its_file() -> Self {
+        let server = Server::start().await;
+        let api = &server.api;
+        let endless = api.endless_job().await;
+        let model = api.model("m").await;
+        let job = api.push(&model, perceptron(), initial_weights(&perceptron(), 1)).await;
+        let folders = ["artifacts/weights", "elsewhere"].map(|folder| server.config.data_dir.join(folder));
+        fs::rename(&folders[0], &folders[1]).unwrap();
+        Self {
+            server,
+            job,
+            endless,
+            folders,
+        }
+    }
+
+    fn bring_its_file_back(&self) {
+        fs::rename(&self.folders[1], &self.folders[0]).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -71,54 +104,43 @@ async fn servers_that_are_stopped_in_an_orderly_way_do_not_count_against_a_job()
 
 #[tokio::test]
 async fn a_job_whose_file_is_missing_waits_until_it_is_there_again() {
-    let server = Server::start().await;
-    let api = &server.api;
-    let endless = api.endless_job().await;
-    let model = api.model("m").await;
-    let job = api.push(&model, perceptron(), initial_weights(&perceptron(), 1)).await;
-    let weights = server.config.data_dir.join("artifacts/weights");
-    let elsewhere = server.config.data_dir.join("elsewhere");
-    fs::rename(&weights, &elsewhere).unwrap();
-    api.cancel(&endless).await;
+    let waiting = WaitingJob::without_its_file().await;
+    let (api, job) = (&waiting.server.api, &waiting.job);
+    api.cancel(&waiting.endless).await;
 
-    let waiting = api
-        .wait_for_job(&job, |job| job["status"] == "QUEUED" && job["attempts"] != 0)
+    let requeued = api
+        .wait_for_job(job, |job| job["status"] == "QUEUED" && job["attempts"] != 0)
         .await;
-    assert_eq!(waiting["failure"]["code"], "ARTIFACT_UNREADABLE");
-    let message = waiting["failure"]["message"].as_str().unwrap();
+    assert_eq!(requeued["failure"]["code"], "ARTIFACT_UNREADABLE");
+    let message = requeued["failure"]["message"].as_str().unwrap();
     assert!(message.contains("is missing from the artifact store"), "{message}");
-    assert_eq!(waiting["version"]["status"], "QUEUED");
-    fs::rename(&elsewhere, &weights).unwrap();
-    let done = api.wait_for_success(&job).await;
+    assert_eq!(requeued["version"]["status"], "QUEUED");
+    waiting.bring_its_file_back();
+    let done = api.wait_for_success(job).await;
     assert_eq!(
         (&done["failure"], &done["version"]["status"]),
         (&json!(null), &json!("READY"))
     );
-    server.stop().await.unwrap();
+    waiting.server.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_job_whose_file_stays_missing_fails_and_is_retried_by_hand() {
-    let server = Server::start().await;
-    let api = &server.api;
-    let endless = api.endless_job().await;
-    let model = api.model("m").await;
-    let job = api.push(&model, perceptron(), initial_weights(&perceptron(), 1)).await;
-    let weights = server.config.data_dir.join("artifacts/weights");
-    let elsewhere = server.config.data_dir.join("elsewhere");
-    fs::rename(&weights, &elsewhere).unwrap();
+    let waiting = WaitingJob::without_its_file().await;
+    let (api, job) = (&waiting.server.api, &waiting.job);
     // All attempts but the last, which take hours.
-    server
+    waiting
+        .server
         .execute("update job set attempts = 9 where status = 'QUEUED'")
         .await;
-    api.cancel(&endless).await;
+    api.cancel(&waiting.endless).await;
 
-    let failed = api.wait_for_end(&job).await;
+    let failed = api.wait_for_end(job).await;
     assert_eq!(failed["failure"]["code"], "ARTIFACT_UNREADABLE", "{failed:#}");
-    fs::rename(&elsewhere, &weights).unwrap();
+    waiting.bring_its_file_back();
     api.data(RETRY, json!({ "id": job })).await;
-    api.wait_for_success(&job).await;
-    server.stop().await.unwrap();
+    api.wait_for_success(job).await;
+    waiting.server.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -261,7 +261,7 @@ async fn in_transaction(database: &mut PgConnection, statements: String) {
     sqlx::raw_sql(AssertSqlSafe(change)).execute(database).await.unwrap();
 }
 
-/// One who asks, and what they have seen.
+/// A viewer, and what it has seen.
 struct Viewer {
     name: &'static str,
     apis: [Client; 2],

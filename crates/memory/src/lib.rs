@@ -47,7 +47,8 @@ impl MemoryBudget {
     /// The two views of a budget of this many bytes: that of requests, and that of jobs. Each may take three quarters.
     pub fn shared(bytes: u64) -> [Self; 2] {
         let all = permits(bytes);
-        let limit = bytes / 4 * QUARTERS;
+        // In whole permits: bytes within the limit can be granted.
+        let limit = bytes / 4 * QUARTERS / UNIT * UNIT;
         [(), ()].map(|()| Self {
             limit,
             own: permits(limit),

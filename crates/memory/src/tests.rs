@@ -44,6 +44,18 @@ fn what_can_never_be_granted_is_told_with_both_sizes() {
 }
 
 #[test]
+fn all_bytes_within_the_limit_can_be_granted() {
+    let [requests, _] = MemoryBudget::shared(4 * MIB + UNIT / 2);
+    let limit = requests.limit();
+    assert_eq!(requests.try_reserve(limit).unwrap().bytes(), limit);
+    let too_large = MemoryError::TooLarge {
+        bytes: limit + 1,
+        limit,
+    };
+    assert_eq!(requests.try_reserve(limit + 1).unwrap_err(), too_large);
+}
+
+#[test]
 fn a_reservation_grows_and_shrinks_with_its_data() {
     let [requests, _] = MemoryBudget::shared(4 * MIB);
     let held = requests.try_reserve(0).unwrap();

@@ -54,7 +54,7 @@ pub enum ServiceError {
     /// The database took longer than a statement may.
     #[error("the request takes too long: request less at a time")]
     TimedOut,
-    /// Something that was stored is no longer what it was. An operator has to fix it.
+    /// A stored object has changed. An operator has to fix it.
     #[error("{0}")]
     Damaged(String),
     /// Something that was stored is not there now, as when a folder is not mounted. An operator has to bring it back; then the same

@@ -123,7 +123,7 @@ impl JobRunner {
         }
     }
 
-    /// Whether its worker runs, which whoever runs the worker keeps up to date.
+    /// Whether its worker runs. The task that runs the worker keeps it up to date.
     pub fn state(&self) -> &WorkerState {
         &self.state
     }

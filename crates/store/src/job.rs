@@ -348,7 +348,7 @@ impl Tx {
     }
 
     /// Requests the cancellation of a job, with the reason, and returns it with its row lock held. One that has ended keeps its
-    /// failure. `None` if there is no such job.
+    /// failure. `None` if the job does not exist.
     ///
     /// # Errors
     /// The database fails or holds an unknown value.

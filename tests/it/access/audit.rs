@@ -10,6 +10,14 @@ use crate::support::client::{self, first_error};
 use crate::support::server::Server;
 use crate::support::socket::Subscription;
 
+/// The entries of an account, with some fields.
+async fn entries_of(server: &Server, account: &str, fields: &str) -> Vec<Value> {
+    let log = format!("{{ auditLog {{ nodes {{ {fields} }} }} }}");
+    let log = server.api.data(&log, json!({})).await["auditLog"]["nodes"].take();
+    let entries = log.as_array().unwrap().iter();
+    entries.filter(|entry| entry["account"] == account).cloned().collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_log_records_each_mutation_with_its_caller_and_outcome() {
     let server = Server::start().await;
@@ -116,17 +124,10 @@ async fn documents_that_are_never_executed_are_not_recorded() {
         )
         .await;
     assert_eq!(code, "FORBIDDEN");
-    let log = "{ auditLog { nodes { account mutation input code } } }";
-    let log = server.api.data(log, json!({})).await["auditLog"]["nodes"].take();
-    let of_reader: Vec<_> = log
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|entry| entry["account"] == "reader")
-        .collect();
+    let of_reader = entries_of(&server, "reader", "account mutation input code").await;
     let expected =
         json!({ "account": "reader", "mutation": "createModel", "input": { "name": "m" }, "code": "FORBIDDEN" });
-    assert_eq!(of_reader, [&expected]);
+    assert_eq!(of_reader, [expected]);
     server.stop().await.unwrap();
 }
 
@@ -142,15 +143,8 @@ async fn a_request_whose_mutations_all_fail_has_one_entry() {
         reader.error(&format!("mutation {{ {many} }}"), json!({})).await.0,
         "FORBIDDEN"
     );
-    let log = "{ auditLog { nodes { account mutation input code furtherFailures } } }";
-    let log = server.api.data(log, json!({})).await["auditLog"]["nodes"].take();
-    let of_reader: Vec<_> = log
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|entry| entry["account"] == "reader")
-        .collect();
-    assert_eq!(of_reader.len(), 1, "{log:#}");
+    let of_reader = entries_of(&server, "reader", "account input code furtherFailures").await;
+    assert_eq!(of_reader.len(), 1, "{of_reader:#?}");
     assert_eq!(
         (&of_reader[0]["input"], &of_reader[0]["code"]),
         (&json!({ "name": "n0" }), &json!("FORBIDDEN"))

@@ -20,7 +20,7 @@ impl ProcessId {
 
 impl Tx {
     /// Takes a job for a process. Returns how many of its attempts ended together with their process: one that another process has
-    /// left running did. `None` if there is no such job.
+    /// left running did. `None` if the job does not exist.
     ///
     /// # Errors
     /// The database fails.
